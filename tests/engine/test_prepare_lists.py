@@ -1,0 +1,293 @@
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vtdl_cli.data.lists import read_list
+from vtdl_cli.engine import prepare_lists
+from vtdl_cli.engine.prepare_lists import prepare_folder, probe_videos
+from vtdl_cli.errors import ListError, UnreadableVideo, UsageError, VtdlError
+from vtdl_cli.runtime import Progress, Silence
+
+ALL_FILES = ["audit.json", "classes.txt", "train_split_1.txt", "val_split_1.txt"]
+
+
+class Recorder(Silence):
+    """A reporter that remembers."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+        self.steps = 0
+        self.total = 0
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+
+    @contextmanager
+    def progress(self, total: int, description: str, start: int = 0) -> Iterator[Progress]:  # noqa: ARG002
+        self.total = total
+        yield self
+
+    def advance(self, n: int = 1, **fields: str) -> None:  # noqa: ARG002
+        self.steps += n
+
+
+def probe_by_content(path: str, decoder: str) -> int:  # noqa: ARG001
+    """Stands in for a decoder: the file says how many frames it has, or what goes wrong."""
+    text = Path(path).read_text()
+    if text == "crash":
+        os._exit(11)
+    if text == "slow":
+        time.sleep(0.2)
+        return 9
+    if not text:
+        raise UnreadableVideo(str(path), "it is empty")
+    return int(text)
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two classes of eight videos by four people; frame counts 10 to 25."""
+    monkeypatch.setattr(prepare_lists, "probe_video", probe_by_content)
+    folder = tmp_path / "videos"
+    for number, name in enumerate(
+        f"{kind}/{who}_{n}.avi" for kind in ("run", "walk") for who in "abcd" for n in (1, 2)
+    ):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(str(10 + number))
+    return folder
+
+
+def prepare(root: Path, **options: Any) -> dict[str, Any]:
+    settings = {"out": root.parent / "lists", "workers": 0, "reporter": Silence(), **options}
+    return prepare_folder(root=root, **settings)
+
+
+def written(root: Path) -> list[str]:
+    folder = root.parent / "lists"
+    return sorted(entry.name for entry in folder.iterdir()) if folder.exists() else []
+
+
+def names_in(root: Path, file: str) -> set[str]:
+    videos = read_list(root.parent / "lists" / file, root=root)
+    assert videos.columns == "path class frames"
+    assert all(videos.path(index).exists() for index in range(len(videos)))
+    return {videos.name(index) for index in range(len(videos))}
+
+
+def test_prepare_folder__writes_lists_that_read_back(root: Path) -> None:
+    audit = prepare(root)
+    assert written(root) == ALL_FILES
+    assert json.loads((root.parent / "lists" / "audit.json").read_text()) == audit
+    train, val = names_in(root, "train_split_1.txt"), names_in(root, "val_split_1.txt")
+    assert train | val == {path.relative_to(root).as_posix() for path in root.glob("*/*")}
+    assert train & val == set()
+    videos = read_list(root.parent / "lists" / "train_split_1.txt", root=root)
+    assert videos.classes == ["run", "walk"]
+    assert [str(frames) for frames in videos.frames] == [videos.path(i).read_text() for i in range(12)]
+    assert [videos.classes[label] for label in videos.labels] == [videos.path(i).parent.name for i in range(12)]
+
+
+def test_prepare_folder__audits_what_it_did(root: Path) -> None:
+    (root / "run" / "notes.md").touch()
+    (root / "walk" / "d_3.avi").touch()
+    recorder = Recorder()
+    audit = prepare(root, reporter=recorder, seed=5)
+    assert audit.pop("warnings") == recorder.warnings
+    assert audit == {
+        "dataset": "folder",
+        "root": str(root),
+        "options": {"val_fraction": 0.25, "seed": 5, "group_by": None, "val_groups": [], "decoder": "decord"},
+        "total": 16,
+        "splits": {"train": 12, "val": 4},
+        "classes": {"run": {"train": 6, "val": 2}, "walk": {"train": 6, "val": 2}},
+        "frames": {"min": 10, "median": 17.5, "max": 25},
+        "groups": None,
+        "unreadable": [{"path": "walk/d_3.avi", "reason": "it is empty"}],
+        "ignored": ["run/notes.md"],
+    }
+    assert recorder.warnings == [
+        "1 videos cannot be read and are left out; the first is 'walk/d_3.avi': it is empty",
+        "1 files or folders hold no video and are ignored; the first is 'run/notes.md'",
+    ]
+    assert recorder.steps == recorder.total == 17
+
+
+def test_prepare_folder__splits_by_named_groups(root: Path) -> None:
+    audit = prepare(root, group_by="^([a-z])_", val_groups=["b", "d"])
+    assert {name.split("/")[1][0] for name in names_in(root, "val_split_1.txt")} == {"b", "d"}
+    assert audit["groups"] == {"a": "train", "b": "val", "c": "train", "d": "val"}
+    assert audit["options"]["val_fraction"] is None
+    assert audit["warnings"] == []
+
+
+def test_prepare_folder__draws_whole_groups(root: Path) -> None:
+    audit = prepare(root, group_by="^([a-z])_", val_fraction=0.5)
+    assert sorted(audit["groups"].values()) == ["train", "train", "val", "val"]
+    assert audit["splits"] == {"train": 8, "val": 8}
+
+
+def test_prepare_folder__without_validation_writes_one_list(root: Path) -> None:
+    prepare(root)
+    audit = prepare(root, val_fraction=0, overwrite=True)
+    assert written(root) == ["audit.json", "classes.txt", "train_split_1.txt"]  # nor does the old one stay
+    assert len(names_in(root, "train_split_1.txt")) == 16
+    assert audit["warnings"] == []
+
+
+def test_prepare_folder__warns_of_classes_on_one_side_only(root: Path) -> None:
+    (root / "jump").mkdir()
+    (root / "jump" / "e_1.avi").write_text("30")
+    audit = prepare(root, group_by="^([a-z])_", val_groups=["e"])
+    assert audit["warnings"] == [
+        "1 of 3 classes have no video in train: jump",
+        "2 of 3 classes have no video in val: run, walk",
+    ]
+
+
+def test_prepare_folder__warns_of_an_empty_side(root: Path) -> None:
+    audit = prepare(root, group_by="^([a-z])_", val_groups=list("abcd"))
+    assert audit["warnings"] == ["no video is left for train: train_split_1.txt is not written"]
+    assert written(root) == ["audit.json", "classes.txt", "val_split_1.txt"]
+
+
+def test_prepare_folder__an_unreadable_val_group_is_not_replaced_by_a_draw(root: Path) -> None:
+    (root / "run" / "e_1.avi").touch()
+    audit = prepare(root, group_by="^([a-z])_", val_groups=["e"])
+    assert audit["splits"] == {"train": 16, "val": 0}
+    assert audit["warnings"][-1] == "no video is left for val: val_split_1.txt is not written"
+
+
+def test_prepare_folder__leaves_out_names_that_no_list_can_hold(root: Path) -> None:
+    (root / "run" / "line\nbreak.avi").write_text("12")
+    (root / "run" / os.fsdecode(b"latin\xe9.avi")).write_text("12")
+    audit = prepare(root)
+    assert audit["total"] == 16
+    assert audit["unreadable"] == [
+        {"path": "run/latin\\udce9.avi", "reason": "its name is not UTF-8"},
+        {"path": "run/line\nbreak.avi", "reason": "its name holds a line break"},
+    ]
+    assert json.loads((root.parent / "lists" / "audit.json").read_text()) == audit
+
+
+@pytest.mark.parametrize("existing", ALL_FILES)
+def test_prepare_folder__refuses_to_overwrite(root: Path, existing: str) -> None:
+    (root.parent / "lists").mkdir()
+    (root.parent / "lists" / existing).write_text("mine")
+    with pytest.raises(UsageError, match=f"{existing}' exists already.*--overwrite"):
+        prepare(root)
+    assert written(root) == [existing]
+    prepare(root, overwrite=True)
+    assert written(root) == ALL_FILES
+
+
+@pytest.mark.parametrize(
+    ("options", "rule"),
+    [
+        ({"val_fraction": 1.5}, "--val-fraction '1.5'"),
+        ({"val_groups": ["a"]}, "Add --group-by REGEX"),
+        ({"group_by": "^(x)"}, "--group-by '^(x)' finds no key in 'run/a_1.avi'"),
+        ({"group_by": "^([a-z])_", "val_groups": ["z"]}, "The groups are a, b, c, d"),
+    ],
+)
+def test_prepare_folder__refuses_before_opening_any_video(
+    root: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], rule: str
+) -> None:
+    monkeypatch.setattr(prepare_lists, "probe_video", None)
+    with pytest.raises(UsageError) as caught:
+        prepare(root, **options)
+    assert rule in str(caught.value)
+    assert written(root) == []
+
+
+def test_prepare_folder__fails_when_nothing_can_be_read(root: Path) -> None:
+    for path in root.glob("*/*"):
+        path.write_text("")
+    with pytest.raises(ListError, match=r"no readable video: 'run/a_1\.avi': it is empty"):
+        prepare(root)
+    assert written(root) == []
+
+
+def test_prepare_folder__refuses_a_root_without_classes(root: Path) -> None:
+    with pytest.raises(UsageError, match="no class folder with a video"):
+        prepare(root / "run")
+
+
+def test_prepare_folder__refuses_a_file_as_out(root: Path) -> None:
+    with pytest.raises(UsageError, match="is not a folder"):
+        prepare(root, out=root / "run" / "a_1.avi")
+
+
+def test_prepare_folder__writes_all_or_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare(root)
+    before = {name: (root.parent / "lists" / name).read_bytes() for name in ALL_FILES}
+
+    def full_disk(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(prepare_lists, "write_classes", full_disk)
+    with pytest.raises(VtdlError, match="No space left on device"):
+        prepare(root, seed=9, overwrite=True)
+    assert {path.name: path.read_bytes() for path in (root.parent / "lists").iterdir()} == before
+
+
+def test_probe_videos__agrees_in_one_process_and_in_two(root: Path) -> None:
+    (root / "run" / "a_0.avi").touch()
+    (root / "run" / "a_9.avi").write_text("0")
+    names = sorted(path.relative_to(root).as_posix() for path in root.glob("*/*"))
+    results = []
+    for workers in (0, 2):
+        recorder = Recorder()
+        results.append(
+            probe_videos(root, names, decoder="", workers=workers, reporter=recorder, probe=probe_by_content)
+        )
+        assert recorder.steps == recorder.total == 18
+    assert np.array_equal(results[0][0], results[1][0])
+    assert results[0][1] == results[1][1] == {0: "it is empty", 3: "it has no frames"}
+    assert results[0][0].tolist() == [0, 10, 11, 0, *range(12, 26)]
+
+
+def test_probe_videos__survives_a_decoder_that_dies(root: Path) -> None:
+    (root / "run" / "a_2.avi").write_text("crash")
+    (root / "run" / "b_1.avi").write_text("slow")
+    names = [f"run/{who}_{n}.avi" for who in "abcd" for n in (1, 2)]
+    frames, reasons = probe_videos(root, names, decoder="", workers=2, reporter=Silence(), probe=probe_by_content)
+    assert reasons == {1: "the decoder crashed on it"}
+    assert frames.tolist() == [10, 0, 9, 13, 14, 15, 16, 17]
+
+
+def test_prepare_folder__weizmann_by_actor(data_dir: Path, tmp_path: Path) -> None:
+    audit = prepare_folder(
+        root=data_dir / "weizmann",
+        out=tmp_path / "lists",
+        group_by="^([a-z0-9]+)_",
+        val_groups=["ido", "ira"],
+        workers=2,
+        reporter=Silence(),
+    )
+    # Oracle: the data's README: 10 classes x 9 actors, 36 to 146 frames.
+    assert audit["splits"] == {"train": 70, "val": 20}
+    assert set(map(str, audit["classes"].values())) == {"{'train': 7, 'val': 2}"}
+    assert (audit["frames"]["min"], audit["frames"]["max"]) == (36, 146)
+    assert (len(audit["groups"]), audit["warnings"]) == (9, [])
+
+
+def test_prepare_folder__tennis_by_fraction(data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepare_lists, "probe_video", lambda _path, _decoder: 60)  # 371 clips take a while to open
+    audit = prepare_folder(root=data_dir / "tennis7", out=tmp_path / "lists", workers=0, reporter=Silence())
+    assert audit["total"] == 371
+    assert set(map(str, audit["classes"].values())) == {"{'train': 40, 'val': 13}"}  # 53 a class; 13.25 wanted
+
+
+def test_prepare_folder__leaves_out_faulty_files(data_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "faults").symlink_to(data_dir / "faults")
+    audit = prepare(tmp_path / "videos", val_fraction=0)
+    assert "faults/zero_bytes.webm" in {bad["path"] for bad in audit["unreadable"]}
+    assert audit["ignored"] == ["faults/sine_mono_s16.wav"]

@@ -1,0 +1,79 @@
+"""The command line: which commands there are, and the one place where errors become lines and exit codes."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
+
+from vtdl_cli import __version__
+from vtdl_cli.commands import evaluate, extract, finetune, prepare_lists, presets, pretrain
+from vtdl_cli.errors import VtdlError
+
+
+class ErrorBoundary(TyperGroup):
+    """Turns every failure of a command into one line on stderr for each mistake, and an exit code (see errors.py)."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Remember whether tracebacks are wanted: the commands have yet to parse their own options."""
+        ctx.meta["debug"] = "--debug" in args
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except (VtdlError, TyperException, KeyboardInterrupt, OSError, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            if isinstance(error, (typer.Exit, typer.Abort)) or ctx.meta["debug"]:
+                raise
+            message, code = describe(error)
+            for line in message.splitlines():
+                typer.echo(f"error: {line}", err=True)
+            sys.exit(code)
+
+
+def describe(error: BaseException) -> tuple[str, int]:
+    """What is said about a failure, and its exit code."""
+    if isinstance(error, VtdlError):
+        return str(error), error.exit_code
+    if isinstance(error, TyperException):
+        return f"{error.format_message().rstrip('.')}. See: vtdl --help", error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted before there was anything to save", 1
+    if type(error).__name__ == "OutOfMemoryError":  # torch's; torch is not imported for the sake of its name
+        return "the GPU's memory is full. Lower the batch: --set pretrain.batch_size=... or finetune.batch_size=...", 1
+    return f"unexpected {type(error).__name__} '{error}'. This is a mistake of vtdl: please report it with --debug's output", 1
+
+
+app = typer.Typer(
+    cls=ErrorBoundary,
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="A first run: vtdl presets list, then the README. Exit codes: 0, 1 failed, 2 wrong usage, 75 stopped by a signal after saving.",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"vtdl {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def vtdl(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Learn to recognise human actions from video without labels."""
+
+
+app.add_typer(prepare_lists.prepare_lists, name="prepare-lists")
+app.command(epilog=pretrain.EPILOG)(pretrain.pretrain)
+app.command(epilog=finetune.EPILOG)(finetune.finetune)
+app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
+app.command(epilog=extract.EPILOG)(extract.extract)
+app.add_typer(presets.presets, name="presets")

@@ -1,0 +1,63 @@
+"""`vtdl finetune`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vtdl_cli.commands import options as o
+
+EPILOG = """Examples:
+
+vtdl finetune --preset hmdb51/i3d --weights runs/pretrained --train-list lists/train_split_1.txt --val-list lists/val_split_1.txt --root videos --out runs/finetuned
+
+vtdl finetune --preset hmdb51/i3d --weights runs/pretrained --linear-probe --train-list lists/train_split_1.txt --val-list lists/val_split_1.txt --root videos --out runs/probe
+"""  # noqa: E501
+
+
+def finetune(
+    preset: o.PresetOption,
+    train_list: Annotated[Path, typer.Option(help="Labelled videos to learn from.")],
+    val_list: Annotated[Path, typer.Option(help="Labelled videos to validate on after every epoch, one centre clip each.")],
+    out: Annotated[Path, typer.Option(help="Run folder to write: checkpoints, metrics, curves.")],
+    weights: Annotated[
+        str, typer.Option(metavar="RUN|FILE|none", help="Run folder or checkpoint whose backbone to start from.")
+    ] = "none",
+    linear_probe: Annotated[
+        bool, typer.Option("--linear-probe", help="Train the classifier alone, on a backbone that stays as it is.")
+    ] = False,
+    assignments: o.SetOption = None,
+    root: o.RootOption = None,
+    strip_prefix: o.StripOption = "",
+    list_columns: o.ColumnsOption = None,
+    seed: o.SeedOption = 0,
+    device: o.DeviceOption = "auto",
+    workers: o.WorkersOption = None,
+    resume: o.ResumeOption = False,
+    overwrite: o.OverwriteOption = False,
+    dry_run: o.DryRunOption = False,
+    as_json: o.JsonOption = False,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Train a classifier on labels: from pretrained weights, from nothing, or as a linear probe."""
+    from vtdl_cli.commands.screen import show, speaker
+    from vtdl_cli.config import load_config
+
+    how = o.execution(seed, device, workers, resume=resume, overwrite=overwrite, dry_run=dry_run)
+    config = load_config(preset, assignments or ())
+    from vtdl_cli.engine.finetune import finetune
+
+    result = finetune(
+        config,
+        o.list_source(train_list, root, strip_prefix, list_columns),
+        o.list_source(val_list, root, strip_prefix, list_columns),
+        out,
+        how,
+        speaker(quiet),
+        weights=None if weights == "none" else weights,
+        linear_probe=linear_probe,
+    )
+    show(result, as_json, "plan" if dry_run else "finetuned")
+    if not (dry_run or as_json):
+        typer.echo(f"next: vtdl evaluate --weights {out} --list {val_list} --out ...", err=True)

@@ -1,0 +1,64 @@
+"""`vtdl presets list|show|copy`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vtdl_cli.commands import options as o
+
+presets = typer.Typer(no_args_is_help=True, help="List, show and copy the presets.")
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME|FILE", help="A preset by name, or a YAML file.")]
+
+
+@presets.command("list", epilog="Examples:\n\nvtdl presets list\n\nvtdl presets list --json")
+def list_presets(as_json: o.JsonOption = False, debug: o.DebugOption = False) -> None:
+    """List the names of all presets with what each is for."""
+    import json
+
+    from vtdl_cli.config import find_preset, preset_names
+
+    titles = {name: find_preset(name).read_text(encoding="utf-8").splitlines()[0].lstrip("# ") for name in preset_names()}
+    if as_json:
+        typer.echo(json.dumps(titles, indent=2))
+        return
+    width = max(map(len, titles))
+    for name, title in titles.items():
+        typer.echo(f"{name:<{width}}  {title}")
+
+
+@presets.command(epilog="Examples:\n\nvtdl presets show hmdb51/i3d\n\nvtdl presets show demo --set pretrain.epochs=5")
+def show(name: NameArgument, assignments: o.SetOption = None, as_json: o.JsonOption = False, debug: o.DebugOption = False) -> None:
+    """Print a preset as it is written, or resolved: with --set, or as JSON, every setting stands in it."""
+    import json
+
+    from vtdl_cli.config import find_preset, load_config
+
+    config = load_config(name, assignments or ())
+    if as_json:
+        typer.echo(json.dumps(config.to_dict(), indent=2))
+    else:
+        typer.echo(config.to_yaml() if assignments else find_preset(name).read_text(encoding="utf-8"), nl=False)
+
+
+@presets.command(epilog="Examples:\n\nvtdl presets copy ucf101/r3d mine.yaml\n\nvtdl presets copy demo small.yaml --overwrite")
+def copy(
+    name: NameArgument,
+    target: Annotated[Path, typer.Argument(help="File to write.")],
+    overwrite: o.OverwriteOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Copy a preset to a file of your own, to be changed and given to --preset."""
+    from vtdl_cli.config import find_preset
+    from vtdl_cli.errors import UsageError
+    from vtdl_cli.runtime import replacing
+
+    source = find_preset(name)
+    if target.is_dir():
+        raise UsageError(f"target '{target}' is a folder. Name a file: {target}/{source.name}")
+    if target.exists() and not overwrite:
+        raise UsageError(f"target '{target}' exists. Use --overwrite, or name another file")
+    with replacing(target) as temporary:
+        temporary.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
+    typer.echo(f"copied {name} to {target}", err=True)

@@ -1,0 +1,48 @@
+"""`vtdl pretrain`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vtdl_cli.commands import options as o
+
+EPILOG = """Examples:
+
+vtdl pretrain --preset hmdb51/i3d --train-list lists/train_split_1.txt --root videos --out runs/pretrained
+
+vtdl pretrain --preset demo --train-list lists/train_split_1.txt --root videos --out runs/small --set pretrain.epochs=20
+"""
+
+
+def pretrain(
+    preset: o.PresetOption,
+    train_list: Annotated[Path, typer.Option(help="Videos to learn from; their labels are not used to learn.")],
+    out: Annotated[Path, typer.Option(help="Run folder to write: checkpoints, metrics, curves.")],
+    assignments: o.SetOption = None,
+    root: o.RootOption = None,
+    strip_prefix: o.StripOption = "",
+    list_columns: o.ColumnsOption = None,
+    seed: o.SeedOption = 0,
+    device: o.DeviceOption = "auto",
+    workers: o.WorkersOption = None,
+    resume: o.ResumeOption = False,
+    overwrite: o.OverwriteOption = False,
+    dry_run: o.DryRunOption = False,
+    as_json: o.JsonOption = False,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Learn from videos without labels, by VTDL."""
+    from vtdl_cli.commands.screen import show, speaker
+    from vtdl_cli.config import load_config
+
+    how = o.execution(seed, device, workers, resume=resume, overwrite=overwrite, dry_run=dry_run)
+    config = load_config(preset, assignments or ())
+    from vtdl_cli.engine.pretrain import pretrain
+
+    videos = o.list_source(train_list, root, strip_prefix, list_columns)
+    result = pretrain(config, videos, out, how, speaker(quiet))
+    show(result, as_json, "plan" if dry_run else "pretrained")
+    if not (dry_run or as_json):
+        typer.echo(f"next: vtdl finetune --preset {preset} --weights {out} --train-list ... --val-list ... --out ...", err=True)

@@ -1,0 +1,135 @@
+"""What users see: Rich on a terminal, plain lines in a pipe, JSON where it was asked for."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+from rich.table import Table
+
+from vtdl_cli.runtime import Progress, Reporter, Silence
+
+PLAIN_EVERY = 50  # steps between two lines in a pipe
+
+
+def speaker(quiet: bool) -> Reporter:
+    """The reporter for this run: everything goes to stderr, stdout is for results."""
+    return Speaker(Console(stderr=True, highlight=False, soft_wrap=True), quiet)
+
+
+class Speaker:
+    """Lines and bars on stderr.
+
+    Args:
+        console: where to.
+        quiet: warnings only.
+    """
+
+    def __init__(self, console: Console, quiet: bool) -> None:
+        self.console, self.quiet = console, quiet
+        self._bars: RichProgress | None = None
+
+    def line(self, text: str) -> None:
+        """Print one line, above a running bar."""
+        if not self.quiet:
+            self.console.print(text, markup=False)
+
+    def warn(self, text: str) -> None:
+        """Print one line that begins with `warning:`, however quiet."""
+        self.console.print(f"warning: {text}", markup=False, style="yellow")
+
+    @contextmanager
+    def progress(self, total: int, description: str, start: int = 0) -> Iterator[Progress]:
+        """A bar on a terminal, and below the bar of the work that it is a part of; lines in a pipe."""
+        if self.quiet:
+            yield Silence()
+        elif not self.console.is_terminal:
+            yield Lines(self, total, description, start)
+        elif self._bars is not None:
+            bar = Bar(self._bars, total, description, start)
+            yield bar
+            bar.remove()
+        else:
+            with _bars(self.console) as self._bars:
+                yield Bar(self._bars, total, description, start)
+            self._bars = None
+
+
+def _bars(console: Console) -> RichProgress:
+    return RichProgress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[shown]}"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=console,
+    )
+
+
+class Bar:
+    """One of Rich's bars."""
+
+    def __init__(self, bars: RichProgress, total: int, description: str, start: int) -> None:
+        self.bars = bars
+        self.task: TaskID = bars.add_task(description, total=total, completed=start, shown="")
+
+    def advance(self, n: int = 1, **fields: str) -> None:
+        """Move on, and show the fields where there are any."""
+        shown = {"shown": _join(fields)} if fields else {}
+        self.bars.update(self.task, advance=n, **shown)  # type: ignore[arg-type]  # a field, not a parameter
+
+    def remove(self) -> None:
+        """Take the bar off the screen."""
+        self.bars.remove_task(self.task)
+
+
+class Lines:
+    """A bar for a pipe: a plain line every PLAIN_EVERY steps and at the end."""
+
+    def __init__(self, speaker: Speaker, total: int, description: str, start: int) -> None:
+        self.speaker, self.total, self.description, self.done = speaker, total, description, start
+        self.shown = ""
+
+    def advance(self, n: int = 1, **fields: str) -> None:
+        """Move on, and print a line where one is due."""
+        before, self.done = self.done, self.done + n
+        self.shown = _join(fields) if fields else self.shown
+        if self.done // PLAIN_EVERY > before // PLAIN_EVERY or self.done >= self.total:
+            self.speaker.line(f"{self.description} {self.done}/{self.total} {self.shown}".rstrip())
+
+
+def _join(fields: Mapping[str, str]) -> str:
+    return "  ".join(f"{name} {value}" for name, value in fields.items())
+
+
+def show(result: Mapping[str, Any], as_json: bool, title: str) -> None:
+    """Print a command's result on stdout: as JSON, or as a table for people."""
+    if as_json:
+        sys.stdout.write(json.dumps(result, indent=2) + "\n")
+        return
+    console = Console(highlight=False)
+    table = Table(title=title, show_header=False, title_justify="left", pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, value in flatten(result):
+        table.add_row(name, value)
+    console.print(table)
+
+
+def flatten(result: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Rows of a nested result; lists become their length, numbers keep four digits."""
+    for name, value in result.items():
+        label = f"{prefix}{name.replace('_', ' ')}"
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{label}: ")
+        elif isinstance(value, float):
+            yield label, f"{value:.4g}"
+        elif isinstance(value, list):
+            yield label, str(len(value))
+        elif "\n" not in str(value):
+            yield label, "none" if value is None else str(value)

@@ -1,0 +1,305 @@
+"""The configuration: typed sections, presets, `--set`, and all mistakes reported at once.
+
+A preset is one YAML file that holds every stage. The defaults here are METHOD's; a preset states what it changes.
+"""
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, Self, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from vtdl_cli.errors import ConfigError, UsageError
+
+PositiveInt = Annotated[int, Field(ge=1)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+NonNegativeFloat = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Decoder = Literal["decord", "pyav", "torchcodec"]
+
+
+class Section(BaseModel):
+    """A part of the configuration: unknown keys are mistakes, and nothing changes once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Jitter(Section):
+    """Colour jitter: each factor drawn once a clip from 1 - x to 1 + x, the hue from -x to x turns (METHOD 2.2)."""
+
+    brightness: Fraction = 0.5
+    contrast: Fraction = 0.5
+    saturation: Fraction = 0.25
+    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.5
+
+
+class Data(Section):
+    """From a video file to a clip of pixels."""
+
+    decoder: Decoder = "decord"
+    short_side: PositiveInt = 256  # pixels; frames are resized to this before anything else
+    crop_size: PositiveInt = 224  # pixels; what the network sees
+    rotation_degrees: Annotated[float, Field(ge=0, le=45)] = 10.0
+    jitter: Jitter = Jitter()
+    max_bad_fraction: Fraction = 0.05  # of the list's videos; a run stops above it, and above 2 videos
+
+    @model_validator(mode="after")
+    def _crop_fits(self) -> Self:
+        if self.crop_size > self.short_side:
+            raise ValueError(f"crop_size {self.crop_size} is larger than short_side {self.short_side}")
+        return self
+
+
+class Model(Section):
+    """Which network."""
+
+    name: Literal["c3d", "r3d", "r2p1d", "i3d"]
+    depth: Literal[10, 18, 50] | None = None  # r3d and r2p1d only
+    width: PositiveInt = 64  # channels of the first stage; every other stage scales with it
+    embedding_dim: PositiveInt = 128
+
+    @model_validator(mode="after")
+    def _depth_belongs(self) -> Self:
+        residual = self.name in ("r3d", "r2p1d")
+        if residual and self.depth is None:
+            raise ValueError(f"{self.name} needs a depth: 10, 18 or 50")
+        if not residual and self.depth is not None:
+            raise ValueError(f"{self.name} has one depth only: leave model.depth out")
+        return self
+
+
+class Tca(Section):
+    """Temporal-consistent augmentation (METHOD 2.3); alpha 0 switches it off."""
+
+    alpha: Annotated[float, Field(ge=0, lt=1)] = 0.1  # the still frame's weight is drawn from 0 to alpha
+    per: Literal["batch", "sample"] = "batch"  # one weight for the whole batch, or one for each clip
+
+
+class Queue(Section):
+    """Earlier keys, kept as negatives (METHOD 2.6)."""
+
+    size: PositiveInt
+    mask_own_video: bool = True  # a video's own stale key is no negative to it
+
+
+class Method(Section):
+    """The contrastive task."""
+
+    temperature: PositiveFloat = 0.07
+    momentum: Fraction = 0.999  # of the key encoder
+    own_negative: bool = True  # another interval of the same video as a negative
+    negative_gap_frames: NonNegativeInt | None = None  # between anchor and negative start; none: a quarter of the span
+    tca: Tca = Tca()
+    queue: Queue
+
+
+class Optimizer(Section):
+    """How weights move."""
+
+    name: Literal["sgd", "adamw"] = "sgd"
+    learning_rate: PositiveFloat
+    momentum: Fraction = 0.9  # sgd only
+    weight_decay: NonNegativeFloat
+
+
+class Schedule(Section):
+    """The learning rate over the epochs."""
+
+    name: Literal["step", "cosine", "constant"] = "step"
+    milestones: list[PositiveInt] = []  # step: epochs after which the rate is multiplied by `factor`
+    factor: Fraction = 0.1
+    warmup_epochs: NonNegativeFloat = 0.0  # from 0 linearly to the full rate
+
+
+class Clip(Section):
+    """Which frames make a clip."""
+
+    clip_len_frames: PositiveInt
+    stride_frames: PositiveInt
+
+
+class Training(Clip):
+    """What both training stages have."""
+
+    epochs: PositiveInt
+    batch_size: PositiveInt  # videos
+    augment: bool = True  # basic augmentation; off: a random crop only
+    optimizer: Optimizer
+    schedule: Schedule = Schedule()
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    checkpoint_minutes: PositiveFloat = 15.0
+    keep_every: NonNegativeInt = 0  # epochs between checkpoints that stay; 0 keeps the last only
+
+
+class Pretrain(Training):
+    """Self-supervised pretraining."""
+
+    knn_every: NonNegativeInt = 0  # epochs between kNN readings on the labels of the list; 0 never
+
+
+class Finetune(Training):
+    """Training on labels, from pretrained weights or from nothing."""
+
+    dropout: Fraction = 0.5
+
+
+class Evaluate(Section):
+    """Test protocol; clips are as long as in finetuning."""
+
+    clips: PositiveInt = 10  # spread evenly over the video
+    batch_clips: PositiveInt = 16  # that pass through the network at a time
+
+
+class Extract(Clip):
+    """Feature extraction."""
+
+    clips: PositiveInt = 10
+    batch_clips: PositiveInt = 16
+
+
+class Config(Section):
+    """One preset: all stages of one experiment."""
+
+    data: Data = Data()
+    model: Model
+    method: Method
+    pretrain: Pretrain
+    finetune: Finetune
+    evaluate: Evaluate = Evaluate()
+    extract: Extract
+
+    @model_validator(mode="after")
+    def _queue_holds_a_batch(self) -> Self:
+        size, batch = self.method.queue.size, self.pretrain.batch_size
+        if size < batch:
+            raise ValueError(f"method.queue.size {size} holds less than one batch, pretrain.batch_size {batch}")
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types, for checkpoints and YAML."""
+        return self.model_dump(mode="json")
+
+    def to_yaml(self) -> str:
+        """The resolved configuration as it could be read again."""
+        return yaml.safe_dump(self.to_dict(), sort_keys=False)
+
+
+def preset_dir() -> Path:
+    """Where the presets lie: inside an installed package, or at the top of a checkout."""
+    packaged = Path(__file__).parent / "presets"
+    return packaged if packaged.is_dir() else Path(__file__).parent.parent / "presets"
+
+
+def preset_names() -> list[str]:
+    """Names of all presets, such as `hmdb51/i3d`."""
+    return sorted(str(path.relative_to(preset_dir()).with_suffix("")) for path in preset_dir().rglob("*.yaml"))
+
+
+def find_preset(name: str) -> Path:
+    """The file of a preset given by name or by path.
+
+    Raises:
+        UsageError: there is no such preset or file.
+    """
+    if name in preset_names():
+        return preset_dir() / f"{name}.yaml"
+    if Path(name).is_file():
+        return Path(name)
+    raise UsageError(f"preset '{name}' is neither a preset nor a file.{_nearest(name, preset_names())} See: vtdl presets list")
+
+
+def load_config(preset: str, assignments: Iterable[str] = ()) -> Config:
+    """Read a preset and apply `section.key=value` assignments.
+
+    Raises:
+        ConfigError: with one line for each mistake in file and assignments.
+    """
+    path = find_preset(preset)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"preset '{preset}' is not YAML: {reason}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"preset '{preset}' holds no sections. See: vtdl presets show demo")
+    return build_config(values, assignments, source=preset)
+
+
+def build_config(values: dict[str, Any], assignments: Iterable[str] = (), source: str = "checkpoint") -> Config:
+    """Validate plain values with `section.key=value` assignments on top of them.
+
+    Raises:
+        ConfigError: with one line for each mistake.
+    """
+    mistakes = [mistake for text in assignments if (mistake := _assign(values, text))]
+    try:
+        config = Config.model_validate(values)
+    except ValidationError as error:
+        mistakes += [_explain(dict(detail), source) for detail in error.errors()]
+        raise ConfigError("\n".join(mistakes)) from None
+    if mistakes:
+        raise ConfigError("\n".join(mistakes))
+    return config
+
+
+def _assign(values: dict[str, Any], text: str) -> str:
+    """Put one assignment into `values`; what is wrong with it is returned, or nothing."""
+    key, equals, value = text.partition("=")
+    *sections, name = key.strip().split(".")
+    if not equals or not sections or not name:
+        return f"--set '{text}' is not of the form section.key=value. For example: --set pretrain.epochs=10"
+    for section in sections:
+        values = values.setdefault(section, {})
+        if not isinstance(values, dict):
+            return f"--set '{text}' goes into '{section}', which is a value and not a section"
+    try:
+        values[name] = _read_value(value)
+    except yaml.YAMLError:
+        return f"--set '{text}' has a value that is not YAML"
+    return ""
+
+
+def _read_value(text: str) -> Any:
+    """A YAML value; YAML 1.1 takes `1e-3` for a word, people do not."""
+    value = yaml.safe_load(text)
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _explain(detail: dict[str, Any], source: str) -> str:
+    """One line for one of pydantic's errors."""
+    location = [str(part) for part in detail["loc"]]
+    key = ".".join(location)
+    if detail["type"] == "extra_forbidden":
+        return f"key '{key}' of '{source}' is unknown.{_nearest(key, all_keys())} See: vtdl presets show demo"
+    if detail["type"] == "missing":
+        return f"key '{key}' is missing from '{source}'. Add it, or --set {key}=..."
+    rule = detail["msg"].removeprefix("Value error, ")
+    value = "" if isinstance(detail["input"], dict) else f" '{detail['input']}'"
+    return f"{key or 'configuration'}{value} in '{source}' is not valid: {rule[:1].lower()}{rule[1:]}"
+
+
+def _nearest(word: str, choices: list[str]) -> str:
+    matches = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
+    return f" Did you mean '{matches[0]}'?" if matches else ""
+
+
+def all_keys(section: type[BaseModel] = Config, prefix: str = "") -> list[str]:
+    """Every key a preset may hold, with its section: `pretrain.optimizer.name`."""
+    keys = []
+    for name, field in section.model_fields.items():
+        keys.append(prefix + name)
+        inner = field.annotation
+        if isinstance(inner, UnionType):
+            inner = next((kind for kind in get_args(inner) if isinstance(kind, type)), None)
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            keys += all_keys(inner, f"{prefix}{name}.")
+    return keys

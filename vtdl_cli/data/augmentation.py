@@ -1,0 +1,101 @@
+"""Basic augmentation (METHOD 2.2) as batched tensor code on the compute device: rotation, crop, colour jitter, normalisation.
+
+Each draw is made once for a clip and shared by its frames. Differences from the authors' code, all in METHOD 2.2:
+rotation samples bilinearly (theirs takes the nearest pixel), and all four jitter operations act (theirs loses three).
+
+Shapes: N clips, T frames, S the side of a window, R the crop size, both in pixels.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+MEAN = (0.485, 0.456, 0.406)  # of ImageNet's red, green and blue (METHOD 2.2)
+STD = (0.229, 0.224, 0.225)
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as PIL and torchvision make grey
+
+
+def to_clips(windows: Tensor, crop_size: int, draws: dict[str, Tensor]) -> Tensor:
+    """Windows as they come from the loader -> normalised clips (N, 3, T, R, R) in float32.
+
+    Args:
+        windows: (N, T, S, S, 3) uint8.
+        crop_size: R; without draws S must equal it.
+        draws: see `data.views.Draws`, with V = N, `order` on the CPU; empty for no augmentation.
+    """
+    clips = windows.permute(0, 1, 4, 2, 3).float().div_(255)  # (N, T, 3, S, S)
+    if draws:
+        clips = rotate_and_crop(clips, crop_size, draws["rotation"], draws["shift"])
+        clips = jitter(clips, draws["factor"], draws["order"])
+    mean, std = (torch.tensor(values, device=clips.device).view(3, 1, 1) for values in (MEAN, STD))
+    return clips.sub_(mean).div_(std).transpose(1, 2)
+
+
+def rotate_and_crop(clips: Tensor, crop_size: int, rotation: Tensor, shift: Tensor) -> Tensor:
+    """Turn each clip (N, T, 3, S, S) counter-clockwise round its centre and keep (N, T, 3, R, R) round `shift`.
+
+    One sampling grid for each clip, over all its frames and channels at once.
+    """
+    num_clips, num_frames, _, side, _ = clips.shape
+    cos, sin = rotation.cos(), rotation.sin()
+    scale = crop_size / side  # grids count from -1 to 1 over the whole window
+    theta = torch.stack([scale * cos, -scale * sin, scale * sin, scale * cos], 1).view(-1, 2, 2)
+    theta = torch.cat([theta, (shift * 2 / side).unsqueeze(2)], 2)  # (N, 2, 3)
+    grid = F.affine_grid(theta, [num_clips, 1, crop_size, crop_size], align_corners=False)
+    sampled = F.grid_sample(clips.flatten(1, 2), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    return sampled.view(num_clips, num_frames, 3, crop_size, crop_size)
+
+
+def jitter(clips: Tensor, factor: Tensor, order: Tensor) -> Tensor:
+    """Apply the four operations of `data.views.JITTER` to clips (N, T, 3, H, W) in [0, 1], in each clip's own order.
+
+    Clips that are due the same operation go through it together. `order` (N, 4) stays on the CPU, where asking which
+    clips these are makes nobody wait for the device.
+    """
+    for position in range(4):
+        for operation, adjust in enumerate((brightness, contrast, saturation, hue)):
+            due = torch.nonzero(order[:, position] == operation).flatten().to(clips.device, non_blocking=True)
+            if len(due):
+                clips.index_copy_(0, due, adjust(clips[due], factor[due, operation].view(-1, 1, 1, 1, 1)))
+    return clips
+
+
+def brightness(clips: Tensor, factor: Tensor) -> Tensor:
+    """Towards black (below 1) or away from it."""
+    return (clips * factor).clamp_(0, 1)
+
+
+def contrast(clips: Tensor, factor: Tensor) -> Tensor:
+    """Towards each frame's mean grey (below 1) or away from it."""
+    return torch.lerp(grey(clips).mean((-2, -1), keepdim=True), clips, factor).clamp_(0, 1)
+
+
+def saturation(clips: Tensor, factor: Tensor) -> Tensor:
+    """Towards grey (below 1) or away from it."""
+    return torch.lerp(grey(clips), clips, factor).clamp_(0, 1)
+
+
+def grey(clips: Tensor) -> Tensor:
+    """Luma (N, T, 1, H, W)."""
+    red, green, blue = clips.split(1, 2)
+    return red * LUMA[0] + green * LUMA[1] + blue * LUMA[2]
+
+
+def hue(clips: Tensor, turns: Tensor) -> Tensor:
+    """Turn the colour circle of HSV by `turns` (1 is once round); value and saturation stay.
+
+    With h counted in sixths of the circle, a channel is value - chroma * clamp(min(k, 4 - k), 0, 1), where
+    k = (n + h) mod 6 and n = 5, 3, 1 for red, green and blue.
+    """
+    red, green, blue = clips.unbind(2)  # (N, T, H, W)
+    value, low = clips.amax(2), clips.amin(2)
+    chroma = value - low
+    safe = chroma.clamp(min=1e-12)
+    sixths = torch.where(
+        value == red,
+        (green - blue) / safe,
+        torch.where(value == green, (blue - red) / safe + 2, (red - green) / safe + 4),
+    )
+    sixths = sixths + 6 * turns.squeeze(2)
+    k = (sixths.unsqueeze(2) + torch.tensor([5.0, 3.0, 1.0], device=clips.device).view(3, 1, 1)).remainder_(6)
+    return value.unsqueeze(2) - chroma.unsqueeze(2) * torch.minimum(k, 4 - k).clamp_(0, 1)

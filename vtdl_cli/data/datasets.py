@@ -1,0 +1,199 @@
+"""From a list to batches: one sample a video, opened once, with only the frames it needs.
+
+What a sample is depends on (seed, epoch, index) alone: not on the number of workers, nor on the order of arrival. A video
+that cannot be read gives an `Unreadable` in its place, which the batch carries apart: it is counted, never replaced.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from vtdl_cli.data.decoding import open_video
+from vtdl_cli.data.lists import VideoList
+from vtdl_cli.data.sampling import IndexSampler
+from vtdl_cli.data.views import Draws, Viewer, resize_short_side
+from vtdl_cli.errors import UnreadableVideo
+from vtdl_cli.runtime import leave_signals_to_parent
+
+Key = tuple[int, int]
+"""(epoch, index of the video in the list)."""
+
+
+class Unreadable(NamedTuple):
+    """A video of the list that could not be decoded, and why."""
+
+    index: int
+    path: str
+    reason: str
+
+
+class Sample(NamedTuple):
+    """What one video gives: its clips as windows (V, T, S, S, 3) uint8, and how the device is to augment them."""
+
+    index: int
+    label: int
+    num_frames: int
+    windows: np.ndarray
+    draws: Draws
+
+
+@dataclass
+class Batch:
+    """B videos with V clips each.
+
+    Attributes:
+        windows: (B, V, T, S, S, 3) uint8.
+        draws: augmentation of each clip, (B, V, ...) each; empty for none.
+        label, index, num_frames: (B,) each.
+        unreadable: the videos that are missing from the batch.
+    """
+
+    windows: Tensor
+    draws: dict[str, Tensor]
+    label: Tensor
+    index: Tensor
+    num_frames: Tensor
+    unreadable: list[Unreadable] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def pin_memory(self) -> "Batch":
+        """Move what goes to the GPU into page-locked memory, from where it is copied while the GPU computes."""
+        self.windows, self.label, self.index = (
+            self.windows.pin_memory(),
+            self.label.pin_memory(),
+            self.index.pin_memory(),
+        )
+        self.draws = {name: values.pin_memory() for name, values in self.draws.items()}
+        return self
+
+
+class VideoClips(Dataset[Sample | Unreadable]):
+    """The videos of a list as samples.
+
+    Args:
+        videos: the list.
+        sampler: which frames make the clips.
+        viewer: what part of them is seen.
+        short_side: pixels to which frames are resized first.
+        decoder: a name of `data.decoding.DECODERS`.
+        seed: of every draw.
+    """
+
+    def __init__(
+        self, videos: VideoList, *, sampler: IndexSampler, viewer: Viewer, short_side: int, decoder: str, seed: int
+    ) -> None:
+        self.videos, self.sampler, self.viewer = videos, sampler, viewer
+        self.short_side, self.decoder, self.seed = short_side, decoder, seed
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def __getitem__(self, key: Key) -> Sample | Unreadable:
+        """The sample of (epoch, index)."""
+        epoch, index = key
+        generator = np.random.default_rng((self.seed, epoch, index + 1))  # index 0 of this triple is the epoch's order
+        try:
+            with open_video(self.videos.path(index), self.decoder) as reader:
+                num_frames = reader.num_frames
+                indices = self.sampler(num_frames, generator)  # (V, T)
+                needed, positions = np.unique(indices, return_inverse=True)
+                frames = reader.read(needed)
+        except UnreadableVideo as error:
+            return Unreadable(index, error.path, error.reason)
+        frames = resize_short_side(frames, self.short_side)
+        windows, draws = self.viewer(frames, positions.reshape(indices.shape), generator)
+        return Sample(index, int(self.videos.labels[index]), num_frames, windows, draws)
+
+
+def collate(samples: list[Sample | Unreadable]) -> Batch:
+    """Stack the readable samples, and carry the others along."""
+    good = [sample for sample in samples if isinstance(sample, Sample)]
+    bad = [sample for sample in samples if isinstance(sample, Unreadable)]
+    windows = np.stack([sample.windows for sample in good]) if good else np.empty(0, np.uint8)
+    names = good[0].draws if good else {}
+    draws = {name: torch.from_numpy(np.stack([sample.draws[name] for sample in good])) for name in names}
+    label, index, num_frames = (
+        torch.tensor([getattr(sample, name) for sample in good], dtype=torch.long)
+        for name in ("label", "index", "num_frames")
+    )
+    return Batch(torch.from_numpy(windows), draws, label, index, num_frames, bad)
+
+
+class EpochBatches(Sampler[list[Key]]):
+    """The keys of every batch from `start_step` to the end of the last epoch, as one stream.
+
+    One stream over all epochs keeps the workers busy between them, and a run resumes in the middle of an epoch by starting
+    the stream there.
+
+    Args:
+        num_videos: in the list.
+        batch_size: videos in a batch.
+        epochs: how often each video is seen.
+        seed: of the order; an epoch's order depends on (seed, epoch) alone.
+        shuffle: off: always the list's order.
+        drop_last: leave out an epoch's incomplete last batch.
+
+    Attributes:
+        steps_per_epoch: batches in an epoch.
+        start_step: first batch of the stream, counted over all epochs.
+    """
+
+    def __init__(
+        self,
+        num_videos: int,
+        batch_size: int,
+        *,
+        epochs: int = 1,
+        seed: int = 0,
+        shuffle: bool = False,
+        drop_last: bool = False,
+    ) -> None:
+        self.num_videos, self.batch_size, self.epochs, self.seed, self.shuffle = (
+            num_videos,
+            batch_size,
+            epochs,
+            seed,
+            shuffle,
+        )
+        self.steps_per_epoch = num_videos // batch_size if drop_last else -(-num_videos // batch_size)
+        self.start_step = 0
+
+    def __len__(self) -> int:
+        return self.epochs * self.steps_per_epoch - self.start_step
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        first_epoch, skipped = divmod(self.start_step, self.steps_per_epoch)
+        for epoch in range(first_epoch, self.epochs):
+            order = self._order(epoch)
+            for step in range(skipped if epoch == first_epoch else 0, self.steps_per_epoch):
+                chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
+                yield [(epoch, int(index)) for index in chosen]
+
+    def _order(self, epoch: int) -> np.ndarray:
+        if not self.shuffle:
+            return np.arange(self.num_videos)
+        return np.random.default_rng((self.seed, epoch, 0)).permutation(self.num_videos)
+
+
+def build_loader(dataset: VideoClips, batches: EpochBatches, *, workers: int, pin_memory: bool) -> "DataLoader[Any]":
+    """A loader over the stream; 0 workers decode in this process.
+
+    It draws from a generator of its own: torch's global one belongs to the training alone, or a resumed run would differ.
+    """
+    return DataLoader(
+        dataset,
+        batch_sampler=batches,
+        num_workers=workers,
+        collate_fn=collate,
+        pin_memory=pin_memory,
+        worker_init_fn=leave_signals_to_parent,
+        generator=torch.Generator(),
+        prefetch_factor=4 if workers else None,
+    )

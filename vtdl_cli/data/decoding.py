@@ -1,0 +1,213 @@
+"""Frames out of a video file or a folder of pictures, by any of three decoders, which agree on count and pictures.
+
+A reader belongs to the process that opened it and decodes in one thread: decord hangs when a reader is carried over a
+fork. Libraries are imported on first use, so that a process that only counts frames loads no torch. Nothing is kept
+between videos.
+
+Random access is only as good as a file's timestamps. Measured against decoding in full: decord's and torchcodec's
+seeking gives wrong pictures for every DivX file of HMDB51 we have, and decord's also for edit lists and open groups of
+pictures. `scan_video` finds such files; decord then reads them from the start, which is right, and torchcodec refuses
+those it would get wrong.
+"""
+
+import importlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vtdl_cli.data.frame_folder import FrameFolderReader
+from vtdl_cli.data.video_reader import VideoReader, read_any_order, stack_frames, unreadable_on_error
+from vtdl_cli.data.video_scan import open_stream, scan_video
+from vtdl_cli.errors import UnreadableVideo, UsageError
+
+__all__ = ["DECODERS", "VideoReader", "open_video", "probe_video"]
+
+
+class PyAvReader:
+    """Decodes from the start up to the last wanted frame: slower in a long video, right in every one.
+
+    It alone notices damage that FFmpeg papers over (AVI files in particular), in all frames it passes.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.num_frames = scan_video(path).num_frames
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """See `VideoReader.read`."""
+        return read_any_order(indices, self.num_frames, self._read_ascending)
+
+    def _read_ascending(self, wanted: np.ndarray) -> np.ndarray:
+        remaining = set(wanted.tolist())
+        frames = []
+        for index, frame in enumerate(self._decode()):
+            if index in remaining:
+                # PyAV leaves the rotation (degrees, counterclockwise) to the caller.
+                frames.append(np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90)))
+            if len(frames) == len(wanted):
+                return stack_frames(self._path, frames)
+        raise UnreadableVideo(str(self._path), f"it ends before frame {wanted[len(frames)]} of {self.num_frames}")
+
+    def _decode(self) -> Iterator[Any]:
+        """Yield the frames in the order of display, up to the first damaged one."""
+        with open_stream(self._path) as (container, stream):
+            decoded = container.decode(stream)
+            index = 0
+            while True:
+                with unreadable_on_error(self._path, f"it is damaged at frame {index}"):
+                    frame = next(decoded, None)
+                if frame is None:
+                    return
+                if frame.is_corrupt:
+                    raise UnreadableVideo(str(self._path), f"it is damaged at frame {index}")
+                yield frame
+                index += 1
+
+    def close(self) -> None:
+        """Nothing stays open between reads."""
+
+
+class DecordReader:
+    """Seeks where that is right, and reads from the start elsewhere."""
+
+    def __init__(self, path: Path) -> None:
+        scan = scan_video(path)
+        if scan.container == "mpegts":  # measured: wrong pictures even from the start
+            raise UnreadableVideo(str(path), "decord misreads MPEG-TS; use the decoder pyav")
+        self._path, self._codec = path, scan.codec
+        self.num_frames = scan.num_frames
+        self._open()
+        self._seekable = scan.seekable and len(self._reader) == scan.num_frames
+
+    def _open(self) -> None:
+        os.environ.setdefault("DECORD_DUPLICATE_WARNING_THRESHOLD", "1.0")  # a warning without a level, set on import
+        import decord
+
+        decord.logging.set_level(decord.logging.QUIET)
+        # PyAV has read the file by now: decord's FFmpeg of 2019 lacks AV1, and decord itself insists on a duration.
+        reason = f"decord does not support its codec ({self._codec}) or its header; use the decoder pyav"
+        with unreadable_on_error(self._path, reason):
+            self._reader: Any = decord.VideoReader(str(self._path.absolute()), ctx=decord.cpu(0), num_threads=1)
+        self._position = 0  # the next frame, when reading from the start
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """See `VideoReader.read`."""
+        return read_any_order(indices, self.num_frames, self._seek if self._seekable else self._read_on)
+
+    def _seek(self, wanted: np.ndarray) -> np.ndarray:
+        with unreadable_on_error(self._path, f"decord finds damage before frame {wanted[-1]}"):
+            frames: np.ndarray = self._reader.get_batch(wanted).asnumpy()
+        return frames
+
+    def _read_on(self, wanted: np.ndarray) -> np.ndarray:
+        if wanted[0] < self._position:
+            self._open()
+        frames = []
+        for index in wanted:
+            with unreadable_on_error(self._path, f"decord finds damage before frame {index}"):
+                while self._position <= index:  # never skip_frames(), which goes by timestamps as well
+                    frame = self._reader.next()
+                    self._position += 1
+                frames.append(frame.asnumpy())
+        return stack_frames(self._path, frames)
+
+    def close(self) -> None:
+        """Free decord's buffers now."""
+        self._reader = None
+
+
+class TorchcodecReader:
+    """Finds frames by timestamp, so it refuses files whose timestamps are not to be trusted."""
+
+    def __init__(self, path: Path) -> None:
+        decoder_class = _import_torchcodec()
+        scan = scan_video(path)
+        self._path, self.num_frames = path, scan.num_frames
+        with unreadable_on_error(path, f"torchcodec cannot open it (codec {scan.codec}); use the decoder pyav"):
+            self._reader: Any = decoder_class(str(path.absolute()), dimension_order="NHWC", num_ffmpeg_threads=1)
+        if not scan.timed or len(self._reader) != scan.num_frames:
+            raise UnreadableVideo(
+                str(path), "torchcodec goes by timestamps, which are not to be trusted here; use the decoder pyav"
+            )
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """See `VideoReader.read`."""
+        return read_any_order(indices, self.num_frames, self._read_ascending)
+
+    def _read_ascending(self, wanted: np.ndarray) -> np.ndarray:
+        with unreadable_on_error(self._path, f"torchcodec finds damage before frame {wanted[-1]}"):
+            frames: np.ndarray = self._reader.get_frames_at(wanted.tolist()).data.numpy()
+        return frames
+
+    def close(self) -> None:
+        """Free torchcodec's buffers now."""
+        self._reader = None
+
+
+def _import_torchcodec() -> Any:
+    try:
+        return importlib.import_module("torchcodec.decoders").VideoDecoder
+    except (ImportError, RuntimeError, OSError) as error:  # RuntimeError and OSError: FFmpeg's libraries are absent
+        raise UsageError(
+            "decoder 'torchcodec' cannot be loaded. Type pip install 'vtdl[torchcodec]', and install FFmpeg 4 to 9"
+        ) from error
+
+
+DECODERS: dict[str, Callable[[Path], VideoReader]] = {
+    "decord": DecordReader,
+    "pyav": PyAvReader,
+    "torchcodec": TorchcodecReader,
+}
+
+
+@contextmanager
+def open_video(path: str | Path, decoder: str = "decord") -> Iterator[VideoReader]:
+    """Open a video file by `decoder`, or a folder of pictures (whatever the decoder).
+
+    Raises:
+        UnreadableVideo: there is no such file, or it is empty, not a video, damaged, in a codec that the decoder lacks.
+        UsageError: the decoder is unknown or not installed.
+    """
+    reader = _open_reader(Path(path), decoder)
+    try:
+        yield reader
+    finally:
+        reader.close()
+
+
+def _open_reader(path: Path, decoder: str) -> VideoReader:
+    if decoder not in DECODERS:
+        raise UsageError(f"decoder '{decoder}' is unknown. Choose from {', '.join(DECODERS)}")
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise UnreadableVideo(str(path), (error.strerror or "no access").lower()) from error
+    if path.is_dir():
+        return FrameFolderReader(path)
+    if not path.is_file():  # opening a pipe would wait for ever
+        raise UnreadableVideo(str(path), "it is neither a file nor a folder")
+    if status.st_size == 0:
+        raise UnreadableVideo(str(path), "the file is empty")
+    return DECODERS[decoder](path)
+
+
+def probe_video(path: str | Path, decoder: str = "decord") -> int:
+    """Count the frames of a video and make sure that they can be read, all of them.
+
+    The other decoders repeat a frame or show a damaged one without a word, so PyAV decodes the file in full as well;
+    in a file with few keyframes, reaching the last frame costs as much.
+
+    Raises:
+        UnreadableVideo: it cannot be opened, or ends early, or is damaged anywhere.
+    """
+    with open_video(path, decoder) as reader:
+        num_frames = reader.num_frames
+        reader.read([0, num_frames - 1])
+    if decoder != "pyav" and Path(path).is_file():
+        with open_video(path, "pyav") as reader:
+            reader.read([num_frames - 1])
+    return num_frames

@@ -1,0 +1,104 @@
+"""Features in HDF5: one row a video, with where they came from in the attributes (DESIGN section 2).
+
+An extraction that runs for hours must survive whatever stops it, and HDF5 files do not survive being cut short: rows are kept in
+small files beside the target, each written whole, and put together at the end.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from vtdl_cli.errors import UsageError
+from vtdl_cli.runtime import replacing
+
+SCHEMA = 1
+COLUMNS = ("features", "labels", "num_frames", "positions")
+
+
+class FeatureParts:
+    """The rows of an extraction that is under way.
+
+    Args:
+        out: the HDF5 file to be.
+        provenance: what the features depend on; rows of another provenance are not mixed in.
+        resume: go on with rows that are there.
+        overwrite: replace a finished file, and forget rows that are there.
+
+    Raises:
+        UsageError: something is in the way, or the rows that are there have another provenance.
+
+    Attributes:
+        done: videos of the list dealt with so far, skipped ones included.
+        skipped: path and reason of each video that could not be read.
+    """
+
+    def __init__(self, out: Path, provenance: Mapping[str, str], *, resume: bool, overwrite: bool) -> None:
+        self.out, self.folder = out, out.with_name(f".{out.name}.parts")
+        self.provenance = dict(provenance)
+        self.done, self.skipped = 0, list[dict[str, str]]()
+        if out.is_dir():
+            raise UsageError(f"output '{out}' is a folder. Name a file: --out {out}/features.h5")
+        if out.exists() and not overwrite:
+            raise UsageError(f"output '{out}' exists. Use --overwrite, or another --out")
+        if self.folder.exists() and not overwrite:
+            self._go_on(resume)
+
+    def _go_on(self, resume: bool) -> None:
+        if not resume:
+            raise UsageError(f"output '{self.out}' was begun and interrupted. Use --resume to go on, or --overwrite")
+        parts = self._parts()
+        if not parts:
+            return
+        state = json.loads(str(np.load(parts[-1])["state"]))
+        differing = [name for name, value in state["provenance"].items() if self.provenance.get(name) != value]
+        if differing:
+            raise UsageError(
+                f"output '{self.out}' was begun with another {', '.join(differing)}. Use --overwrite, or another --out"
+            )
+        self.done, self.skipped = state["done"], state["skipped"]
+
+    def _parts(self) -> list[Path]:
+        return sorted(self.folder.glob("[0-9]*.npz"))
+
+    def begin(self) -> None:
+        """Forget rows of an extraction that is not gone on with."""
+        if not self.done:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def add(self, done: int, skipped: list[dict[str, str]], columns: Mapping[str, np.ndarray]) -> None:
+        """Keep the rows of the videos up to number `done`; `columns` has an array for each of COLUMNS."""
+        self.done, self.skipped = done, self.skipped + skipped
+        state = json.dumps({"provenance": self.provenance, "done": self.done, "skipped": self.skipped})
+        with replacing(self.folder / f"{done:09d}.npz") as temporary, temporary.open("wb") as file:
+            np.savez(file, state=np.array(state), **columns)
+
+    def finish(self, names: list[str]) -> tuple[int, ...]:
+        """Put all rows into the HDF5 file and remove the parts.
+
+        Args:
+            names: paths of the whole list, as the list has them.
+
+        Returns:
+            The shape of `features`.
+        """
+        parts = [part for path in self._parts() if len((part := np.load(path))["labels"])]
+        rows = sum(len(part["labels"]) for part in parts)
+        with replacing(self.out) as temporary, h5py.File(temporary, "w") as file:
+            shape = (rows, *parts[0]["features"].shape[1:])
+            features = file.create_dataset("features", shape, np.float32)
+            labels = file.create_dataset("labels", rows, np.int64)
+            num_frames = file.create_dataset("num_frames", rows, np.int64)
+            paths = file.create_dataset("paths", rows, h5py.string_dtype())
+            at = 0
+            for part in parts:
+                here = slice(at, at + len(part["labels"]))
+                features[here], labels[here], num_frames[here] = part["features"], part["labels"], part["num_frames"]
+                paths[here] = [names[position] for position in part["positions"]]
+                at = here.stop
+            file.attrs.update({"schema": SCHEMA, **self.provenance, "skipped": json.dumps(self.skipped)})
+        shutil.rmtree(self.folder)
+        return shape

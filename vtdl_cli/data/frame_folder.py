@@ -1,0 +1,66 @@
+"""A folder of pictures read as a video: `img_00001.jpg`, `frame000001.jpg`, `00001.png` and the like."""
+
+import itertools
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from vtdl_cli.data.video_reader import read_any_order, stack_frames, unreadable_on_error
+from vtdl_cli.errors import UnreadableVideo
+
+FRAME_NAME = re.compile(r"(?P<prefix>.*?)(?P<number>\d+)\.(jpg|jpeg|png)", re.IGNORECASE)
+
+
+class FrameFolderReader:
+    """Reads the pictures of a folder, in the order of their numbers; the first may have any number.
+
+    Raises:
+        UnreadableVideo: no pictures, a gap in the numbers, two names for one number.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._files = _list_frames(path)
+        self.num_frames = len(self._files)
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """See `VideoReader.read`."""
+        return read_any_order(indices, self.num_frames, self._read_ascending)
+
+    def _read_ascending(self, wanted: np.ndarray) -> np.ndarray:
+        return stack_frames(self._path, [_read_picture(self._path, self._files[index]) for index in wanted])
+
+    def close(self) -> None:
+        """Nothing stays open between reads."""
+
+
+def _list_frames(path: Path) -> list[Path]:
+    with unreadable_on_error(path, "the folder cannot be listed"):
+        names = [match for file in path.iterdir() if (match := FRAME_NAME.fullmatch(file.name))]
+    # A folder of a two-stream data set holds flow_x_00001.jpg and flow_y_00001.jpg beside the RGB pictures.
+    names = [match for match in names if not match["prefix"].lower().startswith("flow")]
+    if not names:
+        raise UnreadableVideo(str(path), "the folder holds no pictures named like img_00001.jpg or frame000001.jpg")
+    prefixes = sorted({match["prefix"] for match in names})
+    if len(prefixes) > 1:
+        raise UnreadableVideo(str(path), f"the folder mixes pictures named '{prefixes[0]}' and '{prefixes[1]}'")
+    names.sort(key=lambda match: int(match["number"]))
+    _refuse_gaps(path, [int(match["number"]) for match in names])
+    return [path / match.string for match in names]
+
+
+def _refuse_gaps(path: Path, numbers: list[int]) -> None:
+    for number, following in itertools.pairwise(numbers):
+        if following == number:
+            raise UnreadableVideo(str(path), f"two pictures have the number {number}")
+        if following != number + 1:
+            raise UnreadableVideo(str(path), f"pictures {number + 1} to {following - 1} are missing")
+
+
+def _read_picture(folder: Path, file: Path) -> np.ndarray:
+    from PIL import Image
+
+    with unreadable_on_error(folder, f"picture {file.name} is damaged"), Image.open(file) as picture:
+        return np.asarray(picture.convert("RGB"))

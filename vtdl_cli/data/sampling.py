@@ -1,0 +1,79 @@
+"""When: which frames make a clip. Pure functions of frame counts and a generator.
+
+Frames count from 0. A clip has `clip_len` frames, `stride` apart; its span is clip_len * stride frames. Clips that reach
+past the end of a video go on at its beginning, so an index never exceeds the number of frames.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.random import Generator
+
+IndexSampler = Callable[[int, Generator], np.ndarray]
+"""(number of frames, generator) -> frame indices (V, T) of V clips of T frames."""
+
+
+def clip_indices(start: int | np.ndarray, num_frames: int, clip_len: int, stride: int) -> np.ndarray:
+    """Frame indices of clips that start at `start`: (T,) for one start, (V, T) for V of them."""
+    return (np.asarray(start)[..., None] + stride * np.arange(clip_len)) % num_frames
+
+
+def random_start(num_frames: int, span: int, generator: Generator) -> int:
+    """Anywhere from which the whole span fits; anywhere at all in a video shorter than that."""
+    room = num_frames - span
+    return int(generator.integers(room + 1 if room >= 0 else num_frames))
+
+
+def triplet_starts(num_frames: int, span: int, gap: int, generator: Generator) -> tuple[int, int]:
+    """Start of anchor (and positive), and start of the negative, at least `gap` frames apart (DESIGN section 4).
+
+    In a video of at least span + gap frames neither clip wraps round, and every pair of such starts is as likely as any other
+    up to the ties. In a shorter one both start anywhere and loop, so that a jump from the last frame to the first tells
+    nothing about which clip it is; the gap is then counted round the loop, and is at most half of it.
+    """
+    room = num_frames - span - gap
+    if room >= 0:
+        earlier, later = np.sort(generator.integers(room + 1, size=2)) + (0, gap)
+        anchor, negative = generator.permutation([earlier, later])
+        return int(anchor), int(negative)
+    gap = min(gap, num_frames // 2)
+    anchor = int(generator.integers(num_frames))
+    return anchor, int(anchor + generator.integers(gap, max(num_frames - gap, gap) + 1)) % num_frames
+
+
+def uniform_starts(num_frames: int, span: int, clips: int) -> np.ndarray:
+    """Starts (clips,) spread evenly from the first to the last possible one; a single clip stands in the middle."""
+    room = max(num_frames - span, 0)
+    places = np.linspace(0, room, clips) if clips > 1 else np.array([room / 2])
+    return places.round().astype(np.int64)
+
+
+def triplet(clip_len: int, stride: int, gap: int | None) -> IndexSampler:
+    """Anchor, positive (the same frames) and negative, in this order; gap none: a quarter of the span."""
+    span = clip_len * stride
+    gap = span // 4 if gap is None else gap
+
+    def sample(num_frames: int, generator: Generator) -> np.ndarray:
+        anchor, negative = triplet_starts(num_frames, span, gap, generator)
+        return clip_indices(np.array([anchor, anchor, negative]), num_frames, clip_len, stride)
+
+    return sample
+
+
+def random_clip(clip_len: int, stride: int) -> IndexSampler:
+    """One clip that starts at random."""
+
+    def sample(num_frames: int, generator: Generator) -> np.ndarray:
+        start = random_start(num_frames, clip_len * stride, generator)
+        return clip_indices(np.array([start]), num_frames, clip_len, stride)
+
+    return sample
+
+
+def uniform_clips(clip_len: int, stride: int, clips: int) -> IndexSampler:
+    """`clips` clips spread evenly over the video; the generator is not used."""
+
+    def sample(num_frames: int, _generator: Generator) -> np.ndarray:
+        return clip_indices(uniform_starts(num_frames, clip_len * stride, clips), num_frames, clip_len, stride)
+
+    return sample

@@ -1,0 +1,67 @@
+"""What every reader of frames offers, and what all of them share."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from vtdl_cli.errors import UnreadableVideo
+
+
+class VideoReader(Protocol):
+    """One open video.
+
+    Attributes:
+        num_frames: frames that can be read; counted, not taken from the header.
+    """
+
+    num_frames: int
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Decode frames, in any order and with repeats.
+
+        Returns:
+            uint8 (len(indices), H, W, 3) RGB, rotated as the file asks.
+
+        Raises:
+            IndexError: an index outside [0, num_frames).
+            UnreadableVideo: the file is damaged there.
+        """
+
+    def close(self) -> None:
+        """Let go of the file; `open_video` calls it."""
+
+
+def read_any_order(
+    indices: Sequence[int] | np.ndarray, num_frames: int, read_ascending: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """Decode each wanted frame once, in ascending order, and lay the frames out as `indices` asks."""
+    wanted = np.asarray(indices, dtype=np.int64)
+    if wanted.size == 0:
+        raise IndexError("no frames asked for")
+    if wanted.min() < 0 or wanted.max() >= num_frames:
+        raise IndexError(f"frames {wanted.min()} to {wanted.max()} asked for, of a video of {num_frames}")
+    ascending, places = np.unique(wanted, return_inverse=True)
+    frames = read_ascending(ascending)
+    return frames if np.array_equal(ascending, wanted) else frames[places]
+
+
+@contextmanager
+def unreadable_on_error(path: Path, reason: str) -> Iterator[None]:
+    """Turn whatever a decoding library raises into `UnreadableVideo`; wrap calls into such a library, nothing else."""
+    try:
+        yield
+    except Exception as error:  # the libraries raise RuntimeError, OSError, ValueError and kinds of their own
+        detail = getattr(error, "strerror", None)  # their str() repeats the path, or is a stack trace
+        raise UnreadableVideo(str(path), f"{reason} ({detail})" if detail else reason) from error
+
+
+def stack_frames(path: Path, frames: list[np.ndarray]) -> np.ndarray:
+    """Stack frames (H, W, 3) into (len(frames), H, W, 3); a video that changes size is refused, not scaled."""
+    sizes = {frame.shape for frame in frames}
+    if len(sizes) > 1:
+        listed = " and ".join(f"{width}x{height}" for height, width, _ in sorted(sizes))
+        raise UnreadableVideo(str(path), f"its frames differ in size: {listed}")
+    return np.stack(frames)

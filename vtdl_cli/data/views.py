@@ -1,0 +1,136 @@
+"""Where: what part of the frames a clip shows. Runs in the loader's workers and leaves pixels as uint8.
+
+A worker does not rotate or recolour: it draws how that is to be done, once for all frames of a clip, and cuts the square
+window of which the device will need no more, so that all clips have one size and travel small. The window is centred where the
+crop's centre falls in the frame before rotation; what lies outside the frame is black.
+
+Shapes: T frames, H x W pixels, S pixels the side of a window; frames are (T, H, W, 3).
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.random import Generator
+from torch.nn import functional as F
+
+JITTER = ("brightness", "contrast", "saturation", "hue")
+
+Draws = dict[str, np.ndarray]
+"""How the device is to augment V clips: `rotation` (V,) radians, `shift` (V, 2) pixels (x, y), `factor` (V, 4) and `order`
+(V, 4) of the operations of JITTER. Empty: not at all."""
+
+Viewer = Callable[[np.ndarray, np.ndarray, Generator], tuple[np.ndarray, Draws]]
+"""(frames (U, H, W, 3), clips (V, T) as positions in them, generator) -> windows (V', T, S, S, 3) and their draws."""
+
+
+def resize_short_side(frames: np.ndarray, short_side: int) -> np.ndarray:
+    """Frames (T, H, W, 3) with their short side at `short_side` pixels: bilinear, antialiased, uint8 throughout."""
+    height, width = frames.shape[1:3]
+    if min(height, width) == short_side:
+        return frames
+    scale = short_side / min(height, width)
+    size = [short_side if side == min(height, width) else int(side * scale) for side in (height, width)]
+    images = torch.from_numpy(frames).permute(0, 3, 1, 2)
+    return F.interpolate(images, size=size, mode="bilinear", antialias=True).permute(0, 2, 3, 1).numpy()
+
+
+def cut_window(frames: np.ndarray, left: int, top: int, side: int) -> np.ndarray:
+    """The square (T, side, side, 3) whose corner is at (left, top); black where it leaves the frame."""
+    height, width = frames.shape[1:3]
+    if 0 <= left <= width - side and 0 <= top <= height - side:
+        return frames[:, top : top + side, left : left + side]
+    window = np.zeros((len(frames), side, side, 3), frames.dtype)
+    rows, columns = slice(max(top, 0), min(top + side, height)), slice(max(left, 0), min(left + side, width))
+    inside = frames[:, rows, columns]
+    window[:, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = inside
+    return window
+
+
+def window_side(crop_size: int, rotation_degrees: float) -> int:
+    """Side of the square that holds a crop turned by any angle up to `rotation_degrees`, and its neighbours to sample from."""
+    if rotation_degrees == 0:
+        return crop_size
+    angle = math.radians(rotation_degrees)
+    return math.ceil(crop_size * (math.cos(angle) + math.sin(angle))) + 2
+
+
+@dataclass(frozen=True)
+class RandomViews:
+    """A random crop for each clip, and the draws of basic augmentation (METHOD 2.2) where `augment` is on.
+
+    Args:
+        crop_size: pixels that the network sees.
+        rotation_degrees: angles are drawn from minus to plus this.
+        jitter: strength of each operation of JITTER.
+        augment: off: the random crop only.
+    """
+
+    crop_size: int
+    rotation_degrees: float
+    jitter: tuple[float, float, float, float]
+    augment: bool = True
+
+    def __call__(self, frames: np.ndarray, clips: np.ndarray, generator: Generator) -> tuple[np.ndarray, Draws]:
+        """Windows (V, T, S, S, 3), each with draws of its own."""
+        height, width = frames.shape[1:3]
+        degrees = self.rotation_degrees if self.augment else 0.0
+        side = window_side(self.crop_size, degrees)
+        windows = np.empty((*clips.shape, side, side, 3), np.uint8)
+        rotation = np.radians(generator.uniform(-degrees, degrees, len(clips)))
+        shift = np.empty((len(clips), 2))
+        for view, clip in enumerate(clips):
+            corner = generator.integers(
+                (width - self.crop_size + 1, height - self.crop_size + 1)
+            )  # (x, y) after rotation
+            centre = turn(corner + (self.crop_size - np.array([width, height])) / 2, rotation[view]) + (
+                width / 2,
+                height / 2,
+            )
+            left, top = np.round(centre - side / 2).astype(int)
+            shift[view] = centre - side / 2 - (left, top)
+            windows[view] = cut_window(frames, left, top, side)[clip]
+        if not self.augment:
+            return windows, {}
+        return windows, {
+            "rotation": np.float32(rotation),
+            "shift": np.float32(shift),
+            **self._draw_jitter(len(clips), generator),
+        }
+
+    def _draw_jitter(self, num_clips: int, generator: Generator) -> Draws:
+        strength = np.array(self.jitter)
+        middle = np.array([1.0, 1.0, 1.0, 0.0])  # factors lie round 1, the hue's shift round 0
+        factor = generator.uniform(middle - strength, middle + strength, (num_clips, 4))
+        order = generator.permuted(np.tile(np.arange(4), (num_clips, 1)), axis=1)
+        return {"factor": np.float32(factor), "order": order}
+
+
+@dataclass(frozen=True)
+class FixedViews:
+    """The centre of every clip, or three squares along the long side.
+
+    Args:
+        crop_size: pixels that the network sees.
+        crops: 1 or 3; with 3 every clip gives three windows in a row.
+    """
+
+    crop_size: int
+    crops: int = 1
+
+    def __call__(self, frames: np.ndarray, clips: np.ndarray, _generator: Generator) -> tuple[np.ndarray, Draws]:
+        """Windows (V * crops, T, S, S, 3)."""
+        height, width = frames.shape[1:3]
+        room = np.array([width - self.crop_size, height - self.crop_size])
+        places = [0.5] if self.crops == 1 else [0.0, 0.5, 1.0]
+        corners = [(room * np.where(room == room.max(), place, 0.5)).round().astype(int) for place in places]
+        cut = [cut_window(frames, left, top, self.crop_size) for left, top in corners]
+        return np.stack([window[clip] for clip in clips for window in cut]), {}
+
+
+def turn(point: np.ndarray, angle: float) -> np.ndarray:
+    """The point of the frame that is seen at `point` (x, y) after the frame was turned counter-clockwise by `angle`."""
+    x, y = point
+    return np.array([math.cos(angle) * x - math.sin(angle) * y, math.sin(angle) * x + math.cos(angle) * y])

@@ -1,0 +1,46 @@
+"""The one account of videos that cannot be read: skipped, counted, named, and too many of them stop the run."""
+
+from dataclasses import dataclass, field
+
+from vtdl_cli.data.datasets import Unreadable
+from vtdl_cli.errors import ListError
+from vtdl_cli.runtime import Reporter
+
+MIN_BAD_VIDEOS = 3  # fewer never stop a run, however short the list
+
+
+@dataclass
+class BadVideos:
+    """The videos found unreadable so far, each counted once.
+
+    Args:
+        num_videos: in the list.
+        max_fraction: of them may be unreadable.
+    """
+
+    num_videos: int
+    max_fraction: float
+    found: dict[int, tuple[str, str]] = field(default_factory=dict)
+
+    def add(self, unreadable: list[Unreadable], reporter: Reporter) -> None:
+        """Count new ones, and name each.
+
+        Raises:
+            ListError: too many of the list's videos are unreadable.
+        """
+        for index, path, reason in unreadable:
+            if index not in self.found:
+                self.found[index] = (path, reason)
+                reporter.warn(f"skipped video '{path}': {reason}")
+        count = len(self.found)
+        if count == self.num_videos or (count >= MIN_BAD_VIDEOS and count > self.max_fraction * self.num_videos):
+            path, reason = next(iter(self.found.values()))
+            raise ListError(
+                f"{count} of {self.num_videos} videos cannot be read, more than data.max_bad_fraction "
+                f"{self.max_fraction:g} allows; the first is '{path}': {reason}. "
+                "Remove them from the list, or --set data.max_bad_fraction=1"
+            )
+
+    def as_list(self) -> list[dict[str, str]]:
+        """Path and reason of each."""
+        return [{"path": path, "reason": reason} for path, reason in self.found.values()]

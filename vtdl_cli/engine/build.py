@@ -1,0 +1,121 @@
+"""The only place where the configuration meets classes: each builder turns a section into flat keyword arguments."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from vtdl_cli.config import Clip, Config, Training
+from vtdl_cli.data.datasets import VideoClips
+from vtdl_cli.data.lists import VideoList
+from vtdl_cli.data.sampling import IndexSampler, random_clip, triplet, uniform_clips
+from vtdl_cli.data.views import FixedViews, RandomViews, Viewer
+from vtdl_cli.engine.schedule import Schedule, constant, cosine, step_decay, with_warmup
+from vtdl_cli.method.tca import TemporalConsistentAugmentation
+from vtdl_cli.method.vtdl import VTDL
+from vtdl_cli.models.encoder import Backbone, Encoder
+from vtdl_cli.models.heads import EmbeddingHead
+from vtdl_cli.models.zoo import build_backbone, build_classifier
+from vtdl_cli.runtime import default_workers, select_autocast, select_device, select_memory_format
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and how a run computes."""
+
+    device: torch.device
+    autocast: torch.dtype | None
+    memory_format: torch.memory_format
+    workers: int
+
+    def describe(self) -> str:
+        """For people: `cpu, float32, 2 workers`."""
+        precision = "float32" if self.autocast is None else str(self.autocast).removeprefix("torch.")
+        return f"{self.device}, {precision}, {self.workers} workers"
+
+
+def build_machine(device: str, precision: str, workers: int | None) -> Machine:
+    """Resolve `auto` by what the machine has."""
+    chosen = select_device(device)
+    workers = default_workers() if workers is None else workers
+    return Machine(chosen, select_autocast(precision, chosen), select_memory_format(chosen), workers)
+
+
+def build_trunk(config: Config) -> Backbone:
+    """The backbone alone, with fresh weights."""
+    return build_backbone(config.model.name, depth=config.model.depth, width=config.model.width)
+
+
+def build_method(config: Config) -> VTDL:
+    """The pretraining task around a fresh encoder."""
+    method, trunk = config.method, build_trunk(config)
+    return VTDL(
+        Encoder(trunk, EmbeddingHead(trunk.feature_dim, config.model.embedding_dim)),
+        embedding_dim=config.model.embedding_dim,
+        queue_size=method.queue.size,
+        temperature=method.temperature,
+        momentum=method.momentum,
+        tca=TemporalConsistentAugmentation(method.tca.alpha, per_sample=method.tca.per == "sample"),
+        own_negative=method.own_negative,
+        mask_own_video=method.queue.mask_own_video,
+    )
+
+
+def build_network(config: Config, num_classes: int) -> Encoder:
+    """A fresh backbone with its classifier."""
+    trunk = build_trunk(config)
+    return Encoder(trunk, build_classifier(config.model.name, trunk.feature_dim, num_classes, config.finetune.dropout))
+
+
+def build_optimizer(training: Training, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    """SGD or AdamW; the rate is set anew before every step."""
+    options = training.optimizer
+    if options.name == "adamw":
+        return torch.optim.AdamW(parameters, lr=options.learning_rate, weight_decay=options.weight_decay)
+    return torch.optim.SGD(
+        parameters, lr=options.learning_rate, momentum=options.momentum, weight_decay=options.weight_decay
+    )
+
+
+def build_schedule(training: Training) -> Schedule:
+    """From epochs done to a factor on the learning rate."""
+    options = training.schedule
+    schedules = {
+        "constant": constant,
+        "step": step_decay(options.milestones, options.factor),
+        "cosine": cosine(training.epochs),
+    }
+    return with_warmup(schedules[options.name], options.warmup_epochs)
+
+
+def build_triplets(config: Config, videos: VideoList, seed: int) -> VideoClips:
+    """Anchor, positive and negative of each video."""
+    clip = config.pretrain
+    sampler = triplet(clip.clip_len_frames, clip.stride_frames, config.method.negative_gap_frames)
+    return _clips(config, videos, sampler, _random_views(config, clip.augment), seed)
+
+
+def build_training_clips(config: Config, videos: VideoList, seed: int) -> VideoClips:
+    """One random clip of each video."""
+    clip = config.finetune
+    sampler = random_clip(clip.clip_len_frames, clip.stride_frames)
+    return _clips(config, videos, sampler, _random_views(config, clip.augment), seed)
+
+
+def build_test_clips(config: Config, videos: VideoList, clip: Clip, *, clips: int, crops: int = 1) -> VideoClips:
+    """`clips` clips spread evenly over each video, seen through `crops` fixed squares: nothing is random."""
+    sampler = uniform_clips(clip.clip_len_frames, clip.stride_frames, clips)
+    return _clips(config, videos, sampler, FixedViews(config.data.crop_size, crops), seed=0)
+
+
+def _random_views(config: Config, augment: bool) -> RandomViews:
+    jitter = config.data.jitter
+    strengths = (jitter.brightness, jitter.contrast, jitter.saturation, jitter.hue)
+    return RandomViews(config.data.crop_size, config.data.rotation_degrees, strengths, augment)
+
+
+def _clips(config: Config, videos: VideoList, sampler: IndexSampler, viewer: Viewer, seed: int) -> VideoClips:
+    data = config.data
+    return VideoClips(
+        videos, sampler=sampler, viewer=viewer, short_side=data.short_side, decoder=data.decoder, seed=seed
+    )

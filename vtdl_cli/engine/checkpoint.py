@@ -1,0 +1,126 @@
+"""Checkpoints: tensors and plain types only, written whole or not at all, read without running code.
+
+A checkpoint is a dict with `schema`, `stage`, `config`, `classes`, `model` and, to go on from, the state of a training.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from vtdl_cli import __version__
+from vtdl_cli.errors import CheckpointError
+from vtdl_cli.runtime import replacing
+
+SCHEMA = 1
+Checkpoint = dict[str, Any]
+Stage = Literal["pretrain", "finetune"]
+
+BACKBONE_PREFIX = {"pretrain": "encoders.query.backbone.", "finetune": "backbone."}
+"""Where each stage keeps its backbone; after pretraining it is the query encoder's (METHOD 2.8)."""
+
+RUN_WEIGHTS = ("best.pt", "last.pt")
+"""What stands for a run folder: only finetuning writes a best."""
+
+
+def save_checkpoint(path: Path, content: Checkpoint) -> None:
+    """Write `content` beside schema and versions; a checkpoint that was at `path` stays until the new one is whole."""
+    versions = {"vtdl": __version__, "torch": str(torch.__version__)}
+    with replacing(path) as temporary:
+        torch.save({"schema": SCHEMA, "versions": versions, **content}, temporary)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint onto the CPU.
+
+    Raises:
+        CheckpointError: the file is no checkpoint of ours, is damaged, or is of another schema.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise CheckpointError(f"weights '{path}' do not exist. Give a run folder or a checkpoint file") from None
+    except Exception as error:  # unpickling damaged bytes raises nearly anything
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"weights '{path}' cannot be read: {reason[:200]}") from error
+    if not isinstance(content, dict) or "schema" not in content or "model" not in content:
+        raise CheckpointError(f"weights '{path}' were not written by vtdl: they hold no schema and model")
+    if content["schema"] != SCHEMA:
+        raise CheckpointError(f"weights '{path}' have schema {content['schema']}, this version reads {SCHEMA}")
+    return content
+
+
+def find_weights(name: str) -> Path:
+    """The checkpoint that a run folder or a file stands for.
+
+    Raises:
+        CheckpointError: nothing is there.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    for candidate in RUN_WEIGHTS:
+        if (path / "checkpoints" / candidate).is_file():
+            return path / "checkpoints" / candidate
+    what = "holds no checkpoints/last.pt" if path.is_dir() else "do not exist"
+    raise CheckpointError(f"weights '{name}' {what}. Give a run folder or a checkpoint file")
+
+
+def transplant_backbone(backbone: nn.Module, checkpoint: Checkpoint) -> int:
+    """Copy the checkpoint's backbone into `backbone`, every tensor of it.
+
+    Returns:
+        The number of tensors copied.
+
+    Raises:
+        CheckpointError: a tensor is missing, unexpected or has another shape; the message has the counts.
+    """
+    prefix = BACKBONE_PREFIX[checkpoint["stage"]]
+    theirs: dict[str, Tensor] = {
+        name.removeprefix(prefix): tensor for name, tensor in checkpoint["model"].items() if name.startswith(prefix)
+    }
+    ours = backbone.state_dict()
+    missing, unexpected = ours.keys() - theirs.keys(), theirs.keys() - ours.keys()
+    misshaped = [name for name in ours.keys() & theirs.keys() if ours[name].shape != theirs[name].shape]
+    if missing or unexpected or misshaped:
+        model = checkpoint["config"]["model"]
+        kind = f"{model['name']} (depth {model['depth']}, width {model['width']})"
+        raise CheckpointError(
+            f"weights of {kind} do not fit the network: {len(ours) - len(missing) - len(misshaped)} tensors match, "
+            f"{len(missing)} missing, {len(unexpected)} unexpected, {len(misshaped)} of another shape. "
+            "Choose the preset that these weights were trained with"
+        )
+    backbone.load_state_dict(theirs)
+    return len(theirs)
+
+
+MAY_CHANGE = {"epochs", "checkpoint_minutes", "keep_every", "knn_every"}
+"""Settings that a resumed run may have changed: none of them changes what a step computes, but for a cosine's length."""
+
+
+def check_same_run(content: Checkpoint, identity: Checkpoint, run: str) -> None:
+    """Refuse to go on with another list, seed or configuration.
+
+    Raises:
+        CheckpointError: naming all that differs.
+    """
+    for name in ("stage", "list_sha256", "seed", "origin"):
+        if content[name] != identity[name]:
+            raise CheckpointError(
+                f"run '{run}' cannot go on: its {name} is '{content[name]}', now it is '{identity[name]}'. "
+                "Resume with what it was started with, or choose another --out"
+            )
+    stage = identity["stage"]
+    before, now = (_flatten({part: config[part] for part in ("data", "model", "method", stage)}) for config in (content["config"], identity["config"]))
+    changed = [key for key in now if before.get(key) != now[key] and key.split(".")[-1] not in MAY_CHANGE]
+    if changed:
+        lines = [f"run '{run}' cannot go on: {key} was '{before.get(key)}', now it is '{now[key]}'" for key in changed]
+        raise CheckpointError("\n".join(lines))
+
+
+def _flatten(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in section.items():
+        flat |= _flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat

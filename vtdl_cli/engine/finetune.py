@@ -1,0 +1,146 @@
+"""Finetuning: a classifier on a backbone that is pretrained, fresh, or frozen (linear probe)."""
+
+from pathlib import Path
+from typing import Any
+
+from torch.nn import functional as F
+
+from vtdl_cli.config import Config
+from vtdl_cli.data.datasets import VideoClips
+from vtdl_cli.data.lists import VideoList
+from vtdl_cli.engine.bad_videos import BadVideos
+from vtdl_cli.engine.build import Machine, build_machine, build_network, build_test_clips, build_training_clips
+from vtdl_cli.engine.checkpoint import find_weights, load_checkpoint, transplant_backbone
+from vtdl_cli.engine.clips import autocast, device_clips
+from vtdl_cli.engine.inference import collect, forward_videos
+from vtdl_cli.engine.request import Execution, ListSource
+from vtdl_cli.engine.run_folder import Row, RunFolder
+from vtdl_cli.engine.training import Training
+from vtdl_cli.errors import CheckpointError, ListError
+from vtdl_cli.metrics import accuracies
+from vtdl_cli.models.encoder import Encoder
+from vtdl_cli.runtime import Reporter, seed_torch
+
+
+def finetune(
+    config: Config,
+    train_list: ListSource,
+    val_list: ListSource,
+    out: Path,
+    execution: Execution,
+    reporter: Reporter,
+    *,
+    weights: str | None = None,
+    linear_probe: bool = False,
+) -> dict[str, Any]:
+    """Train on the labels of one list, validate on another after every epoch with one centre clip a video (clip@1).
+
+    Args:
+        weights: a run folder or checkpoint whose backbone to start from; none: from nothing.
+        linear_probe: the backbone stays as it is, batch-norm statistics included; the classifier alone learns.
+
+    Returns:
+        The plan, with the validation of the `best` and the `last` epoch and the `skipped` videos unless it was a dry run.
+
+    Raises:
+        UsageError, ListError, CheckpointError: something does not fit; nothing has been written.
+        Interrupted: by a signal, after saving.
+    """
+    videos, val_videos = train_list.read(), val_list.read()
+    check_labels(val_videos, videos.num_classes, videos.classes)
+    if linear_probe and weights is None:
+        raise CheckpointError("a linear probe needs a trained backbone. Give --weights RUN")
+    run = RunFolder(out, resume=execution.resume, overwrite=execution.overwrite)
+    machine = build_machine(execution.device, config.finetune.precision, execution.workers)
+    seed_torch(execution.seed)
+    network = build_network(config, videos.num_classes)
+    if weights is not None:
+        source = find_weights(weights)
+        count = transplant_backbone(network.backbone, load_checkpoint(source))
+        reporter.line(f"backbone from '{source}': all {count} tensors match")
+    network.backbone.requires_grad_(not linear_probe)
+    training = Training(
+        "finetune",
+        config,
+        videos=videos,
+        dataset=build_training_clips(config, videos, execution.seed),
+        model=network.to(machine.device, memory_format=machine.memory_format),
+        parameters=[parameter for parameter in network.parameters() if parameter.requires_grad],
+        machine=machine,
+        run=run,
+        execution=execution,
+        reporter=reporter,
+        drop_last=False,
+        origin={"linear_probe": linear_probe, "weights": weights},
+    )
+    plan = training.plan(machine) | {"val_videos": len(val_videos), "weights": weights or "none", "linear_probe": linear_probe}
+    if execution.dry_run:
+        return plan
+    if execution.resume:
+        training.resume()
+    val_clips = build_test_clips(config, val_videos, config.finetune, clips=1)
+    val_bad = BadVideos(len(val_videos), config.data.max_bad_fraction)
+    train(training, network, machine, val_clips, val_bad, linear_probe)
+    last = run.rows()[-1]
+    return {
+        **plan,
+        "best": training.best,
+        "last": {name: last[name] for name in training.best},
+        "skipped": training.bad_videos.as_list() + val_bad.as_list(),
+    }
+
+
+def train(
+    training: Training,
+    network: Encoder,
+    machine: Machine,
+    val_clips: VideoClips,
+    val_bad: BadVideos,
+    linear_probe: bool,
+) -> None:
+    """The loop. After every epoch: validation, best and last checkpoint."""
+    optimizer, crop_size = training.optimizer, training.config.data.crop_size
+    for _ in training.epochs():
+        network.train()
+        network.backbone.train(not linear_probe)
+        for batch in training.batches():
+            (clips,) = device_clips(batch, machine, crop_size)  # (B, 3, T, R, R)
+            label = batch.label.to(machine.device, non_blocking=True)
+            with autocast(machine):
+                logits = network(clips)
+            loss = F.cross_entropy(logits.float(), label)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            training.record(loss=loss, train_top1=100 * (logits.argmax(1) == label).float().mean())
+        validation = validate(training, network.eval(), machine, val_clips, val_bad)
+        training.save_best(validation, "val_top1")
+        training.close_epoch(validation)
+
+
+def validate(training: Training, network: Encoder, machine: Machine, clips: VideoClips, bad: BadVideos) -> Row:
+    """Accuracies of the validation list, one centre clip a video."""
+    batch_clips = 2 * training.options.batch_size  # without gradients a clip takes less than half the memory
+    outputs = forward_videos(network, clips, machine, views=1, batch_clips=batch_clips)
+    logits = collect(outputs, bad, training.reporter, "validation")
+    return {f"val_{name}": value for name, value in accuracies(logits.values[:, 0], logits.label).items()}
+
+
+def check_labels(videos: VideoList, num_classes: int, classes: list[str] | None) -> None:
+    """A list's classes must be those the classifier knows.
+
+    Raises:
+        ListError: a class outside the head, or other names for the same numbers.
+    """
+    if videos.classes is not None and classes is not None and videos.classes != classes:
+        raise ListError(
+            f"list '{videos.source}' has a classes.txt that differs from the one trained with "
+            f"({len(videos.classes)} classes against {num_classes}). Prepare both lists in one go"
+        )
+    outside = videos.labels >= num_classes
+    if outside.any():
+        first = int(outside.argmax())
+        raise ListError(
+            f"{videos.source}:{videos.line(first)}: class '{videos.labels[first]}' is outside the classifier's "
+            f"{num_classes} classes, 0 to {num_classes - 1}. Prepare both lists in one go, or check --list-columns"
+        )

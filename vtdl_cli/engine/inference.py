@@ -1,0 +1,87 @@
+"""Clips through a network without learning: shared by validation, evaluation, extraction and kNN readings."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vtdl_cli.data.datasets import Batch, EpochBatches, VideoClips, build_loader
+from vtdl_cli.engine.bad_videos import BadVideos
+from vtdl_cli.engine.build import Machine
+from vtdl_cli.engine.clips import autocast, device_clips
+from vtdl_cli.errors import ListError
+from vtdl_cli.models.heads import pool_features
+from vtdl_cli.runtime import Reporter
+
+VideoOutputs = tuple[Batch, np.ndarray]
+"""A batch of B videos, and what the network makes of its V clips each: (B, V, D) float32; B may be 0."""
+
+
+def forward_videos(
+    network: Callable[[Tensor], Tensor],
+    dataset: VideoClips,
+    machine: Machine,
+    *,
+    views: int,
+    batch_clips: int,
+    start: int = 0,
+) -> Iterator[VideoOutputs]:
+    """Every video from number `start` on, in the list's order, as many at a time as make `batch_clips` clips.
+
+    Args:
+        network: clips (N, 3, T, R, R) -> (N, D).
+        dataset: gives `views` clips a video, without draws.
+        machine: where and how.
+        views: V.
+        batch_clips: that pass through the network together.
+        start: the first video; a multiple of the videos that go together.
+    """
+    order = EpochBatches(len(dataset), max(1, batch_clips // views))
+    order.start_step = start // order.batch_size
+    loader = build_loader(dataset, order, workers=machine.workers, pin_memory=machine.device.type == "cuda")
+    for batch in loader:
+        if not len(batch):
+            yield batch, np.empty((0, views, 0), np.float32)
+            continue
+        with torch.inference_mode(), autocast(machine):
+            clips = device_clips(batch, machine, dataset.viewer.crop_size).transpose(0, 1)  # (B, V, 3, T, R, R)
+            outputs = [network(part).float() for part in clips.flatten(0, 1).split(batch_clips)]
+        yield batch, torch.cat(outputs).unflatten(0, clips.shape[:2]).cpu().numpy()
+
+
+class Collected(NamedTuple):
+    """What a pass over a list gave, unreadable videos left out: (N,), (N,), (N,) and (N, ...)."""
+
+    index: np.ndarray
+    label: np.ndarray
+    num_frames: np.ndarray
+    values: np.ndarray
+
+
+def collect(outputs: Iterable[VideoOutputs], bad_videos: BadVideos, reporter: Reporter, description: str) -> Collected:
+    """Run through all batches and keep their values; count what could not be read.
+
+    Raises:
+        ListError: too many videos, or all, could not be read.
+    """
+    parts = []
+    with reporter.progress(bad_videos.num_videos, description) as bar:
+        for batch, values in outputs:
+            bad_videos.add(batch.unreadable, reporter)
+            if len(batch):
+                parts.append(Collected(batch.index.numpy(), batch.label.numpy(), batch.num_frames.numpy(), values))
+            bar.advance(len(batch) + len(batch.unreadable))
+    if not parts:
+        raise ListError("no video of the list could be read: there is nothing to measure")
+    return Collected(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def feature_network(backbone: nn.Module) -> Callable[[Tensor], Tensor]:
+    """Clips -> globally averaged features of the backbone's last map, (N, D)."""
+
+    def features(clips: Tensor) -> Tensor:
+        return pool_features(backbone(clips))
+
+    return features

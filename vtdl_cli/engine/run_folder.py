@@ -1,0 +1,119 @@
+"""A run's folder: configuration, metrics, curves and checkpoints.
+
+Nothing is created before there is something to keep, so that a refused or failed start leaves nothing behind.
+"""
+
+import csv
+import io
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from vtdl_cli.analysis.curves import draw_curves
+from vtdl_cli.errors import UsageError
+from vtdl_cli.runtime import replacing
+
+CURVES_EVERY_SECONDS = 30.0  # drawing takes about half a second: too much after each of many short epochs
+
+Row = dict[str, float]
+
+
+class RunFolder:
+    """The output of one training.
+
+    Args:
+        path: the folder.
+        resume: whether what it holds is to be continued.
+        overwrite: whether what it holds may be deleted.
+
+    Raises:
+        UsageError: the folder holds something and neither is set, or it cannot be written.
+    """
+
+    def __init__(self, path: Path, *, resume: bool, overwrite: bool) -> None:
+        self.path = path
+        self.checkpoints = path / "checkpoints"
+        self.last, self.best = self.checkpoints / "last.pt", self.checkpoints / "best.pt"
+        self.overwrite = overwrite and not resume
+        self._curves_drawn = 0.0
+        self._tensorboard: Any = None
+        if path.exists() and not path.is_dir():
+            raise UsageError(f"run folder '{path}' is a file. Choose another --out")
+        if path.is_dir() and any(path.iterdir()) and not (resume or overwrite):
+            raise UsageError(f"run folder '{path}' is not empty. Use --resume to go on, --overwrite to start anew, or another --out")
+        if not os.access(next(folder for folder in (path, *path.absolute().parents) if folder.exists()), os.W_OK):
+            raise UsageError(f"run folder '{path}' cannot be written. Choose another --out")
+
+    def open(self, config_yaml: str) -> None:
+        """Make the folder, emptied first where overwriting was asked for, and keep the configuration in it."""
+        if self.overwrite:
+            self._remove_old_run()
+        with replacing(self.path / "config.yaml") as temporary:
+            temporary.write_text(config_yaml, encoding="utf-8")
+
+    def _remove_old_run(self) -> None:
+        """Delete what a run writes, and nothing else a user may have put beside it."""
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
+        for old in [*self.path.glob("events.out.tfevents.*"), *self.path.glob("metrics.*"), *self.path.glob("curves.png")]:
+            old.unlink()
+
+    def log(self, row: Row) -> None:
+        """Append one epoch to metrics.jsonl, metrics.csv, TensorBoard and, not too often, the curves."""
+        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        self._write_table()
+        self._log_tensorboard(row)
+        if time.monotonic() - self._curves_drawn > CURVES_EVERY_SECONDS:
+            self.draw()
+
+    def draw(self) -> None:
+        """Write curves.png."""
+        if rows := self.rows():
+            with replacing(self.path / "curves.png") as temporary:
+                draw_curves(rows, temporary)
+        self._curves_drawn = time.monotonic()
+
+    def rows(self) -> list[Row]:
+        """All epochs logged so far; a line that a killed run left half-written is not one."""
+        path = self.path / "metrics.jsonl"
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+        return [json.loads(line) for line in lines if line.endswith("}\n")]
+
+    def rewind(self, step: int) -> None:
+        """Forget the epochs after `step`: a resumed run goes through them again."""
+        kept = [row for row in self.rows() if row["step"] <= step]
+        with replacing(self.path / "metrics.jsonl") as temporary:
+            temporary.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+        self._write_table()
+
+    def _write_table(self) -> None:
+        rows = self.rows()
+        names = list(dict.fromkeys(name for row in rows for name in row))  # an epoch without kNN has no such column
+        table = io.StringIO()
+        writer = csv.DictWriter(table, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        with replacing(self.path / "metrics.csv") as temporary:
+            temporary.write_text(table.getvalue(), encoding="utf-8")
+
+    def _log_tensorboard(self, row: Row) -> None:
+        if self._tensorboard is None:
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+            except ImportError:  # an extra: pip install 'vtdl[tensorboard]'
+                self._tensorboard = False
+            else:
+                self._tensorboard = SummaryWriter(str(self.path), purge_step=int(row["step"]))
+        if self._tensorboard:
+            for name, value in row.items():
+                self._tensorboard.add_scalar(name, value, int(row["step"]))
+            self._tensorboard.flush()
+
+    def close(self) -> None:
+        """Draw the last curves and end the TensorBoard file."""
+        self.draw()
+        if self._tensorboard:
+            self._tensorboard.close()

@@ -1,0 +1,286 @@
+"""What pretraining and finetuning share around their loops: batches, bookkeeping, checkpoints, resuming, stopping.
+
+The loops themselves are in `pretrain.py` and `finetune.py`:
+
+    for epoch in training.epochs():
+        for batch in training.batches():
+            ...one step..., training.record(loss=loss, ...)
+        training.close_epoch(readings)
+"""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vtdl_cli.config import Config
+from vtdl_cli.config import Training as TrainingSection
+from vtdl_cli.data.datasets import Batch, EpochBatches, VideoClips, build_loader
+from vtdl_cli.data.lists import VideoList
+from vtdl_cli.engine.bad_videos import BadVideos
+from vtdl_cli.engine.build import Machine, build_optimizer, build_schedule
+from vtdl_cli.engine.checkpoint import Checkpoint, Stage, check_same_run, load_checkpoint, save_checkpoint
+from vtdl_cli.engine.request import Execution
+from vtdl_cli.engine.run_folder import RunFolder
+from vtdl_cli.errors import Interrupted, VtdlError
+from vtdl_cli.runtime import Reporter, StopRequest
+
+REFRESH_SECONDS = 1.0  # between two looks at the device's numbers: each look waits for it
+
+
+class Training:
+    """One run's state, and everything that happens around a step.
+
+    Args:
+        stage: `pretrain` or `finetune`: the section of the configuration that rules.
+        config: of all stages; kept in the run and its checkpoints.
+        videos: the training list.
+        dataset: its samples.
+        model: all that is saved.
+        parameters: what the optimiser moves.
+        machine: where and how.
+        run: the output folder.
+        execution: seed, resuming.
+        reporter: who is told.
+        drop_last: leave out an epoch's incomplete last batch.
+        origin: what else the checkpoints are to say of where they come from.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        config: Config,
+        *,
+        videos: VideoList,
+        dataset: VideoClips,
+        model: nn.Module,
+        parameters: list[nn.Parameter],
+        machine: Machine,
+        run: RunFolder,
+        execution: Execution,
+        reporter: Reporter,
+        drop_last: bool,
+        origin: dict[str, Any] | None = None,
+    ) -> None:
+        self.options: TrainingSection = config.pretrain if stage == "pretrain" else config.finetune
+        self.config, self.model, self.run, self.reporter = config, model, run, reporter
+        self.identity = {
+            "stage": stage,
+            "config": config.to_dict(),
+            "classes": videos.classes,
+            "num_classes": videos.num_classes,
+            "list_sha256": videos.sha256,
+            "seed": execution.seed,
+            "origin": origin or {},
+        }
+        self.optimizer = build_optimizer(self.options, parameters)
+        self.schedule = build_schedule(self.options)
+        self.order = EpochBatches(
+            len(videos),
+            self.options.batch_size,
+            epochs=self.options.epochs,
+            seed=execution.seed,
+            shuffle=True,
+            drop_last=drop_last,
+        )
+        self.loader = build_loader(
+            dataset, self.order, workers=machine.workers, pin_memory=machine.device.type == "cuda"
+        )
+        self.bad_videos = BadVideos(len(videos), config.data.max_bad_fraction)
+        self.step, self.total_steps = 0, self.order.epochs * self.order.steps_per_epoch
+        self.best: dict[str, float] = {}
+        self._sums: dict[str, Tensor] = {}
+        self._latest: dict[str, Tensor] = {}
+        self._recorded = 0
+        self._clips = self._waited = self._saved_at = self._shown_at = self._epoch_began = 0.0
+        self._stop = StopRequest()
+
+    # ---- the loop's three verbs
+
+    def epochs(self) -> Iterator[int]:
+        """Epoch numbers from 0, from where the run stands to its end."""
+        if self.step >= self.total_steps:
+            return
+        self.run.open(self.config.to_yaml())
+        self._saved_at = time.monotonic()
+        with self._stop, self.reporter.progress(self.total_steps, self.identity["stage"], start=self.step) as self._bar:
+            stream = iter(self.loader)
+            while self.step < self.total_steps:
+                self._stream, self._epoch_began, self._clips, self._waited = stream, time.monotonic(), 0.0, 0.0
+                yield self.step // self.order.steps_per_epoch
+        self.run.close()
+
+    def batches(self) -> Iterator[Batch]:
+        """The rest of this epoch's batches; between two of them signals are answered and checkpoints saved on time."""
+        while True:
+            self._answer_signals()
+            began = time.monotonic()
+            batch = next(self._stream)
+            self._waited += time.monotonic() - began
+            self.bad_videos.add(batch.unreadable, self.reporter)
+            for group in self.optimizer.param_groups:
+                group["lr"] = self._rate()
+            if len(batch):
+                yield batch
+                self._clips += batch.windows.shape[0] * batch.windows.shape[1]
+            self.step += 1
+            self._show()
+            if self.step % self.order.steps_per_epoch == 0:
+                return
+
+    def record(self, **readings: Tensor) -> None:
+        """Add one step's scalars to the epoch's means; they stay on the device."""
+        self._latest = {name: value.detach() for name, value in readings.items()}
+        for name, value in self._latest.items():
+            self._sums[name] = self._sums.get(name, torch.zeros((), dtype=torch.float64, device=value.device)) + value
+        self._recorded += 1
+
+    def close_epoch(self, readings: dict[str, float]) -> None:
+        """Log the epoch with `readings` of its own, and save."""
+        epoch = self.step // self.order.steps_per_epoch
+        row = {"epoch": epoch, "step": self.step, **self._means(), **readings, **self._pace()}
+        self._sums, self._recorded = {}, 0
+        self._check_finite(row)
+        self.run.log(row)
+        self.save()
+        if self.options.keep_every and epoch % self.options.keep_every == 0:
+            save_checkpoint(self.run.checkpoints / f"epoch_{epoch:04d}.pt", self._content())
+        shown = " ".join(f"{name} {row[name]:.4g}" for name in _SHOWN if name in row)
+        self.reporter.line(f"epoch {epoch}/{self.order.epochs} {shown}")
+
+    # ---- saving and resuming
+
+    def save(self) -> None:
+        """Write last.pt."""
+        self._check_finite({name: float(value) for name, value in self._latest.items()})
+        save_checkpoint(self.run.last, self._content())
+        self._saved_at = time.monotonic()
+
+    def save_best(self, readings: dict[str, float], name: str) -> None:
+        """Write best.pt where reading `name` beats that of all epochs before."""
+        if not self.best or readings[name] > self.best[name]:
+            self.best = {"epoch": self.step // self.order.steps_per_epoch, **readings}
+            save_checkpoint(self.run.best, self._content())
+
+    def resume(self) -> None:
+        """Go on from last.pt, where there is one.
+
+        Raises:
+            CheckpointError: it belongs to another configuration, list or seed.
+        """
+        if not self.run.last.exists():
+            self.reporter.line(f"run folder '{self.run.path}' has no checkpoint yet: starting from the beginning")
+            return
+        content = load_checkpoint(self.run.last)
+        check_same_run(content, self.identity, str(self.run.path))
+        self.model.load_state_dict(content["model"])
+        self.optimizer.load_state_dict(content["optimizer"])
+        _restore_random_state(content["random"])
+        self.step, self.best = content["step"], content["best"]
+        self.bad_videos.found = {int(index): tuple(value) for index, value in content["bad_videos"].items()}
+        device = next(self.model.parameters()).device
+        self._sums = {name: value.to(device) for name, value in content["sums"].items()}
+        self._recorded = content["recorded"]
+        self.order.start_step = self.step
+        self.run.rewind(self.step)
+        done = f"epoch {self.step / self.order.steps_per_epoch:.2f} of {self.order.epochs}"
+        state = "is finished: nothing to do" if self.step >= self.total_steps else "goes on"
+        self.reporter.line(f"run '{self.run.path}' {state} at {done}")
+
+    def plan(self, machine: Machine) -> dict[str, Any]:
+        """What this run will do, for a dry run and for the result."""
+        return {
+            "stage": self.identity["stage"],
+            "out": str(self.run.path),
+            "videos": self.order.num_videos,
+            "classes": self.identity["num_classes"],
+            "epochs": self.order.epochs,
+            "steps_per_epoch": self.order.steps_per_epoch,
+            "batch_size": self.order.batch_size,
+            "clip": f"{self.options.clip_len_frames} frames, stride {self.options.stride_frames}, "
+            f"{self.config.data.crop_size} pixels",
+            "parameters": sum(p.numel() for group in self.optimizer.param_groups for p in group["params"]),
+            "machine": machine.describe(),
+        }
+
+    def _content(self) -> Checkpoint:
+        return {
+            **self.identity,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "epoch": self.step / self.order.steps_per_epoch,
+            "best": self.best,
+            "bad_videos": self.bad_videos.found,
+            "sums": self._sums,
+            "recorded": self._recorded,
+            "random": {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()},
+        }
+
+    # ---- between steps
+
+    def _answer_signals(self) -> None:
+        if self._stop:
+            self.save()
+            self.run.draw()
+            raise Interrupted(f"{self._stop.name} after step {self.step} of {self.total_steps}: saved. Go on with --resume")
+        if time.monotonic() - self._saved_at > 60 * self.options.checkpoint_minutes:
+            self.save()
+
+    def _rate(self) -> float:
+        return self.options.optimizer.learning_rate * self.schedule(self.step / self.order.steps_per_epoch)
+
+    def _show(self) -> None:
+        """Move the bar; now and then fetch the numbers beside it."""
+        if time.monotonic() - self._shown_at < REFRESH_SECONDS and self.step < self.total_steps:
+            self._bar.advance()
+            return
+        self._shown_at = time.monotonic()
+        latest = {name: float(value) for name, value in self._latest.items()}
+        self._check_finite(latest)
+        shown = {**latest, **self._pace()}
+        self._bar.advance(1, **{label: form.format(shown[name]) for name, (label, form) in _FIELDS.items() if name in shown})
+
+    def _pace(self) -> dict[str, float]:
+        seconds = max(time.monotonic() - self._epoch_began, 1e-9)
+        return {
+            "learning_rate": self._rate(),
+            "clips_per_second": self._clips / seconds,
+            "waiting_share": self._waited / seconds,
+            "seconds": seconds,
+            "skipped": len(self.bad_videos.found),
+        }
+
+    def _means(self) -> dict[str, float]:
+        return {name: float(total) / self._recorded for name, total in self._sums.items()}
+
+    def _check_finite(self, readings: dict[str, float]) -> None:
+        loss = readings.get("loss", 0.0)
+        if loss != loss or abs(loss) == float("inf"):
+            raise VtdlError(
+                f"loss '{loss}' is not finite at step {self.step}, learning rate {self._rate():.3g}; "
+                f"checkpoint '{self.run.last}' is from before. Lower the learning rate, or --set "
+                f"{self.identity['stage']}.precision=fp32"
+            )
+
+
+_FIELDS = {
+    "loss": ("loss", "{:.3f}"),
+    "positive_probability": ("positive", "{:.3f}"),
+    "learning_rate": ("rate", "{:.2g}"),
+    "clips_per_second": ("clips/s", "{:.1f}"),
+    "waiting_share": ("waiting", "{:.0%}"),
+}
+"""Reading -> label and form beside the bar."""
+
+_SHOWN = ("loss", "positive_probability", "spread", "train_top1", "val_top1", "val_top5", "knn_top1", "clips_per_second")
+"""Readings of an epoch's line."""
+
+
+
+def _restore_random_state(state: dict[str, Any]) -> None:
+    torch.set_rng_state(state["cpu"])
+    if len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])

@@ -1,0 +1,63 @@
+"""C3D (Tran et al. 2015, arXiv 1412.0767): eight 3x3x3 convolutions and four poolings.
+
+Shapes: `N` clips, `C` channels, `T` frames, `H`, `W` pixels; tensors are (N, C, T, H, W).
+"""
+
+from torch import Tensor, nn
+
+from vtdl_cli.models.convolution import Conv3d, initialise
+from vtdl_cli.models.encoder import Backbone
+
+
+def convolution_unit(in_channels: int, out_channels: int) -> nn.Sequential:
+    """Build 3x3x3 convolution with bias, batch norm, ReLU: (N, in, T, H, W) -> (N, out, T, H, W)."""
+    return nn.Sequential(
+        Conv3d(in_channels, out_channels, (3, 3, 3), padding=(1, 1, 1), bias=True),
+        nn.BatchNorm3d(out_channels),
+        nn.ReLU(inplace=True),
+    )
+
+
+class C3D(Backbone):
+    """The published trunk up to conv5b; see `c3d`."""
+
+    def __init__(self, width: int, in_channels: int) -> None:
+        super().__init__(feature_dim=8 * width)
+        self.conv1a = convolution_unit(in_channels, width)
+        self.pool1 = nn.MaxPool3d((1, 2, 2))  # time stays whole here, not to merge motion too early (section 3.2)
+        self.conv2a = convolution_unit(width, 2 * width)
+        self.pool2 = nn.MaxPool3d(2)
+        self.conv3a = convolution_unit(2 * width, 4 * width)
+        self.conv3b = convolution_unit(4 * width, 4 * width)
+        self.pool3 = nn.MaxPool3d(2)
+        self.conv4a = convolution_unit(4 * width, 8 * width)
+        self.conv4b = convolution_unit(8 * width, 8 * width)
+        self.pool4 = nn.MaxPool3d(2)
+        self.conv5a = convolution_unit(8 * width, 8 * width)
+        self.conv5b = convolution_unit(8 * width, 8 * width)
+        initialise(self)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """Map (N, C, T, H, W) -> (N, 8 * width, T/8, H/16, W/16), rounded down."""
+        x = clips
+        for stage in self.children():  # in the order of the constructor
+            x = stage(x)
+        return x
+
+
+def c3d(width: int = 64, in_channels: int = 3) -> C3D:
+    """Build the C3D trunk, without pool5 and the fully connected layers: the head's global average stands for them.
+
+    At width 64 the convolutions hold the published 27,655,936 parameters (conv1a 64, conv2a 128, conv3 256, conv4 and
+    conv5 512 channels). Batch norm after each is not in the paper: it is the field's practice for self-supervised C3D
+    (code of VCOP, Xu et al. 2019, and of RSPNet, Chen et al. 2021), because the plain network hardly trains from
+    scratch without its wide fully connected layers and a low learning rate.
+
+    Args:
+        width: channels of the first stage; the others scale with it.
+        in_channels: 3 for RGB, 2 for optical flow.
+
+    Returns:
+        A backbone of feature dimension 8 * width (512, as published). Clips need 8 frames and 16 pixels at least.
+    """
+    return C3D(width, in_channels)

@@ -1,0 +1,60 @@
+"""The one 3D convolution that every network here is built of, and how its weights start.
+
+Shapes: `N` clips, `C` channels, `T` frames, `H`, `W` pixels; tensors are (N, C, T, H, W).
+"""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Triple = tuple[int, int, int]  # time, height, width
+
+
+class Conv3d(nn.Conv3d):
+    """A 3D convolution with zero padding whose weight gradients are right in bf16 on a CPU as well.
+
+    torch (seen in 2.13 and 2.15, on CPUs with bf16 instructions) computes wrong weight gradients, silently, where
+    1 < T < temporal kernel and the convolution pads time itself; METHOD.md 10 has the measurements. There, and only
+    there, we pad time ourselves: the same function, without the trap. Longer clips take torch's own path at no cost.
+
+    Args:
+        in_channels, out_channels: channels of the input and of the output.
+        kernel_size, stride, padding: each (time, height, width), in frames and pixels.
+        bias: add a learnt constant per output channel; off by default, as a batch norm follows nearly everywhere.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Triple,
+        *,
+        stride: Triple = (1, 1, 1),
+        padding: Triple = (0, 0, 0),
+        bias: bool = False,
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, stride=stride, padding=padding, bias=bias)
+        self.time_padding, self.space_padding = padding[0], padding[1:]
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Convolve: (N, C, T, H, W) -> (N, out_channels, t, h, w)."""
+        if self.time_padding == 0 or input.shape[2] >= self.kernel_size[0]:
+            return super().forward(input)
+        padded = F.pad(input, (0, 0, 0, 0, self.time_padding, self.time_padding))
+        return F.conv3d(padded, self.weight, self.bias, self.stride, (0, *self.space_padding))
+
+
+def initialise(module: nn.Module) -> None:
+    """Start every 3D convolution and batch norm inside `module` as torchvision's VideoResNet does, in place.
+
+    Convolutions: Kaiming normal, fan out, gain of a ReLU: it keeps the variance of the gradients from layer to layer
+    (He et al. 2015, arXiv 1502.01852); bias 0. Batch norms: weight 1, bias 0. Linear layers keep torch's default.
+    (The authors' code draws Xavier uniform, and batch norm weights from N(1, 0.02): METHOD.md 2.5.)
+    """
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv3d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+        elif isinstance(layer, nn.BatchNorm3d):
+            nn.init.ones_(layer.weight)
+            nn.init.zeros_(layer.bias)

@@ -1,0 +1,87 @@
+"""What sits on a backbone: an embedding for pretraining, a classifier for finetuning.
+
+Shapes: `N` clips, `D` feature channels, `t` frames and `h`, `w` pixels of the feature map, `K` classes.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vtdl_cli.models.convolution import Conv3d
+
+NORM_FLOOR = 1e-6  # an all-zero embedding stays finite (METHOD.md 6, 11); far below any norm that occurs in training
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """Widen half precision to float32, whose 3 digits would blur means and norms; leave float32 and float64 alone."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def pool_features(feature_map: Tensor) -> Tensor:
+    """Average over time and space: (N, D, t, h, w) -> (N, D), in float32 at least. These are the extracted features."""
+    return feature_map.mean(dim=(2, 3, 4), dtype=torch.promote_types(feature_map.dtype, torch.float32))
+
+
+class EmbeddingHead(nn.Module):
+    """Global average, linear, L2 norm (METHOD.md 2.5): (N, D, t, h, w) -> (N, embedding_dim) of length 1.
+
+    Args:
+        feature_dim: D of the backbone.
+        embedding_dim: channels of the embedding; the paper's is 128.
+    """
+
+    def __init__(self, feature_dim: int, embedding_dim: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(feature_dim, embedding_dim)
+
+    def forward(self, feature_map: Tensor) -> Tensor:
+        """Embed; the norm is taken in float32 under mixed precision too."""
+        embedding = self.linear(pool_features(feature_map))  # (N, embedding_dim)
+        return F.normalize(at_least_float32(embedding), dim=1, eps=NORM_FLOOR)
+
+
+class LinearClassifier(nn.Module):
+    """Global average, dropout, linear: (N, D, t, h, w) -> logits (N, K).
+
+    Args:
+        feature_dim: D of the backbone.
+        num_classes: K.
+        dropout: share of the features dropped in training, 0 to 1; the authors' is 0.5.
+    """
+
+    def __init__(self, feature_dim: int, num_classes: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Linear(feature_dim, num_classes)
+
+    def forward(self, feature_map: Tensor) -> Tensor:
+        """Classify: (N, D, t, h, w) -> logits (N, K)."""
+        logits: Tensor = self.linear(self.dropout(pool_features(feature_map)))
+        return logits
+
+
+class TemporalConvClassifier(nn.Module):
+    """The I3D authors' classifier (METHOD.md 2.8): a convolution over time, averaged: (N, D, t, h, w) -> logits (N, K).
+
+    Theirs averages 7x7 pixels: all of a 224-pixel clip, and more than a 112-pixel one has. Averaging whatever is there
+    gives the same at 224 and works at any size. The weight keeps torch's default start, that of the linear layer it is
+    at each moment, and the shape of their `conv3d_0c_1x1_custom.conv3d.weight`: (K, D, 7, 1, 1).
+
+    Args:
+        feature_dim: D of the backbone.
+        num_classes: K.
+        dropout: share of the features dropped in training, 0 to 1; the authors' is 0.5.
+    """
+
+    def __init__(self, feature_dim: int, num_classes: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.conv3d = Conv3d(feature_dim, num_classes, (7, 1, 1), padding=(3, 0, 0))
+
+    def forward(self, feature_map: Tensor) -> Tensor:
+        """Classify: (N, D, t, h, w) -> logits (N, K)."""
+        x = at_least_float32(feature_map).mean(dim=(3, 4), keepdim=True)  # (N, D, t, 1, 1)
+        if x.shape[2] > 1:  # a single frame has no neighbour to be averaged with
+            x = (x[:, :, 1:] + x[:, :, :-1]) / 2  # average pooling, kernel 2, stride 1: (N, D, t - 1, 1, 1)
+        logits: Tensor = self.conv3d(self.dropout(x))  # (N, K, t - 1, 1, 1)
+        return logits.mean(dim=(2, 3, 4))
