@@ -24,7 +24,17 @@ class ErrorBoundary(TyperGroup):
         """Run the command."""
         try:
             return super().invoke(ctx)
-        except (VtdlError, TyperException, KeyboardInterrupt, OSError, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        except (
+            VtdlError,
+            TyperException,
+            KeyboardInterrupt,
+            OSError,
+            ArithmeticError,
+            LookupError,
+            RuntimeError,
+            TypeError,
+            ValueError,
+        ) as error:
             if isinstance(error, (typer.Exit, typer.Abort)) or ctx.meta["debug"]:
                 raise
             message, code = describe(error)
@@ -43,7 +53,10 @@ def describe(error: BaseException) -> tuple[str, int]:
         return "interrupted before there was anything to save", 1
     if type(error).__name__ == "OutOfMemoryError":  # torch's; torch is not imported for the sake of its name
         return "the GPU's memory is full. Lower the batch: --set pretrain.batch_size=... or finetune.batch_size=...", 1
-    return f"unexpected {type(error).__name__} '{error}'. This is a mistake of vtdl: please report it with --debug's output", 1
+    return (
+        f"unexpected {type(error).__name__} '{error}'. This is a mistake of vtdl: please report what --debug prints",
+        1,
+    )
 
 
 app = typer.Typer(
@@ -52,7 +65,7 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="A first run: vtdl presets list, then the README. Exit codes: 0, 1 failed, 2 wrong usage, 75 stopped by a signal after saving.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 75 stopped by a signal after saving: go on with --resume.",
 )
 
 

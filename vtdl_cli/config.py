@@ -209,7 +209,9 @@ def find_preset(name: str) -> Path:
         return preset_dir() / f"{name}.yaml"
     if Path(name).is_file():
         return Path(name)
-    raise UsageError(f"preset '{name}' is neither a preset nor a file.{_nearest(name, preset_names())} See: vtdl presets list")
+    raise UsageError(
+        f"preset '{name}' is neither a preset nor a file.{_nearest(name, preset_names())} See: vtdl presets list"
+    )
 
 
 def load_config(preset: str, assignments: Iterable[str] = ()) -> Config:

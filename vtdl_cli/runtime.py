@@ -113,7 +113,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def _cannot_write(path: Path, error: Exception) -> VtdlError:
     reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-    return VtdlError(f"file '{path}' could not be written ({reason}). Make room, or choose another --out, and start again")
+    return VtdlError(
+        f"file '{path}' could not be written ({reason}). Make room, or choose another --out, and start again"
+    )
 
 
 def default_workers() -> int:

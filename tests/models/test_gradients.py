@@ -20,7 +20,7 @@ from vtdl_cli.models.zoo import BACKBONES, build_backbone, build_classifier
 CLIP_LENGTHS_FRAMES = [8, 16, 32, 64]
 
 
-class ConvolutionSpy(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class ConvolutionSpy(TorchDispatchMode):
     """Notes (frames, temporal kernel, temporal padding) of every convolution torch is asked for."""
 
     def __init__(self) -> None:

@@ -23,7 +23,11 @@ def draw_curves(rows: Sequence[dict[str, float]], path: Path) -> None:
         rows: one dict an epoch, each with `epoch`.
         path: where to; the suffix does not matter.
     """
-    panels = [(title, present) for title, names in PANELS if (present := [name for name in names if any(name in row for row in rows)])]
+    panels = [
+        (title, present)
+        for title, names in PANELS
+        if (present := [name for name in names if any(name in row for row in rows)])
+    ]
     columns = min(3, len(panels))
     lines = -(-len(panels) // columns)
     figure = Figure(figsize=(4.2 * columns, 3.1 * lines), layout="constrained")
@@ -31,7 +35,9 @@ def draw_curves(rows: Sequence[dict[str, float]], path: Path) -> None:
     for axis, (title, names) in zip(axes, panels, strict=False):
         for name in names:
             points = [(row["epoch"], row[name]) for row in rows if name in row]
-            axis.plot(*zip(*points, strict=True), label=name.replace("_", " "), marker="." if len(points) < 30 else None)
+            axis.plot(
+                *zip(*points, strict=True), label=name.replace("_", " "), marker="." if len(points) < 30 else None
+            )
         axis.set(title=title, xlabel="epoch")
         axis.grid(alpha=0.3)
         if len(names) > 1:

@@ -11,7 +11,7 @@ EPILOG = """Examples:
 
 vtdl evaluate --weights runs/finetuned --list lists/val_split_1.txt --root videos --out results
 
-vtdl evaluate --weights runs/finetuned --list lists/val_split_1.txt --root videos --clips 1 --out results-one-clip --json
+vtdl evaluate --weights runs/finetuned --list lists/val_split_1.txt --root videos --clips 1 --out results-1 --json
 """
 
 

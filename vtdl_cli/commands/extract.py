@@ -17,7 +17,10 @@ vtdl extract --weights none --preset hmdb51/i3d --list lists/train_split_1.txt -
 
 def extract(
     weights: Annotated[
-        str, typer.Option(metavar="RUN|FILE|none", help="Run folder or checkpoint; none takes a network with fresh weights.")
+        str,
+        typer.Option(
+            metavar="RUN|FILE|none", help="Run folder or checkpoint; none takes a network with fresh weights."
+        ),
     ],
     videos_list: Annotated[Path, typer.Option("--list", help="Videos to describe.")],
     out: Annotated[Path, typer.Option(help="HDF5 file to write.")],
@@ -25,10 +28,10 @@ def extract(
         int | None, typer.Option(min=1, help="Clips, spread evenly over each video. Default: the preset's.")
     ] = None,
     per_clip: Annotated[bool, typer.Option("--per-clip", help="Keep each clip's features, not their mean.")] = False,
-    npy: Annotated[bool, typer.Option("--npy", help="Also write the features as a .npy array beside the HDF5 file.")] = False,
-    preset: Annotated[
-        str | None, typer.Option(metavar="NAME|FILE", help="The network of --weights none.")
-    ] = None,
+    npy: Annotated[
+        bool, typer.Option("--npy", help="Also write the features as a .npy array beside the HDF5 file.")
+    ] = False,
+    preset: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="The network of --weights none.")] = None,
     assignments: o.SetOption = None,
     root: o.RootOption = None,
     strip_prefix: o.StripOption = "",

@@ -18,7 +18,9 @@ vtdl finetune --preset hmdb51/i3d --weights runs/pretrained --linear-probe --tra
 def finetune(
     preset: o.PresetOption,
     train_list: Annotated[Path, typer.Option(help="Labelled videos to learn from.")],
-    val_list: Annotated[Path, typer.Option(help="Labelled videos to validate on after every epoch, one centre clip each.")],
+    val_list: Annotated[
+        Path, typer.Option(help="Labelled videos to validate on after every epoch, one centre clip each.")
+    ],
     out: Annotated[Path, typer.Option(help="Run folder to write: checkpoints, metrics, curves.")],
     weights: Annotated[
         str, typer.Option(metavar="RUN|FILE|none", help="Run folder or checkpoint whose backbone to start from.")

@@ -40,27 +40,33 @@ DeviceOption = Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where 
 WorkersOption = Annotated[
     int | None,
     typer.Option(
-        min=0, help="Processes that decode videos; 0 decodes in this one. Default: one a core, at most 8.", rich_help_panel=RUNNING
+        min=0,
+        help="Processes that decode videos; 0 decodes in this one. Default: one a core, at most 8.",
+        rich_help_panel=RUNNING,
     ),
 ]
 ResumeOption = Annotated[
-    bool, typer.Option("--resume", help="Go on from where an earlier run of this command stopped.", rich_help_panel=RUNNING)
+    bool,
+    typer.Option("--resume", help="Go on from where an earlier run of this command stopped.", rich_help_panel=RUNNING),
 ]
 OverwriteOption = Annotated[
-    bool, typer.Option("--overwrite", help="Replace what an earlier run of this command wrote.", rich_help_panel=RUNNING)
+    bool,
+    typer.Option("--overwrite", help="Replace what an earlier run of this command wrote.", rich_help_panel=RUNNING),
 ]
 DryRunOption = Annotated[
-    bool, typer.Option("--dry-run", help="Check everything and print the plan; compute nothing.", rich_help_panel=RUNNING)
+    bool,
+    typer.Option("--dry-run", help="Check everything and print the plan; compute nothing.", rich_help_panel=RUNNING),
 ]
 JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print the result as JSON on stdout; all else goes to stderr.", rich_help_panel=SPEAKING)
+    bool,
+    typer.Option(
+        "--json", help="Print the result as JSON on stdout; all else goes to stderr.", rich_help_panel=SPEAKING
+    ),
 ]
 QuietOption = Annotated[
     bool, typer.Option("--quiet", help="No progress; warnings, errors and the result only.", rich_help_panel=SPEAKING)
 ]
-DebugOption = Annotated[
-    bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=SPEAKING)
-]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=SPEAKING)]
 
 
 def list_source(path: Path, root: Path | None, strip_prefix: str, columns: str | None) -> "ListSource":

@@ -19,7 +19,9 @@ vtdl prepare-lists folder --root videos --out lists --group-by '^([a-z]+)_' --va
 
 @prepare_lists.command(epilog=EPILOG)
 def folder(
-    root: Annotated[Path, typer.Option(help="Folder with a sub-folder of videos, or of folders of frames, for each class.")],
+    root: Annotated[
+        Path, typer.Option(help="Folder with a sub-folder of videos, or of folders of frames, for each class.")
+    ],
     out: Annotated[Path, typer.Option(help="Folder to write lists, classes.txt and audit.json into.")],
     val_fraction: Annotated[float, typer.Option(help="Share of each class's videos for validation, 0 to 1.")] = 0.25,
     group_by: Annotated[

@@ -19,7 +19,9 @@ def list_presets(as_json: o.JsonOption = False, debug: o.DebugOption = False) ->
 
     from vtdl_cli.config import find_preset, preset_names
 
-    titles = {name: find_preset(name).read_text(encoding="utf-8").splitlines()[0].lstrip("# ") for name in preset_names()}
+    titles = {
+        name: find_preset(name).read_text(encoding="utf-8").splitlines()[0].lstrip("# ") for name in preset_names()
+    }
     if as_json:
         typer.echo(json.dumps(titles, indent=2))
         return
@@ -29,7 +31,9 @@ def list_presets(as_json: o.JsonOption = False, debug: o.DebugOption = False) ->
 
 
 @presets.command(epilog="Examples:\n\nvtdl presets show hmdb51/i3d\n\nvtdl presets show demo --set pretrain.epochs=5")
-def show(name: NameArgument, assignments: o.SetOption = None, as_json: o.JsonOption = False, debug: o.DebugOption = False) -> None:
+def show(
+    name: NameArgument, assignments: o.SetOption = None, as_json: o.JsonOption = False, debug: o.DebugOption = False
+) -> None:
     """Print a preset as it is written, or resolved: with --set, or as JSON, every setting stands in it."""
     import json
 
@@ -42,7 +46,9 @@ def show(name: NameArgument, assignments: o.SetOption = None, as_json: o.JsonOpt
         typer.echo(config.to_yaml() if assignments else find_preset(name).read_text(encoding="utf-8"), nl=False)
 
 
-@presets.command(epilog="Examples:\n\nvtdl presets copy ucf101/r3d mine.yaml\n\nvtdl presets copy demo small.yaml --overwrite")
+@presets.command(
+    epilog="Examples:\n\nvtdl presets copy ucf101/r3d mine.yaml\n\nvtdl presets copy demo small.yaml --overwrite"
+)
 def copy(
     name: NameArgument,
     target: Annotated[Path, typer.Argument(help="File to write.")],

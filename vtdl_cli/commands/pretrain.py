@@ -45,4 +45,6 @@ def pretrain(
     result = pretrain(config, videos, out, how, speaker(quiet))
     show(result, as_json, "plan" if dry_run else "pretrained")
     if not (dry_run or as_json):
-        typer.echo(f"next: vtdl finetune --preset {preset} --weights {out} --train-list ... --val-list ... --out ...", err=True)
+        typer.echo(
+            f"next: vtdl finetune --preset {preset} --weights {out} --train-list ... --val-list ... --out ...", err=True
+        )

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 from rich.table import Table
@@ -117,7 +118,7 @@ def show(result: Mapping[str, Any], as_json: bool, title: str) -> None:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in flatten(result):
-        table.add_row(name, value)
+        table.add_row(escape(name), escape(value))
     console.print(table)
 
 

@@ -1,4 +1,4 @@
-"""Basic augmentation (METHOD 2.2) as batched tensor code on the compute device: rotation, crop, colour jitter, normalisation.
+"""Basic augmentation (METHOD 2.2), batched, on the compute device: rotation, crop, colour jitter, normalisation.
 
 Each draw is made once for a clip and shared by its frames. Differences from the authors' code, all in METHOD 2.2:
 rotation samples bilinearly (theirs takes the nearest pixel), and all four jitter operations act (theirs loses three).
@@ -77,7 +77,7 @@ def saturation(clips: Tensor, factor: Tensor) -> Tensor:
 
 def grey(clips: Tensor) -> Tensor:
     """Luma (N, T, 1, H, W)."""
-    red, green, blue = clips.split(1, 2)
+    red, green, blue = torch.split(clips, 1, 2)
     return red * LUMA[0] + green * LUMA[1] + blue * LUMA[2]
 
 

@@ -1,12 +1,13 @@
 """From a list to batches: one sample a video, opened once, with only the frames it needs.
 
-What a sample is depends on (seed, epoch, index) alone: not on the number of workers, nor on the order of arrival. A video
-that cannot be read gives an `Unreadable` in its place, which the batch carries apart: it is counted, never replaced.
+What a sample is depends on (seed, epoch, index) alone: not on the number of workers, nor on the order of arrival. A
+video that cannot be read gives an `Unreadable` in its place, which the batch carries apart: it is counted, never
+replaced.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +25,8 @@ Key = tuple[int, int]
 """(epoch, index of the video in the list)."""
 
 
-class Unreadable(NamedTuple):
+@dataclass(frozen=True)
+class Unreadable:
     """A video of the list that could not be decoded, and why."""
 
     index: int
@@ -32,7 +34,8 @@ class Unreadable(NamedTuple):
     reason: str
 
 
-class Sample(NamedTuple):
+@dataclass(frozen=True)
+class Sample:
     """What one video gives: its clips as windows (V, T, S, S, 3) uint8, and how the device is to augment them."""
 
     index: int
@@ -129,8 +132,8 @@ def collate(samples: list[Sample | Unreadable]) -> Batch:
 class EpochBatches(Sampler[list[Key]]):
     """The keys of every batch from `start_step` to the end of the last epoch, as one stream.
 
-    One stream over all epochs keeps the workers busy between them, and a run resumes in the middle of an epoch by starting
-    the stream there.
+    One stream over all epochs keeps the workers busy between them, and a run resumes in the middle of an epoch by
+    starting the stream there.
 
     Args:
         num_videos: in the list.
@@ -185,7 +188,7 @@ class EpochBatches(Sampler[list[Key]]):
 def build_loader(dataset: VideoClips, batches: EpochBatches, *, workers: int, pin_memory: bool) -> "DataLoader[Any]":
     """A loader over the stream; 0 workers decode in this process.
 
-    It draws from a generator of its own: torch's global one belongs to the training alone, or a resumed run would differ.
+    It draws from a generator of its own: torch's global one belongs to the training, or a resumed run would differ.
     """
     return DataLoader(
         dataset,

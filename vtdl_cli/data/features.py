@@ -1,13 +1,14 @@
 """Features in HDF5: one row a video, with where they came from in the attributes (DESIGN section 2).
 
-An extraction that runs for hours must survive whatever stops it, and HDF5 files do not survive being cut short: rows are kept in
-small files beside the target, each written whole, and put together at the end.
+An extraction that runs for hours must survive whatever stops it, and HDF5 files do not survive being cut short: rows
+are kept in small files beside the target, each written whole, and put together at the end.
 """
 
 import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -69,7 +70,7 @@ class FeatureParts:
         if not self.done:
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def add(self, done: int, skipped: list[dict[str, str]], columns: Mapping[str, np.ndarray]) -> None:
+    def add(self, done: int, skipped: list[dict[str, str]], columns: dict[str, Any]) -> None:
         """Keep the rows of the videos up to number `done`; `columns` has an array for each of COLUMNS."""
         self.done, self.skipped = done, self.skipped + skipped
         state = json.dumps({"provenance": self.provenance, "done": self.done, "skipped": self.skipped})

@@ -1,7 +1,7 @@
 """When: which frames make a clip. Pure functions of frame counts and a generator.
 
-Frames count from 0. A clip has `clip_len` frames, `stride` apart; its span is clip_len * stride frames. Clips that reach
-past the end of a video go on at its beginning, so an index never exceeds the number of frames.
+Frames count from 0. A clip has `clip_len` frames, `stride` apart; its span is clip_len * stride frames. Clips that
+reach past the end of a video go on at its beginning, so an index never exceeds the number of frames.
 """
 
 from collections.abc import Callable
@@ -27,13 +27,13 @@ def random_start(num_frames: int, span: int, generator: Generator) -> int:
 def triplet_starts(num_frames: int, span: int, gap: int, generator: Generator) -> tuple[int, int]:
     """Start of anchor (and positive), and start of the negative, at least `gap` frames apart (DESIGN section 4).
 
-    In a video of at least span + gap frames neither clip wraps round, and every pair of such starts is as likely as any other
-    up to the ties. In a shorter one both start anywhere and loop, so that a jump from the last frame to the first tells
-    nothing about which clip it is; the gap is then counted round the loop, and is at most half of it.
+    In a video of at least span + gap frames neither clip wraps round. In a shorter one both start anywhere and loop, so
+    that a jump from the last frame to the first tells nothing about which clip it is; the gap is then counted round the
+    loop, and is at most half of it.
     """
     room = num_frames - span - gap
     if room >= 0:
-        earlier, later = np.sort(generator.integers(room + 1, size=2)) + (0, gap)
+        earlier, later = np.sort(generator.integers(room + 1, size=2)) + np.array([0, gap])
         anchor, negative = generator.permutation([earlier, later])
         return int(anchor), int(negative)
     gap = min(gap, num_frames // 2)

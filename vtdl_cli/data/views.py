@@ -1,15 +1,15 @@
 """Where: what part of the frames a clip shows. Runs in the loader's workers and leaves pixels as uint8.
 
-A worker does not rotate or recolour: it draws how that is to be done, once for all frames of a clip, and cuts the square
-window of which the device will need no more, so that all clips have one size and travel small. The window is centred where the
-crop's centre falls in the frame before rotation; what lies outside the frame is black.
+A worker does not rotate or recolour: it draws how that is to be done, once for all frames of a clip, and cuts out the
+square window that the device will need, so that all clips have one size and travel small. The window is centred where
+the crop's centre falls in the frame before rotation; what lies outside the frame is black.
 
 Shapes: T frames, H x W pixels, S pixels the side of a window; frames are (T, H, W, 3).
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,11 +19,19 @@ from torch.nn import functional as F
 JITTER = ("brightness", "contrast", "saturation", "hue")
 
 Draws = dict[str, np.ndarray]
-"""How the device is to augment V clips: `rotation` (V,) radians, `shift` (V, 2) pixels (x, y), `factor` (V, 4) and `order`
-(V, 4) of the operations of JITTER. Empty: not at all."""
+"""How the device is to augment V clips: `rotation` (V,) radians, `shift` (V, 2) pixels (x, y), `factor` (V, 4) and
+`order` (V, 4) of the operations of JITTER. Empty: not at all."""
 
-Viewer = Callable[[np.ndarray, np.ndarray, Generator], tuple[np.ndarray, Draws]]
-"""(frames (U, H, W, 3), clips (V, T) as positions in them, generator) -> windows (V', T, S, S, 3) and their draws."""
+
+class Viewer(Protocol):
+    """Decides what part of the frames each clip shows."""
+
+    @property
+    def crop_size(self) -> int:
+        """Pixels that the network sees."""
+
+    def __call__(self, frames: np.ndarray, clips: np.ndarray, generator: Generator, /) -> tuple[np.ndarray, Draws]:
+        """From frames (U, H, W, 3) and clips (V, T), positions in them, to windows (V', T, S, S, 3) and their draws."""
 
 
 def resize_short_side(frames: np.ndarray, short_side: int) -> np.ndarray:
@@ -50,7 +58,7 @@ def cut_window(frames: np.ndarray, left: int, top: int, side: int) -> np.ndarray
 
 
 def window_side(crop_size: int, rotation_degrees: float) -> int:
-    """Side of the square that holds a crop turned by any angle up to `rotation_degrees`, and its neighbours to sample from."""
+    """Side of the square that holds a crop turned by up to `rotation_degrees`, and the pixels round its edge."""
     if rotation_degrees == 0:
         return crop_size
     angle = math.radians(rotation_degrees)
@@ -81,22 +89,18 @@ class RandomViews:
         windows = np.empty((*clips.shape, side, side, 3), np.uint8)
         rotation = np.radians(generator.uniform(-degrees, degrees, len(clips)))
         shift = np.empty((len(clips), 2))
+        size = np.array([width, height])
         for view, clip in enumerate(clips):
-            corner = generator.integers(
-                (width - self.crop_size + 1, height - self.crop_size + 1)
-            )  # (x, y) after rotation
-            centre = turn(corner + (self.crop_size - np.array([width, height])) / 2, rotation[view]) + (
-                width / 2,
-                height / 2,
-            )
+            corner = generator.integers(size - self.crop_size + 1)  # (x, y) of the crop in the rotated frame
+            centre = size / 2 + turn(corner + (self.crop_size - size) / 2, rotation[view])  # in the frame as it is
             left, top = np.round(centre - side / 2).astype(int)
             shift[view] = centre - side / 2 - (left, top)
             windows[view] = cut_window(frames, left, top, side)[clip]
         if not self.augment:
             return windows, {}
         return windows, {
-            "rotation": np.float32(rotation),
-            "shift": np.float32(shift),
+            "rotation": rotation.astype(np.float32),
+            "shift": shift.astype(np.float32),
             **self._draw_jitter(len(clips), generator),
         }
 
@@ -105,7 +109,7 @@ class RandomViews:
         middle = np.array([1.0, 1.0, 1.0, 0.0])  # factors lie round 1, the hue's shift round 0
         factor = generator.uniform(middle - strength, middle + strength, (num_clips, 4))
         order = generator.permuted(np.tile(np.arange(4), (num_clips, 1)), axis=1)
-        return {"factor": np.float32(factor), "order": order}
+        return {"factor": factor.astype(np.float32), "order": order}
 
 
 @dataclass(frozen=True)

@@ -28,10 +28,10 @@ class BadVideos:
         Raises:
             ListError: too many of the list's videos are unreadable.
         """
-        for index, path, reason in unreadable:
-            if index not in self.found:
-                self.found[index] = (path, reason)
-                reporter.warn(f"skipped video '{path}': {reason}")
+        for video in unreadable:
+            if video.index not in self.found:
+                self.found[video.index] = (video.path, video.reason)
+                reporter.warn(f"skipped video '{video.path}': {video.reason}")
         count = len(self.found)
         if count == self.num_videos or (count >= MIN_BAD_VIDEOS and count > self.max_fraction * self.num_videos):
             path, reason = next(iter(self.found.values()))

@@ -1,6 +1,7 @@
 """The only place where the configuration meets classes: each builder turns a section into flat keyword arguments."""
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -18,6 +19,8 @@ from vtdl_cli.models.heads import EmbeddingHead
 from vtdl_cli.models.zoo import build_backbone, build_classifier
 from vtdl_cli.runtime import default_workers, select_autocast, select_device, select_memory_format
 
+Network = TypeVar("Network", bound=nn.Module)
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -27,6 +30,11 @@ class Machine:
     autocast: torch.dtype | None
     memory_format: torch.memory_format
     workers: int
+
+    def place(self, network: Network) -> Network:
+        """Move a network to the device, its weights laid out as convolutions like them there."""
+        placed: Network = network.to(self.device).to(memory_format=self.memory_format)
+        return placed
 
     def describe(self) -> str:
         """For people: `cpu, float32, 2 workers`."""

@@ -96,7 +96,7 @@ def transplant_backbone(backbone: nn.Module, checkpoint: Checkpoint) -> int:
 
 
 MAY_CHANGE = {"epochs", "checkpoint_minutes", "keep_every", "knn_every"}
-"""Settings that a resumed run may have changed: none of them changes what a step computes, but for a cosine's length."""
+"""Settings that may change when a run resumes: none changes what a step computes, but for the length of a cosine."""
 
 
 def check_same_run(content: Checkpoint, identity: Checkpoint, run: str) -> None:
@@ -112,7 +112,10 @@ def check_same_run(content: Checkpoint, identity: Checkpoint, run: str) -> None:
                 "Resume with what it was started with, or choose another --out"
             )
     stage = identity["stage"]
-    before, now = (_flatten({part: config[part] for part in ("data", "model", "method", stage)}) for config in (content["config"], identity["config"]))
+    before, now = (
+        _flatten({part: config[part] for part in ("data", "model", "method", stage)})
+        for config in (content["config"], identity["config"])
+    )
     changed = [key for key in now if before.get(key) != now[key] and key.split(".")[-1] not in MAY_CHANGE]
     if changed:
         lines = [f"run '{run}' cannot go on: {key} was '{before.get(key)}', now it is '{now[key]}'" for key in changed]

@@ -14,7 +14,7 @@ def device_clips(batch: Batch, machine: Machine, crop_size: int) -> Tensor:
     """The clips of a batch, augmented as drawn and normalised: (V, B, 3, T, R, R), views first."""
 
     def views_first(values: Tensor) -> Tensor:
-        return values.transpose(0, 1).flatten(0, 1)
+        return torch.flatten(values.transpose(0, 1), 0, 1)
 
     windows = batch.windows.to(machine.device, non_blocking=True)
     draws = {
@@ -22,7 +22,7 @@ def device_clips(batch: Batch, machine: Machine, crop_size: int) -> Tensor:
         for name, values in batch.draws.items()
     }
     clips = to_clips(views_first(windows), crop_size, draws).contiguous(memory_format=machine.memory_format)
-    return clips.unflatten(0, (windows.shape[1], windows.shape[0]))
+    return torch.unflatten(clips, 0, (windows.shape[1], windows.shape[0]))
 
 
 def autocast(machine: Machine) -> torch.autocast:

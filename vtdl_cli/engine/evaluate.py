@@ -64,18 +64,17 @@ def evaluate(
     _refuse_outputs(out, execution.overwrite)
     machine = build_machine(execution.device, config.finetune.precision, execution.workers)
     clips = clips or config.evaluate.clips
-    plan = {"protocol": protocol_name(clips, crops), "num_videos": len(videos), "weights": source.path}
+    protocol = protocol_name(clips, crops)
+    plan = {"protocol": protocol, "num_videos": len(videos), "weights": source.path}
     if execution.dry_run:
         return {**plan, "list": str(test_list.path), "machine": machine.describe()}
-    network = network.to(machine.device, memory_format=machine.memory_format)
+    network = machine.place(network)
     bad_videos = BadVideos(len(videos), config.data.max_bad_fraction)
     dataset = build_test_clips(config, videos, config.finetune, clips=clips, crops=crops)
     began = time.monotonic()
-    outputs = forward_videos(
-        network, dataset, machine, views=clips * crops, batch_clips=config.evaluate.batch_clips
-    )
+    outputs = forward_videos(network, dataset, machine, views=clips * crops, batch_clips=config.evaluate.batch_clips)
     means = ((batch, softmax(logits).mean(1)) for batch, logits in outputs if logits.size or batch.unreadable)
-    scores = collect(means, bad_videos, reporter, plan["protocol"])
+    scores = collect(means, bad_videos, reporter, protocol)
     metrics = {
         **plan,
         **accuracies(scores.values, scores.label),
@@ -94,8 +93,9 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     """Probabilities over the last axis; (B, V, C) where nothing could be read has C = 0 and stays so."""
     if not logits.size:
         return logits
-    powers = np.exp(logits - logits.max(-1, keepdims=True))
-    return powers / powers.sum(-1, keepdims=True)
+    powers: np.ndarray = np.exp(logits - logits.max(-1, keepdims=True))
+    powers /= powers.sum(-1, keepdims=True)
+    return powers
 
 
 def _refuse_outputs(out: Path, overwrite: bool) -> None:

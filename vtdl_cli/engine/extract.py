@@ -66,7 +66,7 @@ def extract(
         return {**plan, "machine": machine.describe()}
     began = time.monotonic()
     outputs = forward_videos(
-        feature_network(trunk.to(machine.device, memory_format=machine.memory_format)),
+        feature_network(machine.place(trunk)),
         build_test_clips(source.config, videos, source.config.extract, clips=clips),
         machine,
         views=clips,
@@ -97,11 +97,13 @@ def keep_rows(
                 _keep(parts, done, pending)
                 pending, kept_at = [], time.monotonic()
             if stop:
-                raise Interrupted(f"{stop.name} after {done} of {bad_videos.num_videos} videos: kept. Go on with --resume")
+                raise Interrupted(
+                    f"{stop.name} after {done} of {bad_videos.num_videos} videos: kept. Go on with --resume"
+                )
 
 
 def _keep(parts: FeatureParts, done: int, pending: list[VideoOutputs]) -> None:
-    skipped = [{"path": path, "reason": reason} for batch, _ in pending for _, path, reason in batch.unreadable]
+    skipped = [{"path": bad.path, "reason": bad.reason} for batch, _ in pending for bad in batch.unreadable]
     rows = [(batch, values) for batch, values in pending if len(batch)]
     columns = {
         "features": np.concatenate([values for _, values in rows]) if rows else np.empty(0, np.float32),

@@ -40,7 +40,7 @@ def finetune(
         linear_probe: the backbone stays as it is, batch-norm statistics included; the classifier alone learns.
 
     Returns:
-        The plan, with the validation of the `best` and the `last` epoch and the `skipped` videos unless it was a dry run.
+        The plan, with the validation of the `best` and the `last` epoch and the `skipped` videos, but for a dry run.
 
     Raises:
         UsageError, ListError, CheckpointError: something does not fit; nothing has been written.
@@ -64,7 +64,7 @@ def finetune(
         config,
         videos=videos,
         dataset=build_training_clips(config, videos, execution.seed),
-        model=network.to(machine.device, memory_format=machine.memory_format),
+        model=machine.place(network),
         parameters=[parameter for parameter in network.parameters() if parameter.requires_grad],
         machine=machine,
         run=run,
@@ -73,7 +73,11 @@ def finetune(
         drop_last=False,
         origin={"linear_probe": linear_probe, "weights": weights},
     )
-    plan = training.plan(machine) | {"val_videos": len(val_videos), "weights": weights or "none", "linear_probe": linear_probe}
+    plan = training.plan(machine) | {
+        "val_videos": len(val_videos),
+        "weights": weights or "none",
+        "linear_probe": linear_probe,
+    }
     if execution.dry_run:
         return plan
     if execution.resume:

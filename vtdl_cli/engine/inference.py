@@ -1,7 +1,7 @@
 """Clips through a network without learning: shared by validation, evaluation, extraction and kNN readings."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -51,12 +51,12 @@ def forward_videos(
         yield batch, torch.cat(outputs).unflatten(0, clips.shape[:2]).cpu().numpy()
 
 
-class Collected(NamedTuple):
-    """What a pass over a list gave, unreadable videos left out: (N,), (N,), (N,) and (N, ...)."""
+@dataclass(frozen=True)
+class Collected:
+    """What a pass over a list gave, unreadable videos left out: (N,), (N,) and (N, ...)."""
 
     index: np.ndarray
     label: np.ndarray
-    num_frames: np.ndarray
     values: np.ndarray
 
 
@@ -71,7 +71,7 @@ def collect(outputs: Iterable[VideoOutputs], bad_videos: BadVideos, reporter: Re
         for batch, values in outputs:
             bad_videos.add(batch.unreadable, reporter)
             if len(batch):
-                parts.append(Collected(batch.index.numpy(), batch.label.numpy(), batch.num_frames.numpy(), values))
+                parts.append((batch.index.numpy(), batch.label.numpy(), values))
             bar.advance(len(batch) + len(batch.unreadable))
     if not parts:
         raise ListError("no video of the list could be read: there is nothing to measure")

@@ -38,7 +38,7 @@ def pretrain(
     run = RunFolder(out, resume=execution.resume, overwrite=execution.overwrite)
     machine = build_machine(execution.device, config.pretrain.precision, execution.workers)
     seed_torch(execution.seed)
-    method = build_method(config).to(machine.device, memory_format=machine.memory_format)
+    method = machine.place(build_method(config))
     training = Training(
         "pretrain",
         config,

@@ -43,7 +43,9 @@ class RunFolder:
         if path.exists() and not path.is_dir():
             raise UsageError(f"run folder '{path}' is a file. Choose another --out")
         if path.is_dir() and any(path.iterdir()) and not (resume or overwrite):
-            raise UsageError(f"run folder '{path}' is not empty. Use --resume to go on, --overwrite to start anew, or another --out")
+            raise UsageError(
+                f"run folder '{path}' is not empty. Use --resume to go on, --overwrite to start anew, or another --out"
+            )
         if not os.access(next(folder for folder in (path, *path.absolute().parents) if folder.exists()), os.W_OK):
             raise UsageError(f"run folder '{path}' cannot be written. Choose another --out")
 
@@ -57,7 +59,11 @@ class RunFolder:
     def _remove_old_run(self) -> None:
         """Delete what a run writes, and nothing else a user may have put beside it."""
         shutil.rmtree(self.checkpoints, ignore_errors=True)
-        for old in [*self.path.glob("events.out.tfevents.*"), *self.path.glob("metrics.*"), *self.path.glob("curves.png")]:
+        for old in [
+            *self.path.glob("events.out.tfevents.*"),
+            *self.path.glob("metrics.*"),
+            *self.path.glob("curves.png"),
+        ]:
             old.unlink()
 
     def log(self, row: Row) -> None:

@@ -66,7 +66,7 @@ class Training:
     ) -> None:
         self.options: TrainingSection = config.pretrain if stage == "pretrain" else config.finetune
         self.config, self.model, self.run, self.reporter = config, model, run, reporter
-        self.identity = {
+        self.identity: Checkpoint = {
             "stage": stage,
             "config": config.to_dict(),
             "classes": videos.classes,
@@ -225,7 +225,9 @@ class Training:
         if self._stop:
             self.save()
             self.run.draw()
-            raise Interrupted(f"{self._stop.name} after step {self.step} of {self.total_steps}: saved. Go on with --resume")
+            raise Interrupted(
+                f"{self._stop.name} after step {self.step} of {self.total_steps}: saved. Go on with --resume"
+            )
         if time.monotonic() - self._saved_at > 60 * self.options.checkpoint_minutes:
             self.save()
 
@@ -241,7 +243,9 @@ class Training:
         latest = {name: float(value) for name, value in self._latest.items()}
         self._check_finite(latest)
         shown = {**latest, **self._pace()}
-        self._bar.advance(1, **{label: form.format(shown[name]) for name, (label, form) in _FIELDS.items() if name in shown})
+        self._bar.advance(
+            1, **{label: form.format(shown[name]) for name, (label, form) in _FIELDS.items() if name in shown}
+        )
 
     def _pace(self) -> dict[str, float]:
         seconds = max(time.monotonic() - self._epoch_began, 1e-9)
@@ -275,9 +279,17 @@ _FIELDS = {
 }
 """Reading -> label and form beside the bar."""
 
-_SHOWN = ("loss", "positive_probability", "spread", "train_top1", "val_top1", "val_top5", "knn_top1", "clips_per_second")
+_SHOWN = (
+    "loss",
+    "positive_probability",
+    "spread",
+    "train_top1",
+    "val_top1",
+    "val_top5",
+    "knn_top1",
+    "clips_per_second",
+)
 """Readings of an epoch's line."""
-
 
 
 def _restore_random_state(state: dict[str, Any]) -> None:

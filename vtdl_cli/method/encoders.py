@@ -35,5 +35,6 @@ class EncoderPair(nn.Module):
     @torch.no_grad()
     def update_key(self) -> None:
         """Let the key encoder follow; call it after the optimiser's step."""
-        keys, queries = list(self.key.parameters()), list(self.query.parameters())
+        keys: list[Tensor] = list(self.key.parameters())
+        queries: list[Tensor] = list(self.query.parameters())
         torch._foreach_lerp_(keys, queries, 1 - self.momentum)

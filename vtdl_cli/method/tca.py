@@ -2,8 +2,8 @@
 
     Ṽ_t = (1 - λ) V_t + λ V_s    =>    ∂ⁿṼ/∂tⁿ = (1 - λ) ∂ⁿV/∂tⁿ  for every n >= 1
 
-so what moves keeps moving in the same way, weaker by a constant, while what stands still changes. Finite differences obey
-the same law. The weights sum to 1: mixing before or after normalisation is the same.
+so what moves keeps moving in the same way, weaker by a constant, while what stands still changes. Finite differences
+obey the same law. The weights sum to 1: mixing before or after normalisation is the same.
 
 Shapes: N clips, C channels, T frames, H x W pixels.
 """
@@ -29,7 +29,7 @@ class TemporalConsistentAugmentation(nn.Module):
     """Draws s ~ U{0, .., T - 1} for each clip and λ ~ U[0, alpha), and mixes.
 
     Args:
-        alpha: the largest weight of the still frame; the authors' is 0.1 (`TC/gen_positive.py:9`). 0 returns clips as they are.
+        alpha: the largest weight of the still frame, 0.1 in the authors' `TC/gen_positive.py:9`; 0 mixes nothing.
         per_sample: one λ for each clip; otherwise one for the batch, as the authors have it.
     """
 
