@@ -1,9 +1,12 @@
-"""Fixtures for every test: where the real clips are."""
+"""Fixtures for every test: where the real clips are, and small generated ones."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.toy import Toy, make_toy, succeed
 
 
 @pytest.fixture(scope="session")
@@ -13,3 +16,36 @@ def data_dir() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("needs real clips: set VTDL_TEST_DATA to their folder")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def one_torch_thread() -> Iterator[None]:
+    """Toy networks are too thin for two threads, and what is compared bit by bit has to be computed in one order."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory: pytest.TempPathFactory, one_torch_thread: None) -> Toy:  # noqa: ARG001
+    """Generated videos of three colours with their lists, and a tiny preset."""
+    return make_toy(tmp_path_factory.mktemp("toy"))
+
+
+@pytest.fixture(scope="session")
+def pretrained(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder of two epochs of pretraining; not to be changed."""
+    out = tmp_path_factory.mktemp("pretrained") / "run"
+    succeed(*toy.pretrain(out, "--set", "pretrain.knn_every=2", "--set", "pretrain.keep_every=2"))
+    return out
+
+
+@pytest.fixture(scope="session")
+def finetuned(toy: Toy, pretrained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder of eight epochs of finetuning from the pretrained weights; not to be changed."""
+    out = tmp_path_factory.mktemp("finetuned") / "run"
+    succeed(*toy.finetune(out, "--weights", str(pretrained), "--set", "finetune.epochs=8"))
+    return out

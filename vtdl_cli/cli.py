@@ -1,6 +1,8 @@
 """The command line: which commands there are, and the one place where errors become lines and exit codes."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -18,29 +20,27 @@ class ErrorBoundary(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Remember whether tracebacks are wanted: the commands have yet to parse their own options."""
         ctx.meta["debug"] = "--debug" in args
-        return super().parse_args(ctx, args)
+        with reporting_errors(ctx.meta["debug"]):
+            return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
-        try:
+        with reporting_errors(ctx.meta["debug"]):
             return super().invoke(ctx)
-        except (
-            VtdlError,
-            TyperException,
-            KeyboardInterrupt,
-            OSError,
-            ArithmeticError,
-            LookupError,
-            RuntimeError,
-            TypeError,
-            ValueError,
-        ) as error:
-            if isinstance(error, (typer.Exit, typer.Abort)) or ctx.meta["debug"]:
-                raise
-            message, code = describe(error)
-            for line in message.splitlines():
-                typer.echo(f"error: {line}", err=True)
-            sys.exit(code)
+
+
+@contextmanager
+def reporting_errors(debug: bool) -> Iterator[None]:
+    """Turn an exception into error lines and an exit code; with `debug` let it pass."""
+    try:
+        yield
+    except (Exception, KeyboardInterrupt) as error:
+        if debug or isinstance(error, (typer.Exit, typer.Abort, BrokenPipeError)):  # Typer ends a closed pipe quietly
+            raise
+        message, code = describe(error)
+        for line in message.splitlines():
+            typer.echo(f"error: {line}", err=True)
+        sys.exit(code)
 
 
 def describe(error: BaseException) -> tuple[str, int]:
@@ -48,15 +48,19 @@ def describe(error: BaseException) -> tuple[str, int]:
     if isinstance(error, VtdlError):
         return str(error), error.exit_code
     if isinstance(error, TyperException):
-        return f"{error.format_message().rstrip('.')}. See: vtdl --help", error.exit_code
+        message = error.format_message().rstrip(".")  # empty where a group was called without a command: help was shown
+        if not message:
+            return "", error.exit_code
+        return f"{message}{'' if message.endswith('?') else '.'} See: vtdl --help", error.exit_code
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted before there was anything to save", 1
+        return "interrupted without saving", 1
+    if isinstance(error, OSError) and error.filename:
+        return f"file '{error.filename}' cannot be used: {(error.strerror or 'no reason given').lower()}", 1
     if type(error).__name__ == "OutOfMemoryError":  # torch's; torch is not imported for the sake of its name
         return "the GPU's memory is full. Lower the batch: --set pretrain.batch_size=... or finetune.batch_size=...", 1
-    return (
-        f"unexpected {type(error).__name__} '{error}'. This is a mistake of vtdl: please report what --debug prints",
-        1,
-    )
+    reason = " ".join(str(error).split())
+    name = type(error).__name__
+    return f"unexpected {name} '{reason}'. This is a mistake of vtdl: please report what --debug prints", 1
 
 
 app = typer.Typer(

@@ -3,6 +3,7 @@
 A preset is one YAML file that holds every stage. The defaults here are METHOD's; a preset states what it changes.
 """
 
+import copy
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,7 +26,7 @@ Decoder = Literal["decord", "pyav", "torchcodec"]
 class Section(BaseModel):
     """A part of the configuration: unknown keys are mistakes, and nothing changes once read."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Jitter(Section):
@@ -68,7 +69,7 @@ class Model(Section):
         if residual and self.depth is None:
             raise ValueError(f"{self.name} needs a depth: 10, 18 or 50")
         if not residual and self.depth is not None:
-            raise ValueError(f"{self.name} has one depth only: leave model.depth out")
+            raise ValueError(f"{self.name} has one depth only: leave model.depth out, or --set model.depth=null")
         return self
 
 
@@ -223,7 +224,7 @@ def load_config(preset: str, assignments: Iterable[str] = ()) -> Config:
     path = find_preset(preset)
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: no UTF-8, or a date that does not exist
         reason = " ".join(str(error).split())
         raise ConfigError(f"preset '{preset}' is not YAML: {reason}") from error
     if not isinstance(values, dict):
@@ -237,6 +238,7 @@ def build_config(values: dict[str, Any], assignments: Iterable[str] = (), source
     Raises:
         ConfigError: with one line for each mistake.
     """
+    values = copy.deepcopy(values)
     mistakes = [mistake for text in assignments if (mistake := _assign(values, text))]
     try:
         config = Config.model_validate(values)
@@ -260,7 +262,7 @@ def _assign(values: dict[str, Any], text: str) -> str:
             return f"--set '{text}' goes into '{section}', which is a value and not a section"
     try:
         values[name] = _read_value(value)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):  # ValueError: a date that does not exist
         return f"--set '{text}' has a value that is not YAML"
     return ""
 

@@ -112,10 +112,23 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def _cannot_write(path: Path, error: Exception) -> VtdlError:
-    reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+    reason = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), type(error).__name__)
     return VtdlError(
         f"file '{path}' could not be written ({reason}). Make room, or choose another --out, and start again"
     )
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse at the start an output that could not be written hours later.
+
+    Raises:
+        UsageError: `folder` is not there and cannot be made, or files cannot be made in it.
+    """
+    nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not nearest.is_dir():
+        raise UsageError(f"output folder '{folder}' cannot be made: '{nearest}' is a file. Choose another --out")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise UsageError(f"output folder '{folder}' cannot be written. Choose another --out")
 
 
 def default_workers() -> int:

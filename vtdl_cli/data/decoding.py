@@ -78,6 +78,9 @@ class DecordReader:
         scan = scan_video(path)
         if scan.container == "mpegts":  # measured: wrong pictures even from the start
             raise UnreadableVideo(str(path), "decord misreads MPEG-TS; use the decoder pyav")
+        if scan.width % 32 and 3 * (scan.width + -scan.width % 32) % scan.width == 0:
+            # measured: it pads rows to 32 pixels, and takes what then divides evenly for more than three channels
+            raise UnreadableVideo(str(path), f"decord misreads pictures {scan.width} wide; use the decoder pyav")
         self._path, self._codec = path, scan.codec
         self.num_frames = scan.num_frames
         self._open()

@@ -6,7 +6,7 @@ are kept in small files beside the target, each written whole, and put together 
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 
 from vtdl_cli.errors import UsageError
-from vtdl_cli.runtime import replacing
+from vtdl_cli.runtime import check_writable, replacing
 
 SCHEMA = 1
 COLUMNS = ("features", "labels", "num_frames", "positions")
@@ -26,7 +26,7 @@ class FeatureParts:
     Args:
         out: the HDF5 file to be.
         provenance: what the features depend on; rows of another provenance are not mixed in.
-        resume: go on with rows that are there.
+        resume: go on with rows that are there; leave a finished file as it is.
         overwrite: replace a finished file, and forget rows that are there.
 
     Raises:
@@ -35,6 +35,7 @@ class FeatureParts:
     Attributes:
         done: videos of the list dealt with so far, skipped ones included.
         skipped: path and reason of each video that could not be read.
+        finished: whether the file is there already, whole.
     """
 
     def __init__(self, out: Path, provenance: Mapping[str, str], *, resume: bool, overwrite: bool) -> None:
@@ -43,9 +44,16 @@ class FeatureParts:
         self.done, self.skipped = 0, list[dict[str, str]]()
         if out.is_dir():
             raise UsageError(f"output '{out}' is a folder. Name a file: --out {out}/features.h5")
-        if out.exists() and not overwrite:
+        begun = self.folder.exists()
+        check_writable(out.parent)
+        self.finished = resume and not begun and out.exists() and h5py.is_hdf5(out)
+        if self.finished:
+            with h5py.File(out) as file:
+                self._check_same(dict(file.attrs))
+                self.skipped = json.loads(file.attrs["skipped"])
+        elif out.exists() and not overwrite and not (begun and resume):
             raise UsageError(f"output '{out}' exists. Use --overwrite, or another --out")
-        if self.folder.exists() and not overwrite:
+        if begun and not overwrite:
             self._go_on(resume)
 
     def _go_on(self, resume: bool) -> None:
@@ -55,15 +63,25 @@ class FeatureParts:
         if not parts:
             return
         state = json.loads(str(np.load(parts[-1])["state"]))
-        differing = [name for name, value in state["provenance"].items() if self.provenance.get(name) != value]
+        self._check_same(state["provenance"])
+        self.done, self.skipped = state["done"], state["skipped"]
+
+    def _check_same(self, provenance: Mapping[str, Any]) -> None:
+        differing = [name for name, value in self.provenance.items() if provenance.get(name) != value]
         if differing:
             raise UsageError(
                 f"output '{self.out}' was begun with another {', '.join(differing)}. Use --overwrite, or another --out"
             )
-        self.done, self.skipped = state["done"], state["skipped"]
 
     def _parts(self) -> list[Path]:
         return sorted(self.folder.glob("[0-9]*.npz"))
+
+    def _rows(self) -> Iterator[Mapping[str, np.ndarray]]:
+        """Each part that has rows, one open at a time: hours make more parts than a process may open files."""
+        for path in self._parts():
+            with np.load(path) as part:
+                if len(part["labels"]):
+                    yield part
 
     def begin(self) -> None:
         """Forget rows of an extraction that is not gone on with."""
@@ -86,16 +104,16 @@ class FeatureParts:
         Returns:
             The shape of `features`.
         """
-        parts = [part for path in self._parts() if len((part := np.load(path))["labels"])]
-        rows = sum(len(part["labels"]) for part in parts)
+        shapes = [part["features"].shape for part in self._rows()]
+        rows = sum(shape[0] for shape in shapes)
         with replacing(self.out) as temporary, h5py.File(temporary, "w") as file:
-            shape = (rows, *parts[0]["features"].shape[1:])
+            shape = (rows, *shapes[0][1:])
             features = file.create_dataset("features", shape, np.float32)
             labels = file.create_dataset("labels", rows, np.int64)
             num_frames = file.create_dataset("num_frames", rows, np.int64)
             paths = file.create_dataset("paths", rows, h5py.string_dtype())
             at = 0
-            for part in parts:
+            for part in self._rows():
                 here = slice(at, at + len(part["labels"]))
                 features[here], labels[here], num_frames[here] = part["features"], part["labels"], part["num_frames"]
                 paths[here] = [names[position] for position in part["positions"]]

@@ -38,7 +38,7 @@ def triplet_starts(num_frames: int, span: int, gap: int, generator: Generator) -
         return int(anchor), int(negative)
     gap = min(gap, num_frames // 2)
     anchor = int(generator.integers(num_frames))
-    return anchor, int(anchor + generator.integers(gap, max(num_frames - gap, gap) + 1)) % num_frames
+    return anchor, int(anchor + generator.integers(gap, num_frames - gap + 1)) % num_frames
 
 
 def uniform_starts(num_frames: int, span: int, clips: int) -> np.ndarray:

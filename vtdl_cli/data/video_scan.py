@@ -34,6 +34,7 @@ class VideoScan:
     Attributes:
         num_frames: frames that a decoder shows, at least 1.
         container, codec: FFmpeg's names of the two.
+        width: pixels of a row, before any rotation.
         timed: every packet shows one picture, at a time of its own, in a container with an index: a frame may be found
             by its timestamp.
         seekable: timed, and decoding may start at any keyframe and count on from there.
@@ -42,6 +43,7 @@ class VideoScan:
     num_frames: int
     container: str
     codec: str
+    width: int
     timed: bool
     seekable: bool
 
@@ -90,7 +92,7 @@ def scan_video(path: Path) -> VideoScan:
     with open_stream(path) as (container, stream):
         with unreadable_on_error(path, "its packets cannot be read"):
             packets = [Packet(p.size, p.pts, p.is_keyframe, p.is_discard) for p in container.demux(stream) if p.size]
-        codec = stream.codec_context.codec.canonical_name
+        codec, width = stream.codec_context.codec.canonical_name, stream.codec_context.width
         container_name = container.format.name
         # AVI has no display times: FFmpeg makes them up, wrongly where the order of display is not that of decoding.
         made_up_times = container_name == "avi" and stream.codec_context.has_b_frames
@@ -100,7 +102,7 @@ def scan_video(path: Path) -> VideoScan:
     one_each = num_frames == _count_shown(packets) and not _has_placeholders(codec, packets)
     timed = container_name in INDEXED_CONTAINERS and one_each and not made_up_times and _has_distinct_times(packets)
     seekable = timed and num_frames == len(packets) and _has_closed_groups(packets)
-    return VideoScan(num_frames, container_name, codec, timed, seekable)
+    return VideoScan(num_frames, container_name, codec, width, timed, seekable)
 
 
 def _count_shown(packets: list[Packet]) -> int:

@@ -37,10 +37,10 @@ class Viewer(Protocol):
 def resize_short_side(frames: np.ndarray, short_side: int) -> np.ndarray:
     """Frames (T, H, W, 3) with their short side at `short_side` pixels: bilinear, antialiased, uint8 throughout."""
     height, width = frames.shape[1:3]
-    if min(height, width) == short_side:
+    shortest = min(height, width)
+    if shortest == short_side:
         return frames
-    scale = short_side / min(height, width)
-    size = [short_side if side == min(height, width) else int(side * scale) for side in (height, width)]
+    size = [short_side * side // shortest for side in (height, width)]
     images = torch.from_numpy(frames).permute(0, 3, 1, 2)
     return F.interpolate(images, size=size, mode="bilinear", antialias=True).permute(0, 2, 3, 1).numpy()
 
@@ -129,7 +129,8 @@ class FixedViews:
         height, width = frames.shape[1:3]
         room = np.array([width - self.crop_size, height - self.crop_size])
         places = [0.5] if self.crops == 1 else [0.0, 0.5, 1.0]
-        corners = [(room * np.where(room == room.max(), place, 0.5)).round().astype(int) for place in places]
+        along = np.arange(2) == room.argmax()  # a square frame's long side is its width
+        corners = [(room * np.where(along, place, 0.5)).round().astype(int) for place in places]
         cut = [cut_window(frames, left, top, self.crop_size) for left, top in corners]
         return np.stack([window[clip] for clip in clips for window in cut]), {}
 

@@ -42,7 +42,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     except FileNotFoundError:
         raise CheckpointError(f"weights '{path}' do not exist. Give a run folder or a checkpoint file") from None
     except Exception as error:  # unpickling damaged bytes raises nearly anything
-        reason = str(error).splitlines()[0]
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise CheckpointError(f"weights '{path}' cannot be read: {reason[:200]}") from error
     if not isinstance(content, dict) or "schema" not in content or "model" not in content:
         raise CheckpointError(f"weights '{path}' were not written by vtdl: they hold no schema and model")
@@ -80,7 +80,17 @@ def transplant_backbone(backbone: nn.Module, checkpoint: Checkpoint) -> int:
     theirs: dict[str, Tensor] = {
         name.removeprefix(prefix): tensor for name, tensor in checkpoint["model"].items() if name.startswith(prefix)
     }
-    ours = backbone.state_dict()
+    load_every_tensor(backbone, theirs, checkpoint)
+    return len(theirs)
+
+
+def load_every_tensor(network: nn.Module, theirs: dict[str, Tensor], checkpoint: Checkpoint) -> None:
+    """Copy `theirs`, which are the checkpoint's or a part of it, into `network`.
+
+    Raises:
+        CheckpointError: a tensor is missing, unexpected or has another shape; the message has the counts.
+    """
+    ours = network.state_dict()
     missing, unexpected = ours.keys() - theirs.keys(), theirs.keys() - ours.keys()
     misshaped = [name for name in ours.keys() & theirs.keys() if ours[name].shape != theirs[name].shape]
     if missing or unexpected or misshaped:
@@ -91,8 +101,7 @@ def transplant_backbone(backbone: nn.Module, checkpoint: Checkpoint) -> int:
             f"{len(missing)} missing, {len(unexpected)} unexpected, {len(misshaped)} of another shape. "
             "Choose the preset that these weights were trained with"
         )
-    backbone.load_state_dict(theirs)
-    return len(theirs)
+    network.load_state_dict(theirs)
 
 
 MAY_CHANGE = {"epochs", "checkpoint_minutes", "keep_every", "knn_every"}

@@ -20,7 +20,7 @@ from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.engine.trained import load_classifier
 from vtdl_cli.errors import UsageError
 from vtdl_cli.metrics import accuracies, confusion
-from vtdl_cli.runtime import Reporter, replacing
+from vtdl_cli.runtime import Reporter, check_writable, replacing
 
 OUTPUTS = ("metrics.json", "scores.h5", "per_class.csv", "confusion.png")
 
@@ -99,8 +99,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def _refuse_outputs(out: Path, overwrite: bool) -> None:
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"output folder '{out}' is a file. Choose another --out")
+    check_writable(out)
     present = [name for name in OUTPUTS if (out / name).exists()]
     if present and not overwrite:
         raise UsageError(f"output '{out / present[0]}' exists. Use --overwrite, or another --out")

@@ -65,19 +65,32 @@ def extract(
     if execution.dry_run:
         return {**plan, "machine": machine.describe()}
     began = time.monotonic()
-    outputs = forward_videos(
-        feature_network(machine.place(trunk)),
-        build_test_clips(source.config, videos, source.config.extract, clips=clips),
-        machine,
-        views=clips,
-        batch_clips=source.config.extract.batch_clips,
-        start=parts.done,
-    )
-    keep_rows(outputs, parts, BadVideos(len(videos), source.config.data.max_bad_fraction), per_clip, reporter)
-    shape = parts.finish([videos.name(index) for index in range(len(videos))])
+    if execution.resume:
+        reporter.line(_standing(parts, len(videos)))
+    if not parts.finished:
+        outputs = forward_videos(
+            feature_network(machine.place(trunk)),
+            build_test_clips(source.config, videos, source.config.extract, clips=clips),
+            machine,
+            views=clips,
+            batch_clips=source.config.extract.batch_clips,
+            start=parts.done,
+        )
+        keep_rows(outputs, parts, BadVideos(len(videos), source.config.data.max_bad_fraction), per_clip, reporter)
+        parts.finish([videos.name(index) for index in range(len(videos))])
     if npy:
         _write_array(out)
+    with h5py.File(out) as file:
+        shape = file["features"].shape
     return {**plan, "shape": list(shape), "skipped": parts.skipped, "seconds": round(time.monotonic() - began, 2)}
+
+
+def _standing(parts: FeatureParts, num_videos: int) -> str:
+    if parts.finished:
+        return f"output '{parts.out}' is finished: nothing to do"
+    if not parts.done:
+        return f"output '{parts.out}' has not been begun yet: starting from the beginning"
+    return f"output '{parts.out}' goes on at video {parts.done} of {num_videos}"
 
 
 def keep_rows(

@@ -36,10 +36,10 @@ def forward_videos(
         machine: where and how.
         views: V.
         batch_clips: that pass through the network together.
-        start: the first video; a multiple of the videos that go together.
+        start: the first video: a multiple of the videos that go together, or the number of them all.
     """
     order = EpochBatches(len(dataset), max(1, batch_clips // views))
-    order.start_step = start // order.batch_size
+    order.start_step = -(-start // order.batch_size)
     loader = build_loader(dataset, order, workers=machine.workers, pin_memory=machine.device.type == "cuda")
     for batch in loader:
         if not len(batch):

@@ -85,7 +85,7 @@ def knn_reading(training: Training, method: VTDL, machine: Machine, videos: Vide
     """Leave-one-out kNN accuracy on the list's own labels, from the features of one clip of each video."""
     options = training.config.pretrain
     dataset = build_test_clips(training.config, videos, options, clips=1)
-    network = feature_network(method.encoders.query.eval())
+    network = feature_network(method.encoders.query.get_submodule("backbone").eval())
     batch_clips = 2 * options.batch_size  # a training step has three clips a video, two of them with gradients
     outputs = forward_videos(network, dataset, machine, views=1, batch_clips=batch_clips)
     features = collect(outputs, training.bad_videos, training.reporter, "kNN")

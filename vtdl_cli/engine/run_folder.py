@@ -6,7 +6,6 @@ Nothing is created before there is something to keep, so that a refused or faile
 import csv
 import io
 import json
-import os
 import shutil
 import time
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 from vtdl_cli.analysis.curves import draw_curves
 from vtdl_cli.errors import UsageError
-from vtdl_cli.runtime import replacing
+from vtdl_cli.runtime import check_writable, replacing
 
 CURVES_EVERY_SECONDS = 30.0  # drawing takes about half a second: too much after each of many short epochs
 
@@ -40,17 +39,18 @@ class RunFolder:
         self.overwrite = overwrite and not resume
         self._curves_drawn = 0.0
         self._tensorboard: Any = None
-        if path.exists() and not path.is_dir():
-            raise UsageError(f"run folder '{path}' is a file. Choose another --out")
+        self._opened = False
+        check_writable(path)
         if path.is_dir() and any(path.iterdir()) and not (resume or overwrite):
             raise UsageError(
                 f"run folder '{path}' is not empty. Use --resume to go on, --overwrite to start anew, or another --out"
             )
-        if not os.access(next(folder for folder in (path, *path.absolute().parents) if folder.exists()), os.W_OK):
-            raise UsageError(f"run folder '{path}' cannot be written. Choose another --out")
 
     def open(self, config_yaml: str) -> None:
-        """Make the folder, emptied first where overwriting was asked for, and keep the configuration in it."""
+        """Make the folder, emptied first where overwriting was asked for, and keep the configuration in it; once."""
+        if self._opened:
+            return
+        self._opened = True
         if self.overwrite:
             self._remove_old_run()
         with replacing(self.path / "config.yaml") as temporary:

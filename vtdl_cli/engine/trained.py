@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vtdl_cli.config import Config, build_config
 from vtdl_cli.engine.build import build_network, build_trunk
-from vtdl_cli.engine.checkpoint import Checkpoint, find_weights, load_checkpoint, transplant_backbone
+from vtdl_cli.engine.checkpoint import Checkpoint, find_weights, load_checkpoint, load_every_tensor, transplant_backbone
 from vtdl_cli.errors import CheckpointError
 from vtdl_cli.models.encoder import Backbone, Encoder
 
@@ -45,7 +45,7 @@ def load_classifier(weights: str, assignments: Iterable[str]) -> tuple[Encoder, 
         )
     source = _describe(path, checkpoint, assignments)
     network = build_network(source.config, source.num_classes)
-    network.load_state_dict(checkpoint["model"])
+    load_every_tensor(network, checkpoint["model"], checkpoint)
     return network.eval(), source
 
 

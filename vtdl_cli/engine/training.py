@@ -10,6 +10,7 @@ The loops themselves are in `pretrain.py` and `finetune.py`:
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -103,7 +104,6 @@ class Training:
         """Epoch numbers from 0, from where the run stands to its end."""
         if self.step >= self.total_steps:
             return
-        self.run.open(self.config.to_yaml())
         self._saved_at = time.monotonic()
         with self._stop, self.reporter.progress(self.total_steps, self.identity["stage"], start=self.step) as self._bar:
             stream = iter(self.loader)
@@ -143,10 +143,11 @@ class Training:
         row = {"epoch": epoch, "step": self.step, **self._means(), **readings, **self._pace()}
         self._sums, self._recorded = {}, 0
         self._check_finite(row)
+        self.run.open(self.config.to_yaml())
         self.run.log(row)
         self.save()
         if self.options.keep_every and epoch % self.options.keep_every == 0:
-            save_checkpoint(self.run.checkpoints / f"epoch_{epoch:04d}.pt", self._content())
+            self._write(self.run.checkpoints / f"epoch_{epoch:04d}.pt")
         shown = " ".join(f"{name} {row[name]:.4g}" for name in _SHOWN if name in row)
         self.reporter.line(f"epoch {epoch}/{self.order.epochs} {shown}")
 
@@ -155,14 +156,14 @@ class Training:
     def save(self) -> None:
         """Write last.pt."""
         self._check_finite({name: float(value) for name, value in self._latest.items()})
-        save_checkpoint(self.run.last, self._content())
+        self._write(self.run.last)
         self._saved_at = time.monotonic()
 
     def save_best(self, readings: dict[str, float], name: str) -> None:
         """Write best.pt where reading `name` beats that of all epochs before."""
         if not self.best or readings[name] > self.best[name]:
             self.best = {"epoch": self.step // self.order.steps_per_epoch, **readings}
-            save_checkpoint(self.run.best, self._content())
+            self._write(self.run.best)
 
     def resume(self) -> None:
         """Go on from last.pt, where there is one.
@@ -172,6 +173,8 @@ class Training:
         """
         if not self.run.last.exists():
             self.reporter.line(f"run folder '{self.run.path}' has no checkpoint yet: starting from the beginning")
+            if self.run.rows():  # of an epoch that was logged, and the run killed before it was saved
+                self.run.rewind(0)
             return
         content = load_checkpoint(self.run.last)
         check_same_run(content, self.identity, str(self.run.path))
@@ -204,6 +207,11 @@ class Training:
             "parameters": sum(p.numel() for group in self.optimizer.param_groups for p in group["params"]),
             "machine": machine.describe(),
         }
+
+    def _write(self, path: Path) -> None:
+        """Write a checkpoint; the first makes the run folder, so that a start that fails leaves none."""
+        self.run.open(self.config.to_yaml())
+        save_checkpoint(path, self._content())
 
     def _content(self) -> Checkpoint:
         return {
@@ -249,7 +257,9 @@ class Training:
 
     def _pace(self) -> dict[str, float]:
         seconds = max(time.monotonic() - self._epoch_began, 1e-9)
+        memory = {"peak_memory_gib": torch.cuda.max_memory_allocated() / 2**30} if torch.cuda.is_initialized() else {}
         return {
+            **memory,
             "learning_rate": self._rate(),
             "clips_per_second": self._clips / seconds,
             "waiting_share": self._waited / seconds,

@@ -26,7 +26,8 @@ def triplet_logits(
     """
     query, positive = query.float(), positive.float()
     to_positive = (query * positive).sum(1, keepdim=True)  # (N, 1)
-    to_queue = query @ queue.float().T  # (N, K)
+    with torch.autocast(query.device.type, enabled=False):  # which would multiply in bf16
+        to_queue = query @ queue.float().T  # (N, K)
     if masked is not None:
         to_queue = to_queue.masked_fill(masked, -torch.inf)
     columns = [to_positive, to_queue]

@@ -1,0 +1,170 @@
+"""Oracle of the numbers: torchvision.transforms.v2.functional on whole frames in [0, 1], given the same draws."""
+
+import itertools
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional as tv
+
+from vtdl_cli.data.augmentation import brightness, contrast, hue, jitter, rotate_and_crop, saturation, to_clips
+from vtdl_cli.data.views import RandomViews
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # METHOD 2.2, step 5
+STRENGTHS = (0.5, 0.5, 0.25, 0.5)
+ORDERS = list(itertools.permutations(range(4)))
+GREY = 1e-3  # torchvision rounds the luma's red to .2989, we take BT.601's .299
+ADJUST: list[Callable[[Tensor, float], Tensor]] = [
+    tv.adjust_brightness,
+    tv.adjust_contrast,
+    tv.adjust_saturation,
+    tv.adjust_hue,
+]
+
+
+def random_frames(seed: int, *shape: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(256, size=(*shape, 3), dtype=np.uint8)
+
+
+def unit_clips(seed: int, num_clips: int) -> Tensor:
+    """(N, T, 3, H, W) in [0, 1]: noise, with greys, pure colours, black and white among it."""
+    clips = torch.from_numpy(random_frames(seed, num_clips, 2, 6, 7)).permute(0, 1, 4, 2, 3).float() / 255
+    clips[..., 0, :] = clips[:, :, :1, 0, :]
+    clips[..., 1, :] = clips[..., 1, :].round()
+    return clips
+
+
+def replay_corners(seed: int, views: RandomViews, num_clips: int, height: int, width: int) -> list[tuple[int, int]]:
+    """The corners (x, y) that `views` draws: angles first, then a corner for each clip."""
+    generator = np.random.default_rng(seed)
+    generator.uniform(-views.rotation_degrees, views.rotation_degrees, num_clips)
+    size = np.array([width, height]) - views.crop_size + 1
+    return [tuple(generator.integers(size).tolist()) for _ in range(num_clips)]
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "crop_size", "degrees"),
+    [
+        (22, 31, 16, 10.0),
+        (31, 22, 16, 10.0),
+        (17, 24, 16, 10.0),  # two rows of places: every crop at an edge
+        (16, 16, 16, 10.0),  # one place: every corner is black
+        (23, 30, 15, 45.0),
+        (20, 25, 12, 0.0),
+    ],
+)
+def test_rotate_and_crop__equals_turning_the_whole_frame_and_cropping(
+    height: int, width: int, crop_size: int, degrees: float
+) -> None:
+    """Oracle: torchvision: rotate (bilinear, no expansion, black corners), then crop at the drawn corner."""
+    views = RandomViews(crop_size, degrees, STRENGTHS)
+    clips = np.array([[0, 1], [2, 0]])
+    at_edge = 0
+    for seed in range(40):
+        frames = random_frames(seed, 3, height, width)
+        windows, draws = views(frames, clips, np.random.default_rng(seed))
+        unit = torch.from_numpy(windows).permute(0, 1, 4, 2, 3).float() / 255
+        cropped = rotate_and_crop(
+            unit, crop_size, torch.from_numpy(draws["rotation"]), torch.from_numpy(draws["shift"])
+        )
+        images = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
+        for view, (x, y) in enumerate(replay_corners(seed, views, 2, height, width)):
+            angle = float(np.degrees(draws["rotation"][view]))
+            turned = tv.rotate(images[clips[view]], angle, InterpolationMode.BILINEAR)
+            expected = tv.crop(turned, y, x, crop_size, crop_size)
+            torch.testing.assert_close(cropped[view], expected, rtol=0, atol=1e-4)
+            at_edge += x in (0, width - crop_size) or y in (0, height - crop_size)
+    assert at_edge >= 10
+
+
+@pytest.mark.parametrize("factor", [0.5, 0.83, 1.0, 1.21, 1.5])
+@pytest.mark.parametrize(
+    ("ours", "theirs", "tolerance"),
+    [
+        (brightness, tv.adjust_brightness, 1e-6),
+        (contrast, tv.adjust_contrast, GREY),
+        (saturation, tv.adjust_saturation, GREY),
+        (lambda clips, turns: hue(clips, turns - 1), lambda clips, turns: tv.adjust_hue(clips, turns - 1), 1e-5),
+    ],
+    ids=["brightness", "contrast", "saturation", "hue"],
+)
+def test_adjustments__equal_torchvision(
+    ours: Callable[[Tensor, Tensor], Tensor],
+    theirs: Callable[[Tensor, float], Tensor],
+    tolerance: float,
+    factor: float,
+) -> None:
+    """Oracle: torchvision; the hue's shift is the factor minus 1, over the whole range from -.5 to .5."""
+    clips = unit_clips(0, 3)
+    before = clips.clone()
+    adjusted = ours(clips, torch.full((3, 1, 1, 1, 1), factor))
+    torch.testing.assert_close(adjusted, theirs(clips, factor), rtol=0, atol=tolerance)
+    assert torch.equal(clips, before)
+
+
+def test_adjustments__contrast_and_saturation_by_hand() -> None:
+    """Oracle: BT.601 by hand: luma .299 R + .587 G + .114 B, a frame's mean for contrast; factor 0 leaves grey alone."""
+    clip = torch.tensor([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0]]).view(1, 1, 3, 1, 2)  # a red and a blue pixel
+    nothing = torch.zeros(1, 1, 1, 1, 1)
+    torch.testing.assert_close(saturation(clip, nothing)[0, 0], torch.tensor([[[0.299, 0.114]]] * 3))
+    torch.testing.assert_close(contrast(clip, nothing), torch.full_like(clip, (0.299 + 0.114) / 2))
+
+
+def test_jitter__each_clip_in_its_own_order_with_its_own_factors() -> None:
+    """Oracle: torchvision's four adjustments one after the other, for each of the 24 orders; all in one batch, so that
+    a clip that got another's order or factor would show."""
+    clips = unit_clips(1, len(ORDERS))
+    low = np.array([0.5, 0.5, 0.75, -0.5])
+    factor = np.random.default_rng(0).uniform(low, low + [1, 1, 0.5, 1], (len(ORDERS), 4)).astype(np.float32)
+    expected = []
+    for clip, factors, order in zip(clips.clone(), factor.tolist(), ORDERS, strict=True):
+        for operation in order:
+            clip = ADJUST[operation](clip, factors[operation])
+        expected.append(clip)
+    jittered = jitter(clips, torch.from_numpy(factor), torch.tensor(ORDERS))
+    torch.testing.assert_close(jittered, torch.stack(expected), rtol=0, atol=5 * GREY)
+
+
+def test_to_clips__whole_augmentation_of_a_batch() -> None:
+    """Oracle: METHOD 2.2 with torchvision: rotate, crop, jitter in the drawn order, normalise; 8 clips of 4 videos."""
+    views, clips = RandomViews(16, 10.0, STRENGTHS), np.array([[0, 2, 1], [1, 1, 0]])
+    windows, draws, expected = [], [], []
+    for seed in range(4):
+        frames = random_frames(seed, 3, 20, 27)
+        window, draw = views(frames, clips, np.random.default_rng(seed))
+        windows.append(window)
+        draws.append(draw)
+        images = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
+        for view, (x, y) in enumerate(replay_corners(seed, views, 2, 20, 27)):
+            angle = float(np.degrees(draw["rotation"][view]))
+            clip = tv.rotate(images[clips[view]], angle, InterpolationMode.BILINEAR)
+            clip = tv.crop(clip, y, x, 16, 16)
+            for operation in draw["order"][view]:
+                clip = ADJUST[operation](clip, float(draw["factor"][view, operation]))
+            expected.append(tv.normalize(clip, list(MEAN), list(STD)).transpose(0, 1))
+    joined = {name: torch.from_numpy(np.concatenate([draw[name] for draw in draws])) for name in draws[0]}
+    result = to_clips(torch.from_numpy(np.concatenate(windows)), 16, joined)
+    assert (result.shape, result.dtype) == ((8, 3, 3, 16, 16), torch.float32)
+    torch.testing.assert_close(result, torch.stack(expected), rtol=0, atol=5 * GREY / min(STD))
+
+
+def test_to_clips__without_draws_only_normalises() -> None:
+    """Oracle: (pixel / 255 - mean) / std in NumPy float64 with the constants of METHOD 2.2."""
+    windows = random_frames(0, 2, 3, 5, 5)
+    before = torch.from_numpy(windows.copy())
+    result = to_clips(before, 5, {})
+    expected = ((windows / 255 - np.array(MEAN)) / np.array(STD)).transpose(0, 4, 1, 2, 3)
+    np.testing.assert_allclose(result.numpy(), expected, atol=1e-5)
+    assert np.array_equal(before.numpy(), windows)
+
+
+def test_to_clips__one_draw_for_all_frames_of_a_clip() -> None:
+    """Oracle: METHOD 3, "BA identical over frames": a still video is still afterwards, and its two clips differ."""
+    frames = random_frames(0, 1, 20, 27).repeat(4, axis=0)
+    windows, draws = RandomViews(16, 10.0, STRENGTHS)(frames, np.array([[0, 1, 2, 3]] * 2), np.random.default_rng(0))
+    result = to_clips(torch.from_numpy(windows), 16, {name: torch.from_numpy(draws[name]) for name in draws})
+    assert torch.equal(result, result[:, :, :1].expand_as(result))
+    assert float((result[0] - result[1]).abs().mean()) > 0.1

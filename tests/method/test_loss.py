@@ -1,0 +1,150 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vtdl_cli.method.loss import health, info_nce, triplet_logits
+
+TEMPERATURE = 0.07
+VIDEOS, QUEUE_VIDEOS = [4, 9, 2], [9, -1, 4, 9, 7]  # the third query's video has no key in the queue
+
+
+def unit(rows: int, seed: int, dim: int = 6) -> Tensor:
+    return F.normalize(torch.randn(rows, dim, generator=torch.Generator().manual_seed(seed)))
+
+
+def own_keys() -> Tensor:
+    return torch.tensor(VIDEOS)[:, None] == torch.tensor(QUEUE_VIDEOS)
+
+
+def slow_logits(
+    q: np.ndarray, k: np.ndarray, m: np.ndarray, n: np.ndarray | None, masked: np.ndarray | None
+) -> list[list[float]]:
+    """METHOD 2.6 number by number: [q·k | q·m_1..q·m_K | q·n] / τ, masked keys at minus infinity."""
+    rows = []
+    for i in range(len(q)):
+        row = [float(np.dot(q[i], k[i]))]
+        for j in range(len(m)):
+            row.append(-math.inf if masked is not None and masked[i, j] else float(np.dot(q[i], m[j])))
+        if n is not None:
+            row.append(float(np.dot(q[i], n[i])))
+        rows.append([value / TEMPERATURE for value in row])
+    return rows
+
+
+def slow_loss(logits: list[list[float]]) -> float:
+    losses = [-math.log(math.exp(row[0]) / sum(math.exp(value) for value in row)) for row in logits]
+    return sum(losses) / len(losses)
+
+
+@pytest.mark.parametrize("with_mask", [False, True])
+@pytest.mark.parametrize("with_negative", [False, True])
+def test_triplet_logits__equal_the_slow_loop(with_negative: bool, with_mask: bool) -> None:
+    """Oracle: `slow_logits` and `slow_loss`, written from METHOD 2.6; K = 5 gives 7 columns, or 6 without q·n."""
+    q, k, m, n = unit(3, 0), unit(3, 1), unit(5, 2), unit(3, 3)
+    negative, masked = n if with_negative else None, own_keys() if with_mask else None
+    expected = slow_logits(
+        q.double().numpy(),
+        k.double().numpy(),
+        m.double().numpy(),
+        n.double().numpy() if with_negative else None,
+        own_keys().numpy() if with_mask else None,
+    )
+    logits = triplet_logits(q, k, m, negative, masked, TEMPERATURE)
+    assert logits.shape == (3, 7 if with_negative else 6)
+    np.testing.assert_allclose(logits.numpy(), expected, rtol=1e-5, atol=1e-5)
+    assert float(info_nce(logits)) == pytest.approx(slow_loss(expected), rel=1e-5)
+
+
+def test_triplet_logits__the_mask_takes_a_videos_stale_keys_out_of_the_loss() -> None:
+    """Oracle: the loss of each query alone, against a queue from which its own keys were deleted."""
+    q, k, m, n = unit(3, 0), unit(3, 1), unit(5, 2), unit(3, 3)
+    masked = triplet_logits(q, k, m, n, own_keys(), TEMPERATURE)
+    for i, kept in enumerate(([0, 1, 3, 4], [1, 2, 4], [0, 1, 2, 3, 4])):
+        alone = triplet_logits(q[i : i + 1], k[i : i + 1], m[kept], n[i : i + 1], None, TEMPERATURE)
+        torch.testing.assert_close(info_nce(masked[i : i + 1]), info_nce(alone))
+    assert masked[2].isfinite().all()
+
+
+def test_triplet_logits__a_masked_key_gives_no_gradient() -> None:
+    """Oracle: by hand: a queue of nothing but own keys leaves the positive alone, with loss 0 and gradient 0."""
+    q = unit(1, 0).requires_grad_()
+    loss = info_nce(triplet_logits(q, unit(1, 1), unit(5, 2), None, torch.ones(1, 5, dtype=torch.bool), TEMPERATURE))
+    loss.backward()
+    assert q.grad is not None
+    assert (float(loss.detach()), float(q.grad.abs().max())) == (0, 0)
+
+
+def test_triplet_logits__bf16_embeddings_are_multiplied_in_float32_under_autocast_too() -> None:
+    """Oracle: the slow loop in float64 on the same bf16 numbers; a product in bf16 would be off by up to 0.05."""
+    q, k, m, n = (unit(rows, seed).bfloat16() for seed, rows in enumerate((3, 3, 5, 3)))
+    expected = slow_logits(*(values.double().numpy() for values in (q, k, m, n)), masked=None)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = triplet_logits(q, k, m.float(), n, None, TEMPERATURE)
+    assert logits.dtype == torch.float32
+    np.testing.assert_allclose(logits.numpy(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_info_nce__collapsed_embeddings_give_the_chance_loss() -> None:
+    """Oracle: METHOD 2.7: K + 2 equal logits give ln(K + 2), 8.18 for K = 3569."""
+    q = unit(1, 0).expand(4, -1)
+    loss = float(info_nce(triplet_logits(q, q, q[:1].expand(3569, -1), q, None, TEMPERATURE)))
+    assert loss == pytest.approx(math.log(3571), abs=1e-4)
+    assert loss == pytest.approx(8.18, abs=0.005)
+
+
+def test_info_nce__random_embeddings_give_little_more_than_the_chance_loss() -> None:
+    """Oracle: cosines of random directions are near normal with variance 1/D, so the logsumexp of K + 2 of them is
+    ln(K + 2) + 1 / (2 D τ²) and the positive's mean is 0: 8.18 + 0.80 for D = 128; 4 standard errors."""
+    q, k, m, n = (unit(rows, seed, 128) for seed, rows in enumerate((1000, 1000, 3569, 1000)))
+    loss = float(info_nce(triplet_logits(q, k, m, n, None, TEMPERATURE)))
+    assert loss == pytest.approx(math.log(3571) + 1 / (2 * 128 * TEMPERATURE**2), abs=0.16)
+
+
+def test_health__readings_by_hand() -> None:
+    """Oracle: by hand, from exp(logits) = [6, 2, 1, 1] / 10 and [4, masked, 2, 2] / 8."""
+    logits = torch.tensor([[6.0, 2, 1, 1], [4, 0, 2, 2]]).log()
+    readings = {name: float(value) for name, value in health(logits, unit(2, 0), has_negative=True).items()}
+    readings.pop("spread")
+    assert readings == pytest.approx(
+        {
+            "positive_logit": (math.log(6) + math.log(4)) / 2,
+            "queue_logit": (math.log(2) + math.log(1) + math.log(2)) / 3,
+            "own_negative_logit": (math.log(1) + math.log(2)) / 2,
+            "positive_probability": (0.6 + 0.5) / 2,
+            "queue_probability": (0.3 + 0.25) / 2,
+            "own_negative_probability": (0.1 + 0.25) / 2,
+            "masked_share": 1 / 4,
+        }
+    )
+
+
+def test_health__without_own_negative_the_last_column_belongs_to_the_queue() -> None:
+    """Oracle: by hand, from exp(logits) = [5, 3, 2] / 10."""
+    readings = health(torch.tensor([[5.0, 3, 2]]).log(), unit(1, 0), has_negative=False)
+    assert "own_negative_logit" not in readings
+    assert float(readings["queue_probability"]) == pytest.approx(0.5)
+    assert float(readings["queue_logit"]) == pytest.approx((math.log(3) + math.log(2)) / 2)
+
+
+def test_health__a_queue_masked_in_full_is_no_division_by_zero() -> None:
+    readings = health(torch.tensor([[1.0, -math.inf, -math.inf, 1.0]]), unit(1, 0), has_negative=True)
+    assert all(value.isfinite() for value in readings.values())
+    assert (float(readings["masked_share"]), float(readings["queue_logit"])) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("embeddings", "spread"),
+    [
+        ([[1, 0], [0, 1], [-1, 0], [0, -1]], 1.0),  # variance 1/2 in both coordinates
+        ([[1, 0], [-1, 0]], math.sqrt(2) / 2),  # deviations 1 and 0
+        ([[0.6, 0.8], [0.6, 0.8]], 0.0),
+    ],
+)
+def test_health__spread_tells_a_full_sphere_from_a_point(embeddings: list[list[float]], spread: float) -> None:
+    """Oracle: by hand: sqrt(D) times the mean of the coordinates' standard deviations."""
+    reading = health(torch.zeros(len(embeddings), 3), torch.tensor(embeddings), has_negative=True)["spread"]
+    assert float(reading) == pytest.approx(spread, abs=1e-6)

@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from vtdl_cli.method.queue import KeyQueue
+
+SIZE, DIM = 7, 3
+BATCHES = (3, 3, 3, 5, 1, 7, 4, 2, 6, 7, 7, 1, 3, 5, 5, 2)  # none but 1 and 7 divide the size; they wrap round 9 times
+
+
+def make_batch(number: int) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(number)
+    size = BATCHES[number % len(BATCHES)]
+    return torch.randn(size, DIM, generator=generator), torch.randint(50, (size,), generator=generator)
+
+
+def test_push__is_first_in_first_out_over_many_wraps() -> None:
+    """Oracle: METHOD 2.6, written as a slow ring of Python lists; every slot compared after every batch."""
+    queue = KeyQueue(SIZE, DIM)
+    slots = [(key, -1) for key in queue.keys.tolist()]
+    following = 0
+    for number in range(len(BATCHES)):
+        keys, videos = make_batch(number)
+        queue.push(keys, videos)
+        for key, video in zip(keys.tolist(), videos.tolist(), strict=True):
+            slots[following] = (key, video)
+            following = (following + 1) % SIZE
+        assert queue.keys.tolist() == [key for key, _ in slots]
+        assert queue.videos.tolist() == [video for _, video in slots]
+        assert int(queue.pointer) == following
+
+
+def test_push__keeps_the_latest_keys() -> None:
+    """Oracle: by definition the queue holds the last 7 keys pushed, the oldest at the pointer."""
+    queue = KeyQueue(SIZE, DIM)
+    batches = [make_batch(number) for number in range(len(BATCHES))]
+    for keys, videos in batches:
+        queue.push(keys, videos)
+    oldest_first = torch.roll(queue.keys, -int(queue.pointer), 0)
+    assert torch.equal(oldest_first, torch.cat([keys for keys, _ in batches])[-SIZE:])
+
+
+def test_state_dict__a_restored_queue_goes_on_as_if_nothing_had_happened() -> None:
+    """Oracle: the queue that was never stopped."""
+    queue = KeyQueue(SIZE, DIM)
+    for number in range(5):
+        queue.push(*make_batch(number))
+    restored = KeyQueue(SIZE, DIM)
+    restored.load_state_dict(queue.state_dict())
+    for number in range(5, 12):
+        queue.push(*make_batch(number))
+        restored.push(*make_batch(number))
+    for name, values in queue.state_dict().items():
+        assert torch.equal(restored.state_dict()[name], values), name
+    assert set(queue.state_dict()) == {"keys", "videos", "pointer"}
+
+
+def test_queue__begins_with_random_keys_of_norm_near_1_and_of_no_video() -> None:
+    """Oracle: METHOD 2.6: uniform in ±1/sqrt(128/3) = ±0.1531, whose square has the mean 1/128."""
+    torch.manual_seed(0)
+    queue = KeyQueue(4096, 128)
+    norms = queue.keys.norm(dim=1)
+    assert abs(float(norms.square().mean()) - 1) < 0.01
+    assert float(norms.std()) < 0.1
+    assert float(queue.keys.abs().max()) == pytest.approx(0.1531, abs=1e-4)
+    assert abs(float(queue.keys.mean())) < 1e-3
+    assert queue.videos.unique().tolist() == [-1]
+
+
+def test_push__refuses_a_batch_that_does_not_fit_and_takes_one_that_just_does() -> None:
+    queue = KeyQueue(SIZE, DIM)
+    queue.push(*make_batch(0))
+    before = {name: values.clone() for name, values in queue.state_dict().items()}
+    with pytest.raises(ValueError, match="8 keys do not fit a queue of 7"):
+        queue.push(torch.zeros(8, DIM), torch.zeros(8, dtype=torch.long))
+    assert all(torch.equal(values, before[name]) for name, values in queue.state_dict().items())
+    queue.push(torch.ones(SIZE, DIM), torch.arange(SIZE))
+    assert queue.keys.unique().tolist() == [1]
+    assert torch.roll(queue.videos, -3).tolist() == list(range(SIZE))
+
+
+def test_push__keeps_float32_and_no_graph() -> None:
+    queue = KeyQueue(SIZE, DIM)
+    keys = torch.randn(2, DIM, requires_grad=True)
+    queue.push(keys.to(torch.bfloat16), torch.arange(2))
+    assert queue.keys.dtype == torch.float32
+    assert not queue.keys.requires_grad
+    np.testing.assert_array_equal(queue.keys[:2].numpy(), keys.detach().to(torch.bfloat16).float().numpy())

@@ -1,0 +1,197 @@
+"""Oracle of the numbers: `Reference`, one step in NumPy after METHOD 2.6, its gradient by finite differences."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vtdl_cli.method.tca import TemporalConsistentAugmentation
+from vtdl_cli.method.vtdl import VTDL
+
+BATCH, DIM, QUEUE, PIXELS = 3, 4, 7, 2 * 3 * 2 * 2  # the queue is no multiple of the batch
+TEMPERATURE, MOMENTUM, RATE = 0.07, 0.9, 0.1
+VIDEOS = ([0, 1, 2], [2, 3, 4], [0, 2, 1], [4, 1, 0])  # of the steps
+
+
+class LinearEncoder(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(PIXELS, DIM, bias=False)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        return F.normalize(self.head(clips.flatten(1)))
+
+
+class NormedEncoder(LinearEncoder):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm3d(2)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        return super().forward(self.norm(clips))
+
+
+class RecordedTca(TemporalConsistentAugmentation):
+    """Remembers what went in and what came out."""
+
+    def forward(self, clips: Tensor) -> Tensor:
+        self.seen, self.mixed = clips, super().forward(clips)
+        return self.mixed
+
+
+def make_method(
+    encoder: nn.Module, *, alpha: float = 0.5, own_negative: bool = True, mask_own_video: bool = True
+) -> VTDL:
+    return VTDL(
+        encoder,
+        embedding_dim=DIM,
+        queue_size=QUEUE,
+        temperature=TEMPERATURE,
+        momentum=MOMENTUM,
+        tca=RecordedTca(alpha, per_sample=True),
+        own_negative=own_negative,
+        mask_own_video=mask_own_video,
+    )
+
+
+def make_triplets(step: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    clips = torch.randn(3, BATCH, 2, 3, 2, 2, generator=torch.Generator().manual_seed(step))
+    return clips[0], clips[1], clips[2], torch.tensor(VIDEOS[step])
+
+
+def embed(weights: np.ndarray, clips: Tensor) -> np.ndarray:
+    embedded = clips.double().numpy().reshape(len(clips), -1) @ weights.T
+    return embedded / np.linalg.norm(embedded, axis=1, keepdims=True)  # type: ignore[no-any-return]
+
+
+@dataclass
+class Reference:
+    """Weights of both encoders, and the queue as a list of (key, video) whose slots fill in turn."""
+
+    query: np.ndarray
+    key: np.ndarray
+    queue: list[tuple[np.ndarray, int]]
+    own_negative: bool
+    mask: bool
+    following: int = 0
+
+    def loss(self, query: np.ndarray, mixed: Tensor, k: np.ndarray, negative: Tensor, videos: list[int]) -> float:
+        q, n = embed(query, mixed), embed(query, negative)
+        total = 0.0
+        for i, video in enumerate(videos):
+            others = [key for key, origin in self.queue if not (self.mask and origin == video)]
+            columns = [k[i], *others] + ([n[i]] if self.own_negative else [])
+            terms = [math.exp(float(q[i] @ column) / TEMPERATURE) for column in columns]
+            total -= math.log(terms[0] / sum(terms)) / len(videos)
+        return total
+
+    def step(self, mixed: Tensor, positive: Tensor, negative: Tensor, videos: list[int]) -> float:
+        """Loss before the step; then the queue takes k, the query descends, and the key encoder follows."""
+        k = embed(self.key, positive)
+        loss = self.loss(self.query, mixed, k, negative, videos)
+        gradient = np.zeros_like(self.query)
+        for place in np.ndindex(*self.query.shape):
+            nudge = np.zeros_like(self.query)
+            nudge[place] = 1e-5
+            ahead, behind = (self.loss(self.query + s * nudge, mixed, k, negative, videos) for s in (1, -1))
+            gradient[place] = (ahead - behind) / 2e-5
+        for key, video in zip(k, videos, strict=True):
+            self.queue[self.following] = (key, video)
+            self.following = (self.following + 1) % len(self.queue)
+        self.query = self.query - RATE * gradient
+        self.key = MOMENTUM * self.key + (1 - MOMENTUM) * self.query
+        return loss
+
+
+@pytest.mark.parametrize(("own_negative", "mask"), [(True, True), (True, False), (False, True)])
+def test_vtdl__four_training_steps(own_negative: bool, mask: bool) -> None:
+    """Oracle: `Reference`: loss, both encoders and the queue after every step. A later step meets the keys of earlier
+    ones, some of them of its own videos, and from the third step on the queue wraps round; were a batch's keys in the
+    queue too early, or did gradients miss q or n, or reach k, the numbers would part."""
+    torch.manual_seed(0)
+    method = make_method(LinearEncoder(), own_negative=own_negative, mask_own_video=mask)
+    query, key = (encoder.get_submodule("head").weight for encoder in (method.encoders.query, method.encoders.key))
+    assert isinstance(query, Tensor)
+    assert isinstance(key, Tensor)
+    keys = method.queue.keys.double().numpy().copy()
+    start = query.detach().double().numpy().copy()
+    reference = Reference(start, start, [(row, -1) for row in keys], own_negative, mask)
+    optimizer = torch.optim.SGD(method.encoders.query.parameters(), RATE)
+    for number in range(len(VIDEOS)):
+        anchor, positive, negative, video = make_triplets(number)
+        loss = method(anchor, positive, negative, video).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        method.encoders.update_key()
+        assert isinstance(method.tca, RecordedTca)
+        assert torch.equal(method.tca.seen, anchor)
+        expected = reference.step(method.tca.mixed, positive, negative, video.tolist())
+        assert loss.item() == pytest.approx(expected, rel=1e-5)
+        np.testing.assert_allclose(query.detach().numpy(), reference.query, atol=2e-5)
+        np.testing.assert_allclose(key.numpy(), reference.key, atol=2e-5)
+        np.testing.assert_allclose(method.queue.keys.numpy(), np.stack([k for k, _ in reference.queue]), atol=1e-5)
+        assert method.queue.videos.tolist() == [origin for _, origin in reference.queue]
+        assert key.grad is None
+
+
+def test_forward__the_logits_do_not_see_the_batchs_own_keys() -> None:
+    """Oracle: the same batch without a mask after its keys went in: its loss cannot be below ln 2, as a queue column
+    then equals the positive one. The key encoder is the same both times."""
+    torch.manual_seed(0)
+    method = make_method(LinearEncoder(), alpha=0.0, own_negative=False, mask_own_video=False)
+    anchor, _, negative, video = make_triplets(0)
+    before, after = (method(anchor, anchor, negative, video) for _ in range(2))
+    assert before.readings["positive_logit"] == pytest.approx(1 / TEMPERATURE)
+    assert before.loss.item() < math.log(2)
+    assert after.loss.item() >= math.log(2)
+
+
+def test_forward__gradient_reaches_anchor_and_negative_and_not_the_positive() -> None:
+    """Oracle: METHOD 2.6: q and n come from the query encoder with gradient, k without."""
+    method = make_method(LinearEncoder())
+    anchor, positive, negative, video = make_triplets(0)
+    for clips in (anchor, positive, negative):
+        clips.requires_grad_()
+    method(anchor, positive, negative, video).loss.backward()
+    assert anchor.grad is not None
+    assert negative.grad is not None
+    assert (bool(anchor.grad.abs().sum() > 0), bool(negative.grad.abs().sum() > 0)) == (True, True)
+    assert positive.grad is None
+
+
+@pytest.mark.parametrize("own_negative", [True, False])
+def test_forward__anchor_and_negative_are_batches_of_their_own_to_batch_norm(own_negative: bool) -> None:
+    """Oracle: METHOD 2.6, "separate forward/BN batch"; torch counts the batches that pass a batch norm."""
+    method = make_method(NormedEncoder(), own_negative=own_negative).train()
+    method(*make_triplets(0))
+    counts = [encoder.state_dict()["norm.num_batches_tracked"] for encoder in (method.encoders.query, method.encoders.key)]
+    assert [int(count) for count in counts] == [2 if own_negative else 1, 1]
+
+
+def test_forward__readings_carry_no_graph_and_tell_of_the_own_negative() -> None:
+    method = make_method(LinearEncoder())
+    step = method(*make_triplets(0))
+    assert step.loss.requires_grad
+    assert not any(reading.requires_grad for reading in step.readings.values())
+    assert all(reading.ndim == 0 for reading in step.readings.values())
+    total = sum(float(step.readings[f"{part}_probability"]) for part in ("positive", "queue", "own_negative"))
+    assert total == pytest.approx(1)
+
+
+def test_state_dict__a_restored_method_goes_on_identically() -> None:
+    """Oracle: the method that was never stopped."""
+    method = make_method(NormedEncoder())
+    for number in range(2):
+        method(*make_triplets(number))
+    restored = make_method(NormedEncoder())
+    restored.load_state_dict(method.state_dict())
+    losses = []
+    for each in (method, restored):
+        torch.manual_seed(1)  # of TCA's draws
+        losses.append([each(*make_triplets(number)).loss.item() for number in (2, 3)])
+    assert losses[0] == losses[1]

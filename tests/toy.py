@@ -1,0 +1,221 @@
+"""Small generated videos and a tiny preset, and the ways to run the command on them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import torch
+from typer.testing import CliRunner, Result
+
+from vtdl_cli.cli import app
+
+CLASSES = ("blue", "green", "red")
+NUM_FRAMES, HEIGHT, WIDTH = 24, 36, 50  # decord misreads some widths below 96, 48 among them
+TRAIN_PER_CLASS, VAL_PER_CLASS = 4, 2
+NUM_TRAIN, NUM_VAL = TRAIN_PER_CLASS * len(CLASSES), VAL_PER_CLASS * len(CLASSES)
+
+PRESET = """# A network of a few thousand weights, for tests.
+data: {short_side: 36, crop_size: 32, rotation_degrees: 5,
+       jitter: {brightness: 0.1, contrast: 0.1, saturation: 0.1, hue: 0.0}}
+model: {name: r3d, depth: 10, width: 4, embedding_dim: 16}
+method: {momentum: 0.9, tca: {alpha: 0.5, per: sample}, queue: {size: 16}}
+pretrain:
+  clip_len_frames: 4
+  stride_frames: 2
+  epochs: 2
+  batch_size: 4
+  precision: fp32
+  optimizer: {name: adamw, learning_rate: 1.0e-3, weight_decay: 1.0e-4}
+  schedule: {name: constant}
+finetune:
+  clip_len_frames: 4
+  stride_frames: 2
+  epochs: 2
+  batch_size: 5
+  precision: fp32
+  optimizer: {name: adamw, learning_rate: 1.0e-2, weight_decay: 1.0e-4}
+  schedule: {name: constant}
+evaluate: {clips: 2, batch_clips: 8}
+extract: {clip_len_frames: 4, stride_frames: 2, clips: 2, batch_clips: 8}
+"""
+
+
+@dataclass(frozen=True)
+class Toy:
+    """Where the generated things lie."""
+
+    root: Path
+    train_list: Path
+    val_list: Path
+    preset: Path
+
+    def pretrain(self, out: Path, *more: str) -> list[str]:
+        return ["pretrain", *self._training(out), *more]
+
+    def finetune(self, out: Path, *more: str) -> list[str]:
+        return ["finetune", *self._training(out), "--val-list", str(self.val_list), *more]
+
+    def evaluate(self, weights: Path, out: Path, *more: str) -> list[str]:
+        return ["evaluate", "--weights", str(weights), "--list", str(self.val_list), *self._running(out), *more]
+
+    def extract(self, weights: Path | str, out: Path, *more: str) -> list[str]:
+        return ["extract", "--weights", str(weights), "--list", str(self.val_list), *self._running(out), *more]
+
+    def _training(self, out: Path) -> list[str]:
+        return ["--preset", str(self.preset), "--train-list", str(self.train_list), *self._running(out)]
+
+    def _running(self, out: Path) -> list[str]:
+        return ["--root", str(self.root), "--out", str(out), "--device", "cpu", "--workers", "0"]
+
+
+def make_toy(folder: Path) -> Toy:
+    """Write videos in three classes that differ by colour, lists and the preset."""
+    root, lists = folder / "videos", folder / "lists"
+    lists.mkdir(parents=True)
+    rows: dict[str, list[str]] = {"train": [], "val": []}
+    for label, name in enumerate(CLASSES):
+        for number in range(TRAIN_PER_CLASS + VAL_PER_CLASS):
+            path = f"{name}/{name}_{number}.mp4"
+            write_video(root / path, colour_video(label, seed=10 * label + number))
+            rows["train" if number < TRAIN_PER_CLASS else "val"].append(f"{path} {label} {NUM_FRAMES}")
+    (lists / "classes.txt").write_text("".join(f"{name}\n" for name in CLASSES))
+    for name, lines in rows.items():
+        (lists / f"{name}.txt").write_text("\n".join(lines) + "\n")
+    preset = folder / "tiny.yaml"
+    preset.write_text(PRESET)
+    return Toy(root, lists / "train.txt", lists / "val.txt", preset)
+
+
+def colour_video(label: int, seed: int) -> np.ndarray:
+    """Frames (T, H, W, 3) uint8: a tinted background with noise, and a bright square that moves."""
+    generator = np.random.default_rng(seed)
+    tint = np.full(3, 40.0)
+    tint[2 - label] = 180  # blue, green, red
+    background = tint + generator.normal(0, 10, (HEIGHT, WIDTH, 3))
+    frames = np.repeat(background[None], NUM_FRAMES, axis=0)
+    x, y = generator.integers(0, 20, 2)
+    for time_, frame in enumerate(frames):
+        left, top = (x + time_) % (WIDTH - 10), (y + time_) % (HEIGHT - 10)
+        frame[top : top + 10, left : left + 10] = 230
+    return frames.clip(0, 255).astype(np.uint8)
+
+
+def write_video(path: Path, frames: np.ndarray) -> None:
+    """Encode frames (T, H, W, 3) as MPEG-4 at 25 frames a second."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream: Any = container.add_stream("mpeg4", rate=25, options={"qscale": "2"})
+        stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+
+
+def vtdl(*arguments: str) -> Result:
+    """Run a command in this process."""
+    return CliRunner().invoke(app, [*map(str, arguments)], prog_name="vtdl")
+
+
+def succeed(*arguments: str) -> Result:
+    """Run a command that has to succeed."""
+    result = vtdl(*arguments)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def refuse(*arguments: str, code: int, says: tuple[str, ...]) -> Result:
+    """Run a command that has to fail as users are promised: one `error:` line for each mistake and nothing else."""
+    result = vtdl(*arguments)
+    errors = error_lines(result)
+    assert result.exit_code == code, result.output
+    assert result.stdout == ""
+    for words in says:
+        assert any(words in line for line in errors), (words, errors)
+    return result
+
+
+def error_lines(result: Result) -> list[str]:
+    """The lines on stderr, each of which has to be an error's or a warning's."""
+    lines = result.stderr.splitlines()
+    assert lines
+    assert all(line.startswith(("error: ", "warning: ")) for line in lines), lines
+    assert "Traceback" not in result.stderr
+    return [line for line in lines if line.startswith("error: ")]
+
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default"}
+"""One thread: what is compared bit by bit must be computed in one order."""
+
+
+def start(*arguments: str) -> "subprocess.Popen[str]":
+    """Start the real command in a process of its own."""
+    command = [sys.executable, "-m", "vtdl_cli", *arguments]
+    return subprocess.Popen(
+        command, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
+
+
+def stop_when(process: "subprocess.Popen[str]", ready: Callable[[], bool], number: signal.Signals) -> tuple[int, str]:
+    """Send a signal as soon as `ready`; returns the exit code and stderr."""
+    deadline = time.monotonic() + 60
+    while not ready():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline, "the command never got so far"
+        time.sleep(0.005)
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=60)
+    return process.returncode, stderr
+
+
+def step_of(checkpoint: Path) -> int:
+    """The step a checkpoint was written at; 0 where there is none yet."""
+    return int(load(checkpoint)["step"]) if checkpoint.exists() else 0
+
+
+def load(checkpoint: Path) -> dict[str, Any]:
+    """A checkpoint's content, read by torch alone."""
+    content: dict[str, Any] = torch.load(checkpoint, weights_only=True)
+    return content
+
+
+def differences(ours: Any, theirs: Any, name: str = "") -> list[str]:
+    """Where two nested contents are not the same, bit for bit."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        changed = [f"{name}.{key} in one only" for key in ours.keys() ^ theirs.keys()]
+        return changed + [
+            line for key in ours.keys() & theirs.keys() for line in differences(ours[key], theirs[key], f"{name}.{key}")
+        ]
+    if isinstance(ours, list | tuple) and isinstance(theirs, list | tuple) and len(ours) == len(theirs):
+        pairs = zip(ours, theirs, strict=True)
+        return [line for number, pair in enumerate(pairs) for line in differences(*pair, f"{name}[{number}]")]
+    if isinstance(ours, torch.Tensor) and isinstance(theirs, torch.Tensor):
+        return [] if ours.dtype == theirs.dtype and torch.equal(ours, theirs) else [name]
+    return [] if type(ours) is type(theirs) and ours == theirs else [name]
+
+
+def rows(run: Path) -> list[dict[str, float]]:
+    """The lines of metrics.jsonl."""
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+TIMES = ("clips_per_second", "waiting_share", "seconds")
+
+
+def without_times(table: list[dict[str, float]]) -> list[dict[str, float]]:
+    """Rows without what the clock says."""
+    return [{name: value for name, value in row.items() if name not in TIMES} for row in table]
+
+
+def files_in(folder: Path) -> set[str]:
+    """All files below a folder, TensorBoard's under one name."""
+    names = (str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    return {"events.out.tfevents" if name.startswith("events.out.tfevents") else name for name in names}
