@@ -164,14 +164,19 @@ def start(*arguments: str) -> "subprocess.Popen[str]":
     )
 
 
-def stop_when(process: "subprocess.Popen[str]", ready: Callable[[], bool], number: signal.Signals) -> tuple[int, str]:
-    """Send a signal as soon as `ready`; returns the exit code and stderr."""
+def stop_when(
+    process: "subprocess.Popen[str]", ready: Callable[[], bool], number: signal.Signals, *, group: bool = False
+) -> tuple[int, str]:
+    """Send a signal as soon as `ready`, to the whole `group` as a terminal does; returns the exit code and stderr."""
     deadline = time.monotonic() + 60
     while not ready():
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline, "the command never got so far"
         time.sleep(0.005)
-    process.send_signal(number)
+    if group:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
     _, stderr = process.communicate(timeout=60)
     return process.returncode, stderr
 

@@ -106,7 +106,7 @@ def test_adjustments__equal_torchvision(
 
 
 def test_adjustments__contrast_and_saturation_by_hand() -> None:
-    """Oracle: BT.601 by hand: luma .299 R + .587 G + .114 B, a frame's mean for contrast; factor 0 leaves grey alone."""
+    """Oracle: BT.601 by hand: luma .299 R + .587 G + .114 B, a frame's mean for contrast; factor 0 leaves grey."""
     clip = torch.tensor([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0]]).view(1, 1, 3, 1, 2)  # a red and a blue pixel
     nothing = torch.zeros(1, 1, 1, 1, 1)
     torch.testing.assert_close(saturation(clip, nothing)[0, 0], torch.tensor([[[0.299, 0.114]]] * 3))
@@ -117,8 +117,8 @@ def test_jitter__each_clip_in_its_own_order_with_its_own_factors() -> None:
     """Oracle: torchvision's four adjustments one after the other, for each of the 24 orders; all in one batch, so that
     a clip that got another's order or factor would show."""
     clips = unit_clips(1, len(ORDERS))
-    low = np.array([0.5, 0.5, 0.75, -0.5])
-    factor = np.random.default_rng(0).uniform(low, low + [1, 1, 0.5, 1], (len(ORDERS), 4)).astype(np.float32)
+    low, high = [0.5, 0.5, 0.75, -0.5], [1.5, 1.5, 1.25, 0.5]
+    factor = np.random.default_rng(0).uniform(low, high, (len(ORDERS), 4)).astype(np.float32)
     expected = []
     for clip, factors, order in zip(clips.clone(), factor.tolist(), ORDERS, strict=True):
         for operation in order:

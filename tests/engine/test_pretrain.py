@@ -1,5 +1,289 @@
+"""Pretraining and what surrounds it, through the real command on generated videos."""
+
+import csv
+import json
+import math
 from pathlib import Path
-from tests.toy import *
-def test_a(pretrained: Path, finetuned: Path) -> None:
-    print(files_in(pretrained)); print(rows(pretrained)[-1]); 
-    print(files_in(finetuned)); [print(r) for r in rows(finetuned)]
+
+import pytest
+import torch
+
+from tests.toy import NUM_TRAIN, Toy, differences, files_in, load, refuse, rows, succeed, vtdl, without_times
+from vtdl_cli.config import load_config
+
+READINGS = {
+    "loss",
+    "positive_logit",
+    "queue_logit",
+    "own_negative_logit",
+    "positive_probability",
+    "queue_probability",
+    "own_negative_probability",
+    "spread",
+    "learning_rate",
+    "clips_per_second",
+    "waiting_share",
+    "skipped",
+}
+
+
+# ---- the run folder
+
+
+def test_pretrain__writes_a_run_folder(pretrained: Path) -> None:
+    assert files_in(pretrained) == {
+        "config.yaml",
+        "metrics.jsonl",
+        "metrics.csv",
+        "curves.png",
+        "events.out.tfevents",
+        "checkpoints/last.pt",
+        "checkpoints/epoch_0002.pt",
+    }
+    assert (pretrained / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_pretrain__config_is_the_resolved_one(toy: Toy, pretrained: Path) -> None:
+    expected = load_config(str(toy.preset), ["pretrain.knn_every=2", "pretrain.keep_every=2"])
+    assert load_config(str(pretrained / "config.yaml")) == expected
+    assert load(pretrained / "checkpoints/last.pt")["config"] == expected.to_dict()
+
+
+def test_pretrain__readings_of_every_epoch(pretrained: Path) -> None:
+    """Oracle: definitions. 12 videos make 3 steps of 4; the shares of the softmax sum to 1."""
+    table = rows(pretrained)
+    assert [(row["epoch"], row["step"]) for row in table] == [(1, 3), (2, 6)]
+    for row in table:
+        assert set(row) >= READINGS
+        assert all(math.isfinite(value) for value in row.values())
+        shares = [row[f"{name}_probability"] for name in ("positive", "queue", "own_negative")]
+        assert sum(shares) == pytest.approx(1, abs=1e-5)
+        assert abs(row["positive_logit"]) <= 1 / 0.07
+        assert 0 <= row["waiting_share"] <= 1
+        assert row["learning_rate"] == 1e-3
+        assert row["skipped"] == 0
+
+
+def test_pretrain__knn_is_read_when_due(pretrained: Path) -> None:
+    assert ["knn_top1" in row for row in rows(pretrained)] == [False, True]
+    assert 0 <= rows(pretrained)[1]["knn_top1"] <= 100
+
+
+def test_pretrain__csv_equals_jsonl(pretrained: Path) -> None:
+    with (pretrained / "metrics.csv").open() as file:
+        table = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+    assert table == rows(pretrained)
+
+
+def test_pretrain__tensorboard_has_the_same_numbers(pretrained: Path) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    events = accumulator.EventAccumulator(str(pretrained))
+    events.Reload()
+    read = [(event.step, event.value) for event in events.Scalars("loss")]
+    assert read == pytest.approx([(row["step"], row["loss"]) for row in rows(pretrained)])
+
+
+def test_pretrain__kept_epoch_equals_the_last(pretrained: Path) -> None:
+    folder = pretrained / "checkpoints"
+    assert differences(load(folder / "epoch_0002.pt"), load(folder / "last.pt")) == []
+
+
+def test_pretrain__checkpoint_says_where_it_comes_from(toy: Toy, pretrained: Path) -> None:
+    content = load(pretrained / "checkpoints/last.pt")
+    assert (content["stage"], content["step"], content["epoch"], content["seed"]) == ("pretrain", 6, 2.0, 0)
+    assert content["classes"] == ["blue", "green", "red"]
+    assert content["versions"]["torch"] == torch.__version__
+    import hashlib
+
+    assert content["list_sha256"] == hashlib.sha256(toy.train_list.read_bytes()).hexdigest()
+
+
+def test_pretrain__queue_holds_the_last_keys(pretrained: Path) -> None:
+    """Oracle: by hand. 24 keys went into 16 slots: the pointer is at 8, and every slot knows its video."""
+    model = load(pretrained / "checkpoints/last.pt")["model"]
+    assert int(model["queue.pointer"]) == 24 % 16
+    videos = model["queue.videos"]
+    assert sorted(videos[[*range(8, 16), *range(4)]].tolist()) != []
+    assert sorted(torch.cat([videos[12:], videos[:8]]).tolist()) == list(range(NUM_TRAIN))  # all of the second epoch
+    assert torch.allclose(model["queue.keys"].norm(dim=1), torch.ones(16), atol=1e-5)
+
+
+# ---- what is said
+
+
+def test_pretrain__piped_lines_are_plain(toy: Toy, tmp_path: Path) -> None:
+    result = succeed(*toy.pretrain(tmp_path / "run", "--set", "pretrain.epochs=1"))
+    assert "\x1b" not in result.output
+    assert any(line.startswith("pretrain 3/3 loss ") for line in result.stderr.splitlines())
+    assert any(line.startswith("epoch 1/1 loss ") for line in result.stderr.splitlines())
+    assert f"next: vtdl finetune --preset {toy.preset} --weights {tmp_path / 'run'}" in result.stderr
+    assert result.stdout.startswith("pretrained")
+
+
+def test_pretrain__json_is_all_there_is_on_stdout(toy: Toy, tmp_path: Path) -> None:
+    result = succeed(*toy.pretrain(tmp_path / "run", "--json"))
+    answer = json.loads(result.stdout)
+    assert answer["metrics"] == rows(tmp_path / "run")[-1]
+    assert (answer["videos"], answer["steps_per_epoch"], answer["skipped"]) == (12, 3, [])
+    assert "epoch 2/2" in result.stderr
+
+
+def test_pretrain__quiet_says_the_result_only(toy: Toy, tmp_path: Path) -> None:
+    result = succeed(*toy.pretrain(tmp_path / "run", "--quiet", "--json"))
+    assert result.stderr == ""
+    assert json.loads(result.stdout)["epochs"] == 2
+
+
+def test_pretrain__dry_run_writes_nothing(toy: Toy, tmp_path: Path) -> None:
+    answer = json.loads(succeed(*toy.pretrain(tmp_path / "run", "--dry-run", "--json")).stdout)
+    assert (answer["epochs"], answer["videos"], answer["batch_size"]) == (2, 12, 4)
+    assert answer["clip"] == "4 frames, stride 2, 32 pixels"
+    assert "metrics" not in answer
+    assert list(tmp_path.iterdir()) == []
+
+
+# ---- the same numbers again
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_pretrain__repeats_whatever_the_workers(toy: Toy, pretrained: Path, tmp_path: Path, workers: str) -> None:
+    """Oracle: the run of the fixture, which also read kNN and kept an epoch: neither touches what is learnt."""
+    succeed(*toy.pretrain(tmp_path / "run", "--workers", workers))
+    ours, theirs = load(tmp_path / "run/checkpoints/last.pt"), load(pretrained / "checkpoints/last.pt")
+    for part in ("model", "optimizer", "random"):
+        assert differences(ours[part], theirs[part]) == []
+    assert [row["loss"] for row in rows(tmp_path / "run")] == [row["loss"] for row in rows(pretrained)]
+
+
+def test_pretrain__another_seed_is_another_run(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
+    succeed(*toy.pretrain(tmp_path / "run", "--seed", "1"))
+    assert rows(tmp_path / "run")[0]["loss"] != rows(pretrained)[0]["loss"]
+
+
+def test_pretrain__learns_the_toy(toy: Toy, tmp_path: Path) -> None:
+    """Oracle: ln 18 = 2.89, the loss of a network that cannot tell 1 positive from 17 negatives; 1.98 when written."""
+    learn = ("--set", "pretrain.epochs=12", "--set", "pretrain.optimizer.learning_rate=5e-3")
+    succeed(*toy.pretrain(tmp_path / "run", *learn))
+    losses = [row["loss"] for row in rows(tmp_path / "run")]
+    assert sum(losses[-3:]) / 3 < 0.8 * math.log(18)
+
+
+def test_pretrain__loss_that_is_not_finite_stops_it(toy: Toy, tmp_path: Path) -> None:
+    wild = "pretrain.optimizer={name: sgd, learning_rate: 1.0e+38, weight_decay: 0.0}"
+    result = vtdl(*toy.pretrain(tmp_path / "run", "--set", wild))
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1].startswith("error: loss 'nan' is not finite at step ")
+    assert "learning rate 1e+38" in result.stderr
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+# ---- a folder that is in use
+
+
+def test_run_folder__second_run_is_refused(toy: Toy, pretrained: Path) -> None:
+    before = {path: path.read_bytes() for path in pretrained.rglob("*") if path.is_file()}
+    refuse(*toy.pretrain(pretrained), code=2, says=(f"run folder '{pretrained}' is not empty. Use --resume",))
+    assert before == {path: path.read_bytes() for path in pretrained.rglob("*") if path.is_file()}
+
+
+def test_run_folder__overwrite_removes_what_a_run_wrote_and_no_more(toy: Toy, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    succeed(*toy.pretrain(run, "--set", "pretrain.keep_every=1"))
+    (run / "notes.txt").write_text("mine")
+    succeed(*toy.pretrain(run, "--overwrite", "--set", "pretrain.epochs=1"))
+    assert files_in(run) == {
+        "config.yaml",
+        "metrics.jsonl",
+        "metrics.csv",
+        "curves.png",
+        "events.out.tfevents",
+        "notes.txt",
+        "checkpoints/last.pt",
+    }
+    assert (run / "notes.txt").read_text() == "mine"
+    assert len(list(run.glob("events.*"))) == 1
+    assert [row["epoch"] for row in rows(run)] == [1]
+
+
+def test_run_folder__overwrite_that_fails_at_the_start_keeps_the_old_run(toy: Toy, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    succeed(*toy.pretrain(run))
+    before = files_in(run)
+    damaged = tmp_path / "damaged.txt"
+    names = [f"bad_{number}.mp4" for number in range(4)]
+    for name in names:
+        (tmp_path / name).write_bytes(b"no video")
+    damaged.write_text("".join(f"{tmp_path / name} 0 9\n" for name in names))
+    result = vtdl(
+        *toy.pretrain(run, "--overwrite", "--train-list", str(damaged), "--list-columns", "path class frames")
+    )
+    assert result.exit_code == 1
+    assert files_in(run) == before
+    assert len(rows(run)) == 2
+
+
+# ---- going on
+
+
+def test_resume__finished_run_says_so(toy: Toy, pretrained: Path) -> None:
+    before = (pretrained / "checkpoints/last.pt").read_bytes()
+    more = ("--resume", "--set", "pretrain.knn_every=2", "--set", "pretrain.keep_every=2")
+    result = succeed(*toy.pretrain(pretrained, *more))
+    assert f"run '{pretrained}' is finished: nothing to do at epoch 2.00 of 2" in result.stderr
+    assert (pretrained / "checkpoints/last.pt").read_bytes() == before
+    assert len(rows(pretrained)) == 2
+
+
+def test_resume__without_a_checkpoint_starts_and_says_so(toy: Toy, tmp_path: Path, pretrained: Path) -> None:
+    result = succeed(*toy.pretrain(tmp_path / "run", "--resume"))
+    assert "has no checkpoint yet: starting from the beginning" in result.stderr
+    assert [row["loss"] for row in rows(tmp_path / "run")] == [row["loss"] for row in rows(pretrained)]
+
+
+def test_resume__run_killed_before_its_first_checkpoint(toy: Toy, tmp_path: Path) -> None:
+    """It had logged an epoch, and half a line more: neither is counted twice."""
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "metrics.jsonl").write_text('{"epoch": 1, "step": 3, "loss": 9.0}\n{"epoch": 2, "st')
+    succeed(*toy.pretrain(run, "--resume"))
+    assert [row["epoch"] for row in rows(run)] == [1, 2]
+    assert rows(run)[0]["loss"] != 9.0
+
+
+def test_resume__with_more_epochs_equals_one_long_run(toy: Toy, tmp_path: Path) -> None:
+    """The preset's rate is constant: four epochs in two goes are four epochs."""
+    for name, epochs in (("long", "4"), ("short", "2")):
+        succeed(*toy.pretrain(tmp_path / name, "--set", f"pretrain.epochs={epochs}"))
+    result = succeed(*toy.pretrain(tmp_path / "short", "--resume", "--set", "pretrain.epochs=4"))
+    assert "goes on at epoch 2.00 of 4" in result.stderr
+    ours, theirs = (load(tmp_path / name / "checkpoints/last.pt") for name in ("short", "long"))
+    assert differences(ours, theirs) == []
+    assert without_times(rows(tmp_path / "short")) == without_times(rows(tmp_path / "long"))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (["--seed", "5"], "cannot go on: seed was '0', now it is '5'"),
+        (["--set", "pretrain.batch_size=3"], "pretrain.batch_size was '4', now it is '3'"),
+        (["--set", "method.tca.alpha=0.1"], "method.tca.alpha was '0.5', now it is '0.1'"),
+        (["--set", "model.width=8"], "model.width was '4', now it is '8'"),
+        (["--set", "data.decoder=pyav"], "data.decoder was 'decord', now it is 'pyav'"),
+    ],
+)
+def test_resume__of_another_run_is_refused(toy: Toy, pretrained: Path, change: list[str], says: str) -> None:
+    before = files_in(pretrained), (pretrained / "metrics.jsonl").read_text()
+    refuse(*toy.pretrain(pretrained, "--resume", *change), code=1, says=(says,))
+    assert (files_in(pretrained), (pretrained / "metrics.jsonl").read_text()) == before
+
+
+def test_resume__of_another_list_is_refused(toy: Toy, pretrained: Path) -> None:
+    line = toy.pretrain(pretrained, "--resume", "--train-list", str(toy.val_list), "--set", "pretrain.batch_size=4")
+    refuse(*line, code=1, says=("cannot go on: list_sha256 was",))
+
+
+def test_resume__damaged_checkpoint_is_one_line(toy: Toy, tmp_path: Path) -> None:
+    folder = tmp_path / "run" / "checkpoints"
+    folder.mkdir(parents=True)
+    (folder / "last.pt").write_bytes(b"PK\x03\x04 cut short")
+    refuse(*toy.pretrain(tmp_path / "run", "--resume"), code=1, says=("last.pt' cannot be read: it is damaged",))

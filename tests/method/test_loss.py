@@ -81,7 +81,8 @@ def test_triplet_logits__a_masked_key_gives_no_gradient() -> None:
 def test_triplet_logits__bf16_embeddings_are_multiplied_in_float32_under_autocast_too() -> None:
     """Oracle: the slow loop in float64 on the same bf16 numbers; a product in bf16 would be off by up to 0.05."""
     q, k, m, n = (unit(rows, seed).bfloat16() for seed, rows in enumerate((3, 3, 5, 3)))
-    expected = slow_logits(*(values.double().numpy() for values in (q, k, m, n)), masked=None)
+    exact = [values.double().numpy() for values in (q, k, m, n)]
+    expected = slow_logits(exact[0], exact[1], exact[2], exact[3], None)
     with torch.autocast("cpu", torch.bfloat16):
         logits = triplet_logits(q, k, m.float(), n, None, TEMPERATURE)
     assert logits.dtype == torch.float32

@@ -169,8 +169,9 @@ def test_forward__anchor_and_negative_are_batches_of_their_own_to_batch_norm(own
     """Oracle: METHOD 2.6, "separate forward/BN batch"; torch counts the batches that pass a batch norm."""
     method = make_method(NormedEncoder(), own_negative=own_negative).train()
     method(*make_triplets(0))
-    counts = [encoder.state_dict()["norm.num_batches_tracked"] for encoder in (method.encoders.query, method.encoders.key)]
-    assert [int(count) for count in counts] == [2 if own_negative else 1, 1]
+    encoders = method.encoders.query, method.encoders.key
+    counts = [int(encoder.state_dict()["norm.num_batches_tracked"]) for encoder in encoders]
+    assert counts == [2 if own_negative else 1, 1]
 
 
 def test_forward__readings_carry_no_graph_and_tell_of_the_own_negative() -> None:

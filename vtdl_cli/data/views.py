@@ -51,7 +51,8 @@ def cut_window(frames: np.ndarray, left: int, top: int, side: int) -> np.ndarray
     if 0 <= left <= width - side and 0 <= top <= height - side:
         return frames[:, top : top + side, left : left + side]
     window = np.zeros((len(frames), side, side, 3), frames.dtype)
-    rows, columns = slice(max(top, 0), min(top + side, height)), slice(max(left, 0), min(left + side, width))
+    rows = slice(*np.clip([top, top + side], 0, height))
+    columns = slice(*np.clip([left, left + side], 0, width))
     inside = frames[:, rows, columns]
     window[:, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = inside
     return window

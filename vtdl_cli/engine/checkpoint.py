@@ -42,13 +42,21 @@ def load_checkpoint(path: Path) -> Checkpoint:
     except FileNotFoundError:
         raise CheckpointError(f"weights '{path}' do not exist. Give a run folder or a checkpoint file") from None
     except Exception as error:  # unpickling damaged bytes raises nearly anything
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise CheckpointError(f"weights '{path}' cannot be read: {reason[:200]}") from error
+        raise CheckpointError(f"weights '{path}' cannot be read: {_reason(error)}") from error
     if not isinstance(content, dict) or "schema" not in content or "model" not in content:
         raise CheckpointError(f"weights '{path}' were not written by vtdl: they hold no schema and model")
     if content["schema"] != SCHEMA:
         raise CheckpointError(f"weights '{path}' have schema {content['schema']}, this version reads {SCHEMA}")
     return content
+
+
+def _reason(error: Exception) -> str:
+    """Why a file could not be read; torch's own words are advice to run what is in it."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    if "nsupported" in str(error):  # "Unsupported global", "Unsupported operand"
+        return "it holds other things than tensors and plain types, which loading would run"
+    return "it is damaged, cut short, or no checkpoint"
 
 
 def find_weights(name: str) -> Path:
@@ -114,20 +122,18 @@ def check_same_run(content: Checkpoint, identity: Checkpoint, run: str) -> None:
     Raises:
         CheckpointError: naming all that differs.
     """
-    for name in ("stage", "list_sha256", "seed", "origin"):
-        if content[name] != identity[name]:
-            raise CheckpointError(
-                f"run '{run}' cannot go on: its {name} is '{content[name]}', now it is '{identity[name]}'. "
-                "Resume with what it was started with, or choose another --out"
-            )
-    stage = identity["stage"]
     before, now = (
-        _flatten({part: config[part] for part in ("data", "model", "method", stage)})
-        for config in (content["config"], identity["config"])
+        _flatten(
+            {name: of[name] for name in ("stage", "list_sha256", "seed")}
+            | of["origin"]
+            | {part: of["config"][part] for part in ("data", "model", "method", identity["stage"])}
+        )
+        for of in (content, identity)
     )
     changed = [key for key in now if before.get(key) != now[key] and key.split(".")[-1] not in MAY_CHANGE]
     if changed:
         lines = [f"run '{run}' cannot go on: {key} was '{before.get(key)}', now it is '{now[key]}'" for key in changed]
+        lines[-1] += ". Resume with what it was started with, or choose another --out"
         raise CheckpointError("\n".join(lines))
 
 

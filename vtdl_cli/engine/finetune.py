@@ -71,7 +71,7 @@ def finetune(
         execution=execution,
         reporter=reporter,
         drop_last=False,
-        origin={"linear_probe": linear_probe, "weights": weights},
+        origin={"linear_probe": linear_probe, "weights": weights, "val_list_sha256": val_videos.sha256},
     )
     plan = training.plan(machine) | {
         "val_videos": len(val_videos),

@@ -1,0 +1,90 @@
+"""DESIGN section 3, by reading the code: imports only go down."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import vtdl_cli
+
+PACKAGE = Path(vtdl_cli.__file__).parent
+MODULES = sorted(path.relative_to(PACKAGE.parent) for path in PACKAGE.rglob("*.py"))
+
+FLOOR = {"metrics", "runtime", "errors"}
+LEAVES = ("method", "models", "data", "analysis")
+MAY_IMPORT = {
+    "__main__": {"cli"},
+    "cli": {"commands", "errors"},
+    "commands": {"commands", "engine", "config", *FLOOR},
+    "engine": {"engine", "config", *LEAVES, *FLOOR},
+    **{leaf: {leaf, *FLOOR} for leaf in LEAVES},
+    "config": {"errors"},
+    "metrics": {"errors"},
+    "runtime": {"errors"},
+    "errors": set(),
+    "__init__": set(),
+}
+
+
+def part_of(module: Path) -> str:
+    """`engine` for vtdl_cli/engine/build.py, `cli` for vtdl_cli/cli.py."""
+    return module.parts[1].removesuffix(".py")
+
+
+def imported_parts(tree: ast.AST) -> set[str]:
+    """Which parts of the package a module imports, wherever in it the import stands."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    parts = [name.split(".") for name in names]
+    return {name[1] for name in parts if name[0] == "vtdl_cli" and name[1] != "__version__"}
+
+
+def parse(module: Path) -> ast.Module:
+    return ast.parse((PACKAGE.parent / module).read_text(encoding="utf-8"))
+
+
+def test_imported_parts__finds_every_form() -> None:
+    text = (
+        "import vtdl_cli.engine.build\nfrom vtdl_cli import data, __version__\ndef f():\n  from vtdl_cli.cli import app"
+    )
+    assert imported_parts(ast.parse(text)) == {"engine", "data", "cli"}
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_imports__go_down(module: Path) -> None:
+    assert imported_parts(parse(module)) <= MAY_IMPORT[part_of(module)]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_imports__are_absolute(module: Path) -> None:
+    assert not [node.lineno for node in ast.walk(parse(module)) if isinstance(node, ast.ImportFrom) and node.level]
+
+
+@pytest.mark.parametrize(
+    "module", [module for module in MODULES if part_of(module) not in ("commands", "cli")], ids=str
+)
+def test_engine__never_prints(module: Path) -> None:
+    names = {node.id for node in ast.walk(parse(module)) if isinstance(node, ast.Name)}
+    assert not names & {"print", "typer"}
+
+
+def test_imports__have_no_circle() -> None:
+    waiting = {module: imports_of(module) for module in MODULES}
+    while free := [module for module, needs in waiting.items() if not needs & waiting.keys()]:
+        for module in free:
+            del waiting[module]
+    assert not waiting
+
+
+def imports_of(module: Path) -> set[Path]:
+    """The modules that this one needs before it can run: those imported at its top."""
+    needed = set()
+    for node in parse(module).body:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for name in (node.module, *(f"{node.module}.{alias.name}" for alias in node.names)):
+                needed.add(Path(name.replace(".", "/") + ".py"))
+    return needed & set(MODULES)

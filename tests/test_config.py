@@ -1,0 +1,224 @@
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from vtdl_cli.config import Config, all_keys, build_config, find_preset, load_config, preset_dir, preset_names
+from vtdl_cli.errors import ConfigError, UsageError
+
+REPOSITORY = Path(__file__).parent.parent
+PRESETS = preset_names()
+HEADER = ("Run", "Source", "Expect")
+
+
+def mistakes(*assignments: str, preset: str = "demo") -> list[str]:
+    with pytest.raises(ConfigError) as error:
+        load_config(preset, assignments)
+    return str(error.value).splitlines()
+
+
+def write_preset(folder: Path, text: str) -> str:
+    (folder / "mine.yaml").write_text(text)
+    return str(folder / "mine.yaml")
+
+
+# ---- presets
+
+
+def test_preset_names__has_the_demo() -> None:
+    assert "demo" in PRESETS
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_preset__loads(name: str) -> None:
+    assert load_config(name).model.name in ("c3d", "r3d", "r2p1d", "i3d")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_preset__header_tells_how_to_run_it(name: str) -> None:
+    lines = find_preset(name).read_text().splitlines()
+    header = [line.lstrip("# ") for line in lines[: lines.index("")]]
+    assert all(line.startswith("#") for line in lines[: lines.index("")])
+    assert len(header[0].split()) > 3  # the title that `presets list` shows
+    for word in HEADER:
+        assert any(line.split()[:1] == [word] and len(line.split()) > 1 for line in header), word
+    assert any(f"--preset {name} " in line for line in header)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("epochs", [1, 1000])
+def test_preset__epochs_alone_are_valid(name: str, epochs: int) -> None:
+    config = load_config(name, [f"pretrain.epochs={epochs}", f"finetune.epochs={epochs}"])
+    assert (config.pretrain.epochs, config.finetune.epochs) == (epochs, epochs)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_preset__survives_a_round_trip(name: str, tmp_path: Path) -> None:
+    config = load_config(name)
+    assert load_config(write_preset(tmp_path, config.to_yaml())) == config
+    assert build_config(config.to_dict()) == config
+
+
+def test_preset__unknown_name_gets_the_nearest() -> None:
+    with pytest.raises(UsageError, match="preset 'dmeo' is neither a preset nor a file. Did you mean 'demo'?"):
+        load_config("dmeo")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "holds no sections"),
+        ("- a\n- b\n", "holds no sections"),
+        ("a: [\n", "is not YAML"),
+        ("a: 2020-13-45\n", "is not YAML"),
+    ],
+)
+def test_load_config__file_that_is_no_preset(tmp_path: Path, text: str, says: str) -> None:
+    (line,) = mistakes(preset=write_preset(tmp_path, text))
+    assert says in line
+
+
+def test_load_config__file_that_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_bytes(b"\xff\xfe\x00\x9d")
+    (line,) = mistakes(preset=str(tmp_path / "mine.yaml"))
+    assert "is not YAML" in line
+
+
+def test_load_config__missing_keys_are_named(tmp_path: Path) -> None:
+    lines = mistakes(preset=write_preset(tmp_path, "model: {name: c3d}\nmethod: {queue: {}}\n"))
+    assert [line.split("'")[1] for line in lines] == ["method.queue.size", "pretrain", "finetune", "extract"]
+
+
+# ---- --set
+
+
+@pytest.mark.parametrize(
+    ("assignment", "key", "value"),
+    [
+        ("pretrain.epochs=7", "pretrain.epochs", 7),
+        ("pretrain.optimizer.learning_rate=1e-3", "pretrain.optimizer.learning_rate", 0.001),
+        ("pretrain.optimizer.learning_rate=3E-4", "pretrain.optimizer.learning_rate", 0.0003),
+        ("pretrain.optimizer.learning_rate=1", "pretrain.optimizer.learning_rate", 1.0),
+        ("pretrain.schedule.milestones=[5, 9]", "pretrain.schedule.milestones", [5, 9]),
+        ("method.queue.mask_own_video=false", "method.queue.mask_own_video", False),
+        ("method.negative_gap_frames=null", "method.negative_gap_frames", None),
+        (" data.decoder = pyav", "data.decoder", "pyav"),
+        ("model.depth=50", "model.depth", 50),
+        ("data.jitter={hue: 0.1}", "data.jitter.hue", 0.1),
+    ],
+)
+def test_set__changes_one_value(assignment: str, key: str, value: Any) -> None:
+    found: Any = load_config("demo", [assignment]).to_dict()
+    for part in key.split("."):
+        found = found[part]
+    assert found == value
+
+
+def test_set__last_one_wins() -> None:
+    assert load_config("demo", ["pretrain.epochs=7", "pretrain.epochs=8"]).pretrain.epochs == 8
+
+
+def test_set__leaves_the_given_values_alone() -> None:
+    values = load_config("demo").to_dict()
+    build_config(values, ["model.width=99"])
+    assert values["model"]["width"] == load_config("demo").model.width
+
+
+@pytest.mark.parametrize(
+    ("assignment", "says"),
+    [
+        ("nonsense", "--set 'nonsense' is not of the form section.key=value"),
+        ("epochs=3", "is not of the form section.key=value"),
+        ("pretrain.=3", "is not of the form section.key=value"),
+        ("model.name.x=3", "--set 'model.name.x=3' goes into 'name', which is a value"),
+        ("pretrain.epochs=[", "has a value that is not YAML"),
+        ("pretrain.epochs=2020-13-45", "has a value that is not YAML"),
+        ("pretrain.epoch=3", "key 'pretrain.epoch' of 'demo' is unknown. Did you mean 'pretrain.epochs'?"),
+        ("pretrian.epochs=3", "key 'pretrian' of 'demo' is unknown. Did you mean 'pretrain'?"),
+        ("method.tca.alhpa=0.3", "Did you mean 'method.tca.alpha'?"),
+        ("pretrain.epochs=0", "pretrain.epochs '0' in 'demo' is not valid: input should be greater than or equal to 1"),
+        ("pretrain.epochs=1.5", "pretrain.epochs '1.5'"),
+        ("pretrain.epochs=many", "pretrain.epochs 'many' in 'demo' is not valid: input should be a valid integer"),
+        ("pretrain.epochs=true", "pretrain.epochs 'True'"),
+        ("pretrain.augment=1", "pretrain.augment '1' in 'demo' is not valid: input should be a valid boolean"),
+        ("pretrain.optimizer.learning_rate=nan", "pretrain.optimizer.learning_rate 'nan'"),
+        ("method.temperature=inf", "method.temperature 'inf' in 'demo' is not valid: input should be a finite number"),
+        ("method.tca.alpha=1", "method.tca.alpha '1' in 'demo' is not valid: input should be less than 1"),
+        ("data.decoder=ffmpeg", "input should be 'decord', 'pyav' or 'torchcodec'"),
+        ("model.depth=34", "model.depth '34' in 'demo' is not valid: input should be 10, 18 or 50"),
+        ("model.depth=null", "model in 'demo' is not valid: r3d needs a depth: 10, 18 or 50"),
+        ("model.name=c3d", "c3d has one depth only: leave model.depth out, or --set model.depth=null"),
+        ("data.crop_size=1000", "crop_size 1000 is larger than short_side 72"),
+        ("method.queue.size=15", "method.queue.size 15 holds less than one batch, pretrain.batch_size 16"),
+        ("pretrain={}", "is not of the form section.key=value"),
+    ],
+)
+def test_set__mistake_is_one_line(assignment: str, says: str) -> None:
+    (line,) = mistakes(assignment)
+    assert says in line
+
+
+def test_set__all_mistakes_at_once() -> None:
+    lines = mistakes("pretrain.epochs=0", "pretrain.epoch=3", "nonsense", "model.depth=7", "finetune.dropout=2")
+    for key in ("pretrain.epochs '0'", "key 'pretrain.epoch'", "'nonsense'", "model.depth '7'", "finetune.dropout '2'"):
+        assert sum(key in line for line in lines) == 1
+    assert len(lines) == 5
+
+
+def test_set__smallest_queue_is_one_batch() -> None:
+    assert load_config("demo", ["method.queue.size=16"]).method.queue.size == 16
+
+
+def test_config__cannot_be_changed() -> None:
+    config = load_config("demo")
+    with pytest.raises(ValueError, match="frozen"):
+        config.pretrain.epochs = 3
+
+
+def test_all_keys__are_those_of_a_resolved_config() -> None:
+    def walk(section: dict[str, Any], prefix: str = "") -> list[str]:
+        inner = [walk(value, f"{prefix}{name}.") for name, value in section.items() if isinstance(value, dict)]
+        return [prefix + name for name in section] + sum(inner, [])
+
+    assert sorted(all_keys()) == sorted(walk(load_config("demo").to_dict()))
+    assert all_keys(Config)[0] == "data"
+
+
+# ---- the wheel
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("build", reason="needs the build package")
+    pytest.importorskip("hatchling", reason="needs hatchling: the wheel is built without a network")
+    folder = tmp_path_factory.mktemp("wheel")
+    line = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(REPOSITORY)]
+    subprocess.run(line, check=True, capture_output=True, text=True)
+    return next(folder.glob("*.whl"))
+
+
+def test_wheel__holds_presets_and_licence(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {f"vtdl_cli/presets/{name}.yaml" for name in PRESETS} <= set(names)
+    assert any(name.endswith("LICENSE") for name in names)
+    assert not any(name.startswith("tests/") for name in names)
+
+
+def test_wheel__finds_its_presets(wheel: Path, tmp_path: Path) -> None:
+    zipfile.ZipFile(wheel).extractall(tmp_path)
+    code = "from vtdl_cli.config import preset_dir, preset_names; print(preset_dir(), *preset_names(), sep='\\n')"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    result = subprocess.run(
+        [sys.executable, "-c", code], env=environment, cwd=tmp_path, check=True, capture_output=True, text=True
+    )
+    assert result.stdout.splitlines() == [str(tmp_path / "vtdl_cli" / "presets"), *PRESETS]
+
+
+def test_preset_dir__in_a_checkout() -> None:
+    assert preset_dir() == REPOSITORY / "presets"
+    assert yaml.safe_load((preset_dir() / "demo.yaml").read_text())["model"]["name"] == "r3d"

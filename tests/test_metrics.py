@@ -1,0 +1,105 @@
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, top_k_accuracy_score
+
+import vtdl_cli.metrics
+from vtdl_cli.metrics import accuracies, confusion, knn_accuracy
+
+
+def random_scores(num_videos: int, num_classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Scores that are right about half the time, with labels; the last class never occurs."""
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(num_classes - 1, size=num_videos)
+    scores = generator.normal(size=(num_videos, num_classes))
+    scores[np.arange(num_videos), labels] += 1.2
+    return scores, labels
+
+
+@pytest.mark.parametrize(("num_videos", "num_classes"), [(300, 9), (7, 6), (1, 7)])
+def test_accuracies__equal_scikit_learn(num_videos: int, num_classes: int) -> None:
+    """Oracle: scikit-learn, in percent; its balanced accuracy averages over the classes that occur in the labels."""
+    scores, labels = random_scores(num_videos, num_classes)
+    predicted = scores.argmax(1)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "y_pred contains classes not in y_true")
+        warnings.filterwarnings("ignore", "A single label was found")
+        balanced = balanced_accuracy_score(labels, predicted)
+    assert accuracies(scores, labels) == pytest.approx(
+        {
+            "top1": 100 * accuracy_score(labels, predicted),
+            "top5": 100 * top_k_accuracy_score(labels, scores, k=5, labels=range(num_classes)),
+            "mean_class": 100 * balanced,
+        }
+    )
+
+
+def test_accuracies__by_hand() -> None:
+    """Oracle: by hand: classes 0 (2 of 3 right) and 2 (0 of 1) occur; with 3 classes everything is in the top 5."""
+    scores = np.array([[3, 1, 2], [3, 1, 2], [1, 3, 2], [3, 2, 1]])
+    assert accuracies(scores, np.array([0, 0, 0, 2])) == pytest.approx(
+        {"top1": 50.0, "top5": 100.0, "mean_class": 100 * (2 / 3 + 0) / 2}
+    )
+
+
+def test_accuracies__of_equal_scores_the_lower_class_counts() -> None:
+    """Oracle: Python's sort of (-score, class) pairs; of 40 scores, all 0 or 1, about half are the highest."""
+    generator = np.random.default_rng(0)
+    scores, labels = generator.integers(2, size=(300, 40)).astype(np.float32), generator.integers(12, size=300)
+    first = [[c for _, c in sorted((-score, c) for c, score in enumerate(row))[:5]] for row in scores.tolist()]
+    result = accuracies(scores, labels)
+    assert result["top1"] == pytest.approx(
+        np.mean([ranks[0] == y for ranks, y in zip(first, labels, strict=True)]) * 100
+    )
+    assert result["top5"] == pytest.approx(np.mean([y in ranks for ranks, y in zip(first, labels, strict=True)]) * 100)
+
+
+def test_confusion__equals_scikit_learn() -> None:
+    """Oracle: scikit-learn; rows are the true classes, and a class that nobody has or names keeps its row."""
+    scores, labels = random_scores(200, 6)
+    predicted = scores.argmax(1)
+    counts = confusion(predicted, labels, 8)
+    assert np.array_equal(counts, confusion_matrix(labels, predicted, labels=range(8)))
+    assert not np.array_equal(counts, counts.T)
+
+
+def slow_knn(features: np.ndarray, labels: np.ndarray, k: int) -> float:
+    """Video by video; of the classes with most votes the one that comes first among the neighbours."""
+    right = 0
+    for i in range(len(labels)):
+        cosines = {
+            j: features[i] @ features[j] / (np.linalg.norm(features[i]) * np.linalg.norm(features[j]))
+            for j in range(len(labels))
+            if j != i
+        }
+        votes = [int(labels[j]) for j in sorted(cosines, key=lambda j: -cosines[j])[:k]]
+        right += max(votes, key=votes.count) == labels[i]  # max takes the first of equals
+    return 100 * right / len(labels)
+
+
+@pytest.mark.parametrize("k", [1, 2, 5, 20, 200])
+@pytest.mark.parametrize("rows", [1024, 13])
+def test_knn_accuracy__equals_the_slow_loop(k: int, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: `slow_knn`, whole and in blocks of rows that do not divide the videos; lengths must not matter."""
+    monkeypatch.setattr(vtdl_cli.metrics, "KNN_ROWS", rows)
+    generator = np.random.default_rng(k)
+    labels = generator.integers(4, size=60)
+    features = generator.normal(size=(60, 5)) + 1.5 * np.eye(5)[labels]
+    features *= generator.uniform(0.1, 10, size=(60, 1))
+    assert knn_accuracy(features, labels, k) == pytest.approx(slow_knn(features, labels, k))
+
+
+def test_knn_accuracy__the_nearest_settles_a_tie() -> None:
+    """Oracle: by hand: five videos on a circle, all others vote. The first two, of class 1, see classes 1 0 0 1 in the
+    order of their angles, a tie that the nearest settles rightly; the last sees 0 0 1 1, and the others a majority of
+    the wrong class: 2 of 5 are right."""
+    angles = np.radians([0, 1, 2.5, 4.5, 7])
+    features = np.stack([np.cos(angles), np.sin(angles)], 1)
+    assert knn_accuracy(features, np.array([1, 1, 0, 0, 1]), k=4) == pytest.approx(40)
+
+
+def test_knn_accuracy__nobody_votes_for_himself_and_zeros_do_no_harm() -> None:
+    """Oracle: by hand: of two videos each has the other, of another class, as the only neighbour."""
+    assert knn_accuracy(np.array([[1.0, 0.0], [0.9, 0.1]]), np.array([0, 1])) == 0
+    assert knn_accuracy(np.zeros((3, 2)), np.array([1, 1, 1])) == 100

@@ -1,0 +1,167 @@
+import errno
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from vtdl_cli.errors import UsageError, VtdlError
+from vtdl_cli.runtime import (
+    Silence,
+    StopRequest,
+    check_writable,
+    default_workers,
+    leave_signals_to_parent,
+    replacing,
+    seed_torch,
+    select_autocast,
+    select_device,
+    select_memory_format,
+)
+
+CPU = torch.device("cpu")
+
+
+def test_replacing__is_whole_and_leaves_no_part(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "a.txt"
+    with replacing(path) as temporary:
+        temporary.write_text("whole")
+        assert not path.exists()
+    assert path.read_text() == "whole"
+    assert [each.name for each in path.parent.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("write failed\nat x")]
+)
+def test_replacing__failed_write_keeps_the_old_file(tmp_path: Path, error: Exception) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def fail() -> None:
+        with replacing(path) as temporary:
+            temporary.write_text("ne")
+            raise error
+
+    with pytest.raises(VtdlError, match=r"file '.*/a.txt' could not be written \((No space|write failed)"):
+        fail()
+    assert path.read_text() == "old"
+    assert [each.name for each in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_replacing__other_errors_pass(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), replacing(tmp_path / "a.txt") as temporary:
+        temporary.write_text(str(1 / 0))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_replacing__overwrites_what_a_killed_run_left(tmp_path: Path) -> None:
+    (tmp_path / ".a.txt.part").write_text("half of an earlier run")
+    with replacing(tmp_path / "a.txt") as temporary:
+        temporary.write_text("new")
+    assert [each.name for each in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_replacing__error_without_words_is_named(tmp_path: Path) -> None:
+    with pytest.raises(VtdlError, match=r"\(OSError\)"), replacing(tmp_path / "a.txt"):
+        raise OSError
+
+
+def test_check_writable__accepts_what_can_be_made(tmp_path: Path) -> None:
+    check_writable(tmp_path / "a" / "b")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_check_writable__refuses_a_file_on_the_way(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    for place in (tmp_path / "a", tmp_path / "a" / "b"):
+        with pytest.raises(UsageError, match=r"is a file. Choose another --out"):
+            check_writable(place)
+
+
+def test_check_writable__refuses_a_closed_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root, who may run the tests, may write anywhere
+    with pytest.raises(UsageError, match=r"cannot be written. Choose another --out"):
+        check_writable(tmp_path / "a")
+
+
+@pytest.mark.parametrize("number", StopRequest.SIGNALS)
+def test_stop_request__notes_the_first_signal(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with StopRequest() as stop:
+        assert not stop
+        os.kill(os.getpid(), number)
+        assert stop.name == number.name
+        assert stop
+    assert signal.getsignal(number) is before
+
+
+def test_stop_request__second_ctrl_c_does_not_wait() -> None:
+    with StopRequest() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert stop.name == "SIGINT"
+
+
+def test_leave_signals_to_parent__ignores_ctrl_c() -> None:
+    before = {number: signal.getsignal(number) for number in StopRequest.SIGNALS}
+    try:
+        leave_signals_to_parent()
+        assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGUSR1)] == [signal.SIG_IGN] * 2
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def test_select_device__names() -> None:
+    assert select_device("cpu") == CPU
+    assert select_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+@pytest.mark.parametrize("name", ["cuda", "cuda:1"])
+def test_select_device__refuses_an_absent_gpu(name: str) -> None:
+    with pytest.raises(UsageError, match=f"device '{name}' is not available.*Use --device cpu"):
+        select_device(name)
+
+
+def test_select_autocast__by_option_and_by_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert select_autocast("bf16", CPU) is torch.bfloat16
+    assert select_autocast("fp32", CPU) is None
+    for native, expected in ((True, torch.bfloat16), (False, None)):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda native=native: native)
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+        assert select_autocast("auto", CPU) is expected
+
+
+def test_select_memory_format__by_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for capability, expected in (("AVX512", torch.channels_last_3d), ("AVX2", torch.contiguous_format)):
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda capability=capability: capability)
+        assert select_memory_format(CPU) is expected
+
+
+def test_seed_torch__repeats() -> None:
+    draws = []
+    for seed in (1, 1, 2):
+        seed_torch(seed)
+        draws.append(torch.rand(4))
+    assert torch.equal(draws[0], draws[1])
+    assert not torch.equal(draws[0], draws[2])
+
+
+def test_default_workers__one_a_core_at_most_eight(monkeypatch: pytest.MonkeyPatch) -> None:
+    for cores, workers in ((1, 1), (3, 3), (64, 8)):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, cores=cores: set(range(cores)), raising=False)
+        assert default_workers() == workers
+
+
+def test_silence__is_a_reporter_that_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    reporter = Silence()
+    reporter.line("a")
+    reporter.warn("b")
+    with reporter.progress(3, "c") as bar:
+        bar.advance(1, loss="d")
+    assert capfd.readouterr() == ("", "")
