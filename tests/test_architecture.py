@@ -1,4 +1,4 @@
-"""DESIGN section 3, by reading the code: imports only go down."""
+"""README, by reading the code: imports only go down."""
 
 import ast
 from pathlib import Path

@@ -1,6 +1,6 @@
 """The configuration: typed sections, presets, `--set`, and all mistakes reported at once.
 
-A preset is one YAML file that holds every stage. The defaults here are METHOD's; a preset states what it changes.
+A preset is one YAML file that holds every stage. The defaults here are README, Method's; a preset states what it changes.
 """
 
 import copy
@@ -30,7 +30,7 @@ class Section(BaseModel):
 
 
 class Jitter(Section):
-    """Colour jitter: each factor drawn once a clip from 1 - x to 1 + x, the hue from -x to x turns (METHOD 2.2)."""
+    """Colour jitter: each factor drawn once a clip from 1 - x to 1 + x, the hue from -x to x turns (README, Method)."""
 
     brightness: Fraction = 0.5
     contrast: Fraction = 0.5
@@ -74,14 +74,14 @@ class Model(Section):
 
 
 class Tca(Section):
-    """Temporal-consistent augmentation (METHOD 2.3); alpha 0 switches it off."""
+    """Temporal-consistent augmentation (README, Method); alpha 0 switches it off."""
 
     alpha: Annotated[float, Field(ge=0, lt=1)] = 0.1  # the still frame's weight is drawn from 0 to alpha
     per: Literal["batch", "sample"] = "batch"  # one weight for the whole batch, or one for each clip
 
 
 class Queue(Section):
-    """Earlier keys, kept as negatives (METHOD 2.6)."""
+    """Earlier keys, kept as negatives (README, Method)."""
 
     size: PositiveInt
     mask_own_video: bool = True  # a video's own stale key is no negative to it

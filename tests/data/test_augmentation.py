@@ -13,7 +13,7 @@ from torchvision.transforms.v2 import functional as tv
 from vtdl_cli.data.augmentation import brightness, contrast, hue, jitter, rotate_and_crop, saturation, to_clips
 from vtdl_cli.data.views import RandomViews
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # METHOD 2.2, step 5
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # README, Method, step 5
 STRENGTHS = (0.5, 0.5, 0.25, 0.5)
 ORDERS = list(itertools.permutations(range(4)))
 GREY = 1e-3  # torchvision rounds the luma's red to .2989, we take BT.601's .299
@@ -129,7 +129,7 @@ def test_jitter__each_clip_in_its_own_order_with_its_own_factors() -> None:
 
 
 def test_to_clips__whole_augmentation_of_a_batch() -> None:
-    """Oracle: METHOD 2.2 with torchvision: rotate, crop, jitter in the drawn order, normalise; 8 clips of 4 videos."""
+    """Oracle: README, Method with torchvision: rotate, crop, jitter in the drawn order, normalise; 8 clips of 4 videos."""
     views, clips = RandomViews(16, 10.0, STRENGTHS), np.array([[0, 2, 1], [1, 1, 0]])
     windows, draws, expected = [], [], []
     for seed in range(4):
@@ -152,7 +152,7 @@ def test_to_clips__whole_augmentation_of_a_batch() -> None:
 
 
 def test_to_clips__without_draws_only_normalises() -> None:
-    """Oracle: (pixel / 255 - mean) / std in NumPy float64 with the constants of METHOD 2.2."""
+    """Oracle: (pixel / 255 - mean) / std in NumPy float64 with the constants of README, Method."""
     windows = random_frames(0, 2, 3, 5, 5)
     before = torch.from_numpy(windows.copy())
     result = to_clips(before, 5, {})
@@ -162,7 +162,7 @@ def test_to_clips__without_draws_only_normalises() -> None:
 
 
 def test_to_clips__one_draw_for_all_frames_of_a_clip() -> None:
-    """Oracle: METHOD 3, "BA identical over frames": a still video is still afterwards, and its two clips differ."""
+    """Oracle: README, Method, "BA identical over frames": a still video is still afterwards, and its two clips differ."""
     frames = random_frames(0, 1, 20, 27).repeat(4, axis=0)
     windows, draws = RandomViews(16, 10.0, STRENGTHS)(frames, np.array([[0, 1, 2, 3]] * 2), np.random.default_rng(0))
     result = to_clips(torch.from_numpy(windows), 16, {name: torch.from_numpy(draws[name]) for name in draws})

@@ -118,7 +118,7 @@ def test_video_clips__unreadable_videos_come_with_their_reason(videos: VideoList
 
 
 def test_video_clips__a_sample_depends_on_seed_epoch_and_index_alone(videos: VideoList) -> None:
-    """Oracle: DESIGN section 6; what was asked for before does not matter, each of the three does."""
+    """Oracle: README; what was asked for before does not matter, each of the three does."""
     dataset, other = make_dataset(videos, seed=3), make_dataset(videos, seed=3)
     first = dataset[1, 2]
     for key in ((0, 5), (1, 0), (2, 2)):

@@ -69,13 +69,13 @@ def check_file(out: Path) -> None:
 
 
 def test_feature_parts__round_trip(out: Path, begun: FeatureParts) -> None:
-    """Oracle: what was put in, under the names and types of DESIGN section 2."""
+    """Oracle: what was put in, under the names and types of README."""
     assert finish(begun) == (5, 4)
     check_file(out)
 
 
 def test_feature_parts__a_vector_for_each_clip(out: Path) -> None:
-    """Oracle: DESIGN section 2: `[N, clips, D]`."""
+    """Oracle: README: `[N, clips, D]`."""
     parts = start(out)
     parts.begin()
     parts.add(2, [], columns(0, 1, clips=3))
@@ -126,7 +126,7 @@ def test_feature_parts__what_is_in_the_way_is_refused(out: Path, begun: FeatureP
 
 
 def test_feature_parts__resuming_a_finished_file_leaves_it(out: Path, begun: FeatureParts) -> None:
-    """Oracle: DESIGN section 1; a file of another provenance, or one that is no HDF5, is still in the way."""
+    """Oracle: README; a file of another provenance, or one that is no HDF5, is still in the way."""
     assert not begun.finished
     finish(begun)
     parts = start(out, resume=True)

@@ -37,7 +37,7 @@ def draw_pairs(num_frames: int, gap: int = GAP) -> np.ndarray:
     ],
 )
 def test_samplers__frames_exist_and_are_a_stride_apart(num_frames: int, sampler: IndexSampler, num_clips: int) -> None:
-    """Oracle: METHOD 3, "decoded indices never exceed n"; a step forward is the stride, round the loop where short."""
+    """Oracle: README, Method, "decoded indices never exceed n"; a step forward is the stride, round the loop where short."""
     generator = np.random.default_rng(0)
     for _ in range(200):
         indices = sampler(num_frames, generator)
@@ -51,7 +51,7 @@ def test_samplers__frames_exist_and_are_a_stride_apart(num_frames: int, sampler:
 
 @pytest.mark.parametrize("num_frames", [n for n in LENGTHS if n >= SPAN + GAP])
 def test_triplet_starts__in_a_long_video_every_pair_without_wrap_occurs(num_frames: int) -> None:
-    """Oracle: DESIGN section 4: both starts from 0 to n - span, at least the gap apart: every such start by hand, and
+    """Oracle: README: both starts from 0 to n - span, at least the gap apart: every such start by hand, and
     on short ranges every such pair, in both orders."""
     pairs = draw_pairs(num_frames)
     last = num_frames - SPAN
@@ -67,7 +67,7 @@ def test_triplet_starts__in_a_long_video_every_pair_without_wrap_occurs(num_fram
 
 @pytest.mark.parametrize("num_frames", [n for n in LENGTHS if n < SPAN + GAP])
 def test_triplet_starts__in_a_short_video_every_pair_round_the_loop_occurs(num_frames: int) -> None:
-    """Oracle: DESIGN section 4: any two starts whose distance round the loop is the gap, or half the loop if less."""
+    """Oracle: README: any two starts whose distance round the loop is the gap, or half the loop if less."""
     gap = min(GAP, num_frames // 2)
     allowed = {
         (a, b)
@@ -79,14 +79,14 @@ def test_triplet_starts__in_a_short_video_every_pair_round_the_loop_occurs(num_f
 
 
 def test_triplet_starts__wrapping_tells_nothing_about_which_clip_it_is() -> None:
-    """Oracle: DESIGN section 4: in a short video anchor and negative jump from the last frame to the first equally
+    """Oracle: README: in a short video anchor and negative jump from the last frame to the first equally
     often; by hand, 9 of 13 starts of a video of 13 frames do (those from which 9 frames on there is none)."""
     jumps = draw_pairs(13) + (CLIP_LEN - 1) * STRIDE >= 13
     assert jumps.mean(0) == pytest.approx([9 / 13, 9 / 13], abs=5 * 0.5 / np.sqrt(DRAWS))
 
 
 def test_triplet__anchor_and_positive_show_the_same_frames() -> None:
-    """Oracle: METHOD 1: the positive is the anchor's interval, the negative another one."""
+    """Oracle: README, Method: the positive is the anchor's interval, the negative another one."""
     sampler, generator = triplet(CLIP_LEN, STRIDE, None), np.random.default_rng(0)
     for num_frames in LENGTHS[1:]:
         anchor, positive, negative = sampler(num_frames, generator)
@@ -127,7 +127,7 @@ def test_uniform_starts__by_hand(num_frames: int, clips: int, starts: list[int])
 
 
 def test_clip_indices__by_hand() -> None:
-    """Oracle: METHOD 3, "true modulo loop": after frame 4 of 5 comes frame 0."""
+    """Oracle: README, Method, "true modulo loop": after frame 4 of 5 comes frame 0."""
     assert clip_indices(2, 100, 4, 3).tolist() == [2, 5, 8, 11]
     assert clip_indices(np.array([0, 4]), 5, 4, 2).tolist() == [[0, 2, 4, 1], [4, 1, 3, 0]]
 

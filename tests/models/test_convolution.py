@@ -51,7 +51,7 @@ def test_conv3d__bf16_weight_gradients(
 
 
 def test_conv3d__torch_defect_still_there() -> None:
-    """Why the class exists (METHOD.md 10): skips, saying so, where this torch and CPU compute the gradient rightly."""
+    """Why the class exists (README, Method): skips, saying so, where this torch and CPU compute the gradient rightly."""
     torch.manual_seed(0)
     theirs = nn.Conv3d(8, 8, 3, padding=1, bias=False)
     clips = torch.randn(2, 8, 2, 8, 8)

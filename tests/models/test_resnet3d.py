@@ -67,7 +67,7 @@ def test_r3d__counts_published_parameters(name: str, depth: int, expected: int) 
 @pytest.mark.parametrize(("depth", "feature_dim"), [(10, 512), (18, 512), (50, 2048)])
 @pytest.mark.parametrize("build", [r3d, r2p1d])
 def test_r3d__stage_shapes(build: Callable[[int], ResNet3D], depth: int, feature_dim: int) -> None:
-    """Oracle: table 1 of arXiv 1711.11248 (a clip of 16x112x112), by hand; feature dimensions: DESIGN.md 4."""
+    """Oracle: table 1 of arXiv 1711.11248 (a clip of 16x112x112), by hand; feature dimensions: README."""
     with torch.device("meta"):
         backbone = build(depth)
         x = torch.empty(1, 3, 16, 112, 112)

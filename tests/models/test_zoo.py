@@ -32,7 +32,7 @@ VARIANTS = [
     ],
 )
 def test_build_backbone__feature_dim(name: str, depth: int | None, expected: int) -> None:
-    """Oracle: DESIGN.md 4 and METHOD.md 2.5; c3d takes no notice of a depth."""
+    """Oracle: README and README, Method; c3d takes no notice of a depth."""
     with torch.device("meta"):
         assert build_backbone(name, depth=depth, width=64).feature_dim == expected
 
@@ -72,7 +72,7 @@ def test_encoder__state_dict_has_two_parts() -> None:
 
 
 def test_build_classifier__by_backbone() -> None:
-    """Oracle: METHOD.md 2.8: I3D has its authors' convolution over time."""
+    """Oracle: README, Method: I3D has its authors' convolution over time."""
     assert isinstance(build_classifier("i3d", 8, 3, 0.5), TemporalConvClassifier)
     assert isinstance(build_classifier("c3d", 8, 3, 0.5), LinearClassifier)
 

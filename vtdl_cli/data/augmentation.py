@@ -1,6 +1,6 @@
-"""Basic augmentation (METHOD 2.2), batched, on the compute device: rotation, crop, colour jitter, normalisation.
+"""Basic augmentation (README, Method), batched, on the compute device: rotation, crop, colour jitter, normalisation.
 
-Each draw is made once for a clip and shared by its frames. Differences from the authors' code, all in METHOD 2.2:
+Each draw is made once for a clip and shared by its frames. Differences from the authors' code, all in README, Method:
 rotation samples bilinearly (theirs takes the nearest pixel), and all four jitter operations act (theirs loses three).
 
 Shapes: N clips, T frames, S the side of a window, R the crop size, both in pixels.
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-MEAN = (0.485, 0.456, 0.406)  # of ImageNet's red, green and blue (METHOD 2.2)
+MEAN = (0.485, 0.456, 0.406)  # of ImageNet's red, green and blue (README, Method)
 STD = (0.229, 0.224, 0.225)
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as PIL and torchvision make grey
 

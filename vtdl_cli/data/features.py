@@ -1,4 +1,4 @@
-"""Features in HDF5: one row a video, with where they came from in the attributes (DESIGN section 2).
+"""Features in HDF5: one row a video, with where they came from in the attributes (README).
 
 An extraction that runs for hours must survive whatever stops it, and HDF5 files do not survive being cut short: rows
 are kept in small files beside the target, each written whole, and put together at the end.

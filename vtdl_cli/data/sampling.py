@@ -25,7 +25,7 @@ def random_start(num_frames: int, span: int, generator: Generator) -> int:
 
 
 def triplet_starts(num_frames: int, span: int, gap: int, generator: Generator) -> tuple[int, int]:
-    """Start of anchor (and positive), and start of the negative, at least `gap` frames apart (DESIGN section 4).
+    """Start of anchor (and positive), and start of the negative, at least `gap` frames apart (README).
 
     In a video of at least span + gap frames neither clip wraps round. In a shorter one both start anywhere and loop, so
     that a jump from the last frame to the first tells nothing about which clip it is; the gap is then counted round the

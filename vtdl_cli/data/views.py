@@ -68,7 +68,7 @@ def window_side(crop_size: int, rotation_degrees: float) -> int:
 
 @dataclass(frozen=True)
 class RandomViews:
-    """A random crop for each clip, and the draws of basic augmentation (METHOD 2.2) where `augment` is on.
+    """A random crop for each clip, and the draws of basic augmentation (README, Method) where `augment` is on.
 
     Args:
         crop_size: pixels that the network sees.

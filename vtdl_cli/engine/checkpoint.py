@@ -18,7 +18,7 @@ Checkpoint = dict[str, Any]
 Stage = Literal["pretrain", "finetune"]
 
 BACKBONE_PREFIX = {"pretrain": "encoders.query.backbone.", "finetune": "backbone."}
-"""Where each stage keeps its backbone; after pretraining it is the query encoder's (METHOD 2.8)."""
+"""Where each stage keeps its backbone; after pretraining it is the query encoder's (README, Method)."""
 
 RUN_WEIGHTS = ("best.pt", "last.pt")
 """What stands for a run folder: only finetuning writes a best."""

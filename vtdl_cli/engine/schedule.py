@@ -12,7 +12,7 @@ def constant(_epoch: float) -> float:
 
 
 def step_decay(milestones: Sequence[int], factor: float) -> Schedule:
-    """Multiply by `factor` once each milestone, counted in epochs done, has passed (METHOD 2.7 and 2.8)."""
+    """Multiply by `factor` once each milestone, counted in epochs done, has passed (README, Method)."""
     return lambda epoch: math.prod(factor for milestone in milestones if epoch >= milestone)
 
 

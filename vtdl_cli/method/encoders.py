@@ -1,4 +1,4 @@
-"""The encoder pair: a query encoder that learns, and a key encoder that follows it (METHOD 2.6).
+"""The encoder pair: a query encoder that learns, and a key encoder that follows it (README, Method).
 
     θ_key <- m θ_key + (1 - m) θ_query        after every optimiser step; parameters only
 

@@ -1,4 +1,4 @@
-"""The queue of earlier keys that serve as negatives (METHOD 2.6)."""
+"""The queue of earlier keys that serve as negatives (README, Method)."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Temporal-consistent augmentation: mix one still frame of a clip into all of it (METHOD 2.3, version 2).
+"""Temporal-consistent augmentation: mix one still frame of a clip into all of it (README, Method, version 2).
 
     Ṽ_t = (1 - λ) V_t + λ V_s    =>    ∂ⁿṼ/∂tⁿ = (1 - λ) ∂ⁿV/∂tⁿ  for every n >= 1
 

@@ -13,7 +13,7 @@ class Conv3d(nn.Conv3d):
     """A 3D convolution with zero padding whose weight gradients are right in bf16 on a CPU as well.
 
     torch (seen in 2.13 and 2.15, on CPUs with bf16 instructions) computes wrong weight gradients, silently, where
-    1 < T < temporal kernel and the convolution pads time itself; METHOD.md 10 has the measurements. There, and only
+    1 < T < temporal kernel and the convolution pads time itself; README, Method has the measurements. There, and only
     there, we pad time ourselves: the same function, without the trap. Longer clips take torch's own path at no cost.
 
     Args:
@@ -48,7 +48,7 @@ def initialise(module: nn.Module) -> None:
 
     Convolutions: Kaiming normal, fan out, gain of a ReLU: it keeps the variance of the gradients from layer to layer
     (He et al. 2015, arXiv 1502.01852); bias 0. Batch norms: weight 1, bias 0. Linear layers keep torch's default.
-    (The authors' code draws Xavier uniform, and batch norm weights from N(1, 0.02): METHOD.md 2.5.)
+    (The authors' code draws Xavier uniform, and batch norm weights from N(1, 0.02): README, Method.)
     """
     for layer in module.modules():
         if isinstance(layer, nn.Conv3d):

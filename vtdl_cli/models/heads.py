@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from vtdl_cli.models.convolution import Conv3d
 
-NORM_FLOOR = 1e-6  # an all-zero embedding stays finite (METHOD.md 6, 11); far below any norm that occurs in training
+NORM_FLOOR = 1e-6  # an all-zero embedding stays finite (README, Method, 11); far below any norm that occurs in training
 
 
 def at_least_float32(x: Tensor) -> Tensor:
@@ -23,7 +23,7 @@ def pool_features(feature_map: Tensor) -> Tensor:
 
 
 class EmbeddingHead(nn.Module):
-    """Global average, linear, L2 norm (METHOD.md 2.5): (N, D, t, h, w) -> (N, embedding_dim) of length 1.
+    """Global average, linear, L2 norm (README, Method): (N, D, t, h, w) -> (N, embedding_dim) of length 1.
 
     Args:
         feature_dim: D of the backbone.
@@ -61,7 +61,7 @@ class LinearClassifier(nn.Module):
 
 
 class TemporalConvClassifier(nn.Module):
-    """The I3D authors' classifier (METHOD.md 2.8): a convolution over time, averaged: (N, D, t, h, w) -> logits (N, K).
+    """The I3D authors' classifier (README, Method): a convolution over time, averaged: (N, D, t, h, w) -> logits (N, K).
 
     Theirs averages 7x7 pixels: all of a 224-pixel clip, and more than a 112-pixel one has. Averaging whatever is there
     gives the same at 224 and works at any size. The weight keeps torch's default start, that of the linear layer it is

@@ -41,7 +41,7 @@ def build_classifier(name: str, feature_dim: int, num_classes: int, dropout: flo
     """Build the classifier that goes with a backbone: (N, D, t, h, w) -> logits (N, num_classes).
 
     Args:
-        name: the backbone's; i3d takes its authors' convolution over time, all others a linear layer (METHOD.md 2.8).
+        name: the backbone's; i3d takes its authors' convolution over time, all others a linear layer (README, Method).
         feature_dim: D of the backbone.
         num_classes: classes to tell apart.
         dropout: share of the features dropped in training, 0 to 1.
