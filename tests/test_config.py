@@ -1,3 +1,5 @@
+import functools
+import operator
 import os
 import subprocess
 import sys
@@ -183,7 +185,7 @@ def test_config__cannot_be_changed() -> None:
 def test_all_keys__are_those_of_a_resolved_config() -> None:
     def walk(section: dict[str, Any], prefix: str = "") -> list[str]:
         inner = [walk(value, f"{prefix}{name}.") for name, value in section.items() if isinstance(value, dict)]
-        return [prefix + name for name in section] + sum(inner, [])
+        return [prefix + name for name in section] + functools.reduce(operator.iadd, inner, [])
 
     assert sorted(all_keys()) == sorted(walk(load_config("demo").to_dict()))
     assert all_keys(Config)[0] == "data"

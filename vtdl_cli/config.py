@@ -1,6 +1,6 @@
 """The configuration: typed sections, presets, `--set`, and all mistakes reported at once.
 
-A preset is one YAML file that holds every stage. The defaults here are README, Method's; a preset states what it changes.
+A preset is one YAML file that holds every stage. The defaults are the published ones; a preset states what it changes.
 """
 
 import copy

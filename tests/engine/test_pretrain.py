@@ -1,6 +1,7 @@
 """Pretraining and what surrounds it, through the real command on generated videos."""
 
 import csv
+import hashlib
 import json
 import math
 from pathlib import Path
@@ -79,8 +80,8 @@ def test_pretrain__tensorboard_has_the_same_numbers(pretrained: Path) -> None:
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     events = accumulator.EventAccumulator(str(pretrained))
     events.Reload()
-    read = [(event.step, event.value) for event in events.Scalars("loss")]
-    assert read == pytest.approx([(row["step"], row["loss"]) for row in rows(pretrained)])
+    read = {event.step: event.value for event in events.Scalars("loss")}
+    assert read == pytest.approx({row["step"]: row["loss"] for row in rows(pretrained)})
 
 
 def test_pretrain__kept_epoch_equals_the_last(pretrained: Path) -> None:
@@ -93,8 +94,6 @@ def test_pretrain__checkpoint_says_where_it_comes_from(toy: Toy, pretrained: Pat
     assert (content["stage"], content["step"], content["epoch"], content["seed"]) == ("pretrain", 6, 2.0, 0)
     assert content["classes"] == ["blue", "green", "red"]
     assert content["versions"]["torch"] == torch.__version__
-    import hashlib
-
     assert content["list_sha256"] == hashlib.sha256(toy.train_list.read_bytes()).hexdigest()
 
 
@@ -103,7 +102,6 @@ def test_pretrain__queue_holds_the_last_keys(pretrained: Path) -> None:
     model = load(pretrained / "checkpoints/last.pt")["model"]
     assert int(model["queue.pointer"]) == 24 % 16
     videos = model["queue.videos"]
-    assert sorted(videos[[*range(8, 16), *range(4)]].tolist()) != []
     assert sorted(torch.cat([videos[12:], videos[:8]]).tolist()) == list(range(NUM_TRAIN))  # all of the second epoch
     assert torch.allclose(model["queue.keys"].norm(dim=1), torch.ones(16), atol=1e-5)
 

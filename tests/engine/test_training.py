@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.toy import Toy, differences, files_in, load, rows, start, step_of, stop_when, without_times
+from tests.toy import Toy, differences, files_in, load, rows, start, step_of, stop_when, succeed, without_times
 
-EPOCHS, STEPS_PER_EPOCH = 8, 3
+EPOCHS, STEPS_PER_EPOCH = 10, 3
 EVERY_STEP = ("--set", "pretrain.checkpoint_minutes=1e-6", "--set", "finetune.checkpoint_minutes=1e-6")
 Command = Callable[[Path], list[str]]
 
@@ -26,12 +26,16 @@ def run_whole(*arguments: str) -> str:
     return stderr
 
 
-def in_mid_epoch(run: Path) -> Callable[[], bool]:
-    """True once a checkpoint from the middle of the third epoch or a later one lies in the run."""
+def in_mid_epoch(run: Path, delay: float = 0.0) -> Callable[[], bool]:
+    """True once the run has a new checkpoint, from the middle of the third epoch or a later one; after `delay` s."""
+    before = step_of(run / "checkpoints/last.pt")
 
     def ready() -> bool:
         step = step_of(run / "checkpoints/last.pt")
-        return step > 2 * STEPS_PER_EPOCH and step % STEPS_PER_EPOCH != 0
+        if step <= max(before, 2 * STEPS_PER_EPOCH) or step % STEPS_PER_EPOCH == 0:
+            return False
+        time.sleep(delay)
+        return True
 
     return ready
 
@@ -69,16 +73,7 @@ def test_kill_9__resumed_run_ends_the_same(pretraining: Command, uninterrupted: 
     """Killed twice, each time a little later after a checkpoint: in a step, or while the next one is written."""
     run = tmp_path / "run"
     for delay in (0.0, 0.017):
-        ready = in_mid_epoch(run)
-        before = step_of(run / "checkpoints/last.pt")
-
-        def go(ready: Callable[[], bool] = ready, before: int = before, delay: float = delay) -> bool:
-            if not ready() or step_of(run / "checkpoints/last.pt") <= before:
-                return False
-            time.sleep(delay)
-            return True
-
-        code, _ = stop_when(start(*pretraining(run), "--resume"), go, signal.SIGKILL)
+        code, _ = stop_when(start(*pretraining(run), "--resume"), in_mid_epoch(run, delay), signal.SIGKILL)
         assert code == -signal.SIGKILL
         assert step_of(run / "checkpoints/last.pt") < EPOCHS * STEPS_PER_EPOCH
     assert "goes on at epoch " in run_whole(*pretraining(run), "--resume")
@@ -88,30 +83,19 @@ def test_kill_9__resumed_run_ends_the_same(pretraining: Command, uninterrupted: 
     assert_same_end(run, uninterrupted)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
-def test_signal__saves_exits_75_and_goes_on(
-    number: signal.Signals, pretraining: Command, uninterrupted: Path, tmp_path: Path
-) -> None:
+def test_signals__save_exit_75_and_go_on(pretraining: Command, uninterrupted: Path, tmp_path: Path) -> None:
+    """One run, asked to stop three times; the last time as by a terminal, which asks the decoding workers as well."""
     run = tmp_path / "run"
-    code, stderr = stop_when(start(*pretraining(run)), in_mid_epoch(run), number)
-    assert code == 75, stderr
-    step = step_of(run / "checkpoints/last.pt")
-    last_line = f"error: {number.name} after step {step} of {EPOCHS * STEPS_PER_EPOCH}: saved. Go on with --resume"
-    assert stderr.splitlines()[-1] == last_line
-    assert "Traceback" not in stderr
-    assert not list(run.rglob("*.part"))
-    run_whole(*pretraining(run), "--resume")
-    assert_same_end(run, uninterrupted)
-
-
-def test_signal__with_workers_that_decode(pretraining: Command, uninterrupted: Path, tmp_path: Path) -> None:
-    """Ctrl-C goes to the whole process group: the workers leave it to the parent."""
-    run = tmp_path / "run"
-    process = start(*pretraining(run), "--workers", "2")
-    code, stderr = stop_when(process, in_mid_epoch(run), signal.SIGINT, group=True)
-    assert code == 75, stderr
-    assert "Traceback" not in stderr
-    run_whole(*pretraining(run), "--resume", "--workers", "1")
+    for number, workers in ((signal.SIGTERM, "0"), (signal.SIGUSR1, "0"), (signal.SIGINT, "2")):
+        process = start(*pretraining(run), "--resume", "--workers", workers)
+        code, stderr = stop_when(process, in_mid_epoch(run), number, group=workers != "0")
+        assert code == 75, stderr
+        step = step_of(run / "checkpoints/last.pt")
+        last_line = f"error: {number.name} after step {step} of {EPOCHS * STEPS_PER_EPOCH}: saved. Go on with --resume"
+        assert stderr.splitlines()[-1] == last_line
+        assert "Traceback" not in stderr
+        assert not list(run.rglob("*.part"))
+    succeed(*pretraining(run), "--resume")
     assert_same_end(run, uninterrupted)
 
 
@@ -120,8 +104,8 @@ def test_finetune__stopped_run_ends_the_same(finetuning: Command, tmp_path: Path
     run, reference = tmp_path / "run", tmp_path / "reference"
     code, stderr = stop_when(start(*finetuning(run)), in_mid_epoch(run), signal.SIGTERM)
     assert code == 75, stderr
-    run_whole(*finetuning(run), "--resume")
-    run_whole(*finetuning(reference))
+    succeed(*finetuning(run), "--resume")
+    succeed(*finetuning(reference))
     assert_same_end(run, reference)
     best, expected = (load(folder / "checkpoints/best.pt") for folder in (run, reference))
     assert differences(best, expected) == []

@@ -1,8 +1,8 @@
 """Generated videos in which only motion tells the classes apart: no data set, no download.
 
-A textured square on a textured, still background does one of eight things. Four classes come in pairs that are each other played
-backwards, so the same frames in another order are another class. Whatever a class does not move (place, size, angle)
-is drawn from the distribution that the classes which move it pass through: a single frame says nothing.
+A textured square on a textured, still background does one of eight things. Six classes come in pairs that are each
+other played backwards, so the same frames in another order are another class. Whatever a class does not move (place,
+size, angle) is drawn from the distribution that the classes which move it pass through: a single frame says nothing.
 
 Units: pixels, frames, radians; a video is (T, H, W, 3) uint8.
 """
@@ -42,7 +42,9 @@ def render(label: int, generator: Generator) -> np.ndarray:
     cos, sin = np.cos(angle)[:, None, None], np.sin(angle)[:, None, None]
     u, v = (np.stack([cos * dx - sin * dy, sin * dx + cos * dy]) / size[:, None, None] + 0.5) * 16
     inside = (u >= 0) & (u < 16) & (v >= 0) & (v < 16)
-    frames = np.where(inside[..., None], square[np.clip(v, 0, 15).astype(int), np.clip(u, 0, 15).astype(int)], background)
+    frames = np.where(
+        inside[..., None], square[np.clip(v, 0, 15).astype(int), np.clip(u, 0, 15).astype(int)], background
+    )
     return (255 * frames).round().astype(np.uint8)
 
 
@@ -51,17 +53,15 @@ def _trajectory(name: str, generator: Generator) -> tuple[np.ndarray, np.ndarray
     turns = generator.uniform() + np.arange(NUM_FRAMES) / generator.uniform(*PERIOD)
     still = generator.uniform(size=4)[:, None] + np.zeros(NUM_FRAMES)  # phases of what does not move
     phase_x, phase_y, phase_size, phase_angle = still
-    moving = {
-        "circle_left": lambda: (turns, turns, phase_size, phase_angle),
-        "circle_right": lambda: (-turns, -turns, phase_size, phase_angle),
-        "grow": lambda: (phase_x, phase_y, turns, phase_angle),
-        "shrink": lambda: (phase_x, phase_y, -turns, phase_angle),
-        "spin_left": lambda: (phase_x, phase_y, phase_size, turns),
-        "spin_right": lambda: (phase_x, phase_y, phase_size, -turns),
-        "swing_across": lambda: (turns, phase_y, phase_size, phase_angle),
-        "swing_up": lambda: (phase_x, turns, phase_size, phase_angle),
-    }
-    phase_x, phase_y, phase_size, phase_angle = moving[name]()
+    direction = -1 if name.endswith(("right", "shrink")) else 1
+    if name.startswith("circle") or name == "swing_across":
+        phase_x = direction * turns
+    if name.startswith("circle") or name == "swing_up":
+        phase_y = direction * turns
+    if name in ("grow", "shrink"):
+        phase_size = direction * turns
+    if name.startswith("spin"):
+        phase_angle = direction * turns
     centre = generator.uniform(-3, 3, 2)
     small, large = SQUARE
     return (
@@ -80,7 +80,8 @@ def _texture(side: int, cells: int, generator: Generator) -> np.ndarray:
     share = (place - low)[:, None, None]
     across = coarse[low] * (1 - share) + coarse[low + 1] * share  # (side, cells, 3)
     share = share.reshape(1, side, 1)
-    return across[:, low] * (1 - share) + across[:, low + 1] * share
+    texture: np.ndarray = across[:, low] * (1 - share) + across[:, low + 1] * share
+    return texture
 
 
 def write_videos(folder: Path, num_per_class: int, seed: int, advance: Callable[[], None]) -> None:

@@ -61,7 +61,7 @@ class LinearClassifier(nn.Module):
 
 
 class TemporalConvClassifier(nn.Module):
-    """The I3D authors' classifier (README, Method): a convolution over time, averaged: (N, D, t, h, w) -> logits (N, K).
+    """The I3D authors' classifier: a convolution over time, averaged: (N, D, t, h, w) -> logits (N, K).
 
     Theirs averages 7x7 pixels: all of a 224-pixel clip, and more than a 112-pixel one has. Averaging whatever is there
     gives the same at 224 and works at any size. The weight keeps torch's default start, that of the linear layer it is
