@@ -54,8 +54,9 @@ def describe(error: BaseException) -> tuple[str, int]:
         return f"{message}{'' if message.endswith('?') else '.'} See: vtdl --help", error.exit_code
     if isinstance(error, KeyboardInterrupt):
         return "interrupted without saving", 1
-    if isinstance(error, OSError) and error.filename:
-        return f"file '{error.filename}' cannot be used: {(error.strerror or 'no reason given').lower()}", 1
+    if isinstance(error, OSError) and error.strerror:
+        what = f"file '{error.filename}'" if error.filename else "a file"
+        return f"{what} cannot be used: {error.strerror.lower()}", 1
     if type(error).__name__ == "OutOfMemoryError":  # torch's; torch is not imported for the sake of its name
         return "the GPU's memory is full. Lower the batch: --set pretrain.batch_size=... or finetune.batch_size=...", 1
     reason = " ".join(str(error).split())

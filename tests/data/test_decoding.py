@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.toy import write_video
 from vtdl_cli.data.decoding import DECODERS, open_video, probe_video
 from vtdl_cli.data.video_scan import scan_video
 from vtdl_cli.errors import UnreadableVideo, UsageError
@@ -294,3 +295,16 @@ def test_frame_folder__refusals(tmp_path: Path) -> None:
     assert refusal(resized) == "its frames differ in size: 16x16 and 32x32"
     (tmp_path / "none").mkdir()
     assert refusal(tmp_path / "none").startswith("the folder holds no pictures")
+
+
+@pytest.mark.parametrize("width", [24, 46, 48, 50, 72, 96])
+def test_decord__widths_that_it_misreads_are_refused(tmp_path: Path, width: int) -> None:
+    """Oracle: PyAV. decord pads rows to 32 pixels; a padded row of 48 it takes for 48 pixels of four channels."""
+    path = tmp_path / "a.mp4"
+    write_video(path, np.random.default_rng(0).integers(0, 255, (6, 36, width, 3)).astype(np.uint8))
+    if width in (24, 48, 72):
+        with pytest.raises(UnreadableVideo, match=f"decord misreads pictures {width} wide"), open_video(path, "decord"):
+            pass
+        return
+    with open_video(path, "decord") as ours, open_video(path, "pyav") as theirs:
+        assert difference(ours.read(range(6)), theirs.read(range(6))).max() < 0.5

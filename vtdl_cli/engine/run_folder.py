@@ -67,10 +67,8 @@ class RunFolder:
             old.unlink()
 
     def log(self, row: Row) -> None:
-        """Append one epoch to metrics.jsonl, metrics.csv, TensorBoard and, not too often, the curves."""
-        with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-        self._write_table()
+        """Add one epoch to metrics.jsonl, metrics.csv, TensorBoard and, not too often, the curves."""
+        self._write([*self.rows(), row])
         self._log_tensorboard(row)
         if time.monotonic() - self._curves_drawn > CURVES_EVERY_SECONDS:
             self.draw()
@@ -83,20 +81,18 @@ class RunFolder:
         self._curves_drawn = time.monotonic()
 
     def rows(self) -> list[Row]:
-        """All epochs logged so far; a line that a killed run left half-written is not one."""
+        """All epochs logged so far."""
         path = self.path / "metrics.jsonl"
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-        return [json.loads(line) for line in lines if line.endswith("}\n")]
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
     def rewind(self, step: int) -> None:
         """Forget the epochs after `step`: a resumed run goes through them again."""
-        kept = [row for row in self.rows() if row["step"] <= step]
-        with replacing(self.path / "metrics.jsonl") as temporary:
-            temporary.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
-        self._write_table()
+        self._write([row for row in self.rows() if row["step"] <= step])
 
-    def _write_table(self) -> None:
-        rows = self.rows()
+    def _write(self, rows: list[Row]) -> None:
+        """Both files anew and whole, so that a kill or a full disk never leaves half a line."""
+        with replacing(self.path / "metrics.jsonl") as temporary:
+            temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         names = list(dict.fromkeys(name for row in rows for name in row))  # an epoch without kNN has no such column
         table = io.StringIO()
         writer = csv.DictWriter(table, names, lineterminator="\n")

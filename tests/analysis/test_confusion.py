@@ -1,0 +1,38 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vtdl_cli.analysis.confusion import MAX_NAMED, MAX_NUMBERED, draw_confusion
+
+DARK = (8, 48, 107)  # the end of the colour map
+
+
+def draw(folder: Path, counts: np.ndarray) -> np.ndarray:
+    path = folder / ".confusion.png.part"
+    draw_confusion(counts, [f"class {number}" for number in range(len(counts))], "video@10: top-1 50.0%", path)
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+@pytest.mark.parametrize("num_classes", [2, MAX_NUMBERED + 1, MAX_NAMED + 1])
+def test_draw_confusion__is_a_picture(tmp_path: Path, num_classes: int) -> None:
+    picture = draw(tmp_path, np.eye(num_classes, dtype=np.int64))
+    assert picture.shape[2] == 3
+    assert max(picture.shape) < 3000
+    assert (picture == DARK).all(2).sum() > 300  # the diagonal
+
+
+def test_draw_confusion__rows_are_shares_not_counts(tmp_path: Path) -> None:
+    """Oracle: by hand. A class of 2 videos, all right, is as dark as one of 90; numbers are not compared."""
+    few, many = (draw(tmp_path, np.diag([count, 30])) for count in (2, 90))
+    areas = [(picture == DARK).all(2).sum() for picture in (few, many)]
+    assert areas[0] > 1000
+    assert areas[0] == pytest.approx(areas[1], rel=0.05)
+
+
+def test_draw_confusion__class_without_videos(tmp_path: Path) -> None:
+    """Its row stays white: 0 of 0 is no share. The other's counts are 3 and 1."""
+    assert (draw(tmp_path, np.array([[3, 0], [0, 0]])) == DARK).all(2).sum() > 1000
+    assert (draw(tmp_path, np.array([[0, 0], [0, 0]])) == DARK).all(2).sum() < 1000  # the colour bar's end alone

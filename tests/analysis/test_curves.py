@@ -1,0 +1,51 @@
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from vtdl_cli.analysis.curves import PANELS, draw_curves
+
+PRETRAINING = {"loss": 2.0, "positive_logit": 8.0, "queue_logit": 1.0, "positive_probability": 0.4, "spread": 0.9}
+
+
+def size(path: Path) -> tuple[int, int]:
+    with Image.open(path) as picture:
+        return picture.size
+
+
+def rows(num_epochs: int, **readings: float) -> list[dict[str, float]]:
+    return [
+        {"epoch": epoch, **{name: value / epoch for name, value in readings.items()}}
+        for epoch in range(1, num_epochs + 1)
+    ]
+
+
+@pytest.mark.parametrize("num_epochs", [1, 40])
+def test_draw_curves__is_a_picture_with_lines_in_it(tmp_path: Path, num_epochs: int) -> None:
+    draw_curves(rows(num_epochs, **PRETRAINING), tmp_path / ".curves.png.part")
+    with Image.open(tmp_path / ".curves.png.part") as picture:
+        assert picture.format == "PNG"
+        assert picture.width > 1000  # three panels beside one another
+        assert len(picture.getcolors(1 << 24)) > 10  # type: ignore[arg-type]
+
+
+def test_draw_curves__more_panels_make_a_taller_picture(tmp_path: Path) -> None:
+    everything = {name: 1.0 for _, names in PANELS for name in names}
+    heights = []
+    for readings in ({"loss": 1.0}, everything):
+        draw_curves(rows(3, **readings), tmp_path / "a.png")
+        heights.append(size(tmp_path / "a.png")[1])
+    assert heights[1] == 2 * heights[0]
+
+
+def test_draw_curves__reading_of_some_epochs_only(tmp_path: Path) -> None:
+    table = rows(4, loss=2.0)
+    table[1]["knn_top1"] = 40.0
+    draw_curves(table, tmp_path / "a.png")
+    draw_curves(rows(4, loss=2.0), tmp_path / "b.png")
+    assert size(tmp_path / "a.png") > size(tmp_path / "b.png")
+
+
+def test_panels__name_every_reading_once() -> None:
+    names = [name for _, readings in PANELS for name in readings]
+    assert len(names) == len(set(names))

@@ -1,0 +1,85 @@
+"""What users see: bars on a terminal, plain lines in a pipe."""
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from vtdl_cli.commands.screen import PLAIN_EVERY, Speaker, flatten, show
+
+
+def speaker(*, terminal: bool, quiet: bool = False) -> tuple[Speaker, io.StringIO]:
+    text = io.StringIO()
+    console = Console(file=text, force_terminal=terminal, width=120, soft_wrap=True, color_system=None)
+    return Speaker(console, quiet), text
+
+
+def test_lines__one_every_so_many_steps_and_the_last() -> None:
+    said, text = speaker(terminal=False)
+    with said.progress(2 * PLAIN_EVERY + 3, "pretrain", start=10) as bar:
+        for step in range(2 * PLAIN_EVERY - 7):
+            bar.advance(1, loss=str(step))
+    lines = text.getvalue().splitlines()
+    assert [line.split("  ")[0] for line in lines] == [
+        "pretrain 50/103 loss 39",
+        "pretrain 100/103 loss 89",
+        "pretrain 103/103 loss 92",
+    ]
+
+
+def test_lines__big_strides_say_it_once() -> None:
+    said, text = speaker(terminal=False)
+    with said.progress(300, "features") as bar:
+        bar.advance(160)
+        bar.advance(140)
+    assert text.getvalue() == "features 160/300\nfeatures 300/300\n"
+
+
+def test_speaker__markup_of_others_is_left_alone() -> None:
+    said, text = speaker(terminal=False)
+    said.line("[red]not ours[/red]")
+    said.warn("skipped video '[a].mp4'")
+    assert text.getvalue() == "[red]not ours[/red]\nwarning: skipped video '[a].mp4'\n"
+
+
+def test_speaker__quiet_still_warns() -> None:
+    said, text = speaker(terminal=True, quiet=True)
+    said.line("a")
+    said.warn("b")
+    with said.progress(3, "c") as bar:
+        bar.advance(3, loss="1")
+    assert text.getvalue() == "warning: b\n"
+
+
+def test_bar__shows_fields_and_a_bar_below_it() -> None:
+    said, text = speaker(terminal=True)
+    with said.progress(10, "pretrain", start=4) as outer:
+        outer.advance(1, loss="2.345")
+        with said.progress(3, "kNN") as inner:
+            inner.advance(3)
+        said.line("epoch 1/2")
+    shown = text.getvalue()
+    for part in ("pretrain", "5/10", "loss 2.345", "epoch 1/2", "left"):
+        assert part in shown
+    with said.progress(2, "again") as bar:
+        bar.advance(2)
+    assert "again" in text.getvalue()
+
+
+def test_show__json_is_parsed_back(capsys: pytest.CaptureFixture[str]) -> None:
+    result = {"a": 1.23456789, "b": {"c": [1, 2]}, "d": None}
+    show(result, True, "title")
+    assert json.loads(capsys.readouterr().out) == result
+
+
+def test_show__table_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    show({"top_1": 1 / 3, "skipped": [{"path": "[x]"}], "best": {"epoch": 2}, "name": "[x]"}, False, "evaluated")
+    shown = capsys.readouterr().out
+    assert shown.startswith("evaluated")
+    for part in ("top 1", "0.3333", "best: epoch", "[x]"):
+        assert part in shown
+
+
+def test_flatten__leaves_texts_of_many_lines_out() -> None:
+    assert list(flatten({"preset": "a\nb", "none": None, "n": {"x_y": 2}})) == [("none", "none"), ("n: x y", "2")]

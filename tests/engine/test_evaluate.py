@@ -1,0 +1,164 @@
+"""Evaluation through the real command, held to scikit-learn and to a network run by hand."""
+
+import csv
+import json
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import accuracy_score, balanced_accuracy_score
+
+from tests.toy import CLASSES, NUM_VAL, Toy, clips_by_hand, files_in, load, refuse, succeed
+from vtdl_cli.engine.evaluate import protocol_name, softmax
+from vtdl_cli.engine.trained import load_classifier
+
+
+@pytest.fixture(scope="module")
+def evaluated(toy: Toy, finetuned: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("evaluated") / "out"
+    succeed(*toy.evaluate(finetuned, out, "--clips", "2"))
+    return out
+
+
+def metrics_of(out: Path) -> dict[str, object]:
+    metrics: dict[str, object] = json.loads((out / "metrics.json").read_text())
+    return metrics
+
+
+def test_evaluate__writes_its_files(evaluated: Path) -> None:
+    assert files_in(evaluated) == {"metrics.json", "scores.h5", "per_class.csv", "confusion.png"}
+    assert (evaluated / "confusion.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_evaluate__metrics_say_everything(toy: Toy, finetuned: Path, evaluated: Path) -> None:
+    metrics = metrics_of(evaluated)
+    expected = {
+        "protocol": "video@2",
+        "num_videos": NUM_VAL,
+        "skipped": [],
+        "weights": str(finetuned / "checkpoints/best.pt"),
+        "list": str(toy.val_list),
+    }
+    assert {name: metrics[name] for name in expected} == expected
+    assert {"top1", "top5", "mean_class", "seconds", "weights_sha256", "list_sha256"} <= set(metrics)
+
+
+def test_evaluate__accuracies_against_scikit_learn(evaluated: Path) -> None:
+    with h5py.File(evaluated / "scores.h5") as file:
+        scores, labels, paths = file["scores"][:], file["labels"][:], file["paths"].asstr()[:]
+        assert file.attrs["protocol"] == "video@2"
+    metrics = metrics_of(evaluated)
+    assert metrics["top1"] == pytest.approx(100 * accuracy_score(labels, scores.argmax(1)))
+    assert metrics["mean_class"] == pytest.approx(100 * balanced_accuracy_score(labels, scores.argmax(1)))
+    assert metrics["top5"] == 100  # of three classes
+    assert scores.sum(1) == pytest.approx(np.ones(NUM_VAL), abs=1e-5)
+    assert [path.split("/")[0] for path in paths] == [CLASSES[label] for label in labels]
+
+
+def test_evaluate__per_class_table_sums_up(evaluated: Path) -> None:
+    with (evaluated / "per_class.csv").open() as file:
+        table = list(csv.DictReader(file))
+    assert [row["name"] for row in table] == list(CLASSES)
+    assert [int(row["videos"]) for row in table] == [2, 2, 2]
+    correct = sum(int(row["correct"]) for row in table)
+    assert 100 * correct / NUM_VAL == pytest.approx(metrics_of(evaluated)["top1"])
+
+
+def test_evaluate__score_is_the_mean_softmax_of_the_clips(toy: Toy, finetuned: Path, evaluated: Path) -> None:
+    """Oracle: by hand, decoded by PyAV; decord's colours differ by a grey level or so."""
+    network, _ = load_classifier(str(finetuned), ())
+    with torch.inference_mode():
+        expected = network(clips_by_hand(toy.root / "blue/blue_4.mp4")).softmax(1).mean(0)
+    with h5py.File(evaluated / "scores.h5") as file:
+        assert file["paths"].asstr()[0] == "blue/blue_4.mp4"
+        assert file["scores"][0] == pytest.approx(expected.numpy(), abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("clips", "crops", "name"),
+    [("1", "1", "clip@1"), ("10", "1", "video@10"), ("2", "3", "video@2x3"), ("1", "3", "video@1x3")],
+)
+def test_evaluate__names_its_protocol(
+    toy: Toy, finetuned: Path, tmp_path: Path, clips: str, crops: str, name: str
+) -> None:
+    result = succeed(*toy.evaluate(finetuned, tmp_path / "out", "--clips", clips, "--crops", crops, "--json"))
+    assert json.loads(result.stdout)["protocol"] == protocol_name(int(clips), int(crops)) == name
+    assert json.loads(result.stdout) == metrics_of(tmp_path / "out")
+
+
+def test_evaluate__clips_default_to_the_presets(toy: Toy, finetuned: Path, tmp_path: Path) -> None:
+    result = succeed(*toy.evaluate(finetuned, tmp_path / "out", "--dry-run", "--json"))
+    assert json.loads(result.stdout)["protocol"] == "video@2"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_evaluate__one_clip_is_what_finetuning_validated_with(toy: Toy, finetuned: Path, tmp_path: Path) -> None:
+    best = json.loads(succeed(*toy.evaluate(finetuned, tmp_path / "out", "--clips", "1", "--json")).stdout)
+    assert best["top1"] == load(finetuned / "checkpoints/best.pt")["best"]["val_top1"]
+
+
+def test_evaluate__damaged_video_is_skipped_and_named(toy: Toy, finetuned: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    (tmp_path / "list.txt").write_text(toy.val_list.read_text() + f"{tmp_path / 'broken.mp4'} 1 24\n")
+    (tmp_path / "classes.txt").write_text(toy.val_list.with_name("classes.txt").read_text())
+    result = succeed(*toy.evaluate(finetuned, tmp_path / "out", "--list", str(tmp_path / "list.txt"), "--quiet"))
+    (skipped,) = json.loads((tmp_path / "out/metrics.json").read_text())["skipped"]
+    assert skipped["path"] == str(tmp_path / "broken.mp4")
+    assert skipped["reason"]
+    assert metrics_of(tmp_path / "out")["num_videos"] == NUM_VAL
+    assert result.stderr == f"warning: skipped video '{skipped['path']}': {skipped['reason']}\n"
+
+
+def test_evaluate__pretrained_weights_are_refused(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
+    says = (f"were pretrained and have no classifier. First: vtdl finetune --weights {pretrained} ...",)
+    refuse(*toy.evaluate(pretrained, tmp_path / "out"), code=1, says=says)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_evaluate__setting_that_does_not_fit_the_weights(toy: Toy, finetuned: Path, tmp_path: Path) -> None:
+    line = toy.evaluate(finetuned, tmp_path / "out", "--set", "model.width=8")
+    refuse(*line, code=1, says=("weights of r3d (depth 10, width 4) do not fit the network",))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("clips", ["0", "-3", "two"])
+def test_evaluate__clips_that_are_none(toy: Toy, finetuned: Path, tmp_path: Path, clips: str) -> None:
+    refuse(*toy.evaluate(finetuned, tmp_path / "out", "--clips", clips), code=2, says=("Invalid value for '--clips'",))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_evaluate__existing_output_is_refused(toy: Toy, finetuned: Path, evaluated: Path, tmp_path: Path) -> None:
+    before = (evaluated / "metrics.json").read_bytes()
+    refuse(*toy.evaluate(finetuned, evaluated), code=2, says=("metrics.json' exists. Use --overwrite",))
+    assert (evaluated / "metrics.json").read_bytes() == before
+    (tmp_path / "file").touch()
+    refuse(*toy.evaluate(finetuned, tmp_path / "file"), code=2, says=("is a file. Choose another --out",))
+
+
+def test_evaluate__overwrite_replaces(toy: Toy, finetuned: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "notes.txt").touch()
+    (out / "metrics.json").write_text("old")
+    succeed(*toy.evaluate(finetuned, out, "--overwrite"))
+    assert metrics_of(out)["protocol"] == "video@2"
+    assert (out / "notes.txt").exists()
+
+
+def test_evaluate__list_of_other_classes(toy: Toy, finetuned: Path, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text(toy.val_list.read_text())
+    (tmp_path / "classes.txt").write_text("red\ngreen\nblue\n")
+    line = toy.evaluate(finetuned, tmp_path / "out", "--list", str(tmp_path / "list.txt"))
+    refuse(*line, code=1, says=("has a classes.txt that differs",))
+    (tmp_path / "classes.txt").unlink()
+    (tmp_path / "list.txt").write_text("red/red_4.mp4 3 0\n")
+    line += ["--list-columns", "path class frames"]
+    refuse(*line, code=1, says=(f"{tmp_path / 'list.txt'}:1: class '3' is outside the classifier's 3 classes",))
+
+
+def test_softmax__against_torch() -> None:
+    logits = 50 * torch.randn(2, 3, 7, generator=torch.Generator().manual_seed(0))
+    assert softmax(logits.numpy()) == pytest.approx(logits.softmax(2).numpy(), abs=1e-6)
+    assert softmax(np.empty((0, 2, 0), np.float32)).shape == (0, 2, 0)

@@ -1,0 +1,136 @@
+"""Finetuning through the real command on generated videos whose classes differ by colour."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.toy import CLASSES, Toy, files_in, load, refuse, rows, succeed
+
+
+def last_of(run: Path) -> dict[str, torch.Tensor]:
+    model: dict[str, torch.Tensor] = load(run / "checkpoints/last.pt")["model"]
+    return model
+
+
+def write_list(folder: Path, lines: list[str], classes: tuple[str, ...] | None = CLASSES) -> Path:
+    folder.mkdir()
+    (folder / "list.txt").write_text("".join(f"{line}\n" for line in lines))
+    if classes is not None:
+        (folder / "classes.txt").write_text("".join(f"{name}\n" for name in classes))
+    return folder / "list.txt"
+
+
+def test_finetune__writes_a_run_folder(finetuned: Path) -> None:
+    assert files_in(finetuned) == {
+        "config.yaml",
+        "metrics.jsonl",
+        "metrics.csv",
+        "curves.png",
+        "events.out.tfevents",
+        "checkpoints/last.pt",
+        "checkpoints/best.pt",
+    }
+    readings = {"loss", "train_top1", "val_top1", "val_top5", "val_mean_class", "learning_rate", "skipped"}
+    assert all(set(row) >= readings for row in rows(finetuned))
+
+
+def test_finetune__learns_the_colours(finetuned: Path) -> None:
+    """Three classes of equal size: chance is 33%; 8 epochs of 3 steps gave 100% when written."""
+    assert max(row["val_top1"] for row in rows(finetuned)) >= 80
+    assert rows(finetuned)[-1]["loss"] < 0.5 * rows(finetuned)[0]["loss"]
+
+
+def test_finetune__best_is_the_first_best_epoch(finetuned: Path) -> None:
+    table = rows(finetuned)
+    best = max(table, key=lambda row: row["val_top1"])  # the first of equals
+    content = load(finetuned / "checkpoints/best.pt")
+    assert content["best"]["epoch"] == best["epoch"] == content["epoch"]
+    assert content["best"]["val_top1"] == best["val_top1"]
+    assert load(finetuned / "checkpoints/last.pt")["epoch"] == 8
+
+
+def test_finetune__from_nothing_reports_best_and_last(toy: Toy, tmp_path: Path) -> None:
+    result = succeed(*toy.finetune(tmp_path / "run", "--weights", "none", "--json", "--set", "finetune.epochs=3"))
+    answer, table = json.loads(result.stdout), rows(tmp_path / "run")
+    assert answer["weights"] == "none"
+    assert answer["best"]["val_top1"] == max(row["val_top1"] for row in table)
+    assert answer["last"] == {name: table[-1][name] for name in answer["best"]}
+    assert (answer["classes"], answer["val_videos"], answer["skipped"]) == (3, 6, [])
+    assert answer["epochs"] == 3
+
+
+def test_finetune__starts_from_the_weights(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
+    """Oracle: by hand. Two starts whose seed is the same differ in their first loss by the backbone alone."""
+    one = ("--set", "finetune.epochs=1")
+    succeed(*toy.finetune(tmp_path / "with", "--weights", str(pretrained), *one))
+    succeed(*toy.finetune(tmp_path / "file", "--weights", str(pretrained / "checkpoints/last.pt"), *one))
+    succeed(*toy.finetune(tmp_path / "without", *one))
+    losses = {name: rows(tmp_path / name)[0]["loss"] for name in ("with", "file", "without")}
+    assert losses["with"] == losses["file"] != losses["without"]
+
+
+def test_linear_probe__backbone_stays_bit_identical(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
+    """Batch-norm statistics are among the tensors that are compared."""
+    probe = ("--linear-probe", "--weights", str(pretrained), "--json")
+    answer = json.loads(succeed(*toy.finetune(tmp_path / "run", *probe)).stdout)
+    ours, theirs = last_of(tmp_path / "run"), last_of(pretrained)
+    backbone = {name: tensor for name, tensor in ours.items() if name.startswith("backbone.")}
+    assert any("running_var" in name for name in backbone)
+    for name, tensor in backbone.items():
+        assert torch.equal(tensor, theirs[f"encoders.query.{name}"]), name
+    assert answer["parameters"] == 32 * 3 + 3  # the classifier's
+    one_epoch = tmp_path / "one"
+    succeed(*toy.finetune(one_epoch, *probe[:-1], "--set", "finetune.epochs=1"))
+    assert not torch.equal(ours["head.linear.weight"], last_of(one_epoch)["head.linear.weight"])
+
+
+def test_linear_probe__without_weights_is_refused(toy: Toy, tmp_path: Path) -> None:
+    refuse(*toy.finetune(tmp_path / "run", "--linear-probe"), code=1, says=("Give --weights RUN",))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_finetune__class_outside_the_head(toy: Toy, tmp_path: Path) -> None:
+    """Without classes.txt the training list has as many classes as its largest number tells."""
+    train = write_list(tmp_path / "train", ["red/red_0.mp4 0 24", "red/red_1.mp4 1 24"] * 3, classes=None)
+    val = write_list(tmp_path / "val", ["red/red_4.mp4 0 24", "", "red/red_5.mp4 2 24"], classes=None)
+    columns = ("--list-columns", "path class frames", "--train-list", str(train), "--val-list", str(val))
+    says = (f"{val}:3: class '2' is outside the classifier's 2 classes, 0 to 1",)
+    refuse(*toy.finetune(tmp_path / "run", *columns), code=1, says=says)
+    assert not (tmp_path / "run").exists()
+
+
+def test_finetune__lists_of_other_classes(toy: Toy, tmp_path: Path) -> None:
+    val = write_list(tmp_path / "val", ["red/red_4.mp4 0 24"], classes=("red", "green", "blue"))
+    says = (f"list '{val}' has a classes.txt that differs from the one trained with (3 classes against 3)",)
+    refuse(*toy.finetune(tmp_path / "run", "--val-list", str(val)), code=1, says=says)
+    assert not (tmp_path / "run").exists()
+
+
+def test_finetune__resume_with_another_val_list_is_refused(toy: Toy, pretrained: Path, finetuned: Path) -> None:
+    line = toy.finetune(finetuned, "--resume", "--quiet", "--weights", str(pretrained), "--set", "finetune.epochs=9")
+    refuse(*line, "--val-list", str(toy.train_list), code=1, says=("cannot go on: val_list_sha256 was",))
+    line = toy.finetune(finetuned, "--resume", "--set", "finetune.epochs=9")
+    refuse(*line, code=1, says=(f"cannot go on: weights was '{pretrained}', now it is 'None'",))
+
+
+def test_finetune__resume_of_a_finished_run(toy: Toy, pretrained: Path, finetuned: Path) -> None:
+    more = ("--resume", "--json", "--weights", str(pretrained), "--set", "finetune.epochs=8")
+    result = succeed(*toy.finetune(finetuned, *more))
+    assert "is finished: nothing to do" in result.stderr
+    assert json.loads(result.stdout)["best"]["val_top1"] == max(row["val_top1"] for row in rows(finetuned))
+
+
+@pytest.mark.parametrize("weights", ["nowhere", "empty"])
+def test_finetune__weights_that_are_not_there(toy: Toy, tmp_path: Path, weights: str) -> None:
+    (tmp_path / "empty").mkdir()
+    line = toy.finetune(tmp_path / "run", "--weights", str(tmp_path / weights))
+    refuse(*line, code=1, says=(f"weights '{tmp_path / weights}'",))
+    assert not (tmp_path / "run").exists()
+
+
+def test_finetune__dry_run_writes_nothing(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
+    result = succeed(*toy.finetune(tmp_path / "run", "--weights", str(pretrained), "--dry-run", "--json"))
+    assert json.loads(result.stdout)["val_videos"] == 6
+    assert list(tmp_path.iterdir()) == []
