@@ -17,7 +17,6 @@ from vtdl_cli.runtime import (
     seed_torch,
     select_autocast,
     select_device,
-    select_memory_format,
 )
 
 CPU = torch.device("cpu")
@@ -135,12 +134,6 @@ def test_select_autocast__by_option_and_by_machine(monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda native=native: native)
         monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
         assert select_autocast("auto", CPU) is expected
-
-
-def test_select_memory_format__by_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    for capability, expected in (("AVX512", torch.channels_last_3d), ("AVX2", torch.contiguous_format)):
-        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda capability=capability: capability)
-        assert select_memory_format(CPU) is expected
 
 
 def test_seed_torch__repeats() -> None:

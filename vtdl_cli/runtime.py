@@ -153,8 +153,9 @@ def select_device(name: str) -> torch.device:
 def select_autocast(precision: str, device: torch.device) -> torch.dtype | None:
     """The autocast type for `precision`, or None for float32.
 
-    `auto` is bf16 where the device computes in it. A CPU without bf16 instructions only emulates it: R3D measured
-    over 20 times slower than in float32 on an AVX2 machine, so there `auto` is float32.
+    `auto` is bf16 where the device computes in it. A CPU without bf16 instructions only emulates it: R3D-10 of
+    width 16 took 24 to 40 times as long as in float32 on an AVX2 machine (batch 4, 8x64x64, three pairs side by side),
+    so there `auto` is float32.
     """
     import torch
 
@@ -169,14 +170,6 @@ def _cpu_computes_bf16() -> bool:
 
     cpu = torch.cpu
     return bool(cpu._is_avx512_bf16_supported() or cpu._is_amx_tile_supported())
-
-
-def select_memory_format(device: torch.device) -> torch.memory_format:
-    """Channels last where 3D convolutions are faster in it: GPUs and AVX-512 CPUs; it is 5 times slower on AVX2."""
-    import torch
-
-    fast = device.type == "cuda" or torch.backends.cpu.get_cpu_capability().startswith("AVX512")
-    return torch.channels_last_3d if fast else torch.contiguous_format
 
 
 def seed_torch(seed: int) -> None:

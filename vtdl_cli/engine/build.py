@@ -17,7 +17,11 @@ from vtdl_cli.method.vtdl import VTDL
 from vtdl_cli.models.encoder import Backbone, Encoder
 from vtdl_cli.models.heads import EmbeddingHead
 from vtdl_cli.models.zoo import build_backbone, build_classifier
-from vtdl_cli.runtime import default_workers, select_autocast, select_device, select_memory_format
+from vtdl_cli.runtime import default_workers, select_autocast, select_device
+
+MEMORY_FORMAT = torch.channels_last_3d
+"""How networks and clips lie in memory. Against torch's own layout a step was 1.2 to 1.5 times as fast on an H100 in bf16
+(all four backbones at preset size), and 0.94 to 1.64 times on a two-core AVX2 CPU in float32, where R3D-18 lost."""
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -28,12 +32,11 @@ class Machine:
 
     device: torch.device
     autocast: torch.dtype | None
-    memory_format: torch.memory_format
     workers: int
 
     def place(self, network: Network) -> Network:
         """Move a network to the device, its weights laid out as convolutions like them there."""
-        placed: Network = network.to(self.device).to(memory_format=self.memory_format)
+        placed: Network = network.to(self.device).to(memory_format=MEMORY_FORMAT)
         return placed
 
     def describe(self) -> str:
@@ -46,7 +49,7 @@ def build_machine(device: str, precision: str, workers: int | None) -> Machine:
     """Resolve `auto` by what the machine has."""
     chosen = select_device(device)
     workers = default_workers() if workers is None else workers
-    return Machine(chosen, select_autocast(precision, chosen), select_memory_format(chosen), workers)
+    return Machine(chosen, select_autocast(precision, chosen), workers)
 
 
 def build_trunk(config: Config) -> Backbone:

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from vtdl_cli.data.augmentation import to_clips
 from vtdl_cli.data.datasets import Batch
-from vtdl_cli.engine.build import Machine
+from vtdl_cli.engine.build import MEMORY_FORMAT, Machine
 
 ON_CPU = "order"  # of the jitter: asking the device for it would mean to wait for it
 
@@ -21,7 +21,7 @@ def device_clips(batch: Batch, machine: Machine, crop_size: int) -> Tensor:
         name: views_first(values if name == ON_CPU else values.to(machine.device, non_blocking=True))
         for name, values in batch.draws.items()
     }
-    clips = to_clips(views_first(windows), crop_size, draws).contiguous(memory_format=machine.memory_format)
+    clips = to_clips(views_first(windows), crop_size, draws).contiguous(memory_format=MEMORY_FORMAT)
     return torch.unflatten(clips, 0, (windows.shape[1], windows.shape[0]))
 
 
