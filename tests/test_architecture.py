@@ -1,4 +1,4 @@
-"""README, by reading the code: imports only go down."""
+"""README, Map, by reading the code: imports only go down."""
 
 import ast
 from pathlib import Path

@@ -232,6 +232,17 @@ def without_times(table: list[dict[str, float]]) -> list[dict[str, float]]:
     return [{name: value for name, value in row.items() if name not in TIMES} for row in table]
 
 
+RUN_FILES = {
+    "config.yaml",
+    "metrics.jsonl",
+    "metrics.csv",
+    "curves.png",
+    "events.out.tfevents",
+    "checkpoints/last.pt",
+}
+"""What every training leaves in its folder."""
+
+
 def files_in(folder: Path) -> set[str]:
     """All files below a folder, TensorBoard's under one name."""
     names = (str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.toy import CLASSES, Toy, files_in, load, refuse, rows, succeed
+from tests.toy import CLASSES, RUN_FILES, Toy, files_in, load, refuse, rows, succeed
 
 
 def last_of(run: Path) -> dict[str, torch.Tensor]:
@@ -23,15 +23,7 @@ def write_list(folder: Path, lines: list[str], classes: tuple[str, ...] | None =
 
 
 def test_finetune__writes_a_run_folder(finetuned: Path) -> None:
-    assert files_in(finetuned) == {
-        "config.yaml",
-        "metrics.jsonl",
-        "metrics.csv",
-        "curves.png",
-        "events.out.tfevents",
-        "checkpoints/last.pt",
-        "checkpoints/best.pt",
-    }
+    assert files_in(finetuned) == {*RUN_FILES, "checkpoints/best.pt"}
     readings = {"loss", "train_top1", "val_top1", "val_top5", "val_mean_class", "learning_rate", "skipped"}
     assert all(set(row) >= readings for row in rows(finetuned))
 

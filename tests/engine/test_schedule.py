@@ -43,7 +43,7 @@ def test_cosine__by_hand(epochs_done: float, factor: float) -> None:
 
 @pytest.mark.parametrize(("epochs_done", "factor"), [(0, 0), (2, 0.5), (4, 1), (9.9, 1), (10, 0.3), (20, 0.09)])
 def test_with_warmup__rises_linearly_then_leaves_the_schedule_alone(epochs_done: float, factor: float) -> None:
-    """Oracle: by hand: 4 epochs of warm-up before README, Method's steps."""
+    """Oracle: by hand: 4 epochs of warm-up before the steps of README, Method."""
     assert with_warmup(FINETUNING, 4)(epochs_done) == pytest.approx(factor)
 
 

@@ -1,4 +1,4 @@
-"""Right gradients in bf16 on a CPU, for every backbone and clip length (README, Method, README).
+"""Right gradients in bf16 on a CPU, for every backbone and clip length (README, Method).
 
 Not every CPU shows torch's defect (those without bf16 instructions do not), so one test looks at which convolutions are
 asked of torch at all, which is the same everywhere, and the others at the numbers.

@@ -32,7 +32,7 @@ VARIANTS = [
     ],
 )
 def test_build_backbone__feature_dim(name: str, depth: int | None, expected: int) -> None:
-    """Oracle: README and README, Method; c3d takes no notice of a depth."""
+    """Oracle: README, Method; c3d takes no notice of a depth."""
     with torch.device("meta"):
         assert build_backbone(name, depth=depth, width=64).feature_dim == expected
 

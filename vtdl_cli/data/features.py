@@ -17,7 +17,6 @@ from vtdl_cli.errors import UsageError
 from vtdl_cli.runtime import check_writable, replacing
 
 SCHEMA = 1
-COLUMNS = ("features", "labels", "num_frames", "positions")
 
 
 class FeatureParts:
@@ -89,7 +88,7 @@ class FeatureParts:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def add(self, done: int, skipped: list[dict[str, str]], columns: dict[str, Any]) -> None:
-        """Keep the rows of the videos up to number `done`; `columns` has an array for each of COLUMNS."""
+        """Keep the rows of the videos up to number `done`; `columns` has features, labels, num_frames, positions."""
         self.done, self.skipped = done, self.skipped + skipped
         state = json.dumps({"provenance": self.provenance, "done": self.done, "skipped": self.skipped})
         with replacing(self.folder / f"{done:09d}.npz") as temporary, temporary.open("wb") as file:

@@ -5,9 +5,10 @@ from typing import TypeVar
 
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 
 from vtdl_cli.config import Clip, Config, Training
-from vtdl_cli.data.datasets import VideoClips
+from vtdl_cli.data.datasets import Batch, EpochBatches, VideoClips, build_loader
 from vtdl_cli.data.lists import VideoList
 from vtdl_cli.data.sampling import IndexSampler, random_clip, triplet, uniform_clips
 from vtdl_cli.data.views import FixedViews, RandomViews, Viewer
@@ -41,6 +42,10 @@ class Machine:
         """Move a network to the device, its weights laid out as convolutions like them there."""
         placed: Network = network.to(self.device).to(memory_format=MEMORY_FORMAT)
         return placed
+
+    def load(self, dataset: VideoClips, order: EpochBatches) -> "DataLoader[Batch]":
+        """A loader with this machine's workers; its batches are pinned where a GPU fetches them."""
+        return build_loader(dataset, order, workers=self.workers, pin_memory=self.device.type == "cuda")
 
     def describe(self) -> str:
         """For people: `cpu, float32, 2 workers`."""

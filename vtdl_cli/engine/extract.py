@@ -117,12 +117,12 @@ def keep_rows(
 
 def _keep(parts: FeatureParts, done: int, pending: list[VideoOutputs]) -> None:
     skipped = [{"path": bad.path, "reason": bad.reason} for batch, _ in pending for bad in batch.unreadable]
-    rows = [(batch, values) for batch, values in pending if len(batch)]
+    rows = [values for batch, values in pending if len(batch)]  # a batch without a readable video has no D
     columns = {
-        "features": np.concatenate([values for _, values in rows]) if rows else np.empty(0, np.float32),
-        "labels": np.concatenate([batch.label for batch, _ in rows]) if rows else np.empty(0, np.int64),
-        "num_frames": np.concatenate([batch.num_frames for batch, _ in rows]) if rows else np.empty(0, np.int64),
-        "positions": np.concatenate([batch.index for batch, _ in rows]) if rows else np.empty(0, np.int64),
+        "features": np.concatenate(rows) if rows else np.empty(0, np.float32),
+        "labels": np.concatenate([batch.label for batch, _ in pending]),
+        "num_frames": np.concatenate([batch.num_frames for batch, _ in pending]),
+        "positions": np.concatenate([batch.index for batch, _ in pending]),
     }
     parts.add(done, skipped, columns)
 

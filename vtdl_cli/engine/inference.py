@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vtdl_cli.data.datasets import Batch, EpochBatches, VideoClips, build_loader
+from vtdl_cli.data.datasets import Batch, EpochBatches, VideoClips
 from vtdl_cli.engine.bad_videos import BadVideos
 from vtdl_cli.engine.build import Machine
 from vtdl_cli.engine.clips import autocast, device_clips
@@ -40,8 +40,7 @@ def forward_videos(
     """
     order = EpochBatches(len(dataset), max(1, batch_clips // views))
     order.start_step = -(-start // order.batch_size)
-    loader = build_loader(dataset, order, workers=machine.workers, pin_memory=machine.device.type == "cuda")
-    for batch in loader:
+    for batch in machine.load(dataset, order):
         if not len(batch):
             yield batch, np.empty((0, views, 0), np.float32)
             continue

@@ -70,5 +70,6 @@ def fresh_trunk(config: Config) -> tuple[Backbone, Source]:
 
 def _describe(path: Path, checkpoint: Checkpoint, assignments: Iterable[str]) -> Source:
     config = build_config(checkpoint["config"], assignments, source=str(path))
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Source(str(path), digest, config, checkpoint["classes"], checkpoint["num_classes"])
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+    return Source(str(path), digest.hexdigest(), config, checkpoint["classes"], checkpoint["num_classes"])

@@ -8,6 +8,7 @@ The loops themselves are in `pretrain.py` and `finetune.py`:
         training.close_epoch(readings)
 """
 
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from vtdl_cli.config import Config
 from vtdl_cli.config import Training as TrainingSection
-from vtdl_cli.data.datasets import Batch, EpochBatches, VideoClips, build_loader
+from vtdl_cli.data.datasets import Batch, EpochBatches, VideoClips
 from vtdl_cli.data.lists import VideoList
 from vtdl_cli.engine.bad_videos import BadVideos
 from vtdl_cli.engine.build import Machine, build_optimizer, build_schedule
@@ -86,9 +87,7 @@ class Training:
             shuffle=True,
             drop_last=drop_last,
         )
-        self.loader = build_loader(
-            dataset, self.order, workers=machine.workers, pin_memory=machine.device.type == "cuda"
-        )
+        self.loader = machine.load(dataset, self.order)
         self.bad_videos = BadVideos(len(videos), config.data.max_bad_fraction)
         self.step, self.total_steps = 0, self.order.epochs * self.order.steps_per_epoch
         self.best: dict[str, float] = {}
@@ -272,7 +271,7 @@ class Training:
 
     def _check_finite(self, readings: dict[str, float]) -> None:
         loss = readings.get("loss", 0.0)
-        if loss != loss or abs(loss) == float("inf"):
+        if not math.isfinite(loss):
             raise VtdlError(
                 f"loss '{loss}' is not finite at step {self.step}, learning rate {self._rate():.3g}; "
                 f"checkpoint '{self.run.last}' is from before. Lower the learning rate, or --set "

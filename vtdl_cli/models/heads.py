@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from vtdl_cli.models.convolution import Conv3d
 
-NORM_FLOOR = 1e-6  # an all-zero embedding stays finite (README, Method, 11); far below any norm that occurs in training
+NORM_FLOOR = 1e-6  # an all-zero embedding stays finite, unlike in the authors' code; no trained norm comes near
 
 
 def at_least_float32(x: Tensor) -> Tensor:
