@@ -83,3 +83,9 @@ def test_show__table_for_people(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_flatten__leaves_texts_of_many_lines_out() -> None:
     assert list(flatten({"preset": "a\nb", "none": None, "n": {"x_y": 2}})) == [("none", "none"), ("n: x y", "2")]
+
+
+def test_flatten__numbers_are_said_and_things_are_counted() -> None:
+    """A shape is its numbers; a list of skipped videos is how many there are."""
+    result = {"shape": [70, 128], "skipped": [{"path": "a.avi"}, {"path": "b.avi"}], "empty": []}
+    assert list(flatten(result)) == [("shape", "70 x 128"), ("skipped", "2"), ("empty", "0")]

@@ -123,7 +123,7 @@ def show(result: Mapping[str, Any], as_json: bool, title: str) -> None:
 
 
 def flatten(result: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Rows of a nested result; lists become their length, numbers keep four digits."""
+    """Rows of a nested result; a list of numbers is a shape, any other its length; numbers keep four digits."""
     for name, value in result.items():
         label = f"{prefix}{name.replace('_', ' ')}"
         if isinstance(value, Mapping):
@@ -131,6 +131,7 @@ def flatten(result: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
         elif isinstance(value, float):
             yield label, f"{value:.4g}"
         elif isinstance(value, list):
-            yield label, str(len(value))
+            numbers = value and all(isinstance(item, int) for item in value)
+            yield label, " x ".join(map(str, value)) if numbers else str(len(value))
         elif "\n" not in str(value):
             yield label, "none" if value is None else str(value)
