@@ -17,12 +17,14 @@ from vtdl_cli.errors import ConfigError, Interrupted, ListError
 
 COMMANDS = [
     [],
+    ["demo"],
     ["prepare-lists"],
     ["prepare-lists", "folder"],
     ["pretrain"],
     ["finetune"],
     ["evaluate"],
     ["extract"],
+    ["probe"],
     ["presets"],
     ["presets", "list"],
     ["presets", "show"],
@@ -74,6 +76,8 @@ def parser_of(command: list[str]) -> Any:
 def test_help__has_two_examples_that_parse(command: list[str]) -> None:
     examples = examples_of(command)
     assert len(examples) == 2
+    written = [line for line in parser_of(command).epilog.splitlines() if line.startswith("vtdl ")]
+    assert examples == [shlex.split(line)[1:] for line in written]  # square brackets could be taken for markup
     for example in examples:
         assert example[: len(command)] == command
         parser_of(command).make_context("vtdl", example[len(command) :])

@@ -155,7 +155,7 @@ def test_set__leaves_the_given_values_alone() -> None:
         ("model.depth=34", "model.depth '34' in 'demo' is not valid: input should be 10, 18 or 50"),
         ("model.depth=null", "model in 'demo' is not valid: r3d needs a depth: 10, 18 or 50"),
         ("model.name=c3d", "c3d has one depth only: leave model.depth out, or --set model.depth=null"),
-        ("data.crop_size=1000", "crop_size 1000 is larger than short_side 72"),
+        ("data.crop_size=1000", "crop_size 1000 is larger than short_side 36"),
         ("method.queue.size=15", "method.queue.size 15 holds less than one batch, pretrain.batch_size 16"),
         ("pretrain={}", "is not of the form section.key=value"),
     ],

@@ -3,9 +3,10 @@ import warnings
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, top_k_accuracy_score
+from sklearn.neighbors import NearestNeighbors
 
 import vtdl_cli.metrics
-from vtdl_cli.metrics import accuracies, confusion, knn_accuracy
+from vtdl_cli.metrics import accuracies, confusion, knn_accuracy, nearest, vote
 
 
 def random_scores(num_videos: int, num_classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -103,3 +104,17 @@ def test_knn_accuracy__nobody_votes_for_himself_and_zeros_do_no_harm() -> None:
     """Oracle: by hand: of two videos each has the other, of another class, as the only neighbour."""
     assert knn_accuracy(np.array([[1.0, 0.0], [0.9, 0.1]]), np.array([0, 1])) == 0
     assert knn_accuracy(np.zeros((3, 2)), np.array([1, 1, 1])) == 100
+
+
+@pytest.mark.parametrize("k", [1, 3, 40])
+def test_nearest__equals_scikit_learn(k: int) -> None:
+    """Oracle: scikit-learn's neighbours by cosine distance; other videos ask than those that answer."""
+    generator = np.random.default_rng(k)
+    gallery, queries = generator.normal(size=(40, 6)), generator.normal(size=(25, 6))
+    expected = NearestNeighbors(n_neighbors=k, metric="cosine").fit(gallery).kneighbors(queries)[1]
+    assert np.array_equal(nearest(queries, gallery, k=k), expected)
+
+
+def test_vote__by_hand() -> None:
+    """Oracle: by hand: a majority, a tie that the nearest settles, one voter's second thoughts."""
+    assert vote(np.array([[2, 1, 1], [2, 1, 0], [0, 3, 0]])).tolist() == [1, 2, 0]

@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from vtdl_cli import __version__
-from vtdl_cli.commands import evaluate, extract, finetune, prepare_lists, presets, pretrain
+from vtdl_cli.commands import demo, evaluate, extract, finetune, prepare_lists, presets, pretrain, probe
 from vtdl_cli.errors import VtdlError
 
 
@@ -89,9 +89,11 @@ def vtdl(
     """Learn to recognise human actions from video without labels."""
 
 
+app.command(epilog=demo.EPILOG)(demo.demo)
 app.add_typer(prepare_lists.prepare_lists, name="prepare-lists")
 app.command(epilog=pretrain.EPILOG)(pretrain.pretrain)
 app.command(epilog=finetune.EPILOG)(finetune.finetune)
 app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.command(epilog=extract.EPILOG)(extract.extract)
+app.command(epilog=probe.EPILOG)(probe.probe)
 app.add_typer(presets.presets, name="presets")

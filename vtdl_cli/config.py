@@ -146,6 +146,7 @@ class Finetune(Training):
     """Training on labels, from pretrained weights or from nothing."""
 
     dropout: Fraction = 0.5
+    validate_every: NonNegativeInt = 1  # epochs; 0 after the last one only, which always has it
 
 
 class Evaluate(Section):

@@ -29,23 +29,38 @@ def confusion(predicted: np.ndarray, labels: np.ndarray, num_classes: int) -> np
 
 
 def knn_accuracy(features: np.ndarray, labels: np.ndarray, k: int = 5) -> float:
-    """Share of videos whose class wins the vote of their k nearest others by cosine; the nearest settles a tie.
+    """Share of videos (N, D), N at least 2, whose class the k nearest others vote for: leave-one-out."""
+    ranked = nearest(features, features, k=min(k, len(labels) - 1), leave_one_out=True)
+    return 100 * float((vote(labels[ranked]) == labels).mean())
+
+
+def nearest(queries: np.ndarray, gallery: np.ndarray, *, k: int, leave_one_out: bool = False) -> np.ndarray:
+    """The k rows of the gallery that are nearest to each query by cosine, nearest first.
 
     Args:
-        features: (N, D), N at least 2.
-        labels: (N,).
-        k: voters; all others where there are fewer.
+        queries: (Q, D).
+        gallery: (N, D).
+        k: at most N, or N - 1 with `leave_one_out`.
+        leave_one_out: queries and gallery are the same videos, and none is its own neighbour.
+
+    Returns:
+        int64 (Q, k).
     """
-    unit = features / np.linalg.norm(features, axis=1, keepdims=True).clip(1e-12)
-    k = min(k, len(labels) - 1)
-    weight = 1 + 2.0 ** -np.arange(10, 10 + k)  # sums differ for any two sets of ranks
-    hits = 0
-    for rows in np.array_split(np.arange(len(labels)), -(-len(labels) // KNN_ROWS)):
-        similarity = unit[rows] @ unit.T
-        similarity[np.arange(len(rows)), rows] = -np.inf  # nobody votes for himself
-        nearest = np.argsort(-similarity, axis=1, kind="stable")[:, :k]
-        votes = np.zeros((len(rows), labels.max() + 1))
-        for rank in range(k):
-            votes[np.arange(len(rows)), labels[nearest[:, rank]]] += weight[rank]
-        hits += int((votes.argmax(1) == labels[rows]).sum())
-    return 100 * hits / len(labels)
+    queries, gallery = (rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(1e-12) for rows in (queries, gallery))
+    ranked = []
+    for rows in np.array_split(np.arange(len(queries)), -(-len(queries) // KNN_ROWS)):
+        similarity = queries[rows] @ gallery.T
+        if leave_one_out:
+            similarity[np.arange(len(rows)), rows] = -np.inf
+        ranked.append(np.argsort(-similarity, axis=1, kind="stable")[:, :k])
+    return np.concatenate(ranked)
+
+
+def vote(labels: np.ndarray) -> np.ndarray:
+    """The class (Q,) that most of the neighbours' classes (Q, k), nearest first, are; the nearest settles a tie."""
+    weight = 1 + 2.0 ** -np.arange(10, 10 + labels.shape[1])  # sums differ for any two sets of ranks
+    votes = np.zeros((len(labels), labels.max() + 1))
+    for rank, column in enumerate(labels.T):
+        votes[np.arange(len(labels)), column] += weight[rank]
+    winners: np.ndarray = votes.argmax(1)
+    return winners

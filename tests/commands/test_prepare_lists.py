@@ -51,3 +51,20 @@ def test_folder__second_run_is_refused_without_overwrite(toy: Toy, tmp_path: Pat
     assert (tmp_path / "train_split_1.txt").read_text() == before
     succeed(*line, "--seed", "1", "--overwrite")
     assert (tmp_path / "train_split_1.txt").read_text() != before
+
+
+def test_folder__per_class_leaves_the_validation_list_whole(toy: Toy, tmp_path: Path) -> None:
+    """Oracle: by hand: 12 training videos in 3 classes, of which 2 each stay."""
+    line = ["prepare-lists", "folder", "--root", str(toy.root), "--val-fraction", "0.34", "--workers", "0", "--json"]
+    succeed(*line, "--out", str(tmp_path / "all"))
+    audit = json.loads(succeed(*line, "--out", str(tmp_path / "few"), "--per-class", "2").stdout)
+    assert (audit["splits"], audit["left_out"], audit["total"]) == ({"train": 6, "val": 6}, 6, 12)
+    everything, few = ((tmp_path / name / "train_split_1.txt").read_text().splitlines() for name in ("all", "few"))
+    assert set(few) < set(everything)
+    assert [row.split()[1] for row in few] == ["0", "0", "1", "1", "2", "2"]
+    assert (tmp_path / "all" / "val_split_1.txt").read_text() == (tmp_path / "few" / "val_split_1.txt").read_text()
+
+
+def test_folder__per_class_says_where_there_are_fewer(toy: Toy, tmp_path: Path) -> None:
+    line = ["prepare-lists", "folder", "--root", str(toy.root), "--out", str(tmp_path), "--workers", "0", "--quiet"]
+    assert "3 classes have fewer than --per-class 50 videos" in succeed(*line, "--per-class", "50").stderr

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vtdl_cli.data.features import FeatureParts
-from vtdl_cli.errors import UsageError
+from vtdl_cli.errors import ListError, UsageError
 
 NAMES = [f"class a/video é {number}.avi" for number in range(6)]
 PROVENANCE = {"weights_sha256": "ab12", "list_sha256": "cd34", "protocol": "video@10"}
@@ -185,3 +185,12 @@ def test_feature_parts__more_parts_than_files_may_be_open(out: Path, few_open_fi
     for number in range(few_open_files):
         parts.add(number + 1, [], columns(0))
     assert parts.finish(NAMES) == (few_open_files, 4)
+
+
+def test_finish__without_a_single_row_is_an_error_and_writes_nothing(out: Path) -> None:
+    parts = start(out)
+    parts.begin()
+    parts.add(6, [SKIPPED], columns())
+    with pytest.raises(ListError, match="would be empty: no video of the list could be read"):
+        parts.finish(NAMES)
+    assert not out.exists()

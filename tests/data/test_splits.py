@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vtdl_cli.data.splits import group_keys, scan_class_folders, split_fraction, split_groups
+from vtdl_cli.data.splits import draw_per_class, group_keys, scan_class_folders, split_fraction, split_groups
 from vtdl_cli.errors import UsageError
 
 
@@ -151,3 +151,19 @@ def test_group_keys__refuses(regex: str, rule: str) -> None:
         group_keys(["walk/ido_walk.avi"], regex)
     assert rule in str(caught.value)
     assert f"--group-by '{regex}'" in str(caught.value)
+
+
+def test_draw_per_class__takes_so_many_of_each() -> None:
+    """Oracle: counts by hand; a class that has fewer gives all it has."""
+    labels = np.array([0] * 10 + [2] * 3 + [5] * 6)
+    drawn = draw_per_class(labels, 4, seed=0)
+    assert [int(drawn[labels == label].sum()) for label in (0, 2, 5)] == [4, 3, 4]
+
+
+def test_draw_per_class__is_a_draw_of_its_class_alone() -> None:
+    labels = np.repeat([0, 1], 50)
+    first = draw_per_class(labels, 5, seed=3)
+    assert np.array_equal(first, draw_per_class(labels, 5, seed=3))
+    assert not np.array_equal(first, draw_per_class(labels, 5, seed=4))
+    assert np.array_equal(first[:50], draw_per_class(labels[:50], 5, seed=3))
+    assert not np.array_equal(first[:50], first[50:])

@@ -13,7 +13,7 @@ EPILOG = """Examples:
 
 vtdl prepare-lists folder --root videos --out lists
 
-vtdl prepare-lists folder --root videos --out lists --group-by '^([a-z]+)_' --val-groups anna,bert
+vtdl prepare-lists folder --root videos --out lists --group-by '^([^_]+)_' --val-groups anna,bert
 """
 
 
@@ -31,6 +31,10 @@ def folder(
     val_groups: Annotated[
         str, typer.Option(metavar="A,B,...", help="The groups to validate on, instead of drawing them.")
     ] = "",
+    per_class: Annotated[
+        int | None,
+        typer.Option(min=1, help="Videos of each class that the training list keeps, drawn. Default: all."),
+    ] = None,
     decoder: Annotated[str, typer.Option(metavar="decord|pyav|torchcodec", help="What opens the videos.")] = "decord",
     seed: Annotated[int, typer.Option(min=0, help="Of the draw.")] = 0,
     workers: o.WorkersOption = None,
@@ -50,6 +54,7 @@ def folder(
         seed=seed,
         group_by=group_by,
         val_groups=[group for group in val_groups.split(",") if group],
+        per_class=per_class,
         decoder=decoder,
         workers=workers,
         overwrite=overwrite,

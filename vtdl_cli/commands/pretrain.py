@@ -11,7 +11,7 @@ EPILOG = """Examples:
 
 vtdl pretrain --preset hmdb51/i3d --train-list lists/train_split_1.txt --root videos --out runs/pretrained
 
-vtdl pretrain --preset demo --train-list lists/train_split_1.txt --root videos --out runs/small --set pretrain.epochs=20
+vtdl pretrain --preset weizmann/r3d --train-list lists/train_split_1.txt --root videos --out runs/b --seed 1
 """
 
 

@@ -31,6 +31,13 @@ def to_clips(windows: Tensor, crop_size: int, draws: dict[str, Tensor]) -> Tenso
     return clips.sub_(mean).div_(std).transpose(1, 2)
 
 
+def to_pixels(clip: Tensor) -> Tensor:
+    """A normalised clip (3, T, H, W) back to frames (T, H, W, 3) uint8."""
+    mean, std = (torch.tensor(values, device=clip.device) for values in (MEAN, STD))
+    frames = clip.permute(1, 2, 3, 0) * std + mean
+    return (255 * frames).round().clamp(0, 255).to(torch.uint8)
+
+
 def rotate_and_crop(clips: Tensor, crop_size: int, rotation: Tensor, shift: Tensor) -> Tensor:
     """Turn each clip (N, T, 3, S, S) counter-clockwise round its centre and keep (N, T, 3, R, R) round `shift`.
 

@@ -7,16 +7,52 @@ are kept in small files beside the target, each written whole, and put together 
 import json
 import shutil
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import h5py
 import numpy as np
 
-from vtdl_cli.errors import UsageError
+from vtdl_cli.errors import ListError, UsageError
 from vtdl_cli.runtime import check_writable, replacing
 
 SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Features:
+    """What an HDF5 file holds, clips averaged: (N, D), (N,) and N paths, with the file's attributes."""
+
+    path: Path
+    values: np.ndarray
+    labels: np.ndarray
+    paths: list[str]
+    attributes: dict[str, Any]
+
+    def rows(self, chosen: np.ndarray) -> Self:
+        """The videos that a bool (N,) chooses."""
+        paths = [path for path, take in zip(self.paths, chosen, strict=True) if take]
+        return replace(self, values=self.values[chosen], labels=self.labels[chosen], paths=paths)
+
+
+def read_features(path: Path) -> Features:
+    """Read what an extraction wrote.
+
+    Raises:
+        UsageError: `path` is no such file.
+    """
+    if not path.is_file():
+        raise UsageError(f"features '{path}' are not there. First: vtdl extract ... --out {path}")
+    try:
+        with h5py.File(path) as file:
+            values = file["features"][:]
+            labels, paths, attributes = file["labels"][:], file["paths"].asstr()[:].tolist(), dict(file.attrs)
+    except (OSError, KeyError) as error:
+        raise UsageError(f"features '{path}' are not a file of vtdl extract. Name its HDF5 file") from error
+    if values.ndim == 3:
+        values = values.mean(1)
+    return Features(path, values, labels, paths, attributes)
 
 
 class FeatureParts:
@@ -102,8 +138,13 @@ class FeatureParts:
 
         Returns:
             The shape of `features`.
+
+        Raises:
+            ListError: there is not a single row.
         """
         shapes = [part["features"].shape for part in self._rows()]
+        if not shapes:
+            raise ListError(f"output '{self.out}' would be empty: no video of the list could be read")
         rows = sum(shape[0] for shape in shapes)
         with replacing(self.out) as temporary, h5py.File(temporary, "w") as file:
             shape = (rows, *shapes[0][1:])

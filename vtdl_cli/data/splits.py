@@ -122,6 +122,24 @@ def split_groups(groups: Sequence[str], val_groups: Iterable[str]) -> NDArray[np
     return np.array([group in wanted for group in groups], dtype=np.bool_)
 
 
+def draw_per_class(labels: NDArray[np.int64], number: int, seed: int) -> NDArray[np.bool_]:
+    """Draw `number` videos of every class, or all where a class has fewer.
+
+    Args:
+        labels: int64 [N].
+        number: of each class; at least 1.
+        seed: of the draw; that of a class does not depend on the others.
+
+    Returns:
+        bool [N], true for those drawn.
+    """
+    drawn = np.zeros(len(labels), dtype=np.bool_)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        drawn[np.random.default_rng((seed, int(label))).permutation(members)[:number]] = True
+    return drawn
+
+
 def group_keys(names: Iterable[str], regex: str) -> list[str]:
     """The first group of `regex`, searched in the file name (not the folders) of each path.
 

@@ -74,10 +74,15 @@ def build_method(config: Config) -> VTDL:
         queue_size=method.queue.size,
         temperature=method.temperature,
         momentum=method.momentum,
-        tca=TemporalConsistentAugmentation(method.tca.alpha, per_sample=method.tca.per == "sample"),
+        tca=build_tca(config),
         own_negative=method.own_negative,
         mask_own_video=method.queue.mask_own_video,
     )
+
+
+def build_tca(config: Config) -> TemporalConsistentAugmentation:
+    """What happens to the anchor."""
+    return TemporalConsistentAugmentation(config.method.tca.alpha, per_sample=config.method.tca.per == "sample")
 
 
 def build_network(config: Config, num_classes: int) -> Encoder:

@@ -76,7 +76,9 @@ def extract(
             batch_clips=source.config.extract.batch_clips,
             start=parts.done,
         )
-        keep_rows(outputs, parts, BadVideos(len(videos), source.config.data.max_bad_fraction), per_clip, reporter)
+        earlier = {~number: (bad["path"], bad["reason"]) for number, bad in enumerate(parts.skipped)}  # not met again
+        bad_videos = BadVideos(len(videos), source.config.data.max_bad_fraction, earlier)
+        keep_rows(outputs, parts, bad_videos, per_clip, reporter)
         parts.finish([videos.name(index) for index in range(len(videos))])
     if npy:
         _write_array(out)

@@ -33,7 +33,7 @@ def finetune(
     weights: str | None = None,
     linear_probe: bool = False,
 ) -> dict[str, Any]:
-    """Train on the labels of one list, validate on another after every epoch with one centre clip a video (clip@1).
+    """Train on the labels of one list, validate on another as the epochs go, with one centre clip a video (clip@1).
 
     Args:
         weights: a run folder or checkpoint whose backbone to start from; none: from nothing.
@@ -102,13 +102,14 @@ def train(
     val_bad: BadVideos,
     linear_probe: bool,
 ) -> None:
-    """The loop. After every epoch: validation, best and last checkpoint."""
-    optimizer, crop_size = training.optimizer, training.config.data.crop_size
-    for _ in training.epochs():
+    """The loop. After every epoch, where due: validation and best checkpoint; last checkpoint."""
+    optimizer, config = training.optimizer, training.config
+    every = config.finetune.validate_every or config.finetune.epochs
+    for epoch in training.epochs():
         network.train()
         network.backbone.train(not linear_probe)
         for batch in training.batches():
-            (clips,) = device_clips(batch, machine, crop_size)  # (B, 3, T, R, R)
+            (clips,) = device_clips(batch, machine, config.data.crop_size)  # (B, 3, T, R, R)
             label = batch.label.to(machine.device, non_blocking=True)
             with autocast(machine):
                 logits = network(clips)
@@ -117,8 +118,10 @@ def train(
             loss.backward()
             optimizer.step()
             training.record(loss=loss, train_top1=100 * (logits.argmax(1) == label).float().mean())
-        validation = validate(training, network.eval(), machine, val_clips, val_bad)
-        training.save_best(validation, "val_top1")
+        validation: Row = {}
+        if (epoch + 1) % every == 0 or epoch + 1 == config.finetune.epochs:
+            validation = validate(training, network.eval(), machine, val_clips, val_bad)
+            training.save_best(validation, "val_top1")
         training.close_epoch(validation)
 
 

@@ -19,7 +19,14 @@ from numpy.typing import NDArray
 
 from vtdl_cli.data.decoding import probe_video
 from vtdl_cli.data.lists import CLASSES_FILE, unlistable, write_classes, write_list
-from vtdl_cli.data.splits import check_fraction, group_keys, scan_class_folders, split_fraction, split_groups
+from vtdl_cli.data.splits import (
+    check_fraction,
+    draw_per_class,
+    group_keys,
+    scan_class_folders,
+    split_fraction,
+    split_groups,
+)
 from vtdl_cli.errors import ListError, UnreadableVideo, UsageError
 from vtdl_cli.runtime import Reporter, default_workers, leave_signals_to_parent, replacing
 
@@ -43,6 +50,7 @@ def prepare_folder(
     seed: int = 0,
     group_by: str | None = None,
     val_groups: Sequence[str] = (),
+    per_class: int | None = None,
     decoder: str = "decord",
     workers: int | None = None,
     overwrite: bool = False,
@@ -57,6 +65,7 @@ def prepare_folder(
         seed: of the draw.
         group_by: a regex; its first group, searched in file names, is the key of a group that is kept whole.
         val_groups: the groups that are the validation set; nothing is drawn then.
+        per_class: videos of each class that the training list keeps, drawn by `seed`; the validation list stays whole.
         decoder: what opens the videos, see `data.decoding`.
         workers: processes that open videos; 0 opens them in this one, None takes one for each core.
         overwrite: replace what an earlier run wrote.
@@ -82,8 +91,9 @@ def prepare_folder(
         raise ListError(f"--root '{root}' has no readable video: '{names[0]}': {reasons[0]}. Try another --decoder")
     kept_groups = None if groups is None else [groups[index] for index in kept]
     is_val = split_fraction(labels[kept], kept_groups, val_fraction, seed) if chosen is None else chosen[kept]
+    listed = is_val | _drawn(labels[kept], ~is_val, per_class, seed)
     sides: Sides = {"train": [], "val": []}
-    for index, val in zip(kept, is_val, strict=True):
+    for index, val in zip(kept[listed], is_val[listed], strict=True):
         sides["val" if val else "train"].append((names[index], int(labels[index]), int(frames[index])))
     audit = {
         "dataset": "folder",
@@ -93,14 +103,16 @@ def prepare_folder(
             "seed": seed,
             "group_by": group_by,
             "val_groups": sorted(set(val_groups)),
+            "per_class": per_class,
             "decoder": decoder,
         },
-        **_counts(found.classes, sides, frames[kept]),
+        **_counts(found.classes, sides, frames[kept[listed]]),
+        "left_out": int((~listed).sum()),
         "groups": None if kept_groups is None else _group_sides(kept_groups, is_val),
         "unreadable": [{"path": _printable(names[index]), "reason": reason} for index, reason in reasons.items()],
         "ignored": [_printable(name) for name in found.ignored],
     }
-    audit["warnings"] = _warnings(audit, val_wanted=chosen is not None or val_fraction > 0)
+    audit["warnings"] = _warnings(audit, val_wanted=chosen is not None or val_fraction > 0, per_class=per_class)
     _write_outputs(out, found.classes, sides, audit)
     for warning in audit["warnings"]:
         reporter.warn(warning)
@@ -193,6 +205,16 @@ def _choose_groups(
     return groups, split_groups(groups, val_groups) if val_groups else None
 
 
+def _drawn(
+    labels: NDArray[np.int64], is_train: NDArray[np.bool_], per_class: int | None, seed: int
+) -> NDArray[np.bool_]:
+    """Which videos [N] the training list keeps."""
+    drawn = is_train.copy()
+    if per_class is not None:
+        drawn[is_train] = draw_per_class(labels[is_train], per_class, seed)
+    return drawn
+
+
 def _counts(classes: Sequence[str], sides: Sides, frames: NDArray[np.int64]) -> dict[str, Any]:
     by_side = {side: Counter(label for _, label, _ in rows) for side, rows in sides.items()}
     return {
@@ -207,7 +229,7 @@ def _group_sides(groups: Sequence[str], is_val: NDArray[np.bool_]) -> dict[str, 
     return {group: "val" if val else "train" for group, val in sorted(zip(groups, is_val.tolist(), strict=True))}
 
 
-def _warnings(audit: dict[str, Any], *, val_wanted: bool) -> list[str]:
+def _warnings(audit: dict[str, Any], *, val_wanted: bool, per_class: int | None) -> list[str]:
     """What in the audit needs a look, one line each."""
     warnings = []
     if unreadable := audit["unreadable"]:
@@ -222,6 +244,9 @@ def _warnings(audit: dict[str, Any], *, val_wanted: bool) -> list[str]:
         elif absent:
             named = ", ".join(absent[:_NAMED_AT_MOST]) + (", ..." if len(absent) > _NAMED_AT_MOST else "")
             warnings.append(f"{len(absent)} of {len(audit['classes'])} classes have no video in {side}: {named}")
+    few = [name for name, counts in audit["classes"].items() if counts["train"] < (per_class or 0)]
+    if few:
+        warnings.append(f"{len(few)} classes have fewer than --per-class {per_class} videos; the first is {few[0]}")
     return warnings
 
 

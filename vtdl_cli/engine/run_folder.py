@@ -8,6 +8,7 @@ import io
 import json
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ class RunFolder:
         self.checkpoints = path / "checkpoints"
         self.last, self.best = self.checkpoints / "last.pt", self.checkpoints / "best.pt"
         self.overwrite = overwrite and not resume
-        self._curves_drawn = 0.0
+        self._curves_drawn = time.monotonic()
         self._tensorboard: Any = None
         self._opened = False
         check_writable(path)
@@ -46,7 +47,7 @@ class RunFolder:
                 f"run folder '{path}' is not empty. Use --resume to go on, --overwrite to start anew, or another --out"
             )
 
-    def open(self, config_yaml: str) -> None:
+    def open(self, config_yaml: Callable[[], str]) -> None:
         """Make the folder, emptied first where overwriting was asked for, and keep the configuration in it; once."""
         if self._opened:
             return
@@ -54,7 +55,7 @@ class RunFolder:
         if self.overwrite:
             self._remove_old_run()
         with replacing(self.path / "config.yaml") as temporary:
-            temporary.write_text(config_yaml, encoding="utf-8")
+            temporary.write_text(config_yaml(), encoding="utf-8")
 
     def _remove_old_run(self) -> None:
         """Delete what a run writes, and nothing else a user may have put beside it."""

@@ -93,7 +93,7 @@ class Training:
         self.best: dict[str, float] = {}
         self._sums: dict[str, Tensor] = {}
         self._latest: dict[str, Tensor] = {}
-        self._recorded = 0
+        self._recorded = self._batch_size = 0
         self._clips = self._waited = self._saved_at = self._shown_at = self._epoch_began = 0.0
         self._stop = StopRequest()
 
@@ -121,6 +121,7 @@ class Training:
             self.bad_videos.add(batch.unreadable, self.reporter)
             for group in self.optimizer.param_groups:
                 group["lr"] = self._rate()
+            self._batch_size = len(batch)
             if len(batch):
                 yield batch
                 self._clips += batch.windows.shape[0] * batch.windows.shape[1]
@@ -130,11 +131,12 @@ class Training:
                 return
 
     def record(self, **readings: Tensor) -> None:
-        """Add one step's scalars to the epoch's means; they stay on the device."""
+        """Add one step's scalars to the epoch's means, which are over videos; they stay on the device."""
         self._latest = {name: value.detach() for name, value in readings.items()}
         for name, value in self._latest.items():
-            self._sums[name] = self._sums.get(name, torch.zeros((), dtype=torch.float64, device=value.device)) + value
-        self._recorded += 1
+            total = self._sums.get(name, torch.zeros((), dtype=torch.float64, device=value.device))
+            self._sums[name] = total + self._batch_size * value
+        self._recorded += self._batch_size
 
     def close_epoch(self, readings: dict[str, float]) -> None:
         """Log the epoch with `readings` of its own, and save."""
@@ -142,7 +144,7 @@ class Training:
         row = {"epoch": epoch, "step": self.step, **self._means(), **readings, **self._pace()}
         self._sums, self._recorded = {}, 0
         self._check_finite(row)
-        self.run.open(self.config.to_yaml())
+        self.run.open(self.config.to_yaml)
         self.run.log(row)
         self.save()
         if self.options.keep_every and epoch % self.options.keep_every == 0:
@@ -209,7 +211,7 @@ class Training:
 
     def _write(self, path: Path) -> None:
         """Write a checkpoint; the first makes the run folder, so that a start that fails leaves none."""
-        self.run.open(self.config.to_yaml())
+        self.run.open(self.config.to_yaml)
         save_checkpoint(path, self._content())
 
     def _content(self) -> Checkpoint:

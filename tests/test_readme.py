@@ -1,0 +1,61 @@
+"""The README's commands, run in the order in which a newcomer would."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.toy import Toy, succeed
+
+README = Path(__file__).parent.parent / "README.md"
+LESS = {  # for eighteen videos and one core
+    "pretrain": ("--set", "pretrain.epochs=1", "--set", "pretrain.batch_size=4"),
+    "finetune": ("--set", "finetune.epochs=1"),
+}
+MADE = {
+    "prepare-lists": "lists/train_split_1.txt",
+    "pretrain": "runs/pretrained/checkpoints/last.pt",
+    "finetune": "runs/finetuned/checkpoints/best.pt",
+    "evaluate": "results/metrics.json",
+}
+
+
+def commands() -> list[list[str]]:
+    """Every whole command of the README's shell blocks, in order."""
+    blocks = re.findall(r"```bash\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
+    lines = [part.strip() for block in blocks for line in block.splitlines() for part in line.split("&&")]
+    return [shlex.split(line)[1:] for line in lines if line.startswith("vtdl ")]
+
+
+def test_readme__set_up_is_one_line_each() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert "\npip install -e . && vtdl demo\n" in text
+    assert "\npip install -e '.[dev]' && pytest\n" in text
+
+
+@pytest.mark.chain
+def test_readme__commands_run_in_order(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "videos").symlink_to(toy.root)
+    monkeypatch.chdir(tmp_path)
+    first, *chain = commands()
+    assert first == ["demo"]  # tests/engine/test_demo.py runs it
+    assert [line[0] for line in chain] == [
+        "prepare-lists", "pretrain", "finetune", "evaluate", "extract", "extract", "probe",
+    ]  # fmt: skip
+    for name, *options in chain:
+        succeed(name, *options, *LESS.get(name, ()))
+        assert name not in MADE or (tmp_path / MADE[name]).exists()
+    assert {path.name for path in tmp_path.glob("*.h5")} == {"train.h5", "val.h5"}
+
+
+def test_readme__map_names_every_part() -> None:
+    """Oracle: the folders themselves."""
+    text = README.read_text(encoding="utf-8")
+    tree = text[text.index("## Map") : text.index("## Files")]
+    package = README.parent / "vtdl_cli"
+    parts = [path.name for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()]
+    assert [name for name in parts if name != "__init__.py" and name not in tree] == []
+    stages = {path.stem for path in (package / "commands").glob("*.py")} - {"__init__", "options", "screen", "presets"}
+    engine = next(line for line in tree.splitlines() if line.strip().startswith("engine/"))
+    assert [name for name in stages if name not in engine] == []

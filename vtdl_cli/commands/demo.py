@@ -1,0 +1,95 @@
+"""`vtdl demo`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vtdl_cli.commands import options as o
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+EPILOG = """Examples:
+
+vtdl demo
+
+vtdl demo --seed 1 --out demo-1 --json
+"""
+
+ROWS = {
+    "from_scratch": "from scratch",
+    "from_scratch_equal_time": "from scratch, for as long as the next",
+    "pretrained": "pretrained without labels, finetuned",
+}
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for videos, lists, runs, features and pictures.")] = Path(
+        "vtdl-demo"
+    ),
+    seed: o.SeedOption = 0,
+    videos: Annotated[int, typer.Option(min=16, help="Of each of the 8 classes; a quarter to test on.")] = 84,
+    preset: o.PresetOption = "demo",
+    assignments: o.SetOption = None,
+    device: o.DeviceOption = "auto",
+    workers: o.WorkersOption = None,
+    resume: o.ResumeOption = False,
+    overwrite: o.OverwriteOption = False,
+    dry_run: o.DryRunOption = False,
+    as_json: o.JsonOption = False,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Run the whole chain on videos it generates: pretrained against from scratch, in minutes, without data or GPU."""
+    from vtdl_cli.commands.screen import show, speaker
+    from vtdl_cli.config import load_config
+
+    how = o.execution(seed, device, workers, resume=resume, overwrite=overwrite, dry_run=dry_run)
+    config = load_config(preset, assignments or ())
+    from vtdl_cli.engine.demo import demo
+
+    result = demo(config, out, how, speaker(quiet), videos_per_class=videos)
+    if as_json or dry_run:
+        show(result, as_json, "plan")
+        return
+    _show(result, out)
+
+
+def _show(result: dict[str, Any], out: Path) -> None:
+    """The table, the pictures, and what to type next."""
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(_table(result))
+    free = result["label_free"]
+    console.print(
+        f"\nBefore any finetuning, kNN: untrained network {free['untrained']:.1f}%, "
+        f"pretrained {free['pretrained']:.1f}%. Chance: {result['chance']:.1f}%. {result['seconds']:.0f} s in all."
+    )
+    curves, strip = result["pictures"]
+    console.print(f"Pictures: {curves}  {strip}\n\nNext, on its videos:\n")
+    root, lists = out / "videos", out / "lists"
+    console.print(
+        f"vtdl finetune --preset demo --weights {out}/pretraining --linear-probe --train-list "
+        f"{lists}/labelled_split_1.txt --val-list {lists}/val_split_1.txt --root {root} --out {out}/linear"
+    )
+    console.print(
+        f"vtdl probe --train {out}/features/pretraining-labelled.h5 --test {out}/features/pretraining-test.h5"
+    )
+    console.print("\nOn yours, one folder of videos for each class:\n")
+    console.print("vtdl prepare-lists folder --root videos --out lists")
+
+
+def _table(result: dict[str, Any]) -> "Table":
+    from rich.table import Table
+
+    table = Table(title=f"top-1 on {result['test_videos']} test videos, %", title_justify="left")
+    table.add_column(f"{result['labelled_videos']} labelled videos")
+    for column in ("1 clip", "10 clips", "kNN", "training"):
+        table.add_column(column, justify="right")
+    for key, name in ROWS.items():
+        row = result[key]
+        accuracies = (f"{row[column]:.1f}" for column in ("clip@1", "video@10", "knn"))
+        table.add_row(name, *accuracies, f"{row['seconds']:.0f} s")
+    return table

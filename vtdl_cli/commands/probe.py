@@ -1,0 +1,40 @@
+"""`vtdl probe`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vtdl_cli.commands import options as o
+
+EPILOG = """Examples:
+
+vtdl probe --train train.h5 --test val.h5
+
+vtdl probe --train train.h5 --test val.h5 --per-class 1,5 --repeats 10 --json
+"""
+
+
+def probe(
+    train: Annotated[Path, typer.Option(help="Features to learn from: HDF5 of vtdl extract.")],
+    test: Annotated[Path, typer.Option(help="Features to test on, of other videos by the same network.")],
+    per_class: Annotated[
+        str, typer.Option(metavar="N,M,...", help="Also learn from N videos of each class, drawn again and again.")
+    ] = "",
+    repeats: Annotated[int, typer.Option(min=1, help="Draws for each number of --per-class.")] = 5,
+    seed: Annotated[int, typer.Option(min=0, help="Of the draws.")] = 0,
+    as_json: o.JsonOption = False,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Measure features by their nearest neighbours (k = 1, 5, 20) and by logistic regression."""
+    from vtdl_cli.commands.screen import show, speaker
+    from vtdl_cli.errors import UsageError
+
+    numbers = [text for text in per_class.split(",") if text]
+    if not all(text.isdigit() and int(text) for text in numbers):
+        raise UsageError(f"--per-class '{per_class}' is not a list of numbers from 1. For example: --per-class 1,5,10")
+    from vtdl_cli.engine.probe import probe
+
+    result = probe(train, test, speaker(quiet), per_class=[int(text) for text in numbers], repeats=repeats, seed=seed)
+    show(result, as_json, "features measured")

@@ -1,0 +1,137 @@
+"""What features are worth: nearest neighbours and a linear classifier, learnt on one file and tested on another."""
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vtdl_cli.data.features import Features, read_features
+from vtdl_cli.data.splits import draw_per_class
+from vtdl_cli.errors import UsageError
+from vtdl_cli.metrics import accuracies, nearest, vote
+from vtdl_cli.runtime import Progress, Reporter
+
+NEIGHBOURS = (1, 5, 20)
+STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0)
+"""Of logistic regression: scikit-learn's C, the inverse of the weight decay."""
+HELD_OUT = 5  # folds; each takes its turn as the part of the training videos that C is chosen on
+
+
+def probe(
+    train: Path, test: Path, reporter: Reporter, *, per_class: Sequence[int] = (), repeats: int = 5, seed: int = 0
+) -> dict[str, Any]:
+    """Measure the features of `test` by those of `train`, once with all training videos and once for each low shot.
+
+    Args:
+        train: HDF5 of `vtdl extract`; clips of one video are averaged.
+        test: the same, of other videos and by the same network.
+        per_class: numbers of training videos of each class, for low-shot readings.
+        repeats: draws of each low shot.
+        seed: of the draws.
+
+    Returns:
+        Accuracies in percent: `knn@1`, `knn@5`, `knn@20` and `linear` with all training videos; under `per_class`
+        mean and deviation of each over the draws.
+
+    Raises:
+        UsageError: a file holds no features, or the two do not belong together.
+    """
+    began = time.monotonic()
+    known, unknown = read_features(train), read_features(test)
+    check_pair(known, unknown)
+    classes, counts = np.unique(known.labels, return_counts=True)
+    if per_class and counts.min() < max(per_class):
+        raise UsageError(
+            f"--per-class '{max(per_class)}' is more than class {classes[counts.argmin()]} of '{train}' has: "
+            f"{counts.min()} videos. Use at most that"
+        )
+    result: dict[str, Any] = {"train": str(train), "test": str(test)}
+    result |= {"num_train": len(known.labels), "num_test": len(unknown.labels), "dim": known.values.shape[1]}
+    result |= measure(known, unknown)
+    if per_class:
+        with reporter.progress(len(per_class) * repeats, "low shot") as bar:
+            result["per_class"] = {
+                str(number): dict(_spread([_draw(known, unknown, number, seed + draw, bar) for draw in range(repeats)]))
+                for number in per_class
+            }
+    return {**result, "seconds": round(time.monotonic() - began, 2)}
+
+
+def _draw(known: Features, unknown: Features, number: int, seed: int, bar: Progress) -> dict[str, float]:
+    readings = measure(known.rows(draw_per_class(known.labels, number, seed)), unknown)
+    bar.advance()
+    return readings
+
+
+def check_pair(known: Features, unknown: Features) -> None:
+    """Two files must come from one network and hold different videos.
+
+    Raises:
+        UsageError: they do not.
+    """
+    for name in ("backbone", "layer", "weights_sha256"):
+        ours, theirs = (str(features.attributes.get(name, "")) for features in (known, unknown))
+        if ours != theirs:
+            raise UsageError(
+                f"features '{unknown.path}' have another {name} than '{known.path}': '{theirs}' against '{ours}'. "
+                "Extract both with the same --weights"
+            )
+    if known.values.shape[1] != unknown.values.shape[1]:
+        raise UsageError(
+            f"features '{unknown.path}' have {unknown.values.shape[1]} numbers a video, '{known.path}' has "
+            f"{known.values.shape[1]}. Extract both with the same --weights"
+        )
+    both = set(known.paths) & set(unknown.paths)
+    if shared := sorted(path for path in both if _same_features(known, unknown, path)):
+        raise UsageError(
+            f"features '{unknown.path}' share {len(shared)} videos with '{known.path}', '{shared[0]}' among them: "
+            "what was learnt from cannot be tested on. Use lists that share none"
+        )
+
+
+def _same_features(known: Features, unknown: Features, path: str) -> bool:
+    """Whether one path is one video in both files: below two roots, two videos can have one name."""
+    ours, theirs = (features.values[features.paths.index(path)] for features in (known, unknown))
+    return bool(np.allclose(ours, theirs, rtol=1e-2, atol=1e-3))
+
+
+def measure(known: Features, unknown: Features) -> dict[str, float]:
+    """All accuracies of one pair."""
+    return knn(known, unknown) | linear(known, unknown)
+
+
+def knn(known: Features, unknown: Features) -> dict[str, float]:
+    """Nearest neighbours by cosine vote; all of them where there are fewer training videos than voters."""
+    limit = min(max(NEIGHBOURS), len(known.labels))
+    voters = known.labels[nearest(unknown.values, known.values, k=limit)]
+    return {f"knn@{k}": 100 * float((vote(voters[:, :k]) == unknown.labels).mean()) for k in NEIGHBOURS}
+
+
+def linear(known: Features, unknown: Features) -> dict[str, float]:
+    """Logistic regression on standardised features; its strength is chosen within the training videos."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import GridSearchCV, StratifiedKFold
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    classes, counts = np.unique(known.labels, return_counts=True)
+    if len(classes) < 2:
+        raise UsageError(f"features '{known.path}' hold one class only: there is nothing to tell apart")
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+    folds = min(HELD_OUT, int(counts.min()))
+    if folds >= 2:  # with one video of a class none can be held out, and C stays 1
+        grid = {"logisticregression__C": STRENGTHS}
+        model = GridSearchCV(model, grid, cv=StratifiedKFold(folds, shuffle=True, random_state=0))
+    model.fit(known.values, known.labels)
+    scores = np.full((len(unknown.labels), int(max(classes.max(), unknown.labels.max())) + 1), -np.inf)
+    scores[:, classes] = model.predict_proba(unknown.values)
+    return {f"linear_{name}": value for name, value in accuracies(scores, unknown.labels).items()}
+
+
+def _spread(draws: Sequence[dict[str, float]]) -> Iterator[tuple[str, dict[str, float]]]:
+    """Mean and sample deviation of every reading."""
+    for name in draws[0]:
+        values = [draw[name] for draw in draws]
+        yield name, {"mean": float(np.mean(values)), "std": float(np.std(values, ddof=1)) if len(values) > 1 else 0.0}

@@ -1,0 +1,45 @@
+"""One triplet as pretraining sees it, as a picture."""
+
+from pathlib import Path
+
+import torch
+
+from vtdl_cli.analysis.strip import draw_strip
+from vtdl_cli.config import Config
+from vtdl_cli.data.augmentation import to_pixels
+from vtdl_cli.data.datasets import Unreadable, collate
+from vtdl_cli.data.lists import VideoList
+from vtdl_cli.engine.build import build_machine, build_tca, build_triplets
+from vtdl_cli.engine.clips import device_clips
+from vtdl_cli.errors import UnreadableVideo
+from vtdl_cli.runtime import replacing, seed_torch
+
+
+def draw_triplet(config: Config, videos: VideoList, path: Path, *, index: int = 0, seed: int = 0) -> None:
+    """Write a PNG of one video's anchor, positive, negative, and of the anchor as TCA mixes it.
+
+    Args:
+        config: of pretraining.
+        videos: a list.
+        path: where to.
+        index: which video of the list.
+        seed: of all draws.
+
+    Raises:
+        UnreadableVideo: it cannot be decoded.
+    """
+    sample = build_triplets(config, videos, seed)[(0, index)]
+    if isinstance(sample, Unreadable):
+        raise UnreadableVideo(sample.path, sample.reason)
+    machine = build_machine("cpu", "fp32", 0)
+    anchor, positive, negative = device_clips(collate([sample]), machine, config.data.crop_size)  # (1, 3, T, R, R) each
+    seed_torch(seed)
+    mixed = build_tca(config)(anchor)
+    rows = {
+        "anchor": anchor,
+        "positive: the same frames, augmented anew": positive,
+        "negative: another interval of the video": negative,
+        "anchor after TCA: one still frame mixed into all": mixed,
+    }
+    with replacing(path) as temporary, torch.inference_mode():
+        draw_strip({name: to_pixels(clip[0]).numpy() for name, clip in rows.items()}, temporary)
