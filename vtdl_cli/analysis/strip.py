@@ -21,7 +21,7 @@ def draw_strip(clips: Mapping[str, np.ndarray], path: Path) -> None:
     axes = figure.subplots(len(clips), 1, squeeze=False)[:, 0]
     for axis, (name, clip) in zip(axes, clips.items(), strict=True):
         gap = np.full((len(clip), clip.shape[1], max(1, clip.shape[2] // 24), 3), 255, np.uint8)
-        row = np.concatenate([np.concatenate([clip, gap], 2)[number] for number in range(len(clip))], 1)
+        row = np.concatenate(np.concatenate([clip, gap], 2), 1)  # frame beside frame: (H, T * W, 3)
         axis.imshow(row, interpolation="nearest")
         axis.set_title(name, loc="left", fontsize=9)
         axis.axis("off")

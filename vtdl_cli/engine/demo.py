@@ -25,12 +25,11 @@ from vtdl_cli.engine.prepare_lists import LIST_FILES, prepare_folder
 from vtdl_cli.engine.pretrain import pretrain
 from vtdl_cli.engine.probe import knn
 from vtdl_cli.engine.request import Execution, ListSource
-from vtdl_cli.engine.run_folder import RunFolder
+from vtdl_cli.engine.run_folder import RunFolder, refuse_used_folder
 from vtdl_cli.engine.triplet import draw_triplet
 from vtdl_cli.errors import UsageError
-from vtdl_cli.runtime import Reporter, check_writable, replacing
+from vtdl_cli.runtime import Reporter, replacing
 
-VIDEOS_PER_CLASS = 84
 TEST_FRACTION = 20 / 84
 LABELLED_PER_CLASS = 4
 CLIPS = (1, 10)  # of the two protocols
@@ -48,7 +47,7 @@ class Bars:
 
 
 def demo(
-    config: Config, out: Path, execution: Execution, reporter: Reporter, *, videos_per_class: int = VIDEOS_PER_CLASS
+    config: Config, out: Path, execution: Execution, reporter: Reporter, *, videos_per_class: int
 ) -> dict[str, Any]:
     """Generate videos, pretrain, finetune three ways, evaluate, extract.
 
@@ -68,7 +67,7 @@ def demo(
         Interrupted: by a signal, after saving.
     """
     began = time.monotonic()
-    _refuse_folder(out, execution)
+    refuse_used_folder(out, "folder", resume=execution.resume, overwrite=execution.overwrite)
     plan: dict[str, Any] = {"out": str(out), "videos": videos_per_class * len(CLASSES), "chance": 100 / len(CLASSES)}
     if execution.dry_run:
         return plan
@@ -82,12 +81,12 @@ def demo(
     networks = {
         "from_scratch": scratch,
         "from_scratch_equal_time": stages.finetune(4, "from_scratch_equal_time", round(epochs * (1 + extra)), None),
-        "pretrained": stages.finetune(5, "pretrained", epochs, pretrained),
+        "pretrained": stages.finetune(5, "pretrained", epochs, str(pretrained)),
     }
     reporter.line("6/6 measuring on the test videos")
     result: dict[str, Any] = {name: stages.measure(run) for name, run in networks.items()}
     result["pretrained"]["seconds"] += seconds_of(pretrained)
-    label_free = {"untrained": stages.knn("untrained", None), "pretrained": stages.knn("pretraining", pretrained)}
+    label_free = {"untrained": stages.knn("untrained", None), "pretrained": stages.knn("pretraining", str(pretrained))}
     result |= {
         **plan,
         "pretraining_videos": len(stages.train.read()),
@@ -185,14 +184,13 @@ class Stages:
         draw_triplet(self.config, self.train.read(), path, seed=self.execution.seed)
         return path
 
-    def finetune(self, number: int, name: str, epochs: int, weights: Path | None) -> Path:
+    def finetune(self, number: int, name: str, epochs: int, weights: str | None) -> Path:
         """Learn from the few labelled videos; the number is the stage's."""
         run = self.out / name
         config = build_config(self.config.to_dict(), [f"finetune.epochs={epochs}"])
-        source = str(weights) if weights else None
         num_videos = len(self.labelled.read())
         self.reporter.line(f"{number}/6 training {name.replace('_', ' ')}: {epochs} epochs of {num_videos} videos")
-        finetune(config, self.labelled, self.test, run, self.execution, self.bars, weights=source)
+        finetune(config, self.labelled, self.test, run, self.execution, self.bars, weights=weights)
         return run
 
     def measure(self, run: Path) -> dict[str, float]:
@@ -203,13 +201,12 @@ class Stages:
             protocol = protocol_name(clips)
             metrics = evaluate(str(run), self.test, run / protocol, again, self.bars, clips=clips)
             readings[protocol] = metrics["top1"]
-        return {**readings, "knn": self.knn(run.name, run), "seconds": seconds_of(run)}
+        return {**readings, "knn": self.knn(run.name, str(run)), "seconds": seconds_of(run)}
 
-    def knn(self, name: str, weights: Path | None) -> float:
+    def knn(self, name: str, weights: str | None) -> float:
         """Accuracy on the test videos when their five nearest labelled videos vote."""
         for videos, file in zip((self.labelled, self.test), self.features(name), strict=True):
-            source = str(weights) if weights else None
-            extract(source, videos, file, self.execution, self.bars, config=self.config)
+            extract(weights, videos, file, self.execution, self.bars, config=self.config)
         known, unknown = (read_features(file) for file in self.features(name))
         return knn(known, unknown)["knn@5"]
 
@@ -217,11 +214,3 @@ class Stages:
 def seconds_of(run: Path) -> float:
     """Time that a training took, by its log."""
     return sum(row["seconds"] for row in RunFolder(run, resume=True, overwrite=False).rows())
-
-
-def _refuse_folder(out: Path, execution: Execution) -> None:
-    check_writable(out)
-    if out.is_dir() and any(out.iterdir()) and not (execution.resume or execution.overwrite):
-        raise UsageError(
-            f"folder '{out}' is not empty. Use --resume to go on, --overwrite to start anew, or another --out"
-        )

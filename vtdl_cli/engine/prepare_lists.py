@@ -112,7 +112,7 @@ def prepare_folder(
         "unreadable": [{"path": _printable(names[index]), "reason": reason} for index, reason in reasons.items()],
         "ignored": [_printable(name) for name in found.ignored],
     }
-    audit["warnings"] = _warnings(audit, val_wanted=chosen is not None or val_fraction > 0, per_class=per_class)
+    audit["warnings"] = _warnings(audit, val_wanted=chosen is not None or val_fraction > 0)
     _write_outputs(out, found.classes, sides, audit)
     for warning in audit["warnings"]:
         reporter.warn(warning)
@@ -229,7 +229,7 @@ def _group_sides(groups: Sequence[str], is_val: NDArray[np.bool_]) -> dict[str, 
     return {group: "val" if val else "train" for group, val in sorted(zip(groups, is_val.tolist(), strict=True))}
 
 
-def _warnings(audit: dict[str, Any], *, val_wanted: bool, per_class: int | None) -> list[str]:
+def _warnings(audit: dict[str, Any], *, val_wanted: bool) -> list[str]:
     """What in the audit needs a look, one line each."""
     warnings = []
     if unreadable := audit["unreadable"]:
@@ -244,8 +244,8 @@ def _warnings(audit: dict[str, Any], *, val_wanted: bool, per_class: int | None)
         elif absent:
             named = ", ".join(absent[:_NAMED_AT_MOST]) + (", ..." if len(absent) > _NAMED_AT_MOST else "")
             warnings.append(f"{len(absent)} of {len(audit['classes'])} classes have no video in {side}: {named}")
-    few = [name for name, counts in audit["classes"].items() if counts["train"] < (per_class or 0)]
-    if few:
+    per_class = audit["options"]["per_class"] or 0
+    if few := [name for name, counts in audit["classes"].items() if counts["train"] < per_class]:
         warnings.append(f"{len(few)} classes have fewer than --per-class {per_class} videos; the first is {few[0]}")
     return warnings
 

@@ -83,18 +83,19 @@ def check_pair(known: Features, unknown: Features) -> None:
             f"features '{unknown.path}' have {unknown.values.shape[1]} numbers a video, '{known.path}' has "
             f"{known.values.shape[1]}. Extract both with the same --weights"
         )
-    both = set(known.paths) & set(unknown.paths)
-    if shared := sorted(path for path in both if _same_features(known, unknown, path)):
+    if shared := sorted(_shared_videos(known, unknown)):
         raise UsageError(
             f"features '{unknown.path}' share {len(shared)} videos with '{known.path}', '{shared[0]}' among them: "
             "what was learnt from cannot be tested on. Use lists that share none"
         )
 
 
-def _same_features(known: Features, unknown: Features, path: str) -> bool:
-    """Whether one path is one video in both files: below two roots, two videos can have one name."""
-    ours, theirs = (features.values[features.paths.index(path)] for features in (known, unknown))
-    return bool(np.allclose(ours, theirs, rtol=1e-2, atol=1e-3))
+def _shared_videos(known: Features, unknown: Features) -> Iterator[str]:
+    """Paths that are one video in both files: below two roots, two videos can have one name."""
+    rows = {path: row for row, path in enumerate(known.paths)}
+    for path, theirs in zip(unknown.paths, unknown.values, strict=True):
+        if path in rows and np.allclose(known.values[rows[path]], theirs, rtol=1e-2, atol=1e-3):
+            yield path
 
 
 def measure(known: Features, unknown: Features) -> dict[str, float]:

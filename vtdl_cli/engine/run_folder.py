@@ -21,6 +21,19 @@ CURVES_EVERY_SECONDS = 30.0  # drawing takes about half a second: too much after
 Row = dict[str, float]
 
 
+def refuse_used_folder(path: Path, what: str, *, resume: bool, overwrite: bool) -> None:
+    """Refuse at the start an output folder that cannot be written, or that holds something nobody gave up.
+
+    Raises:
+        UsageError: so it is; `what` names the folder in the message.
+    """
+    check_writable(path)
+    if path.is_dir() and any(path.iterdir()) and not (resume or overwrite):
+        raise UsageError(
+            f"{what} '{path}' is not empty. Use --resume to go on, --overwrite to start anew, or another --out"
+        )
+
+
 class RunFolder:
     """The output of one training.
 
@@ -41,11 +54,7 @@ class RunFolder:
         self._curves_drawn = time.monotonic()
         self._tensorboard: Any = None
         self._opened = False
-        check_writable(path)
-        if path.is_dir() and any(path.iterdir()) and not (resume or overwrite):
-            raise UsageError(
-                f"run folder '{path}' is not empty. Use --resume to go on, --overwrite to start anew, or another --out"
-            )
+        refuse_used_folder(path, "run folder", resume=resume, overwrite=overwrite)
 
     def open(self, config_yaml: Callable[[], str]) -> None:
         """Make the folder, emptied first where overwriting was asked for, and keep the configuration in it; once."""

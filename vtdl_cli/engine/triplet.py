@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import torch
-
 from vtdl_cli.analysis.strip import draw_strip
 from vtdl_cli.config import Config
 from vtdl_cli.data.augmentation import to_pixels
@@ -41,5 +39,5 @@ def draw_triplet(config: Config, videos: VideoList, path: Path, *, index: int = 
         "negative: another interval of the video": negative,
         "anchor after TCA: one still frame mixed into all": mixed,
     }
-    with replacing(path) as temporary, torch.inference_mode():
+    with replacing(path) as temporary:
         draw_strip({name: to_pixels(clip[0]).numpy() for name, clip in rows.items()}, temporary)
