@@ -1,6 +1,7 @@
 """`vtdl demo`, with few videos and one epoch of everything: that it runs, says what it found, and leaves what it says."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -102,3 +103,13 @@ def test_demo__too_few_videos(tmp_path: Path) -> None:
 def test_demo__videos_of_another_seed_are_not_gone_on_with(shown: tuple[Path, object]) -> None:
     says = "was begun with another --seed or --videos. Use --overwrite"
     refuse("demo", "--out", str(shown[0]), *SMALL, "--seed", "1", "--resume", "--quiet", code=2, says=(says,))
+
+
+def test_demo__next_commands_run_with_its_own_settings(shown: tuple[Path, object]) -> None:
+    out, _ = shown
+    text = succeed("demo", "--out", str(out), *SMALL, "--resume", "--quiet").stdout
+    commands = [shlex.split(line)[1:] for line in text.splitlines() if line.startswith("vtdl ")]
+    finetune, probe, _ = commands
+    assert finetune[:3] == ["finetune", "--preset", str(out / "pretraining" / "config.yaml")]
+    succeed(*finetune, "--dry-run")
+    succeed(*probe)

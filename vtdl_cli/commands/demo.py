@@ -71,7 +71,7 @@ def _show(result: dict[str, Any], out: Path) -> None:
     console.print(f"Pictures: {curves}  {strip}\n\nNext, on its videos:\n")
     root, lists = out / "videos", out / "lists"
     console.print(
-        f"vtdl finetune --preset demo --weights {out}/pretraining --linear-probe --train-list "
+        f"vtdl finetune --preset {out}/pretraining/config.yaml --weights {out}/pretraining --linear-probe --train-list "
         f"{lists}/labelled_split_1.txt --val-list {lists}/val_split_1.txt --root {root} --out {out}/linear"
     )
     console.print(
