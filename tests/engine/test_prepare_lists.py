@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from vtdl_cli.data.lists import read_list
-from vtdl_cli.engine import prepare_lists
-from vtdl_cli.engine.prepare_lists import prepare_folder, probe_videos
+from vtdl_cli.engine import prepare_lists, survey
+from vtdl_cli.engine.prepare_lists import Making, prepare_folder
+from vtdl_cli.engine.survey import probe_videos
 from vtdl_cli.errors import ListError, UnreadableVideo, UsageError, VtdlError
 from vtdl_cli.runtime import Progress, Silence
 
@@ -54,7 +55,7 @@ def probe_by_content(path: str, decoder: str) -> int:  # noqa: ARG001
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two classes of eight videos by four people; frame counts 10 to 25."""
-    monkeypatch.setattr(prepare_lists, "probe_video", probe_by_content)
+    monkeypatch.setattr(survey, "probe_video", probe_by_content)
     folder = tmp_path / "videos"
     for number, name in enumerate(
         f"{kind}/{who}_{n}.avi" for kind in ("run", "walk") for who in "abcd" for n in (1, 2)
@@ -65,8 +66,9 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def prepare(root: Path, **options: Any) -> dict[str, Any]:
-    settings = {"out": root.parent / "lists", "workers": 0, "reporter": Silence(), **options}
-    return prepare_folder(root=root, **settings)
+    how = {"out": root.parent / "lists", "workers": 0, "reporter": Silence(), **options}
+    which = {name: how.pop(name) for name in ("val_fraction", "group_by", "val_groups") if name in how}
+    return prepare_folder(root, Making(**how), **which)
 
 
 def written(root: Path) -> list[str]:
@@ -207,7 +209,7 @@ def test_prepare_folder__refuses_to_overwrite(root: Path, existing: str) -> None
 def test_prepare_folder__refuses_before_opening_any_video(
     root: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], rule: str
 ) -> None:
-    monkeypatch.setattr(prepare_lists, "probe_video", None)
+    monkeypatch.setattr(survey, "probe_video", None)
     with pytest.raises(UsageError) as caught:
         prepare(root, **options)
     assert rule in str(caught.value)
@@ -271,14 +273,8 @@ def test_probe_videos__survives_a_decoder_that_dies(root: Path) -> None:
 
 
 def test_prepare_folder__weizmann_by_actor(data_dir: Path, tmp_path: Path) -> None:
-    audit = prepare_folder(
-        root=data_dir / "weizmann",
-        out=tmp_path / "lists",
-        group_by="^([a-z0-9]+)_",
-        val_groups=["ido", "ira"],
-        workers=2,
-        reporter=Silence(),
-    )
+    making = Making(tmp_path / "lists", Silence(), workers=2)
+    audit = prepare_folder(data_dir / "weizmann", making, group_by="^([a-z0-9]+)_", val_groups=["ido", "ira"])
     # Oracle: the data's README: 10 classes x 9 actors, 36 to 146 frames.
     assert audit["splits"] == {"train": 70, "val": 20}
     assert set(map(str, audit["classes"].values())) == {"{'train': 7, 'val': 2}"}
@@ -287,8 +283,8 @@ def test_prepare_folder__weizmann_by_actor(data_dir: Path, tmp_path: Path) -> No
 
 
 def test_prepare_folder__tennis_by_fraction(data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepare_lists, "probe_video", lambda _path, _decoder: 60)  # 371 clips take a while to open
-    audit = prepare_folder(root=data_dir / "tennis7", out=tmp_path / "lists", workers=0, reporter=Silence())
+    monkeypatch.setattr(survey, "probe_video", lambda _path, _decoder: 60)  # 371 clips take a while to open
+    audit = prepare_folder(data_dir / "tennis7", Making(tmp_path / "lists", Silence(), workers=0))
     assert audit["total"] == 371
     assert set(map(str, audit["classes"].values())) == {"{'train': 40, 'val': 13}"}  # 53 a class; 13.25 wanted
 

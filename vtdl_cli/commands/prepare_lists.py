@@ -1,28 +1,44 @@
-"""`vtdl prepare-lists folder`."""
+"""`vtdl prepare-lists folder|ucf101|hmdb51|kinetics`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vtdl_cli.commands import options as o
 
+if TYPE_CHECKING:
+    from vtdl_cli.engine.prepare_lists import Making
+
 prepare_lists = typer.Typer(no_args_is_help=True, help="Turn the videos on your disk into lists that can be trusted.")
 
-EPILOG = """Examples:
+SHOWN_CLASSES = 20  # as rows on the screen
+
+OutOption = Annotated[Path, typer.Option(help="Folder to write lists, classes.txt and audit.json into.")]
+SplitOption = Annotated[int, typer.Option(min=1, max=3, help="Which of the three official splits.")]
+PerClassOption = Annotated[
+    int | None, typer.Option(min=1, help="Videos of each class that the training list keeps, drawn. Default: all.")
+]
+DecoderOption = Annotated[str, typer.Option(metavar="decord|pyav|torchcodec", help="What opens the videos.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Of the draw.")]
+RootOption = Annotated[
+    Path, typer.Option(help="Folder that the videos, or folders of frames, lie in, at whatever depth.")
+]
+
+
+@prepare_lists.command(
+    epilog="""Examples:
 
 vtdl prepare-lists folder --root videos --out lists
 
 vtdl prepare-lists folder --root videos --out lists --group-by '^([^_]+)_' --val-groups anna,bert
 """
-
-
-@prepare_lists.command(epilog=EPILOG)
+)
 def folder(
     root: Annotated[
         Path, typer.Option(help="Folder with a sub-folder of videos, or of folders of frames, for each class.")
     ],
-    out: Annotated[Path, typer.Option(help="Folder to write lists, classes.txt and audit.json into.")],
+    out: OutOption,
     val_fraction: Annotated[float, typer.Option(help="Share of each class's videos for validation, 0 to 1.")] = 0.25,
     group_by: Annotated[
         str | None,
@@ -31,12 +47,9 @@ def folder(
     val_groups: Annotated[
         str, typer.Option(metavar="A,B,...", help="The groups to validate on, instead of drawing them.")
     ] = "",
-    per_class: Annotated[
-        int | None,
-        typer.Option(min=1, help="Videos of each class that the training list keeps, drawn. Default: all."),
-    ] = None,
-    decoder: Annotated[str, typer.Option(metavar="decord|pyav|torchcodec", help="What opens the videos.")] = "decord",
-    seed: Annotated[int, typer.Option(min=0, help="Of the draw.")] = 0,
+    per_class: PerClassOption = None,
+    decoder: DecoderOption = "decord",
+    seed: SeedOption = 0,
     workers: o.WorkersOption = None,
     overwrite: o.OverwriteOption = False,
     as_json: o.JsonOption = False,
@@ -44,20 +57,131 @@ def folder(
     debug: o.DebugOption = False,
 ) -> None:
     """Write lists of the videos in class folders, split into training and validation."""
-    from vtdl_cli.commands.screen import show, speaker
     from vtdl_cli.engine.prepare_lists import prepare_folder
 
     audit = prepare_folder(
-        root=root,
-        out=out,
+        root,
+        _making(out, quiet, per_class, seed, decoder, workers, overwrite),
         val_fraction=val_fraction,
-        seed=seed,
         group_by=group_by,
         val_groups=[group for group in val_groups.split(",") if group],
-        per_class=per_class,
-        decoder=decoder,
-        workers=workers,
-        overwrite=overwrite,
-        reporter=speaker(quiet),
     )
-    show(audit, as_json, f"lists: {out}")
+    _show(audit, as_json, out)
+
+
+@prepare_lists.command(
+    epilog="""Examples:
+
+vtdl prepare-lists ucf101 --root UCF-101 --splits ucfTrainTestlist --out lists
+
+vtdl prepare-lists ucf101 --root UCF-101 --splits ucfTrainTestlist --split 2 --out lists-2 --per-class 5
+"""
+)
+def ucf101(
+    root: RootOption,
+    splits: Annotated[Path, typer.Option(help="Folder with classInd.txt, trainlist01.txt and testlist01.txt.")],
+    out: OutOption,
+    split: SplitOption = 1,
+    per_class: PerClassOption = None,
+    decoder: DecoderOption = "decord",
+    seed: SeedOption = 0,
+    workers: o.WorkersOption = None,
+    overwrite: o.OverwriteOption = False,
+    as_json: o.JsonOption = False,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Write the lists of one of UCF101's official splits, for the videos that are there."""
+    making = _making(out, quiet, per_class, seed, decoder, workers, overwrite)
+    _official("ucf101", root, splits, making, as_json, split)
+
+
+@prepare_lists.command(
+    epilog="""Examples:
+
+vtdl prepare-lists hmdb51 --root hmdb51 --splits testTrainMulti_7030_splits --out lists
+
+vtdl prepare-lists hmdb51 --root hmdb51-frames --splits testTrainMulti_7030_splits --split 3 --out lists-3
+"""
+)
+def hmdb51(
+    root: RootOption,
+    splits: Annotated[Path, typer.Option(help="Folder with <class>_test_split1.txt of every class.")],
+    out: OutOption,
+    split: SplitOption = 1,
+    per_class: PerClassOption = None,
+    decoder: DecoderOption = "decord",
+    seed: SeedOption = 0,
+    workers: o.WorkersOption = None,
+    overwrite: o.OverwriteOption = False,
+    as_json: o.JsonOption = False,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Write the lists of one of HMDB51's official splits, for the videos that are there."""
+    making = _making(out, quiet, per_class, seed, decoder, workers, overwrite)
+    _official("hmdb51", root, splits, making, as_json, split)
+
+
+@prepare_lists.command(
+    epilog="""Examples:
+
+vtdl prepare-lists kinetics --root kinetics400 --splits annotations --out lists
+
+vtdl prepare-lists kinetics --root kinetics400/val --splits annotations/val.csv --out lists-val --decoder pyav
+"""
+)
+def kinetics(
+    root: RootOption,
+    splits: Annotated[
+        Path, typer.Option(help="Folder with the annotations of training and validation, or one of these CSV files.")
+    ],
+    out: OutOption,
+    per_class: PerClassOption = None,
+    decoder: DecoderOption = "decord",
+    seed: SeedOption = 0,
+    workers: o.WorkersOption = None,
+    overwrite: o.OverwriteOption = False,
+    as_json: o.JsonOption = False,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Write the lists of Kinetics-400, 600 or 700, for the videos that are there."""
+    making = _making(out, quiet, per_class, seed, decoder, workers, overwrite)
+    _official("kinetics", root, splits, making, as_json)
+
+
+def _making(
+    out: Path, quiet: bool, per_class: int | None, seed: int, decoder: str, workers: int | None, overwrite: bool
+) -> "Making":
+    from vtdl_cli.commands.screen import speaker
+    from vtdl_cli.engine.prepare_lists import Making
+
+    return Making(out, speaker(quiet), per_class, seed, decoder, workers, overwrite)
+
+
+def _official(dataset: str, root: Path, splits: Path, making: "Making", as_json: bool, split: int = 1) -> None:
+    from vtdl_cli.engine.prepare_lists import prepare_official
+
+    _show(prepare_official(dataset, root, splits, making, split=split), as_json, making.out)
+
+
+def _show(audit: dict[str, Any], as_json: bool, out: Path) -> None:
+    from vtdl_cli.commands.screen import show
+
+    shown = audit if as_json else {name: _summary(value) for name, value in audit.items()}
+    show(shown, as_json, f"lists: {out}")
+
+
+def _summary(value: Any) -> Any:
+    """A table by class or group, where it is too long for a screen, as its smallest and largest counts."""
+    if not isinstance(value, dict) or len(value) <= SHOWN_CLASSES:
+        return value
+    sides = next(iter(value.values()))
+    if not isinstance(sides, dict):  # groups: the side of each
+        return f"{len(value)}, see audit.json"
+    ranges = (
+        f"{side} {min(row[side] for row in value.values())} to {max(row[side] for row in value.values())}"
+        for side in sides
+    )
+    return f"{len(value)} classes, {', '.join(ranges)} videos each; see audit.json"

@@ -168,7 +168,7 @@ def _scan_entry(entry: os.DirEntry[str], found: ClassFolders) -> None:
         return
     videos, others = [], []
     for inner in _entries(entry.path):
-        if _is_video(inner):
+        if is_video(inner):
             videos.append((f"{entry.name}/{inner.name}", len(found.classes)))
         else:
             others.append(f"{entry.name}/{_shown(inner)}")
@@ -180,7 +180,8 @@ def _scan_entry(entry: os.DirEntry[str], found: ClassFolders) -> None:
         found.videos.extend(videos)
 
 
-def _is_video(entry: os.DirEntry[str]) -> bool:
+def is_video(entry: os.DirEntry[str]) -> bool:
+    """Tell a video file by its suffix, and a folder of frames by one frame in it."""
     if entry.name.startswith("."):
         return False
     if entry.is_dir():

@@ -1,24 +1,20 @@
-"""Make lists from a folder of classes: open every video once, leave out what cannot be read, split, write an audit."""
+"""Make lists: of a folder of classes, or of an official split; open every video once, leave out what cannot be read."""
 
 from __future__ import annotations
 
 import json
-import multiprocessing
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from functools import partial
-from itertools import islice
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vtdl_cli.data.decoding import probe_video
-from vtdl_cli.data.lists import CLASSES_FILE, unlistable, write_classes, write_list
+from vtdl_cli.data.lists import CLASSES_FILE, write_classes, write_list
+from vtdl_cli.data.official import OFFICIAL, Located, OfficialSplit, by_class, locate
 from vtdl_cli.data.splits import (
     check_fraction,
     draw_per_class,
@@ -27,49 +23,92 @@ from vtdl_cli.data.splits import (
     split_fraction,
     split_groups,
 )
-from vtdl_cli.errors import ListError, UnreadableVideo, UsageError
-from vtdl_cli.runtime import Reporter, default_workers, leave_signals_to_parent, replacing
+from vtdl_cli.engine.survey import probe_videos
+from vtdl_cli.errors import ListError, UsageError
+from vtdl_cli.runtime import Reporter, replacing
 
-LIST_FILES = {"train": "train_split_1.txt", "val": "val_split_1.txt"}
 AUDIT_FILE = "audit.json"
 _NAMED_AT_MOST = 5  # classes in one warning
+_SHOWN_PATHS = 3  # of what was found, where nothing was that was looked for
 
 Row = tuple[str, int, int]  # path relative to the root, class, frames
 Sides = dict[str, list[Row]]  # of train and val
-Probe = Callable[[str, str], int]  # path, decoder -> frames
-BoundProbe = Callable[[str], int | str]  # path -> frames, or why it cannot be read
-Task = tuple[int, str]  # index of the video, its path
-Result = tuple[int, int | str]  # index of the video, its frames or why it cannot be read
 
 
-def prepare_folder(
-    *,
-    root: str | Path,
-    out: str | Path,
-    val_fraction: float = 0.25,
-    seed: int = 0,
-    group_by: str | None = None,
-    val_groups: Sequence[str] = (),
-    per_class: int | None = None,
-    decoder: str = "decord",
-    workers: int | None = None,
-    overwrite: bool = False,
-    reporter: Reporter,
-) -> dict[str, Any]:
-    """Write lists for the videos `<root>/<class>/<video>`, their class names and an audit, into `out`.
+def list_files(split: int) -> dict[str, str]:
+    """The lists' names, by side."""
+    return {side: f"{side}_split_{split}.txt" for side in ("train", "val")}
 
-    Args:
-        root: the folder of class folders; listed paths are relative to it.
+
+LIST_FILES = list_files(1)
+
+
+@dataclass(frozen=True)
+class Making:
+    """What all lists are made with.
+
+    Attributes:
         out: the folder to write into, made when absent.
-        val_fraction: share of every class for validation, 0 <= val_fraction < 1; 0 writes no validation list.
-        seed: of the draw.
-        group_by: a regex; its first group, searched in file names, is the key of a group that is kept whole.
-        val_groups: the groups that are the validation set; nothing is drawn then.
-        per_class: videos of each class that the training list keeps, drawn by `seed`; the validation list stays whole.
+        per_class: videos of each class that the training list keeps, drawn; the validation list stays whole.
+        seed: of all draws.
         decoder: what opens the videos, see `data.decoding`.
         workers: processes that open videos; 0 opens them in this one, None takes one for each core.
         overwrite: replace what an earlier run wrote.
         reporter: for progress, and a warning for whatever in the audit needs a look.
+    """
+
+    out: Path
+    reporter: Reporter
+    per_class: int | None = None
+    seed: int = 0
+    decoder: str = "decord"
+    workers: int | None = None
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The videos that lists could be made of, before any is opened.
+
+    Attributes:
+        classes: names, by number.
+        names: N paths relative to the root.
+        labels: int64 [N].
+        split: from the indices [K] of the readable ones to who of them is in validation, bool [K].
+        groups: the key of each video, where they are kept together.
+        val_wanted: whether a validation list is expected.
+        ignored: what holds no video.
+        findings: what else belongs into the audit.
+        warnings: what of that needs a look.
+    """
+
+    classes: list[str]
+    names: list[str]
+    labels: NDArray[np.int64]
+    split: Callable[[NDArray[np.intp]], NDArray[np.bool_]]
+    groups: list[str] | None = None
+    val_wanted: bool = True
+    ignored: list[str] = field(default_factory=list)
+    findings: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+def prepare_folder(
+    root: Path,
+    making: Making,
+    *,
+    val_fraction: float = 0.25,
+    group_by: str | None = None,
+    val_groups: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Write lists for the videos `<root>/<class>/<video>`, their class names and an audit.
+
+    Args:
+        root: the folder of class folders; listed paths are relative to it.
+        making: where to, and how.
+        val_fraction: share of every class for validation, 0 <= val_fraction < 1; 0 writes no validation list.
+        group_by: a regex; its first group, searched in file names, is the key of a group that is kept whole.
+        val_groups: the groups that are the validation set; nothing is drawn then.
 
     Returns:
         The audit, as audit.json holds it.
@@ -79,118 +118,125 @@ def prepare_folder(
         ListError: no video can be read.
         VtdlError: an output cannot be written.
     """
-    root, out = Path(root), Path(out)
-    _refuse_outputs(out, overwrite)
+    _refuse_outputs(making, split=1)
     found = scan_class_folders(root)
     names, labels = [name for name, _ in found.videos], np.array([label for _, label in found.videos], dtype=np.int64)
     groups, chosen = _choose_groups(names, group_by, val_groups)
     check_fraction(val_fraction)  # whatever was typed wrong shows before any video is opened
-    frames, reasons = probe_videos(root, names, decoder=decoder, workers=workers, reporter=reporter)
+
+    def split(kept: NDArray[np.intp]) -> NDArray[np.bool_]:
+        if chosen is not None:
+            return chosen[kept]
+        return split_fraction(labels[kept], groups and [groups[index] for index in kept], val_fraction, making.seed)
+
+    options = {
+        "val_fraction": val_fraction if chosen is None else None,
+        "group_by": group_by,
+        "val_groups": sorted(set(val_groups)),
+    }
+    wanted = chosen is not None or val_fraction > 0
+    candidates = Candidates(found.classes, names, labels, split, groups, wanted, found.ignored)
+    return _make_lists("folder", root, candidates, options, making)
+
+
+def prepare_official(dataset: str, root: Path, splits: Path, making: Making, *, split: int = 1) -> dict[str, Any]:
+    """Write the lists of an official split for as many of its videos as are there, in the split's order.
+
+    Args:
+        dataset: one of `data.official.OFFICIAL`.
+        root: where its videos lie, in class folders or not; listed paths are relative to it.
+        splits: the folder of its split files; of Kinetics' annotations, or one of them.
+        making: where to, and how.
+        split: which of the official ones.
+
+    Returns:
+        The audit, as audit.json holds it: also what is missing, there twice, or there and not in the split.
+
+    Raises:
+        UsageError: an option or a folder cannot be right, or an output exists.
+        ListError: none of the videos is there, or can be read.
+        VtdlError: an output cannot be written.
+    """
+    _refuse_outputs(making, split)
+    official = OFFICIAL[dataset](splits, split)
+    located = locate(root, official)
+    if not located.found:
+        shown = ", ".join(f"'{_printable(name)}'" for name in located.unlisted[:_SHOWN_PATHS])
+        raise ListError(
+            f"--root '{root}' has none of the {len(official.videos)} videos of the split: expected names like "
+            f"'{official.videos[0].name}', found {shown or 'no video'}. Name the folder that the videos lie in"
+        )
+    videos = [video for _, video in located.found]
+    is_val = np.array([video.is_val for video in videos])
+    candidates = Candidates(
+        official.classes,
+        [name for name, _ in located.found],
+        np.array([video.label for video in videos], dtype=np.int64),
+        lambda kept: is_val[kept],
+        findings=_findings(official, located),
+        warnings=_against_the_disk(official, located),
+    )
+    options = {"splits": str(splits), "split": split}
+    return _make_lists(dataset, root, candidates, options, making, split=split)
+
+
+def _findings(official: OfficialSplit, located: Located) -> dict[str, Any]:
+    return {
+        "expected": len(official.videos),
+        "missing": [video.name for video in located.missing],
+        "missing_by_class": by_class(located.missing, official.classes),
+        "twice": [{"taken": _printable(taken), "left": _printable(left)} for taken, left in located.twice],
+        "not_in_split": [_printable(name) for name in located.unlisted],
+    }
+
+
+def _against_the_disk(official: OfficialSplit, located: Located) -> list[str]:
+    warnings = []
+    if located.missing:
+        warnings.append(
+            f"{len(located.missing)} of the split's {len(official.videos)} videos are not there, of "
+            f"{len(by_class(located.missing, official.classes))} classes; the first is '{located.missing[0].name}'"
+        )
+    if located.twice:
+        taken, left = (_printable(name) for name in located.twice[0])
+        warnings.append(f"{len(located.twice)} videos are there twice; of the first, '{taken}' is listed, not '{left}'")
+    return warnings
+
+
+def _make_lists(
+    dataset: str, root: Path, candidates: Candidates, options: dict[str, Any], making: Making, split: int = 1
+) -> dict[str, Any]:
+    """Open all candidates, split the readable ones, and write lists, class names and audit; returns the audit."""
+    names, labels = candidates.names, candidates.labels
+    frames, reasons = probe_videos(
+        root, names, decoder=making.decoder, workers=making.workers, reporter=making.reporter
+    )
     kept = np.flatnonzero(frames)
     if not len(kept):
         raise ListError(f"--root '{root}' has no readable video: '{names[0]}': {reasons[0]}. Try another --decoder")
-    kept_groups = None if groups is None else [groups[index] for index in kept]
-    is_val = split_fraction(labels[kept], kept_groups, val_fraction, seed) if chosen is None else chosen[kept]
-    listed = is_val | _drawn(labels[kept], ~is_val, per_class, seed)
+    is_val = candidates.split(kept)
+    listed = is_val | _drawn(labels[kept], ~is_val, making.per_class, making.seed)
     sides: Sides = {"train": [], "val": []}
     for index, val in zip(kept[listed], is_val[listed], strict=True):
         sides["val" if val else "train"].append((names[index], int(labels[index]), int(frames[index])))
+    groups = candidates.groups and [candidates.groups[index] for index in kept]
     audit = {
-        "dataset": "folder",
+        "dataset": dataset,
         "root": str(root),
-        "options": {
-            "val_fraction": val_fraction if chosen is None else None,
-            "seed": seed,
-            "group_by": group_by,
-            "val_groups": sorted(set(val_groups)),
-            "per_class": per_class,
-            "decoder": decoder,
-        },
-        **_counts(found.classes, sides, frames[kept[listed]]),
+        "options": {**options, "per_class": making.per_class, "seed": making.seed, "decoder": making.decoder},
+        **_counts(candidates.classes, sides, frames[kept[listed]]),
         "left_out": int((~listed).sum()),
-        "groups": None if kept_groups is None else _group_sides(kept_groups, is_val),
+        "groups": groups and _group_sides(groups, is_val),
         "unreadable": [{"path": _printable(names[index]), "reason": reason} for index, reason in reasons.items()],
-        "ignored": [_printable(name) for name in found.ignored],
+        "ignored": [_printable(name) for name in candidates.ignored],
+        **candidates.findings,
     }
-    audit["warnings"] = _warnings(audit, val_wanted=chosen is not None or val_fraction > 0)
-    _write_outputs(out, found.classes, sides, audit)
+    files = list_files(split)
+    audit["warnings"] = candidates.warnings + _warnings(audit, files, val_wanted=candidates.val_wanted)
+    _write_outputs(making.out, files, candidates.classes, sides, audit)
     for warning in audit["warnings"]:
-        reporter.warn(warning)
+        making.reporter.warn(warning)
     return audit
-
-
-def probe_videos(
-    root: Path,
-    names: Sequence[str],
-    *,
-    decoder: str,
-    workers: int | None,
-    reporter: Reporter,
-    probe: Probe | None = None,
-) -> tuple[NDArray[np.int64], dict[int, str]]:
-    """Open every video once, in parallel; a decoder that dies on one costs that video, not the run.
-
-    Args:
-        root: the folder that names start from.
-        names: of the videos [N].
-        decoder: handed to `probe`.
-        workers: processes; 0 for none but this one, None for one on each core.
-        reporter: for progress.
-        probe: counts frames, or raises UnreadableVideo; `probe_video` when None. Processes must be able to import it.
-
-    Returns:
-        frames: int64 [N], 0 where a video cannot be read.
-        reasons: why, by index, in order.
-    """
-    workers = default_workers() if workers is None else workers
-    frames = np.zeros(len(names), dtype=np.int64)
-    reasons = {index: reason for index, name in enumerate(names) if (reason := unlistable(name))}
-    tasks = [(index, str(root / name)) for index, name in enumerate(names) if index not in reasons]
-    with reporter.progress(len(tasks), "opening videos") as progress:
-        for index, result in _probe_each(iter(tasks), partial(_probe_one, probe or probe_video, decoder), workers):
-            if isinstance(result, int):
-                frames[index] = result
-            else:
-                reasons[index] = result
-            progress.advance(unreadable=str(len(reasons)))
-    return frames, dict(sorted(reasons.items()))
-
-
-def _probe_one(probe: Probe, decoder: str, path: str) -> int | str:
-    try:
-        return probe(path, decoder) or "it has no frames"
-    except UnreadableVideo as error:
-        return error.reason
-
-
-def _probe_each(tasks: Iterator[Task], probe: BoundProbe, workers: int) -> Iterator[Result]:
-    """The results of all tasks, in the order they come."""
-    if not workers:
-        yield from ((index, probe(path)) for index, path in tasks)
-        return
-    while suspects := (yield from _probe_until_crash(tasks, probe, workers)):
-        for suspect in suspects:  # each alone: a second crash tells which one it was
-            if (yield from _probe_until_crash(iter([suspect]), probe, 1)):
-                yield suspect[0], "the decoder crashed on it"
-
-
-def _probe_until_crash(tasks: Iterator[Task], probe: BoundProbe, workers: int) -> Generator[Result, None, list[Task]]:
-    """Results until a process dies; returns the tasks under way at that moment, none when all are done."""
-    # Spawned, not forked: a lock that the display's thread holds would never open in a forked child.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=leave_signals_to_parent) as pool:
-        futures: dict[Future[int | str], Task] = {}
-        while (new := list(islice(tasks, 2 * workers - len(futures)))) or futures:
-            try:
-                futures.update({pool.submit(probe, task[1]): task for task in new})
-                done = wait(futures, return_when=FIRST_COMPLETED).done
-                results = [(futures[future][0], future.result()) for future in done]
-            except BrokenProcessPool:
-                return sorted({*futures.values(), *new})
-            yield from results
-            for future in done:
-                del futures[future]
-    return []
 
 
 def _choose_groups(
@@ -229,7 +275,7 @@ def _group_sides(groups: Sequence[str], is_val: NDArray[np.bool_]) -> dict[str, 
     return {group: "val" if val else "train" for group, val in sorted(zip(groups, is_val.tolist(), strict=True))}
 
 
-def _warnings(audit: dict[str, Any], *, val_wanted: bool) -> list[str]:
+def _warnings(audit: dict[str, Any], files: dict[str, str], *, val_wanted: bool) -> list[str]:
     """What in the audit needs a look, one line each."""
     warnings = []
     if unreadable := audit["unreadable"]:
@@ -240,7 +286,7 @@ def _warnings(audit: dict[str, Any], *, val_wanted: bool) -> list[str]:
     for side in ("train", "val") if val_wanted else ("train",):
         absent = [name for name, counts in audit["classes"].items() if not counts[side]]
         if not audit["splits"][side]:
-            warnings.append(f"no video is left for {side}: {LIST_FILES[side]} is not written")
+            warnings.append(f"no video is left for {side}: {files[side]} is not written")
         elif absent:
             named = ", ".join(absent[:_NAMED_AT_MOST]) + (", ..." if len(absent) > _NAMED_AT_MOST else "")
             warnings.append(f"{len(absent)} of {len(audit['classes'])} classes have no video in {side}: {named}")
@@ -250,26 +296,29 @@ def _warnings(audit: dict[str, Any], *, val_wanted: bool) -> list[str]:
     return warnings
 
 
-def _refuse_outputs(out: Path, overwrite: bool) -> None:
+def _refuse_outputs(making: Making, split: int) -> None:
+    out = making.out
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out '{out}' is not a folder. Name one to write the lists into")
-    for name in (*LIST_FILES.values(), CLASSES_FILE, AUDIT_FILE):
-        if not overwrite and (out / name).exists():
+    for name in (*list_files(split).values(), CLASSES_FILE, AUDIT_FILE):
+        if not making.overwrite and (out / name).exists():
             raise UsageError(f"file '{out / name}' exists already. Choose another --out, or add --overwrite")
 
 
-def _write_outputs(out: Path, classes: Sequence[str], sides: Sides, audit: dict[str, Any]) -> None:
+def _write_outputs(
+    out: Path, files: dict[str, str], classes: Sequence[str], sides: Sides, audit: dict[str, Any]
+) -> None:
     """Write every file under a temporary name, then rename them all; the audit comes last and says they are whole."""
     with ExitStack() as stack:
         parts = {name: stack.enter_context(replacing(out / name)) for name in (AUDIT_FILE, CLASSES_FILE)}
         for side, rows in sides.items():
             if rows:
-                write_list(stack.enter_context(replacing(out / LIST_FILES[side])), rows)
+                write_list(stack.enter_context(replacing(out / files[side])), rows)
         write_classes(parts[CLASSES_FILE], classes)
         parts[AUDIT_FILE].write_text(json.dumps(audit, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     for side, rows in sides.items():
         if not rows:  # an earlier run's list does not belong to this audit
-            (out / LIST_FILES[side]).unlink(missing_ok=True)
+            (out / files[side]).unlink(missing_ok=True)
 
 
 def _printable(name: str) -> str:

@@ -1,0 +1,225 @@
+"""The official splits of UCF101, HMDB51 and Kinetics as they are published, and where their videos lie on a disk."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from vtdl_cli.data.splits import VIDEO_SUFFIXES, is_video
+from vtdl_cli.errors import UsageError
+
+KINETICS_COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
+_SIDES = {"train": False, "val": True, "validate": True}
+"""What the `split` column of Kinetics' annotations says, and whether that is validation; `test` has no labels."""
+
+
+class OfficialVideo(NamedTuple):
+    """One video of a split."""
+
+    name: str  # as the split spells it
+    keys: tuple[str, ...]  # of files that may be it; the first that is on the disk counts
+    label: int
+    is_val: bool
+
+
+class OfficialSplit(NamedTuple):
+    """What a split asks for, in its own order: training, then validation."""
+
+    classes: list[str]
+    videos: list[OfficialVideo]
+    key: Callable[[str], str]  # from a file's name without its suffix to what it is found by
+
+
+class Located(NamedTuple):
+    """A split against a disk; paths are relative to the root, with forward slashes."""
+
+    found: list[tuple[str, OfficialVideo]]  # in the split's order
+    missing: list[OfficialVideo]
+    twice: list[tuple[str, str]]  # (taken, left): both would be the same video
+    unlisted: list[str]  # on the disk, and not in the split
+
+
+def read_ucf101(folder: Path, split: int) -> OfficialSplit:
+    """Read `classInd.txt`, `trainlist01.txt` and `testlist01.txt` (or 02, 03) of `ucfTrainTestlist`.
+
+    The class of a video is its folder's. Names are found whatever their case: the folder `HandstandPushups` holds
+    files named `v_HandStandPushups_*`.
+
+    Raises:
+        UsageError: a file is absent, or names a class that classInd.txt does not.
+    """
+    classes = [line.split(None, 1)[-1] for line in _lines(folder / "classInd.txt")]
+    numbers = {name.casefold(): number for number, name in enumerate(classes)}
+    videos = []
+    for side, is_val in (("train", False), ("test", True)):
+        path = folder / f"{side}list{split:02d}.txt"
+        for line_number, line in enumerate(_lines(path), start=1):
+            name = re.sub(r"\s+\d+$", "", line)  # training lists number the class behind the name
+            class_name, _, file_name = name.rpartition("/")
+            if class_name.casefold() not in numbers:
+                raise UsageError(
+                    f"split file '{path}:{line_number}' names class '{class_name}', which classInd.txt does not. "
+                    "Take both files from one download"
+                )
+            key = _stem(file_name).casefold()
+            videos.append(OfficialVideo(name, (key,), numbers[class_name.casefold()], is_val))
+    return OfficialSplit(classes, videos, str.casefold)
+
+
+def read_hmdb51(folder: Path, split: int) -> OfficialSplit:
+    """Read `<class>_test_split1.txt` (or 2, 3) of every class; flag 1 trains, 2 tests, 0 is not used in this split.
+
+    Raises:
+        UsageError: a file is absent, or a line has another flag.
+    """
+    classes = sorted({path.name.rpartition("_test_split")[0] for path in folder.glob("*_test_split[123].txt")})
+    if not classes:
+        _lines(folder / f"brush_hair_test_split{split}.txt")  # is absent, and says so
+    sides: dict[str, list[OfficialVideo]] = {"1": [], "2": []}
+    for label, class_name in enumerate(classes):
+        path = folder / f"{class_name}_test_split{split}.txt"
+        for line_number, line in enumerate(_lines(path), start=1):
+            name, _, flag = line.rpartition(" ")
+            if flag in sides:
+                key = _stem(name.strip()).casefold()
+                sides[flag].append(OfficialVideo(f"{class_name}/{name.strip()}", (key,), label, flag == "2"))
+            elif flag != "0":
+                raise UsageError(
+                    f"split file '{path}:{line_number}' reads '{line}', which is not 'name 0|1|2'. Correct it"
+                )
+    return OfficialSplit(classes, sides["1"] + sides["2"], str.casefold)
+
+
+def read_kinetics(path: Path, _split: int = 1) -> OfficialSplit:
+    """Read the annotations of Kinetics-400, 600 or 700: one CSV, or a folder of them; the column `split` says the side.
+
+    Classes are numbered in the order of their names. A file is a video's where its name is the YouTube id, with or
+    without the seconds of its ends: `<id>.mp4`, `<id>_000042_000052.mkv`.
+
+    Raises:
+        UsageError: no CSV, other columns, or rows without labels alone, as in a test set.
+    """
+    files = sorted(path.glob("*.csv")) if path.is_dir() else [path]
+    if not files:
+        raise UsageError(
+            f"--splits '{path}' holds no '*.csv'. Name the folder of Kinetics' annotations, or one of them"
+        )
+    rows = [row for file in files for row in _annotations(file)]
+    labelled = [row for row in rows if row.get("label") and row["split"] in _SIDES]
+    if not labelled:
+        raise UsageError(
+            f"--splits '{path}' has no labelled video: a test set cannot be trained on. Name train and val"
+        )
+    classes = sorted({row["label"] for row in labelled})
+    numbers = {name: number for number, name in enumerate(classes)}
+    videos = [
+        OfficialVideo(_segment(row), (_segment(row), row["youtube_id"]), numbers[row["label"]], _SIDES[row["split"]])
+        for row in labelled
+    ]
+    return OfficialSplit(classes, sorted(videos, key=lambda video: video.is_val), str)
+
+
+def _annotations(path: Path) -> Iterator[dict[str, str]]:
+    """The rows of one CSV; those of a test set have no label."""
+    lines = _lines(path)
+    reader = csv.DictReader(lines)
+    absent = [name for name in KINETICS_COLUMNS[1:] if name not in (reader.fieldnames or ())]
+    if absent:
+        raise UsageError(
+            f"annotations '{path}' have no column '{absent[0]}' in '{lines[0] if lines else ''}'. "
+            f"Their first line names {', '.join(KINETICS_COLUMNS)}"
+        )
+    yield from reader
+
+
+def _segment(row: dict[str, str]) -> str:
+    """The id with the seconds of its ends, as downloaders name the file."""
+    start, end = (round(float(row[name])) for name in ("time_start", "time_end"))
+    return f"{row['youtube_id']}_{start:06d}_{end:06d}"
+
+
+OFFICIAL: dict[str, Callable[[Path, int], OfficialSplit]] = {
+    "ucf101": read_ucf101,
+    "hmdb51": read_hmdb51,
+    "kinetics": read_kinetics,
+}
+"""Dataset -> reader of its split files."""
+
+
+def locate(root: Path, split: OfficialSplit) -> Located:
+    """Look for the videos of a split anywhere under `root`: files by their suffix, folders by the frames in them.
+
+    Nothing is opened.
+
+    Raises:
+        UsageError: `root` is no folder, or cannot be listed.
+    """
+    places: dict[str, list[str]] = {}
+    for name in _walk(root):
+        places.setdefault(split.key(_stem(name.rpartition("/")[2])), []).append(name)
+    result = Located([], [], [], [])
+    taken: set[str] = set()
+    for video in split.videos:
+        key = next((key for key in video.keys if key in places and key not in taken), None)
+        if key is None:
+            result.missing.append(video)
+            continue
+        first, *others = places[key]
+        taken.add(key)
+        result.found.append((first, video))
+        result.twice.extend((first, other) for other in others)
+    result.unlisted.extend(name for key, names in places.items() if key not in taken for name in names)
+    return result
+
+
+def _walk(root: Path) -> Iterator[str]:
+    """Relative paths of all videos under `root`, in order; a folder of frames is one, and not entered."""
+    if not root.is_dir():
+        raise UsageError(f"--root '{root}' is not a folder. Name the folder that the videos lie in")
+    pending = [""]
+    while pending:
+        folder = pending.pop()
+        try:
+            with os.scandir(root / folder) as inside:
+                entries = sorted((entry for entry in inside if not entry.name.startswith(".")), key=lambda e: e.name)
+            videos = [entry for entry in entries if is_video(entry)]
+        except OSError as error:
+            where = f"folder '{error.filename}' cannot be listed ({error.strerror})"
+            raise UsageError(f"{where}. Check its rights") from error
+        names = {entry.name for entry in videos}
+        yield from (f"{folder}{entry.name}" for entry in videos)
+        inner = [f"{folder}{entry.name}/" for entry in entries if entry.name not in names and entry.is_dir()]
+        pending.extend(reversed(inner))
+
+
+def _stem(name: str) -> str:
+    """The name without the suffix of a video file; other dots belong to the name."""
+    stem, dot, suffix = name.rpartition(".")
+    return stem if f"{dot}{suffix}".lower() in VIDEO_SUFFIXES else name
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of a split file, stripped of what CRLF and trailing spaces leave.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UsageError(f"split file '{path}' cannot be read ({error.strerror}). Check --splits") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"split file '{path}' is not UTF-8 text. Check --splits") from error
+    return [stripped for line in text.splitlines() if (stripped := line.strip())]
+
+
+def by_class(videos: Iterable[OfficialVideo], classes: list[str]) -> dict[str, dict[str, int]]:
+    """How many videos of each class there are in training and validation; classes without any are left out."""
+    counts: dict[str, dict[str, int]] = {}
+    for video in videos:
+        counts.setdefault(classes[video.label], {"train": 0, "val": 0})["val" if video.is_val else "train"] += 1
+    return counts
