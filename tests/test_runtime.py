@@ -1,4 +1,5 @@
 import errno
+import multiprocessing
 import os
 import signal
 from pathlib import Path
@@ -12,6 +13,7 @@ from vtdl_cli.runtime import (
     StopRequest,
     check_writable,
     default_workers,
+    give_way_to_parent,
     leave_signals_to_parent,
     replacing,
     seed_torch,
@@ -113,6 +115,14 @@ def test_leave_signals_to_parent__ignores_ctrl_c() -> None:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def test_give_way_to_parent__has_the_lowest_priority() -> None:
+    """Oracle: POSIX: 19 is the nicest a process can be; this one stays as it is."""
+    before = os.nice(0)
+    with multiprocessing.get_context("fork").Pool(1, initializer=give_way_to_parent) as pool:
+        assert pool.apply(os.nice, (0,)) == 19
+    assert os.nice(0) == before
 
 
 def test_select_device__names() -> None:

@@ -138,7 +138,7 @@ def test_build_loader__samples_do_not_depend_on_workers_order_or_resuming(videos
     dataset = make_dataset(videos, seed=5)
     order = EpochBatches(6, 4, epochs=2, seed=5, shuffle=True)
     order.start_step = 1
-    batches = list(build_loader(dataset, order, workers=workers, pin_memory=False))
+    batches = list(build_loader(dataset, order, workers=workers, on_gpu=False))
     assert [len(batch) + len(batch.unreadable) for batch in batches] == [2, 4, 2]
     keys = [sorted(keys) for keys in order]
     for batch, expected in zip([batches[:1], batches[1:]], [keys[0], sorted(keys[1] + keys[2])], strict=True):
@@ -150,7 +150,7 @@ def test_build_loader__samples_do_not_depend_on_workers_order_or_resuming(videos
 def test_build_loader__without_workers_a_batch_carries_unreadable_videos_apart(videos: VideoList) -> None:
     """Oracle: the list; 3 views of windows that hold a crop of 12 turned by up to 10 degrees (16 pixels)."""
     dataset = make_dataset(videos)
-    [batch] = build_loader(dataset, EpochBatches(6, 6), workers=0, pin_memory=False)
+    [batch] = build_loader(dataset, EpochBatches(6, 6), workers=0, on_gpu=False)
     assert batch.index.tolist() == [0, 1, 2, 4, 5]
     assert batch.label.tolist() == [LABELS[index] for index in (0, 1, 2, 4, 5)]
     assert batch.num_frames.tolist() == list(LENGTHS)
@@ -166,7 +166,7 @@ def test_build_loader__without_workers_a_batch_carries_unreadable_videos_apart(v
 
 
 def test_build_loader__a_batch_of_nothing_but_unreadable_videos_is_empty(videos: VideoList) -> None:
-    batches = list(build_loader(make_dataset(videos), EpochBatches(6, 1), workers=0, pin_memory=False))
+    batches = list(build_loader(make_dataset(videos), EpochBatches(6, 1), workers=0, on_gpu=False))
     assert [len(batch) for batch in batches] == [1, 1, 1, 0, 1, 1]
     assert [bad.index for bad in batches[BAD].unreadable] == [BAD]
 
@@ -174,7 +174,7 @@ def test_build_loader__a_batch_of_nothing_but_unreadable_videos_is_empty(videos:
 def test_build_loader__leaves_torchs_random_state_alone(videos: VideoList) -> None:
     """Oracle: the state itself: a loader that drew from it would make a resumed run's dropout and TCA differ."""
     before = torch.get_rng_state()
-    list(build_loader(make_dataset(videos), EpochBatches(6, 3, shuffle=True), workers=1, pin_memory=False))
+    list(build_loader(make_dataset(videos), EpochBatches(6, 3, shuffle=True), workers=1, on_gpu=False))
     assert torch.equal(torch.get_rng_state(), before)
 
 

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import shutil
+import signal
 from pathlib import Path
 
 import h5py
@@ -10,7 +12,7 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
-from tests.toy import CLASSES, NUM_VAL, Toy, clips_by_hand, files_in, load, refuse, succeed
+from tests.toy import CLASSES, NUM_VAL, Toy, clips_by_hand, files_in, load, refuse, start, stop_when, succeed
 from vtdl_cli.engine.evaluate import protocol_name, softmax
 from vtdl_cli.engine.trained import load_classifier
 
@@ -162,3 +164,22 @@ def test_softmax__against_torch() -> None:
     logits = 50 * torch.randn(2, 3, 7, generator=torch.Generator().manual_seed(0))
     assert softmax(logits.numpy()) == pytest.approx(logits.softmax(2).numpy(), abs=1e-6)
     assert softmax(np.empty((0, 2, 0), np.float32)).shape == (0, 2, 0)
+
+
+def test_evaluate__stopped_by_ctrl_c_leaves_nothing(toy: Toy, finetuned: Path, tmp_path: Path) -> None:
+    """As a terminal sends it: to the command and to the workers that decode for it."""
+    names = [f"{toy.root}/{line}" for line in toy.val_list.read_text().splitlines()]
+    (tmp_path / "list.txt").write_text("\n".join(names * 100))
+    shutil.copy(toy.val_list.with_name("classes.txt"), tmp_path)
+    line = toy.evaluate(finetuned, tmp_path / "out", "--list", str(tmp_path / "list.txt"), "--workers", "2")
+    process = start(*line)
+
+    def under_way() -> bool:  # the first of its lines says that 50 videos are done
+        assert process.stderr is not None
+        return process.stderr.readline().startswith("video@2 ")
+
+    code, stderr = stop_when(process, under_way, signal.SIGINT, group=True)
+    assert code == 1, stderr
+    assert stderr.splitlines()[-1] == "error: interrupted without saving"
+    assert "Traceback" not in stderr
+    assert not (tmp_path / "out").exists()

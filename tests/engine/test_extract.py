@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import vtdl_cli.engine.extract
-from tests.toy import CLASSES, NUM_FRAMES, NUM_VAL, Toy, clips_by_hand, refuse, start, stop_when, succeed
+from tests.toy import CLASSES, NUM_FRAMES, NUM_VAL, Toy, clips_by_hand, refuse, start, stop_when, succeed, vtdl
 from vtdl_cli.config import load_config
 from vtdl_cli.data.features import FeatureParts
 from vtdl_cli.engine.build import build_trunk
@@ -203,6 +203,25 @@ def test_extract__stopped_run_goes_on_to_the_same_file(toy: Toy, pretrained: Pat
     for name, values in theirs.items():
         assert np.array_equal(ours[name], values), name
     assert sorted(path.name for path in tmp_path.iterdir()) == ["f.h5", "reference.h5"]
+
+
+def test_extract__resumed_run_counts_the_videos_skipped_before(
+    toy: Toy, pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two unreadable videos in each of the first two batches of four: two are allowed, four of ten are too many."""
+    monkeypatch.setattr(vtdl_cli.engine.extract, "KEEP_EVERY_SECONDS", 0.0)
+    good = [f"{toy.root}/{line}" for line in toy.val_list.read_text().splitlines()]
+    bad = [f"broken_{number}.mp4 0 24" for number in range(4)]
+    (tmp_path / "list.txt").write_text("\n".join([*bad[:2], *good[:4], *bad[2:], *good[4:]]))
+    shutil.copy(toy.val_list.with_name("classes.txt"), tmp_path)
+    for line in bad:
+        (tmp_path / line.split()[0]).write_bytes(b"no video")
+    command = toy.extract(pretrained, tmp_path / "f.h5", "--list", str(tmp_path / "list.txt"), "--root", str(tmp_path))
+    assert "4 of 10 videos cannot be read" in vtdl(*command).stderr
+    result = vtdl(*command, "--resume")
+    assert "goes on at video 4 of 10" in result.stderr
+    assert result.exit_code == 1
+    assert "error: 4 of 10 videos cannot be read, more than data.max_bad_fraction 0.05 allows" in result.stderr
 
 
 def test_extract__disk_full_at_the_end_costs_nothing(

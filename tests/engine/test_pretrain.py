@@ -171,6 +171,18 @@ def test_pretrain__learns_the_toy(toy: Toy, tmp_path: Path) -> None:
     assert sum(losses[-3:]) / 3 < 0.8 * math.log(18)
 
 
+def test_pretrain__in_bf16_learns_as_in_float32(toy: Toy, tmp_path: Path) -> None:
+    """Oracle: the same command in float32; bf16 keeps three digits, and weights stay float32 between the steps."""
+    losses = {}
+    for precision in ("bf16", "fp32"):
+        succeed(*toy.pretrain(tmp_path / precision, "--set", f"pretrain.precision={precision}"))
+        losses[precision] = [row["loss"] for row in rows(tmp_path / precision)]
+    assert losses["bf16"] != losses["fp32"]
+    assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.05)
+    model = load(tmp_path / "bf16" / "checkpoints" / "last.pt")["model"]
+    assert {value.dtype for value in model.values()} <= {torch.float32, torch.int64}
+
+
 def test_pretrain__loss_that_is_not_finite_stops_it(toy: Toy, tmp_path: Path) -> None:
     wild = "pretrain.optimizer={name: sgd, learning_rate: 1.0e+38, weight_decay: 0.0}"
     result = vtdl(*toy.pretrain(tmp_path / "run", "--set", wild))

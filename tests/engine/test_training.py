@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.toy import Toy, differences, files_in, load, rows, start, step_of, stop_when, succeed, without_times
+from vtdl_cli.engine.training import Training
 
 EPOCHS, STEPS_PER_EPOCH = 10, 3
 EVERY_STEP = ("--set", "pretrain.checkpoint_minutes=1e-6", "--set", "finetune.checkpoint_minutes=1e-6")
@@ -109,3 +110,17 @@ def test_finetune__stopped_run_ends_the_same(finetuning: Command, tmp_path: Path
     assert_same_end(run, reference)
     best, expected = (load(folder / "checkpoints/best.pt") for folder in (run, reference))
     assert differences(best, expected) == []
+
+
+def test_seconds__of_all_epochs_are_the_trainings(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: the clock: saving takes at least 0.3 s here, and belongs to the epoch after it."""
+    save = Training.save
+
+    def save_slowly(training: Training) -> None:
+        time.sleep(0.3)
+        save(training)
+
+    monkeypatch.setattr(Training, "save", save_slowly)
+    succeed(*toy.finetune(tmp_path / "run", "--set", "finetune.epochs=3"))
+    seconds = [row["seconds"] for row in rows(tmp_path / "run")]
+    assert min(seconds[1:]) > 0.3

@@ -19,7 +19,8 @@ def finetune(
     preset: o.PresetOption,
     train_list: Annotated[Path, typer.Option(help="Labelled videos to learn from.")],
     val_list: Annotated[
-        Path, typer.Option(help="Labelled videos to validate on after every epoch, one centre clip each.")
+        Path,
+        typer.Option(help="Labelled videos to validate on, a centre clip each, every finetune.validate_every epochs."),
     ],
     out: Annotated[Path, typer.Option(help="Run folder to write: checkpoints, metrics, curves.")],
     weights: Annotated[

@@ -51,7 +51,7 @@ def show(
 )
 def copy(
     name: NameArgument,
-    target: Annotated[Path, typer.Argument(help="File to write.")],
+    target: Annotated[Path, typer.Argument(metavar="TARGET", help="File to write.")],
     overwrite: o.OverwriteOption = False,
     debug: o.DebugOption = False,
 ) -> None:

@@ -19,7 +19,7 @@ from vtdl_cli.data.lists import VideoList
 from vtdl_cli.data.sampling import IndexSampler
 from vtdl_cli.data.views import Draws, Viewer, resize_short_side
 from vtdl_cli.errors import UnreadableVideo
-from vtdl_cli.runtime import leave_signals_to_parent
+from vtdl_cli.runtime import give_way_to_parent, leave_signals_to_parent
 
 Key = tuple[int, int]
 """(epoch, index of the video in the list)."""
@@ -185,18 +185,19 @@ class EpochBatches(Sampler[list[Key]]):
         return np.random.default_rng((self.seed, epoch, 0)).permutation(self.num_videos)
 
 
-def build_loader(dataset: VideoClips, batches: EpochBatches, *, workers: int, pin_memory: bool) -> "DataLoader[Any]":
+def build_loader(dataset: VideoClips, batches: EpochBatches, *, workers: int, on_gpu: bool) -> "DataLoader[Any]":
     """A loader over the stream; 0 workers decode in this process.
 
-    It draws from a generator of its own: torch's global one belongs to the training, or a resumed run would differ.
+    Where a GPU computes, batches are pinned for it; where this process does, the workers give way to it. The loader
+    draws from a generator of its own: torch's global one belongs to the training, or a resumed run would differ.
     """
     return DataLoader(
         dataset,
         batch_sampler=batches,
         num_workers=workers,
         collate_fn=collate,
-        pin_memory=pin_memory,
-        worker_init_fn=leave_signals_to_parent,
+        pin_memory=on_gpu,
+        worker_init_fn=leave_signals_to_parent if on_gpu else give_way_to_parent,
         generator=torch.Generator(),
         prefetch_factor=4 if workers else None,
     )

@@ -46,8 +46,10 @@ class PyAvReader:
         frames = []
         for index, frame in enumerate(self._decode()):
             if index in remaining:
+                # One thread: by default each conversion starts a pool of them, which takes longer than a small picture.
+                picture = frame.to_ndarray(format="rgb24", threads=1)
                 # PyAV leaves the rotation (degrees, counterclockwise) to the caller.
-                frames.append(np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90)))
+                frames.append(np.rot90(picture, round(frame.rotation / 90)))
             if len(frames) == len(wanted):
                 return stack_frames(self._path, frames)
         raise UnreadableVideo(str(self._path), f"it ends before frame {wanted[len(frames)]} of {self.num_frames}")

@@ -44,8 +44,8 @@ class Machine:
         return placed
 
     def load(self, dataset: VideoClips, order: EpochBatches) -> "DataLoader[Batch]":
-        """A loader with this machine's workers; its batches are pinned where a GPU fetches them."""
-        return build_loader(dataset, order, workers=self.workers, pin_memory=self.device.type == "cuda")
+        """A loader with this machine's workers."""
+        return build_loader(dataset, order, workers=self.workers, on_gpu=self.device.type == "cuda")
 
     def describe(self) -> str:
         """For people: `cpu, float32, 2 workers`."""

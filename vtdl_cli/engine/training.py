@@ -103,11 +103,10 @@ class Training:
         """Epoch numbers from 0, from where the run stands to its end."""
         if self.step >= self.total_steps:
             return
-        self._saved_at = time.monotonic()
+        self._saved_at = self._epoch_began = time.monotonic()
         with self._stop, self.reporter.progress(self.total_steps, self.identity["stage"], start=self.step) as self._bar:
-            stream = iter(self.loader)
+            self._stream = iter(self.loader)
             while self.step < self.total_steps:
-                self._stream, self._epoch_began, self._clips, self._waited = stream, time.monotonic(), 0.0, 0.0
                 yield self.step // self.order.steps_per_epoch
         self.run.close()
 
@@ -143,6 +142,8 @@ class Training:
         epoch = self.step // self.order.steps_per_epoch
         row = {"epoch": epoch, "step": self.step, **self._means(), **readings, **self._pace()}
         self._sums, self._recorded = {}, 0
+        self._clips = self._waited = 0.0
+        self._epoch_began = time.monotonic()  # saving counts to the next epoch: the seconds of all are the run's
         self._check_finite(row)
         self.run.open(self.config.to_yaml)
         self.run.log(row)
