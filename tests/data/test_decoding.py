@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from tests.toy import write_video
-from vtdl_cli.data.decoding import DECODERS, open_video, probe_video
+from vtdl_cli.data.decoding import DECODERS, open_video
+from vtdl_cli.data.video_probe import probe_video
 from vtdl_cli.data.video_scan import scan_video
 from vtdl_cli.errors import UnreadableVideo, UsageError
 
@@ -117,7 +118,7 @@ def test_read__a_faulty_file_is_right_or_refused(
     reason = REASONS.get((fault, decoder)) or REASONS.get((fault, "*"))
     if reason:
         with pytest.raises(UnreadableVideo) as error:
-            probe_video(path, decoder)
+            probe_video(path, decoder, verify=True)
         assert reason in str(error.value)
         assert str(error.value).count(str(path)) == 1
     else:
@@ -134,7 +135,7 @@ def test_read__a_faulty_file_is_right_or_refused(
 @pytest.mark.parametrize("fault", ["video_0.mov", "unordered.mov", "h265_video.mp4"])
 def test_probe_video__counts_short_files(data_dir: Path, fault: str, decoder: str) -> None:
     path = data_dir / "faults" / fault
-    assert probe_video(path, decoder) == len(decode_all(path))
+    assert probe_video(path, decoder).num_frames == len(decode_all(path))
 
 
 def test_probe_video__finds_damage_that_decoders_paper_over(data_dir: Path, tmp_path: Path, decoder: str) -> None:
@@ -144,7 +145,7 @@ def test_probe_video__finds_damage_that_decoders_paper_over(data_dir: Path, tmp_
     damaged = tmp_path / "damaged.avi"
     damaged.write_bytes(content)
     with pytest.raises(UnreadableVideo, match="damaged at frame"):
-        probe_video(damaged, decoder)
+        probe_video(damaged, decoder, verify=True)
 
 
 @pytest.mark.parametrize(
@@ -254,7 +255,7 @@ def write_frames(folder: Path, frames: np.ndarray, name: str) -> Path:
 def test_frame_folder__equals_the_video(data_dir: Path, tmp_path: Path, name: str) -> None:
     truth = decode_all(data_dir / "weizmann/bend/daria_bend.avi")[:12]
     folder = write_frames(tmp_path / "clip", truth, name)
-    assert probe_video(folder) == 12
+    assert probe_video(folder).num_frames == 12
     with open_video(folder) as reader:
         assert np.array_equal(reader.read([11, 2, 2, 9]), truth[[11, 2, 2, 9]])
 
@@ -272,7 +273,7 @@ def test_frame_folder__jpeg_beside_flow(tmp_path: Path) -> None:
 def test_frame_folder__refusals(tmp_path: Path) -> None:
     def refusal(folder: Path) -> str:
         with pytest.raises(UnreadableVideo) as error:
-            probe_video(folder)
+            probe_video(folder, verify=True)
         assert str(error.value).count(str(folder)) == 1
         return error.value.reason
 

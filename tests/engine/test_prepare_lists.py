@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from vtdl_cli.data.lists import read_list
-from vtdl_cli.engine import prepare_lists, survey
+from vtdl_cli.data.video_probe import VideoFacts
+from vtdl_cli.engine import prepare_lists
 from vtdl_cli.engine.prepare_lists import Making, prepare_folder
-from vtdl_cli.engine.survey import probe_videos
+from vtdl_cli.engine.survey import Survey, survey
 from vtdl_cli.errors import ListError, UnreadableVideo, UsageError, VtdlError
 from vtdl_cli.runtime import Progress, Silence
 
@@ -39,23 +39,28 @@ class Recorder(Silence):
         self.steps += n
 
 
-def probe_by_content(path: str, decoder: str) -> int:  # noqa: ARG001
-    """Stands in for a decoder: the file says how many frames it has, or what goes wrong."""
+def facts(num_frames: int, content: bytes = b"") -> VideoFacts:
+    """Of a video at 25 frames a second."""
+    return VideoFacts(num_frames, num_frames, "mpeg4", 320, 240, 25.0, content)
+
+
+def probe_by_content(path: str, decoder: str, verify: bool) -> VideoFacts:  # noqa: ARG001
+    """Stands in for a decoder: the file says how many frames it has, or what goes wrong; its name is its content."""
     text = Path(path).read_text()
     if text == "crash":
         os._exit(11)
     if text == "slow":
         time.sleep(0.2)
-        return 9
+        return facts(9)
     if not text:
         raise UnreadableVideo(str(path), "it is empty")
-    return int(text)
+    return facts(int(text), path.encode())
 
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two classes of eight videos by four people; frame counts 10 to 25."""
-    monkeypatch.setattr(survey, "probe_video", probe_by_content)
+    monkeypatch.setattr("vtdl_cli.engine.survey.probe_video", probe_by_content)
     folder = tmp_path / "videos"
     for number, name in enumerate(
         f"{kind}/{who}_{n}.avi" for kind in ("run", "walk") for who in "abcd" for n in (1, 2)
@@ -112,18 +117,26 @@ def test_prepare_folder__audits_what_it_did(root: Path) -> None:
             "val_groups": [],
             "per_class": None,
             "decoder": "decord",
+            "verify": False,
+            "min_frames": 1,
         },
         "total": 16,
         "splits": {"train": 12, "val": 4},
         "classes": {"run": {"train": 6, "val": 2}, "walk": {"train": 6, "val": 2}},
         "frames": {"min": 10, "median": 17.5, "max": 25},
+        "frame_rates": {"min": 25.0, "median": 25.0, "max": 25.0},
+        "resolutions": {"320x240": 16},
+        "codecs": {"mpeg4": 16},
+        "declared_otherwise": [],
+        "duplicates": [],
+        "on_both_sides": [],
         "left_out": 0,
         "groups": None,
-        "unreadable": [{"path": "walk/d_3.avi", "reason": "it is empty"}],
+        "rejected": [{"path": "walk/d_3.avi", "reason": "it is empty"}],
         "ignored": ["run/notes.md"],
     }
     assert recorder.warnings == [
-        "1 videos cannot be read and are left out; the first is 'walk/d_3.avi': it is empty",
+        "1 videos are left out, see rejected.txt; the first is 'walk/d_3.avi': it is empty",
         "1 files or folders hold no video and are ignored; the first is 'run/notes.md'",
     ]
     assert recorder.steps == recorder.total == 17
@@ -179,7 +192,7 @@ def test_prepare_folder__leaves_out_names_that_no_list_can_hold(root: Path) -> N
     (root / "run" / os.fsdecode(b"latin\xe9.avi")).write_text("12")
     audit = prepare(root)
     assert audit["total"] == 16
-    assert audit["unreadable"] == [
+    assert audit["rejected"] == [
         {"path": "run/latin\\udce9.avi", "reason": "its name is not UTF-8"},
         {"path": "run/line\nbreak.avi", "reason": "its name holds a line break"},
     ]
@@ -209,7 +222,7 @@ def test_prepare_folder__refuses_to_overwrite(root: Path, existing: str) -> None
 def test_prepare_folder__refuses_before_opening_any_video(
     root: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], rule: str
 ) -> None:
-    monkeypatch.setattr(survey, "probe_video", None)
+    monkeypatch.setattr("vtdl_cli.engine.survey.probe_video", None)
     with pytest.raises(UsageError) as caught:
         prepare(root, **options)
     assert rule in str(caught.value)
@@ -247,29 +260,88 @@ def test_prepare_folder__writes_all_or_nothing(root: Path, monkeypatch: pytest.M
     assert {path.name: path.read_bytes() for path in (root.parent / "lists").iterdir()} == before
 
 
-def test_probe_videos__agrees_in_one_process_and_in_two(root: Path) -> None:
+def look(root: Path, names: list[str], workers: int, reporter: Recorder | None = None, min_frames: int = 1) -> Survey:
+    """Survey with the decoder that the fixture put in place."""
+    return survey(
+        root,
+        names,
+        decoder="",
+        verify=False,
+        min_frames=min_frames,
+        workers=workers,
+        reporter=reporter or Recorder(),
+    )
+
+
+def test_survey__agrees_in_one_process_and_in_two(root: Path) -> None:
     (root / "run" / "a_0.avi").touch()
-    (root / "run" / "a_9.avi").write_text("0")
+    (root / "run" / "a_9.avi").write_text("3")
     names = sorted(path.relative_to(root).as_posix() for path in root.glob("*/*"))
     results = []
     for workers in (0, 2):
         recorder = Recorder()
-        results.append(
-            probe_videos(root, names, decoder="", workers=workers, reporter=recorder, probe=probe_by_content)
-        )
+        results.append(look(root, names, workers, recorder, min_frames=4))
         assert recorder.steps == recorder.total == 18
-    assert np.array_equal(results[0][0], results[1][0])
-    assert results[0][1] == results[1][1] == {0: "it is empty", 3: "it has no frames"}
-    assert results[0][0].tolist() == [0, 10, 11, 0, *range(12, 26)]
+    assert results[0] == results[1]
+    assert results[0].reasons == {0: "it is empty", 3: "it has 3 frames, fewer than --min-frames 4"}
+    assert [video.num_frames for video in results[0].facts.values()] == [10, 11, *range(12, 26)]
+    assert results[0].readable.tolist() == [1, 2, *range(4, 18)]
 
 
-def test_probe_videos__survives_a_decoder_that_dies(root: Path) -> None:
+def test_survey__survives_a_decoder_that_dies(root: Path) -> None:
     (root / "run" / "a_2.avi").write_text("crash")
     (root / "run" / "b_1.avi").write_text("slow")
     names = [f"run/{who}_{n}.avi" for who in "abcd" for n in (1, 2)]
-    frames, reasons = probe_videos(root, names, decoder="", workers=2, reporter=Silence(), probe=probe_by_content)
-    assert reasons == {1: "the decoder crashed on it"}
-    assert frames.tolist() == [10, 0, 9, 13, 14, 15, 16, 17]
+    result = look(root, names, 2)
+    assert result.reasons == {1: "the decoder crashed on it"}
+    assert [video.num_frames for video in result.facts.values()] == [10, 9, 13, 14, 15, 16, 17]
+
+
+def test_audit__same_content_under_two_names(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: by hand: a's two runs are one file, and one of them is d's walk, which is in validation."""
+    same = {"a_1.avi": b"1", "a_2.avi": b"1", "d_1.avi": b"1", "d_2.avi": b"2"}
+
+    def probe(path: str, **_: object) -> VideoFacts:
+        return facts(20, same.get(Path(path).name, path.encode()) if "run" in path or "d_1" in path else path.encode())
+
+    monkeypatch.setattr("vtdl_cli.engine.survey.probe_video", probe)
+    audit = prepare(root, group_by="^([a-z])_", val_groups=["d"])
+    assert audit["duplicates"] == [["run/a_1.avi", "run/a_2.avi", "run/d_1.avi", "walk/d_1.avi"]]
+    assert audit["on_both_sides"] == audit["duplicates"]
+    assert "1 videos are in train and in val under two names; the first is 'run/a_1.avi'" in audit["warnings"]
+
+
+def test_audit__what_the_videos_are(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: by hand, from 16 videos of which one is declared a frame longer, wider, slower and of another codec."""
+
+    def probe(path: str, **_: object) -> VideoFacts:
+        odd = path.endswith("run/a_1.avi")
+        return VideoFacts(20, 21, "h264", 640, 360, 15.0, b"") if odd else facts(30)
+
+    monkeypatch.setattr("vtdl_cli.engine.survey.probe_video", probe)
+    audit = prepare(root)
+    assert audit["frames"] == {"min": 20, "median": 30.0, "max": 30}
+    assert audit["frame_rates"] == {"min": 15.0, "median": 25.0, "max": 25.0}
+    assert audit["resolutions"] == {"320x240": 15, "640x360": 1}
+    assert audit["codecs"] == {"mpeg4": 15, "h264": 1}
+    assert audit["declared_otherwise"] == ["run/a_1.avi"]
+    assert audit["duplicates"] == []  # folders of pictures have no digest, and are not one another's copies
+
+
+def test_rejected__names_every_video_left_out_and_goes_with_it(root: Path) -> None:
+    (root / "run" / "e_1.avi").touch()
+    (root / "run" / "line\nbreak.avi").write_text("12")
+    prepare(root, min_frames=11)
+    lines = (root.parent / "lists" / "rejected.txt").read_text().splitlines()
+    assert [line.split("\t") for line in lines] == [
+        ["run/a_1.avi", "it has 10 frames, fewer than --min-frames 11"],
+        ["run/e_1.avi", "it is empty"],
+        ["run/line\\nbreak.avi", "its name holds a line break"],
+    ]
+    (root / "run" / "e_1.avi").write_text("11")
+    (root / "run" / "line\nbreak.avi").unlink()
+    prepare(root, overwrite=True)
+    assert not (root.parent / "lists" / "rejected.txt").exists()
 
 
 def test_prepare_folder__weizmann_by_actor(data_dir: Path, tmp_path: Path) -> None:
@@ -283,7 +355,7 @@ def test_prepare_folder__weizmann_by_actor(data_dir: Path, tmp_path: Path) -> No
 
 
 def test_prepare_folder__tennis_by_fraction(data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(survey, "probe_video", lambda _path, _decoder: 60)  # 371 clips take a while to open
+    monkeypatch.setattr("vtdl_cli.engine.survey.probe_video", lambda _path, **_: facts(60))  # 371 take a while to open
     audit = prepare_folder(data_dir / "tennis7", Making(tmp_path / "lists", Silence(), workers=0))
     assert audit["total"] == 371
     assert set(map(str, audit["classes"].values())) == {"{'train': 40, 'val': 13}"}  # 53 a class; 13.25 wanted
@@ -293,5 +365,5 @@ def test_prepare_folder__leaves_out_faulty_files(data_dir: Path, tmp_path: Path)
     (tmp_path / "videos").mkdir()
     (tmp_path / "videos" / "faults").symlink_to(data_dir / "faults")
     audit = prepare(tmp_path / "videos", val_fraction=0)
-    assert "faults/zero_bytes.webm" in {bad["path"] for bad in audit["unreadable"]}
+    assert "faults/zero_bytes.webm" in {bad["path"] for bad in audit["rejected"]}
     assert audit["ignored"] == ["faults/sine_mono_s16.wav"]

@@ -20,6 +20,10 @@ PerClassOption = Annotated[
     int | None, typer.Option(min=1, help="Videos of each class that the training list keeps, drawn. Default: all.")
 ]
 DecoderOption = Annotated[str, typer.Option(metavar="decord|pyav|torchcodec", help="What opens the videos.")]
+VerifyOption = Annotated[
+    bool, typer.Option("--verify", help="Decode every video whole: finds damaged, cut short and one-coloured ones.")
+]
+MinFramesOption = Annotated[int, typer.Option(min=1, help="Leave out videos of fewer frames.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Of the draw.")]
 RootOption = Annotated[
     Path, typer.Option(help="Folder that the videos, or folders of frames, lie in, at whatever depth.")
@@ -49,6 +53,8 @@ def folder(
     ] = "",
     per_class: PerClassOption = None,
     decoder: DecoderOption = "decord",
+    verify: VerifyOption = False,
+    min_frames: MinFramesOption = 1,
     seed: SeedOption = 0,
     workers: o.WorkersOption = None,
     overwrite: o.OverwriteOption = False,
@@ -61,7 +67,7 @@ def folder(
 
     audit = prepare_folder(
         root,
-        _making(out, quiet, per_class, seed, decoder, workers, overwrite),
+        _making(out, quiet, per_class, seed, decoder, verify, min_frames, workers, overwrite),
         val_fraction=val_fraction,
         group_by=group_by,
         val_groups=[group for group in val_groups.split(",") if group],
@@ -84,6 +90,8 @@ def ucf101(
     split: SplitOption = 1,
     per_class: PerClassOption = None,
     decoder: DecoderOption = "decord",
+    verify: VerifyOption = False,
+    min_frames: MinFramesOption = 1,
     seed: SeedOption = 0,
     workers: o.WorkersOption = None,
     overwrite: o.OverwriteOption = False,
@@ -92,7 +100,7 @@ def ucf101(
     debug: o.DebugOption = False,
 ) -> None:
     """Write the lists of one of UCF101's official splits, for the videos that are there."""
-    making = _making(out, quiet, per_class, seed, decoder, workers, overwrite)
+    making = _making(out, quiet, per_class, seed, decoder, verify, min_frames, workers, overwrite)
     _official("ucf101", root, splits, making, as_json, split)
 
 
@@ -111,6 +119,8 @@ def hmdb51(
     split: SplitOption = 1,
     per_class: PerClassOption = None,
     decoder: DecoderOption = "decord",
+    verify: VerifyOption = False,
+    min_frames: MinFramesOption = 1,
     seed: SeedOption = 0,
     workers: o.WorkersOption = None,
     overwrite: o.OverwriteOption = False,
@@ -119,7 +129,7 @@ def hmdb51(
     debug: o.DebugOption = False,
 ) -> None:
     """Write the lists of one of HMDB51's official splits, for the videos that are there."""
-    making = _making(out, quiet, per_class, seed, decoder, workers, overwrite)
+    making = _making(out, quiet, per_class, seed, decoder, verify, min_frames, workers, overwrite)
     _official("hmdb51", root, splits, making, as_json, split)
 
 
@@ -139,6 +149,8 @@ def kinetics(
     out: OutOption,
     per_class: PerClassOption = None,
     decoder: DecoderOption = "decord",
+    verify: VerifyOption = False,
+    min_frames: MinFramesOption = 1,
     seed: SeedOption = 0,
     workers: o.WorkersOption = None,
     overwrite: o.OverwriteOption = False,
@@ -147,21 +159,29 @@ def kinetics(
     debug: o.DebugOption = False,
 ) -> None:
     """Write the lists of Kinetics-400, 600 or 700, for the videos that are there."""
-    making = _making(out, quiet, per_class, seed, decoder, workers, overwrite)
+    making = _making(out, quiet, per_class, seed, decoder, verify, min_frames, workers, overwrite)
     _official("kinetics", root, splits, making, as_json)
 
 
 def _making(
-    out: Path, quiet: bool, per_class: int | None, seed: int, decoder: str, workers: int | None, overwrite: bool
+    out: Path,
+    quiet: bool,
+    per_class: int | None,
+    seed: int,
+    decoder: str,
+    verify: bool,
+    min_frames: int,
+    workers: int | None,
+    overwrite: bool,
 ) -> "Making":
     from vtdl_cli.commands.screen import speaker
     from vtdl_cli.engine.prepare_lists import Making
 
-    return Making(out, speaker(quiet), per_class, seed, decoder, workers, overwrite)
+    return Making(out, speaker(quiet), per_class, seed, decoder, verify, min_frames, workers, overwrite)
 
 
 def _official(dataset: str, root: Path, splits: Path, making: "Making", as_json: bool, split: int = 1) -> None:
-    from vtdl_cli.engine.prepare_lists import prepare_official
+    from vtdl_cli.engine.prepare_official import prepare_official
 
     _show(prepare_official(dataset, root, splits, making, split=split), as_json, making.out)
 

@@ -24,7 +24,7 @@ from vtdl_cli.data.video_reader import VideoReader, read_any_order, stack_frames
 from vtdl_cli.data.video_scan import open_stream, scan_video
 from vtdl_cli.errors import UnreadableVideo, UsageError
 
-__all__ = ["DECODERS", "VideoReader", "open_video", "probe_video"]
+__all__ = ["DECODERS", "PyAvReader", "VideoReader", "open_video"]
 
 
 class PyAvReader:
@@ -34,8 +34,8 @@ class PyAvReader:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self.num_frames = scan_video(path).num_frames
+        self._path, self.scan = path, scan_video(path)
+        self.num_frames = self.scan.num_frames
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """See `VideoReader.read`."""
@@ -44,7 +44,7 @@ class PyAvReader:
     def _read_ascending(self, wanted: np.ndarray) -> np.ndarray:
         remaining = set(wanted.tolist())
         frames = []
-        for index, frame in enumerate(self._decode()):
+        for index, frame in enumerate(self.decode()):
             if index in remaining:
                 # One thread: by default each conversion starts a pool of them, which takes longer than a small picture.
                 picture = frame.to_ndarray(format="rgb24", threads=1)
@@ -54,8 +54,8 @@ class PyAvReader:
                 return stack_frames(self._path, frames)
         raise UnreadableVideo(str(self._path), f"it ends before frame {wanted[len(frames)]} of {self.num_frames}")
 
-    def _decode(self) -> Iterator[Any]:
-        """Yield the frames in the order of display, up to the first damaged one."""
+    def decode(self) -> Iterator[Any]:
+        """Yield PyAV's frames in the order of display, up to the first damaged one."""
         with open_stream(self._path) as (container, stream):
             decoded = container.decode(stream)
             index = 0
@@ -83,7 +83,7 @@ class DecordReader:
         if scan.width % 32 and 3 * (scan.width + -scan.width % 32) % scan.width == 0:
             # measured: it pads rows to 32 pixels, and takes what then divides evenly for more than three channels
             raise UnreadableVideo(str(path), f"decord misreads pictures {scan.width} wide; use the decoder pyav")
-        self._path, self._codec = path, scan.codec
+        self._path, self.scan = path, scan
         self.num_frames = scan.num_frames
         self._open()
         self._seekable = scan.seekable and len(self._reader) == scan.num_frames
@@ -94,7 +94,7 @@ class DecordReader:
 
         decord.logging.set_level(decord.logging.QUIET)
         # PyAV has read the file by now: decord's FFmpeg of 2019 lacks AV1, and decord itself insists on a duration.
-        reason = f"decord does not support its codec ({self._codec}) or its header; use the decoder pyav"
+        reason = f"decord does not support its codec ({self.scan.codec}) or its header; use the decoder pyav"
         with unreadable_on_error(self._path, reason):
             self._reader: Any = decord.VideoReader(str(self._path.absolute()), ctx=decord.cpu(0), num_threads=1)
         self._position = 0  # the next frame, when reading from the start
@@ -131,7 +131,7 @@ class TorchcodecReader:
     def __init__(self, path: Path) -> None:
         decoder_class = _import_torchcodec()
         scan = scan_video(path)
-        self._path, self.num_frames = path, scan.num_frames
+        self._path, self.scan, self.num_frames = path, scan, scan.num_frames
         with unreadable_on_error(path, f"torchcodec cannot open it (codec {scan.codec}); use the decoder pyav"):
             self._reader: Any = decoder_class(str(path.absolute()), dimension_order="NHWC", num_ffmpeg_threads=1)
         if not scan.timed or len(self._reader) != scan.num_frames:
@@ -198,21 +198,3 @@ def _open_reader(path: Path, decoder: str) -> VideoReader:
     if status.st_size == 0:
         raise UnreadableVideo(str(path), "the file is empty")
     return DECODERS[decoder](path)
-
-
-def probe_video(path: str | Path, decoder: str = "decord") -> int:
-    """Count the frames of a video and make sure that they can be read, all of them.
-
-    The other decoders repeat a frame or show a damaged one without a word, so PyAV decodes the file in full as well;
-    in a file with few keyframes, reaching the last frame costs as much.
-
-    Raises:
-        UnreadableVideo: it cannot be opened, or ends early, or is damaged anywhere.
-    """
-    with open_video(path, decoder) as reader:
-        num_frames = reader.num_frames
-        reader.read([0, num_frames - 1])
-    if decoder != "pyav" and Path(path).is_file():
-        with open_video(path, "pyav") as reader:
-            reader.read([num_frames - 1])
-    return num_frames

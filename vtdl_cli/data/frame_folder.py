@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vtdl_cli.data.video_reader import read_any_order, stack_frames, unreadable_on_error
+from vtdl_cli.data.video_reader import VideoScan, read_any_order, stack_frames, unreadable_on_error
 from vtdl_cli.errors import UnreadableVideo
 
 FRAME_NAME = re.compile(r"(?P<prefix>.*?)(?P<number>\d+)\.(jpg|jpeg|png)", re.IGNORECASE)
@@ -31,6 +31,17 @@ class FrameFolderReader:
 
     def _read_ascending(self, wanted: np.ndarray) -> np.ndarray:
         return stack_frames(self._path, [_read_picture(self._path, self._files[index]) for index in wanted])
+
+    @property
+    def scan(self) -> VideoScan:
+        """Size and kind of the first picture; pictures have no rate."""
+        from PIL import Image
+
+        first = self._files[0]
+        with unreadable_on_error(self._path, f"picture {first.name} is damaged"), Image.open(first) as picture:
+            width, height, codec = *picture.size, str(picture.format).lower()
+        count = self.num_frames
+        return VideoScan(count, "folder", codec, width, height, 0.0, count, timed=True, seekable=True)
 
     def close(self) -> None:
         """Nothing stays open between reads."""

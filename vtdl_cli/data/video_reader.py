@@ -2,12 +2,39 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from vtdl_cli.errors import UnreadableVideo
+
+
+@dataclass(frozen=True)
+class VideoScan:
+    """Facts about one video stream, or one folder of pictures.
+
+    Attributes:
+        num_frames: frames that a decoder shows, at least 1.
+        container, codec: FFmpeg's names of the two.
+        width, height: of a picture in pixels, before any rotation.
+        frame_rate: frames a second, on average; 0 where nothing says so.
+        declared_frames: what the container's header says; 0 where it says nothing.
+        timed: every packet shows one picture, at a time of its own, in a container with an index: a frame may be found
+            by its timestamp.
+        seekable: timed, and decoding may start at any keyframe and count on from there.
+    """
+
+    num_frames: int
+    container: str
+    codec: str
+    width: int
+    height: int
+    frame_rate: float
+    declared_frames: int
+    timed: bool
+    seekable: bool
 
 
 class VideoReader(Protocol):
@@ -18,6 +45,10 @@ class VideoReader(Protocol):
     """
 
     num_frames: int
+
+    @property
+    def scan(self) -> VideoScan:
+        """What else is known of it."""
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """Decode frames, in any order and with repeats.

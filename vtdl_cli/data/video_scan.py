@@ -7,13 +7,12 @@ their count from here, so that they agree by construction.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from vtdl_cli.data.video_reader import unreadable_on_error
+from vtdl_cli.data.video_reader import VideoScan, unreadable_on_error
 from vtdl_cli.errors import UnreadableVideo
 
 if TYPE_CHECKING:
@@ -25,27 +24,6 @@ PLACEHOLDER_BYTES = 19
 # Containers that list their keyframes. In the others (MPEG-TS, MPEG-PS, WMV) a seek lands near the time asked for.
 INDEXED_CONTAINERS = ("avi", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2")
 MPEG4_PICTURE_START = b"\0\0\1\xb6"
-
-
-@dataclass(frozen=True)
-class VideoScan:
-    """Facts about one video stream.
-
-    Attributes:
-        num_frames: frames that a decoder shows, at least 1.
-        container, codec: FFmpeg's names of the two.
-        width: pixels of a row, before any rotation.
-        timed: every packet shows one picture, at a time of its own, in a container with an index: a frame may be found
-            by its timestamp.
-        seekable: timed, and decoding may start at any keyframe and count on from there.
-    """
-
-    num_frames: int
-    container: str
-    codec: str
-    width: int
-    timed: bool
-    seekable: bool
 
 
 class Packet(NamedTuple):
@@ -92,7 +70,8 @@ def scan_video(path: Path) -> VideoScan:
     with open_stream(path) as (container, stream):
         with unreadable_on_error(path, "its packets cannot be read"):
             packets = [Packet(p.size, p.pts, p.is_keyframe, p.is_discard) for p in container.demux(stream) if p.size]
-        codec, width = stream.codec_context.codec.canonical_name, stream.codec_context.width
+        codec, width, height = stream.codec_context.codec.canonical_name, stream.codec_context.width, stream.height
+        frame_rate, declared = float(stream.average_rate or 0), stream.frames
         container_name = container.format.name
         # AVI has no display times: FFmpeg makes them up, wrongly where the order of display is not that of decoding.
         made_up_times = container_name == "avi" and stream.codec_context.has_b_frames
@@ -102,7 +81,9 @@ def scan_video(path: Path) -> VideoScan:
     one_each = num_frames == _count_shown(packets) and not _has_placeholders(codec, packets)
     timed = container_name in INDEXED_CONTAINERS and one_each and not made_up_times and _has_distinct_times(packets)
     seekable = timed and num_frames == len(packets) and _has_closed_groups(packets)
-    return VideoScan(num_frames, container_name, codec, width, timed, seekable)
+    return VideoScan(
+        num_frames, container_name, codec, width, height, frame_rate, declared, timed=timed, seekable=seekable
+    )
 
 
 def _count_shown(packets: list[Packet]) -> int:

@@ -1,0 +1,53 @@
+"""What is found out about a video, on real clips and on ones made to be wrong."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.toy import NUM_FRAMES, Toy, colour_video, write_video
+from vtdl_cli.data.video_probe import probe_video
+from vtdl_cli.errors import UnreadableVideo
+
+
+def test_probe__facts_of_a_real_clip(data_dir: Path) -> None:
+    """Oracle: the data's README: 320x240, xvid (FFmpeg's mpeg4), 25 frames a second; hashlib."""
+    path = data_dir / "UCF-101/BenchPress/v_BenchPress_g01_c02.avi"
+    facts = probe_video(path)
+    assert (facts.width, facts.height, facts.frame_rate, facts.codec) == (320, 240, 25.0, "mpeg4")
+    assert facts.declared_frames == facts.num_frames
+    assert facts.digest == hashlib.blake2b(path.read_bytes(), digest_size=16).digest()
+
+
+def test_probe__count_that_the_header_gets_wrong(data_dir: Path) -> None:
+    """Oracle: the file's name, and decoding it whole, which `verify` does."""
+    facts = probe_video(data_dir / "faults" / "declares_more_frames_than_it_has.mp4", "pyav", verify=True)
+    assert facts.declared_frames > facts.num_frames
+
+
+def test_probe__folder_of_pictures(tmp_path: Path) -> None:
+    for number in range(3):
+        noise = np.random.default_rng(number).integers(255, size=(20, 30, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(tmp_path / f"img_{number:05d}.jpg")
+    facts = probe_video(tmp_path, verify=True)
+    assert facts == (3, 3, "jpeg", 30, 20, 0.0, b"")
+
+
+@pytest.mark.parametrize("decoder", ["decord", "pyav"])
+def test_verify__finds_a_video_of_one_colour(tmp_path: Path, decoder: str) -> None:
+    """Half of the frames is too many, less is a film that fades."""
+    frames = colour_video(0, seed=0)
+    for share, name in ((NUM_FRAMES // 2 - 4, "fades.mp4"), (NUM_FRAMES // 2 + 2, "flat.mp4")):
+        frames[:share] = 128
+        write_video(tmp_path / name, frames)
+    assert probe_video(tmp_path / "fades.mp4", decoder, verify=True).num_frames == NUM_FRAMES
+    assert probe_video(tmp_path / "flat.mp4", decoder).num_frames == NUM_FRAMES
+    with pytest.raises(UnreadableVideo, match=rf"of its {NUM_FRAMES} pictures show one colour"):
+        probe_video(tmp_path / "flat.mp4", decoder, verify=True)
+
+
+def test_verify__is_content_with_good_videos(toy: Toy) -> None:
+    for path in toy.root.glob("*/*.mp4"):
+        assert probe_video(path, verify=True).num_frames == NUM_FRAMES
