@@ -197,9 +197,9 @@ def _walk(root: Path) -> Iterator[str]:
 
 
 def _stem(name: str) -> str:
-    """The name without the suffix of a video file; other dots belong to the name."""
+    """The name without what video files end in; other dots belong to it. Downloaders leave `<id>.mp4.webm` behind."""
     stem, dot, suffix = name.rpartition(".")
-    return stem if f"{dot}{suffix}".lower() in VIDEO_SUFFIXES else name
+    return _stem(stem) if f"{dot}{suffix}".lower() in VIDEO_SUFFIXES else name
 
 
 def _lines(path: Path) -> list[str]:
