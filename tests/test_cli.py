@@ -23,6 +23,9 @@ COMMANDS = [
     ["prepare-lists", "ucf101"],
     ["prepare-lists", "hmdb51"],
     ["prepare-lists", "kinetics"],
+    ["lists"],
+    ["lists", "check"],
+    ["lists", "convert"],
     ["pretrain"],
     ["finetune"],
     ["evaluate"],
@@ -33,7 +36,7 @@ COMMANDS = [
     ["presets", "show"],
     ["presets", "copy"],
 ]
-WITH_EXAMPLES = [command for command in COMMANDS if command not in ([], ["prepare-lists"], ["presets"])]
+WITH_EXAMPLES = [command for command in COMMANDS if command not in ([], ["prepare-lists"], ["lists"], ["presets"])]
 
 RUN_AND_LIST_MODULES = (
     "import sys; from vtdl_cli.__main__ import main\n"

@@ -5,8 +5,10 @@ import shlex
 from pathlib import Path
 
 import pytest
+import typer
 
 from tests.toy import Toy, succeed
+from vtdl_cli.cli import app
 
 README = Path(__file__).parent.parent / "README.md"
 LESS = {  # for eighteen videos and one core
@@ -21,10 +23,11 @@ MADE = {
 }
 
 
-def commands() -> list[list[str]]:
-    """Every whole command of the README's shell blocks, in order."""
+def commands(*, in_loops: bool = False) -> list[list[str]]:
+    """Every whole command of the README's shell blocks, in order; those that measure are in loops."""
     blocks = re.findall(r"```bash\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
-    lines = [part.strip() for block in blocks for line in block.splitlines() for part in line.split("&&")]
+    chosen = [block for block in blocks if block.startswith("for ") == in_loops]
+    lines = [part.strip() for block in chosen for line in block.splitlines() for part in line.split("&&")]
     return [shlex.split(line)[1:] for line in lines if line.startswith("vtdl ")]
 
 
@@ -47,6 +50,16 @@ def test_readme__commands_run_in_order(toy: Toy, tmp_path: Path, monkeypatch: py
         succeed(name, *options, *LESS.get(name, ()))
         assert name not in MADE or (tmp_path / MADE[name]).exists()
     assert {path.name for path in tmp_path.glob("*.h5")} == {"train.h5", "val.h5"}
+
+
+@pytest.mark.parametrize("line", commands(in_loops=True), ids=" ".join)
+def test_readme__loops_hold_commands_that_parse(line: list[str]) -> None:
+    values = {"$seed": "1", "$epochs": "25"}
+    words = [re.sub(r"\$seed|\$epochs", lambda match: values[match[0]], word) for word in line]
+    parser, names = typer.main.get_command(app), []
+    while hasattr(parser, "commands"):
+        parser, names = parser.commands[words[len(names)]], [*names, words[len(names)]]
+    parser.make_context("vtdl", words[len(names) :])
 
 
 def test_readme__map_names_every_part() -> None:

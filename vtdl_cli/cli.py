@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from vtdl_cli import __version__
-from vtdl_cli.commands import demo, evaluate, extract, finetune, prepare_lists, presets, pretrain, probe
+from vtdl_cli.commands import demo, evaluate, extract, finetune, lists, prepare_lists, presets, pretrain, probe
 from vtdl_cli.errors import VtdlError
 
 
@@ -91,6 +91,7 @@ def vtdl(
 
 app.command(epilog=demo.EPILOG)(demo.demo)
 app.add_typer(prepare_lists.prepare_lists, name="prepare-lists")
+app.add_typer(lists.lists, name="lists")
 app.command(epilog=pretrain.EPILOG)(pretrain.pretrain)
 app.command(epilog=finetune.EPILOG)(finetune.finetune)
 app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)

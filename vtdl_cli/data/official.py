@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import csv
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from vtdl_cli.data.splits import VIDEO_SUFFIXES, is_video
+from vtdl_cli.data.disk import stem, walk_videos
 from vtdl_cli.errors import UsageError
 
 KINETICS_COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
 _SIDES = {"train": False, "val": True, "validate": True}
 """What the `split` column of Kinetics' annotations says, and whether that is validation; `test` has no labels."""
+
+
+_SECONDS = re.compile(r"\d+(\.\d+)?")
 
 
 class OfficialVideo(NamedTuple):
@@ -65,7 +67,7 @@ def read_ucf101(folder: Path, split: int) -> OfficialSplit:
                     f"split file '{path}:{line_number}' names class '{class_name}', which classInd.txt does not. "
                     "Take both files from one download"
                 )
-            key = _stem(file_name).casefold()
+            key = stem(file_name).casefold()
             videos.append(OfficialVideo(name, (key,), numbers[class_name.casefold()], is_val))
     return OfficialSplit(classes, videos, str.casefold)
 
@@ -85,7 +87,7 @@ def read_hmdb51(folder: Path, split: int) -> OfficialSplit:
         for line_number, line in enumerate(_lines(path), start=1):
             name, _, flag = line.rpartition(" ")
             if flag in sides:
-                key = _stem(name.strip()).casefold()
+                key = stem(name.strip()).casefold()
                 sides[flag].append(OfficialVideo(f"{class_name}/{name.strip()}", (key,), label, flag == "2"))
             elif flag != "0":
                 raise UsageError(
@@ -108,8 +110,7 @@ def read_kinetics(path: Path, _split: int = 1) -> OfficialSplit:
         raise UsageError(
             f"--splits '{path}' holds no '*.csv'. Name the folder of Kinetics' annotations, or one of them"
         )
-    rows = [row for file in files for row in _annotations(file)]
-    labelled = [row for row in rows if row.get("label") and row["split"] in _SIDES]
+    labelled = [row for file in files for row in _annotations(file) if row["split"] in _SIDES and row.get("label")]
     if not labelled:
         raise UsageError(
             f"--splits '{path}' has no labelled video: a test set cannot be trained on. Name train and val"
@@ -133,7 +134,12 @@ def _annotations(path: Path) -> Iterator[dict[str, str]]:
             f"annotations '{path}' have no column '{absent[0]}' in '{lines[0] if lines else ''}'. "
             f"Their first line names {', '.join(KINETICS_COLUMNS)}"
         )
-    yield from reader
+    for row in reader:
+        side, times = row["split"], (row["time_start"] or "", row["time_end"] or "")
+        if (side not in _SIDES and side != "test") or not all(map(_SECONDS.fullmatch, times)):
+            where = f"annotations '{path}:{reader.line_num}' read '{lines[reader.line_num - 1]}'"
+            raise UsageError(f"{where}, which lacks a split (train, val or test) or seconds. Correct the line")
+        yield row
 
 
 def _segment(row: dict[str, str]) -> str:
@@ -159,8 +165,8 @@ def locate(root: Path, split: OfficialSplit) -> Located:
         UsageError: `root` is no folder, or cannot be listed.
     """
     places: dict[str, list[str]] = {}
-    for name in _walk(root):
-        places.setdefault(split.key(_stem(name.rpartition("/")[2])), []).append(name)
+    for name in walk_videos(root):
+        places.setdefault(split.key(stem(name)), []).append(name)
     result = Located([], [], [], [])
     taken: set[str] = set()
     for video in split.videos:
@@ -174,32 +180,6 @@ def locate(root: Path, split: OfficialSplit) -> Located:
         result.twice.extend((first, other) for other in others)
     result.unlisted.extend(name for key, names in places.items() if key not in taken for name in names)
     return result
-
-
-def _walk(root: Path) -> Iterator[str]:
-    """Relative paths of all videos under `root`, in order; a folder of frames is one, and not entered."""
-    if not root.is_dir():
-        raise UsageError(f"--root '{root}' is not a folder. Name the folder that the videos lie in")
-    pending = [""]
-    while pending:
-        folder = pending.pop()
-        try:
-            with os.scandir(root / folder) as inside:
-                entries = sorted((entry for entry in inside if not entry.name.startswith(".")), key=lambda e: e.name)
-            videos = [entry for entry in entries if is_video(entry)]
-        except OSError as error:
-            where = f"folder '{error.filename}' cannot be listed ({error.strerror})"
-            raise UsageError(f"{where}. Check its rights") from error
-        names = {entry.name for entry in videos}
-        yield from (f"{folder}{entry.name}" for entry in videos)
-        inner = [f"{folder}{entry.name}/" for entry in entries if entry.name not in names and entry.is_dir()]
-        pending.extend(reversed(inner))
-
-
-def _stem(name: str) -> str:
-    """The name without what video files end in; other dots belong to it. Downloaders leave `<id>.mp4.webm` behind."""
-    stem, dot, suffix = name.rpartition(".")
-    return _stem(stem) if f"{dot}{suffix}".lower() in VIDEO_SUFFIXES else name
 
 
 def _lines(path: Path) -> list[str]:

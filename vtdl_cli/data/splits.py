@@ -15,12 +15,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vtdl_cli.data.frame_folder import FRAME_NAME
+from vtdl_cli.data.disk import is_video, sorted_entries
 from vtdl_cli.data.lists import unlistable
 from vtdl_cli.errors import UsageError
 
-_KINDS = ("avi", "mp4", "mkv", "webm", "mov", "m4v", "mpg", "mpeg", "flv", "wmv", "3gp", "ts")
-VIDEO_SUFFIXES = frozenset(f".{kind}" for kind in _KINDS)
 _NAMED_AT_MOST = 20  # group keys in one error line
 
 
@@ -47,7 +45,7 @@ def scan_class_folders(root: str | Path) -> ClassFolders:
         raise UsageError(f"--root '{root}' is not a folder. Name the folder that holds the class folders")
     found = ClassFolders([], [], [])
     try:
-        for entry in _entries(root):
+        for entry in sorted_entries(root):
             _scan_entry(entry, found)
     except OSError as error:
         raise UsageError(f"folder '{error.filename}' cannot be listed ({error.strerror}). Check its rights") from error
@@ -167,7 +165,7 @@ def _scan_entry(entry: os.DirEntry[str], found: ClassFolders) -> None:
         found.ignored.append(_shown(entry))
         return
     videos, others = [], []
-    for inner in _entries(entry.path):
+    for inner in sorted_entries(entry.path):
         if is_video(inner):
             videos.append((f"{entry.name}/{inner.name}", len(found.classes)))
         else:
@@ -178,21 +176,6 @@ def _scan_entry(entry: os.DirEntry[str], found: ClassFolders) -> None:
             raise UsageError(f"class folder {entry.name!a} cannot be named in a list: {reason}. Rename it")
         found.classes.append(entry.name)
         found.videos.extend(videos)
-
-
-def is_video(entry: os.DirEntry[str]) -> bool:
-    """Tell a video file by its suffix, and a folder of frames by one frame in it."""
-    if entry.name.startswith("."):
-        return False
-    if entry.is_dir():
-        with os.scandir(entry.path) as inside:
-            return any(FRAME_NAME.fullmatch(image.name) for image in inside)
-    return Path(entry.name).suffix.lower() in VIDEO_SUFFIXES  # a broken link too: opening it will tell
-
-
-def _entries(folder: str | Path) -> list[os.DirEntry[str]]:
-    with os.scandir(folder) as entries:
-        return sorted(entries, key=lambda entry: entry.name)
 
 
 def _shown(entry: os.DirEntry[str]) -> str:

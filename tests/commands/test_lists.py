@@ -1,0 +1,112 @@
+"""`vtdl lists`: what it says of lists that are right, moved, foreign or wrong, and how it rewrites them."""
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.toy import CLASSES, NUM_FRAMES, NUM_TRAIN, Toy, refuse, succeed, vtdl
+
+
+def rewrite(toy: Toy, target: Path, form: str) -> Path:
+    """The toy's training list in another form, without its class names."""
+    rows = (line.rsplit(None, 2) for line in toy.train_list.read_text().splitlines())
+    target.write_text(
+        "".join(form.format(path=path, label=label, frames=frames) + "\n" for path, label, frames in rows)
+    )
+    return target
+
+
+def test_check__good_list(toy: Toy) -> None:
+    line = ["lists", "check", str(toy.train_list), "--root", str(toy.root), "--open", "--workers", "0", "--json"]
+    report = json.loads(succeed(*line).stdout)
+    assert (report["columns"], report["videos"], report["present"]) == ("path class frames", NUM_TRAIN, NUM_TRAIN)
+    assert (report["missing"], report["other_frames"], report["unreadable"], report["problems"]) == ([], [], [], [])
+    assert report["classes"]["named"] == len(CLASSES)
+    assert report["listed_frames"] == {"min": NUM_FRAMES, "median": NUM_FRAMES, "max": NUM_FRAMES}
+
+
+def test_check__proposes_options_that_work(toy: Toy, tmp_path: Path) -> None:
+    """Oracle: the options themselves, given to the same command."""
+    moved = rewrite(toy, tmp_path / "list.txt", "/old/place/{path} {frames} {label}")
+    result = vtdl("lists", "check", str(moved), "--root", str(toy.root.parent))
+    assert result.exit_code == 1
+    assert "12 of 12 videos are not there, '/old/place/blue/blue_0.mp4' to begin with: try" in result.stderr
+    options = shlex.split(result.stderr.split(": try ")[1])
+    assert options == ["--strip-prefix", "/old/place", "--root", str(toy.root)]
+    succeed("lists", "check", str(moved), *options)
+
+
+def test_check__names_what_is_wrong(toy: Toy, tmp_path: Path) -> None:
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    (tmp_path / "good.mp4").symlink_to(toy.root / "red" / "red_0.mp4")
+    (tmp_path / "list.txt").write_text("good.mp4 0 20\nbroken.mp4 2 24\ngood.mp4 0 20\ngone.mp4 2 24\n")
+    result = vtdl("lists", "check", str(tmp_path / "list.txt"), "--open", "--workers", "0", "--json", "--quiet")
+    assert result.exit_code == 1
+    report = json.loads(result.stdout)
+    assert report["other_frames"][0] == {"path": "good.mp4", "listed": 20, "counted": NUM_FRAMES}
+    assert (report["missing"], report["repeated"], report["classes"]["without_videos"]) == (
+        ["gone.mp4"],
+        ["good.mp4"],
+        [1],
+    )
+    assert [bad["path"] for bad in report["unreadable"]] == ["broken.mp4"]
+    errors = result.stderr.splitlines()
+    assert len(errors) == 3
+    assert all(line.startswith(f"error: list '{tmp_path / 'list.txt'}': ") for line in errors)
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "videos"),
+    [
+        ("hmdb51_flow_val_split_1.txt", "path frames class", 1530),
+        ("hmdb51_rgb_train_split_1.txt", "path frames class", 3570),
+        ("ssd_kinetics_video_vallist.txt", "path class", 19_761),
+        ("ucf101_rgb_val_split_1.txt", "path frames class", 3783),
+    ],
+)
+def test_check__published_lists_without_their_videos(
+    data_dir: Path, tmp_path: Path, name: str, columns: str, videos: int
+) -> None:
+    """Oracle: the number of their lines, and the authors' orders of columns."""
+    line = ["lists", "check", str(data_dir / "lists_published" / name), "--root", str(tmp_path), "--json"]
+    result = vtdl(*line)
+    assert result.exit_code == 1
+    report = json.loads(result.stdout)
+    assert (report["columns"], report["videos"], len(report["missing"])) == (columns, videos, videos)
+    assert result.stderr.count("error: ") == 1
+    assert f"no video of these names is under '{tmp_path}'. Name their folder: --root DIR" in result.stderr
+
+
+def test_check__disk_has_files_where_the_list_has_folders(data_dir: Path) -> None:
+    published = data_dir / "lists_published" / "ucf101_rgb_val_split_1.txt"
+    result = vtdl("lists", "check", str(published), "--root", str(data_dir / "UCF-101"))
+    assert result.exit_code == 1
+    assert ".avi' for 'v_" in result.stderr
+    assert "Make lists of what is there: vtdl prepare-lists" in result.stderr
+
+
+@pytest.mark.parametrize(("form", "counted"), [("/old/{path} {frames} {label}", 0), ("/old/{path} {label}", NUM_TRAIN)])
+def test_convert__gives_the_canonical_list(toy: Toy, tmp_path: Path, form: str, counted: int) -> None:
+    """Oracle: the list that it was made from."""
+    foreign = rewrite(toy, tmp_path / "foreign.txt", form)
+    options = ("--strip-prefix", "/old", "--root", str(toy.root), "--workers", "0", "--json")
+    out = tmp_path / "lists" / "train.txt"
+    result = json.loads(succeed("lists", "convert", str(foreign), "--out", str(out), *options).stdout)
+    assert out.read_text() == toy.train_list.read_text()
+    assert (result["videos"], result["counted"]) == (NUM_TRAIN, counted)
+    refuse("lists", "convert", str(foreign), "--out", str(out), *options, code=2, says=("--overwrite",))
+
+
+def test_convert__keeps_class_names(toy: Toy, tmp_path: Path) -> None:
+    succeed("lists", "convert", str(toy.train_list), "--out", str(tmp_path / "list.txt"))
+    assert (tmp_path / "classes.txt").read_text().split() == list(CLASSES)
+
+
+def test_convert__frames_that_cannot_be_counted(toy: Toy, tmp_path: Path) -> None:
+    foreign = rewrite(toy, tmp_path / "foreign.txt", "{path} {label}")
+    line = ["lists", "convert", str(foreign), "--out", str(tmp_path / "out.txt"), "--quiet", "--workers", "0"]
+    says = ("does not give the frames of 12 videos, and 12 of these cannot be opened; the first is 'blue/blue_0.mp4'",)
+    refuse(*line, code=1, says=says)
+    assert not (tmp_path / "out.txt").exists()

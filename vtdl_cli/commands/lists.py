@@ -1,0 +1,77 @@
+"""`vtdl lists check|convert`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vtdl_cli.commands import options as o
+
+lists = typer.Typer(no_args_is_help=True, help="Look at a list that exists, and rewrite it.")
+
+ListArgument = Annotated[Path, typer.Argument(metavar="LIST", help="A list of videos, in any order of columns.")]
+DecoderOption = Annotated[str, typer.Option(metavar="decord|pyav|torchcodec", help="What opens the videos.")]
+
+
+@lists.command(
+    epilog="""Examples:
+
+vtdl lists check lists/train_split_1.txt --root videos
+
+vtdl lists check lists/train_split_1.txt --root videos --open --json
+"""
+)
+def check(
+    path: ListArgument,
+    open_videos: Annotated[
+        bool, typer.Option("--open", help="Also open the videos that are there, and count their frames.")
+    ] = False,
+    decoder: DecoderOption = "decord",
+    root: o.RootOption = None,
+    strip_prefix: o.StripOption = "",
+    list_columns: o.ColumnsOption = None,
+    workers: o.WorkersOption = None,
+    as_json: o.JsonOption = False,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Say how a list reads, which of its videos are there, and what would make the others be found."""
+    from vtdl_cli.commands.screen import show, speaker
+    from vtdl_cli.engine.check_list import check_list
+    from vtdl_cli.errors import ListError
+
+    source = o.list_source(path, root, strip_prefix, list_columns)
+    report = check_list(source, speaker(quiet), open_videos=open_videos, decoder=decoder, workers=workers)
+    show(report, as_json, f"list: {path}")
+    if report["problems"]:
+        raise ListError("\n".join(f"list '{path}': {problem}" for problem in report["problems"]))
+
+
+@lists.command(
+    epilog="""Examples:
+
+vtdl lists convert authors_list.txt --out lists/train.txt --strip-prefix /data/hmdb51
+
+vtdl lists convert kinetics_list.txt --root kinetics400 --out kinetics.txt --decoder pyav
+"""
+)
+def convert(
+    path: ListArgument,
+    out: Annotated[Path, typer.Option(help="List to write: path, class, frames.")],
+    decoder: DecoderOption = "decord",
+    root: o.RootOption = None,
+    strip_prefix: o.StripOption = "",
+    list_columns: o.ColumnsOption = None,
+    workers: o.WorkersOption = None,
+    overwrite: o.OverwriteOption = False,
+    as_json: o.JsonOption = False,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Rewrite a list in the canonical order; frames that it does not give are counted."""
+    from vtdl_cli.commands.screen import show, speaker
+    from vtdl_cli.engine.check_list import convert_list
+
+    source = o.list_source(path, root, strip_prefix, list_columns)
+    result = convert_list(source, out, speaker(quiet), decoder=decoder, workers=workers, overwrite=overwrite)
+    show(result, as_json, "converted")
