@@ -367,3 +367,43 @@ def test_prepare_folder__leaves_out_faulty_files(data_dir: Path, tmp_path: Path)
     audit = prepare(tmp_path / "videos", val_fraction=0)
     assert "faults/zero_bytes.webm" in {bad["path"] for bad in audit["rejected"]}
     assert audit["ignored"] == ["faults/sine_mono_s16.wav"]
+
+
+def test_prepare_folder__interrupted_goes_on_where_it_was(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: which videos are opened: the first five, then the other eleven and the one that has changed since."""
+    opened: list[str] = []
+
+    def probe(path: str, **options: Any) -> VideoFacts:
+        if len(opened) == 5:
+            raise KeyboardInterrupt
+        opened.append(path)
+        return probe_by_content(path, **options)
+
+    monkeypatch.setattr("vtdl_cli.engine.survey.probe_video", probe)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(root)
+    assert written(root) == [".survey.jsonl"]
+    before = list(opened)
+    (root / "run" / "a_2.avi").write_text("100")
+    with (root.parent / "lists" / ".survey.jsonl").open("a") as file:
+        file.write('["cut short')
+    opened[:] = []
+
+    def probe_again(path: str, **options: Any) -> VideoFacts:
+        opened.append(path)
+        return probe_by_content(path, **options)
+
+    monkeypatch.setattr("vtdl_cli.engine.survey.probe_video", probe_again)
+    audit = prepare(root)
+    assert {path for path in opened if path in before} == {str(root / "run" / "a_2.avi")}
+    assert len(opened) == 12
+    assert (audit["total"], audit["frames"]["max"]) == (16, 100)
+    assert written(root) == ALL_FILES
+
+
+def test_prepare_folder__refused_leaves_nothing(root: Path) -> None:
+    for path in root.glob("*/*"):
+        path.write_text("")
+    with pytest.raises(ListError):
+        prepare(root)
+    assert not (root.parent / "lists").exists()

@@ -23,11 +23,13 @@ from vtdl_cli.data.splits import (
 )
 from vtdl_cli.engine.audit import Listed, Sides, count, line_of, printable, warnings_of
 from vtdl_cli.engine.survey import survey
-from vtdl_cli.errors import ListError, UsageError
+from vtdl_cli.engine.survey_notes import Notes
+from vtdl_cli.errors import ListError, UsageError, VtdlError
 from vtdl_cli.runtime import Reporter, replacing
 
 AUDIT_FILE = "audit.json"
 REJECTED_FILE = "rejected.txt"
+NOTES_FILE = ".survey.jsonl"
 
 
 def list_files(split: int) -> dict[str, str]:
@@ -142,6 +144,27 @@ def make_lists(
     dataset: str, root: Path, candidates: Candidates, options: dict[str, Any], making: Making, split: int = 1
 ) -> dict[str, Any]:
     """Open all candidates, split the readable ones, and write lists, class names and audit; returns the audit."""
+    notes = Notes(making.out / NOTES_FILE, f"{making.decoder} {making.verify}")
+    try:
+        audit = _make_lists(dataset, root, candidates, options, making, split, notes)
+    except VtdlError:  # a refusal leaves nothing behind; only who is interrupted goes on
+        notes.forget()
+        raise
+    notes.forget()
+    for warning in audit["warnings"]:
+        making.reporter.warn(warning)
+    return audit
+
+
+def _make_lists(
+    dataset: str,
+    root: Path,
+    candidates: Candidates,
+    options: dict[str, Any],
+    making: Making,
+    split: int,
+    notes: Notes,
+) -> dict[str, Any]:
     names, labels = candidates.names, candidates.labels
     found = survey(
         root,
@@ -151,6 +174,7 @@ def make_lists(
         min_frames=making.min_frames,
         workers=making.workers,
         reporter=making.reporter,
+        notes=notes,
     )
     if not found.facts:
         raise ListError(
@@ -184,8 +208,6 @@ def make_lists(
     files = list_files(split)
     audit["warnings"] = candidates.warnings + warnings_of(audit, files, val_wanted=candidates.val_wanted)
     _write_outputs(making.out, files, candidates.classes, sides, audit)
-    for warning in audit["warnings"]:
-        making.reporter.warn(warning)
     return audit
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from vtdl_cli.data.lists import unlistable
 from vtdl_cli.data.video_probe import VideoFacts, probe_video
+from vtdl_cli.engine.survey_notes import Notes
 from vtdl_cli.errors import UnreadableVideo
 from vtdl_cli.runtime import Reporter, default_workers, leave_signals_to_parent
 
@@ -52,6 +53,7 @@ def survey(
     min_frames: int,
     workers: int | None,
     reporter: Reporter,
+    notes: Notes | None = None,
 ) -> Survey:
     """Open every video once, in parallel; a decoder that dies on one costs that video, not the run.
 
@@ -63,6 +65,7 @@ def survey(
         min_frames: of a video that is not too short.
         workers: processes; 0 for none but this one, None for one on each core.
         reporter: for progress.
+        notes: what an earlier survey found, and where to keep what this one finds.
     """
     workers = default_workers() if workers is None else workers
     probe = partial(probe_video, decoder=decoder, verify=verify)
@@ -70,7 +73,7 @@ def survey(
     reasons = {index: reason for index, name in enumerate(names) if (reason := unlistable(name))}
     tasks = [(index, str(root / name)) for index, name in enumerate(names) if index not in reasons]
     with reporter.progress(len(tasks), "verifying videos" if verify else "opening videos") as progress:
-        for index, result in _probe_each(iter(tasks), partial(_probe_one, probe), workers):
+        for index, result in _results(tasks, partial(_probe_one, probe), workers, notes):
             if isinstance(result, str):
                 reasons[index] = result
             elif result.num_frames < min_frames:
@@ -79,6 +82,23 @@ def survey(
                 facts[index] = result
             progress.advance(unreadable=str(len(reasons)))
     return Survey(dict(sorted(facts.items())), dict(sorted(reasons.items())))
+
+
+def _results(tasks: list[Task], probe: Look, workers: int, notes: Notes | None) -> Iterator[Result]:
+    """What is noted already, then what is found now."""
+    if notes is None:
+        yield from _probe_each(iter(tasks), probe, workers)
+        return
+    new = []
+    for index, path in tasks:
+        if (known := notes.recall(path)) is None:
+            new.append((index, path))
+        else:
+            yield index, known
+    paths = dict(new)
+    for index, result in _probe_each(iter(new), probe, workers):
+        notes.add(paths[index], result)
+        yield index, result
 
 
 def _probe_one(probe: Probe, path: str) -> VideoFacts | str:
