@@ -3,6 +3,7 @@
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -56,10 +57,10 @@ def test_readme__commands_run_in_order(toy: Toy, tmp_path: Path, monkeypatch: py
 def test_readme__loops_hold_commands_that_parse(line: list[str]) -> None:
     values = {"$seed": "1", "$epochs": "25"}
     words = [re.sub(r"\$seed|\$epochs", lambda match: values[match[0]], word) for word in line]
-    parser, names = typer.main.get_command(app), []
+    parser: Any = typer.main.get_command(app)
     while hasattr(parser, "commands"):
-        parser, names = parser.commands[words[len(names)]], [*names, words[len(names)]]
-    parser.make_context("vtdl", words[len(names) :])
+        parser = parser.commands[words.pop(0)]
+    parser.make_context("vtdl", words)
 
 
 def test_readme__map_names_every_part() -> None:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from vtdl_cli.data.video_probe import VideoFacts
 
@@ -32,8 +33,7 @@ class Notes:
         except ValueError:  # a line that a kill cut short
             return
         if how == self.how:
-            facts = result if isinstance(result, str) else VideoFacts(*result[:-1], bytes.fromhex(result[-1]))
-            self._known[key] = facts
+            self._known[key] = result if isinstance(result, str) else _facts(result)
 
     def recall(self, video: str) -> VideoFacts | str | None:
         """What was found of a video, unless it has changed since."""
@@ -52,6 +52,11 @@ class Notes:
         if self._made_folder:
             with contextlib.suppress(OSError):
                 self.path.parent.rmdir()
+
+
+def _facts(values: list[Any]) -> VideoFacts:
+    *others, digest = values
+    return VideoFacts._make([*others, bytes.fromhex(digest)])
 
 
 def _key(video: str) -> str:
