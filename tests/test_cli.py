@@ -26,6 +26,8 @@ COMMANDS = [
     ["lists"],
     ["lists", "check"],
     ["lists", "convert"],
+    ["extract-frames"],
+    ["compress"],
     ["pretrain"],
     ["finetune"],
     ["evaluate"],

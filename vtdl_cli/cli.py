@@ -10,7 +10,18 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from vtdl_cli import __version__
-from vtdl_cli.commands import demo, evaluate, extract, finetune, lists, prepare_lists, presets, pretrain, probe
+from vtdl_cli.commands import (
+    demo,
+    evaluate,
+    extract,
+    finetune,
+    lists,
+    prepare_lists,
+    presets,
+    pretrain,
+    probe,
+    transcode,
+)
 from vtdl_cli.errors import VtdlError
 
 
@@ -92,6 +103,8 @@ def vtdl(
 app.command(epilog=demo.EPILOG)(demo.demo)
 app.add_typer(prepare_lists.prepare_lists, name="prepare-lists")
 app.add_typer(lists.lists, name="lists")
+app.command("extract-frames", epilog=transcode.FRAMES_EPILOG)(transcode.extract_frames)
+app.command(epilog=transcode.COMPRESS_EPILOG)(transcode.compress)
 app.command(epilog=pretrain.EPILOG)(pretrain.pretrain)
 app.command(epilog=finetune.EPILOG)(finetune.finetune)
 app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)

@@ -87,8 +87,15 @@ def execution(
     from vtdl_cli.engine.request import Execution
     from vtdl_cli.errors import UsageError
 
-    if resume and overwrite:
-        raise UsageError("--resume and --overwrite exclude each other. Choose one")
+    refuse_both(resume, overwrite)
     if device not in ("auto", "cpu", "cuda") and not device.startswith("cuda:"):
         raise UsageError(f"--device '{device}' is not auto, cpu or cuda")
     return Execution(seed, device, workers, resume, overwrite, dry_run)
+
+
+def refuse_both(resume: bool, overwrite: bool) -> None:
+    """Raise UsageError where both are asked for."""
+    from vtdl_cli.errors import UsageError
+
+    if resume and overwrite:
+        raise UsageError("--resume and --overwrite exclude each other. Choose one")

@@ -46,13 +46,14 @@ class PyAvReader:
         frames = []
         for index, frame in enumerate(self.decode()):
             if index in remaining:
-                # One thread: by default each conversion starts a pool of them, which takes longer than a small picture.
-                picture = frame.to_ndarray(format="rgb24", threads=1)
-                # PyAV leaves the rotation (degrees, counterclockwise) to the caller.
-                frames.append(np.rot90(picture, round(frame.rotation / 90)))
+                frames.append(_picture(frame))
             if len(frames) == len(wanted):
                 return stack_frames(self._path, frames)
         raise UnreadableVideo(str(self._path), f"it ends before frame {wanted[len(frames)]} of {self.num_frames}")
+
+    def pictures(self) -> Iterator[np.ndarray]:
+        """All frames (H, W, 3) in order, one in memory at a time."""
+        yield from map(_picture, self.decode())
 
     def decode(self) -> Iterator[Any]:
         """Yield PyAV's frames in the order of display, up to the first damaged one."""
@@ -71,6 +72,12 @@ class PyAvReader:
 
     def close(self) -> None:
         """Nothing stays open between reads."""
+
+
+def _picture(frame: Any) -> np.ndarray:
+    """PyAV's frame as RGB; PyAV leaves the rotation (degrees, counterclockwise) to the caller."""
+    # One thread: by default each conversion starts a pool of them, which takes longer than a small picture.
+    return np.rot90(frame.to_ndarray(format="rgb24", threads=1), round(frame.rotation / 90))
 
 
 class DecordReader:

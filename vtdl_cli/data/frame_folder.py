@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,10 @@ class FrameFolderReader:
 
     def _read_ascending(self, wanted: np.ndarray) -> np.ndarray:
         return stack_frames(self._path, [_read_picture(self._path, self._files[index]) for index in wanted])
+
+    def pictures(self) -> Iterator[np.ndarray]:
+        """All pictures (H, W, 3) in order, one in memory at a time."""
+        yield from (self.read([index])[0] for index in range(self.num_frames))
 
     @property
     def scan(self) -> VideoScan:

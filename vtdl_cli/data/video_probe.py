@@ -61,8 +61,7 @@ def _decode_whole(path: Path, num_frames: int) -> None:
 
 def _grey_pictures(path: Path) -> Iterator[np.ndarray]:
     if path.is_dir():
-        reader = FrameFolderReader(path)
-        yield from (reader.read([index])[0].mean(-1) for index in range(reader.num_frames))
+        yield from (picture.mean(-1) for picture in FrameFolderReader(path).pictures())
     else:
         yield from (frame.to_ndarray(format="gray", threads=1) for frame in PyAvReader(path).decode())
 

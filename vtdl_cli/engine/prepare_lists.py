@@ -24,7 +24,7 @@ from vtdl_cli.data.splits import (
 from vtdl_cli.engine.audit import Listed, Sides, count, line_of, printable, warnings_of
 from vtdl_cli.engine.survey import survey
 from vtdl_cli.engine.survey_notes import Notes
-from vtdl_cli.errors import ListError, UsageError, VtdlError
+from vtdl_cli.errors import Interrupted, ListError, UsageError, VtdlError
 from vtdl_cli.runtime import Reporter, replacing
 
 AUDIT_FILE = "audit.json"
@@ -147,7 +147,9 @@ def make_lists(
     notes = Notes(making.out / NOTES_FILE, f"{making.decoder} {making.verify}")
     try:
         audit = _make_lists(dataset, root, candidates, options, making, split, notes)
-    except VtdlError:  # a refusal leaves nothing behind; only who is interrupted goes on
+    except Interrupted:
+        raise
+    except VtdlError:  # a refusal leaves nothing behind
         notes.forget()
         raise
     notes.forget()

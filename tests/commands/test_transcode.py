@@ -1,0 +1,111 @@
+"""`vtdl extract-frames` and `vtdl compress`: what they write can be trained on, and shows what the videos show."""
+
+import json
+import shutil
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from tests.toy import CLASSES, NUM_FRAMES, NUM_TRAIN, Toy, files_in, refuse, succeed
+from vtdl_cli.data.decoding import open_video
+from vtdl_cli.data.lists import read_list
+from vtdl_cli.data.views import resize_short_side
+
+COMMANDS = ("extract-frames", "compress")
+TARGET = {"extract-frames": "blue/blue_0", "compress": "blue/blue_0.mp4"}
+
+
+def line(toy: Toy, command: str, out: Path, *more: str) -> list[str]:
+    given = ["--root", str(toy.root), "--out", str(out), "--workers", "0"]
+    return [command, str(toy.train_list), *given, *more]
+
+
+@pytest.mark.parametrize(("command", "size"), [("extract-frames", (27, 37)), ("compress", (26, 36))])
+def test_written__shows_the_videos_smaller(toy: Toy, tmp_path: Path, command: str, size: tuple[int, int]) -> None:
+    """Oracle: the video itself, decoded and resized as training does it; 50x36 to 37x27, of which x264 keeps 36x26."""
+    result = json.loads(succeed(*line(toy, command, tmp_path, "--short-side", "27", "--json")).stdout)
+    assert (result["videos"], result["frames"], result["skipped"]) == (NUM_TRAIN, NUM_TRAIN * NUM_FRAMES, [])
+    for decoder in ("decord", "pyav"):
+        with (
+            open_video(toy.root / "blue/blue_0.mp4") as before,
+            open_video(tmp_path / TARGET[command], decoder) as after,
+        ):
+            assert after.num_frames == NUM_FRAMES
+            ours, theirs = after.read(range(NUM_FRAMES)), resize_short_side(before.read(range(NUM_FRAMES)), 27)
+        assert ours.shape[1:3] == size
+        assert np.abs(ours.astype(int) - theirs[:, : size[0], : size[1]]).mean() < 8
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_written__can_be_trained_on(toy: Toy, tmp_path: Path, command: str) -> None:
+    succeed(*line(toy, command, tmp_path / "small"))
+    listing = tmp_path / "small" / "train.txt"
+    videos = read_list(listing)
+    assert (videos.columns, videos.classes, set(videos.frames)) == ("path class frames", list(CLASSES), {NUM_FRAMES})
+    given = ("--train-list", str(listing), "--root", str(tmp_path / "small"), "--set", "pretrain.epochs=1")
+    succeed(*toy.pretrain(tmp_path / "run", *given))
+
+
+def test_compress__has_a_keyframe_every_so_many_frames(toy: Toy, tmp_path: Path) -> None:
+    succeed(*line(toy, "compress", tmp_path, "--gop", "4"))
+    with av.open(str(tmp_path / TARGET["compress"])) as container:
+        keys = [packet.is_keyframe for packet in container.demux(video=0) if packet.size]
+    assert keys == [index % 4 == 0 for index in range(NUM_FRAMES)]
+
+
+def test_compress__saves_space_on_real_clips(data_dir: Path, tmp_path: Path) -> None:
+    names = [path.relative_to(data_dir).as_posix() for path in sorted((data_dir / "UCF-101/BenchPress").glob("*.avi"))]
+    (tmp_path / "list.txt").write_text("".join(f"{name} 0 1\n" for name in names))
+    given = ["--list-columns", "path class frames", "--root", str(data_dir), "--out", str(tmp_path / "small")]
+    result = json.loads(succeed("compress", str(tmp_path / "list.txt"), *given, "--short-side", "128", "--json").stdout)
+    on_disk = sum((data_dir / name).stat().st_size for name in names)
+    assert result["megabytes_before"] == round(on_disk / 1e6, 2)
+    assert result["saved_percent"] > 30
+    assert result["saved_percent"] == pytest.approx(
+        100 * (1 - result["megabytes_after"] / result["megabytes_before"]), abs=2
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_second_run__resumes_or_is_refused(toy: Toy, tmp_path: Path, command: str) -> None:
+    succeed(*line(toy, command, tmp_path))
+    refuse(*line(toy, command, tmp_path), code=2, says=("is in use. Use --resume",))
+    lost = tmp_path / TARGET[command]
+    shutil.rmtree(lost) if lost.is_dir() else lost.unlink()
+    kept = {name: (tmp_path / name).stat().st_mtime_ns for name in files_in(tmp_path) if "_" in name}
+    result = json.loads(succeed(*line(toy, command, tmp_path, "--resume", "--json")).stdout)
+    assert (result["written"], result["videos"], result["frames"]) == (1, NUM_TRAIN, NUM_TRAIN * NUM_FRAMES)
+    assert {name: (tmp_path / name).stat().st_mtime_ns for name in kept} == kept
+    refuse(*line(toy, command, tmp_path, "--resume", "--short-side", "32"), code=2, says=("short_side 256",))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_bad_videos__are_skipped_whole(data_dir: Path, toy: Toy, tmp_path: Path, command: str) -> None:
+    """A clip that is damaged in its middle leaves nothing behind, an absent one neither."""
+    content = bytearray((data_dir / "UCF-101/BenchPress/v_BenchPress_g01_c02.avi").read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 2000] = bytes(2000)
+    (tmp_path / "damaged.avi").write_bytes(content)
+    shutil.copy(toy.root / "red" / "red_0.mp4", tmp_path / "good.mp4")
+    (tmp_path / "list.txt").write_text("damaged.avi 0 100\ngood.mp4 1 24\ngone.avi 0 10\n")
+    out = tmp_path / "out"
+    result = succeed(command, str(tmp_path / "list.txt"), "--out", str(out), "--workers", "0", "--json")
+    assert [bad["path"] for bad in json.loads(result.stdout)["skipped"]] == ["damaged.avi", "gone.avi"]
+    assert result.stderr.count("warning: skipped video ") == 2
+    assert {name.split("/")[0] for name in files_in(out)} <= {"good", "good.mp4", "list.txt", "form.json"}
+    assert (out / "list.txt").read_text().split()[1:] == ["1", "24"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_names__that_would_collide_or_lead_out(toy: Toy, tmp_path: Path, command: str) -> None:
+    for name in ("a.mp4", "a.avi"):
+        shutil.copy(toy.root / "red" / "red_0.mp4", tmp_path / name)
+    for rows, says in (
+        ("a.mp4 0 24\na.avi 1 24\n", "would both become"),
+        ("../b.mp4 0 24\na.mp4 1 24\n", "leads out of"),
+    ):
+        (tmp_path / "list.txt").write_text(rows)
+        refuse(command, str(tmp_path / "list.txt"), "--out", str(tmp_path / "out"), code=1, says=(says,))
+        assert not (tmp_path / "out").exists()
