@@ -49,7 +49,7 @@ def test_check__names_what_is_wrong(toy: Toy, tmp_path: Path) -> None:
     assert (report["missing"], report["repeated"], report["classes"]["without_videos"]) == (
         ["gone.mp4"],
         ["good.mp4"],
-        [1],
+        1,
     )
     assert [bad["path"] for bad in report["unreadable"]] == ["broken.mp4"]
     errors = result.stderr.splitlines()

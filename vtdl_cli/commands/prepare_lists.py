@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 prepare_lists = typer.Typer(no_args_is_help=True, help="Turn the videos on your disk into lists that can be trusted.")
 
-SHOWN_CLASSES = 20  # as rows on the screen
+SHOWN_CLASSES = 20  # or groups, or sizes, as rows on the screen
 
 OutOption = Annotated[Path, typer.Option(help="Folder to write lists, classes.txt and audit.json into.")]
 SplitOption = Annotated[int, typer.Option(min=1, max=3, help="Which of the three official splits.")]
@@ -189,19 +189,18 @@ def _official(dataset: str, root: Path, splits: Path, making: "Making", as_json:
 def _show(audit: dict[str, Any], as_json: bool, out: Path) -> None:
     from vtdl_cli.commands.screen import show
 
-    shown = audit if as_json else {name: _summary(value) for name, value in audit.items()}
-    show(shown, as_json, f"lists: {out}")
+    show(audit if as_json else {name: _summary(value) for name, value in audit.items()}, as_json, f"lists: {out}")
 
 
 def _summary(value: Any) -> Any:
-    """A table by class or group, where it is too long for a screen, as its smallest and largest counts."""
-    if not isinstance(value, dict) or len(value) <= SHOWN_CLASSES:
+    """A table by class as one line each, or as its smallest and largest counts where that is too long for a screen."""
+    if not isinstance(value, dict) or not value:
         return value
+    if not all(isinstance(row, dict) for row in value.values()):  # groups, sizes, codecs
+        return value if len(value) <= SHOWN_CLASSES else f"{len(value)}, see audit.json"
+    if len(value) <= SHOWN_CLASSES:
+        return {name: ", ".join(f"{side} {count}" for side, count in row.items()) for name, row in value.items()}
     sides = next(iter(value.values()))
-    if not isinstance(sides, dict):  # groups: the side of each
-        return f"{len(value)}, see audit.json"
-    ranges = (
-        f"{side} {min(row[side] for row in value.values())} to {max(row[side] for row in value.values())}"
-        for side in sides
-    )
-    return f"{len(value)} classes, {', '.join(ranges)} videos each; see audit.json"
+    counts = {side: [row[side] for row in value.values()] for side in sides}
+    ranges = ", ".join(f"{side} {min(each)} to {max(each)}" for side, each in counts.items())
+    return f"{len(value)} classes, {ranges} videos each; see audit.json"

@@ -47,7 +47,7 @@ def check_list(
         "classes": {
             "named": len(videos.classes) if videos.classes else None,
             "highest": len(counts) - 1,
-            "without_videos": np.flatnonzero(counts == 0).tolist(),
+            "without_videos": int((counts == 0).sum()),
             "fewest_videos": int(counts[counts > 0].min()),
             "most_videos": int(counts.max()),
         },
