@@ -38,6 +38,23 @@ def test_check__proposes_options_that_work(toy: Toy, tmp_path: Path) -> None:
     succeed("lists", "check", str(moved), *options)
 
 
+@pytest.mark.parametrize(("listed", "given"), [("/old/deep/{}", "/old"), ("/{}", ""), ("/old/{}", "")])
+def test_check__proposal_starts_from_the_list_as_it_is(toy: Toy, tmp_path: Path, listed: str, given: str) -> None:
+    """Oracle: the options themselves, whatever had been stripped before."""
+    moved = rewrite(toy, tmp_path / "list.txt", listed.format("{path}") + " {frames} {label}")
+    first = ["--strip-prefix", given] if given else []
+    result = vtdl("lists", "check", str(moved), "--root", str(toy.root), *first)
+    succeed("lists", "check", str(moved), *shlex.split(result.stderr.split(": try ")[1]))
+
+
+def test_check__survives_what_it_is_to_find(tmp_path: Path) -> None:
+    """A name that no disk can hold, and a class that is no class."""
+    (tmp_path / "list.txt").write_text(f"{'x' * 300}.avi 0 10\ny.avi 20230115123456 12\n")
+    result = vtdl("lists", "check", str(tmp_path / "list.txt"), "--json")
+    report = json.loads(result.stdout)
+    assert (len(report["missing"]), report["classes"]["highest"]) == (2, 20230115123456)
+
+
 def test_check__names_what_is_wrong(toy: Toy, tmp_path: Path) -> None:
     (tmp_path / "broken.mp4").write_bytes(b"no video")
     (tmp_path / "good.mp4").symlink_to(toy.root / "red" / "red_0.mp4")

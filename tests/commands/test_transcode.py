@@ -7,11 +7,13 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
-from tests.toy import CLASSES, NUM_FRAMES, NUM_TRAIN, Toy, files_in, refuse, succeed
+from tests.toy import CLASSES, NUM_FRAMES, NUM_TRAIN, Toy, files_in, refuse, succeed, vtdl
 from vtdl_cli.data.decoding import open_video
 from vtdl_cli.data.lists import read_list
 from vtdl_cli.data.views import resize_short_side
+from vtdl_cli.engine import transcode
 
 COMMANDS = ("extract-frames", "compress")
 TARGET = {"extract-frames": "blue/blue_0", "compress": "blue/blue_0.mp4"}
@@ -109,3 +111,80 @@ def test_names__that_would_collide_or_lead_out(toy: Toy, tmp_path: Path, command
         (tmp_path / "list.txt").write_text(rows)
         refuse(command, str(tmp_path / "list.txt"), "--out", str(tmp_path / "out"), code=1, says=(says,))
         assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_originals__are_never_written_over(toy: Toy, tmp_path: Path, command: str) -> None:
+    (tmp_path / "videos").mkdir()
+    shutil.copy(toy.root / "red" / "red_0.mp4", tmp_path / "videos" / "a.mp4")
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "list.txt").write_text("a.mp4 0 24\n")
+    given = [command, str(tmp_path / "lists" / "list.txt"), "--root", str(tmp_path / "videos"), "--overwrite"]
+    before = (tmp_path / "videos" / "a.mp4").read_bytes()
+    for out in ("videos", "lists"):
+        refuse(*given, "--out", str(tmp_path / out), code=2, says=("itself, which would be replaced",))
+    assert (tmp_path / "videos" / "a.mp4").read_bytes() == before
+    assert files_in(tmp_path) == {"videos/a.mp4", "lists/list.txt"}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_overwrite__stopped_leaves_nothing_of_the_old_form(
+    toy: Toy, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: the sizes of all videos, after a first one was written anew, the run stopped, and gone on with."""
+    given = line(toy, command, tmp_path)
+    succeed(*given)
+    (tmp_path / "form.json").unlink()  # as before a run with another form
+    write = transcode._write
+    left = [1]
+
+    def write_once(writer: transcode.Writer, job: transcode.Job) -> int | str:
+        if not left:
+            raise KeyboardInterrupt
+        left.pop()
+        return write(writer, job)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(transcode, "_write", write_once)
+        assert vtdl(*given, "--short-side", "28", "--overwrite").exit_code == 1
+    succeed(*given, "--short-side", "28", "--resume")
+    videos = read_list(tmp_path / "train.txt")
+    for index in range(len(videos)):
+        with open_video(videos.path(index), "pyav") as reader:
+            assert min(reader.read([0]).shape[1:3]) == 28
+
+
+def test_form__of_a_run_that_wrote_nothing_is_not_kept(tmp_path: Path) -> None:
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    (tmp_path / "list.txt").write_text("broken.mp4 0 24\n")
+    given = ["compress", str(tmp_path / "list.txt"), "--out", str(tmp_path / "out"), "--workers", "0"]
+    assert "no video of list" in vtdl(*given).stderr
+    assert not (tmp_path / "out" / "form.json").exists()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_video_listed_twice__is_written_once(toy: Toy, tmp_path: Path, command: str) -> None:
+    (tmp_path / "list.txt").write_text("red/red_0.mp4 0 24\nred/red_0.mp4 0 24\n")
+    given = [command, str(tmp_path / "list.txt"), "--root", str(toy.root), "--out", str(tmp_path / "out"), "--json"]
+    result = json.loads(succeed(*given, "--workers", "2").stdout)
+    assert (result["written"], result["videos"], result["frames"]) == (1, 2, 2 * NUM_FRAMES)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_pictures_of_two_sizes__are_refused_not_scaled(tmp_path: Path, command: str) -> None:
+    (tmp_path / "clip").mkdir()
+    for number, size in enumerate([(40, 20), (40, 20), (20, 40)]):
+        Image.new("RGB", size).save(tmp_path / "clip" / f"img_{number:05d}.png")
+    (tmp_path / "list.txt").write_text("clip 0 3\n")
+    result = vtdl(command, str(tmp_path / "list.txt"), "--out", str(tmp_path / "out"), "--workers", "0")
+    assert result.exit_code == 1
+    assert "its frames differ in size: 40x20 and 20x40" in result.stderr
+    assert not (tmp_path / "out" / "clip").exists()
+
+
+def test_classes__of_another_list_are_not_taken(toy: Toy, tmp_path: Path) -> None:
+    (tmp_path / "classes.txt").write_text("one\ntwo\nthree\n")
+    refuse(*line(toy, "compress", tmp_path), code=2, says=("names other classes than list",))
+    target = ["--out", str(tmp_path / "list.txt")]
+    refuse("lists", "convert", str(toy.train_list), *target, code=2, says=("names other classes than list",))
+    assert files_in(tmp_path) == {"classes.txt"}

@@ -131,6 +131,12 @@ def test_kinetics__test_set_and_other_columns_are_refused(tmp_path: Path) -> Non
         read_kinetics(test)
 
 
+def test_kinetics__row_without_a_label_is_named(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text(HEADER + "a,AAAAAAAAAAA,42,52,train,0\n,CCCCCCCCCCC,1,11,train,0\n")
+    with pytest.raises(UsageError, match=r"train.csv:3' read ',CCCCCCCCCCC,1,11,train,0', which lacks a label"):
+        read_kinetics(tmp_path)
+
+
 # ---- finding
 
 
@@ -212,3 +218,10 @@ def test_locate__one_file_is_one_video(tmp_path: Path) -> None:
     located = locate(tmp_path / "videos", read_kinetics(tmp_path / "all.csv"))
     assert [video.label for _, video in located.found] == [0]
     assert [video.name for video in located.missing] == ["AAAAAAAAAAA_000060_000070"]
+
+
+def test_locate__thumbnails_beside_videos_are_no_frames(tmp_path: Path) -> None:
+    (tmp_path / "all.csv").write_text(HEADER + "a,AAAAAAAAAAA,42,52,train,0\n")
+    touch(tmp_path / "videos", ["a/AAAAAAAAAAA_000042_000052.mp4", "a/AAAAAAAAAAA_000042_000052.jpg"])
+    located = locate(tmp_path / "videos", read_kinetics(tmp_path / "all.csv"))
+    assert [name for name, _ in located.found] == ["a/AAAAAAAAAAA_000042_000052.mp4"]

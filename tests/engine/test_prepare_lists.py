@@ -12,6 +12,7 @@ from vtdl_cli.data.lists import read_list
 from vtdl_cli.data.video_probe import VideoFacts
 from vtdl_cli.engine import prepare_lists
 from vtdl_cli.engine.prepare_lists import Making, prepare_folder
+from vtdl_cli.engine.prepare_official import prepare_official
 from vtdl_cli.engine.survey import Survey, survey
 from vtdl_cli.errors import ListError, UnreadableVideo, UsageError, VtdlError
 from vtdl_cli.runtime import Progress, Silence
@@ -54,7 +55,7 @@ def probe_by_content(path: str, decoder: str, verify: bool) -> VideoFacts:  # no
         return facts(9)
     if not text:
         raise UnreadableVideo(str(path), "it is empty")
-    return facts(int(text), path.encode())
+    return facts(int(text), os.fsencode(path))
 
 
 @pytest.fixture
@@ -257,7 +258,9 @@ def test_prepare_folder__writes_all_or_nothing(root: Path, monkeypatch: pytest.M
     monkeypatch.setattr(prepare_lists, "write_classes", full_disk)
     with pytest.raises(VtdlError, match="No space left on device"):
         prepare(root, seed=9, overwrite=True)
-    assert {path.name: path.read_bytes() for path in (root.parent / "lists").iterdir()} == before
+    after = {path.name: path.read_bytes() for path in (root.parent / "lists").iterdir()}
+    assert after.pop(".survey.jsonl")  # hours of work, for the next try
+    assert after == before
 
 
 def look(root: Path, names: list[str], workers: int, reporter: Recorder | None = None, min_frames: int = 1) -> Survey:
@@ -407,3 +410,26 @@ def test_prepare_folder__refused_leaves_nothing(root: Path) -> None:
     with pytest.raises(ListError):
         prepare(root)
     assert not (root.parent / "lists").exists()
+
+
+def test_prepare_folder__a_mistake_keeps_what_an_interrupted_run_found(root: Path) -> None:
+    (root.parent / "lists").mkdir()
+    (root.parent / "lists" / ".survey.jsonl").write_text("")
+    for path in root.glob("*/*"):
+        path.write_text("")
+    with pytest.raises(ListError):
+        prepare(root)
+    assert written(root) == [".survey.jsonl"]
+
+
+def test_prepare_folder__root_that_is_not_utf8(root: Path) -> None:
+    odd = root.with_name(os.fsdecode(b"vid\xe9os"))
+    root.rename(odd)
+    assert prepare(odd)["root"].endswith("vid\\udce9os")
+
+
+def test_prepare_official__split_without_videos(root: Path) -> None:
+    (root.parent / "splits").mkdir()
+    (root.parent / "splits" / "run_test_split1.txt").write_text("a.avi 0 \n")
+    with pytest.raises(UsageError, match="lists no video for split 1"):
+        prepare_official("hmdb51", root, root.parent / "splits", Making(root.parent / "lists", Silence(), workers=0))

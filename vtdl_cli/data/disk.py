@@ -43,13 +43,22 @@ def walk_videos(root: Path) -> Iterator[str]:
 
 
 def is_video(entry: os.DirEntry[str]) -> bool:
-    """Tell a video file by its suffix, and a folder of frames by one frame in it."""
+    """Tell a video file by its suffix, and a folder of frames by a frame in it, and no video: those have thumbnails."""
     if entry.name.startswith("."):
         return False
-    if entry.is_dir():
-        with os.scandir(entry.path) as inside:
-            return any(FRAME_NAME.fullmatch(image.name) for image in inside)
-    return Path(entry.name).suffix.lower() in VIDEO_SUFFIXES  # a broken link too: opening it will tell
+    if not entry.is_dir():
+        return _is_named_as_video(entry.name)  # a broken link too: opening it will tell
+    has_frame = False
+    with os.scandir(entry.path) as inside:
+        for inner in inside:
+            if _is_named_as_video(inner.name):
+                return False
+            has_frame = has_frame or FRAME_NAME.fullmatch(inner.name) is not None
+    return has_frame
+
+
+def _is_named_as_video(name: str) -> bool:
+    return Path(name).suffix.lower() in VIDEO_SUFFIXES
 
 
 def stem(path: str) -> str:

@@ -90,7 +90,7 @@ class _Lines:
     def any_exists(self, indices: NDArray[np.intp], num_columns: int) -> bool:
         """Whether the disk holds any of the first few of these paths."""
         names = (self.name(int(index), num_columns).decode() for index in indices[:_EVIDENCE_LINES])
-        return any(_exists(self.root / name) for name in names)
+        return any(exists(self.root / name) for name in names)
 
     def misfit(self, index: int, rule: str) -> ListError:
         """The error for a line that is not like `rule`."""
@@ -139,7 +139,7 @@ def check_present(videos: VideoList, sample: int = 20) -> None:
         ListError: none of them exists.
     """
     checked = min(sample, len(videos))
-    if any(_exists(videos.path(index)) for index in range(checked)):
+    if any(exists(videos.path(index)) for index in range(checked)):
         return
     what = f"list '{videos.source}' (read as '{videos.columns}') names videos that do not exist"
     looked = f"of the first {checked} none is there, '{videos.path(0)}' to begin with"
@@ -288,7 +288,8 @@ def _read_integers(
     return labels, frames
 
 
-def _exists(path: Path) -> bool:
+def exists(path: Path) -> bool:
+    """Whether something is there that can be reached."""
     try:
         return path.exists()
     except OSError:  # a name too long, or a folder that may not be entered

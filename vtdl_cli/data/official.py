@@ -54,12 +54,14 @@ def read_ucf101(folder: Path, split: int) -> OfficialSplit:
     Raises:
         UsageError: a file is absent, or names a class that classInd.txt does not.
     """
-    classes = [line.split(None, 1)[-1] for line in _lines(folder / "classInd.txt")]
+    classes = [line.split(None, 1)[-1] for line in _lines(folder / "classInd.txt") if line]
     numbers = {name.casefold(): number for number, name in enumerate(classes)}
     videos = []
     for side, is_val in (("train", False), ("test", True)):
         path = folder / f"{side}list{split:02d}.txt"
         for line_number, line in enumerate(_lines(path), start=1):
+            if not line:
+                continue
             name = re.sub(r"\s+\d+$", "", line)  # training lists number the class behind the name
             class_name, _, file_name = name.rpartition("/")
             if class_name.casefold() not in numbers:
@@ -86,6 +88,8 @@ def read_hmdb51(folder: Path, split: int) -> OfficialSplit:
         path = folder / f"{class_name}_test_split{split}.txt"
         for line_number, line in enumerate(_lines(path), start=1):
             name, _, flag = line.rpartition(" ")
+            if not line:
+                continue
             if flag in sides:
                 key = stem(name.strip()).casefold()
                 sides[flag].append(OfficialVideo(f"{class_name}/{name.strip()}", (key,), label, flag == "2"))
@@ -110,7 +114,7 @@ def read_kinetics(path: Path, _split: int = 1) -> OfficialSplit:
         raise UsageError(
             f"--splits '{path}' holds no '*.csv'. Name the folder of Kinetics' annotations, or one of them"
         )
-    labelled = [row for file in files for row in _annotations(file) if row["split"] in _SIDES and row.get("label")]
+    labelled = [row for file in files for row in _annotations(file) if row["split"] in _SIDES]
     if not labelled:
         raise UsageError(
             f"--splits '{path}' has no labelled video: a test set cannot be trained on. Name train and val"
@@ -136,9 +140,10 @@ def _annotations(path: Path) -> Iterator[dict[str, str]]:
         )
     for row in reader:
         side, times = row["split"], (row["time_start"] or "", row["time_end"] or "")
-        if (side not in _SIDES and side != "test") or not all(map(_SECONDS.fullmatch, times)):
+        complete = row.get("label") and side in _SIDES
+        if (side != "test" and not complete) or not all(map(_SECONDS.fullmatch, times)):
             where = f"annotations '{path}:{reader.line_num}' read '{lines[reader.line_num - 1]}'"
-            raise UsageError(f"{where}, which lacks a split (train, val or test) or seconds. Correct the line")
+            raise UsageError(f"{where}, which lacks a label, a split (train, val or test) or seconds. Correct the line")
         yield row
 
 
@@ -194,7 +199,7 @@ def _lines(path: Path) -> list[str]:
         raise UsageError(f"split file '{path}' cannot be read ({error.strerror}). Check --splits") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"split file '{path}' is not UTF-8 text. Check --splits") from error
-    return [stripped for line in text.splitlines() if (stripped := line.strip())]
+    return [line.strip() for line in text.rstrip().splitlines()]
 
 
 def by_class(videos: Iterable[OfficialVideo], classes: list[str]) -> dict[str, dict[str, int]]:

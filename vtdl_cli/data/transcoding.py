@@ -10,7 +10,7 @@ import numpy as np
 
 from vtdl_cli.data.decoding import PyAvReader
 from vtdl_cli.data.frame_folder import FrameFolderReader
-from vtdl_cli.data.video_reader import unreadable_on_error
+from vtdl_cli.data.video_reader import refuse_sizes, unreadable_on_error
 from vtdl_cli.data.video_scan import scan_video
 from vtdl_cli.errors import UnreadableVideo
 from vtdl_cli.runtime import replacing
@@ -104,9 +104,11 @@ def _small_pictures(source: Path, short_side: int) -> Iterator[np.ndarray]:
     from PIL import Image
 
     reader = FrameFolderReader(source) if source.is_dir() else PyAvReader(source)
-    count = 0
+    count, sizes = 0, set[tuple[int, ...]]()
     for picture in reader.pictures():
         height, width = picture.shape[:2]
+        sizes.add((height, width))
+        refuse_sizes(source, sizes)
         shortest = min(height, width)
         if shortest > short_side:
             size = (short_side * width // shortest, short_side * height // shortest)

@@ -9,6 +9,7 @@ import numpy as np
 
 from vtdl_cli.data.decoding import PyAvReader, open_video
 from vtdl_cli.data.frame_folder import FrameFolderReader
+from vtdl_cli.data.video_reader import refuse_sizes
 from vtdl_cli.errors import UnreadableVideo
 
 FLAT_DEVIATION = 1.0  # of 255 grey levels: a picture below it shows one colour
@@ -49,8 +50,10 @@ def probe_video(path: str | Path, decoder: str = "decord", *, verify: bool = Fal
 
 
 def _decode_whole(path: Path, num_frames: int) -> None:
-    count = flat = 0
+    count, flat, sizes = 0, 0, set[tuple[int, ...]]()
     for picture in _grey_pictures(path):
+        sizes.add(picture.shape)
+        refuse_sizes(path, sizes)
         count += 1
         flat += int(picture.std() < FLAT_DEVIATION)
     if count < num_frames:

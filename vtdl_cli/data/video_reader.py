@@ -91,8 +91,12 @@ def unreadable_on_error(path: Path, reason: str) -> Iterator[None]:
 
 def stack_frames(path: Path, frames: list[np.ndarray]) -> np.ndarray:
     """Stack frames (H, W, 3) into (len(frames), H, W, 3); a video that changes size is refused, not scaled."""
-    sizes = {frame.shape for frame in frames}
-    if len(sizes) > 1:
-        listed = " and ".join(f"{width}x{height}" for height, width, _ in sorted(sizes))
-        raise UnreadableVideo(str(path), f"its frames differ in size: {listed}")
+    refuse_sizes(path, {frame.shape[:2] for frame in frames})
     return np.stack(frames)
+
+
+def refuse_sizes(path: Path, sizes: set[tuple[int, ...]]) -> None:
+    """Raise UnreadableVideo where the frames have more than one size (height, width)."""
+    if len(sizes) > 1:
+        listed = " and ".join(f"{width}x{height}" for height, width in sorted(sizes))
+        raise UnreadableVideo(str(path), f"its frames differ in size: {listed}")

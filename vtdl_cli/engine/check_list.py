@@ -1,5 +1,6 @@
 """Look at a list that exists: how it reads, whether its videos are there, and what would make them be found."""
 
+import shlex
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from vtdl_cli.data.disk import stem, walk_videos
-from vtdl_cli.data.lists import CLASSES_FILE, VideoList, read_list, write_classes, write_list
+from vtdl_cli.data.lists import CLASSES_FILE, VideoList, exists, read_classes, read_list, write_classes, write_list
 from vtdl_cli.engine.request import ListSource
 from vtdl_cli.engine.survey import survey
 from vtdl_cli.errors import ListError, UsageError
@@ -36,9 +37,9 @@ def check_list(
     """
     videos = read_list(source.path, root=source.root, strip_prefix=source.strip_prefix, columns=source.columns)
     names = [videos.name(index) for index in range(len(videos))]
-    present = np.array([videos.path(index).exists() for index in range(len(videos))])
+    present = np.array([exists(videos.path(index)) for index in range(len(videos))])
     missing = np.flatnonzero(~present)
-    counts = np.bincount(videos.labels)
+    labels, counts = np.unique(videos.labels, return_counts=True)
     repeated = [name for name, times in Counter(names).items() if times > 1]
     report: dict[str, Any] = {
         "list": str(source.path),
@@ -46,9 +47,9 @@ def check_list(
         "videos": len(videos),
         "classes": {
             "named": len(videos.classes) if videos.classes else None,
-            "highest": len(counts) - 1,
-            "without_videos": int((counts == 0).sum()),
-            "fewest_videos": int(counts[counts > 0].min()),
+            "highest": int(labels[-1]),
+            "without_videos": int(labels[-1]) + 1 - len(labels),
+            "fewest_videos": int(counts.min()),
             "most_videos": int(counts.max()),
         },
         "listed_frames": _spread(videos.frames) if videos.frames.any() else None,
@@ -56,7 +57,7 @@ def check_list(
         "present": int(present.sum()),
         "missing": [names[index] for index in missing],
         "repeated": repeated,
-        "proposal": propose(videos, missing) if len(missing) else None,
+        "proposal": _proposal(videos, missing, source.strip_prefix) if len(missing) else None,
     }
     if open_videos and present.any():
         report |= _open(videos, np.flatnonzero(present), names, decoder, workers, reporter)
@@ -110,8 +111,21 @@ def _problems(report: dict[str, Any]) -> list[str]:
     return problems
 
 
-def propose(videos: VideoList, missing: np.ndarray) -> str | None:
-    """Options that would find missing videos, from where files of their names lie under the list's root; or none."""
+def _proposal(videos: VideoList, missing: np.ndarray, stripped: str) -> str | None:
+    try:
+        return propose(videos, missing, stripped)
+    except UsageError as error:  # a folder beside the list that may not be entered is no fault of the list's
+        return f"they could not be looked for under '{videos.root}': {error}"
+
+
+def propose(videos: VideoList, missing: np.ndarray, stripped: str = "") -> str | None:
+    """Options that would find missing videos, from where files of their names lie under the list's root; or none.
+
+    Args:
+        videos: the list.
+        missing: indices.
+        stripped: the prefix that was removed from its paths already.
+    """
     places: dict[str, list[str]] = {}
     for name in walk_videos(videos.root):
         places.setdefault(stem(name), []).append(name)
@@ -128,7 +142,8 @@ def propose(videos: VideoList, missing: np.ndarray) -> str | None:
                 others[listed[-1], place] += 1
     if votes:
         (prefix, folder), _ = votes.most_common(1)[0]
-        return _options(videos.root / folder, prefix)
+        whole = "/".join(part for part in (stripped.rstrip("/"), prefix) if part)
+        return _options(videos.root / folder, whole or ("/" if videos.name(int(missing[0])).startswith("/") else ""))
     if others:
         (name, place), _ = others.most_common(1)[0]
         return f"the disk has '{place}' for '{name}'. Make lists of what is there: vtdl prepare-lists"
@@ -144,8 +159,22 @@ def _common_end(ours: list[str], theirs: list[str]) -> int:
 
 
 def _options(root: Path, prefix: str) -> str:
-    strip = f"--strip-prefix '{prefix}' " if prefix else ""
-    return f"try {strip}--root '{root}'"
+    strip = f"--strip-prefix {shlex.quote(prefix)} " if prefix else ""
+    return f"try {strip}--root {shlex.quote(str(root))}"
+
+
+def check_same_classes(folder: Path, videos: VideoList) -> None:
+    """A list that is written beside a classes.txt goes by its names: they have to be its own.
+
+    Raises:
+        UsageError: the folder has other names, or the list has none.
+    """
+    beside = folder / CLASSES_FILE
+    if beside.exists() and read_classes(beside) != videos.classes:
+        raise UsageError(
+            f"file '{beside}' names other classes than list '{videos.source}', which would go by them. "
+            "Choose another folder: --out"
+        )
 
 
 def convert_list(
@@ -170,6 +199,7 @@ def convert_list(
     if out.exists() and not overwrite:
         raise UsageError(f"file '{out}' exists already. Choose another --out, or add --overwrite")
     videos = read_list(source.path, root=source.root, strip_prefix=source.strip_prefix, columns=source.columns)
+    check_same_classes(out.parent, videos)
     names = [videos.name(index) for index in range(len(videos))]
     frames = videos.frames.copy()
     unknown = np.flatnonzero(frames == 0)
@@ -187,9 +217,8 @@ def convert_list(
         frames[unknown] = [facts.num_frames for facts in found.facts.values()]
     with replacing(out) as temporary:
         write_list(temporary, zip(names, videos.labels.tolist(), frames.tolist(), strict=True))
-    beside = out.with_name(CLASSES_FILE)
-    if videos.classes and not beside.exists():
-        with replacing(beside) as temporary:
+    if videos.classes:
+        with replacing(out.with_name(CLASSES_FILE)) as temporary:
             write_classes(temporary, videos.classes)
     return {
         "list": str(source.path),

@@ -24,7 +24,7 @@ from vtdl_cli.data.splits import (
 from vtdl_cli.engine.audit import Listed, Sides, count, line_of, printable, warnings_of
 from vtdl_cli.engine.survey import survey
 from vtdl_cli.engine.survey_notes import Notes
-from vtdl_cli.errors import Interrupted, ListError, UsageError, VtdlError
+from vtdl_cli.errors import ListError, UsageError
 from vtdl_cli.runtime import Reporter, replacing
 
 AUDIT_FILE = "audit.json"
@@ -147,10 +147,8 @@ def make_lists(
     notes = Notes(making.out / NOTES_FILE, f"{making.decoder} {making.verify}")
     try:
         audit = _make_lists(dataset, root, candidates, options, making, split, notes)
-    except Interrupted:
-        raise
-    except VtdlError:  # a refusal leaves nothing behind
-        notes.forget()
+    except (UsageError, ListError):  # a refusal leaves nothing behind but what an interrupted run kept
+        notes.forget(new_only=True)
         raise
     notes.forget()
     for warning in audit["warnings"]:
@@ -191,7 +189,7 @@ def _make_lists(
     groups = candidates.groups and [candidates.groups[index] for index in found.facts]
     audit = {
         "dataset": dataset,
-        "root": str(root),
+        "root": printable(str(root)),
         "options": {
             **options,
             "per_class": making.per_class,
@@ -203,7 +201,9 @@ def _make_lists(
         **count(sides, candidates.classes),
         "left_out": int((~listed).sum()),
         "groups": groups and _group_sides(groups, is_val),
-        "rejected": [{"path": printable(names[index]), "reason": reason} for index, reason in found.reasons.items()],
+        "rejected": [
+            {"path": printable(names[index]), "reason": printable(reason)} for index, reason in found.reasons.items()
+        ],
         "ignored": [printable(name) for name in candidates.ignored],
         **candidates.findings,
     }
@@ -253,7 +253,7 @@ def _write_outputs(
     out: Path, files: dict[str, str], classes: Sequence[str], sides: Sides, audit: dict[str, Any]
 ) -> None:
     """Write every file under a temporary name, then rename them all; the audit comes last and says they are whole."""
-    rejected = "".join(f"{line_of(bad['path'])}\t{bad['reason']}\n" for bad in audit["rejected"])
+    rejected = "".join(f"{line_of(bad['path'])}\t{line_of(bad['reason'])}\n" for bad in audit["rejected"])
     wanted = {AUDIT_FILE, CLASSES_FILE, *(files[side] for side in sides if sides[side])}
     wanted |= {REJECTED_FILE} if rejected else set()
     with ExitStack() as stack:  # the audit is entered first, so renamed last

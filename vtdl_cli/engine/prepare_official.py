@@ -10,7 +10,7 @@ import numpy as np
 from vtdl_cli.data.official import OFFICIAL, Located, OfficialSplit, by_class, locate
 from vtdl_cli.engine.audit import printable
 from vtdl_cli.engine.prepare_lists import Candidates, Making, make_lists, refuse_outputs
-from vtdl_cli.errors import ListError
+from vtdl_cli.errors import ListError, UsageError
 
 SHOWN_PATHS = 3  # of what was found, where nothing was that was looked for
 
@@ -35,6 +35,8 @@ def prepare_official(dataset: str, root: Path, splits: Path, making: Making, *, 
     """
     refuse_outputs(making, split)
     official = OFFICIAL[dataset](splits, split)
+    if not official.videos:
+        raise UsageError(f"--splits '{splits}' lists no video for split {split}. Take the files from a whole download")
     located = locate(root, official)
     if not located.found:
         shown = ", ".join(f"'{printable(name)}'" for name in located.unlisted[:SHOWN_PATHS])
@@ -52,7 +54,7 @@ def prepare_official(dataset: str, root: Path, splits: Path, making: Making, *, 
         findings=_findings(official, located),
         warnings=_against_the_disk(official, located),
     )
-    options = {"splits": str(splits), "split": split}
+    options = {"splits": printable(str(splits)), "split": split}
     return make_lists(dataset, root, candidates, options, making, split=split)
 
 

@@ -22,6 +22,7 @@ class Notes:
     def __init__(self, path: Path, how: str) -> None:
         self.path, self.how = path, how
         self._made_folder = not path.parent.exists()
+        self._is_new = not path.exists()
         self._known: dict[str, VideoFacts | str] = {}
         if path.exists():
             for line in path.read_text(encoding="utf-8").splitlines():
@@ -46,8 +47,14 @@ class Notes:
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps([self.how, _key(video), kept]) + "\n")
 
-    def forget(self) -> None:
-        """Remove the file, and its folder where that was made for it and holds nothing else."""
+    def forget(self, *, new_only: bool = False) -> None:
+        """Remove the file, and its folder where that was made for it and holds nothing else.
+
+        Args:
+            new_only: not where it was there before.
+        """
+        if new_only and not self._is_new:
+            return
         self.path.unlink(missing_ok=True)
         if self._made_folder:
             with contextlib.suppress(OSError):

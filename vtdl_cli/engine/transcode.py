@@ -1,6 +1,7 @@
 """Write the videos of a list in another form, with a list of what was written."""
 
 import json
+import shutil
 import time
 from dataclasses import asdict
 from functools import partial
@@ -10,6 +11,7 @@ from typing import Any
 from vtdl_cli.data.disk import stem
 from vtdl_cli.data.lists import CLASSES_FILE, VideoList, write_classes, write_list
 from vtdl_cli.data.transcoding import Compressed, Pictures
+from vtdl_cli.engine.check_list import check_same_classes
 from vtdl_cli.engine.parallel import each
 from vtdl_cli.engine.request import ListSource
 from vtdl_cli.errors import Interrupted, ListError, UnreadableVideo, UsageError
@@ -56,32 +58,46 @@ def transcode(
     targets = _targets(videos, out, writer.suffix)
     listing = out / source.path.name
     check_writable(out)
-    there = [target.exists() for target in targets]
-    if (any(there) or listing.exists()) and not (resume or overwrite):
+    _refuse_sources(videos, out, listing)
+    there = {target for target in targets if target.exists()}
+    if (there or listing.exists()) and not (resume or overwrite):
         raise UsageError(f"output folder '{out}' is in use. Use --resume to go on, --overwrite, or another --out")
-    _keep_form(out, writer, overwrite)
-    jobs = [
-        (index, (videos.path(index), target)) for index, target in enumerate(targets) if overwrite or not there[index]
-    ]
+    _check_form(out, writer)
+    check_same_classes(out, videos)
+    if overwrite:  # before the first is written anew, so that a run that is stopped can tell what it has done
+        for target in there:
+            shutil.rmtree(target) if target.is_dir() else target.unlink()
+        there = set()
+    first_of: dict[Path, int] = {}  # a video may be listed twice
+    for index, target in enumerate(targets):
+        first_of.setdefault(target, index)
+    jobs = [(index, (videos.path(index), target)) for target, index in first_of.items() if target not in there]
     frames: dict[int, int] = {}
     skipped: list[dict[str, str]] = []
-    with StopRequest() as stop, reporter.progress(len(targets), "videos", start=len(targets) - len(jobs)) as bar:
+    with StopRequest() as stop, reporter.progress(len(first_of), "videos", start=len(there)) as bar:
         workers = default_workers() if workers is None else workers
         for index, result in each(iter(jobs), partial(_write, writer), workers):
             if isinstance(result, str):
                 skipped.append({"path": videos.name(index), "reason": result})
                 reporter.warn(f"skipped video '{videos.path(index)}': {result}")
             else:
+                if not frames:
+                    _keep_form(out, writer)
                 frames[index] = result
             bar.advance()
             if stop:
                 raise Interrupted(f"{stop.name}: what was written to '{out}' stays. Go on with --resume")
+    skipped.sort(key=lambda entry: entry["path"])
     failed = {entry["path"] for entry in skipped}
     done = [index for index in range(len(videos)) if videos.name(index) not in failed]
     if not done:
         raise ListError(f"no video of list '{videos.source}' can be read; the first: {skipped[0]['reason']}")
-    frames |= {index: writer.count(targets[index]) for index in done if index not in frames}
-    rows = [(targets[index].relative_to(out).as_posix(), int(videos.labels[index]), frames[index]) for index in done]
+    counted = {targets[index]: count for index, count in frames.items()}
+    counted |= {targets[index]: writer.count(targets[index]) for index in done if targets[index] not in counted}
+    rows = [
+        (targets[index].relative_to(out).as_posix(), int(videos.labels[index]), counted[targets[index]])
+        for index in done
+    ]
     with replacing(listing) as temporary:
         write_list(temporary, rows)
     if videos.classes:
@@ -93,7 +109,7 @@ def transcode(
         "list": str(listing),
         "videos": len(done),
         "written": len(jobs) - len(skipped),
-        "frames": sum(frames.values()),
+        "frames": sum(row[2] for row in rows),
         "skipped": skipped,
         "megabytes_before": round(before / 1e6, 2),
         "megabytes_after": round(after / 1e6, 2),
@@ -102,15 +118,39 @@ def transcode(
     }
 
 
-def _keep_form(out: Path, writer: Writer, overwrite: bool) -> None:
-    """Note what videos are written with, and refuse to mix two forms in one folder."""
-    form, path = {"form": type(writer).__name__.lower(), **asdict(writer)}, out / FORM_FILE
-    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else form
-    if before != form and not overwrite:
+def _refuse_sources(videos: VideoList, out: Path, listing: Path) -> None:
+    """Nothing may be written where the videos or the list lie.
+
+    Raises:
+        UsageError: the output folder holds one of them.
+    """
+    place = out.resolve()
+    inside = (videos.path(index) for index in range(len(videos)) if place in videos.path(index).resolve().parents)
+    taken = listing if listing.resolve() == videos.source.resolve() else next(inside, None)
+    if taken is not None:
+        raise UsageError(f"output folder '{out}' holds '{taken}' itself, which would be replaced. Choose another --out")
+
+
+def _form(writer: Writer) -> dict[str, Any]:
+    return {"form": type(writer).__name__.lower(), **asdict(writer)}
+
+
+def _check_form(out: Path, writer: Writer) -> None:
+    """Refuse to mix two forms in one folder.
+
+    Raises:
+        UsageError: it holds videos in another one.
+    """
+    path = out / FORM_FILE
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else _form(writer)
+    if before != _form(writer):
         told = ", ".join(f"{name} {value}" for name, value in before.items())
         raise UsageError(f"output folder '{out}' holds videos of {told}. Ask for the same, or choose another --out")
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(form) + "\n", encoding="utf-8")
+
+
+def _keep_form(out: Path, writer: Writer) -> None:
+    with replacing(out / FORM_FILE) as temporary:
+        temporary.write_text(json.dumps(_form(writer)) + "\n", encoding="utf-8")
 
 
 def _targets(videos: VideoList, out: Path, suffix: str) -> list[Path]:
