@@ -117,6 +117,7 @@ def test_prepare_folder__audits_what_it_did(root: Path) -> None:
             "group_by": None,
             "val_groups": [],
             "per_class": None,
+            "fraction": None,
             "decoder": "decord",
             "verify": False,
             "min_frames": 1,
@@ -216,6 +217,8 @@ def test_prepare_folder__refuses_to_overwrite(root: Path, existing: str) -> None
     [
         ({"val_fraction": 1.5}, "--val-fraction '1.5'"),
         ({"val_groups": ["a"]}, "Add --group-by REGEX"),
+        ({"fraction": 0.0}, "--fraction '0.0' is not a share"),
+        ({"fraction": 0.5, "per_class": 1}, "--per-class and --fraction exclude each other"),
         ({"group_by": "^(x)"}, "--group-by '^(x)' finds no key in 'run/a_1.avi'"),
         ({"group_by": "^([a-z])_", "val_groups": ["z"]}, "The groups are a, b, c, d"),
     ],
@@ -261,6 +264,17 @@ def test_prepare_folder__writes_all_or_nothing(root: Path, monkeypatch: pytest.M
     after = {path.name: path.read_bytes() for path in (root.parent / "lists").iterdir()}
     assert after.pop(".survey.jsonl")  # hours of work, for the next try
     assert after == before
+
+
+def test_prepare_folder__fraction_of_each_class(root: Path) -> None:
+    """Oracle: by hand: of six training videos of each class a third is two; a tenth is one, and among the two."""
+    drawn = {}
+    for fraction in (1 / 3, 0.1):
+        audit = prepare(root, fraction=fraction, overwrite=True)
+        drawn[fraction] = names_in(root, "train_split_1.txt")
+        assert (audit["splits"]["val"], audit["left_out"]) == (4, 12 - len(drawn[fraction]))
+    assert [len(names) for names in drawn.values()] == [4, 2]
+    assert drawn[0.1] < drawn[1 / 3]
 
 
 def look(root: Path, names: list[str], workers: int, reporter: Recorder | None = None, min_frames: int = 1) -> Survey:

@@ -19,6 +19,9 @@ SplitOption = Annotated[int, typer.Option(min=1, max=3, help="Which of the three
 PerClassOption = Annotated[
     int | None, typer.Option(min=1, help="Videos of each class that the training list keeps, drawn. Default: all.")
 ]
+FractionOption = Annotated[
+    float | None, typer.Option(help="Or the share of each class that it keeps, drawn, from above 0 to 1.")
+]
 DecoderOption = Annotated[str, typer.Option(metavar="decord|pyav|torchcodec", help="What opens the videos.")]
 VerifyOption = Annotated[
     bool, typer.Option("--verify", help="Decode every video whole: finds damaged, cut short and one-coloured ones.")
@@ -52,6 +55,7 @@ def folder(
         str, typer.Option(metavar="A,B,...", help="The groups to validate on, instead of drawing them.")
     ] = "",
     per_class: PerClassOption = None,
+    fraction: FractionOption = None,
     decoder: DecoderOption = "decord",
     verify: VerifyOption = False,
     min_frames: MinFramesOption = 1,
@@ -67,7 +71,7 @@ def folder(
 
     audit = prepare_folder(
         root,
-        _making(out, quiet, per_class, seed, decoder, verify, min_frames, workers, overwrite),
+        _making(out, quiet, per_class, fraction, seed, decoder, verify, min_frames, workers, overwrite),
         val_fraction=val_fraction,
         group_by=group_by,
         val_groups=[group for group in val_groups.split(",") if group],
@@ -89,6 +93,7 @@ def ucf101(
     out: OutOption,
     split: SplitOption = 1,
     per_class: PerClassOption = None,
+    fraction: FractionOption = None,
     decoder: DecoderOption = "decord",
     verify: VerifyOption = False,
     min_frames: MinFramesOption = 1,
@@ -100,7 +105,7 @@ def ucf101(
     debug: o.DebugOption = False,
 ) -> None:
     """Write the lists of one of UCF101's official splits, for the videos that are there."""
-    making = _making(out, quiet, per_class, seed, decoder, verify, min_frames, workers, overwrite)
+    making = _making(out, quiet, per_class, fraction, seed, decoder, verify, min_frames, workers, overwrite)
     _official("ucf101", root, splits, making, as_json, split)
 
 
@@ -118,6 +123,7 @@ def hmdb51(
     out: OutOption,
     split: SplitOption = 1,
     per_class: PerClassOption = None,
+    fraction: FractionOption = None,
     decoder: DecoderOption = "decord",
     verify: VerifyOption = False,
     min_frames: MinFramesOption = 1,
@@ -129,7 +135,7 @@ def hmdb51(
     debug: o.DebugOption = False,
 ) -> None:
     """Write the lists of one of HMDB51's official splits, for the videos that are there."""
-    making = _making(out, quiet, per_class, seed, decoder, verify, min_frames, workers, overwrite)
+    making = _making(out, quiet, per_class, fraction, seed, decoder, verify, min_frames, workers, overwrite)
     _official("hmdb51", root, splits, making, as_json, split)
 
 
@@ -148,6 +154,7 @@ def kinetics(
     ],
     out: OutOption,
     per_class: PerClassOption = None,
+    fraction: FractionOption = None,
     decoder: DecoderOption = "decord",
     verify: VerifyOption = False,
     min_frames: MinFramesOption = 1,
@@ -159,7 +166,7 @@ def kinetics(
     debug: o.DebugOption = False,
 ) -> None:
     """Write the lists of Kinetics-400, 600 or 700, for the videos that are there."""
-    making = _making(out, quiet, per_class, seed, decoder, verify, min_frames, workers, overwrite)
+    making = _making(out, quiet, per_class, fraction, seed, decoder, verify, min_frames, workers, overwrite)
     _official("kinetics", root, splits, making, as_json)
 
 
@@ -167,6 +174,7 @@ def _making(
     out: Path,
     quiet: bool,
     per_class: int | None,
+    fraction: float | None,
     seed: int,
     decoder: str,
     verify: bool,
@@ -177,7 +185,7 @@ def _making(
     from vtdl_cli.commands.screen import speaker
     from vtdl_cli.engine.prepare_lists import Making
 
-    return Making(out, speaker(quiet), per_class, seed, decoder, verify, min_frames, workers, overwrite)
+    return Making(out, speaker(quiet), per_class, fraction, seed, decoder, verify, min_frames, workers, overwrite)
 
 
 def _official(dataset: str, root: Path, splits: Path, making: "Making", as_json: bool, split: int = 1) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -131,10 +131,23 @@ def draw_per_class(labels: NDArray[np.int64], number: int, seed: int) -> NDArray
     Returns:
         bool [N], true for those drawn.
     """
+    return _draw(labels, lambda _: number, seed)
+
+
+def draw_fraction(labels: NDArray[np.int64], fraction: float, seed: int) -> NDArray[np.bool_]:
+    """Draw a share of every class, rounded, and one video at least; a smaller share is part of a larger one.
+
+    Args, returns: see `draw_per_class`; 0 < fraction <= 1.
+    """
+    return _draw(labels, lambda count: max(1, round(fraction * count)), seed)
+
+
+def _draw(labels: NDArray[np.int64], number_of: Callable[[int], int], seed: int) -> NDArray[np.bool_]:
     drawn = np.zeros(len(labels), dtype=np.bool_)
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
-        drawn[np.random.default_rng((seed, int(label))).permutation(members)[:number]] = True
+        order = np.random.default_rng((seed, int(label))).permutation(members)
+        drawn[order[: number_of(len(members))]] = True
     return drawn
 
 

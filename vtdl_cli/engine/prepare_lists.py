@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from vtdl_cli.data.lists import CLASSES_FILE, write_classes, write_list
 from vtdl_cli.data.splits import (
     check_fraction,
+    draw_fraction,
     draw_per_class,
     group_keys,
     scan_class_folders,
@@ -47,6 +48,7 @@ class Making:
     Attributes:
         out: the folder to write into, made when absent.
         per_class: videos of each class that the training list keeps, drawn; the validation list stays whole.
+        fraction: or which share of each class.
         seed: of all draws.
         decoder: what opens the videos, see `data.decoding`.
         verify: decode every video whole.
@@ -59,6 +61,7 @@ class Making:
     out: Path
     reporter: Reporter
     per_class: int | None = None
+    fraction: float | None = None
     seed: int = 0
     decoder: str = "decord"
     verify: bool = False
@@ -181,7 +184,7 @@ def _make_lists(
             f"--root '{root}' has no readable video: '{names[0]}': {found.reasons[0]}. Try another --decoder"
         )
     is_val = candidates.split(found.readable)
-    listed = is_val | _drawn(labels[found.readable], ~is_val, making.per_class, making.seed)
+    listed = is_val | _drawn(labels[found.readable], ~is_val, making)
     sides: Sides = {"train": [], "val": []}
     for index, val in zip(found.readable[listed].tolist(), is_val[listed], strict=True):
         row = Listed(names[index], int(labels[index]), found.facts[index])
@@ -193,6 +196,7 @@ def _make_lists(
         "options": {
             **options,
             "per_class": making.per_class,
+            "fraction": making.fraction,
             "seed": making.seed,
             "decoder": making.decoder,
             "verify": making.verify,
@@ -225,13 +229,13 @@ def _choose_groups(
     return groups, split_groups(groups, val_groups) if val_groups else None
 
 
-def _drawn(
-    labels: NDArray[np.int64], is_train: NDArray[np.bool_], per_class: int | None, seed: int
-) -> NDArray[np.bool_]:
+def _drawn(labels: NDArray[np.int64], is_train: NDArray[np.bool_], making: Making) -> NDArray[np.bool_]:
     """Which videos [N] the training list keeps."""
     drawn = is_train.copy()
-    if per_class is not None:
-        drawn[is_train] = draw_per_class(labels[is_train], per_class, seed)
+    if making.per_class is not None:
+        drawn[is_train] = draw_per_class(labels[is_train], making.per_class, making.seed)
+    elif making.fraction is not None:
+        drawn[is_train] = draw_fraction(labels[is_train], making.fraction, making.seed)
     return drawn
 
 
@@ -240,8 +244,12 @@ def _group_sides(groups: Sequence[str], is_val: NDArray[np.bool_]) -> dict[str, 
 
 
 def refuse_outputs(making: Making, split: int) -> None:
-    """Raise UsageError where something is in the way."""
+    """Raise UsageError where something is in the way, or options exclude each other."""
     out = making.out
+    if making.per_class is not None and making.fraction is not None:
+        raise UsageError("--per-class and --fraction exclude each other. Choose one")
+    if making.fraction is not None and not 0 < making.fraction <= 1:
+        raise UsageError(f"--fraction '{making.fraction}' is not a share of the videos. Try 0.1")
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out '{out}' is not a folder. Name one to write the lists into")
     for name in (*list_files(split).values(), CLASSES_FILE, REJECTED_FILE, AUDIT_FILE):
