@@ -33,7 +33,7 @@ def test_demo__result(shown: tuple[Path, dict[str, Any]]) -> None:
         for protocol in ("clip@1", "video@10"):
             written = json.loads((out / name / protocol / "metrics.json").read_text())
             assert (written["top1"], written["protocol"]) == (result[name][protocol], protocol)
-    assert (result["pretraining_videos"], result["test_videos"], result["labelled_videos"]) == (96, 16, 32)
+    assert (result["pretraining_videos"], result["test_videos"], result["labelled_videos"]) == (96, 32, 16)
 
 
 def test_demo__labelled_videos_are_training_videos_and_no_test_videos(shown: tuple[Path, object]) -> None:
