@@ -3,6 +3,7 @@ import multiprocessing
 import os
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -49,6 +50,15 @@ def test_replacing__failed_write_keeps_the_old_file(tmp_path: Path, error: Excep
         fail()
     assert path.read_text() == "old"
     assert [each.name for each in tmp_path.iterdir()] == ["a.txt"]
+
+
+@pytest.mark.parametrize(("free", "says"), [(1000, "no space left on device"), (2**30, "enforce fail")])
+def test_replacing__tells_a_full_disk_from_what_torch_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, says: str
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free))
+    with pytest.raises(VtdlError, match=f"could not be written .*{says}"), replacing(tmp_path / "last.pt"):
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 1862016 vs 1861912")
 
 
 def test_replacing__other_errors_pass(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ torch is imported inside the functions that need it, so that `--help` and list m
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -57,6 +58,7 @@ class Silence:
 
 
 LOWEST_PRIORITY = 19  # of a process, in POSIX
+FULL_DISK_BYTES = 2**20  # less is left where a write has just failed for want of room
 
 
 class StopRequest:
@@ -126,6 +128,12 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def _cannot_write(path: Path, error: Exception) -> VtdlError:
     reason = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), type(error).__name__)
+    if (
+        isinstance(error, RuntimeError)
+        and path.parent.exists()
+        and shutil.disk_usage(path.parent).free < FULL_DISK_BYTES
+    ):
+        reason = "no space left on device"  # torch.save only tells where in its own code it failed
     return VtdlError(
         f"file '{path}' could not be written ({reason}). Make room, or choose another --out, and start again"
     )

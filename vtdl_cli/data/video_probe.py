@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from vtdl_cli.data.video_reader import refuse_sizes
 from vtdl_cli.errors import UnreadableVideo
 
 FLAT_DEVIATION = 1.0  # of 255 grey levels: a picture below it shows one colour
+LUMA_FIRST = ("yuv420p", "yuvj420p", "yuv422p", "yuv444p", "nv12")  # formats whose first plane is grey, a byte a pixel
 FLAT_SHARE = 0.5  # of a video's pictures: films fade in and out, and lectures show dark slides
 
 
@@ -51,8 +52,8 @@ def probe_video(path: str | Path, decoder: str = "decord", *, verify: bool = Fal
 
 def _decode_whole(path: Path, num_frames: int) -> None:
     count, flat, sizes = 0, 0, set[tuple[int, ...]]()
-    for picture in _grey_pictures(path):
-        sizes.add(picture.shape)
+    for size, picture in _grey_pictures(path):
+        sizes.add(size)
         refuse_sizes(path, sizes)
         count += 1
         flat += int(picture.std() < FLAT_DEVIATION)
@@ -62,11 +63,23 @@ def _decode_whole(path: Path, num_frames: int) -> None:
         raise UnreadableVideo(str(path), f"{flat} of its {num_frames} pictures show one colour")
 
 
-def _grey_pictures(path: Path) -> Iterator[np.ndarray]:
+def _grey_pictures(path: Path) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
+    """Size (height, width) of each picture, and its grey at every fourth row and column."""
     if path.is_dir():
-        yield from (picture.mean(-1) for picture in FrameFolderReader(path).pictures())
+        for picture in FrameFolderReader(path).pictures():
+            yield picture.shape[:2], picture[::4, ::4].mean(-1)
     else:
-        yield from (frame.to_ndarray(format="gray", threads=1) for frame in PyAvReader(path).decode())
+        for frame in PyAvReader(path).decode():
+            yield (frame.height, frame.width), _luma(frame)[::4, ::4]
+
+
+def _luma(frame: Any) -> np.ndarray:
+    """Grey of PyAV's frame, without a conversion where the frame holds it as it is."""
+    if frame.format.name not in LUMA_FIRST:
+        grey: np.ndarray = frame.to_ndarray(format="gray", threads=1)
+        return grey
+    plane = frame.planes[0]
+    return np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
 
 
 def _digest(path: Path) -> bytes:
