@@ -10,7 +10,6 @@ from vtdl_cli.commands import options as o
 lists = typer.Typer(no_args_is_help=True, help="Look at a list that exists, and rewrite it.")
 
 ListArgument = Annotated[Path, typer.Argument(metavar="LIST", help="A list of videos, in any order of columns.")]
-DecoderOption = Annotated[str, typer.Option(metavar="decord|pyav|torchcodec", help="What opens the videos.")]
 
 
 @lists.command(
@@ -26,7 +25,7 @@ def check(
     open_videos: Annotated[
         bool, typer.Option("--open", help="Also open the videos that are there, and count their frames.")
     ] = False,
-    decoder: DecoderOption = "decord",
+    decoder: o.DecoderOption = "decord",
     root: o.RootOption = None,
     strip_prefix: o.StripOption = "",
     list_columns: o.ColumnsOption = None,
@@ -58,7 +57,7 @@ vtdl lists convert kinetics_list.txt --root kinetics400 --out kinetics.txt --dec
 def convert(
     path: ListArgument,
     out: Annotated[Path, typer.Option(help="List to write: path, class, frames.")],
-    decoder: DecoderOption = "decord",
+    decoder: o.DecoderOption = "decord",
     root: o.RootOption = None,
     strip_prefix: o.StripOption = "",
     list_columns: o.ColumnsOption = None,

@@ -33,6 +33,7 @@ ColumnsOption = Annotated[
         rich_help_panel=LISTS,
     ),
 ]
+DecoderOption = Annotated[str, typer.Option(metavar="decord|pyav|torchcodec", help="What opens the videos.")]
 SeedOption = Annotated[
     int, typer.Option(min=0, help="Of initial weights, order, clips and augmentation.", rich_help_panel=RUNNING)
 ]
@@ -87,15 +88,8 @@ def execution(
     from vtdl_cli.engine.request import Execution
     from vtdl_cli.errors import UsageError
 
-    refuse_both(resume, overwrite)
+    if resume and overwrite:
+        raise UsageError("--resume and --overwrite exclude each other. Choose one")
     if device not in ("auto", "cpu", "cuda") and not device.startswith("cuda:"):
         raise UsageError(f"--device '{device}' is not auto, cpu or cuda")
     return Execution(seed, device, workers, resume, overwrite, dry_run)
-
-
-def refuse_both(resume: bool, overwrite: bool) -> None:
-    """Raise UsageError where both are asked for."""
-    from vtdl_cli.errors import UsageError
-
-    if resume and overwrite:
-        raise UsageError("--resume and --overwrite exclude each other. Choose one")

@@ -22,7 +22,6 @@ PerClassOption = Annotated[
 FractionOption = Annotated[
     float | None, typer.Option(help="Or the share of each class that it keeps, drawn, from above 0 to 1.")
 ]
-DecoderOption = Annotated[str, typer.Option(metavar="decord|pyav|torchcodec", help="What opens the videos.")]
 VerifyOption = Annotated[
     bool, typer.Option("--verify", help="Decode every video whole: finds damaged, cut short and one-coloured ones.")
 ]
@@ -56,7 +55,7 @@ def folder(
     ] = "",
     per_class: PerClassOption = None,
     fraction: FractionOption = None,
-    decoder: DecoderOption = "decord",
+    decoder: o.DecoderOption = "decord",
     verify: VerifyOption = False,
     min_frames: MinFramesOption = 1,
     seed: SeedOption = 0,
@@ -94,7 +93,7 @@ def ucf101(
     split: SplitOption = 1,
     per_class: PerClassOption = None,
     fraction: FractionOption = None,
-    decoder: DecoderOption = "decord",
+    decoder: o.DecoderOption = "decord",
     verify: VerifyOption = False,
     min_frames: MinFramesOption = 1,
     seed: SeedOption = 0,
@@ -124,7 +123,7 @@ def hmdb51(
     split: SplitOption = 1,
     per_class: PerClassOption = None,
     fraction: FractionOption = None,
-    decoder: DecoderOption = "decord",
+    decoder: o.DecoderOption = "decord",
     verify: VerifyOption = False,
     min_frames: MinFramesOption = 1,
     seed: SeedOption = 0,
@@ -155,7 +154,7 @@ def kinetics(
     out: OutOption,
     per_class: PerClassOption = None,
     fraction: FractionOption = None,
-    decoder: DecoderOption = "decord",
+    decoder: o.DecoderOption = "decord",
     verify: VerifyOption = False,
     min_frames: MinFramesOption = 1,
     seed: SeedOption = 0,

@@ -44,10 +44,9 @@ def extract_frames(
     from vtdl_cli.commands.screen import show, speaker
     from vtdl_cli.engine.transcode import Pictures, transcode
 
-    source, writer = o.list_source(path, root, strip_prefix, list_columns), Pictures(short_side, quality)
-    o.refuse_both(resume, overwrite)
-    result = transcode(source, out, writer, speaker(quiet), workers=workers, resume=resume, overwrite=overwrite)
-    show(result, as_json, "frames extracted")
+    how = o.execution(0, "cpu", workers, resume=resume, overwrite=overwrite)
+    source = o.list_source(path, root, strip_prefix, list_columns)
+    show(transcode(source, out, Pictures(short_side, quality), how, speaker(quiet)), as_json, "frames extracted")
 
 
 def compress(
@@ -70,7 +69,6 @@ def compress(
     from vtdl_cli.commands.screen import show, speaker
     from vtdl_cli.engine.transcode import Compressed, transcode
 
-    source, writer = o.list_source(path, root, strip_prefix, list_columns), Compressed(short_side, crf, gop)
-    o.refuse_both(resume, overwrite)
-    result = transcode(source, out, writer, speaker(quiet), workers=workers, resume=resume, overwrite=overwrite)
-    show(result, as_json, "videos compressed")
+    how = o.execution(0, "cpu", workers, resume=resume, overwrite=overwrite)
+    source = o.list_source(path, root, strip_prefix, list_columns)
+    show(transcode(source, out, Compressed(short_side, crf, gop), how, speaker(quiet)), as_json, "videos compressed")

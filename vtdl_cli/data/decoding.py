@@ -24,7 +24,7 @@ from vtdl_cli.data.video_reader import VideoReader, read_any_order, stack_frames
 from vtdl_cli.data.video_scan import open_stream, scan_video
 from vtdl_cli.errors import UnreadableVideo, UsageError
 
-__all__ = ["DECODERS", "PyAvReader", "VideoReader", "open_video"]
+__all__ = ["DECODERS", "PyAvReader", "VideoReader", "decode_frames", "open_video"]
 
 
 class PyAvReader:
@@ -44,7 +44,7 @@ class PyAvReader:
     def _read_ascending(self, wanted: np.ndarray) -> np.ndarray:
         remaining = set(wanted.tolist())
         frames = []
-        for index, frame in enumerate(self.decode()):
+        for index, frame in enumerate(decode_frames(self._path)):
             if index in remaining:
                 frames.append(_picture(frame))
             if len(frames) == len(wanted):
@@ -53,25 +53,26 @@ class PyAvReader:
 
     def pictures(self) -> Iterator[np.ndarray]:
         """All frames (H, W, 3) in order, one in memory at a time."""
-        yield from map(_picture, self.decode())
-
-    def decode(self) -> Iterator[Any]:
-        """Yield PyAV's frames in the order of display, up to the first damaged one."""
-        with open_stream(self._path) as (container, stream):
-            decoded = container.decode(stream)
-            index = 0
-            while True:
-                with unreadable_on_error(self._path, f"it is damaged at frame {index}"):
-                    frame = next(decoded, None)
-                if frame is None:
-                    return
-                if frame.is_corrupt:
-                    raise UnreadableVideo(str(self._path), f"it is damaged at frame {index}")
-                yield frame
-                index += 1
+        yield from map(_picture, decode_frames(self._path))
 
     def close(self) -> None:
         """Nothing stays open between reads."""
+
+
+def decode_frames(path: Path) -> Iterator[Any]:
+    """Yield PyAV's frames in the order of display, up to the first damaged one."""
+    with open_stream(path) as (container, stream):
+        decoded = container.decode(stream)
+        index = 0
+        while True:
+            with unreadable_on_error(path, f"it is damaged at frame {index}"):
+                frame = next(decoded, None)
+            if frame is None:
+                return
+            if frame.is_corrupt:
+                raise UnreadableVideo(str(path), f"it is damaged at frame {index}")
+            yield frame
+            index += 1
 
 
 def _picture(frame: Any) -> np.ndarray:

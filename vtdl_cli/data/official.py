@@ -14,8 +14,6 @@ from vtdl_cli.errors import UsageError
 KINETICS_COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
 _SIDES = {"train": False, "val": True, "validate": True}
 """What the `split` column of Kinetics' annotations says, and whether that is validation; `test` has no labels."""
-
-
 _SECONDS = re.compile(r"\d+(\.\d+)?")
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vtdl_cli.data.decoding import PyAvReader, open_video
+from vtdl_cli.data.decoding import decode_frames, open_video
 from vtdl_cli.data.frame_folder import FrameFolderReader
 from vtdl_cli.data.video_reader import refuse_sizes
 from vtdl_cli.errors import UnreadableVideo
@@ -69,7 +69,7 @@ def _grey_pictures(path: Path) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
         for picture in FrameFolderReader(path).pictures():
             yield picture.shape[:2], picture[::4, ::4].mean(-1)
     else:
-        for frame in PyAvReader(path).decode():
+        for frame in decode_frames(path):
             yield (frame.height, frame.width), _luma(frame)[::4, ::4]
 
 

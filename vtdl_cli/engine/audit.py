@@ -33,8 +33,8 @@ def count(sides: Sides, classes: Sequence[str]) -> dict[str, Any]:
         "total": len(rows),
         "splits": {side: len(listed) for side, listed in sides.items()},
         "classes": {name: {side: by_side[side][label] for side in sides} for label, name in enumerate(classes)},
-        "frames": _spread([row.facts.num_frames for row in rows]),
-        "frame_rates": _spread(rates) if rates else None,
+        "frames": spread([row.facts.num_frames for row in rows]),
+        "frame_rates": spread(rates) if rates else None,
         "resolutions": _common(f"{row.facts.width}x{row.facts.height}" for row in rows),
         "codecs": _common(row.facts.codec for row in rows),
         "declared_otherwise": [row.name for row in rows if row.facts.declared_frames not in (0, row.facts.num_frames)],
@@ -42,7 +42,8 @@ def count(sides: Sides, classes: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _spread(values: Sequence[float]) -> dict[str, float]:
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Smallest, middle and largest."""
     return {"min": min(values), "median": float(np.median(values)), "max": max(values)}
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from vtdl_cli.data.disk import stem, walk_videos
 from vtdl_cli.data.lists import CLASSES_FILE, VideoList, exists, read_classes, read_list, write_classes, write_list
+from vtdl_cli.engine.audit import spread
 from vtdl_cli.engine.request import ListSource
 from vtdl_cli.engine.survey import survey
 from vtdl_cli.errors import ListError, UsageError
@@ -52,7 +53,7 @@ def check_list(
             "fewest_videos": int(counts.min()),
             "most_videos": int(counts.max()),
         },
-        "listed_frames": _spread(videos.frames) if videos.frames.any() else None,
+        "listed_frames": spread(videos.frames.tolist()) if videos.frames.any() else None,
         "root": str(videos.root),
         "present": int(present.sum()),
         "missing": [names[index] for index in missing],
@@ -64,10 +65,6 @@ def check_list(
     return {**report, "problems": _problems(report)}
 
 
-def _spread(values: np.ndarray) -> dict[str, float]:
-    return {"min": int(values.min()), "median": float(np.median(values)), "max": int(values.max())}
-
-
 def _open(
     videos: VideoList, present: np.ndarray, names: list[str], decoder: str, workers: int | None, reporter: Reporter
 ) -> dict[str, Any]:
@@ -76,8 +73,6 @@ def _open(
         videos.root,
         [names[index] for index in present],
         decoder=decoder,
-        verify=False,
-        min_frames=1,
         workers=workers,
         reporter=reporter,
     )
@@ -205,9 +200,7 @@ def convert_list(
     unknown = np.flatnonzero(frames == 0)
     if len(unknown):
         chosen = [names[index] for index in unknown]
-        found = survey(
-            videos.root, chosen, decoder=decoder, verify=False, min_frames=1, workers=workers, reporter=reporter
-        )
+        found = survey(videos.root, chosen, decoder=decoder, workers=workers, reporter=reporter)
         if found.reasons:
             position, reason = next(iter(found.reasons.items()))
             raise ListError(

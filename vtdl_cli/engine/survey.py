@@ -46,10 +46,10 @@ def survey(
     names: Sequence[str],
     *,
     decoder: str,
-    verify: bool,
-    min_frames: int,
     workers: int | None,
     reporter: Reporter,
+    verify: bool = False,
+    min_frames: int = 1,
     notes: Notes | None = None,
 ) -> Survey:
     """Open every video once, in parallel; a decoder that dies on one costs that video, not the run.

@@ -13,7 +13,7 @@ from vtdl_cli.data.lists import CLASSES_FILE, VideoList, write_classes, write_li
 from vtdl_cli.data.transcoding import Compressed, Pictures
 from vtdl_cli.engine.check_list import check_same_classes
 from vtdl_cli.engine.parallel import each
-from vtdl_cli.engine.request import ListSource
+from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.errors import Interrupted, ListError, UnreadableVideo, UsageError
 from vtdl_cli.runtime import Reporter, StopRequest, check_writable, default_workers, replacing
 
@@ -25,14 +25,7 @@ FORM_FILE = "form.json"  # in the output folder: what everything in it was writt
 
 
 def transcode(
-    source: ListSource,
-    out: Path,
-    writer: Writer,
-    reporter: Reporter,
-    *,
-    workers: int | None = None,
-    resume: bool = False,
-    overwrite: bool = False,
+    source: ListSource, out: Path, writer: Writer, execution: Execution, reporter: Reporter
 ) -> dict[str, Any]:
     """Write every video of a list under `out`, where its own path says, and the list beside them.
 
@@ -40,10 +33,8 @@ def transcode(
         source: the list.
         out: the folder.
         writer: the form.
+        execution: how many processes; whether to leave what was written before, or write it anew.
         reporter: for progress, and a warning for each video that cannot be read.
-        workers: processes; 0 for none but this one, None for one on each core.
-        resume: leave what was written before.
-        overwrite: write it anew.
 
     Returns:
         How many were written, left as they were, or skipped and why; sizes before and after.
@@ -57,25 +48,15 @@ def transcode(
     videos = source.read()
     targets = _targets(videos, out, writer.suffix)
     listing = out / source.path.name
-    check_writable(out)
-    _refuse_sources(videos, out, listing)
-    there = {target for target in targets if target.exists()}
-    if (there or listing.exists()) and not (resume or overwrite):
-        raise UsageError(f"output folder '{out}' is in use. Use --resume to go on, --overwrite, or another --out")
-    _check_form(out, writer)
-    check_same_classes(out, videos)
-    if overwrite:  # before the first is written anew, so that a run that is stopped can tell what it has done
-        for target in there:
-            shutil.rmtree(target) if target.is_dir() else target.unlink()
-        there = set()
+    there = _clear_the_way(videos, targets, out, listing, writer, execution)
     first_of: dict[Path, int] = {}  # a video may be listed twice
     for index, target in enumerate(targets):
         first_of.setdefault(target, index)
     jobs = [(index, (videos.path(index), target)) for target, index in first_of.items() if target not in there]
-    frames: dict[int, int] = {}
+    frames: dict[Path, int] = {}
     skipped: list[dict[str, str]] = []
+    workers = default_workers() if execution.workers is None else execution.workers
     with StopRequest() as stop, reporter.progress(len(first_of), "videos", start=len(there)) as bar:
-        workers = default_workers() if workers is None else workers
         for index, result in each(iter(jobs), partial(_write, writer), workers):
             if isinstance(result, str):
                 skipped.append({"path": videos.name(index), "reason": result})
@@ -83,39 +64,62 @@ def transcode(
             else:
                 if not frames:
                     _keep_form(out, writer)
-                frames[index] = result
+                frames[targets[index]] = result
             bar.advance()
             if stop:
                 raise Interrupted(f"{stop.name}: what was written to '{out}' stays. Go on with --resume")
     skipped.sort(key=lambda entry: entry["path"])
-    failed = {entry["path"] for entry in skipped}
-    done = [index for index in range(len(videos)) if videos.name(index) not in failed]
-    if not done:
+    if len(skipped) == len(first_of):
         raise ListError(f"no video of list '{videos.source}' can be read; the first: {skipped[0]['reason']}")
-    counted = {targets[index]: count for index, count in frames.items()}
-    counted |= {targets[index]: writer.count(targets[index]) for index in done if targets[index] not in counted}
-    rows = [
-        (targets[index].relative_to(out).as_posix(), int(videos.labels[index]), counted[targets[index]])
-        for index in done
-    ]
-    with replacing(listing) as temporary:
-        write_list(temporary, rows)
-    if videos.classes:
-        with replacing(out / CLASSES_FILE) as temporary:
-            write_classes(temporary, videos.classes)
+    frames |= {target: writer.count(target) for target in there}
+    done = [index for index, target in enumerate(targets) if target in frames]
+    _write_listing(videos, targets, done, frames, out, listing)
     before, after = (sum(map(_size, paths)) for paths in ([videos.path(i) for i in done], [targets[i] for i in done]))
     return {
         "out": str(out),
         "list": str(listing),
         "videos": len(done),
         "written": len(jobs) - len(skipped),
-        "frames": sum(row[2] for row in rows),
+        "frames": sum(frames[targets[index]] for index in done),
         "skipped": skipped,
         "megabytes_before": round(before / 1e6, 2),
         "megabytes_after": round(after / 1e6, 2),
         "saved_percent": round(100 * (1 - after / before), 1),
         "seconds": round(time.monotonic() - began, 1),
     }
+
+
+def _clear_the_way(
+    videos: VideoList, targets: list[Path], out: Path, listing: Path, writer: Writer, execution: Execution
+) -> set[Path]:
+    """Refuse what is in the way, remove what is to be written anew; returns the targets that stay as they are."""
+    check_writable(out)
+    _refuse_sources(videos, out, listing)
+    there = {target for target in targets if target.exists()}
+    if (there or listing.exists()) and not (execution.resume or execution.overwrite):
+        raise UsageError(f"output folder '{out}' is in use. Use --resume to go on, --overwrite, or another --out")
+    _check_form(out, writer)
+    check_same_classes(out, videos)
+    if not execution.overwrite:
+        return there
+    for target in there:  # before the first is written anew, so that a run that is stopped can tell what it has done
+        shutil.rmtree(target) if target.is_dir() else target.unlink()
+    return set()
+
+
+def _write_listing(
+    videos: VideoList, targets: list[Path], done: list[int], frames: dict[Path, int], out: Path, listing: Path
+) -> None:
+    """The list of what was written, with its class names."""
+    rows = (
+        (targets[index].relative_to(out).as_posix(), int(videos.labels[index]), frames[targets[index]])
+        for index in done
+    )
+    with replacing(listing) as temporary:
+        write_list(temporary, rows)
+    if videos.classes:
+        with replacing(out / CLASSES_FILE) as temporary:
+            write_classes(temporary, videos.classes)
 
 
 def _refuse_sources(videos: VideoList, out: Path, listing: Path) -> None:
