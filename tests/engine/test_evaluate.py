@@ -180,5 +180,6 @@ def test_evaluate__stopped_by_ctrl_c_leaves_nothing(toy: Toy, finetuned: Path, t
 
     code, stderr = stop_when(process, under_way, signal.SIGINT, group=True)
     assert code == 1, stderr
-    assert "error: interrupted without saving" in stderr.splitlines(), stderr
+    assert stderr.splitlines()[-1] == "error: interrupted without saving", stderr
+    assert "Traceback" not in stderr, stderr
     assert not (tmp_path / "out").exists()

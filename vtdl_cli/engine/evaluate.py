@@ -15,7 +15,7 @@ from vtdl_cli.data.lists import VideoList
 from vtdl_cli.engine.bad_videos import BadVideos
 from vtdl_cli.engine.build import build_machine, build_test_clips
 from vtdl_cli.engine.finetune import check_labels
-from vtdl_cli.engine.inference import Collected, collect, forward_videos
+from vtdl_cli.engine.inference import Collected, collect, forward_videos, until_signal
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.engine.trained import load_classifier
 from vtdl_cli.errors import UsageError
@@ -72,7 +72,8 @@ def evaluate(
     bad_videos = BadVideos(len(videos), config.data.max_bad_fraction)
     dataset = build_test_clips(config, videos, config.finetune, clips=clips, crops=crops)
     began = time.monotonic()
-    outputs = forward_videos(network, dataset, machine, views=clips * crops, batch_clips=config.evaluate.batch_clips)
+    forward = forward_videos(network, dataset, machine, views=clips * crops, batch_clips=config.evaluate.batch_clips)
+    outputs = until_signal(forward)
     means = ((batch, softmax(logits).mean(1)) for batch, logits in outputs if logits.size or batch.unreadable)
     scores = collect(means, bad_videos, reporter, protocol)
     metrics = {

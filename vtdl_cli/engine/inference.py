@@ -1,6 +1,7 @@
 """Clips through a network without learning: shared by validation, evaluation, extraction and kNN readings."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ from vtdl_cli.engine.build import Machine
 from vtdl_cli.engine.clips import autocast, device_clips
 from vtdl_cli.errors import ListError
 from vtdl_cli.models.heads import pool_features
-from vtdl_cli.runtime import Reporter
+from vtdl_cli.runtime import Reporter, StopRequest
 
 VideoOutputs = tuple[Batch, np.ndarray]
 """A batch of B videos, and what the network makes of its V clips each: (B, V, D) float32; B may be 0."""
@@ -27,7 +28,7 @@ def forward_videos(
     views: int,
     batch_clips: int,
     start: int = 0,
-) -> Iterator[VideoOutputs]:
+) -> Generator[VideoOutputs, None, None]:
     """Every video from number `start` on, in the list's order, as many at a time as make `batch_clips` clips.
 
     Args:
@@ -48,6 +49,21 @@ def forward_videos(
             clips = device_clips(batch, machine, dataset.viewer.crop_size).transpose(0, 1)  # (B, V, 3, T, R, R)
             outputs = [network(part).float() for part in clips.flatten(0, 1).split(batch_clips)]
         yield batch, torch.cat(outputs).unflatten(0, clips.shape[:2]).cpu().numpy()
+
+
+def until_signal(outputs: Generator[VideoOutputs, None, None]) -> Generator[VideoOutputs, None, None]:
+    """Pass batches on until a signal asks to stop.
+
+    It is answered between two batches, when no worker is in the middle of handing one over: it would complain.
+
+    Raises:
+        KeyboardInterrupt: a signal came; the workers have ended.
+    """
+    with StopRequest() as stop, closing(outputs):
+        for each in outputs:
+            if stop:
+                raise KeyboardInterrupt
+            yield each
 
 
 @dataclass(frozen=True)
