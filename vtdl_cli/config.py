@@ -41,7 +41,8 @@ class Jitter(Section):
 class Data(Section):
     """From a video file to a clip of pixels."""
 
-    decoder: Decoder = "decord"
+    modality: Literal["rgb", "flow"] = "rgb"  # flow: folders of pictures in pairs, x and y; no jitter
+    decoder: Decoder = "decord"  # of video files
     short_side: PositiveInt = 256  # pixels; frames are resized to this before anything else
     crop_size: PositiveInt = 224  # pixels; what the network sees
     rotation_degrees: Annotated[float, Field(ge=0, le=45)] = 10.0

@@ -92,7 +92,7 @@ def test_weights__of_another_backbone(toy: Toy, tmp_path: Path, command: str) ->
         "evaluate": toy.evaluate(tmp_path / "other", tmp_path / "new"),
         "extract": toy.extract(tmp_path / "other", tmp_path / "new", "--set", "model.name=r3d"),
     }[command]
-    says = "have no classifier" if command == "evaluate" else "weights of r2p1d (depth 10, width 4) do not fit"
+    says = "have no classifier" if command == "evaluate" else "weights of r2p1d (depth 10, width 4, rgb) do not fit"
     refuse(*line, code=1, says=(says,))
     assert files_in(tmp_path) == before
 

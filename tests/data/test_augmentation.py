@@ -1,6 +1,7 @@
 """Oracle of the numbers: torchvision.transforms.v2.functional on whole frames in [0, 1], given the same draws."""
 
 import itertools
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -10,7 +11,16 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
-from vtdl_cli.data.augmentation import brightness, contrast, hue, jitter, rotate_and_crop, saturation, to_clips
+from vtdl_cli.data.augmentation import (
+    brightness,
+    contrast,
+    hue,
+    jitter,
+    rotate_and_crop,
+    saturation,
+    to_clips,
+    turn_vectors,
+)
 from vtdl_cli.data.views import RandomViews
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # README, Method, step 5
@@ -168,3 +178,41 @@ def test_to_clips__one_draw_for_all_frames_of_a_clip() -> None:
     result = to_clips(torch.from_numpy(windows), 16, {name: torch.from_numpy(draws[name]) for name in draws})
     assert torch.equal(result, result[:, :, :1].expand_as(result))
     assert float((result[0] - result[1]).abs().mean()) > 0.1
+
+
+def test_to_clips__flow_without_draws() -> None:
+    """Oracle: by hand: 128 stands still; 255 * 0.226 greys are 1 after normalisation."""
+    windows = torch.full((1, 2, 4, 4, 2), 128, dtype=torch.uint8)
+    windows[0, 1, 2, 3] = torch.tensor([128 + 58, 128 - 58], dtype=torch.uint8)
+    clips = to_clips(windows, 4, {})
+    assert clips.shape == (1, 2, 2, 4, 4)
+    assert clips[0, :, 1, 2, 3].tolist() == pytest.approx([58 / 57.63, -58 / 57.63])
+    assert clips.count_nonzero() == 2
+
+
+def test_turn_vectors__by_hand() -> None:
+    """Oracle: by hand. Right (1, 0) turned counter-clockwise by a quarter is up, (0, -1), with y down."""
+    flow = torch.tensor([1.0, 0.0]).view(1, 1, 2, 1, 1).repeat(3, 1, 1, 1, 1)
+    turned = turn_vectors(flow, torch.tensor([0.0, math.pi / 2, math.radians(10)]))
+    assert turned[:, 0, :, 0, 0].flatten().tolist() == pytest.approx(
+        [1, 0, 0, -1, math.cos(math.radians(10)), -math.sin(math.radians(10))], abs=1e-6
+    )
+
+
+def test_to_clips__turned_flow_is_the_flow_of_the_turned_motion() -> None:
+    """Oracle: a field that rotates round the centre is the same however the camera is turned (corners left out)."""
+    side, crop = 41, 24
+    y, x = np.mgrid[:side, :side] - (side - 1) / 2
+    field = np.stack([-2 * y, 2 * x], -1).round() + 128
+    windows = torch.from_numpy(field.astype(np.uint8)).expand(1, 1, side, side, 2)
+    draws = {"rotation": torch.tensor([0.3]), "shift": torch.zeros(1, 2)}
+    still = {"rotation": torch.zeros(1), "shift": torch.zeros(1, 2)}
+    assert torch.allclose(to_clips(windows, crop, draws), to_clips(windows, crop, still), atol=1 / 57.63)
+
+
+def test_random_views__flow_has_no_jitter_and_does_not_move_outside() -> None:
+    views = RandomViews(16, 10.0, None)
+    frames = np.full((2, 16, 16, 2), 7, np.uint8)
+    windows, draws = views(frames, np.array([[0, 1]]), np.random.default_rng(0))
+    assert sorted(draws) == ["rotation", "shift"]
+    assert windows[0, 0, 0, 0].tolist() == [128, 128]

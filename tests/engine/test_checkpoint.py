@@ -211,7 +211,7 @@ def test_transplant__through_the_command(toy: Toy, pretrained: Path, tmp_path: P
 
 def test_weights__of_another_network_leave_nothing(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
     line = toy.finetune(tmp_path / "run", "--weights", str(pretrained), "--set", "model.width=8")
-    refuse(*line, code=1, says=("weights of r3d (depth 10, width 4) do not fit the network",))
+    refuse(*line, code=1, says=("weights of r3d (depth 10, width 4, rgb) do not fit the network",))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -121,7 +121,7 @@ def test_evaluate__pretrained_weights_are_refused(toy: Toy, pretrained: Path, tm
 
 def test_evaluate__setting_that_does_not_fit_the_weights(toy: Toy, finetuned: Path, tmp_path: Path) -> None:
     line = toy.evaluate(finetuned, tmp_path / "out", "--set", "model.width=8")
-    refuse(*line, code=1, says=("weights of r3d (depth 10, width 4) do not fit the network",))
+    refuse(*line, code=1, says=("weights of r3d (depth 10, width 4, rgb) do not fit the network",))
     assert list(tmp_path.iterdir()) == []
 
 

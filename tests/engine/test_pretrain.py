@@ -140,7 +140,7 @@ def test_pretrain__quiet_says_the_result_only(toy: Toy, tmp_path: Path) -> None:
 def test_pretrain__dry_run_writes_nothing(toy: Toy, tmp_path: Path) -> None:
     answer = json.loads(succeed(*toy.pretrain(tmp_path / "run", "--dry-run", "--json")).stdout)
     assert (answer["epochs"], answer["videos"], answer["batch_size"]) == (2, 12, 4)
-    assert answer["clip"] == "4 frames, stride 2, 32 pixels"
+    assert answer["clip"] == "4 frames, stride 2, 32 pixels of rgb"
     assert "metrics" not in answer
     assert list(tmp_path.iterdir()) == []
 

@@ -33,7 +33,12 @@ ColumnsOption = Annotated[
         rich_help_panel=LISTS,
     ),
 ]
-DecoderOption = Annotated[str, typer.Option(metavar="decord|pyav|torchcodec", help="What opens the videos.")]
+DecoderOption = Annotated[
+    str,
+    typer.Option(
+        metavar="decord|pyav|torchcodec|flow", help="What opens the videos; flow: pictures in pairs, of x and of y."
+    ),
+]
 SeedOption = Annotated[
     int, typer.Option(min=0, help="Of initial weights, order, clips and augmentation.", rich_help_panel=RUNNING)
 ]

@@ -3,7 +3,9 @@
 Each draw is made once for a clip and shared by its frames. Differences from the authors' code, all in README, Method:
 rotation samples bilinearly (theirs takes the nearest pixel), and all four jitter operations act (theirs loses three).
 
-Shapes: N clips, T frames, S the side of a window, R the crop size, both in pixels.
+Optical flow knows no colours: it is cropped and turned, its vectors with it.
+
+Shapes: N clips, C channels (3 of RGB, 2 of flow), T frames, S the side of a window, R the crop size, both in pixels.
 """
 
 import torch
@@ -12,23 +14,39 @@ from torch.nn import functional as F
 
 MEAN = (0.485, 0.456, 0.406)  # of ImageNet's red, green and blue (README, Method)
 STD = (0.229, 0.224, 0.225)
+NO_MOTION = 128  # of 255: how extractors store a displacement of 0
+FLOW_STD = 0.226  # the mean of STD, as two-stream networks divide flow by (TSN, arXiv 1608.00859)
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as PIL and torchvision make grey
 
 
 def to_clips(windows: Tensor, crop_size: int, draws: dict[str, Tensor]) -> Tensor:
-    """Windows as they come from the loader -> normalised clips (N, 3, T, R, R) in float32.
+    """Windows as they come from the loader -> normalised clips (N, C, T, R, R) in float32.
 
     Args:
-        windows: (N, T, S, S, 3) uint8.
+        windows: (N, T, S, S, C) uint8.
         crop_size: R; without draws S must equal it.
         draws: see `data.views.Draws`, with V = N, `order` on the CPU; empty for no augmentation.
     """
-    clips = windows.permute(0, 1, 4, 2, 3).float().div_(255)  # (N, T, 3, S, S)
+    frames = windows.permute(0, 1, 4, 2, 3).float()  # (N, T, C, S, S)
+    augment = _augment_flow if frames.shape[2] == 2 else _augment_colours
+    return augment(frames, crop_size, draws).transpose(1, 2)
+
+
+def _augment_colours(clips: Tensor, crop_size: int, draws: dict[str, Tensor]) -> Tensor:
+    clips = clips.div_(255)
     if draws:
         clips = rotate_and_crop(clips, crop_size, draws["rotation"], draws["shift"])
         clips = jitter(clips, draws["factor"], draws["order"])
     mean, std = (torch.tensor(values, device=clips.device).view(3, 1, 1) for values in (MEAN, STD))
-    return clips.sub_(mean).div_(std).transpose(1, 2)
+    return clips.sub_(mean).div_(std)
+
+
+def _augment_flow(clips: Tensor, crop_size: int, draws: dict[str, Tensor]) -> Tensor:
+    clips = clips.sub_(NO_MOTION).div_(255 * FLOW_STD)  # first: what comes in from outside does not move
+    if draws:
+        clips = rotate_and_crop(clips, crop_size, draws["rotation"], draws["shift"])
+        clips = turn_vectors(clips, draws["rotation"])
+    return clips
 
 
 def to_pixels(clip: Tensor) -> Tensor:
@@ -39,18 +57,25 @@ def to_pixels(clip: Tensor) -> Tensor:
 
 
 def rotate_and_crop(clips: Tensor, crop_size: int, rotation: Tensor, shift: Tensor) -> Tensor:
-    """Turn each clip (N, T, 3, S, S) counter-clockwise round its centre and keep (N, T, 3, R, R) round `shift`.
+    """Turn each clip (N, T, C, S, S) counter-clockwise round its centre and keep (N, T, C, R, R) round `shift`.
 
     One sampling grid for each clip, over all its frames and channels at once.
     """
-    num_clips, num_frames, _, side, _ = clips.shape
+    num_clips, num_frames, channels, side, _ = clips.shape
     cos, sin = rotation.cos(), rotation.sin()
     scale = crop_size / side  # grids count from -1 to 1 over the whole window
     theta = torch.stack([scale * cos, -scale * sin, scale * sin, scale * cos], 1).view(-1, 2, 2)
     theta = torch.cat([theta, (shift * 2 / side).unsqueeze(2)], 2)  # (N, 2, 3)
     grid = F.affine_grid(theta, [num_clips, 1, crop_size, crop_size], align_corners=False)
     sampled = F.grid_sample(clips.flatten(1, 2), grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    return sampled.view(num_clips, num_frames, 3, crop_size, crop_size)
+    return sampled.view(num_clips, num_frames, channels, crop_size, crop_size)
+
+
+def turn_vectors(flow: Tensor, rotation: Tensor) -> Tensor:
+    """Turn the vectors of (N, T, 2, H, W), x to the right and y down, counter-clockwise by `rotation` (N,) radians."""
+    x, y = flow.unbind(2)  # (N, T, H, W)
+    cos, sin = (values.view(-1, 1, 1, 1) for values in (rotation.cos(), rotation.sin()))
+    return torch.stack([cos * x + sin * y, cos * y - sin * x], 2)
 
 
 def jitter(clips: Tensor, factor: Tensor, order: Tensor) -> Tensor:

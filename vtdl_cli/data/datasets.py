@@ -36,7 +36,7 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class Sample:
-    """What one video gives: its clips as windows (V, T, S, S, 3) uint8, and how the device is to augment them."""
+    """What one video gives: its clips as windows (V, T, S, S, C) uint8, and how the device is to augment them."""
 
     index: int
     label: int
@@ -50,7 +50,7 @@ class Batch:
     """B videos with V clips each.
 
     Attributes:
-        windows: (B, V, T, S, S, 3) uint8.
+        windows: (B, V, T, S, S, C) uint8; C is 3 for RGB, 2 for flow.
         draws: augmentation of each clip, (B, V, ...) each; empty for none.
         label, index, num_frames: (B,) each.
         unreadable: the videos that are missing from the batch.
@@ -85,7 +85,7 @@ class VideoClips(Dataset[Sample | Unreadable]):
         sampler: which frames make the clips.
         viewer: what part of them is seen.
         short_side: pixels to which frames are resized first.
-        decoder: a name of `data.decoding.DECODERS`.
+        decoder: a name of `data.decoding.DECODERS`, or FLOW.
         seed: of every draw.
     """
 

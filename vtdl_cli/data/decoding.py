@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from vtdl_cli.data.flow_folder import FlowFolderReader
 from vtdl_cli.data.frame_folder import FrameFolderReader
 from vtdl_cli.data.video_reader import VideoReader, read_any_order, stack_frames, unreadable_on_error
 from vtdl_cli.data.video_scan import open_stream, scan_video
@@ -176,10 +177,13 @@ DECODERS: dict[str, Callable[[Path], VideoReader]] = {
     "torchcodec": TorchcodecReader,
 }
 
+FLOW = "flow"
+"""Stands for a decoder where pairs of pictures are wanted, x and y of optical flow: frames of two channels."""
+
 
 @contextmanager
 def open_video(path: str | Path, decoder: str = "decord") -> Iterator[VideoReader]:
-    """Open a video file by `decoder`, or a folder of pictures (whatever the decoder).
+    """Open a video file by `decoder`, or a folder of pictures (whatever the decoder); `flow` opens pairs of pictures.
 
     Raises:
         UnreadableVideo: there is no such file, or it is empty, not a video, damaged, in a codec that the decoder lacks.
@@ -193,14 +197,14 @@ def open_video(path: str | Path, decoder: str = "decord") -> Iterator[VideoReade
 
 
 def _open_reader(path: Path, decoder: str) -> VideoReader:
-    if decoder not in DECODERS:
+    if decoder not in (*DECODERS, FLOW):
         raise UsageError(f"decoder '{decoder}' is unknown. Choose from {', '.join(DECODERS)}")
     try:
         status = path.stat()
     except OSError as error:
         raise UnreadableVideo(str(path), (error.strerror or "no access").lower()) from error
-    if path.is_dir():
-        return FrameFolderReader(path)
+    if path.is_dir() or decoder == FLOW:
+        return FlowFolderReader(path) if decoder == FLOW else FrameFolderReader(path)
     if not path.is_file():  # opening a pipe would wait for ever
         raise UnreadableVideo(str(path), "it is neither a file nor a folder")
     if status.st_size == 0:

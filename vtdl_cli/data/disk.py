@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from vtdl_cli.data.flow_folder import flow_pair
 from vtdl_cli.data.frame_folder import FRAME_NAME
 from vtdl_cli.errors import UsageError
 
@@ -13,10 +14,14 @@ _KINDS = ("avi", "mp4", "mkv", "webm", "mov", "m4v", "mpg", "mpeg", "flv", "wmv"
 VIDEO_SUFFIXES = frozenset(f".{kind}" for kind in _KINDS)
 
 
-def walk_videos(root: Path) -> Iterator[str]:
+def walk_videos(root: Path, *, flow: bool = False) -> Iterator[str]:
     """Paths of all videos under `root`, relative to it and in order; a folder of frames is one, and not entered.
 
     Hidden files and folders are passed over, and a folder that links lead back to is entered once.
+
+    Args:
+        root: where to start.
+        flow: look for optical flow instead, see `data.flow_folder`.
 
     Raises:
         UsageError: `root` is no folder, or a folder cannot be listed.
@@ -29,7 +34,7 @@ def walk_videos(root: Path) -> Iterator[str]:
         try:
             status = (root / folder).stat()
             entries = [entry for entry in sorted_entries(root / folder) if not entry.name.startswith(".")]
-            videos = {entry.name for entry in entries if is_video(entry)}
+            videos = {entry.name for entry in entries if is_video(entry, flow=flow)}
         except OSError as error:
             raise UsageError(
                 f"folder '{error.filename}' cannot be listed ({error.strerror}). Check its rights"
@@ -42,10 +47,12 @@ def walk_videos(root: Path) -> Iterator[str]:
         pending.extend(reversed(inner))
 
 
-def is_video(entry: os.DirEntry[str]) -> bool:
+def is_video(entry: os.DirEntry[str], *, flow: bool = False) -> bool:
     """Tell a video file by its suffix, and a folder of frames by a frame in it, and no video: those have thumbnails."""
     if entry.name.startswith("."):
         return False
+    if flow:
+        return flow_pair(Path(entry.path)) is not None
     if not entry.is_dir():
         return _is_named_as_video(entry.name)  # a broken link too: opening it will tell
     has_frame = False

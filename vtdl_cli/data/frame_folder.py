@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,7 @@ class FrameFolderReader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._files = _list_frames(path)
+        self._files = list_pictures(path)
         self.num_frames = len(self._files)
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
@@ -30,7 +30,7 @@ class FrameFolderReader:
         return read_any_order(indices, self.num_frames, self._read_ascending)
 
     def _read_ascending(self, wanted: np.ndarray) -> np.ndarray:
-        return stack_frames(self._path, [_read_picture(self._path, self._files[index]) for index in wanted])
+        return stack_frames(self._path, [read_picture(self._path, self._files[index]) for index in wanted])
 
     def pictures(self) -> Iterator[np.ndarray]:
         """All pictures (H, W, 3) in order, one in memory at a time."""
@@ -51,13 +51,23 @@ class FrameFolderReader:
         """Nothing stays open between reads."""
 
 
-def _list_frames(path: Path) -> list[Path]:
+def not_flow(name: str) -> bool:
+    """Tell pictures from the flow_x_00001.jpg and flow_y_00001.jpg beside them in a two-stream data set's folders."""
+    return not name.lower().startswith("flow")
+
+
+def list_pictures(
+    path: Path, wanted: Callable[[str], bool] = not_flow, like: str = "img_00001.jpg or frame000001.jpg"
+) -> list[Path]:
+    """The pictures of a folder whose names are wanted, `like` these, in the order of their numbers.
+
+    Raises:
+        UnreadableVideo: no pictures, a gap in the numbers, two names for one number.
+    """
     with unreadable_on_error(path, "the folder cannot be listed"):
-        names = [match for file in path.iterdir() if (match := FRAME_NAME.fullmatch(file.name))]
-    # A folder of a two-stream data set holds flow_x_00001.jpg and flow_y_00001.jpg beside the RGB pictures.
-    names = [match for match in names if not match["prefix"].lower().startswith("flow")]
+        names = [match for file in path.iterdir() if (match := FRAME_NAME.fullmatch(file.name)) and wanted(file.name)]
     if not names:
-        raise UnreadableVideo(str(path), "the folder holds no pictures named like img_00001.jpg or frame000001.jpg")
+        raise UnreadableVideo(str(path), f"the folder holds no pictures named like {like}")
     prefixes = sorted({match["prefix"] for match in names})
     if len(prefixes) > 1:
         raise UnreadableVideo(str(path), f"the folder mixes pictures named '{prefixes[0]}' and '{prefixes[1]}'")
@@ -74,7 +84,8 @@ def _refuse_gaps(path: Path, numbers: list[int]) -> None:
             raise UnreadableVideo(str(path), f"pictures {number + 1} to {following - 1} are missing")
 
 
-def _read_picture(folder: Path, file: Path) -> np.ndarray:
+def read_picture(folder: Path, file: Path) -> np.ndarray:
+    """One picture (H, W, 3) of the video in `folder`."""
     from PIL import Image
 
     with unreadable_on_error(folder, f"picture {file.name} is damaged"), Image.open(file) as picture:

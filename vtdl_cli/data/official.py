@@ -159,16 +159,16 @@ OFFICIAL: dict[str, Callable[[Path, int], OfficialSplit]] = {
 """Dataset -> reader of its split files."""
 
 
-def locate(root: Path, split: OfficialSplit) -> Located:
+def locate(root: Path, split: OfficialSplit, *, flow: bool = False) -> Located:
     """Look for the videos of a split anywhere under `root`: files by their suffix, folders by the frames in them.
 
-    Nothing is opened.
+    Nothing is opened; `flow` looks for optical flow instead, see `data.flow_folder`.
 
     Raises:
         UsageError: `root` is no folder, or cannot be listed.
     """
     places: dict[str, list[str]] = {}
-    for name in walk_videos(root):
+    for name in walk_videos(root, flow=flow):
         places.setdefault(split.key(stem(name)), []).append(name)
     result = Located([], [], [], [])
     taken: set[str] = set()

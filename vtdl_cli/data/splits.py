@@ -30,11 +30,12 @@ class ClassFolders(NamedTuple):
     ignored: list[str]  # neither a video nor a folder of frames; folders end in a slash
 
 
-def scan_class_folders(root: str | Path) -> ClassFolders:
+def scan_class_folders(root: str | Path, *, flow: bool = False) -> ClassFolders:
     """Find `<class>/<video>` under `root`: video files by their suffix, and folders of numbered jpg or png frames.
 
     A sub-folder without a single video is ignored, not a class: an empty class would cost the network an output
-    that nothing trains. Hidden files and folders are ignored too. Nothing is opened.
+    that nothing trains. Hidden files and folders are ignored too. Nothing is opened. `flow` looks for optical flow
+    instead, see `data.flow_folder`.
 
     Raises:
         UsageError: `root` is no folder, cannot be listed, or has no class folder with a video in it; or the name of
@@ -46,7 +47,7 @@ def scan_class_folders(root: str | Path) -> ClassFolders:
     found = ClassFolders([], [], [])
     try:
         for entry in sorted_entries(root):
-            _scan_entry(entry, found)
+            _scan_entry(entry, found, flow=flow)
     except OSError as error:
         raise UsageError(f"folder '{error.filename}' cannot be listed ({error.strerror}). Check its rights") from error
     if not found.classes:
@@ -172,14 +173,14 @@ def group_keys(names: Iterable[str], regex: str) -> list[str]:
     return keys
 
 
-def _scan_entry(entry: os.DirEntry[str], found: ClassFolders) -> None:
+def _scan_entry(entry: os.DirEntry[str], found: ClassFolders, *, flow: bool) -> None:
     """Add one entry of the root to `found`: a class with its videos, or something ignored."""
     if entry.name.startswith(".") or not entry.is_dir():
         found.ignored.append(_shown(entry))
         return
     videos, others = [], []
     for inner in sorted_entries(entry.path):
-        if is_video(inner):
+        if is_video(inner, flow=flow):
             videos.append((f"{entry.name}/{inner.name}", len(found.classes)))
         else:
             others.append(f"{entry.name}/{_shown(inner)}")

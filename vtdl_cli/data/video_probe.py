@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vtdl_cli.data.decoding import decode_frames, open_video
-from vtdl_cli.data.frame_folder import FrameFolderReader
+from vtdl_cli.data.decoding import FLOW, decode_frames, open_video
 from vtdl_cli.data.video_reader import refuse_sizes
 from vtdl_cli.errors import UnreadableVideo
 
@@ -44,30 +43,32 @@ def probe_video(path: str | Path, decoder: str = "decord", *, verify: bool = Fal
         reader.read([0])
         scan = reader.scan
     if verify:
-        _decode_whole(path, scan.num_frames)
+        _decode_whole(path, decoder, scan.num_frames)
     return VideoFacts(
         scan.num_frames, scan.declared_frames, scan.codec, scan.width, scan.height, scan.frame_rate, _digest(path)
     )
 
 
-def _decode_whole(path: Path, num_frames: int) -> None:
+def _decode_whole(path: Path, decoder: str, num_frames: int) -> None:
     count, flat, sizes = 0, 0, set[tuple[int, ...]]()
-    for size, picture in _grey_pictures(path):
+    for size, picture in _grey_pictures(path, decoder, num_frames):
         sizes.add(size)
         refuse_sizes(path, sizes)
         count += 1
         flat += int(picture.std() < FLAT_DEVIATION)
     if count < num_frames:
         raise UnreadableVideo(str(path), f"it ends before frame {count} of {num_frames}")
-    if flat >= FLAT_SHARE * num_frames:
+    if flat >= FLAT_SHARE * num_frames and decoder != FLOW:  # where nothing moves, flow is flat
         raise UnreadableVideo(str(path), f"{flat} of its {num_frames} pictures show one colour")
 
 
-def _grey_pictures(path: Path) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
+def _grey_pictures(path: Path, decoder: str, num_frames: int) -> Iterator[tuple[tuple[int, int], np.ndarray]]:
     """Size (height, width) of each picture, and its grey at every fourth row and column."""
     if path.is_dir():
-        for picture in FrameFolderReader(path).pictures():
-            yield picture.shape[:2], picture[::4, ::4].mean(-1)
+        with open_video(path, decoder) as reader:
+            for index in range(num_frames):
+                picture = reader.read([index])[0]
+                yield picture.shape[:2], picture[::4, ::4].mean(-1)
     else:
         for frame in decode_frames(path):
             yield (frame.height, frame.width), _luma(frame)[::4, ::4]

@@ -2,9 +2,9 @@
 
 A worker does not rotate or recolour: it draws how that is to be done, once for all frames of a clip, and cuts out the
 square window that the device will need, so that all clips have one size and travel small. The window is centred where
-the crop's centre falls in the frame before rotation; what lies outside the frame is black.
+the crop's centre falls in the frame before rotation; what lies outside the frame is black, or without motion.
 
-Shapes: T frames, H x W pixels, S pixels the side of a window; frames are (T, H, W, 3).
+Shapes: T frames, H x W pixels, S pixels the side of a window; frames are (T, H, W, C), C = 3 for RGB and 2 for flow.
 """
 
 import math
@@ -16,11 +16,12 @@ import torch
 from numpy.random import Generator
 from torch.nn import functional as F
 
+OUTSIDE = {3: 0, 2: 128}  # by channels: black, and the middle grey that stands for no motion
 JITTER = ("brightness", "contrast", "saturation", "hue")
 
 Draws = dict[str, np.ndarray]
 """How the device is to augment V clips: `rotation` (V,) radians, `shift` (V, 2) pixels (x, y), `factor` (V, 4) and
-`order` (V, 4) of the operations of JITTER. Empty: not at all."""
+`order` (V, 4) of the operations of JITTER, the last two where there are colours. Empty: not at all."""
 
 
 class Viewer(Protocol):
@@ -31,11 +32,11 @@ class Viewer(Protocol):
         """Pixels that the network sees."""
 
     def __call__(self, frames: np.ndarray, clips: np.ndarray, generator: Generator, /) -> tuple[np.ndarray, Draws]:
-        """From frames (U, H, W, 3) and clips (V, T), positions in them, to windows (V', T, S, S, 3) and their draws."""
+        """From frames (U, H, W, C) and clips (V, T), positions in them, to windows (V', T, S, S, C) and their draws."""
 
 
 def resize_short_side(frames: np.ndarray, short_side: int) -> np.ndarray:
-    """Frames (T, H, W, 3) with their short side at `short_side` pixels: bilinear, antialiased, uint8 throughout."""
+    """Frames (T, H, W, C) with their short side at `short_side` pixels: bilinear, antialiased, uint8 throughout."""
     height, width = frames.shape[1:3]
     shortest = min(height, width)
     if shortest == short_side:
@@ -46,11 +47,12 @@ def resize_short_side(frames: np.ndarray, short_side: int) -> np.ndarray:
 
 
 def cut_window(frames: np.ndarray, left: int, top: int, side: int) -> np.ndarray:
-    """The square (T, side, side, 3) whose corner is at (left, top); black where it leaves the frame."""
+    """The square (T, side, side, C) whose corner is at (left, top); OUTSIDE where it leaves the frame."""
     height, width = frames.shape[1:3]
     if 0 <= left <= width - side and 0 <= top <= height - side:
         return frames[:, top : top + side, left : left + side]
-    window = np.zeros((len(frames), side, side, 3), frames.dtype)
+    channels = frames.shape[3]
+    window = np.full((len(frames), side, side, channels), OUTSIDE[channels], frames.dtype)
     rows = slice(*np.clip([top, top + side], 0, height))
     columns = slice(*np.clip([left, left + side], 0, width))
     inside = frames[:, rows, columns]
@@ -73,21 +75,21 @@ class RandomViews:
     Args:
         crop_size: pixels that the network sees.
         rotation_degrees: angles are drawn from minus to plus this.
-        jitter: strength of each operation of JITTER.
+        jitter: strength of each operation of JITTER; None where there are no colours.
         augment: off: the random crop only.
     """
 
     crop_size: int
     rotation_degrees: float
-    jitter: tuple[float, float, float, float]
+    jitter: tuple[float, float, float, float] | None
     augment: bool = True
 
     def __call__(self, frames: np.ndarray, clips: np.ndarray, generator: Generator) -> tuple[np.ndarray, Draws]:
-        """Windows (V, T, S, S, 3), each with draws of its own."""
-        height, width = frames.shape[1:3]
+        """Windows (V, T, S, S, C), each with draws of its own."""
+        height, width, channels = frames.shape[1:]
         degrees = self.rotation_degrees if self.augment else 0.0
         side = window_side(self.crop_size, degrees)
-        windows = np.empty((*clips.shape, side, side, 3), np.uint8)
+        windows = np.empty((*clips.shape, side, side, channels), np.uint8)
         rotation = np.radians(generator.uniform(-degrees, degrees, len(clips)))
         shift = np.empty((len(clips), 2))
         size = np.array([width, height])
@@ -106,6 +108,8 @@ class RandomViews:
         }
 
     def _draw_jitter(self, num_clips: int, generator: Generator) -> Draws:
+        if self.jitter is None:
+            return {}
         strength = np.array(self.jitter)
         middle = np.array([1.0, 1.0, 1.0, 0.0])  # factors lie round 1, the hue's shift round 0
         factor = generator.uniform(middle - strength, middle + strength, (num_clips, 4))
@@ -126,7 +130,7 @@ class FixedViews:
     crops: int = 1
 
     def __call__(self, frames: np.ndarray, clips: np.ndarray, _generator: Generator) -> tuple[np.ndarray, Draws]:
-        """Windows (V * crops, T, S, S, 3)."""
+        """Windows (V * crops, T, S, S, C)."""
         height, width = frames.shape[1:3]
         room = np.array([width - self.crop_size, height - self.crop_size])
         places = [0.5] if self.crops == 1 else [0.0, 0.5, 1.0]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from vtdl_cli.data.decoding import FLOW
 from vtdl_cli.data.disk import stem, walk_videos
 from vtdl_cli.data.lists import CLASSES_FILE, VideoList, exists, read_classes, read_list, write_classes, write_list
 from vtdl_cli.engine.audit import spread
@@ -58,7 +59,7 @@ def check_list(
         "present": int(present.sum()),
         "missing": [names[index] for index in missing],
         "repeated": repeated,
-        "proposal": _proposal(videos, missing, source.strip_prefix) if len(missing) else None,
+        "proposal": _proposal(videos, missing, source.strip_prefix, flow=decoder == FLOW) if len(missing) else None,
     }
     if open_videos and present.any():
         report |= _open(videos, np.flatnonzero(present), names, decoder, workers, reporter)
@@ -106,23 +107,24 @@ def _problems(report: dict[str, Any]) -> list[str]:
     return problems
 
 
-def _proposal(videos: VideoList, missing: np.ndarray, stripped: str) -> str | None:
+def _proposal(videos: VideoList, missing: np.ndarray, stripped: str, *, flow: bool) -> str | None:
     try:
-        return propose(videos, missing, stripped)
+        return propose(videos, missing, stripped, flow=flow)
     except UsageError as error:  # a folder beside the list that may not be entered is no fault of the list's
         return f"they could not be looked for under '{videos.root}': {error}"
 
 
-def propose(videos: VideoList, missing: np.ndarray, stripped: str = "") -> str | None:
+def propose(videos: VideoList, missing: np.ndarray, stripped: str = "", *, flow: bool = False) -> str | None:
     """Options that would find missing videos, from where files of their names lie under the list's root; or none.
 
     Args:
         videos: the list.
         missing: indices.
         stripped: the prefix that was removed from its paths already.
+        flow: look for optical flow.
     """
     places: dict[str, list[str]] = {}
-    for name in walk_videos(videos.root):
+    for name in walk_videos(videos.root, flow=flow):
         places.setdefault(stem(name), []).append(name)
     votes: Counter[tuple[str, str]] = Counter()
     others: Counter[tuple[str, str]] = Counter()

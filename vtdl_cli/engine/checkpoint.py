@@ -102,8 +102,8 @@ def load_every_tensor(network: nn.Module, theirs: dict[str, Tensor], checkpoint:
     missing, unexpected = ours.keys() - theirs.keys(), theirs.keys() - ours.keys()
     misshaped = [name for name in ours.keys() & theirs.keys() if ours[name].shape != theirs[name].shape]
     if missing or unexpected or misshaped:
-        model = checkpoint["config"]["model"]
-        kind = f"{model['name']} (depth {model['depth']}, width {model['width']})"
+        model, modality = checkpoint["config"]["model"], checkpoint["config"]["data"].get("modality", "rgb")
+        kind = f"{model['name']} (depth {model['depth']}, width {model['width']}, {modality})"
         raise CheckpointError(
             f"weights of {kind} do not fit the network: {len(ours) - len(missing) - len(misshaped)} tensors match, "
             f"{len(missing)} missing, {len(unexpected)} unexpected, {len(misshaped)} of another shape. "

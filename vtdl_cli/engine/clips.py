@@ -11,7 +11,7 @@ ON_CPU = "order"  # of the jitter: asking the device for it would mean to wait f
 
 
 def device_clips(batch: Batch, machine: Machine, crop_size: int) -> Tensor:
-    """The clips of a batch, augmented as drawn and normalised: (V, B, 3, T, R, R), views first."""
+    """The clips of a batch, augmented as drawn and normalised: (V, B, C, T, R, R), views first."""
 
     def views_first(values: Tensor) -> Tensor:
         return torch.flatten(values.transpose(0, 1), 0, 1)

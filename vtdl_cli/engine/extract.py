@@ -147,6 +147,7 @@ def _provenance(source: Source, videos: VideoList, clips: int, per_clip: bool, s
         "weights": source.path if source.sha256 else f"none, seed {seed}",
         "weights_sha256": source.sha256,
         "list_sha256": videos.sha256,
+        "modality": config.data.modality,
         "decoder": config.data.decoder,
         "preset": config.to_yaml(),
     }

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vtdl_cli.data.decoding import FLOW
 from vtdl_cli.data.lists import CLASSES_FILE, write_classes, write_list
 from vtdl_cli.data.splits import (
     check_fraction,
@@ -123,7 +124,7 @@ def prepare_folder(
         VtdlError: an output cannot be written.
     """
     refuse_outputs(making, split=1)
-    found = scan_class_folders(root)
+    found = scan_class_folders(root, flow=making.decoder == FLOW)
     names, labels = [name for name, _ in found.videos], np.array([label for _, label in found.videos], dtype=np.int64)
     groups, chosen = _choose_groups(names, group_by, val_groups)
     check_fraction(val_fraction)  # whatever was typed wrong shows before any video is opened

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from vtdl_cli.data.decoding import FLOW
 from vtdl_cli.data.official import OFFICIAL, Located, OfficialSplit, by_class, locate
 from vtdl_cli.engine.audit import printable
 from vtdl_cli.engine.prepare_lists import Candidates, Making, make_lists, refuse_outputs
@@ -37,7 +38,7 @@ def prepare_official(dataset: str, root: Path, splits: Path, making: Making, *, 
     official = OFFICIAL[dataset](splits, split)
     if not official.videos:
         raise UsageError(f"--splits '{splits}' lists no video for split {split}. Take the files from a whole download")
-    located = locate(root, official)
+    located = locate(root, official, flow=making.decoder == FLOW)
     if not located.found:
         shown = ", ".join(f"'{printable(name)}'" for name in located.unlisted[:SHOWN_PATHS])
         raise ListError(

@@ -205,7 +205,7 @@ class Training:
             "steps_per_epoch": self.order.steps_per_epoch,
             "batch_size": self.order.batch_size,
             "clip": f"{self.options.clip_len_frames} frames, stride {self.options.stride_frames}, "
-            f"{self.config.data.crop_size} pixels",
+            f"{self.config.data.crop_size} pixels of {self.config.data.modality}",
             "parameters": sum(p.numel() for group in self.optimizer.param_groups for p in group["params"]),
             "machine": machine.describe(),
         }
