@@ -49,6 +49,19 @@ def touch(root: Path, names: Iterable[str]) -> None:
 # ---- readers
 
 
+@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("dataset", "folder"), [("ucf101", "ucfTrainTestlist"), ("hmdb51", "testTrainMulti_7030_splits")]
+)
+def test_official__no_recording_is_on_both_sides(data_dir: Path, dataset: str, folder: str, number: int) -> None:
+    """Oracle: both data sets' own word for it; UCF101 has 25 groups in each of its 101 classes."""
+    sides: dict[str, set[bool]] = {}
+    for video in OFFICIAL[dataset](data_dir / "splits" / folder, number).videos:
+        sides.setdefault(video.group, set()).add(video.is_val)
+    assert [group for group, both in sides.items() if len(both) > 1] == []
+    assert len(sides) == 25 * 101 if dataset == "ucf101" else 2000 <= len(sides) < 2100
+
+
 def test_ucf101__equals_the_published_lists(data_dir: Path) -> None:
     """Oracle: the authors' lists of split 1; of the others, that train and test make up all 13,320 videos."""
     folder, lists = data_dir / "splits" / "ucfTrainTestlist", data_dir / "lists_published"

@@ -164,7 +164,7 @@ def test_transplant__every_tensor_is_the_query_encoders(preset: str) -> None:
     [
         (["model.width=8"], "0 missing, 0 unexpected"),
         (["model.depth=18"], "0 of another shape"),
-        (["model.name=c3d", "model.depth=null"], "weights of r3d \\(depth 10, width 4\\) do not fit"),
+        (["model.name=c3d", "model.depth=null"], "weights of r3d \\(depth 10, width 4, rgb\\) do not fit"),
         (["model.name=r2p1d"], "do not fit the network"),
     ],
 )

@@ -134,6 +134,7 @@ def test_prepare_folder__audits_what_it_did(root: Path) -> None:
         "on_both_sides": [],
         "left_out": 0,
         "groups": None,
+        "groups_on_both_sides": [],
         "rejected": [{"path": "walk/d_3.avi", "reason": "it is empty"}],
         "ignored": ["run/notes.md"],
     }
@@ -447,3 +448,16 @@ def test_prepare_official__split_without_videos(root: Path) -> None:
     (root.parent / "splits" / "run_test_split1.txt").write_text("a.avi 0 \n")
     with pytest.raises(UsageError, match="lists no video for split 1"):
         prepare_official("hmdb51", root, root.parent / "splits", Making(root.parent / "lists", Silence(), workers=0))
+
+
+def test_prepare_official__a_recording_on_both_sides_is_told(root: Path) -> None:
+    """Kinetics' clips of one YouTube video, ten seconds in training and ten in validation."""
+    csv = root.parent / "annotations.csv"
+    rows = ["run,a_0,1,11,train", "run,a_0,20,30,validate", "walk,b_0,0,10,train", "walk,c_0,0,10,validate"]
+    csv.write_text("\n".join(["label,youtube_id,time_start,time_end,split", *rows]))
+    for name in ("a_0_000001_000011", "a_0_000020_000030", "b_0", "c_0"):
+        (root / f"{name}.avi").write_text("20")
+    recorder = Recorder()
+    audit = prepare_official("kinetics", root, csv, Making(root.parent / "out", recorder, workers=0))
+    assert (audit["groups"], audit["groups_on_both_sides"]) == (None, ["a_0"])
+    assert "1 recordings have clips in train and in val; the first is 'a_0'" in recorder.warnings

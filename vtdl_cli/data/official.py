@@ -24,6 +24,7 @@ class OfficialVideo(NamedTuple):
     keys: tuple[str, ...]  # of files that may be it; the first that is on the disk counts
     label: int
     is_val: bool
+    group: str  # of clips cut from one recording
 
 
 class OfficialSplit(NamedTuple):
@@ -68,7 +69,8 @@ def read_ucf101(folder: Path, split: int) -> OfficialSplit:
                     "Take both files from one download"
                 )
             key = stem(file_name).casefold()
-            videos.append(OfficialVideo(name, (key,), numbers[class_name.casefold()], is_val))
+            group = key.rpartition("_c")[0]  # v_Archery_g01_c01 is the first clip of the first group
+            videos.append(OfficialVideo(name, (key,), numbers[class_name.casefold()], is_val, group))
     return OfficialSplit(classes, videos, str.casefold)
 
 
@@ -89,8 +91,10 @@ def read_hmdb51(folder: Path, split: int) -> OfficialSplit:
             if not line:
                 continue
             if flag in sides:
-                key = stem(name.strip()).casefold()
-                sides[flag].append(OfficialVideo(f"{class_name}/{name.strip()}", (key,), label, flag == "2"))
+                name = name.strip()
+                key, recording = stem(name).casefold(), name.rpartition(f"_{class_name}_")[0]
+                group = f"{class_name}/{recording or name}"
+                sides[flag].append(OfficialVideo(f"{class_name}/{name}", (key,), label, flag == "2", group))
             elif flag != "0":
                 raise UsageError(
                     f"split file '{path}:{line_number}' reads '{line}', which is not 'name 0|1|2'. Correct it"
@@ -120,8 +124,9 @@ def read_kinetics(path: Path, _split: int = 1) -> OfficialSplit:
     classes = sorted({row["label"] for row in labelled})
     numbers = {name: number for number, name in enumerate(classes)}
     videos = [
-        OfficialVideo(_segment(row), (_segment(row), row["youtube_id"]), numbers[row["label"]], _SIDES[row["split"]])
+        OfficialVideo(_segment(row), (_segment(row), video), numbers[row["label"]], _SIDES[row["split"]], video)
         for row in labelled
+        for video in [row["youtube_id"]]
     ]
     return OfficialSplit(classes, sorted(videos, key=lambda video: video.is_val), str)
 

@@ -76,6 +76,8 @@ def warnings_of(audit: dict[str, Any], files: dict[str, str], *, val_wanted: boo
         warnings.append(f"{len(ignored)} files or folders hold no video and are ignored; the first is '{ignored[0]}'")
     if both := audit["on_both_sides"]:
         warnings.append(f"{len(both)} videos are in train and in val under two names; the first is '{both[0][0]}'")
+    if both := audit["groups_on_both_sides"]:
+        warnings.append(f"{len(both)} recordings have clips in train and in val; the first is '{both[0]}'")
     for side in ("train", "val") if val_wanted else ("train",):
         absent = [name for name, counts in audit["classes"].items() if not counts[side]]
         if not audit["splits"][side]:

@@ -80,7 +80,7 @@ class Candidates:
         names: N paths relative to the root.
         labels: int64 [N].
         split: from the indices [K] of the readable ones to who of them is in validation, bool [K].
-        groups: the key of each video, where they are kept together.
+        groups: the key of each video, where some are known to be cut from one recording.
         val_wanted: whether a validation list is expected.
         ignored: what holds no video.
         findings: what else belongs into the audit.
@@ -190,7 +190,7 @@ def _make_lists(
     for index, val in zip(found.readable[listed].tolist(), is_val[listed], strict=True):
         row = Listed(names[index], int(labels[index]), found.facts[index])
         sides["val" if val else "train"].append(row)
-    groups = candidates.groups and [candidates.groups[index] for index in found.facts]
+    groups = _group_sides([candidates.groups[index] for index in found.facts], is_val) if candidates.groups else {}
     audit = {
         "dataset": dataset,
         "root": printable(str(root)),
@@ -205,7 +205,8 @@ def _make_lists(
         },
         **count(sides, candidates.classes),
         "left_out": int((~listed).sum()),
-        "groups": groups and _group_sides(groups, is_val),
+        "groups": groups if options.get("group_by") else None,
+        "groups_on_both_sides": [group for group, side in groups.items() if side == "both"],
         "rejected": [
             {"path": printable(names[index]), "reason": printable(reason)} for index, reason in found.reasons.items()
         ],
@@ -241,7 +242,12 @@ def _drawn(labels: NDArray[np.int64], is_train: NDArray[np.bool_], making: Makin
 
 
 def _group_sides(groups: Sequence[str], is_val: NDArray[np.bool_]) -> dict[str, str]:
-    return {group: "val" if val else "train" for group, val in sorted(zip(groups, is_val.tolist(), strict=True))}
+    """Where the clips of each group are: train, val, or both."""
+    sides: dict[str, str] = {}
+    for group, val in sorted(zip(groups, is_val.tolist(), strict=True)):
+        side = "val" if val else "train"
+        sides[group] = side if sides.get(group, side) == side else "both"
+    return sides
 
 
 def refuse_outputs(making: Making, split: int) -> None:

@@ -52,6 +52,7 @@ def prepare_official(dataset: str, root: Path, splits: Path, making: Making, *, 
         [name for name, _ in located.found],
         np.array([video.label for video in videos], dtype=np.int64),
         lambda kept: is_val[kept],
+        groups=[video.group for video in videos],
         findings=_findings(official, located),
         warnings=_against_the_disk(official, located),
     )
