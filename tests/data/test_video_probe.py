@@ -1,6 +1,5 @@
 """What is found out about a video, on real clips and on ones made to be wrong."""
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +12,12 @@ from vtdl_cli.errors import UnreadableVideo
 
 
 def test_probe__facts_of_a_real_clip(data_dir: Path) -> None:
-    """Oracle: the data's README: 320x240, xvid (FFmpeg's mpeg4), 25 frames a second; hashlib."""
+    """Oracle: the data's README: 320x240, xvid (FFmpeg's mpeg4), 25 frames a second."""
     path = data_dir / "UCF-101/BenchPress/v_BenchPress_g01_c02.avi"
     facts = probe_video(path)
     assert (facts.width, facts.height, facts.frame_rate, facts.codec) == (320, 240, 25.0, "mpeg4")
     assert facts.declared_frames == facts.num_frames
-    assert facts.digest == hashlib.blake2b(path.read_bytes(), digest_size=16).digest()
+    assert facts.num_bytes == path.stat().st_size
 
 
 def test_probe__count_that_the_header_gets_wrong(data_dir: Path) -> None:
@@ -32,7 +31,7 @@ def test_probe__folder_of_pictures(tmp_path: Path) -> None:
         noise = np.random.default_rng(number).integers(255, size=(20, 30, 3), dtype=np.uint8)
         Image.fromarray(noise).save(tmp_path / f"img_{number:05d}.jpg")
     facts = probe_video(tmp_path, verify=True)
-    assert facts == (3, 3, "jpeg", 30, 20, 0.0, b"")
+    assert facts == (3, 3, "jpeg", 30, 20, 0.0, 0)
 
 
 @pytest.mark.parametrize("decoder", ["decord", "pyav"])
@@ -44,7 +43,7 @@ def test_verify__finds_a_video_of_one_colour(tmp_path: Path, decoder: str) -> No
         write_video(tmp_path / name, frames)
     assert probe_video(tmp_path / "fades.mp4", decoder, verify=True).num_frames == NUM_FRAMES
     assert probe_video(tmp_path / "flat.mp4", decoder).num_frames == NUM_FRAMES
-    with pytest.raises(UnreadableVideo, match=rf"of its {NUM_FRAMES} pictures show one colour"):
+    with pytest.raises(UnreadableVideo, match="2 of 3 of its pictures show one colour"):
         probe_video(tmp_path / "flat.mp4", decoder, verify=True)
 
 

@@ -62,18 +62,13 @@ class PyAvReader:
 
 def decode_frames(path: Path) -> Iterator[Any]:
     """Yield PyAV's frames in the order of display, up to the first damaged one."""
-    with open_stream(path) as (container, stream):
-        decoded = container.decode(stream)
-        index = 0
-        while True:
-            with unreadable_on_error(path, f"it is damaged at frame {index}"):
-                frame = next(decoded, None)
-            if frame is None:
-                return
+    count = 0
+    with open_stream(path) as (container, stream), unreadable_on_error(path, lambda: f"it is damaged at frame {count}"):
+        for frame in container.decode(stream):
             if frame.is_corrupt:
-                raise UnreadableVideo(str(path), f"it is damaged at frame {index}")
+                raise UnreadableVideo(str(path), f"it is damaged at frame {count}")
             yield frame
-            index += 1
+            count += 1
 
 
 def _picture(frame: Any) -> np.ndarray:

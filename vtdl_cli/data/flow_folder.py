@@ -92,7 +92,9 @@ class FlowFolderReader:
         first = self._halves[0][0]
         height, width = self.read([0]).shape[1:3]
         codec, count = first.suffix.lower().lstrip(".").replace("jpg", "jpeg"), self.num_frames
-        return VideoScan(count, "folder", codec, width, height, 0.0, count, timed=True, seekable=True)
+        return VideoScan(
+            count, "folder", codec, width, height, 0.0, count, has_duration=False, timed=True, seekable=True
+        )
 
     def close(self) -> None:
         """Nothing stays open between reads."""

@@ -45,7 +45,9 @@ class FrameFolderReader:
         with unreadable_on_error(self._path, f"picture {first.name} is damaged"), Image.open(first) as picture:
             width, height, codec = *picture.size, str(picture.format).lower()
         count = self.num_frames
-        return VideoScan(count, "folder", codec, width, height, 0.0, count, timed=True, seekable=True)
+        return VideoScan(
+            count, "folder", codec, width, height, 0.0, count, has_duration=False, timed=True, seekable=True
+        )
 
     def close(self) -> None:
         """Nothing stays open between reads."""

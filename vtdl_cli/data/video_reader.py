@@ -21,6 +21,7 @@ class VideoScan:
         width, height: of a picture in pixels, before any rotation.
         frame_rate: frames a second, on average; 0 where nothing says so.
         declared_frames: what the container's header says; 0 where it says nothing.
+        has_duration: whether it says how long the video is.
         timed: every packet shows one picture, at a time of its own, in a container with an index: a frame may be found
             by its timestamp.
         seekable: timed, and decoding may start at any keyframe and count on from there.
@@ -33,6 +34,7 @@ class VideoScan:
     height: int
     frame_rate: float
     declared_frames: int
+    has_duration: bool
     timed: bool
     seekable: bool
 
@@ -80,11 +82,14 @@ def read_any_order(
 
 
 @contextmanager
-def unreadable_on_error(path: Path, reason: str) -> Iterator[None]:
+def unreadable_on_error(path: Path, reason: str | Callable[[], str]) -> Iterator[None]:
     """Turn whatever a decoding library raises into `UnreadableVideo`; wrap calls into such a library, nothing else."""
     try:
         yield
+    except UnreadableVideo:
+        raise
     except Exception as error:  # the libraries raise RuntimeError, OSError, ValueError and kinds of their own
+        reason = reason if isinstance(reason, str) else reason()
         detail = getattr(error, "strerror", None)  # their str() repeats the path, or is a stack trace
         raise UnreadableVideo(str(path), f"{reason} ({detail})" if detail else reason) from error
 

@@ -72,7 +72,7 @@ def scan_video(path: Path) -> VideoScan:
             packets = [Packet(p.size, p.pts, p.is_keyframe, p.is_discard) for p in container.demux(stream) if p.size]
         codec, width, height = stream.codec_context.codec.canonical_name, stream.codec_context.width, stream.height
         frame_rate, declared = float(stream.average_rate or 0), stream.frames
-        container_name = container.format.name
+        container_name, has_duration = container.format.name, container.duration is not None
         # AVI has no display times: FFmpeg makes them up, wrongly where the order of display is not that of decoding.
         made_up_times = container_name == "avi" and stream.codec_context.has_b_frames
     num_frames = _count_frames(path, codec, packets)
@@ -82,7 +82,16 @@ def scan_video(path: Path) -> VideoScan:
     timed = container_name in INDEXED_CONTAINERS and one_each and not made_up_times and _has_distinct_times(packets)
     seekable = timed and num_frames == len(packets) and _has_closed_groups(packets)
     return VideoScan(
-        num_frames, container_name, codec, width, height, frame_rate, declared, timed=timed, seekable=seekable
+        num_frames,
+        container_name,
+        codec,
+        width,
+        height,
+        frame_rate,
+        declared,
+        has_duration=has_duration,
+        timed=timed,
+        seekable=seekable,
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,7 +26,7 @@ class Listed(NamedTuple):
 Sides = dict[str, list[Listed]]  # of train and val
 
 
-def count(sides: Sides, classes: Sequence[str]) -> dict[str, Any]:
+def count(sides: Sides, classes: Sequence[str], root: Path) -> dict[str, Any]:
     """Videos by side and class; how long, how large, how fast and how coded they are; which are the same."""
     rows = [row for side in sides.values() for row in side]
     by_side = {side: Counter(row.label for row in listed) for side, listed in sides.items()}
@@ -38,7 +40,7 @@ def count(sides: Sides, classes: Sequence[str]) -> dict[str, Any]:
         "resolutions": _common(f"{row.facts.width}x{row.facts.height}" for row in rows),
         "codecs": _common(row.facts.codec for row in rows),
         "declared_otherwise": [row.name for row in rows if row.facts.declared_frames not in (0, row.facts.num_frames)],
-        **_same_content(sides),
+        **_same_content(sides, root),
     }
 
 
@@ -52,18 +54,27 @@ def _common(values: Iterable[str]) -> dict[str, int]:
     return dict(Counter(values).most_common())
 
 
-def _same_content(sides: Sides) -> dict[str, list[list[str]]]:
+def _same_content(sides: Sides, root: Path) -> dict[str, list[list[str]]]:
     """Files of the same bytes: all groups of them, and those that stand on both sides."""
-    places: dict[bytes, list[tuple[str, str]]] = {}
+    of_size: dict[int, list[tuple[str, str]]] = {}
     for side, listed in sides.items():
         for row in listed:
-            if row.facts.digest:
-                places.setdefault(row.facts.digest, []).append((side, row.name))
+            of_size.setdefault(row.facts.num_bytes, []).append((side, row.name))
+    places: dict[bytes, list[tuple[str, str]]] = {}
+    for size, files in of_size.items():
+        if size and len(files) > 1:  # others need not be read
+            for side, name in files:
+                places.setdefault(_digest(root / name), []).append((side, name))
     groups = [group for group in places.values() if len(group) > 1]
     return {
         "duplicates": [[name for _, name in group] for group in groups],
         "on_both_sides": [[name for _, name in group] for group in groups if len({side for side, _ in group}) > 1],
     }
+
+
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def warnings_of(audit: dict[str, Any], files: dict[str, str], *, val_wanted: bool) -> list[str]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from itertools import islice
+from itertools import chain, islice
 from typing import TypeVar
 
 from vtdl_cli.runtime import leave_signals_to_parent
@@ -18,6 +19,10 @@ CRASHED = "the decoder crashed on it"
 """The result of an item whose process died."""
 
 
+IN_FLIGHT = 32  # items handed to each process ahead of time, so that small ones do not keep it waiting
+LOOK_SECONDS = 0.05  # between two looks at what is done: waking up for each small item takes as long as the item
+
+
 def each(
     tasks: Iterator[tuple[int, Item]], work: Callable[[Item], Result | str], workers: int
 ) -> Iterator[tuple[int, Result | str]]:
@@ -26,30 +31,37 @@ def each(
         yield from ((index, work(item)) for index, item in tasks)
         return
     while suspects := (yield from _until_crash(tasks, work, workers)):
-        for suspect in suspects:  # each alone: a second crash tells which one it was
-            if (yield from _until_crash(iter([suspect]), work, 1)):
-                yield suspect[0], CRASHED
+        again = iter(suspects)
+        while left := (yield from _until_crash(again, work, 1)):  # one process works in order: it died of the first
+            yield left[0][0], CRASHED
+            again = chain(left[1:], again)
 
 
 def _until_crash(
     tasks: Iterator[tuple[int, Item]], work: Callable[[Item], Result | str], workers: int
 ) -> Generator[tuple[int, Result | str], None, list[tuple[int, Item]]]:
-    """Results until a process dies; returns the tasks under way at that moment, none when all are done."""
+    """Results until a process dies; returns the tasks under way at that moment, in order, none when all are done."""
     # Spawned, not forked: a lock that the display's thread holds would never open in a forked child.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, initializer=leave_signals_to_parent) as pool:
         futures: dict[Future[Result | str], tuple[int, Item]] = {}
         try:
-            while (new := list(islice(tasks, 2 * workers - len(futures)))) or futures:
+            while (new := deque(islice(tasks, IN_FLIGHT * workers - len(futures)))) or futures:
+                broken = False
                 try:
-                    futures.update({pool.submit(work, task[1]): task for task in new})
-                    done = wait(futures, return_when=FIRST_COMPLETED).done
-                    results = [(futures[future][0], future.result()) for future in done]
+                    while new:
+                        future = pool.submit(work, new[0][1])
+                        futures[future] = new.popleft()
                 except BrokenProcessPool:
-                    return sorted({*futures.values(), *new}, key=lambda task: task[0])
-                yield from results
-                for future in done:
-                    del futures[future]
+                    broken = True
+                wait(futures, timeout=LOOK_SECONDS)
+                for future in [future for future in futures if future.done()]:
+                    if isinstance(future.exception(), BrokenProcessPool):
+                        broken = True
+                    else:
+                        yield futures.pop(future)[0], future.result()
+                if broken:
+                    return [*futures.values(), *new]
         finally:
             for future in futures:  # whoever stops listening waits for what is under way alone
                 future.cancel()

@@ -203,7 +203,7 @@ def _make_lists(
             "verify": making.verify,
             "min_frames": making.min_frames,
         },
-        **count(sides, candidates.classes),
+        **count(sides, candidates.classes, root),
         "left_out": int((~listed).sum()),
         "groups": groups if options.get("group_by") else None,
         "groups_on_both_sides": [group for group, side in groups.items() if side == "both"],

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 from vtdl_cli.data.video_probe import VideoFacts
 
@@ -34,7 +33,7 @@ class Notes:
         except ValueError:  # a line that a kill cut short
             return
         if how == self.how:
-            self._known[key] = result if isinstance(result, str) else _facts(result)
+            self._known[key] = result if isinstance(result, str) else VideoFacts._make(result)
 
     def recall(self, video: str) -> VideoFacts | str | None:
         """What was found of a video, unless it has changed since."""
@@ -43,9 +42,8 @@ class Notes:
     def add(self, video: str, result: VideoFacts | str) -> None:
         """Keep what was found."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        kept = result if isinstance(result, str) else (*result[:-1], result.digest.hex())
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps([self.how, _key(video), kept]) + "\n")
+            file.write(json.dumps([self.how, _key(video), result]) + "\n")
 
     def forget(self, *, new_only: bool = False) -> None:
         """Remove the file, and its folder where that was made for it and holds nothing else.
@@ -59,11 +57,6 @@ class Notes:
         if self._made_folder:
             with contextlib.suppress(OSError):
                 self.path.parent.rmdir()
-
-
-def _facts(values: list[Any]) -> VideoFacts:
-    *others, digest = values
-    return VideoFacts._make([*others, bytes.fromhex(digest)])
 
 
 def _key(video: str) -> str:
