@@ -108,7 +108,7 @@ def test_load_config__missing_keys_are_named(tmp_path: Path) -> None:
         ("pretrain.optimizer.learning_rate=1", "pretrain.optimizer.learning_rate", 1.0),
         ("pretrain.schedule.milestones=[5, 9]", "pretrain.schedule.milestones", [5, 9]),
         ("method.queue.mask_own_video=false", "method.queue.mask_own_video", False),
-        ("method.negative_gap_frames=null", "method.negative_gap_frames", None),
+        ("method.sampling.gap_frames=9", "method.sampling.gap_frames", 9),
         (" data.decoder = pyav", "data.decoder", "pyav"),
         ("model.depth=50", "model.depth", 50),
         ("data.jitter={hue: 0.1}", "data.jitter.hue", 0.1),

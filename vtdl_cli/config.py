@@ -88,13 +88,30 @@ class Queue(Section):
     mask_own_video: bool = True  # a video's own stale key is no negative to it
 
 
+class Sampling(Section):
+    """Where the clips of a triplet start, and how they go on past the end (README, Method; `data/triplets.py`)."""
+
+    negative: Literal["gap", "shift", "redraw"] = "gap"  # how its start is kept away from the anchor's
+    gap_frames: NonNegativeInt | None = None  # gap: least distance of the starts; none: a quarter of the span
+    threshold_frames: NonNegativeInt = 2  # shift, redraw: starts closer than this are moved apart
+    redraws: NonNegativeInt = 3  # redraw: how often the negative is drawn anew before it is moved
+    window_frames: PositiveInt | None = None  # that a start leaves to the end; none: the span, the authors' 128
+    short_videos: Literal["loop", "restart", "sort"] = "loop"  # past the end: loop keeps the stride
+
+    @model_validator(mode="after")
+    def _gap_belongs(self) -> Self:
+        if self.gap_frames is not None and self.negative != "gap":
+            raise ValueError(f"gap_frames has no effect where negative is '{self.negative}': leave it out")
+        return self
+
+
 class Method(Section):
     """The contrastive task."""
 
     temperature: PositiveFloat = 0.07
     momentum: Fraction = 0.999  # of the key encoder
     own_negative: bool = True  # another interval of the same video as a negative
-    negative_gap_frames: NonNegativeInt | None = None  # between anchor and negative start; none: a quarter of the span
+    sampling: Sampling = Sampling()
     tca: Tca = Tca()
     queue: Queue
 

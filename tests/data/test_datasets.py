@@ -12,13 +12,14 @@ import torch
 
 from vtdl_cli.data.datasets import Batch, EpochBatches, Sample, Unreadable, VideoClips, build_loader
 from vtdl_cli.data.lists import VideoList, read_list
-from vtdl_cli.data.sampling import IndexSampler, triplet, uniform_clips
+from vtdl_cli.data.sampling import IndexSampler, uniform_clips
+from vtdl_cli.data.triplets import TripletSampler
 from vtdl_cli.data.views import FixedViews, RandomViews, Viewer
 
 LENGTHS = (9, 20, 30, 12, 25)
 BAD = 3  # the position of the garbage file in the list, which the lengths do not count
 LABELS = (1, 0, 2, 0, 1, 2)
-TRIPLETS, RANDOM_VIEWS = triplet(4, 2, None), RandomViews(12, 10.0, (0.5, 0.5, 0.25, 0.5))
+TRIPLETS, RANDOM_VIEWS = TripletSampler(4, 2), RandomViews(12, 10.0, (0.5, 0.5, 0.25, 0.5))
 
 
 def make_frames(video: int, num_frames: int) -> np.ndarray:

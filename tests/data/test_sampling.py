@@ -10,28 +10,21 @@ from vtdl_cli.data.sampling import (
     clip_indices,
     random_clip,
     random_start,
-    triplet,
-    triplet_starts,
     uniform_clips,
     uniform_starts,
 )
+from vtdl_cli.data.triplets import TripletSampler
 
 CLIP_LEN, STRIDE, SPAN, GAP = 4, 3, 12, 3
 LENGTHS = (1, 2, 3, 4, 11, SPAN, SPAN + GAP - 1, SPAN + GAP, SPAN + GAP + 1, 20, 100)
 DRAWS = 1500
 
 
-def draw_pairs(num_frames: int, gap: int = GAP) -> np.ndarray:
-    """Starts of anchor and negative, (DRAWS, 2)."""
-    generator = np.random.default_rng(0)
-    return np.array([triplet_starts(num_frames, SPAN, gap, generator) for _ in range(DRAWS)])
-
-
 @pytest.mark.parametrize("num_frames", LENGTHS)
 @pytest.mark.parametrize(
     ("sampler", "num_clips"),
     [
-        (triplet(CLIP_LEN, STRIDE, None), 3),
+        (TripletSampler(CLIP_LEN, STRIDE), 3),
         (random_clip(CLIP_LEN, STRIDE), 1),
         (uniform_clips(CLIP_LEN, STRIDE, 5), 5),
     ],
@@ -47,59 +40,6 @@ def test_samplers__frames_exist_and_are_a_stride_apart(num_frames: int, sampler:
         if num_frames >= SPAN + GAP or (num_clips != 3 and num_frames >= SPAN):
             assert set(steps.flatten()) == {STRIDE}
         assert set(steps.flatten() % num_frames) == {STRIDE % num_frames}
-
-
-@pytest.mark.parametrize("num_frames", [n for n in LENGTHS if n >= SPAN + GAP])
-def test_triplet_starts__in_a_long_video_every_pair_without_wrap_occurs(num_frames: int) -> None:
-    """Oracle: README: both starts from 0 to n - span, at least the gap apart: every such start by hand, and
-    on short ranges every such pair, in both orders."""
-    pairs = draw_pairs(num_frames)
-    last = num_frames - SPAN
-    allowed = {(a, b) for a in range(last + 1) for b in range(last + 1) if abs(a - b) >= GAP}
-    drawn = set(map(tuple, pairs.tolist()))
-    assert drawn <= allowed
-    assert {a for a, _ in drawn} == {a for a, _ in allowed}
-    assert {b for _, b in drawn} == {b for _, b in allowed}
-    if len(allowed) < 100:
-        assert drawn == allowed
-    assert abs((pairs[:, 0] < pairs[:, 1]).mean() - 0.5) < 5 * 0.5 / np.sqrt(DRAWS)
-
-
-@pytest.mark.parametrize("num_frames", [n for n in LENGTHS if n < SPAN + GAP])
-def test_triplet_starts__in_a_short_video_every_pair_round_the_loop_occurs(num_frames: int) -> None:
-    """Oracle: README: any two starts whose distance round the loop is the gap, or half the loop if less."""
-    gap = min(GAP, num_frames // 2)
-    allowed = {
-        (a, b)
-        for a in range(num_frames)
-        for b in range(num_frames)
-        if min((a - b) % num_frames, (b - a) % num_frames) >= gap
-    }
-    assert set(map(tuple, draw_pairs(num_frames).tolist())) == allowed
-
-
-def test_triplet_starts__wrapping_tells_nothing_about_which_clip_it_is() -> None:
-    """Oracle: README: in a short video anchor and negative jump from the last frame to the first equally
-    often; by hand, 9 of 13 starts of a video of 13 frames do (those from which 9 frames on there is none)."""
-    jumps = draw_pairs(13) + (CLIP_LEN - 1) * STRIDE >= 13
-    assert jumps.mean(0) == pytest.approx([9 / 13, 9 / 13], abs=5 * 0.5 / np.sqrt(DRAWS))
-
-
-def test_triplet__anchor_and_positive_show_the_same_frames() -> None:
-    """Oracle: README, Method: the positive is the anchor's interval, the negative another one."""
-    sampler, generator = triplet(CLIP_LEN, STRIDE, None), np.random.default_rng(0)
-    for num_frames in LENGTHS[1:]:
-        anchor, positive, negative = sampler(num_frames, generator)
-        assert np.array_equal(anchor, positive)
-        assert anchor[0] != negative[0]
-
-
-@pytest.mark.parametrize(("gap", "expected"), [(None, 3), (0, 0), (1, 1), (12, 12)])
-def test_triplet__gap_in_frames_or_a_quarter_of_the_span(gap: int | None, expected: int) -> None:
-    """Oracle: the smallest distance drawn in a video where few pairs are possible (a span, the gap and 3 frames)."""
-    sampler, generator = triplet(CLIP_LEN, STRIDE, gap), np.random.default_rng(0)
-    clips = np.stack([sampler(SPAN + expected + 3, generator) for _ in range(300)])
-    assert np.abs(clips[:, 0, 0] - clips[:, 2, 0]).min() == expected
 
 
 def test_random_start__every_start_occurs_and_no_other() -> None:
@@ -132,7 +72,7 @@ def test_clip_indices__by_hand() -> None:
     assert clip_indices(np.array([0, 4]), 5, 4, 2).tolist() == [[0, 2, 4, 1], [4, 1, 3, 0]]
 
 
-@pytest.mark.parametrize("make", [lambda: triplet(4, 3, None), lambda: random_clip(4, 3)])
+@pytest.mark.parametrize("make", [lambda: TripletSampler(4, 3), lambda: random_clip(4, 3)])
 def test_samplers__follow_the_generators_seed(make: Callable[[], IndexSampler]) -> None:
     def draw(seed: int) -> list[list[int]]:
         generator = np.random.default_rng(seed)

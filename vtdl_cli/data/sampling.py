@@ -24,40 +24,11 @@ def random_start(num_frames: int, span: int, generator: Generator) -> int:
     return int(generator.integers(room + 1 if room >= 0 else num_frames))
 
 
-def triplet_starts(num_frames: int, span: int, gap: int, generator: Generator) -> tuple[int, int]:
-    """Start of anchor (and positive), and start of the negative, at least `gap` frames apart (README).
-
-    In a video of at least span + gap frames neither clip wraps round. In a shorter one both start anywhere and loop, so
-    that a jump from the last frame to the first tells nothing about which clip it is; the gap is then counted round the
-    loop, and is at most half of it.
-    """
-    room = num_frames - span - gap
-    if room >= 0:
-        earlier, later = np.sort(generator.integers(room + 1, size=2)) + np.array([0, gap])
-        anchor, negative = generator.permutation([earlier, later])
-        return int(anchor), int(negative)
-    gap = min(gap, num_frames // 2)
-    anchor = int(generator.integers(num_frames))
-    return anchor, int(anchor + generator.integers(gap, num_frames - gap + 1)) % num_frames
-
-
 def uniform_starts(num_frames: int, span: int, clips: int) -> np.ndarray:
     """Starts (clips,) spread evenly from the first to the last possible one; a single clip stands in the middle."""
     room = max(num_frames - span, 0)
     places = np.linspace(0, room, clips) if clips > 1 else np.array([room / 2])
     return places.round().astype(np.int64)
-
-
-def triplet(clip_len: int, stride: int, gap: int | None) -> IndexSampler:
-    """Anchor, positive (the same frames) and negative, in this order; gap none: a quarter of the span."""
-    span = clip_len * stride
-    gap = span // 4 if gap is None else gap
-
-    def sample(num_frames: int, generator: Generator) -> np.ndarray:
-        anchor, negative = triplet_starts(num_frames, span, gap, generator)
-        return clip_indices(np.array([anchor, anchor, negative]), num_frames, clip_len, stride)
-
-    return sample
 
 
 def random_clip(clip_len: int, stride: int) -> IndexSampler:

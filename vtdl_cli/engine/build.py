@@ -11,7 +11,8 @@ from vtdl_cli.config import Clip, Config, Training
 from vtdl_cli.data.datasets import Batch, EpochBatches, VideoClips, build_loader
 from vtdl_cli.data.decoding import FLOW
 from vtdl_cli.data.lists import VideoList
-from vtdl_cli.data.sampling import IndexSampler, random_clip, triplet, uniform_clips
+from vtdl_cli.data.sampling import IndexSampler, random_clip, uniform_clips
+from vtdl_cli.data.triplets import TripletSampler
 from vtdl_cli.data.views import FixedViews, RandomViews, Viewer
 from vtdl_cli.engine.schedule import Schedule, constant, cosine, step_decay, with_warmup
 from vtdl_cli.method.tca import TemporalConsistentAugmentation
@@ -119,9 +120,22 @@ def build_schedule(training: Training) -> Schedule:
 
 def build_triplets(config: Config, videos: VideoList, seed: int) -> VideoClips:
     """Anchor, positive and negative of each video."""
-    clip = config.pretrain
-    sampler = triplet(clip.clip_len_frames, clip.stride_frames, config.method.negative_gap_frames)
-    return _clips(config, videos, sampler, _random_views(config, clip.augment), seed)
+    return _clips(config, videos, build_triplet_sampler(config), _random_views(config, config.pretrain.augment), seed)
+
+
+def build_triplet_sampler(config: Config) -> TripletSampler:
+    """Which frames the clips of a triplet show."""
+    options = config.method.sampling
+    return TripletSampler(
+        config.pretrain.clip_len_frames,
+        config.pretrain.stride_frames,
+        negative=options.negative,
+        gap=options.gap_frames,
+        threshold=options.threshold_frames,
+        redraws=options.redraws,
+        window=options.window_frames,
+        short_videos=options.short_videos,
+    )
 
 
 def build_training_clips(config: Config, videos: VideoList, seed: int) -> VideoClips:

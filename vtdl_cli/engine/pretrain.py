@@ -5,7 +5,15 @@ from typing import Any
 
 from vtdl_cli.config import Config
 from vtdl_cli.data.lists import VideoList
-from vtdl_cli.engine.build import Machine, build_machine, build_method, build_test_clips, build_triplets
+from vtdl_cli.data.triplets import triplet_shares
+from vtdl_cli.engine.build import (
+    Machine,
+    build_machine,
+    build_method,
+    build_test_clips,
+    build_triplet_sampler,
+    build_triplets,
+)
 from vtdl_cli.engine.clips import autocast, device_clips
 from vtdl_cli.engine.inference import collect, feature_network, forward_videos
 from vtdl_cli.engine.request import Execution, ListSource
@@ -54,7 +62,7 @@ def pretrain(
     )
     plan = training.plan(machine)
     if execution.dry_run:
-        return plan
+        return plan | {"triplets_percent": _triplets(config, videos, execution.seed)}
     if execution.resume:
         training.resume()
     train(training, method, machine, videos)
@@ -79,6 +87,14 @@ def train(training: Training, method: VTDL, machine: Machine, videos: VideoList)
         every = config.pretrain.knn_every
         due = every and (epoch + 1) % every == 0
         training.close_epoch({"knn_top1": knn_reading(training, method, machine, videos)} if due else {})
+
+
+def _triplets(config: Config, videos: VideoList, seed: int) -> dict[str, float] | str:
+    """What the triplets of this list will be like, by its own frame counts."""
+    known = videos.frames[videos.frames > 0]
+    if not len(known):
+        return "the list gives no frame counts. To count them: vtdl lists convert"
+    return triplet_shares(build_triplet_sampler(config), known, seed)
 
 
 def knn_reading(training: Training, method: VTDL, machine: Machine, videos: VideoList) -> float:
