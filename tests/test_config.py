@@ -158,6 +158,8 @@ def test_set__leaves_the_given_values_alone() -> None:
         ("data.crop_size=1000", "crop_size 1000 is larger than short_side 36"),
         ("method.queue.size=15", "method.queue.size 15 holds less than one batch, pretrain.batch_size 16"),
         ("pretrain={}", "is not of the form section.key=value"),
+        ("method.strong_negative=true", "strong_negative needs a negative_augmentation"),
+        ("method.key_splits=9", "method.key_splits 9 leaves parts of one clip of pretrain.batch_size 16"),
     ],
 )
 def test_set__mistake_is_one_line(assignment: str, says: str) -> None:
@@ -170,6 +172,25 @@ def test_set__all_mistakes_at_once() -> None:
     for key in ("pretrain.epochs '0'", "key 'pretrain.epoch'", "'nonsense'", "model.depth '7'", "finetune.dropout '2'"):
         assert sum(key in line for line in lines) == 1
     assert len(lines) == 5
+
+
+@pytest.mark.parametrize(
+    ("assignments", "says"),
+    [
+        (["method.own_negative=false", "method.own_negative_gradient=false"], "has no effect without own_negative"),
+        (["method.own_negative=false", "method.margin_weight=1"], "margin_weight needs own_negative"),
+        (["method.own_negative=false", "method.negative_augmentation=shuffle"], "negative_augmentation has no effect"),
+        (["method.key_splits=2", "method.key_statistics=running"], "key_splits has no effect where"),
+        (
+            ["method.sampling.gap_frames=9", "method.sampling.negative=shift"],
+            "gap_frames has no effect where negative is",
+        ),
+        (["data.modality=flow", "method.consistency_weight=1"], "flow would have to turn too"),
+    ],
+)
+def test_set__options_that_contradict(assignments: list[str], says: str) -> None:
+    (line,) = mistakes(*assignments)
+    assert says in line
 
 
 def test_set__smallest_queue_is_one_batch() -> None:

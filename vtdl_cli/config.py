@@ -75,16 +75,20 @@ class Model(Section):
 
 
 class Tca(Section):
-    """Temporal-consistent augmentation (README, Method); alpha 0 switches it off."""
+    """Temporal-consistent augmentation (README, Method; `method/tca.py`); alpha 0 switches it off."""
+
+    version: Literal[1, 2, 3] = 2  # whose still frame is mixed in: 2 its own, 1 the next clip's, 3 a random clip's
+    side: Literal["query", "key", "both"] = "query"  # the anchor, the positive, or each with draws of its own
 
     alpha: Annotated[float, Field(ge=0, lt=1)] = 0.1  # the still frame's weight is drawn from 0 to alpha
     per: Literal["batch", "sample"] = "batch"  # one weight for the whole batch, or one for each clip
 
 
 class Queue(Section):
-    """Earlier keys, kept as negatives (README, Method)."""
+    """Earlier keys, kept as negatives (README, Method; `method/memory.py`)."""
 
-    size: PositiveInt
+    size: PositiveInt  # keys that each query meets
+    memory: Literal["queue", "bank"] = "queue"  # of the latest keys; or of one key for each video, `size` drawn a batch
     mask_own_video: bool = True  # a video's own stale key is no negative to it
 
 
@@ -111,9 +115,30 @@ class Method(Section):
     temperature: PositiveFloat = 0.07
     momentum: Fraction = 0.999  # of the key encoder
     own_negative: bool = True  # another interval of the same video as a negative
+    own_negative_gradient: bool = True  # off: it is pushed away from, and does not move itself
+    strong_negative: bool = False  # one more negative: the positive under `negative_augmentation`
+    positive_augmentation: Literal["none", "cut", "motion"] = "none"  # on top of basic augmentation
+    negative_augmentation: Literal["none", "shuffle", "block_shuffle", "dropout"] = "none"  # of its frames' order
+    loss: Literal["info_nce", "nce"] = "info_nce"
+    margin_weight: NonNegativeFloat = 0.0  # of the triplet margin loss beside it
+    consistency_weight: NonNegativeFloat = 0.0  # of the spatio-temporal consistency loss beside it
+    key_statistics: Literal["batch", "running"] = "batch"  # what batch norm of the key encoder goes by
+    key_splits: PositiveInt = 1  # parts of a batch of keys that are normalised apart
     sampling: Sampling = Sampling()
     tca: Tca = Tca()
     queue: Queue
+
+    @model_validator(mode="after")
+    def _own_negatives_belong(self) -> Self:
+        if not (self.own_negative or self.strong_negative or self.own_negative_gradient):
+            raise ValueError("own_negative_gradient=false has no effect without own_negative: leave it out")
+        if self.margin_weight and not self.own_negative:
+            raise ValueError("margin_weight needs own_negative: the margin lies between positive and negative")
+        if self.strong_negative and self.negative_augmentation == "none":
+            raise ValueError("strong_negative needs a negative_augmentation: without one it is the positive itself")
+        if self.negative_augmentation != "none" and not (self.own_negative or self.strong_negative):
+            raise ValueError("negative_augmentation has no effect without own_negative or strong_negative")
+        return self
 
 
 class Optimizer(Section):
@@ -193,10 +218,20 @@ class Config(Section):
     extract: Extract
 
     @model_validator(mode="after")
-    def _queue_holds_a_batch(self) -> Self:
-        size, batch = self.method.queue.size, self.pretrain.batch_size
+    def _batch_fits(self) -> Self:
+        size, batch, splits = self.method.queue.size, self.pretrain.batch_size, self.method.key_splits
         if size < batch:
             raise ValueError(f"method.queue.size {size} holds less than one batch, pretrain.batch_size {batch}")
+        if 2 * splits > batch and splits > 1:
+            raise ValueError(f"method.key_splits {splits} leaves parts of one clip of pretrain.batch_size {batch}")
+        if self.method.key_statistics == "running" and splits > 1:
+            raise ValueError("method.key_splits has no effect where method.key_statistics is 'running': leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _flow_is_not_turned(self) -> Self:
+        if self.data.modality == "flow" and self.method.consistency_weight:
+            raise ValueError("method.consistency_weight turns pictures, and flow would have to turn too: leave it out")
         return self
 
     def to_dict(self) -> dict[str, Any]:

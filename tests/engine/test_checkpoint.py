@@ -31,7 +31,7 @@ def of_pretraining(preset: str, *assignments: str) -> dict[str, Any]:
     """What a checkpoint of pretraining holds of a fresh method, as far as a transplant looks at it."""
     torch.manual_seed(1)
     config = load_config(preset, assignments)
-    return {"stage": "pretrain", "config": config.to_dict(), "model": build_method(config).state_dict()}
+    return {"stage": "pretrain", "config": config.to_dict(), "model": build_method(config, 9).state_dict()}
 
 
 # ---- writing

@@ -4,8 +4,10 @@ import csv
 import hashlib
 import json
 import math
+import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,6 +21,9 @@ from tests.toy import (
     load,
     refuse,
     rows,
+    start,
+    step_of,
+    stop_when,
     succeed,
     vtdl,
     without_times,
@@ -27,6 +32,7 @@ from vtdl_cli.config import load_config
 
 READINGS = {
     "loss",
+    "queue_age",
     "positive_logit",
     "queue_logit",
     "own_negative_logit",
@@ -105,10 +111,10 @@ def test_pretrain__checkpoint_says_where_it_comes_from(toy: Toy, pretrained: Pat
 def test_pretrain__queue_holds_the_last_keys(pretrained: Path) -> None:
     """Oracle: by hand. 24 keys went into 16 slots: the pointer is at 8, and every slot knows its video."""
     model = load(pretrained / "checkpoints/last.pt")["model"]
-    assert int(model["queue.pointer"]) == 24 % 16
-    videos = model["queue.videos"]
+    assert int(model["memory.pointer"]) == 24 % 16
+    videos = model["memory.videos"]
     assert sorted(torch.cat([videos[12:], videos[:8]]).tolist()) == list(range(NUM_TRAIN))  # all of the second epoch
-    assert torch.allclose(model["queue.keys"].norm(dim=1), torch.ones(16), atol=1e-5)
+    assert torch.allclose(model["memory.keys"].norm(dim=1), torch.ones(16), atol=1e-5)
 
 
 # ---- what is said
@@ -145,6 +151,40 @@ def test_pretrain__dry_run_writes_nothing(toy: Toy, tmp_path: Path) -> None:
     assert (shares["forced_start"], shares["anchor_jumps"], shares["negative_jumps"]) == (0, 0, 0)
     assert "metrics" not in answer
     assert list(tmp_path.iterdir()) == []
+
+
+# ---- options of the method
+
+EVERYTHING = (
+    "method.tca.version=3",
+    "method.tca.side=both",
+    "method.sampling.negative=redraw",
+    "method.sampling.short_videos=restart",
+    "method.sampling.window_frames=20",
+    "method.negative_augmentation=block_shuffle",
+    "method.strong_negative=true",
+    "method.own_negative_gradient=false",
+    "method.positive_augmentation=motion",
+    "method.queue.memory=bank",
+    "method.loss=nce",
+    "method.margin_weight=0.5",
+    "method.consistency_weight=0.1",
+    "method.key_splits=2",
+)
+
+
+def test_pretrain__every_option_of_the_method_at_once(toy: Toy, tmp_path: Path) -> None:
+    """Stopped after an epoch and resumed: all of their state is in the checkpoint."""
+    options = [word for text in EVERYTHING for word in ("--set", text)]
+    succeed(*toy.pretrain(tmp_path / "whole", *options))
+    process = start(*toy.pretrain(tmp_path / "run", *options, "--set", "pretrain.checkpoint_minutes=1e-6"))
+    stop_when(process, lambda: step_of(tmp_path / "run/checkpoints/last.pt") > 0, signal.SIGTERM)
+    succeed(*toy.pretrain(tmp_path / "run", *options, "--set", "pretrain.checkpoint_minutes=1e-6", "--resume"))
+    whole, resumed = (load(tmp_path / name / "checkpoints/last.pt") for name in ("whole", "run"))
+    assert differences(whole["model"], resumed["model"]) == []
+    last = rows(tmp_path / "whole")[-1]
+    assert np.isfinite(last["loss"])
+    assert {"strong_negative_logit", "own_negative_probability", "queue_age"} <= last.keys()
 
 
 # ---- the same numbers again

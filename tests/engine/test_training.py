@@ -79,7 +79,7 @@ def test_kill_9__resumed_run_ends_the_same(pretraining: Command, uninterrupted: 
         assert step_of(run / "checkpoints/last.pt") < EPOCHS * STEPS_PER_EPOCH
     assert "goes on at epoch " in run_whole(*pretraining(run), "--resume")
     model = load(run / "checkpoints/last.pt")["model"]
-    for part in ("encoders.query.", "encoders.key.", "queue.keys", "queue.videos", "queue.pointer"):
+    for part in ("encoders.query.", "encoders.key.", "memory.keys", "memory.videos", "memory.pointer"):
         assert any(name.startswith(part) for name in model)
     assert_same_end(run, uninterrupted)
 

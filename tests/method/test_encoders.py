@@ -96,3 +96,31 @@ def test_embed_key__batch_norm_uses_the_batch_and_keeps_statistics_of_its_own(pa
     expected = flat @ head.weight.numpy().T + head.bias.numpy()
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
     np.testing.assert_allclose(embedded, expected, atol=1e-5)
+
+
+def test_running_statistics__keys_go_by_what_the_query_encoder_gathered() -> None:
+    """Oracle: by hand: a key does not depend on its batch, and the statistics follow like the weights, m = 0.75."""
+    torch.manual_seed(0)
+    pair = EncoderPair(TinyEncoder(), momentum=0.75, key_statistics="running").train()
+    assert (pair.query.training, pair.key.training) == (True, False)
+    clips = random_clips(2)
+    torch.testing.assert_close(pair.embed_key(clips)[:2], pair.embed_key(clips[:2]))
+    before, gathered = (dict(each.named_buffers())["norm.running_mean"] for each in (pair.key, pair.query))
+    pair.query(clips)
+    expected = 0.75 * before.clone() + 0.25 * gathered
+    pair.update_key()
+    torch.testing.assert_close(before, expected)
+
+
+def test_key_splits__each_part_is_a_batch_of_its_own() -> None:
+    """Oracle: the parts one by one, in the order that torch's generator deals them."""
+    torch.manual_seed(0)
+    pair = EncoderPair(TinyEncoder(), momentum=0.75, key_splits=2)
+    clips = random_clips(1)
+    torch.manual_seed(5)
+    order = torch.randperm(5)
+    expected = torch.empty(5, 4)
+    for part in order.chunk(2):
+        expected[part] = copy.deepcopy(pair).key(clips[part]).detach()
+    torch.manual_seed(5)
+    torch.testing.assert_close(pair.embed_key(clips), expected)

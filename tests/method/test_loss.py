@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vtdl_cli.method.loss import health, info_nce, triplet_logits
+from vtdl_cli.method.loss import NoiseContrastiveLoss, health, info_nce, triplet_logits
 
 TEMPERATURE = 0.07
 VIDEOS, QUEUE_VIDEOS = [4, 9, 2], [9, -1, 4, 9, 7]  # the third query's video has no key in the queue
@@ -14,6 +14,14 @@ VIDEOS, QUEUE_VIDEOS = [4, 9, 2], [9, -1, 4, 9, 7]  # the third query's video ha
 
 def unit(rows: int, seed: int, dim: int = 6) -> Tensor:
     return F.normalize(torch.randn(rows, dim, generator=torch.Generator().manual_seed(seed)))
+
+
+def own(negative: Tensor | None) -> dict[str, Tensor]:
+    """The video's own negatives by name."""
+    return {} if negative is None else {"own_negative": negative}
+
+
+OWN = own(torch.empty(0))  # the readings go by names alone
 
 
 def own_keys() -> Tensor:
@@ -53,7 +61,7 @@ def test_triplet_logits__equal_the_slow_loop(with_negative: bool, with_mask: boo
         n.double().numpy() if with_negative else None,
         own_keys().numpy() if with_mask else None,
     )
-    logits = triplet_logits(q, k, m, negative, masked, TEMPERATURE)
+    logits = triplet_logits(q, k, m, own(negative), masked, TEMPERATURE)
     assert logits.shape == (3, 7 if with_negative else 6)
     np.testing.assert_allclose(logits.numpy(), expected, rtol=1e-5, atol=1e-5)
     assert float(info_nce(logits)) == pytest.approx(slow_loss(expected), rel=1e-5)
@@ -62,9 +70,9 @@ def test_triplet_logits__equal_the_slow_loop(with_negative: bool, with_mask: boo
 def test_triplet_logits__the_mask_takes_a_videos_stale_keys_out_of_the_loss() -> None:
     """Oracle: the loss of each query alone, against a queue from which its own keys were deleted."""
     q, k, m, n = unit(3, 0), unit(3, 1), unit(5, 2), unit(3, 3)
-    masked = triplet_logits(q, k, m, n, own_keys(), TEMPERATURE)
+    masked = triplet_logits(q, k, m, own(n), own_keys(), TEMPERATURE)
     for i, kept in enumerate(([0, 1, 3, 4], [1, 2, 4], [0, 1, 2, 3, 4])):
-        alone = triplet_logits(q[i : i + 1], k[i : i + 1], m[kept], n[i : i + 1], None, TEMPERATURE)
+        alone = triplet_logits(q[i : i + 1], k[i : i + 1], m[kept], own(n[i : i + 1]), None, TEMPERATURE)
         torch.testing.assert_close(info_nce(masked[i : i + 1]), info_nce(alone))
     assert masked[2].isfinite().all()
 
@@ -72,7 +80,7 @@ def test_triplet_logits__the_mask_takes_a_videos_stale_keys_out_of_the_loss() ->
 def test_triplet_logits__a_masked_key_gives_no_gradient() -> None:
     """Oracle: by hand: a queue of nothing but own keys leaves the positive alone, with loss 0 and gradient 0."""
     q = unit(1, 0).requires_grad_()
-    loss = info_nce(triplet_logits(q, unit(1, 1), unit(5, 2), None, torch.ones(1, 5, dtype=torch.bool), TEMPERATURE))
+    loss = info_nce(triplet_logits(q, unit(1, 1), unit(5, 2), {}, torch.ones(1, 5, dtype=torch.bool), TEMPERATURE))
     loss.backward()
     assert q.grad is not None
     assert (float(loss.detach()), float(q.grad.abs().max())) == (0, 0)
@@ -84,7 +92,7 @@ def test_triplet_logits__bf16_embeddings_are_multiplied_in_float32_under_autocas
     exact = [values.double().numpy() for values in (q, k, m, n)]
     expected = slow_logits(exact[0], exact[1], exact[2], exact[3], None)
     with torch.autocast("cpu", torch.bfloat16):
-        logits = triplet_logits(q, k, m.float(), n, None, TEMPERATURE)
+        logits = triplet_logits(q, k, m.float(), own(n), None, TEMPERATURE)
     assert logits.dtype == torch.float32
     np.testing.assert_allclose(logits.numpy(), expected, rtol=1e-5, atol=1e-5)
 
@@ -92,7 +100,7 @@ def test_triplet_logits__bf16_embeddings_are_multiplied_in_float32_under_autocas
 def test_info_nce__collapsed_embeddings_give_the_chance_loss() -> None:
     """Oracle: README, Method: K + 2 equal logits give ln(K + 2), 8.18 for K = 3569."""
     q = unit(1, 0).expand(4, -1)
-    loss = float(info_nce(triplet_logits(q, q, q[:1].expand(3569, -1), q, None, TEMPERATURE)))
+    loss = float(info_nce(triplet_logits(q, q, q[:1].expand(3569, -1), own(q), None, TEMPERATURE)))
     assert loss == pytest.approx(math.log(3571), abs=1e-4)
     assert loss == pytest.approx(8.18, abs=0.005)
 
@@ -101,14 +109,14 @@ def test_info_nce__random_embeddings_give_little_more_than_the_chance_loss() -> 
     """Oracle: cosines of random directions are near normal with variance 1/D, so the logsumexp of K + 2 of them is
     ln(K + 2) + 1 / (2 D τ²) and the positive's mean is 0: 8.18 + 0.80 for D = 128; 4 standard errors."""
     q, k, m, n = (unit(rows, seed, 128) for seed, rows in enumerate((1000, 1000, 3569, 1000)))
-    loss = float(info_nce(triplet_logits(q, k, m, n, None, TEMPERATURE)))
+    loss = float(info_nce(triplet_logits(q, k, m, own(n), None, TEMPERATURE)))
     assert loss == pytest.approx(math.log(3571) + 1 / (2 * 128 * TEMPERATURE**2), abs=0.16)
 
 
 def test_health__readings_by_hand() -> None:
     """Oracle: by hand, from exp(logits) = [6, 2, 1, 1] / 10 and [4, masked, 2, 2] / 8."""
     logits = torch.tensor([[6.0, 2, 1, 1], [4, 0, 2, 2]]).log()
-    readings = {name: float(value) for name, value in health(logits, unit(2, 0), has_negative=True).items()}
+    readings = {name: float(value) for name, value in health(logits, unit(2, 0), OWN).items()}
     readings.pop("spread")
     assert readings == pytest.approx(
         {
@@ -125,14 +133,14 @@ def test_health__readings_by_hand() -> None:
 
 def test_health__without_own_negative_the_last_column_belongs_to_the_queue() -> None:
     """Oracle: by hand, from exp(logits) = [5, 3, 2] / 10."""
-    readings = health(torch.tensor([[5.0, 3, 2]]).log(), unit(1, 0), has_negative=False)
+    readings = health(torch.tensor([[5.0, 3, 2]]).log(), unit(1, 0), {})
     assert "own_negative_logit" not in readings
     assert float(readings["queue_probability"]) == pytest.approx(0.5)
     assert float(readings["queue_logit"]) == pytest.approx((math.log(3) + math.log(2)) / 2)
 
 
 def test_health__a_queue_masked_in_full_is_no_division_by_zero() -> None:
-    readings = health(torch.tensor([[1.0, -math.inf, -math.inf, 1.0]]), unit(1, 0), has_negative=True)
+    readings = health(torch.tensor([[1.0, -math.inf, -math.inf, 1.0]]), unit(1, 0), OWN)
     assert all(value.isfinite() for value in readings.values())
     assert (float(readings["masked_share"]), float(readings["queue_logit"])) == (1, 0)
 
@@ -147,5 +155,39 @@ def test_health__a_queue_masked_in_full_is_no_division_by_zero() -> None:
 )
 def test_health__spread_tells_a_full_sphere_from_a_point(embeddings: list[list[float]], spread: float) -> None:
     """Oracle: by hand: sqrt(D) times the mean of the coordinates' standard deviations."""
-    reading = health(torch.zeros(len(embeddings), 3), torch.tensor(embeddings), has_negative=True)["spread"]
+    reading = health(torch.zeros(len(embeddings), 3), torch.tensor(embeddings), OWN)["spread"]
     assert float(reading) == pytest.approx(spread, abs=1e-6)
+
+
+def slow_nce(logits: np.ndarray, normaliser: float, num_videos: int) -> float:
+    """arXiv 1805.01978, equations 6 and 7, number by number: noise is uniform, m the negatives that are not masked."""
+    total = 0.0
+    for row in logits:
+        negatives = [value for value in row[1:] if np.isfinite(value)]
+        noise = len(negatives) / num_videos
+        probability = [math.exp(value) / normaliser for value in (row[0], *negatives)]
+        total -= math.log(probability[0] / (probability[0] + noise))
+        total -= sum(math.log(noise / (value + noise)) for value in probability[1:])
+    return total / len(logits)
+
+
+def test_nce__equals_the_slow_sum_with_the_first_batchs_normaliser() -> None:
+    """Oracle: `slow_nce`; Z is 20 videos times the mean of exp(logit) of the first batch, and stays."""
+    loss, masked = NoiseContrastiveLoss(20), own_keys()
+    first, second = (
+        triplet_logits(unit(3, s), unit(3, s + 1), unit(5, s + 2), own(unit(3, 9)), masked, 0.5) for s in (0, 4)
+    )
+    finite = first[first.isfinite()].double().exp()
+    normaliser = 20 * float(finite.mean())
+    for logits in (first, second):
+        expected = slow_nce(logits.double().numpy(), normaliser, 20)
+        assert float(loss(logits)) == pytest.approx(expected, rel=1e-5)
+    assert float(loss.normaliser) == pytest.approx(normaliser, rel=1e-5)
+
+
+def test_nce__gradient_is_finite_beside_masked_keys() -> None:
+    q = unit(3, 0).requires_grad_()
+    NoiseContrastiveLoss(20)(triplet_logits(q, unit(3, 1), unit(5, 2), {}, own_keys(), TEMPERATURE)).backward()
+    assert q.grad is not None
+    assert torch.isfinite(q.grad).all()
+    assert q.grad.abs().sum() > 0

@@ -103,3 +103,50 @@ def test_tca__out_of_place() -> None:
 def test_tca__alpha_0_returns_its_input() -> None:
     clips = random_clips()
     assert TemporalConsistentAugmentation(0.0, per_sample=False)(clips) is clips
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+@pytest.mark.parametrize("per_sample", [True, False])
+@pytest.mark.parametrize("order", range(1, NUM_FRAMES))
+def test_tca__every_version_keeps_every_derivative(version: int, per_sample: bool, order: int) -> None:
+    """Oracle: the law of README, Method by numpy.diff: the added frame stands still, whoever's it is. The factor is
+    solved from the first difference of each clip."""
+    torch.manual_seed(order)
+    clips = random_clips(5)
+    mixed = TemporalConsistentAugmentation(0.5, per_sample, version)(clips).numpy()
+    factor = np.diff(mixed, axis=2)[:, :1, :1, :1, :1] / np.diff(clips.numpy(), axis=2)[:, :1, :1, :1, :1]
+    assert ((factor > 0.5) & (factor <= 1)).all()
+    assert (np.ptp(factor) < 1e-12) == (not per_sample)
+    np.testing.assert_allclose(
+        np.diff(mixed, n=order, axis=2), factor * np.diff(clips.numpy(), n=order, axis=2), atol=1e-12
+    )
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_tca__whose_frame_is_mixed_in(version: int) -> None:
+    """Oracle: by hand: clip i shows i everywhere, so the donor is what mixing with a known weight brings in; it is
+    read from the clips as they were: the authors' version 3 may read clips that are mixed already."""
+    torch.manual_seed(0)
+    clips = torch.arange(6.0).view(6, 1, 1, 1, 1).repeat(1, 1, 4, 2, 2) ** 2
+    tca = TemporalConsistentAugmentation(0.9, per_sample=False, version=version)
+    donors = set()
+    for _ in range(40):
+        before = torch.get_rng_state()
+        mixed = tca(clips)[:, 0, 0, 0, 0]
+        torch.set_rng_state(before)
+        torch.randint(4, (6,))
+        weight = 0.9 * torch.rand(1)
+        squares = ((mixed - (1 - weight) * clips[:, 0, 0, 0, 0]) / weight).clamp(min=0)
+        donors.add(tuple(squares.sqrt().round().int().tolist()))
+    others = np.array(sorted(donors))
+    if version == 3:
+        assert len(donors) > 20
+        assert (others != np.arange(6)).all()
+        assert [len(set(column)) for column in others.T] == [5] * 6
+    else:
+        assert donors == {(1, 2, 3, 4, 5, 0) if version == 1 else (0, 1, 2, 3, 4, 5)}
+
+
+def test_tca__a_batch_of_one_has_no_other_clip() -> None:
+    clips = random_clips(1)
+    assert TemporalConsistentAugmentation(0.5, per_sample=True, version=3)(clips).shape == clips.shape

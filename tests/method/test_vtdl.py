@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vtdl_cli.method.encoders import EncoderPair
+from vtdl_cli.method.memory import KeyQueue, VideoBank
 from vtdl_cli.method.tca import TemporalConsistentAugmentation
 from vtdl_cli.method.vtdl import VTDL
 
@@ -35,6 +38,22 @@ class NormedEncoder(LinearEncoder):
         return super().forward(self.norm(clips))
 
 
+class MappedEncoder(LinearEncoder):
+    """With a backbone, whose map has the clips' own shape."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = nn.Conv3d(2, 2, 1)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        return super().forward(self.backbone(clips))
+
+
+class Reversed(nn.Module):
+    def forward(self, clips: Tensor) -> Tensor:
+        return clips.flip(2)
+
+
 class RecordedTca(TemporalConsistentAugmentation):
     """Remembers what went in and what came out."""
 
@@ -47,15 +66,18 @@ def make_method(
     encoder: nn.Module, *, alpha: float = 0.5, own_negative: bool = True, mask_own_video: bool = True
 ) -> VTDL:
     return VTDL(
-        encoder,
-        embedding_dim=DIM,
-        queue_size=QUEUE,
+        EncoderPair(encoder, MOMENTUM),
+        KeyQueue(QUEUE, DIM),
         temperature=TEMPERATURE,
-        momentum=MOMENTUM,
-        tca=RecordedTca(alpha, per_sample=True),
+        anchor_augmentation=RecordedTca(alpha, per_sample=True),
         own_negative=own_negative,
         mask_own_video=mask_own_video,
     )
+
+
+def queue_of(method: VTDL) -> KeyQueue:
+    assert isinstance(method.memory, KeyQueue)
+    return method.memory
 
 
 def make_triplets(step: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -117,7 +139,7 @@ def test_vtdl__four_training_steps(own_negative: bool, mask: bool) -> None:
     query, key = (encoder.get_submodule("head").weight for encoder in (method.encoders.query, method.encoders.key))
     assert isinstance(query, Tensor)
     assert isinstance(key, Tensor)
-    keys = method.queue.keys.double().numpy().copy()
+    keys = queue_of(method).keys.double().numpy().copy()
     start = query.detach().double().numpy().copy()
     reference = Reference(start, start, [(row, -1) for row in keys], own_negative, mask)
     optimizer = torch.optim.SGD(method.encoders.query.parameters(), RATE)
@@ -128,14 +150,14 @@ def test_vtdl__four_training_steps(own_negative: bool, mask: bool) -> None:
         loss.backward()
         optimizer.step()
         method.encoders.update_key()
-        assert isinstance(method.tca, RecordedTca)
-        assert torch.equal(method.tca.seen, anchor)
-        expected = reference.step(method.tca.mixed, positive, negative, video.tolist())
+        assert isinstance(method.anchor_augmentation, RecordedTca)
+        assert torch.equal(method.anchor_augmentation.seen, anchor)
+        expected = reference.step(method.anchor_augmentation.mixed, positive, negative, video.tolist())
         assert loss.item() == pytest.approx(expected, rel=1e-5)
         np.testing.assert_allclose(query.detach().numpy(), reference.query, atol=2e-5)
         np.testing.assert_allclose(key.numpy(), reference.key, atol=2e-5)
-        np.testing.assert_allclose(method.queue.keys.numpy(), np.stack([k for k, _ in reference.queue]), atol=1e-5)
-        assert method.queue.videos.tolist() == [origin for _, origin in reference.queue]
+        np.testing.assert_allclose(queue_of(method).keys.numpy(), np.stack([k for k, _ in reference.queue]), atol=1e-5)
+        assert queue_of(method).videos.tolist() == [origin for _, origin in reference.queue]
         assert key.grad is None
 
 
@@ -196,3 +218,76 @@ def test_state_dict__a_restored_method_goes_on_identically() -> None:
         torch.manual_seed(1)  # of TCA's draws
         losses.append([each(*make_triplets(number)).loss.item() for number in (2, 3)])
     assert losses[0] == losses[1]
+
+
+# ---- options
+
+
+def make_variant(encoder: type[nn.Module], **options: Any) -> VTDL:
+    torch.manual_seed(0)
+    tca = TemporalConsistentAugmentation(0.0, per_sample=False)
+    pair = EncoderPair(encoder(), MOMENTUM)
+    return VTDL(pair, KeyQueue(QUEUE, DIM), temperature=TEMPERATURE, anchor_augmentation=tca, **options)
+
+
+def test_own_negative_gradient__off_the_negative_is_only_pushed_away_from() -> None:
+    """Oracle: the same loss, to the bit; the negative's clips get no gradient."""
+    losses = []
+    for gradient in (True, False):
+        method = make_variant(LinearEncoder, own_negative_gradient=gradient)
+        anchor, positive, negative, video = make_triplets(0)
+        negative.requires_grad_()
+        loss = method(anchor, positive, negative, video).loss
+        loss.backward()
+        assert (negative.grad is not None) == gradient
+        losses.append(loss.item())
+    assert losses[0] == losses[1]
+
+
+def test_strong_negative__is_the_positive_with_its_frames_in_another_order() -> None:
+    """Oracle: by hand: its column is q·f(shuffled positive) / τ, beside the own negative's."""
+    method = make_variant(LinearEncoder, strong_negative=True, negative_augmentation=Reversed())
+    anchor, positive, negative, video = make_triplets(0)
+    step = method(anchor, positive, negative, video)
+    q, strong, own = (method.encoders.query(each) for each in (anchor, positive.flip(2), negative.flip(2)))
+    expected = {"strong_negative_logit": strong, "own_negative_logit": own}
+    for name, embedding in expected.items():
+        assert step.readings[name].item() == pytest.approx((q * embedding).sum(1).mean().item() / TEMPERATURE, rel=1e-5)
+
+
+def test_positive_augmentation__changes_the_key() -> None:
+    """Oracle: by hand: the queue takes f(reversed positive)."""
+    method = make_variant(LinearEncoder, positive_augmentation=Reversed())
+    anchor, positive, negative, video = make_triplets(0)
+    keys = method.encoders.key(positive.flip(2))
+    method(anchor, positive, negative, video)
+    torch.testing.assert_close(queue_of(method).keys[:BATCH], keys)
+
+
+def test_margin__is_added_with_its_weight() -> None:
+    """Oracle: by hand: mean of max(|q - k| - |q - n| + 1, 0), beside the contrast of the same seed."""
+    triplets = make_triplets(0)
+    plain = make_variant(LinearEncoder)(*triplets).loss.item()
+    method = make_variant(LinearEncoder, margin_weight=0.5)
+    q, k, n = (method.encoders.query(clips).detach().numpy() for clips in triplets[:3])  # the key encoder is equal yet
+    distances = np.linalg.norm(q - k, axis=1) - np.linalg.norm(q - n, axis=1) + 1
+    assert method(*triplets).loss.item() == pytest.approx(plain + 0.5 * distances.clip(0).mean(), rel=1e-4)
+
+
+def test_consistency__is_added_with_its_weight() -> None:
+    """Oracle: the contrast of the same seed is less; with weight 0 it is the same to the bit."""
+    triplets = make_triplets(0)
+    losses = [make_variant(MappedEncoder, consistency_weight=weight)(*triplets).loss.item() for weight in (0, 0, 2.0)]
+    assert losses[0] == losses[1] < losses[2]
+
+
+def test_bank__serves_as_memory() -> None:
+    torch.manual_seed(0)
+    bank = VideoBank(5, QUEUE, DIM)
+    tca = TemporalConsistentAugmentation(0.0, per_sample=False)
+    pair = EncoderPair(LinearEncoder(), MOMENTUM)
+    method = VTDL(pair, bank, temperature=TEMPERATURE, anchor_augmentation=tca)
+    before = bank.keys.clone()
+    step = method(*make_triplets(0))  # videos 0, 1 and 2
+    assert torch.isfinite(step.loss)
+    assert (bank.keys != before).any(1).tolist() == [True, True, True, False, False]

@@ -15,6 +15,10 @@ from vtdl_cli.data.sampling import IndexSampler, random_clip, uniform_clips
 from vtdl_cli.data.triplets import TripletSampler
 from vtdl_cli.data.views import FixedViews, RandomViews, Viewer
 from vtdl_cli.engine.schedule import Schedule, constant, cosine, step_decay, with_warmup
+from vtdl_cli.method.encoders import EncoderPair
+from vtdl_cli.method.frames import BlockShuffle, Cut, FrameShuffle, MotionEnhancement, TemporalDropout
+from vtdl_cli.method.loss import NoiseContrastiveLoss, info_nce
+from vtdl_cli.method.memory import KeyQueue, VideoBank
 from vtdl_cli.method.tca import TemporalConsistentAugmentation
 from vtdl_cli.method.vtdl import VTDL
 from vtdl_cli.models.encoder import Backbone, Encoder
@@ -31,6 +35,14 @@ and 0.94 to 1.64 times as fast on a two-core AVX2 CPU in float32, where R3D-18 l
 
 CHANNELS = {"rgb": 3, "flow": 2}
 """Of a frame."""
+
+POSITIVE_AUGMENTATIONS = {"none": nn.Identity, "cut": Cut, "motion": MotionEnhancement}
+NEGATIVE_AUGMENTATIONS = {
+    "none": nn.Identity,
+    "shuffle": FrameShuffle,
+    "block_shuffle": BlockShuffle,
+    "dropout": TemporalDropout,
+}
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -71,24 +83,38 @@ def build_trunk(config: Config) -> Backbone:
     return build_backbone(model.name, depth=model.depth, width=model.width, in_channels=channels)
 
 
-def build_method(config: Config) -> VTDL:
-    """The pretraining task around a fresh encoder."""
-    method, trunk = config.method, build_trunk(config)
+def build_method(config: Config, num_videos: int) -> VTDL:
+    """The pretraining task around a fresh encoder, for a list of `num_videos`."""
+    method, trunk, dim = config.method, build_trunk(config), config.model.embedding_dim
+    encoder = Encoder(trunk, EmbeddingHead(trunk.feature_dim, dim))
+    size, has_bank = method.queue.size, method.queue.memory == "bank"
     return VTDL(
-        Encoder(trunk, EmbeddingHead(trunk.feature_dim, config.model.embedding_dim)),
-        embedding_dim=config.model.embedding_dim,
-        queue_size=method.queue.size,
+        EncoderPair(encoder, method.momentum, method.key_statistics, method.key_splits),
+        VideoBank(num_videos, size, dim) if has_bank else KeyQueue(size, dim),
         temperature=method.temperature,
-        momentum=method.momentum,
-        tca=build_tca(config),
+        anchor_augmentation=build_tca(config) if method.tca.side != "key" else nn.Identity(),
+        positive_augmentation=build_positive_augmentation(config),
+        negative_augmentation=NEGATIVE_AUGMENTATIONS[method.negative_augmentation](),
         own_negative=method.own_negative,
+        own_negative_gradient=method.own_negative_gradient,
+        strong_negative=method.strong_negative,
         mask_own_video=method.queue.mask_own_video,
+        criterion=NoiseContrastiveLoss(num_videos) if method.loss == "nce" else info_nce,
+        margin_weight=method.margin_weight,
+        consistency_weight=method.consistency_weight,
     )
 
 
 def build_tca(config: Config) -> TemporalConsistentAugmentation:
     """What happens to the anchor."""
-    return TemporalConsistentAugmentation(config.method.tca.alpha, per_sample=config.method.tca.per == "sample")
+    tca = config.method.tca
+    return TemporalConsistentAugmentation(tca.alpha, per_sample=tca.per == "sample", version=tca.version)
+
+
+def build_positive_augmentation(config: Config) -> nn.Module:
+    """What happens to the positive."""
+    extra = POSITIVE_AUGMENTATIONS[config.method.positive_augmentation]()
+    return extra if config.method.tca.side == "query" else nn.Sequential(build_tca(config), extra)
 
 
 def build_network(config: Config, num_classes: int) -> Encoder:

@@ -46,7 +46,7 @@ def pretrain(
     run = RunFolder(out, resume=execution.resume, overwrite=execution.overwrite)
     machine = build_machine(execution.device, config.pretrain.precision, execution.workers)
     seed_torch(execution.seed)
-    method = machine.place(build_method(config))
+    method = machine.place(build_method(config, len(videos)))
     training = Training(
         "pretrain",
         config,

@@ -2,7 +2,7 @@
 
     θ_key <- m θ_key + (1 - m) θ_query        after every optimiser step; parameters only
 
-The key encoder keeps batch-norm statistics of its own, in training mode, as in the authors' code
+By default the key encoder keeps batch-norm statistics of its own, in training mode, as in the authors' code
 (`train_temporal_dis.py:413-419, 508`).
 """
 
@@ -18,23 +18,40 @@ class EncoderPair(nn.Module):
     Args:
         encoder: maps clips (N, C, T, H, W) to unit embeddings (N, D); becomes the query encoder.
         momentum: m, 0.999 in the authors' code.
+        key_statistics: `batch`: batch norm goes by each batch of keys. `running`: by the averages that the query
+            encoder has gathered, which the key encoder follows as it follows the weights.
+        key_splits: parts that a batch of keys is dealt into at random, each a batch of its own to batch norm; what
+            ShuffleBN does across devices: a query cannot tell its key by the statistics they share.
     """
 
-    def __init__(self, encoder: nn.Module, momentum: float) -> None:
+    def __init__(self, encoder: nn.Module, momentum: float, key_statistics: str = "batch", key_splits: int = 1) -> None:
         super().__init__()
         self.query = encoder
         self.key = copy.deepcopy(encoder).requires_grad_(False)
-        self.momentum = momentum
+        self.momentum, self.key_statistics, self.key_splits = momentum, key_statistics, key_splits
+
+    def train(self, mode: bool = True) -> "EncoderPair":
+        """Training mode for both, or for the query encoder alone where keys go by running statistics."""
+        super().train(mode)
+        self.key.train(mode and self.key_statistics == "batch")
+        return self
 
     @torch.no_grad()
     def embed_key(self, clips: Tensor) -> Tensor:
         """Keys, (N, D): no gradient ever reaches the key encoder."""
-        keys: Tensor = self.key(clips)
-        return keys
+        if self.key_splits == 1:
+            keys: Tensor = self.key(clips)
+            return keys
+        order = torch.randperm(len(clips), device=clips.device)
+        dealt = torch.cat([self.key(part) for part in clips[order].chunk(self.key_splits)])
+        return dealt[order.argsort()]
 
     @torch.no_grad()
     def update_key(self) -> None:
         """Let the key encoder follow; call it after the optimiser's step."""
         keys: list[Tensor] = list(self.key.parameters())
         queries: list[Tensor] = list(self.query.parameters())
+        if self.key_statistics == "running":
+            keys += [buffer for buffer in self.key.buffers() if buffer.is_floating_point()]
+            queries += [buffer for buffer in self.query.buffers() if buffer.is_floating_point()]
         torch._foreach_lerp_(keys, queries, 1 - self.momentum)

@@ -1,39 +1,46 @@
-"""Logits and loss of the temporal triplet (README, Method).
+"""Logits and losses of the temporal triplet (README, Method).
 
     logits = [ q·k | q·m_1 .. q·m_K | q·n ] / τ        (N, K + 2); the positive is column 0
-    loss   = cross-entropy of the logits with target 0, that is InfoNCE
+    loss   = cross-entropy of the logits with target 0, that is InfoNCE; or NCE
 
-Shapes: N clips, D numbers an embedding, K keys in the queue.
+Shapes: N clips, D numbers an embedding, K keys in memory.
 """
 
+from collections.abc import Mapping
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 
 def triplet_logits(
-    query: Tensor, positive: Tensor, queue: Tensor, negative: Tensor | None, masked: Tensor | None, temperature: float
+    query: Tensor,
+    positive: Tensor,
+    memory: Tensor,
+    own: Mapping[str, Tensor],
+    masked: Tensor | None,
+    temperature: float,
 ) -> Tensor:
     """The logits, in float32 whatever the embeddings' type.
 
     Args:
         query: q, (N, D).
         positive: k, (N, D).
-        queue: m, (K, D).
-        negative: n, (N, D): another interval of the same video; None leaves the last column out.
-        masked: (N, K) True where a queue key belongs to the query's own video and is no negative; None masks nothing.
+        memory: m, (K, D).
+        own: negatives of the query's own video, (N, D) each, by name: n, another interval of it. A column for each.
+        masked: (N, K) True where a key belongs to the query's own video and is no negative; None masks nothing.
         temperature: τ, 0.07 in the authors' code.
     """
-    query, positive = query.float(), positive.float()
-    to_positive = (query * positive).sum(1, keepdim=True)  # (N, 1)
+    query = query.float()
     with torch.autocast(query.device.type, enabled=False):  # which would multiply in bf16
-        to_queue = query @ queue.float().T  # (N, K)
+        to_memory = query @ memory.float().T  # (N, K)
     if masked is not None:
-        to_queue = to_queue.masked_fill(masked, -torch.inf)
-    columns = [to_positive, to_queue]
-    if negative is not None:
-        columns.append((query * negative.float()).sum(1, keepdim=True))  # (N, 1)
-    return torch.cat(columns, 1) / temperature
+        to_memory = to_memory.masked_fill(masked, -torch.inf)
+
+    def to_own(other: Tensor) -> Tensor:
+        return (query * other.float()).sum(1, keepdim=True)  # (N, 1)
+
+    return torch.cat([to_own(positive), to_memory, *map(to_own, own.values())], 1) / temperature
 
 
 def info_nce(logits: Tensor) -> Tensor:
@@ -41,8 +48,42 @@ def info_nce(logits: Tensor) -> Tensor:
     return F.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.long))
 
 
+class NoiseContrastiveLoss(nn.Module):
+    """NCE: tell the positive from noise, each column by itself (arXiv 1805.01978, equations 6 and 7).
+
+    P(i|v) = exp(logit) / Z, against noise that is uniform over the videos. Z is set once, from the first batch, to the
+    number of videos times the mean of exp(logit), as the authors have it (`NCEAverage.py`).
+
+    Args:
+        num_videos: n of the training list.
+
+    Attributes:
+        normaliser: Z, (); 0 before the first batch.
+    """
+
+    normaliser: Tensor
+
+    def __init__(self, num_videos: int) -> None:
+        super().__init__()
+        self.num_videos = num_videos
+        self.register_buffer("normaliser", torch.zeros(()))
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """Mean over the clips of logits (N, 1 + negatives); a masked column, at minus infinity, counts for nothing."""
+        counted = logits.isfinite()
+        powers = logits.exp()  # 0 where masked
+        with torch.no_grad():
+            first = self.num_videos * powers.sum() / counted.sum()
+            self.normaliser.copy_(torch.where(self.normaliser > 0, self.normaliser, first))
+        probability = powers / self.normaliser
+        noise = (counted.sum(1, keepdim=True) - 1) / self.num_videos  # m P_n
+        of_positive = (probability[:, :1] / (probability[:, :1] + noise)).log()
+        of_noise = (noise / (probability[:, 1:] + noise)).log()  # 0 where masked
+        return -(of_positive.sum() + of_noise.sum()) / len(logits)
+
+
 @torch.no_grad()
-def health(logits: Tensor, query: Tensor, has_negative: bool) -> dict[str, Tensor]:
+def health(logits: Tensor, query: Tensor, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Readings that tell a healthy run from a collapsed one; scalars that stay on the device.
 
     Logits are cosines divided by the temperature; a probability is a column's share of the softmax.
@@ -50,18 +91,18 @@ def health(logits: Tensor, query: Tensor, has_negative: bool) -> dict[str, Tenso
     the embeddings' coordinates: near 1 where they fill the sphere, near 0 where they have collapsed.
     """
     probability = logits.softmax(1)
-    last = logits.shape[1] - 1 if has_negative else logits.shape[1]
-    queue_logits = logits[:, 1:last]
-    kept = queue_logits.isfinite()
+    last = logits.shape[1] - len(own)
+    memory_logits = logits[:, 1:last]
+    kept = memory_logits.isfinite()
     readings = {
         "positive_logit": logits[:, 0].mean(),
-        "queue_logit": torch.where(kept, queue_logits, 0).sum() / kept.sum().clamp(min=1),
+        "queue_logit": torch.where(kept, memory_logits, 0).sum() / kept.sum().clamp(min=1),
         "positive_probability": probability[:, 0].mean(),
         "queue_probability": probability[:, 1:last].sum(1).mean(),
         "masked_share": 1 - kept.float().mean(),
         "spread": query.float().std(0, correction=0).mean() * query.shape[1] ** 0.5,
     }
-    if has_negative:
-        readings["own_negative_logit"] = logits[:, -1].mean()
-        readings["own_negative_probability"] = probability[:, -1].mean()
+    for name, column in zip(own, range(last, logits.shape[1]), strict=True):
+        readings[f"{name}_logit"] = logits[:, column].mean()
+        readings[f"{name}_probability"] = probability[:, column].mean()
     return readings

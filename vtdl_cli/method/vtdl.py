@@ -5,14 +5,19 @@ the negative shows another interval. The anchor is mixed with one of its still f
 motion: close to the positive, away from the negative and from other videos.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from vtdl_cli.method.consistency import ConsistencyLoss
 from vtdl_cli.method.encoders import EncoderPair
 from vtdl_cli.method.loss import health, info_nce, triplet_logits
-from vtdl_cli.method.queue import KeyQueue
-from vtdl_cli.method.tca import TemporalConsistentAugmentation
+from vtdl_cli.method.memory import KeyQueue, VideoBank
+
+MARGIN = 1.0  # of the authors' TripletMarginLoss, whose distance is Euclidean (`train_temporal_dis.py:483-492`)
 
 
 class Step(NamedTuple):
@@ -23,50 +28,83 @@ class Step(NamedTuple):
 
 
 class VTDL(nn.Module):
-    """The whole method around any encoder.
+    """The whole method around an encoder pair; all that is left out is the baseline MoCo.
 
     Args:
-        encoder: clips (N, C, T, H, W) -> unit embeddings (N, D).
-        embedding_dim: D, 128 in the authors' code.
-        queue_size: K.
+        encoders: clips (N, C, T, H, W) -> unit embeddings (N, D).
+        memory: of keys of other videos.
         temperature: τ.
-        momentum: of the key encoder.
-        tca: what happens to the anchor.
+        anchor_augmentation: what happens to the anchor: TCA.
+        positive_augmentation: to the positive; the authors do nothing.
+        negative_augmentation: to the negative; likewise.
         own_negative: whether the negative takes part.
+        own_negative_gradient: whether the encoder learns from it, too.
+        strong_negative: whether the positive under the negative's augmentation is one more negative.
         mask_own_video: whether a video's own stale keys are left out of its negatives.
+        criterion: from the logits to the loss.
+        margin_weight: of the triplet margin loss on (q, k, n) beside it; the authors compute it and leave it out.
+        consistency_weight: of the spatio-temporal consistency loss beside it.
     """
 
     def __init__(
         self,
-        encoder: nn.Module,
+        encoders: EncoderPair,
+        memory: KeyQueue | VideoBank,
         *,
-        embedding_dim: int,
-        queue_size: int,
         temperature: float,
-        momentum: float,
-        tca: TemporalConsistentAugmentation,
+        anchor_augmentation: nn.Module,
+        positive_augmentation: nn.Module | None = None,
+        negative_augmentation: nn.Module | None = None,
         own_negative: bool = True,
+        own_negative_gradient: bool = True,
+        strong_negative: bool = False,
         mask_own_video: bool = True,
+        criterion: Callable[[Tensor], Tensor] = info_nce,
+        margin_weight: float = 0.0,
+        consistency_weight: float = 0.0,
     ) -> None:
         super().__init__()
-        self.encoders = EncoderPair(encoder, momentum)
-        self.queue = KeyQueue(queue_size, embedding_dim)
-        self.tca = tca
-        self.temperature, self.own_negative, self.mask_own_video = temperature, own_negative, mask_own_video
+        self.encoders, self.memory, self.criterion = encoders, memory, criterion
+        self.anchor_augmentation = anchor_augmentation
+        self.positive_augmentation = positive_augmentation or nn.Identity()
+        self.negative_augmentation = negative_augmentation or nn.Identity()
+        self.own_negative, self.own_negative_gradient = own_negative, own_negative_gradient
+        self.strong_negative, self.mask_own_video = strong_negative, mask_own_video
+        self.temperature, self.margin_weight = temperature, margin_weight
+        self.consistency, self.consistency_weight = ConsistencyLoss(), consistency_weight
 
     def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor, video: Tensor) -> Step:
-        """Loss of a batch of triplets; its keys enter the queue after the logits have read it.
+        """Loss of a batch of triplets; its keys enter the memory after the logits have read it.
 
         Args:
             anchor, positive, negative: (N, C, T, H, W) each, normalised.
             video: (N,) a number for each video.
         """
-        q = self.encoders.query(self.tca(anchor))  # (N, D)
-        k = self.encoders.embed_key(positive)  # (N, D), no gradient
-        n = self.encoders.query(negative) if self.own_negative else None  # (N, D), a batch-norm batch of its own
-        m = self.queue.keys.clone()  # (K, D), as it was before this batch
-        own = video[:, None] == self.queue.videos if self.mask_own_video else None  # (N, K)
+        q = self.encoders.query(self.anchor_augmentation(anchor))  # (N, D)
+        k = self.encoders.embed_key(self.positive_augmentation(positive))  # (N, D), no gradient
+        own = self._own_negatives(positive, negative)  # (N, D) each
+        m, origin = self.memory.read()  # (K, D), (K,), as they were before this batch
+        masked = video[:, None] == origin if self.mask_own_video else None  # (N, K)
 
-        logits = triplet_logits(q, k, m, n, own, self.temperature)  # (N, K + 2), positive first
-        self.queue.push(k, video)
-        return Step(info_nce(logits), health(logits.detach(), q.detach(), self.own_negative))
+        logits = triplet_logits(q, k, m, own, masked, self.temperature)  # (N, K + 2), positive first
+        self.memory.push(k, video)
+        readings = health(logits.detach(), q.detach(), own) | {"queue_age": self.memory.age()}
+        return Step(self.criterion(logits) + self._beside(q, k, own, anchor), readings)
+
+    def _own_negatives(self, positive: Tensor, negative: Tensor) -> dict[str, Tensor]:
+        """Embeddings of the video's own negatives, each a batch of its own to batch norm."""
+        clips = {"own_negative": negative} if self.own_negative else {}
+        clips |= {"strong_negative": positive} if self.strong_negative else {}
+        with torch.set_grad_enabled(self.own_negative_gradient and torch.is_grad_enabled()):
+            return {name: self.encoders.query(self.negative_augmentation(each)) for name, each in clips.items()}
+
+    def _beside(self, q: Tensor, k: Tensor, own: dict[str, Tensor], anchor: Tensor) -> Tensor | float:
+        """What is added to the contrast."""
+        beside: Tensor | float = 0.0
+        if self.margin_weight:
+            n = own["own_negative"]
+            beside += self.margin_weight * F.triplet_margin_loss(q.float(), k.float(), n.float(), MARGIN)
+        if self.consistency_weight:
+            backbone = self.encoders.query.get_submodule("backbone")
+            beside += self.consistency_weight * self.consistency(backbone, anchor)
+        return beside

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vtdl_cli.method.queue import KeyQueue
+from vtdl_cli.method.memory import KeyQueue, VideoBank
 
 SIZE, DIM = 7, 3
 BATCHES = (3, 3, 3, 5, 1, 7, 4, 2, 6, 7, 7, 1, 3, 5, 5, 2)  # none but 1 and 7 divide the size; they wrap round 9 times
@@ -53,7 +53,7 @@ def test_state_dict__a_restored_queue_goes_on_as_if_nothing_had_happened() -> No
         restored.push(*make_batch(number))
     for name, values in queue.state_dict().items():
         assert torch.equal(restored.state_dict()[name], values), name
-    assert set(queue.state_dict()) == {"keys", "videos", "pointer"}
+    assert set(queue.state_dict()) == {"keys", "videos", "pointer", "ages"}
 
 
 def test_queue__begins_with_random_keys_of_norm_near_1_and_of_no_video() -> None:
@@ -87,3 +87,42 @@ def test_push__keeps_float32_and_no_graph() -> None:
     assert queue.keys.dtype == torch.float32
     assert not queue.keys.requires_grad
     np.testing.assert_array_equal(queue.keys[:2].numpy(), keys.detach().to(torch.bfloat16).float().numpy())
+
+
+def test_queue__age_counts_batches() -> None:
+    """Oracle: by hand: of 7 keys 4 came with this batch and 2 of the one before are left (the third was overwritten)."""
+    queue = KeyQueue(SIZE, DIM)
+    for size in (3, 4, 1):
+        queue.push(torch.zeros(size, DIM), torch.zeros(size, dtype=torch.long))
+    assert queue.ages.tolist() == [0, 2, 2, 1, 1, 1, 1]
+    assert queue.age().item() == pytest.approx(8 / 7)
+
+
+def test_queue__what_was_read_stays() -> None:
+    queue = KeyQueue(SIZE, DIM)
+    keys, videos = queue.read()
+    queue.push(torch.zeros(2, DIM), torch.tensor([5, 6]))
+    assert (videos == -1).all()
+    assert (keys != 0).any(1).all()
+
+
+def test_bank__a_videos_key_follows_its_new_ones() -> None:
+    """Oracle: by hand: (old + 3 new) / 4, at length 1, for momentum 1/4; others stay."""
+    bank = VideoBank(4, 3, DIM, momentum=0.25)
+    old = bank.keys.clone().numpy()
+    assert np.linalg.norm(old, axis=1) == pytest.approx(np.ones(4), abs=1e-6)
+    new = torch.nn.functional.normalize(torch.randn(2, DIM))
+    bank.push(new, torch.tensor([3, 1]))
+    for video, key in ((3, new[0].numpy()), (1, new[1].numpy())):
+        expected = 0.25 * old[video] + 0.75 * key
+        np.testing.assert_allclose(bank.keys[video].numpy(), expected / np.linalg.norm(expected), atol=1e-6)
+    assert np.array_equal(bank.keys[[0, 2]].numpy(), old[[0, 2]])
+    assert bank.ages.tolist() == [1, 0, 1, 0]
+
+
+def test_bank__draws_every_video() -> None:
+    torch.manual_seed(0)
+    bank = VideoBank(4, 3, DIM)
+    drawn = [bank.read() for _ in range(50)]
+    assert all(torch.equal(keys, bank.keys[videos]) for keys, videos in drawn)
+    assert set(torch.cat([videos for _, videos in drawn]).tolist()) == {0, 1, 2, 3}

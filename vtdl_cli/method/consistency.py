@@ -1,0 +1,47 @@
+"""Spatio-temporal consistency (STCR, arXiv 2008.02086; README, Method): an optional regulariser beside the contrast.
+
+A clip that was turned, flipped and mixed with one of its still frames should give the feature map that the clip itself
+gives, turned and flipped. Shapes: N clips, C channels, T frames, R x R pixels; maps (N, D, t, r, r).
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vtdl_cli.method.tca import TemporalConsistentAugmentation
+
+FLIPS: tuple[tuple[int, ...], ...] = ((), (4,), (2,), (4, 2))  # none, left and right, time, both
+CHANNEL_MEAN_WEIGHT = 10  # authors' `loss/inverse_loss.py`
+MIXUP_ALPHA = 0.3  # authors' `TC/config.py`
+
+
+def transform(clips: Tensor, flip: int, quarter_turns: int) -> Tensor:
+    """One of the 4 flips x 4 rotations of clips or feature maps (N, C, T, R, R): 16 different ones.
+
+    The authors' loop rereads its source, which undoes the flips and leaves 4 (`temporal_augment.py:29-37`).
+    """
+    return torch.rot90(clips.flip(FLIPS[flip]), quarter_turns, (3, 4))
+
+
+class ConsistencyLoss(nn.Module):
+    """MSE of the maps, of their channels' maxima, and ten times that of their mean over channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.mixup = TemporalConsistentAugmentation(MIXUP_ALPHA, per_sample=True)
+
+    def forward(self, feature_map: Callable[[Tensor], Tensor], clips: Tensor) -> Tensor:
+        """Compare the maps of clips (N, C, T, R, R) and of their transformed ones, by one spatial transform a batch.
+
+        Args:
+            feature_map: the backbone.
+            clips: normalised.
+        """
+        flip, quarter_turns = int(torch.randint(2, ())), int(torch.randint(4, ()))  # on the CPU: nobody waits
+        expected = transform(feature_map(clips), flip, quarter_turns).float()
+        found = feature_map(self.mixup(transform(clips, flip, quarter_turns))).float()
+        maxima = F.mse_loss(found.amax((2, 3, 4)), expected.amax((2, 3, 4)))
+        means = F.mse_loss(found.mean(1), expected.mean(1))
+        return F.mse_loss(found, expected) + maxima + CHANNEL_MEAN_WEIGHT * means
