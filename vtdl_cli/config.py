@@ -36,6 +36,7 @@ class Jitter(Section):
     contrast: Fraction = 0.5
     saturation: Fraction = 0.25
     hue: Annotated[float, Field(ge=0, le=0.5)] = 0.5
+    single_operation: bool = False  # one of the four for each clip, as the authors' code comes out; else all
 
 
 class Data(Section):
@@ -47,6 +48,7 @@ class Data(Section):
     crop_size: PositiveInt = 224  # pixels; what the network sees
     rotation_degrees: Annotated[float, Field(ge=0, le=45)] = 10.0
     jitter: Jitter = Jitter()
+    short_videos: Literal["loop", "restart", "sort"] = "loop"  # how a clip goes on past the end (`data/sampling.py`)
     max_bad_fraction: Fraction = 0.05  # of the list's videos; a run stops above it, and above 2 videos
 
     @model_validator(mode="after")
@@ -63,6 +65,7 @@ class Model(Section):
     depth: Literal[10, 18, 50] | None = None  # r3d and r2p1d only
     width: PositiveInt = 64  # channels of the first stage; every other stage scales with it
     embedding_dim: PositiveInt = 128
+    first_weights: Literal["kaiming", "xavier"] = "kaiming"  # of the backbone: torchvision's, or the authors'
 
     @model_validator(mode="after")
     def _depth_belongs(self) -> Self:
@@ -93,14 +96,13 @@ class Queue(Section):
 
 
 class Sampling(Section):
-    """Where the clips of a triplet start, and how they go on past the end (README, Method; `data/triplets.py`)."""
+    """Where the clips of a triplet start (README, Method; `data/triplets.py`)."""
 
     negative: Literal["gap", "shift", "redraw"] = "gap"  # how its start is kept away from the anchor's
     gap_frames: NonNegativeInt | None = None  # gap: least distance of the starts; none: a quarter of the span
     threshold_frames: NonNegativeInt = 2  # shift, redraw: starts closer than this are moved apart
     redraws: NonNegativeInt = 3  # redraw: how often the negative is drawn anew before it is moved
     window_frames: PositiveInt | None = None  # that a start leaves to the end; none: the span, the authors' 128
-    short_videos: Literal["loop", "restart", "sort"] = "loop"  # past the end: loop keeps the stride
 
     @model_validator(mode="after")
     def _gap_belongs(self) -> Self:
@@ -196,6 +198,7 @@ class Evaluate(Section):
     """Test protocol; clips are as long as in finetuning."""
 
     clips: PositiveInt = 10  # spread evenly over the video
+    starts: list[NonNegativeInt] = []  # frames that clips start at instead: the authors' test takes 0 and 10
     batch_clips: PositiveInt = 16  # that pass through the network at a time
 
 

@@ -216,3 +216,17 @@ def test_random_views__flow_has_no_jitter_and_does_not_move_outside() -> None:
     windows, draws = views(frames, np.array([[0, 1]]), np.random.default_rng(0))
     assert sorted(draws) == ["rotation", "shift"]
     assert windows[0, 0, 0, 0].tolist() == [128, 128]
+
+
+def test_jitter__a_single_operation_for_each_clip() -> None:
+    """Oracle: the operation by itself: the authors' loop keeps the last of four (README, Method)."""
+    views = RandomViews(16, 0.0, STRENGTHS, single_operation=True)
+    frames = random_frames(0, 2, 16, 16)
+    _, draws = views(frames, np.zeros((40, 2), int), np.random.default_rng(0))
+    assert set(draws["order"][:, 0].tolist()) == {0, 1, 2, 3}
+    clips, factor, order = unit_clips(1, 40), torch.from_numpy(draws["factor"]), torch.from_numpy(draws["order"])
+    jittered = jitter(clips.clone(), factor, order)
+    for number, operation in enumerate(order[:, 0].tolist()):
+        adjust = (brightness, contrast, saturation, hue)[operation]
+        expected = adjust(clips[number : number + 1], factor[number, operation].view(1, 1, 1, 1, 1))
+        assert torch.equal(jittered[number], expected[0])

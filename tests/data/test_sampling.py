@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from vtdl_cli.data.sampling import (
+    SHORT_VIDEOS,
     IndexSampler,
-    clip_indices,
+    fixed_clips,
+    num_starts,
     random_clip,
-    random_start,
     uniform_clips,
     uniform_starts,
 )
@@ -42,11 +43,15 @@ def test_samplers__frames_exist_and_are_a_stride_apart(num_frames: int, sampler:
         assert set(steps.flatten() % num_frames) == {STRIDE % num_frames}
 
 
-def test_random_start__every_start_occurs_and_no_other() -> None:
-    """Oracle: by hand: 0 to n - span, or anywhere in a video shorter than the span."""
-    generator = np.random.default_rng(0)
-    for num_frames, starts in ((1, 1), (11, 11), (12, 1), (13, 2), (20, 9)):
-        assert {random_start(num_frames, SPAN, generator) for _ in range(300)} == set(range(starts))
+@pytest.mark.parametrize(("num_frames", "starts"), [(1, 1), (11, 11), (12, 1), (13, 2), (20, 9)])
+@pytest.mark.parametrize("short_videos", SHORT_VIDEOS)
+def test_random_clip__every_start_occurs_and_no_other(num_frames: int, starts: int, short_videos: str) -> None:
+    """Oracle: by hand: 0 to n - span; in a shorter video anywhere where clips loop, and 0 alone where they do not."""
+    starts = starts if short_videos == "loop" or num_frames >= SPAN else 1
+    sampler, generator = random_clip(CLIP_LEN, STRIDE, short_videos), np.random.default_rng(0)
+    expected = {tuple(SHORT_VIDEOS[short_videos](start, num_frames, CLIP_LEN, STRIDE)) for start in range(starts)}
+    assert {tuple(sampler(num_frames, generator)[0]) for _ in range(300)} == expected
+    assert num_starts(num_frames, SPAN, short_videos) == starts
 
 
 @pytest.mark.parametrize(
@@ -66,10 +71,48 @@ def test_uniform_starts__by_hand(num_frames: int, clips: int, starts: list[int])
     assert uniform_starts(num_frames, SPAN, clips).tolist() == starts
 
 
-def test_clip_indices__by_hand() -> None:
-    """Oracle: README, Method, "true modulo loop": after frame 4 of 5 comes frame 0."""
-    assert clip_indices(2, 100, 4, 3).tolist() == [2, 5, 8, 11]
-    assert clip_indices(np.array([0, 4]), 5, 4, 2).tolist() == [[0, 2, 4, 1], [4, 1, 3, 0]]
+def author_clip(start: int, num_frames: int, clip_len: int, stride: int) -> list[int]:
+    """Frames from 1: emit, go on by the stride while that stays inside, else at frame 1."""
+    frames, place = [], start
+    for _ in range(clip_len):
+        frames.append(place)
+        place = place + stride if place < num_frames - stride + 1 else 1
+    return frames
+
+
+@pytest.mark.parametrize("num_frames", [1, 2, 3, 8, 61, 64, 65, 100])
+@pytest.mark.parametrize("stride", [1, 2, 4, 8])
+def test_restart__goes_on_at_the_first_frame(num_frames: int, stride: int) -> None:
+    """Oracle: `author_clip`, from every start."""
+    for start in range(num_frames):
+        ours = SHORT_VIDEOS["restart"](start, num_frames, 16, stride)
+        assert (ours + 1).tolist() == author_clip(start + 1, num_frames, 16, stride)
+
+
+def test_loop__keeps_the_stride_round_the_end() -> None:
+    """Oracle: by hand."""
+    assert SHORT_VIDEOS["loop"](2, 100, 4, 3).tolist() == [2, 5, 8, 11]
+    assert SHORT_VIDEOS["loop"](3, 5, 4, 2).tolist() == [3, 0, 2, 4]
+
+
+@pytest.mark.parametrize(
+    ("start", "num_frames", "expected"),
+    [
+        (2, 100, [2, 5, 8, 11]),
+        (5, 10, [2, 5, 6, 8]),  # 5, 8, 11 mod 9, 14 mod 9: in order 2, 5, 5, 8; the second 5 is moved on
+        (0, 1, [0, 0, 0, 0]),
+    ],
+)
+def test_sort__puts_a_wrapped_clip_in_order(start: int, num_frames: int, expected: list[int]) -> None:
+    """Oracle: by hand: modulo one frame less than there are, sorted, and one added to a frame seen before."""
+    assert SHORT_VIDEOS["sort"](start, num_frames, CLIP_LEN, STRIDE).tolist() == expected
+
+
+def test_fixed_clips__start_where_they_are_told() -> None:
+    """Oracle: by hand; the authors' test takes frames 0 and 10."""
+    sampler = fixed_clips(CLIP_LEN, STRIDE, [0, 10])
+    assert sampler(100, np.random.default_rng(0)).tolist() == [[0, 3, 6, 9], [10, 13, 16, 19]]
+    assert sampler(8, np.random.default_rng(0)).tolist() == [[0, 3, 6, 1], [7, 2, 5, 0]]
 
 
 @pytest.mark.parametrize("make", [lambda: TripletSampler(4, 3), lambda: random_clip(4, 3)])

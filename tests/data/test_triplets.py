@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vtdl_cli.data.triplets import NEGATIVES, SHORT_VIDEOS, Starts, TripletSampler, triplet_shares
+from vtdl_cli.data.sampling import SHORT_VIDEOS
+from vtdl_cli.data.triplets import NEGATIVES, Starts, TripletSampler, triplet_shares
 
 CLIP_LEN, STRIDE, SPAN, GAP = 4, 3, 12, 3
 LENGTHS = (1, 2, 3, 4, 11, SPAN, SPAN + GAP - 1, SPAN + GAP, SPAN + GAP + 1, 20, 100)
@@ -78,15 +79,6 @@ def test_gap__in_frames_or_a_quarter_of_the_span(gap: int | None, expected: int)
 # ---- the authors' rules
 
 
-def author_clip(start: int, num_frames: int, clip_len: int, stride: int) -> list[int]:
-    """Frames from 1: emit, go on by the stride while that stays inside, else at frame 1."""
-    frames, place = [], start
-    for _ in range(clip_len):
-        frames.append(place)
-        place = place + stride if place < num_frames - stride + 1 else 1
-    return frames
-
-
 def author_starts(num_frames: int, window: int) -> list[int]:
     return list(range(1, max(num_frames - window, 0) + 2))
 
@@ -95,33 +87,6 @@ def author_shift(anchor: int, negative: int, num_frames: int) -> int:
     if abs(anchor - negative) < 2:
         negative = (negative + num_frames // 3) % num_frames
     return 1 if negative == 0 else negative
-
-
-@pytest.mark.parametrize("num_frames", [1, 2, 3, 8, 61, 64, 65, 100])
-@pytest.mark.parametrize("stride", [1, 2, 4, 8])
-def test_restart__goes_on_at_the_first_frame(num_frames: int, stride: int) -> None:
-    """Oracle: `author_clip`, from every start."""
-    for start in range(num_frames):
-        ours = SHORT_VIDEOS["restart"](start, num_frames, 16, stride)
-        assert (ours + 1).tolist() == author_clip(start + 1, num_frames, 16, stride)
-
-
-def test_loop__keeps_the_stride_round_the_end() -> None:
-    """Oracle: by hand."""
-    assert SHORT_VIDEOS["loop"](3, 5, 4, 2).tolist() == [3, 0, 2, 4]
-
-
-@pytest.mark.parametrize(
-    ("start", "num_frames", "expected"),
-    [
-        (2, 100, [2, 5, 8, 11]),
-        (5, 10, [2, 5, 6, 8]),  # 5, 8, 11 mod 9, 14 mod 9: in order 2, 5, 5, 8; the second 5 is moved on
-        (0, 1, [0, 0, 0, 0]),
-    ],
-)
-def test_sort__puts_a_wrapped_clip_in_order(start: int, num_frames: int, expected: list[int]) -> None:
-    """Oracle: by hand: modulo one frame less than there are, sorted, and one added to a frame seen before."""
-    assert SHORT_VIDEOS["sort"](start, num_frames, CLIP_LEN, STRIDE).tolist() == expected
 
 
 @pytest.mark.parametrize("num_frames", [1, 2, 3, 4, 20, 128, 129, 131])

@@ -81,3 +81,17 @@ def test_initialise__kaiming_fan_out() -> None:
     assert weights["0.bias"].abs().max() == 0
     assert (weights["1.weight"] == 1).all()
     assert (weights["1.bias"] == 0).all()
+
+
+def test_initialise__xavier_as_the_authors() -> None:
+    """Oracle: README, Method: uniform within sqrt(2) sqrt(6 / (fan in + fan out)), here of 64 x 27 each; N(1, .02)."""
+    torch.manual_seed(0)
+    layers = nn.Sequential(Conv3d(64, 64, (3, 3, 3), bias=True), nn.BatchNorm3d(2000))
+    initialise(layers, "xavier")
+    weights = layers.state_dict()
+    bound = (2 * 6 / (2 * 64 * 27)) ** 0.5
+    assert weights["0.weight"].abs().max().item() == pytest.approx(bound, rel=1e-3)
+    assert weights["0.weight"].std().item() == pytest.approx(bound / 3**0.5, rel=0.01)
+    assert weights["1.weight"].mean().item() == pytest.approx(1, abs=0.003)
+    assert weights["1.weight"].std().item() == pytest.approx(0.02, rel=0.1)
+    assert (weights["0.bias"].abs().max(), weights["1.bias"].abs().max()) == (0, 0)

@@ -1,10 +1,12 @@
 """When: which frames make a clip. Pure functions of frame counts and a generator.
 
 Frames count from 0. A clip has `clip_len` frames, `stride` apart; its span is clip_len * stride frames. Clips that
-reach past the end of a video go on at its beginning, so an index never exceeds the number of frames.
+reach past the end of a video go on at its beginning, so an index never exceeds the number of frames: they `loop`, by
+default. The authors' frame data set has them `restart` at the first frame (`data/dataset.py:95-105`), their video data
+set has them `sort` (`data/video_dataset.py:112-169`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.random import Generator
@@ -13,15 +15,42 @@ IndexSampler = Callable[[int, Generator], np.ndarray]
 """(number of frames, generator) -> frame indices (V, T) of V clips of T frames."""
 
 
-def clip_indices(start: int | np.ndarray, num_frames: int, clip_len: int, stride: int) -> np.ndarray:
-    """Frame indices of clips that start at `start`: (T,) for one start, (V, T) for V of them."""
-    return (np.asarray(start)[..., None] + stride * np.arange(clip_len)) % num_frames
+def looped(start: int, num_frames: int, clip_len: int, stride: int) -> np.ndarray:
+    """Keep the stride round the end."""
+    return (start + stride * np.arange(clip_len)) % num_frames
 
 
-def random_start(num_frames: int, span: int, generator: Generator) -> int:
-    """Anywhere from which the whole span fits; anywhere at all in a video shorter than that."""
+def restarted(start: int, num_frames: int, clip_len: int, stride: int) -> np.ndarray:
+    """Past the end, go on at frame 0, whatever the distance to the last one was."""
+    again = np.arange(0, num_frames, stride)
+    return np.concatenate([np.arange(start, num_frames, stride), np.tile(again, clip_len)])[:clip_len]
+
+
+def put_in_order(start: int, num_frames: int, clip_len: int, stride: int) -> np.ndarray:
+    """Go round the video short of its last frame, then sort: a clip that wrapped loses the order of its frames."""
+    indices = np.sort(looped(start, max(num_frames - 1, 1), clip_len, stride))
+    indices[1:] += indices[1:] == indices[:-1]
+    indices[indices >= num_frames] = num_frames - 1
+    return indices
+
+
+SHORT_VIDEOS: dict[str, Callable[[int, int, int, int], np.ndarray]] = {
+    "loop": looped,
+    "restart": restarted,
+    "sort": put_in_order,
+}
+"""How a clip goes on past the end: (start, frames of the video, T, stride) -> (T,)."""
+
+
+def num_starts(num_frames: int, span: int, short_videos: str) -> int:
+    """How many frames a clip can start from: those that leave the whole span to the end.
+
+    In a video shorter than that a clip that loops may start anywhere, and any other at the first frame alone.
+    """
     room = num_frames - span
-    return int(generator.integers(room + 1 if room >= 0 else num_frames))
+    if room >= 0:
+        return room + 1
+    return num_frames if short_videos == "loop" else 1
 
 
 def uniform_starts(num_frames: int, span: int, clips: int) -> np.ndarray:
@@ -31,20 +60,33 @@ def uniform_starts(num_frames: int, span: int, clips: int) -> np.ndarray:
     return places.round().astype(np.int64)
 
 
-def random_clip(clip_len: int, stride: int) -> IndexSampler:
+def random_clip(clip_len: int, stride: int, short_videos: str = "loop") -> IndexSampler:
     """One clip that starts at random."""
+    go_on = SHORT_VIDEOS[short_videos]
 
     def sample(num_frames: int, generator: Generator) -> np.ndarray:
-        start = random_start(num_frames, clip_len * stride, generator)
-        return clip_indices(np.array([start]), num_frames, clip_len, stride)
+        start = int(generator.integers(num_starts(num_frames, clip_len * stride, short_videos)))
+        return go_on(start, num_frames, clip_len, stride)[None]
 
     return sample
 
 
-def uniform_clips(clip_len: int, stride: int, clips: int) -> IndexSampler:
+def uniform_clips(clip_len: int, stride: int, clips: int, short_videos: str = "loop") -> IndexSampler:
     """`clips` clips spread evenly over the video; the generator is not used."""
+    go_on = SHORT_VIDEOS[short_videos]
 
     def sample(num_frames: int, _generator: Generator) -> np.ndarray:
-        return clip_indices(uniform_starts(num_frames, clip_len * stride, clips), num_frames, clip_len, stride)
+        starts = uniform_starts(num_frames, clip_len * stride, clips).tolist()
+        return np.stack([go_on(start, num_frames, clip_len, stride) for start in starts])
+
+    return sample
+
+
+def fixed_clips(clip_len: int, stride: int, starts: Sequence[int], short_videos: str = "loop") -> IndexSampler:
+    """Clips that start at these frames, or at the last one of a video that ends before; the generator is not used."""
+    go_on = SHORT_VIDEOS[short_videos]
+
+    def sample(num_frames: int, _generator: Generator) -> np.ndarray:
+        return np.stack([go_on(min(start, num_frames - 1), num_frames, clip_len, stride) for start in starts])
 
     return sample

@@ -1,8 +1,8 @@
-"""Which frames make a triplet: where anchor and negative start, and how a clip goes on past the end (README, Method).
+"""Which frames make a triplet: where anchor and negative start (README, Method).
 
-Ours is the rule `gap` with clips that `loop`. The others are the authors', kept to reproduce and to compare:
-`shift` and `restart` are their frame data set's (`data/dataset.py:71-105, 236-267`), `redraw` is the variant commented
-out there (`:242-251`), and with `sort` it is their video data set's (`data/video_dataset.py:112-169`).
+Ours is the rule `gap`. The others are the authors', kept to reproduce and to compare: `shift` is their frame data
+set's (`data/dataset.py:71-105, 236-267`), `redraw` the variant commented out there (`:242-251`), and their video data
+set's (`data/video_dataset.py:112-169`).
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.random import Generator
 
-from vtdl_cli.data.sampling import clip_indices
+from vtdl_cli.data.sampling import SHORT_VIDEOS, num_starts
 
 
 class Starts(NamedTuple):
@@ -35,7 +35,7 @@ class TripletSampler:
         threshold: starts closer than this are moved apart, by `shift` and `redraw`.
         redraws: how often `redraw` draws the negative anew, before it moves it.
         window: frames that a start leaves to the end where the video has them; none: the span, T times the stride.
-        short_videos: a name of SHORT_VIDEOS.
+        short_videos: a name of `data.sampling.SHORT_VIDEOS`.
     """
 
     clip_len: int
@@ -63,10 +63,7 @@ class TripletSampler:
 
     def num_starts(self, num_frames: int) -> int:
         """How many places a clip can start from."""
-        room = num_frames - (self.window or self.clip_len * self.stride)
-        if room >= 0:
-            return room + 1
-        return num_frames if self.short_videos == "loop" else 1
+        return num_starts(num_frames, self.window or self.clip_len * self.stride, self.short_videos)
 
     def start(self, num_frames: int, generator: Generator) -> int:
         """Any of them."""
@@ -123,28 +120,6 @@ NEGATIVES: dict[str, Callable[[TripletSampler, int, Generator], Starts]] = {
     "redraw": _redrawn,
 }
 """How the negative's start is found."""
-
-
-def _restarted(start: int, num_frames: int, clip_len: int, stride: int) -> np.ndarray:
-    """Past the end, go on at frame 0, whatever the distance to the last one was."""
-    again = np.arange(0, num_frames, stride)
-    return np.concatenate([np.arange(start, num_frames, stride), np.tile(again, clip_len)])[:clip_len]
-
-
-def _sorted(start: int, num_frames: int, clip_len: int, stride: int) -> np.ndarray:
-    """Go round the video short of its last frame, then put the frames in order: a clip that wrapped loses its own."""
-    indices = np.sort(clip_indices(start, max(num_frames - 1, 1), clip_len, stride))
-    indices[1:] += indices[1:] == indices[:-1]
-    indices[indices >= num_frames] = num_frames - 1
-    return indices
-
-
-SHORT_VIDEOS: dict[str, Callable[[int, int, int, int], np.ndarray]] = {
-    "loop": clip_indices,
-    "restart": _restarted,
-    "sort": _sorted,
-}
-"""How a clip goes on past the end: (start, frames of the video, T, stride) -> (T,)."""
 
 
 def triplet_shares(sampler: TripletSampler, num_frames: np.ndarray, seed: int = 0) -> dict[str, float]:

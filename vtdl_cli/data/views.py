@@ -19,6 +19,8 @@ from torch.nn import functional as F
 OUTSIDE = {3: 0, 2: 128}  # by channels: black, and the middle grey that stands for no motion
 JITTER = ("brightness", "contrast", "saturation", "hue")
 
+NO_OPERATION = -1  # in an order
+
 Draws = dict[str, np.ndarray]
 """How the device is to augment V clips: `rotation` (V,) radians, `shift` (V, 2) pixels (x, y), `factor` (V, 4) and
 `order` (V, 4) of the operations of JITTER, the last two where there are colours. Empty: not at all."""
@@ -76,6 +78,7 @@ class RandomViews:
         crop_size: pixels that the network sees.
         rotation_degrees: angles are drawn from minus to plus this.
         jitter: strength of each operation of JITTER; None where there are no colours.
+        single_operation: one of them for each clip; otherwise all, in random order.
         augment: off: the random crop only.
     """
 
@@ -83,6 +86,7 @@ class RandomViews:
     rotation_degrees: float
     jitter: tuple[float, float, float, float] | None
     augment: bool = True
+    single_operation: bool = False
 
     def __call__(self, frames: np.ndarray, clips: np.ndarray, generator: Generator) -> tuple[np.ndarray, Draws]:
         """Windows (V, T, S, S, C), each with draws of its own."""
@@ -114,6 +118,8 @@ class RandomViews:
         middle = np.array([1.0, 1.0, 1.0, 0.0])  # factors lie round 1, the hue's shift round 0
         factor = generator.uniform(middle - strength, middle + strength, (num_clips, 4))
         order = generator.permuted(np.tile(np.arange(4), (num_clips, 1)), axis=1)
+        if self.single_operation:
+            order[:, 1:] = NO_OPERATION
         return {"factor": factor.astype(np.float32), "order": order}
 
 

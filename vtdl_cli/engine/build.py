@@ -1,5 +1,6 @@
 """The only place where the configuration meets classes: each builder turns a section into flat keyword arguments."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -11,7 +12,7 @@ from vtdl_cli.config import Clip, Config, Training
 from vtdl_cli.data.datasets import Batch, EpochBatches, VideoClips, build_loader
 from vtdl_cli.data.decoding import FLOW
 from vtdl_cli.data.lists import VideoList
-from vtdl_cli.data.sampling import IndexSampler, random_clip, uniform_clips
+from vtdl_cli.data.sampling import IndexSampler, fixed_clips, random_clip, uniform_clips
 from vtdl_cli.data.triplets import TripletSampler
 from vtdl_cli.data.views import FixedViews, RandomViews, Viewer
 from vtdl_cli.engine.schedule import Schedule, constant, cosine, step_decay, with_warmup
@@ -21,6 +22,7 @@ from vtdl_cli.method.loss import NoiseContrastiveLoss, info_nce
 from vtdl_cli.method.memory import KeyQueue, VideoBank
 from vtdl_cli.method.tca import TemporalConsistentAugmentation
 from vtdl_cli.method.vtdl import VTDL
+from vtdl_cli.models.convolution import initialise
 from vtdl_cli.models.encoder import Backbone, Encoder
 from vtdl_cli.models.heads import EmbeddingHead
 from vtdl_cli.models.zoo import build_backbone, build_classifier
@@ -80,7 +82,10 @@ def build_machine(device: str, precision: str, workers: int | None) -> Machine:
 def build_trunk(config: Config) -> Backbone:
     """The backbone alone, with fresh weights."""
     model, channels = config.model, CHANNELS[config.data.modality]
-    return build_backbone(model.name, depth=model.depth, width=model.width, in_channels=channels)
+    trunk = build_backbone(model.name, depth=model.depth, width=model.width, in_channels=channels)
+    if model.first_weights != "kaiming":
+        initialise(trunk, model.first_weights)
+    return trunk
 
 
 def build_method(config: Config, num_videos: int) -> VTDL:
@@ -160,20 +165,23 @@ def build_triplet_sampler(config: Config) -> TripletSampler:
         threshold=options.threshold_frames,
         redraws=options.redraws,
         window=options.window_frames,
-        short_videos=options.short_videos,
+        short_videos=config.data.short_videos,
     )
 
 
 def build_training_clips(config: Config, videos: VideoList, seed: int) -> VideoClips:
     """One random clip of each video."""
     clip = config.finetune
-    sampler = random_clip(clip.clip_len_frames, clip.stride_frames)
+    sampler = random_clip(clip.clip_len_frames, clip.stride_frames, config.data.short_videos)
     return _clips(config, videos, sampler, _random_views(config, clip.augment), seed)
 
 
-def build_test_clips(config: Config, videos: VideoList, clip: Clip, *, clips: int, crops: int = 1) -> VideoClips:
-    """`clips` clips spread evenly over each video, seen through `crops` fixed squares: nothing is random."""
-    sampler = uniform_clips(clip.clip_len_frames, clip.stride_frames, clips)
+def build_test_clips(
+    config: Config, videos: VideoList, clip: Clip, *, clips: int, crops: int = 1, starts: Sequence[int] = ()
+) -> VideoClips:
+    """`clips` clips spread evenly over each video, or at `starts`, seen through `crops` fixed squares; no draws."""
+    length, stride, go_on = clip.clip_len_frames, clip.stride_frames, config.data.short_videos
+    sampler = fixed_clips(length, stride, starts, go_on) if starts else uniform_clips(length, stride, clips, go_on)
     return _clips(config, videos, sampler, FixedViews(config.data.crop_size, crops), seed=0)
 
 
@@ -181,7 +189,13 @@ def _random_views(config: Config, augment: bool) -> RandomViews:
     jitter = config.data.jitter
     strengths = (jitter.brightness, jitter.contrast, jitter.saturation, jitter.hue)
     has_colours = config.data.modality == "rgb"
-    return RandomViews(config.data.crop_size, config.data.rotation_degrees, strengths if has_colours else None, augment)
+    return RandomViews(
+        config.data.crop_size,
+        config.data.rotation_degrees,
+        strengths if has_colours else None,
+        augment,
+        jitter.single_operation,
+    )
 
 
 def _clips(config: Config, videos: VideoList, sampler: IndexSampler, viewer: Viewer, seed: int) -> VideoClips:

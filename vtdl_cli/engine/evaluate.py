@@ -47,7 +47,7 @@ def evaluate(
 
     Args:
         weights: a run folder or checkpoint with a classifier.
-        clips: spread evenly over each video; none: the preset's.
+        clips: spread evenly over each video; none: the preset's clips, or its starts.
         crops: 1 centre square, or 3 along the long side.
         assignments: `section.key=value` on top of the configuration inside the weights.
 
@@ -63,14 +63,15 @@ def evaluate(
     check_labels(videos, source.num_classes, source.classes)
     _refuse_outputs(out, execution.overwrite)
     machine = build_machine(execution.device, config.finetune.precision, execution.workers)
-    clips = clips or config.evaluate.clips
-    protocol = protocol_name(clips, crops)
+    starts = [] if clips else config.evaluate.starts
+    clips = len(starts) or clips or config.evaluate.clips
+    protocol = protocol_name(clips, crops) + (f" from frames {', '.join(map(str, starts))}" if starts else "")
     plan = {"protocol": protocol, "num_videos": len(videos), "weights": source.path}
     if execution.dry_run:
         return {**plan, "list": str(test_list.path), "machine": machine.describe()}
     network = machine.place(network)
     bad_videos = BadVideos(len(videos), config.data.max_bad_fraction)
-    dataset = build_test_clips(config, videos, config.finetune, clips=clips, crops=crops)
+    dataset = build_test_clips(config, videos, config.finetune, clips=clips, crops=crops, starts=starts)
     began = time.monotonic()
     forward = forward_videos(network, dataset, machine, views=clips * crops, batch_clips=config.evaluate.batch_clips)
     outputs = until_signal(forward)

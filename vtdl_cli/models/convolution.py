@@ -3,6 +3,10 @@
 Shapes: `N` clips, `C` channels, `T` frames, `H`, `W` pixels; tensors are (N, C, T, H, W).
 """
 
+import math
+from collections.abc import Callable
+from functools import partial
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -43,18 +47,25 @@ class Conv3d(nn.Conv3d):
         return F.conv3d(padded, self.weight, self.bias, self.stride, (0, *self.space_padding))
 
 
-def initialise(module: nn.Module) -> None:
-    """Start every 3D convolution and batch norm inside `module` as torchvision's VideoResNet does, in place.
+def initialise(module: nn.Module, rule: str = "kaiming") -> None:
+    """Start every 3D convolution and batch norm inside `module` by `rule`, in place. Linear layers stay.
 
-    Convolutions: Kaiming normal, fan out, gain of a ReLU: it keeps the variance of the gradients from layer to layer
-    (He et al. 2015, arXiv 1502.01852); bias 0. Batch norms: weight 1, bias 0. Linear layers keep torch's default.
-    (The authors' code draws Xavier uniform, and batch norm weights from N(1, 0.02): README, Method.)
+    `kaiming`, as torchvision's VideoResNet: convolutions Kaiming normal, fan out, gain of a ReLU, which keeps the
+    variance of the gradients from layer to layer (He et al. 2015, arXiv 1502.01852); batch norm weights 1.
+    `xavier`, as the authors (`utils/load_weights.py:26-43`): convolutions Xavier uniform with gain sqrt(2), batch norm
+    weights from N(1, 0.02). Biases are 0 in both.
     """
     for layer in module.modules():
-        if isinstance(layer, nn.Conv3d):
-            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+        if isinstance(layer, nn.Conv3d | nn.BatchNorm3d):
+            _FIRST_WEIGHTS[rule, type(layer) is nn.BatchNorm3d](layer.weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
-        elif isinstance(layer, nn.BatchNorm3d):
-            nn.init.ones_(layer.weight)
-            nn.init.zeros_(layer.bias)
+
+
+_FIRST_WEIGHTS: dict[tuple[str, bool], Callable[[Tensor], Tensor]] = {
+    ("kaiming", False): partial(nn.init.kaiming_normal_, mode="fan_out", nonlinearity="relu"),
+    ("kaiming", True): nn.init.ones_,
+    ("xavier", False): partial(nn.init.xavier_uniform_, gain=math.sqrt(2)),
+    ("xavier", True): partial(nn.init.normal_, mean=1.0, std=0.02),
+}
+"""By rule, and whether the layer is a batch norm."""
