@@ -15,6 +15,7 @@ from vtdl_cli.engine.build import (
     build_triplets,
 )
 from vtdl_cli.engine.clips import autocast, device_clips
+from vtdl_cli.engine.collapse import signs_of_collapse
 from vtdl_cli.engine.inference import collect, feature_network, forward_videos
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.engine.run_folder import RunFolder
@@ -72,6 +73,7 @@ def pretrain(
 def train(training: Training, method: VTDL, machine: Machine, videos: VideoList) -> None:
     """The loop. A step: views, loss, gradient, query encoder, key encoder."""
     optimizer, config = training.optimizer, training.config
+    warned: set[str] = set()
     for epoch in training.epochs():
         method.train()
         for batch in training.batches():
@@ -86,7 +88,11 @@ def train(training: Training, method: VTDL, machine: Machine, videos: VideoList)
             training.record(loss=step.loss, **step.readings)
         every = config.pretrain.knn_every
         due = every and (epoch + 1) % every == 0
-        training.close_epoch({"knn_top1": knn_reading(training, method, machine, videos)} if due else {})
+        row = training.close_epoch({"knn_top1": knn_reading(training, method, machine, videos)} if due else {})
+        signs = signs_of_collapse(row, config)
+        for name in signs.keys() - warned:
+            training.reporter.warn(signs[name])
+        warned |= signs.keys()
 
 
 def _triplets(config: Config, videos: VideoList, seed: int) -> dict[str, float] | str:

@@ -137,8 +137,8 @@ class Training:
             self._sums[name] = total + self._batch_size * value
         self._recorded += self._batch_size
 
-    def close_epoch(self, readings: dict[str, float]) -> None:
-        """Log the epoch with `readings` of its own, and save."""
+    def close_epoch(self, readings: dict[str, float]) -> dict[str, float]:
+        """Log the epoch with `readings` of its own, and save; returns all of its readings."""
         epoch = self.step // self.order.steps_per_epoch
         row = {"epoch": epoch, "step": self.step, **self._means(), **readings, **self._pace()}
         self._sums, self._recorded = {}, 0
@@ -152,6 +152,7 @@ class Training:
             self._write(self.run.checkpoints / f"epoch_{epoch:04d}.pt")
         shown = " ".join(f"{name} {row[name]:.4g}" for name in _SHOWN if name in row)
         self.reporter.line(f"epoch {epoch}/{self.order.epochs} {shown}")
+        return row
 
     # ---- saving and resuming
 

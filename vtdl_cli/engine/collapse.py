@@ -1,0 +1,35 @@
+"""Signs in an epoch's readings that pretraining learns nothing, in words."""
+
+import math
+
+from vtdl_cli.config import Config
+from vtdl_cli.engine.run_folder import Row
+
+COLLAPSED_SPREAD = 0.1  # 1 fills the sphere; the runs that learnt anything here stayed above 0.25
+PATIENCE_EPOCHS = 3  # a loss may stay at chance while embeddings find their places
+NEAR_CHANCE = 0.99
+
+
+def chance_loss(config: Config) -> float | None:
+    """InfoNCE of a network that cannot tell the positive from any negative, ln(K + 2); none for another loss."""
+    method = config.method
+    if method.loss != "info_nce" or method.margin_weight or method.consistency_weight:
+        return None
+    return math.log(1 + method.queue.size + method.own_negative + method.strong_negative)
+
+
+def signs_of_collapse(row: Row, config: Config) -> dict[str, str]:
+    """What is wrong, by the name of the reading that tells it."""
+    signs = {}
+    if row["spread"] < COLLAPSED_SPREAD:
+        signs["spread"] = (
+            f"embeddings have collapsed: their spread is {row['spread']:.3f}; 1 fills the sphere, 0 is one point. "
+            "Lower pretrain.optimizer.learning_rate, or raise method.queue.size"
+        )
+    chance = chance_loss(config)
+    if chance is not None and row["epoch"] >= PATIENCE_EPOCHS and row["loss"] >= NEAR_CHANCE * chance:
+        signs["loss"] = (
+            f"after {row['epoch']:.0f} epochs the loss is {row['loss']:.2f}, at chance: {chance:.2f} with this queue. "
+            "Raise pretrain.optimizer.learning_rate or the epochs, or look at the triplets: vtdl pretrain --dry-run"
+        )
+    return signs
