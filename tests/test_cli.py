@@ -33,6 +33,7 @@ COMMANDS = [
     ["evaluate"],
     ["extract"],
     ["probe"],
+    ["convert"],
     ["presets"],
     ["presets", "list"],
     ["presets", "show"],

@@ -11,6 +11,7 @@ from typer.exceptions import TyperException
 
 from vtdl_cli import __version__
 from vtdl_cli.commands import (
+    convert,
     demo,
     evaluate,
     extract,
@@ -110,4 +111,5 @@ app.command(epilog=finetune.EPILOG)(finetune.finetune)
 app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.command(epilog=extract.EPILOG)(extract.extract)
 app.command(epilog=probe.EPILOG)(probe.probe)
+app.command(epilog=convert.EPILOG)(convert.convert)
 app.add_typer(presets.presets, name="presets")

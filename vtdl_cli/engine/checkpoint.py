@@ -42,7 +42,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     except FileNotFoundError:
         raise CheckpointError(f"weights '{path}' do not exist. Give a run folder or a checkpoint file") from None
     except Exception as error:  # unpickling damaged bytes raises nearly anything
-        raise CheckpointError(f"weights '{path}' cannot be read: {_reason(error)}") from error
+        raise CheckpointError(f"weights '{path}' cannot be read: {reason_unreadable(error)}") from error
     if not isinstance(content, dict) or "schema" not in content or "model" not in content:
         raise CheckpointError(f"weights '{path}' were not written by vtdl: they hold no schema and model")
     if content["schema"] != SCHEMA:
@@ -50,7 +50,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     return content
 
 
-def _reason(error: Exception) -> str:
+def reason_unreadable(error: Exception) -> str:
     """Why a file could not be read; torch's own words are advice to run what is in it."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()

@@ -1,0 +1,226 @@
+"""Weights from elsewhere into a checkpoint of ours, and backbones of ours into files for elsewhere."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vtdl_cli.config import Config
+from vtdl_cli.engine.build import build_trunk
+from vtdl_cli.engine.checkpoint import BACKBONE_PREFIX, find_weights, reason_unreadable, save_checkpoint
+from vtdl_cli.engine.trained import load_trunk
+from vtdl_cli.errors import CheckpointError, UsageError
+from vtdl_cli.runtime import check_writable, replacing, seed_torch
+
+WRAPPERS = ("module.", "backbone.")  # torch's DataParallel, and what others call ours
+STATE_KEYS = ("model", "state_dict")  # where training scripts keep the weights, the authors' first
+KEY_ENCODER = "model_ema"  # the authors' name of it
+HEADS = ("fc.", "id_head.", "cls_head.", "feature_head.", "conv3d_0c_1x1", "head.", "linear.")
+COUNTER = "num_batches_tracked"  # of batch norm, which old versions of torch do not have, and nothing here goes by
+SHOWN_NAMES = 3  # of each kind in a message
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Names of tensors, theirs against those of our backbone."""
+
+    matched: list[str]
+    missing: list[str]
+    unexpected: list[str]
+    misshaped: list[str]
+
+    @property
+    def share(self) -> float:
+        """Percent of our tensors that were matched."""
+        return 100 * len(self.matched) / (len(self.matched) + len(self.missing) + len(self.misshaped))
+
+    def counts(self) -> str:
+        """In words."""
+        parts = [f"{len(self.matched)} tensors match"]
+        for kind in ("missing", "unexpected", "misshaped"):
+            names = getattr(self, kind)
+            shown = f" ({', '.join(names[:SHOWN_NAMES])}{', ...' if len(names) > SHOWN_NAMES else ''})" if names else ""
+            parts.append(f"{len(names)} {kind}{shown}")
+        return ", ".join(parts)
+
+
+def import_weights(
+    path: Path,
+    out: Path,
+    config: Config,
+    *,
+    rename: Sequence[str] = (),
+    key_encoder: bool = False,
+    min_match: float = 95.0,
+    overwrite: bool = False,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Read the backbone of the authors' checkpoints, of torchvision's, or of a plain state dict, and write it as ours.
+
+    Args:
+        path: the file; nothing in it is run.
+        out: the checkpoint to write, as after pretraining.
+        config: says which backbone it is, and travels inside.
+        rename: `OLD=NEW`, beginnings of names to replace, in order.
+        key_encoder: take the authors' momentum encoder instead of the one that was trained.
+        min_match: percent of the backbone's tensors that have to be there with their shapes.
+        overwrite: replace what is at `out`.
+        seed: of the weights that are not there, where fewer than all will do.
+
+    Returns:
+        Counts, and the names that found no match.
+
+    Raises:
+        CheckpointError: the file is no checkpoint, carries code, or fits less than that.
+        UsageError: a rename is malformed, or something is in the way.
+    """
+    _refuse(out, overwrite)
+    if out.exists() and out.samefile(path):
+        raise UsageError(f"--out '{out}' is the file to convert. Choose another --out")
+    theirs = _named_as_ours(pick_weights(read_foreign(path), path, key_encoder=key_encoder), rename)
+    seed_torch(seed)
+    trunk = build_trunk(config)
+    heads = [name for name in theirs if name.startswith(HEADS)]
+    compared = compare(trunk, {name: tensor for name, tensor in theirs.items() if name not in heads})
+    if compared.share < min_match:
+        raise CheckpointError(
+            f"weights '{path}' do not fit {config.model.name}: {compared.counts()}; that is {compared.share:.0f}%, "
+            f"less than --min-match {min_match:g}. Choose the --preset they belong to, or --rename OLD=NEW"
+        )
+    trunk.load_state_dict({name: theirs[name] for name in compared.matched}, strict=False)
+    prefix = BACKBONE_PREFIX["pretrain"]
+    content = {
+        "stage": "pretrain",
+        "config": config.to_dict(),
+        "classes": None,
+        "num_classes": 0,
+        "list_sha256": "",
+        "seed": seed,
+        "origin": {"converted_from": str(path)},
+        "model": {prefix + name: tensor for name, tensor in trunk.state_dict().items()},
+    }
+    save_checkpoint(out, content)
+    return {
+        "out": str(out),
+        "backbone": config.model.name,
+        "matched": len(compared.matched),
+        "missing": compared.missing,
+        "unexpected": compared.unexpected,
+        "misshaped": compared.misshaped,
+        "heads_left_out": heads,
+    }
+
+
+def export_backbone(weights: str, out: Path, *, overwrite: bool = False) -> dict[str, Any]:
+    """Write the backbone of a run as a plain state dict, which torch and safetensors read without this tool.
+
+    The file is read again and has to give the same features for a random clip.
+
+    Raises:
+        CheckpointError: the weights cannot be read.
+        UsageError: something is in the way.
+    """
+    _refuse(out, overwrite)
+    trunk, source = load_trunk(weights, ())
+    state = {name: tensor.clone().contiguous() for name, tensor in trunk.state_dict().items()}
+    with replacing(out) as temporary:
+        torch.save(state, temporary)
+    again = build_trunk(source.config).eval()
+    again.load_state_dict(torch.load(out, weights_only=True))
+    size, length = source.config.data.crop_size, source.config.pretrain.clip_len_frames
+    clip = torch.randn(1, next(iter(state.values())).shape[1], length, size, size)
+    with torch.inference_mode():
+        difference = float((trunk(clip) - again(clip)).abs().max())
+    return {"out": str(out), "tensors": len(state), "feature_dim": trunk.feature_dim, "largest_difference": difference}
+
+
+def is_ours(path: Path) -> bool:
+    """Tell a checkpoint of this tool from one of another."""
+    content = read_foreign(path)
+    return "schema" in content and "config" in content
+
+
+def read_foreign(path: Path) -> dict[str, Any]:
+    """Read a file of tensors and plain types; of classes, the authors' `argparse.Namespace` alone is let in.
+
+    Raises:
+        CheckpointError: it is something else, or carries code; none of it was run.
+    """
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # unpickling damaged bytes raises nearly anything
+        raise CheckpointError(f"weights '{path}' cannot be read: {reason_unreadable(error)}") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"weights '{path}' hold a {type(content).__name__}, not weights by name")
+    return content
+
+
+def pick_weights(content: Mapping[str, Any], path: Path, *, key_encoder: bool) -> dict[str, Tensor]:
+    """The tensors by name, from wherever in a checkpoint they are.
+
+    Raises:
+        CheckpointError: there are none.
+    """
+    if key_encoder and KEY_ENCODER not in content:
+        raise CheckpointError(f"weights '{path}' have no '{KEY_ENCODER}'. Leave out --key-encoder")
+    places = (KEY_ENCODER,) if key_encoder else STATE_KEYS
+    state = next((content[place] for place in places if isinstance(content.get(place), dict)), content)
+    tensors = {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
+    if not tensors:
+        raise CheckpointError(f"weights '{path}' hold no tensors by name, at the top or in {', '.join(STATE_KEYS)}")
+    return tensors
+
+
+def _named_as_ours(tensors: Mapping[str, Tensor], rename: Sequence[str]) -> dict[str, Tensor]:
+    pairs = [text.partition("=") for text in rename]
+    for text, (old, equals, _) in zip(rename, pairs, strict=True):
+        if not equals or not old:
+            raise UsageError(f"--rename '{text}' is not of the form OLD=NEW. For example: --rename encoder.=")
+    named = {}
+    for name, tensor in tensors.items():
+        for wrapper in WRAPPERS:
+            name = name.removeprefix(wrapper)
+        for old, _, new in pairs:
+            name = new + name.removeprefix(old) if name.startswith(old) else name
+        named[name] = tensor
+    return named
+
+
+def compare(network: nn.Module, theirs: Mapping[str, Tensor]) -> Comparison:
+    """Hold names and shapes against the network's."""
+    ours = network.state_dict()
+    same = [name for name in ours if name in theirs]
+    matched = [name for name in same if ours[name].shape == theirs[name].shape]
+    return Comparison(
+        matched,
+        [name for name in ours if name not in theirs and not name.endswith(COUNTER)],
+        [name for name in theirs if name not in ours],
+        [name for name in same if ours[name].shape != theirs[name].shape],
+    )
+
+
+def convert(
+    weights: str, out: Path, config: Config | None, *, overwrite: bool = False, **importing: Any
+) -> dict[str, Any]:
+    """Export where the weights are ours, import where they are not.
+
+    Raises:
+        CheckpointError, UsageError: as either does; or nothing says which backbone foreign weights are of.
+    """
+    path = find_weights(weights)
+    if is_ours(path):
+        return export_backbone(weights, out, overwrite=overwrite)
+    if config is None:
+        raise UsageError(f"weights '{path}' do not say which network they are of. Add --preset, see: vtdl presets list")
+    return import_weights(path, out, config, overwrite=overwrite, **importing)
+
+
+def _refuse(out: Path, overwrite: bool) -> None:
+    check_writable(out.parent)
+    if out.is_dir() or (out.exists() and not overwrite):
+        raise UsageError(f"file '{out}' exists already. Choose another --out, or add --overwrite")
