@@ -112,8 +112,9 @@ class Sampling(Section):
 
 
 class Method(Section):
-    """The contrastive task."""
+    """The pretext task; `name` chooses it, and keys that the chosen one does not know have no effect (README)."""
 
+    name: Literal["vtdl", "instance_discrimination", "clip_order"] = "vtdl"
     temperature: PositiveFloat = 0.07
     momentum: Fraction = 0.999  # of the key encoder
     own_negative: bool = True  # another interval of the same video as a negative

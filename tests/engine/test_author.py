@@ -14,7 +14,7 @@ from vtdl_cli.config import Config, load_config
 from vtdl_cli.data.lists import read_list
 from vtdl_cli.data.sampling import SHORT_VIDEOS
 from vtdl_cli.data.triplets import TripletSampler
-from vtdl_cli.engine.build import build_method, build_triplet_sampler, build_triplets, build_trunk
+from vtdl_cli.engine.build import build_pretraining_clips, build_triplet_sampler, build_trunk, build_vtdl
 
 
 @pytest.fixture(scope="module")
@@ -33,12 +33,12 @@ def test_clips_restart_in_every_stage(config: Config) -> None:
 
 
 def test_jitter_is_one_operation(config: Config, toy: Toy) -> None:
-    sample = build_triplets(config, read_list(toy.train_list, root=toy.root), seed=0)[(0, 0)]
+    sample = build_pretraining_clips(config, read_list(toy.train_list, root=toy.root), seed=0)[(0, 0)]
     assert (sample.draws["order"][:, 1:] == -1).all()  # type: ignore[union-attr]
 
 
 def test_stale_keys_of_its_own_are_among_a_videos_negatives(config: Config) -> None:
-    assert build_method(config, 9).mask_own_video is False
+    assert not build_vtdl(config, 9).mask_own_video
 
 
 def test_queue_holds_one_key_less_than_there_are_videos() -> None:

@@ -33,6 +33,8 @@ def test_signs__by_hand(readings: dict[str, float], signs: set[str]) -> None:
         (["method.own_negative=false"], 257),
         (["method.strong_negative=true", "method.negative_augmentation=shuffle"], 259),
         (["method.loss=nce"], None),
+        (["method.name=instance_discrimination"], 257),
+        (["method.name=clip_order"], 6),
     ],
 )
 def test_chance_loss__counts_the_columns(assignments: list[str], columns: int | None) -> None:

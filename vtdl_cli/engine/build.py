@@ -1,11 +1,11 @@
 """The only place where the configuration meets classes: each builder turns a section into flat keyword arguments."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from vtdl_cli.config import Clip, Config, Training
@@ -16,15 +16,18 @@ from vtdl_cli.data.sampling import IndexSampler, fixed_clips, random_clip, unifo
 from vtdl_cli.data.triplets import TripletSampler
 from vtdl_cli.data.views import FixedViews, RandomViews, Viewer
 from vtdl_cli.engine.schedule import Schedule, constant, cosine, step_decay, with_warmup
+from vtdl_cli.method.clip_order import ORDERS, ClipOrder
 from vtdl_cli.method.encoders import EncoderPair
 from vtdl_cli.method.frames import BlockShuffle, Cut, FrameShuffle, MotionEnhancement, TemporalDropout
+from vtdl_cli.method.instance_discrimination import InstanceDiscrimination
 from vtdl_cli.method.loss import NoiseContrastiveLoss, info_nce
 from vtdl_cli.method.memory import KeyQueue, VideoBank
+from vtdl_cli.method.task import Task
 from vtdl_cli.method.tca import TemporalConsistentAugmentation
 from vtdl_cli.method.vtdl import VTDL
 from vtdl_cli.models.convolution import initialise
 from vtdl_cli.models.encoder import Backbone, Encoder
-from vtdl_cli.models.heads import EmbeddingHead
+from vtdl_cli.models.heads import EmbeddingHead, LinearClassifier
 from vtdl_cli.models.zoo import build_backbone, build_classifier
 from vtdl_cli.runtime import default_workers, select_autocast, select_device
 
@@ -88,13 +91,28 @@ def build_trunk(config: Config) -> Backbone:
     return trunk
 
 
-def build_method(config: Config, num_videos: int) -> VTDL:
+def build_method(config: Config, num_videos: int) -> Task:
     """The pretraining task around a fresh encoder, for a list of `num_videos`."""
-    method, trunk, dim = config.method, build_trunk(config), config.model.embedding_dim
-    encoder = Encoder(trunk, EmbeddingHead(trunk.feature_dim, dim))
+    return METHODS[config.method.name](config, num_videos)
+
+
+def build_embedder(config: Config) -> Encoder:
+    """A fresh backbone with the embedding head."""
+    trunk = build_trunk(config)
+    return Encoder(trunk, EmbeddingHead(trunk.feature_dim, config.model.embedding_dim))
+
+
+def build_criterion(config: Config, num_videos: int) -> Callable[[Tensor], Tensor]:
+    """From the logits of a contrast to its loss."""
+    return NoiseContrastiveLoss(num_videos) if config.method.loss == "nce" else info_nce
+
+
+def build_vtdl(config: Config, num_videos: int) -> VTDL:
+    """The paper's method, with its options."""
+    method, dim = config.method, config.model.embedding_dim
     size, has_bank = method.queue.size, method.queue.memory == "bank"
     return VTDL(
-        EncoderPair(encoder, method.momentum, method.key_statistics, method.key_splits),
+        EncoderPair(build_embedder(config), method.momentum, method.key_statistics, method.key_splits),
         VideoBank(num_videos, size, dim) if has_bank else KeyQueue(size, dim),
         temperature=method.temperature,
         anchor_augmentation=build_tca(config) if method.tca.side != "key" else nn.Identity(),
@@ -104,10 +122,31 @@ def build_method(config: Config, num_videos: int) -> VTDL:
         own_negative_gradient=method.own_negative_gradient,
         strong_negative=method.strong_negative,
         mask_own_video=method.queue.mask_own_video,
-        criterion=NoiseContrastiveLoss(num_videos) if method.loss == "nce" else info_nce,
+        criterion=build_criterion(config, num_videos),
         margin_weight=method.margin_weight,
         consistency_weight=method.consistency_weight,
     )
+
+
+def build_instance_discrimination(config: Config, num_videos: int) -> InstanceDiscrimination:
+    """Wu et al.'s, with our encoder."""
+    bank = VideoBank(num_videos, config.method.queue.size, config.model.embedding_dim)
+    criterion = build_criterion(config, num_videos)
+    return InstanceDiscrimination(build_embedder(config), bank, config.method.temperature, criterion)
+
+
+def build_clip_order(config: Config, _num_videos: int) -> ClipOrder:
+    """Our classifier over the orders of a clip's blocks."""
+    trunk = build_trunk(config)
+    return ClipOrder(Encoder(trunk, LinearClassifier(trunk.feature_dim, len(ORDERS), dropout=0.0)))
+
+
+METHODS: dict[str, Callable[[Config, int], Task]] = {
+    "vtdl": build_vtdl,
+    "instance_discrimination": build_instance_discrimination,
+    "clip_order": build_clip_order,
+}
+"""`method.name` -> how it is built."""
 
 
 def build_tca(config: Config) -> TemporalConsistentAugmentation:
@@ -149,9 +188,13 @@ def build_schedule(training: Training) -> Schedule:
     return with_warmup(schedules[options.name], options.warmup_epochs)
 
 
-def build_triplets(config: Config, videos: VideoList, seed: int) -> VideoClips:
-    """Anchor, positive and negative of each video."""
-    return _clips(config, videos, build_triplet_sampler(config), _random_views(config, config.pretrain.augment), seed)
+def build_pretraining_clips(config: Config, videos: VideoList, seed: int) -> VideoClips:
+    """The clips of each video that the method asks for: of VTDL anchor, positive and negative, of others one."""
+    clip = config.pretrain
+    is_vtdl = config.method.name == "vtdl"
+    alone = random_clip(clip.clip_len_frames, clip.stride_frames, config.data.short_videos)
+    sampler = build_triplet_sampler(config) if is_vtdl else alone
+    return _clips(config, videos, sampler, _random_views(config, clip.augment), seed)
 
 
 def build_triplet_sampler(config: Config) -> TripletSampler:

@@ -17,8 +17,9 @@ SCHEMA = 1
 Checkpoint = dict[str, Any]
 Stage = Literal["pretrain", "finetune"]
 
-BACKBONE_PREFIX = {"pretrain": "encoders.query.backbone.", "finetune": "backbone."}
-"""Where each stage keeps its backbone; after pretraining it is the query encoder's (README, Method)."""
+BACKBONE_PREFIXES = ("encoders.query.backbone.", "encoder.backbone.", "backbone.")
+"""Where a checkpoint may keep its backbone: VTDL's is the query encoder's (README, Method); that of other methods; of
+a finetuned network."""
 
 RUN_WEIGHTS = ("best.pt", "last.pt")
 """What stands for a run folder: only finetuning writes a best."""
@@ -84,7 +85,8 @@ def transplant_backbone(backbone: nn.Module, checkpoint: Checkpoint) -> int:
     Raises:
         CheckpointError: a tensor is missing, unexpected or has another shape; the message has the counts.
     """
-    prefix = BACKBONE_PREFIX[checkpoint["stage"]]
+    names = checkpoint["model"].keys()
+    prefix = next((each for each in BACKBONE_PREFIXES if any(name.startswith(each) for name in names)), "backbone.")
     theirs: dict[str, Tensor] = {
         name.removeprefix(prefix): tensor for name, tensor in checkpoint["model"].items() if name.startswith(prefix)
     }

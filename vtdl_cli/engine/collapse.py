@@ -4,6 +4,7 @@ import math
 
 from vtdl_cli.config import Config
 from vtdl_cli.engine.run_folder import Row
+from vtdl_cli.method.clip_order import ORDERS
 
 COLLAPSED_SPREAD = 0.1  # 1 fills the sphere; the runs that learnt anything here stayed above 0.25
 PATIENCE_EPOCHS = 3  # a loss may stay at chance while embeddings find their places
@@ -11,17 +12,20 @@ NEAR_CHANCE = 0.99
 
 
 def chance_loss(config: Config) -> float | None:
-    """InfoNCE of a network that cannot tell the positive from any negative, ln(K + 2); none for another loss."""
+    """Cross-entropy of a network that cannot tell its choices apart, in VTDL ln(K + 2); none for another loss."""
     method = config.method
+    if method.name == "clip_order":
+        return math.log(len(ORDERS))
     if method.loss != "info_nce" or method.margin_weight or method.consistency_weight:
         return None
-    return math.log(1 + method.queue.size + method.own_negative + method.strong_negative)
+    own = method.own_negative + method.strong_negative if method.name == "vtdl" else 0
+    return math.log(1 + method.queue.size + own)
 
 
 def signs_of_collapse(row: Row, config: Config) -> dict[str, str]:
     """What is wrong, by the name of the reading that tells it."""
     signs = {}
-    if row["spread"] < COLLAPSED_SPREAD:
+    if row.get("spread", 1.0) < COLLAPSED_SPREAD:
         signs["spread"] = (
             f"embeddings have collapsed: their spread is {row['spread']:.3f}; 1 fills the sphere, 0 is one point. "
             "Lower pretrain.optimizer.learning_rate, or raise method.queue.size"

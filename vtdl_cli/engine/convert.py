@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vtdl_cli.config import Config
 from vtdl_cli.engine.build import build_trunk
-from vtdl_cli.engine.checkpoint import BACKBONE_PREFIX, find_weights, reason_unreadable, save_checkpoint
+from vtdl_cli.engine.checkpoint import BACKBONE_PREFIXES, find_weights, reason_unreadable, save_checkpoint
 from vtdl_cli.engine.trained import load_trunk
 from vtdl_cli.errors import CheckpointError, UsageError
 from vtdl_cli.runtime import check_writable, replacing, seed_torch
@@ -92,7 +92,7 @@ def import_weights(
             f"less than --min-match {min_match:g}. Choose the --preset they belong to, or --rename OLD=NEW"
         )
     trunk.load_state_dict({name: theirs[name] for name in compared.matched}, strict=False)
-    prefix = BACKBONE_PREFIX["pretrain"]
+    prefix = BACKBONE_PREFIXES[0]
     content = {
         "stage": "pretrain",
         "config": config.to_dict(),

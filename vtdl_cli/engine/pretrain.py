@@ -1,4 +1,4 @@
-"""VTDL pretraining: the loop."""
+"""Pretraining, by VTDL or another task: the loop."""
 
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,9 @@ from vtdl_cli.engine.build import (
     Machine,
     build_machine,
     build_method,
+    build_pretraining_clips,
     build_test_clips,
     build_triplet_sampler,
-    build_triplets,
 )
 from vtdl_cli.engine.clips import autocast, device_clips
 from vtdl_cli.engine.collapse import signs_of_collapse
@@ -21,7 +21,7 @@ from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.engine.run_folder import RunFolder
 from vtdl_cli.engine.training import Training
 from vtdl_cli.errors import ListError
-from vtdl_cli.method.vtdl import VTDL
+from vtdl_cli.method.task import Task
 from vtdl_cli.metrics import knn_accuracy
 from vtdl_cli.runtime import Reporter, seed_torch
 
@@ -52,9 +52,9 @@ def pretrain(
         "pretrain",
         config,
         videos=videos,
-        dataset=build_triplets(config, videos, execution.seed),
+        dataset=build_pretraining_clips(config, videos, execution.seed),
         model=method,
-        parameters=list(method.encoders.query.parameters()),
+        parameters=list(method.trained_parameters()),
         machine=machine,
         run=run,
         execution=execution,
@@ -70,21 +70,21 @@ def pretrain(
     return {**plan, "metrics": run.rows()[-1], "skipped": training.bad_videos.as_list()}
 
 
-def train(training: Training, method: VTDL, machine: Machine, videos: VideoList) -> None:
+def train(training: Training, method: Task, machine: Machine, videos: VideoList) -> None:
     """The loop. A step: views, loss, gradient, query encoder, key encoder."""
     optimizer, config = training.optimizer, training.config
     warned: set[str] = set()
     for epoch in training.epochs():
         method.train()
         for batch in training.batches():
-            anchor, positive, negative = device_clips(batch, machine, config.data.crop_size)  # (B, 3, T, R, R) each
+            clips = device_clips(batch, machine, config.data.crop_size)  # (V, B, C, T, R, R), V clips a video
             video = batch.index.to(machine.device, non_blocking=True)
             with autocast(machine):
-                step = method(anchor, positive, negative, video)
+                step = method(*clips, video)
             optimizer.zero_grad()
             step.loss.backward()
             optimizer.step()
-            method.encoders.update_key()
+            method.after_step()
             training.record(loss=step.loss, **step.readings)
         every = config.pretrain.knn_every
         due = every and (epoch + 1) % every == 0
@@ -97,17 +97,19 @@ def train(training: Training, method: VTDL, machine: Machine, videos: VideoList)
 
 def _triplets(config: Config, videos: VideoList, seed: int) -> dict[str, float] | str:
     """What the triplets of this list will be like, by its own frame counts."""
+    if config.method.name != "vtdl":
+        return f"{config.method.name} has none"
     known = videos.frames[videos.frames > 0]
     if not len(known):
         return "the list gives no frame counts. To count them: vtdl lists convert"
     return triplet_shares(build_triplet_sampler(config), known, seed)
 
 
-def knn_reading(training: Training, method: VTDL, machine: Machine, videos: VideoList) -> float:
+def knn_reading(training: Training, method: Task, machine: Machine, videos: VideoList) -> float:
     """Leave-one-out kNN accuracy on the list's own labels, from the features of one clip of each video."""
     options = training.config.pretrain
     dataset = build_test_clips(training.config, videos, options, clips=1)
-    network = feature_network(method.encoders.query.get_submodule("backbone").eval())
+    network = feature_network(method.trained_backbone.eval())
     batch_clips = 2 * options.batch_size  # a training step has three clips a video, two of them with gradients
     outputs = forward_videos(network, dataset, machine, views=1, batch_clips=batch_clips)
     features = collect(outputs, training.bad_videos, training.reporter, "kNN")

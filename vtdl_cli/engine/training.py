@@ -296,6 +296,7 @@ _SHOWN = (
     "loss",
     "positive_probability",
     "spread",
+    "order_top1",
     "train_top1",
     "val_top1",
     "val_top5",

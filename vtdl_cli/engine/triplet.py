@@ -7,7 +7,7 @@ from vtdl_cli.config import Config
 from vtdl_cli.data.augmentation import to_pixels
 from vtdl_cli.data.datasets import Unreadable, collate
 from vtdl_cli.data.lists import VideoList
-from vtdl_cli.engine.build import build_machine, build_tca, build_triplets
+from vtdl_cli.engine.build import build_machine, build_pretraining_clips, build_tca
 from vtdl_cli.engine.clips import device_clips
 from vtdl_cli.errors import UnreadableVideo
 from vtdl_cli.runtime import replacing, seed_torch
@@ -26,7 +26,7 @@ def draw_triplet(config: Config, videos: VideoList, path: Path, *, index: int = 
     Raises:
         UnreadableVideo: it cannot be decoded.
     """
-    sample = build_triplets(config, videos, seed)[(0, index)]
+    sample = build_pretraining_clips(config, videos, seed)[(0, index)]
     if isinstance(sample, Unreadable):
         raise UnreadableVideo(sample.path, sample.reason)
     machine = build_machine("cpu", "fp32", 0)

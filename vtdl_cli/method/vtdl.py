@@ -5,8 +5,7 @@ the negative shows another interval. The anchor is mixed with one of its still f
 motion: close to the positive, away from the negative and from other videos.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -16,18 +15,12 @@ from vtdl_cli.method.consistency import ConsistencyLoss
 from vtdl_cli.method.encoders import EncoderPair
 from vtdl_cli.method.loss import health, info_nce, triplet_logits
 from vtdl_cli.method.memory import KeyQueue, VideoBank
+from vtdl_cli.method.task import Step, Task
 
 MARGIN = 1.0  # of the authors' TripletMarginLoss, whose distance is Euclidean (`train_temporal_dis.py:483-492`)
 
 
-class Step(NamedTuple):
-    """One step's result: the loss, a scalar with gradient, and readings, scalars without."""
-
-    loss: Tensor
-    readings: dict[str, Tensor]
-
-
-class VTDL(nn.Module):
+class VTDL(Task):
     """The whole method around an encoder pair; all that is left out is the baseline MoCo.
 
     Args:
@@ -45,6 +38,8 @@ class VTDL(nn.Module):
         margin_weight: of the triplet margin loss on (q, k, n) beside it; the authors compute it and leave it out.
         consistency_weight: of the spatio-temporal consistency loss beside it.
     """
+
+    backbone_name = "encoders.query.backbone"
 
     def __init__(
         self,
@@ -73,13 +68,13 @@ class VTDL(nn.Module):
         self.temperature, self.margin_weight = temperature, margin_weight
         self.consistency, self.consistency_weight = ConsistencyLoss(), consistency_weight
 
-    def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor, video: Tensor) -> Step:
+    def forward(self, *clips: Tensor) -> Step:
         """Loss of a batch of triplets; its keys enter the memory after the logits have read it.
 
         Args:
-            anchor, positive, negative: (N, C, T, H, W) each, normalised.
-            video: (N,) a number for each video.
+            clips: anchor, positive and negative, (N, C, T, H, W) each, normalised; (N,) a number for each video.
         """
+        anchor, positive, negative, video = clips
         q = self.encoders.query(self.anchor_augmentation(anchor))  # (N, D)
         k = self.encoders.embed_key(self.positive_augmentation(positive))  # (N, D), no gradient
         own = self._own_negatives(positive, negative)  # (N, D) each
@@ -105,6 +100,13 @@ class VTDL(nn.Module):
             n = own["own_negative"]
             beside += self.margin_weight * F.triplet_margin_loss(q.float(), k.float(), n.float(), MARGIN)
         if self.consistency_weight:
-            backbone = self.encoders.query.get_submodule("backbone")
-            beside += self.consistency_weight * self.consistency(backbone, anchor)
+            beside += self.consistency_weight * self.consistency(self.trained_backbone, anchor)
         return beside
+
+    def trained_parameters(self) -> Iterator[nn.Parameter]:
+        """The query encoder's."""
+        return self.encoders.query.parameters()
+
+    def after_step(self) -> None:
+        """Let the key encoder follow."""
+        self.encoders.update_key()

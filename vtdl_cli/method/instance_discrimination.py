@@ -1,0 +1,39 @@
+"""Instance discrimination (Wu et al. 2018, arXiv 1805.01978) on video: every video is a class of its own.
+
+One clip a video and one encoder: the positive is what the bank keeps of the video from epochs before.
+"""
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from vtdl_cli.method.loss import health, info_nce, triplet_logits
+from vtdl_cli.method.memory import VideoBank
+from vtdl_cli.method.task import Step, Task
+
+
+class InstanceDiscrimination(Task):
+    """The bank against the encoder.
+
+    Args:
+        encoder: clips (N, C, T, H, W) -> unit embeddings (N, D).
+        bank: a key for each video.
+        temperature: τ.
+        criterion: from the logits to the loss; the paper's is NCE.
+    """
+
+    def __init__(
+        self, encoder: nn.Module, bank: VideoBank, temperature: float, criterion: Callable[[Tensor], Tensor] = info_nce
+    ) -> None:
+        super().__init__()
+        self.encoder, self.bank, self.temperature, self.criterion = encoder, bank, temperature, criterion
+
+    def forward(self, *clips: Tensor) -> Step:
+        """Loss of a batch; its embeddings enter the bank after the logits have read it."""
+        clip, video = clips
+        q = self.encoder(clip)  # (N, D)
+        k = self.bank.keys[video].clone()  # (N, D)
+        m, origin = self.bank.read()  # (K, D), (K,)
+        logits = triplet_logits(q, k, m, {}, video[:, None] == origin, self.temperature)  # (N, K + 1)
+        self.bank.push(q.detach(), video)
+        return Step(self.criterion(logits), health(logits.detach(), q.detach(), {}) | {"queue_age": self.bank.age()})
