@@ -6,7 +6,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_m
 from sklearn.neighbors import NearestNeighbors
 
 import vtdl_cli.metrics
-from vtdl_cli.metrics import accuracies, confusion, knn_accuracy, nearest, vote
+from vtdl_cli.metrics import accuracies, cluster, confusion, knn_accuracy, nearest, vote
 
 
 def random_scores(num_videos: int, num_classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -118,3 +118,13 @@ def test_nearest__equals_scikit_learn(k: int) -> None:
 def test_vote__by_hand() -> None:
     """Oracle: by hand: a majority, a tie that the nearest settles, one voter's second thoughts."""
     assert vote(np.array([[2, 1, 1], [2, 1, 0], [0, 3, 0]])).tolist() == [1, 2, 0]
+
+
+def test_cluster__finds_directions_whatever_the_length() -> None:
+    """Oracle: by hand: three directions, lengths from 1 to 100."""
+    generator = np.random.default_rng(0)
+    directions, truth = np.eye(4)[:3], np.repeat([0, 1, 2], 20)
+    features = directions[truth] * generator.uniform(1, 100, (60, 1)) + generator.normal(0, 0.05, (60, 4))
+    found = cluster(features, 3, seed=0)
+    assert [len(set(found[truth == number].tolist())) for number in range(3)] == [1, 1, 1]
+    assert set(found.tolist()) == {0, 1, 2}

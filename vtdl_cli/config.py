@@ -82,7 +82,6 @@ class Tca(Section):
 
     version: Literal[1, 2, 3] = 2  # whose still frame is mixed in: 2 its own, 1 the next clip's, 3 a random clip's
     side: Literal["query", "key", "both"] = "query"  # the anchor, the positive, or each with draws of its own
-
     alpha: Annotated[float, Field(ge=0, lt=1)] = 0.1  # the still frame's weight is drawn from 0 to alpha
     per: Literal["batch", "sample"] = "batch"  # one weight for the whole batch, or one for each clip
 
@@ -114,7 +113,7 @@ class Sampling(Section):
 class Method(Section):
     """The pretext task; `name` chooses it, and keys that the chosen one does not know have no effect (README)."""
 
-    name: Literal["vtdl", "instance_discrimination", "clip_order"] = "vtdl"
+    name: Literal["vtdl", "instance_discrimination", "clip_order", "pseudo_labels"] = "vtdl"
     temperature: PositiveFloat = 0.07
     momentum: Fraction = 0.999  # of the key encoder
     own_negative: bool = True  # another interval of the same video as a negative
@@ -127,6 +126,8 @@ class Method(Section):
     consistency_weight: NonNegativeFloat = 0.0  # of the spatio-temporal consistency loss beside it
     key_statistics: Literal["batch", "running"] = "batch"  # what batch norm of the key encoder goes by
     key_splits: PositiveInt = 1  # parts of a batch of keys that are normalised apart
+    clusters: Annotated[int, Field(ge=2)] = 64  # pseudo_labels: of the videos, by k-means
+    relabel_every: PositiveInt = 1  # pseudo_labels: epochs from one clustering to the next
     sampling: Sampling = Sampling()
     tca: Tca = Tca()
     queue: Queue

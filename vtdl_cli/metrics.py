@@ -56,6 +56,15 @@ def nearest(queries: np.ndarray, gallery: np.ndarray, *, k: int, leave_one_out: 
     return np.concatenate(ranked)
 
 
+def cluster(features: np.ndarray, num_clusters: int, seed: int) -> np.ndarray:
+    """The cluster (N,) of each of (N, D) features of length 1, from 0: k-means, by cosine as kNN is."""
+    from sklearn.cluster import KMeans
+
+    lengths = np.linalg.norm(features, axis=1, keepdims=True).clip(1e-12)
+    labels: np.ndarray = KMeans(num_clusters, n_init=1, random_state=seed).fit_predict(features / lengths)
+    return labels
+
+
 def vote(labels: np.ndarray) -> np.ndarray:
     """The class (Q,) that most of the neighbours' classes (Q, k), nearest first, are; the nearest settles a tie."""
     weight = 1 + 2.0 ** -np.arange(10, 10 + labels.shape[1])  # sums differ for any two sets of ranks

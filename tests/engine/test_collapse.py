@@ -35,6 +35,7 @@ def test_signs__by_hand(readings: dict[str, float], signs: set[str]) -> None:
         (["method.loss=nce"], None),
         (["method.name=instance_discrimination"], 257),
         (["method.name=clip_order"], 6),
+        (["method.name=pseudo_labels", "method.clusters=10"], 10),
     ],
 )
 def test_chance_loss__counts_the_columns(assignments: list[str], columns: int | None) -> None:

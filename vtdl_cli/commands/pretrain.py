@@ -19,6 +19,9 @@ def pretrain(
     preset: o.PresetOption,
     train_list: Annotated[Path, typer.Option(help="Videos to learn from; their labels are not used to learn.")],
     out: Annotated[Path, typer.Option(help="Run folder to write: checkpoints, metrics, curves.")],
+    weights: Annotated[
+        str | None, typer.Option(help="Run folder or checkpoint whose backbone to start from. Default: none.")
+    ] = None,
     assignments: o.SetOption = None,
     root: o.RootOption = None,
     strip_prefix: o.StripOption = "",
@@ -33,7 +36,7 @@ def pretrain(
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Learn from videos without labels, by VTDL."""
+    """Learn from videos without labels, by VTDL or another method of the preset."""
     from vtdl_cli.commands.screen import show, speaker
     from vtdl_cli.config import load_config
 
@@ -42,7 +45,7 @@ def pretrain(
     from vtdl_cli.engine.pretrain import pretrain
 
     videos = o.list_source(train_list, root, strip_prefix, list_columns)
-    result = pretrain(config, videos, out, how, speaker(quiet))
+    result = pretrain(config, videos, out, how, speaker(quiet), weights=weights)
     show(result, as_json, "plan" if dry_run else "pretrained")
     if not (dry_run or as_json):
         typer.echo(

@@ -22,6 +22,7 @@ from vtdl_cli.method.frames import BlockShuffle, Cut, FrameShuffle, MotionEnhanc
 from vtdl_cli.method.instance_discrimination import InstanceDiscrimination
 from vtdl_cli.method.loss import NoiseContrastiveLoss, info_nce
 from vtdl_cli.method.memory import KeyQueue, VideoBank
+from vtdl_cli.method.pseudo_labels import PseudoLabels
 from vtdl_cli.method.task import Task
 from vtdl_cli.method.tca import TemporalConsistentAugmentation
 from vtdl_cli.method.vtdl import VTDL
@@ -141,10 +142,18 @@ def build_clip_order(config: Config, _num_videos: int) -> ClipOrder:
     return ClipOrder(Encoder(trunk, LinearClassifier(trunk.feature_dim, len(ORDERS), dropout=0.0)))
 
 
+def build_pseudo_labels(config: Config, num_videos: int) -> PseudoLabels:
+    """Our classifier over the clusters of the list's videos."""
+    trunk, method = build_trunk(config), config.method
+    encoder = Encoder(trunk, LinearClassifier(trunk.feature_dim, method.clusters, dropout=0.0))
+    return PseudoLabels(encoder, num_videos, method.relabel_every)
+
+
 METHODS: dict[str, Callable[[Config, int], Task]] = {
     "vtdl": build_vtdl,
     "instance_discrimination": build_instance_discrimination,
     "clip_order": build_clip_order,
+    "pseudo_labels": build_pseudo_labels,
 }
 """`method.name` -> how it is built."""
 

@@ -14,8 +14,8 @@ NEAR_CHANCE = 0.99
 def chance_loss(config: Config) -> float | None:
     """Cross-entropy of a network that cannot tell its choices apart, in VTDL ln(K + 2); none for another loss."""
     method = config.method
-    if method.name == "clip_order":
-        return math.log(len(ORDERS))
+    if method.name in ("clip_order", "pseudo_labels"):
+        return math.log(len(ORDERS) if method.name == "clip_order" else method.clusters)
     if method.loss != "info_nce" or method.margin_weight or method.consistency_weight:
         return None
     own = method.own_negative + method.strong_negative if method.name == "vtdl" else 0

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from vtdl_cli.config import Config
 from vtdl_cli.data.lists import VideoList
 from vtdl_cli.data.triplets import triplet_shares
@@ -14,22 +16,32 @@ from vtdl_cli.engine.build import (
     build_test_clips,
     build_triplet_sampler,
 )
+from vtdl_cli.engine.checkpoint import find_weights, load_checkpoint, transplant_backbone
 from vtdl_cli.engine.clips import autocast, device_clips
 from vtdl_cli.engine.collapse import signs_of_collapse
-from vtdl_cli.engine.inference import collect, feature_network, forward_videos
+from vtdl_cli.engine.inference import Collected, collect, feature_network, forward_videos
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.engine.run_folder import RunFolder
 from vtdl_cli.engine.training import Training
 from vtdl_cli.errors import ListError
 from vtdl_cli.method.task import Task
-from vtdl_cli.metrics import knn_accuracy
+from vtdl_cli.metrics import cluster, knn_accuracy
 from vtdl_cli.runtime import Reporter, seed_torch
 
 
 def pretrain(
-    config: Config, train_list: ListSource, out: Path, execution: Execution, reporter: Reporter
+    config: Config,
+    train_list: ListSource,
+    out: Path,
+    execution: Execution,
+    reporter: Reporter,
+    *,
+    weights: str | None = None,
 ) -> dict[str, Any]:
     """Pretrain on the videos of a list; its labels are used by the kNN reading alone.
+
+    Args:
+        weights: a run folder or checkpoint whose backbone to start from; none: from nothing.
 
     Returns:
         The plan, with the last epoch's `metrics` and the `skipped` videos unless it was a dry run.
@@ -47,7 +59,18 @@ def pretrain(
     run = RunFolder(out, resume=execution.resume, overwrite=execution.overwrite)
     machine = build_machine(execution.device, config.pretrain.precision, execution.workers)
     seed_torch(execution.seed)
-    method = machine.place(build_method(config, len(videos)))
+    if config.method.name == "pseudo_labels" and len(videos) < config.method.clusters:
+        raise ListError(
+            f"list '{videos.source}' has {len(videos)} videos, fewer than method.clusters {config.method.clusters}. "
+            f"--set method.clusters={max(2, len(videos) // 4)}"
+        )
+    method = build_method(config, len(videos))
+    if weights is not None:
+        source = find_weights(weights)
+        count = transplant_backbone(method.trained_backbone, load_checkpoint(source))
+        method.begin_from_backbone()
+        reporter.line(f"backbone from '{source}': all {count} tensors match")
+    method = machine.place(method)
     training = Training(
         "pretrain",
         config,
@@ -60,8 +83,9 @@ def pretrain(
         execution=execution,
         reporter=reporter,
         drop_last=True,
+        origin={"weights": weights},
     )
-    plan = training.plan(machine)
+    plan = training.plan(machine) | {"method": config.method.name, "weights": weights or "none"}
     if execution.dry_run:
         return plan | {"triplets_percent": _triplets(config, videos, execution.seed)}
     if execution.resume:
@@ -75,6 +99,10 @@ def train(training: Training, method: Task, machine: Machine, videos: VideoList)
     optimizer, config = training.optimizer, training.config
     warned: set[str] = set()
     for epoch in training.epochs():
+        if method.relabel_every and epoch % method.relabel_every == 0 and training.between_epochs:
+            found = read_features(training, method, machine, videos, "clustering")
+            labels = cluster(found.values[:, 0], config.method.clusters, seed=epoch)
+            method.relabel(torch.from_numpy(found.index), torch.from_numpy(labels).long())
         method.train()
         for batch in training.batches():
             clips = device_clips(batch, machine, config.data.crop_size)  # (V, B, C, T, R, R), V clips a video
@@ -107,10 +135,15 @@ def _triplets(config: Config, videos: VideoList, seed: int) -> dict[str, float] 
 
 def knn_reading(training: Training, method: Task, machine: Machine, videos: VideoList) -> float:
     """Leave-one-out kNN accuracy on the list's own labels, from the features of one clip of each video."""
+    found = read_features(training, method, machine, videos, "kNN")
+    return knn_accuracy(found.values[:, 0], found.label)
+
+
+def read_features(training: Training, method: Task, machine: Machine, videos: VideoList, description: str) -> Collected:
+    """Features of one clip of each video that can be read."""
     options = training.config.pretrain
     dataset = build_test_clips(training.config, videos, options, clips=1)
     network = feature_network(method.trained_backbone.eval())
     batch_clips = 2 * options.batch_size  # a training step has three clips a video, two of them with gradients
     outputs = forward_videos(network, dataset, machine, views=1, batch_clips=batch_clips)
-    features = collect(outputs, training.bad_videos, training.reporter, "kNN")
-    return knn_accuracy(features.values[:, 0], features.label)
+    return collect(outputs, training.bad_videos, training.reporter, description)

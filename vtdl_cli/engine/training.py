@@ -129,6 +129,11 @@ class Training:
             if self.step % self.order.steps_per_epoch == 0:
                 return
 
+    @property
+    def between_epochs(self) -> bool:
+        """Whether no step of the epoch has been made yet: a run may be resumed in the middle of one."""
+        return self.step % self.order.steps_per_epoch == 0
+
     def record(self, **readings: Tensor) -> None:
         """Add one step's scalars to the epoch's means, which are over videos; they stay on the device."""
         self._latest = {name: value.detach() for name, value in readings.items()}
@@ -297,6 +302,7 @@ _SHOWN = (
     "positive_probability",
     "spread",
     "order_top1",
+    "cluster_top1",
     "train_top1",
     "val_top1",
     "val_top5",

@@ -18,9 +18,12 @@ class Task(nn.Module):
 
     Attributes:
         backbone_name: where in it the backbone is that features are taken from.
+        relabel_every: epochs between two clusterings of the videos by their features, whose labels `relabel` is given
+            before the epoch; 0: the method has no use for them.
     """
 
     backbone_name = "encoder.backbone"
+    relabel_every: int = 0
 
     def forward(self, *clips: Tensor) -> Step:
         """The loss of one batch.
@@ -39,6 +42,12 @@ class Task(nn.Module):
     def trained_parameters(self) -> Iterator[nn.Parameter]:
         """What the optimiser moves: by default everything."""
         return self.parameters()
+
+    def begin_from_backbone(self) -> None:
+        """Take notice that the backbone has been given other weights before the first step."""
+
+    def relabel(self, videos: Tensor, labels: Tensor) -> None:
+        """Take the clusters `labels` (M,) of `videos` (M,)."""
 
     def after_step(self) -> None:
         """What else changes once the optimiser has made its step: by default nothing."""

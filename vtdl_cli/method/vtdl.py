@@ -107,6 +107,10 @@ class VTDL(Task):
         """The query encoder's."""
         return self.encoders.query.parameters()
 
+    def begin_from_backbone(self) -> None:
+        """The key encoder is a copy again."""
+        self.encoders.key.load_state_dict(self.encoders.query.state_dict())
+
     def after_step(self) -> None:
         """Let the key encoder follow."""
         self.encoders.update_key()
