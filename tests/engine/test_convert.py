@@ -194,3 +194,25 @@ def test_convert__backbone_of_a_run_for_elsewhere(toy: Toy, pretrained: Path, fi
         fresh = build_trunk(load_config(str(toy.preset))).eval()
         fresh.load_state_dict(state)
         assert torch.equal(features(fresh), features(load_trunk(str(find_weights(str(run))), ())[0]))
+
+
+def test_convert__onnx_gives_the_same_features(pretrained: Path, tmp_path: Path) -> None:
+    """Oracle: the run's own network, on another number of clips than it was exported with."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    out = tmp_path / "backbone.onnx"
+    result = succeed("convert", str(pretrained), "--out", str(out), "--json")
+    assert json.loads(result.stdout)["clips"] == [3, 4, 32, 32]
+    assert [path.name for path in tmp_path.iterdir()] == ["backbone.onnx"]
+    clips = torch.randn(5, 3, 4, 32, 32)
+    session = onnxruntime.InferenceSession(out.read_bytes(), providers=["CPUExecutionProvider"])
+    found = torch.from_numpy(session.run(None, {"clips": clips.numpy()})[0])
+    trunk, _ = load_trunk(str(pretrained), ())
+    with torch.inference_mode():
+        torch.testing.assert_close(found, pool_features(trunk(clips)), rtol=1e-3, atol=1e-5)
+
+
+def test_convert__onnx_is_not_installed(pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    line = ["convert", str(pretrained), "--out", str(tmp_path / "backbone.onnx")]
+    refuse(*line, code=2, says=("--out 'backbone.onnx' needs onnxscript. Type pip install 'vtdl[onnx]'",))
+    assert list(tmp_path.iterdir()) == []

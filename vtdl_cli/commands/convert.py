@@ -20,7 +20,10 @@ def convert(
         str,
         typer.Argument(help="Weights of the authors' code, of torchvision, or tensors by name; or a run."),
     ],
-    out: Annotated[Path, typer.Option(help="File to write: a checkpoint, or of a run of ours the bare backbone.")],
+    out: Annotated[
+        Path,
+        typer.Option(help="File to write: a checkpoint; of a run the bare backbone, as ONNX where it ends in .onnx."),
+    ],
     preset: Annotated[
         str | None,
         typer.Option("--preset", metavar="NAME|FILE", help="Which network the weights are of, but for a run."),

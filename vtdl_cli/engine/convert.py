@@ -1,6 +1,10 @@
 """Weights from elsewhere into a checkpoint of ours, and backbones of ours into files for elsewhere."""
 
 import argparse
+import contextlib
+import importlib.util
+import io
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from vtdl_cli.config import Config
-from vtdl_cli.engine.build import build_trunk
+from vtdl_cli.engine.build import CHANNELS, build_trunk
 from vtdl_cli.engine.checkpoint import BACKBONE_PREFIXES, find_weights, reason_unreadable, save_checkpoint
 from vtdl_cli.engine.trained import load_trunk
 from vtdl_cli.errors import CheckpointError, UsageError
+from vtdl_cli.models.encoder import Backbone
+from vtdl_cli.models.heads import pool_features
 from vtdl_cli.runtime import check_writable, replacing, seed_torch
 
 WRAPPERS = ("module.", "backbone.")  # torch's DataParallel, and what others call ours
@@ -21,6 +27,7 @@ STATE_KEYS = ("model", "state_dict")  # where training scripts keep the weights,
 KEY_ENCODER = "model_ema"  # the authors' name of it
 HEADS = ("fc.", "id_head.", "cls_head.", "feature_head.", "conv3d_0c_1x1", "head.", "linear.")
 COUNTER = "num_batches_tracked"  # of batch norm, which old versions of torch do not have, and nothing here goes by
+SAME_FEATURES = 1e-3  # of the largest: another library adds up in another order
 SHOWN_NAMES = 3  # of each kind in a message
 
 
@@ -116,26 +123,81 @@ def import_weights(
 
 
 def export_backbone(weights: str, out: Path, *, overwrite: bool = False) -> dict[str, Any]:
-    """Write the backbone of a run as a plain state dict, which torch and safetensors read without this tool.
+    """Write the backbone of a run for elsewhere: as ONNX where the name ends so, else as a plain state dict.
 
-    The file is read again and has to give the same features for a random clip.
+    A state dict is what torch and safetensors read without this tool. ONNX gives the pooled features (N, D) of clips of
+    the preset's size, as many at a time as you like. Either file is read again and has to give the same features.
 
     Raises:
-        CheckpointError: the weights cannot be read.
-        UsageError: something is in the way.
+        CheckpointError: the weights cannot be read, or the file gives other features.
+        UsageError: something is in the way, or not installed.
     """
     _refuse(out, overwrite)
     trunk, source = load_trunk(weights, ())
-    state = {name: tensor.clone().contiguous() for name, tensor in trunk.state_dict().items()}
-    with replacing(out) as temporary:
-        torch.save(state, temporary)
-    again = build_trunk(source.config).eval()
-    again.load_state_dict(torch.load(out, weights_only=True))
+    network = PooledFeatures(trunk)
     size, length = source.config.data.crop_size, source.config.pretrain.clip_len_frames
-    clip = torch.randn(1, next(iter(state.values())).shape[1], length, size, size)
-    with torch.inference_mode():
-        difference = float((trunk(clip) - again(clip)).abs().max())
-    return {"out": str(out), "tensors": len(state), "feature_dim": trunk.feature_dim, "largest_difference": difference}
+    clips = torch.randn(2, CHANNELS[source.config.data.modality], length, size, size)
+    write, read = (_write_onnx, _run_onnx) if out.suffix == ".onnx" else (_write_state, _run_state)
+    with replacing(out) as temporary, torch.inference_mode():
+        write(network, clips, temporary)
+        expected, found = network(clips), read(temporary, source.config, clips)
+        difference = float((expected - found).abs().max() / expected.abs().max())
+        if not difference < SAME_FEATURES:
+            raise CheckpointError(f"features of '{out}' differ by {difference:.1%} from the run's: it is not written")
+    return {
+        "out": str(out),
+        "tensors": len(trunk.state_dict()),
+        "feature_dim": trunk.feature_dim,
+        "clips": list(clips.shape[1:]),
+        "largest_difference": difference,
+    }
+
+
+class PooledFeatures(nn.Module):
+    """Clips (N, C, T, R, R) -> features (N, D), as they are extracted."""
+
+    def __init__(self, trunk: Backbone) -> None:
+        super().__init__()
+        self.trunk = trunk
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """Average over the last map."""
+        return pool_features(self.trunk(clips))
+
+
+def _write_state(network: PooledFeatures, _clips: Tensor, path: Path) -> None:
+    torch.save({name: tensor.clone().contiguous() for name, tensor in network.trunk.state_dict().items()}, path)
+
+
+def _run_state(path: Path, config: Config, clips: Tensor) -> Tensor:
+    trunk = build_trunk(config).eval()
+    trunk.load_state_dict(torch.load(path, weights_only=True))
+    features: Tensor = PooledFeatures(trunk)(clips)
+    return features
+
+
+def _write_onnx(network: PooledFeatures, clips: Tensor, path: Path) -> None:
+    if missing := [name for name in ("onnxscript", "onnxruntime") if importlib.util.find_spec(name) is None]:
+        raise UsageError(f"--out '{path.name[1:-5]}' needs {missing[0]}. Type pip install 'vtdl[onnx]'")
+    with warnings.catch_warnings(), torch.inference_mode(False), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")  # of torch's own parts, about what they will do in later versions
+        torch.onnx.export(
+            network,
+            (clips.clone(),),
+            path,
+            input_names=["clips"],
+            output_names=["features"],
+            dynamic_shapes={"clips": {0: torch.export.Dim("batch", min=1)}},
+            external_data=False,
+            verbose=False,
+        )
+
+
+def _run_onnx(path: Path, _config: Config, clips: Tensor) -> Tensor:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+    return torch.from_numpy(session.run(None, {"clips": clips.numpy()})[0])
 
 
 def is_ours(path: Path) -> bool:
