@@ -51,19 +51,10 @@ def pretrain(
         Interrupted: by a signal, after saving.
     """
     videos = train_list.read()
-    if len(videos) < config.pretrain.batch_size:
-        raise ListError(
-            f"list '{videos.source}' has {len(videos)} videos, less than one batch of {config.pretrain.batch_size}. "
-            f"--set pretrain.batch_size={len(videos)}"
-        )
+    _check_size(config, videos)
     run = RunFolder(out, resume=execution.resume, overwrite=execution.overwrite)
     machine = build_machine(execution.device, config.pretrain.precision, execution.workers)
     seed_torch(execution.seed)
-    if config.method.name == "pseudo_labels" and len(videos) < config.method.clusters:
-        raise ListError(
-            f"list '{videos.source}' has {len(videos)} videos, fewer than method.clusters {config.method.clusters}. "
-            f"--set method.clusters={max(2, len(videos) // 4)}"
-        )
     method = build_method(config, len(videos))
     if weights is not None:
         source = find_weights(weights)
@@ -94,15 +85,27 @@ def pretrain(
     return {**plan, "metrics": run.rows()[-1], "skipped": training.bad_videos.as_list()}
 
 
+def _check_size(config: Config, videos: VideoList) -> None:
+    """Raise ListError where the list is too short for a batch, or for the clusters."""
+    if len(videos) < config.pretrain.batch_size:
+        raise ListError(
+            f"list '{videos.source}' has {len(videos)} videos, less than one batch of {config.pretrain.batch_size}. "
+            f"--set pretrain.batch_size={len(videos)}"
+        )
+    if config.method.name == "pseudo_labels" and len(videos) < config.method.clusters:
+        raise ListError(
+            f"list '{videos.source}' has {len(videos)} videos, fewer than method.clusters {config.method.clusters}. "
+            f"--set method.clusters={max(2, len(videos) // 4)}"
+        )
+
+
 def train(training: Training, method: Task, machine: Machine, videos: VideoList) -> None:
     """The loop. A step: views, loss, gradient, query encoder, key encoder."""
     optimizer, config = training.optimizer, training.config
     warned: set[str] = set()
     for epoch in training.epochs():
         if method.relabel_every and epoch % method.relabel_every == 0 and training.between_epochs:
-            found = read_features(training, method, machine, videos, "clustering")
-            labels = cluster(found.values[:, 0], config.method.clusters, seed=epoch)
-            method.relabel(torch.from_numpy(found.index), torch.from_numpy(labels).long())
+            relabel(training, method, machine, videos, seed=epoch)
         method.train()
         for batch in training.batches():
             clips = device_clips(batch, machine, config.data.crop_size)  # (V, B, C, T, R, R), V clips a video
@@ -131,6 +134,14 @@ def _triplets(config: Config, videos: VideoList, seed: int) -> dict[str, float] 
     if not len(known):
         return "the list gives no frame counts. To count them: vtdl lists convert"
     return triplet_shares(build_triplet_sampler(config), known, seed)
+
+
+def relabel(training: Training, method: Task, machine: Machine, videos: VideoList, seed: int) -> None:
+    """Give the method the clusters of the videos that can be read, by their features as they are now."""
+    found = read_features(training, method, machine, videos, "clustering")
+    labels = cluster(found.values[:, 0], training.config.method.clusters, seed)
+    on_device = (torch.from_numpy(each).long().to(machine.device) for each in (found.index, labels))
+    method.relabel(*on_device)
 
 
 def knn_reading(training: Training, method: Task, machine: Machine, videos: VideoList) -> float:
