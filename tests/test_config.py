@@ -185,12 +185,20 @@ def test_set__all_mistakes_at_once() -> None:
             ["method.sampling.gap_frames=9", "method.sampling.negative=shift"],
             "gap_frames has no effect where negative is",
         ),
+        (["method.sampling.redraws=1"], "redraws has no effect where negative is 'gap'"),
+        (["method.sampling.window_frames=3"], "method.sampling.window_frames 3 is shorter than a clip's span"),
+        (["evaluate.starts=[0, 10]", "evaluate.clips=5"], "clips 5 and 2 starts exclude each other"),
+        (["method.name=clip_order", "pretrain.clip_len_frames=2"], "clip_order cuts clips in three"),
         (["data.modality=flow", "method.consistency_weight=1"], "flow would have to turn too"),
     ],
 )
 def test_set__options_that_contradict(assignments: list[str], says: str) -> None:
     (line,) = mistakes(*assignments)
     assert says in line
+
+
+def test_set__a_bank_may_be_read_in_smaller_parts_than_a_batch() -> None:
+    assert load_config("demo", ["method.queue.size=4", "method.queue.memory=bank"]).method.queue.size == 4
 
 
 def test_set__smallest_queue_is_one_batch() -> None:

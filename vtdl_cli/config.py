@@ -105,8 +105,10 @@ class Sampling(Section):
 
     @model_validator(mode="after")
     def _gap_belongs(self) -> Self:
-        if self.gap_frames is not None and self.negative != "gap":
-            raise ValueError(f"gap_frames has no effect where negative is '{self.negative}': leave it out")
+        belongs = {"gap_frames": ("gap",), "threshold_frames": ("shift", "redraw"), "redraws": ("redraw",)}
+        for name, rules in belongs.items():
+            if getattr(self, name) != Sampling.model_fields[name].default and self.negative not in rules:
+                raise ValueError(f"{name} has no effect where negative is '{self.negative}': leave it out")
         return self
 
 
@@ -203,6 +205,14 @@ class Evaluate(Section):
     starts: list[NonNegativeInt] = []  # frames that clips start at instead: the authors' test takes 0 and 10
     batch_clips: PositiveInt = 16  # that pass through the network at a time
 
+    @model_validator(mode="after")
+    def _one_way_to_choose_clips(self) -> Self:
+        if self.starts and self.clips not in (len(self.starts), Evaluate.model_fields["clips"].default):
+            raise ValueError(
+                f"clips {self.clips} and {len(self.starts)} starts exclude each other: starts=[] spreads clips"
+            )
+        return self
+
 
 class Extract(Clip):
     """Feature extraction."""
@@ -225,12 +235,21 @@ class Config(Section):
     @model_validator(mode="after")
     def _batch_fits(self) -> Self:
         size, batch, splits = self.method.queue.size, self.pretrain.batch_size, self.method.key_splits
-        if size < batch:
+        if size < batch and self.method.queue.memory == "queue" and self.method.name == "vtdl":
             raise ValueError(f"method.queue.size {size} holds less than one batch, pretrain.batch_size {batch}")
         if 2 * splits > batch and splits > 1:
             raise ValueError(f"method.key_splits {splits} leaves parts of one clip of pretrain.batch_size {batch}")
         if self.method.key_statistics == "running" and splits > 1:
             raise ValueError("method.key_splits has no effect where method.key_statistics is 'running': leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _clips_fit_the_method(self) -> Self:
+        span, window = self.pretrain.clip_len_frames * self.pretrain.stride_frames, self.method.sampling.window_frames
+        if window is not None and window < span:
+            raise ValueError(f"method.sampling.window_frames {window} is shorter than a clip's span of {span} frames")
+        if self.method.name == "clip_order" and self.pretrain.clip_len_frames < 3:
+            raise ValueError("method.name clip_order cuts clips in three: pretrain.clip_len_frames must be 3 or more")
         return self
 
     @model_validator(mode="after")

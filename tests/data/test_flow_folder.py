@@ -33,6 +33,7 @@ LAYOUTS = {
     "folders x and y": ("clip/x/{:05d}.png", "clip/y/{:05d}.png", "clip"),
     "folders u and v of frames": ("clip/u/frame{:06d}.png", "clip/v/frame{:06d}.png", "clip"),
     "a tree for each direction": ("u/clip/frame{:06d}.png", "v/clip/frame{:06d}.png", "u/clip"),
+    "trees by long names, twice": ("flow_x/clip/flow_x_{:05d}.png", "flow_y/clip/flow_y_{:05d}.png", "flow_x/clip"),
     "trees by long names": ("flow_x/clip/{:05d}.png", "flow_y/clip/{:05d}.png", "flow_x/clip"),
 }
 
@@ -91,6 +92,10 @@ def test_flow_folder__refusals(tmp_path: Path) -> None:
     for file in half.glob("flow_y*"):
         file.unlink()
     assert refusal(half).startswith("the folder holds no pictures named like flow_y")
+    later = make_flow(tmp_path / "later", "pairs in one folder")
+    for number in range(FRAMES, 0, -1):
+        (later / f"flow_y_{number:05d}.png").rename(later / f"flow_y_{number + 1:05d}.png")
+    assert refusal(later) == "picture flow_x_00001.png has no partner: beside it comes flow_y_00002.png"
     gap = make_flow(tmp_path / "gap", "folders x and y")
     (gap / "y/00003.png").unlink()
     assert refusal(gap) == "pictures 3 to 3 are missing"

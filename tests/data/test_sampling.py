@@ -101,6 +101,7 @@ def test_loop__keeps_the_stride_round_the_end() -> None:
         (2, 100, [2, 5, 8, 11]),
         (5, 10, [2, 5, 6, 8]),  # 5, 8, 11 mod 9, 14 mod 9: in order 2, 5, 5, 8; the second 5 is moved on
         (0, 1, [0, 0, 0, 0]),
+        (0, 10, [0, 3, 6, 9]),  # it fits: the last frame is as good as any
     ],
 )
 def test_sort__puts_a_wrapped_clip_in_order(start: int, num_frames: int, expected: list[int]) -> None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -50,3 +51,18 @@ def test_verify__finds_a_video_of_one_colour(tmp_path: Path, decoder: str) -> No
 def test_verify__is_content_with_good_videos(toy: Toy) -> None:
     for path in toy.root.glob("*/*.mp4"):
         assert probe_video(path, verify=True).num_frames == NUM_FRAMES
+
+
+@pytest.mark.parametrize("decoder", ["decord", "pyav"])
+def test_probe__video_without_a_keyframe(data_dir: Path, tmp_path: Path, decoder: str) -> None:
+    """Its packets are there and no frame can be decoded; a good video of its kind came before it."""
+    good = min((data_dir / "tennis7").rglob("*.mp4"))
+    with av.open(str(good)) as source, av.open(str(tmp_path / "headless.mp4"), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size and not packet.is_keyframe:
+                packet.stream = stream
+                target.mux(packet)
+    probe_video(good, decoder)
+    with pytest.raises(UnreadableVideo):
+        probe_video(tmp_path / "headless.mp4", decoder)

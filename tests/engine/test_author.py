@@ -58,8 +58,9 @@ def test_first_weights_are_xaviers(config: Config) -> None:
 def test_evaluation_takes_clips_at_frames_0_and_10(toy: Toy, finetuned: Path, tmp_path: Path) -> None:
     """Oracle: the mean of two evaluations of one clip each; they report the mean of classes, which is there."""
     scores = []
-    for name, starts in (("both", "[0, 10]"), ("first", "[0]"), ("second", "[10]")):
-        succeed(*toy.evaluate(finetuned, tmp_path / name, "--set", f"evaluate.starts={starts}"))
+    for name, starts in (("both", [0, 10]), ("first", [0]), ("second", [10])):
+        how = ("--set", f"evaluate.starts={starts}", "--set", f"evaluate.clips={len(starts)}")
+        succeed(*toy.evaluate(finetuned, tmp_path / name, *how))
         with h5py.File(tmp_path / name / "scores.h5") as file:
             scores.append(file["scores"][:])
     np.testing.assert_allclose(scores[0], (scores[1] + scores[2]) / 2, atol=1e-5)

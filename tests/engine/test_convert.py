@@ -175,8 +175,10 @@ def test_convert__what_is_no_checkpoint(tmp_path: Path) -> None:
 def test_convert__never_writes_over_anything_unasked(tmp_path: Path) -> None:
     source = authors_checkpoint(tmp_path / "ckpt.pth")
     before = source.read_bytes()
-    refuse("convert", str(source), *I3D, "--out", str(source), code=2, says=("exists already",))
+    (tmp_path / "there.pt").write_bytes(b"mine")
+    refuse("convert", str(source), *I3D, "--out", str(tmp_path / "there.pt"), code=2, says=("exists already",))
     refuse("convert", str(source), *I3D, "--out", str(source), "--overwrite", code=2, says=("is the file to convert",))
+    assert (tmp_path / "there.pt").read_bytes() == b"mine"
     assert source.read_bytes() == before
 
 
@@ -216,3 +218,33 @@ def test_convert__onnx_is_not_installed(pretrained: Path, tmp_path: Path, monkey
     line = ["convert", str(pretrained), "--out", str(tmp_path / "backbone.onnx")]
     refuse(*line, code=2, says=("--out 'backbone.onnx' needs onnxscript. Type pip install 'vtdl[onnx]'",))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_convert__a_deeper_network_is_another(tmp_path: Path) -> None:
+    """All tensors of an R3D-10 are in an R3D-18, which is no reason to take it for one."""
+    torch.manual_seed(0)
+    deep = build_trunk(load_config("ucf101/r3d", ["model.width=4"]))
+    torch.save(deep.state_dict(), tmp_path / "r3d_18.pth")
+    shallow = ["--preset", "ucf101/r3d", "--set", "model.width=4", "--set", "model.depth=10"]
+    line = ["convert", str(tmp_path / "r3d_18.pth"), *shallow, "--out", str(tmp_path / "o.pt")]
+    refuse(*line, code=1, says=("72 tensors match, 0 missing, 48 unexpected (layer1.1.conv1.0.weight,",))
+
+
+def test_convert__two_tensors_for_one_name(tmp_path: Path) -> None:
+    """Query and key encoder of another code, whose names are made the same."""
+    state = thin_i3d(1).state_dict()
+    both = {f"encoder_{side}.{name}": tensor for side in "qk" for name, tensor in state.items()}
+    torch.save(both, tmp_path / "moco.pth")
+    rename = ("--rename", "encoder_q.=", "--rename", "encoder_k.=")
+    line = ["convert", str(tmp_path / "moco.pth"), *I3D, *rename, "--out", str(tmp_path / "o.pt")]
+    refuse(*line, code=1, says=("have two tensors for 'conv3d_1a_7x7.conv3d.weight'",))
+
+
+def test_convert__a_run_is_neither_written_over_nor_reinterpreted(pretrained: Path, tmp_path: Path) -> None:
+    last = pretrained / "checkpoints/last.pt"
+    before = last.read_bytes()
+    line = ["convert", str(pretrained), "--overwrite", "--out"]
+    refuse(*line, str(last), code=2, says=("is the file to convert",))
+    refuse(*line, str(tmp_path), code=2, says=("is a folder. Name a file in it",))
+    refuse(*line, str(tmp_path / "o.pt"), "--key-encoder", code=2, says=("are ours and carry their preset",))
+    assert last.read_bytes() == before

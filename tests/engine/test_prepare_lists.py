@@ -14,6 +14,7 @@ from vtdl_cli.engine import prepare_lists
 from vtdl_cli.engine.prepare_lists import Making, prepare_folder
 from vtdl_cli.engine.prepare_official import prepare_official
 from vtdl_cli.engine.survey import Survey, survey
+from vtdl_cli.engine.survey_notes import Notes
 from vtdl_cli.errors import ListError, UnreadableVideo, UsageError, VtdlError
 from vtdl_cli.runtime import Progress, Silence
 
@@ -457,3 +458,25 @@ def test_prepare_official__a_recording_on_both_sides_is_told(root: Path) -> None
     audit = prepare_official("kinetics", root, csv, Making(root.parent / "out", recorder, workers=0))
     assert (audit["groups"], audit["groups_on_both_sides"]) == (None, ["a_0"])
     assert "1 recordings have clips in train and in val; the first is 'a_0'" in recorder.warnings
+
+
+def test_prepare_official__videos_that_are_not_drawn_are_on_no_side(root: Path) -> None:
+    """Both of one recording, and training keeps the other video of the two."""
+    csv = root.parent / "annotations.csv"
+    rows = ["run,a_0,1,11,train", "run,d_0,1,11,train", "run,a_0,20,30,validate", "run,d_0,20,30,validate"]
+    csv.write_text("\n".join(["label,youtube_id,time_start,time_end,split", *rows]))
+    for name in ("a_0_000001_000011", "a_0_000020_000030", "d_0_000001_000011", "d_0_000020_000030"):
+        (root / f"{name}.avi").write_text("20")
+    making = Making(root.parent / "out", Silence(), per_class=1, workers=0)
+    audit = prepare_official("kinetics", root, csv, making)
+    kept = (root.parent / "out/train_split_1.txt").read_text()[:3]
+    assert audit["groups_on_both_sides"] == [kept]
+
+
+def test_survey__notes_of_another_form_are_not_taken(root: Path) -> None:
+    """As an earlier version wrote them: the last number was a text."""
+    notes = Notes(root.parent / "notes.jsonl", "pyav False")
+    notes.path.write_text(json.dumps(["pyav False", "a.avi", [1, 1, "h264", 1, 1, 25.0, "ff"]]) + "\n")
+    assert Notes(notes.path, "pyav False").recall("a.avi") is None
+    notes.add("b.avi", facts(9))
+    assert Notes(notes.path, "pyav False").recall("b.avi") == facts(9)

@@ -37,7 +37,7 @@ def convert(
         bool, typer.Option("--key-encoder", help="Take the authors' momentum encoder, not the trained one.")
     ] = False,
     min_match: Annotated[
-        float, typer.Option(min=0, max=100, help="Percent of the backbone's tensors that have to be there.")
+        float, typer.Option(min=0, max=100, help="Percent of tensors, but for heads, that have to be in both networks.")
     ] = 95.0,
     overwrite: o.OverwriteOption = False,
     as_json: o.JsonOption = False,

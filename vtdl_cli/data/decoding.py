@@ -193,7 +193,7 @@ def open_video(path: str | Path, decoder: str = "decord") -> Iterator[VideoReade
 
 def _open_reader(path: Path, decoder: str) -> VideoReader:
     if decoder not in (*DECODERS, FLOW):
-        raise UsageError(f"decoder '{decoder}' is unknown. Choose from {', '.join(DECODERS)}")
+        raise UsageError(f"decoder '{decoder}' is unknown. Choose from {', '.join((*DECODERS, FLOW))}")
     try:
         status = path.stat()
     except OSError as error:

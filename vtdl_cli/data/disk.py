@@ -52,7 +52,7 @@ def is_video(entry: os.DirEntry[str], *, flow: bool = False) -> bool:
     if entry.name.startswith("."):
         return False
     if flow:
-        return flow_pair(Path(entry.path)) is not None
+        return entry.is_dir() and flow_pair(Path(entry.path)) is not None
     if not entry.is_dir():
         return _is_named_as_video(entry.name)  # a broken link too: opening it will tell
     has_frame = False

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vtdl_cli.data.frame_folder import FRAME_NAME, list_pictures, read_picture
+from vtdl_cli.data.frame_folder import FRAME_NAME, list_pictures, number_of, read_picture
 from vtdl_cli.data.video_reader import VideoScan, read_any_order, refuse_sizes, stack_frames, unreadable_on_error
 from vtdl_cli.errors import UnreadableVideo
 
@@ -36,23 +36,22 @@ def flow_pair(path: Path) -> tuple[Half, Half] | None:
     Raises:
         OSError: the folder cannot be listed.
     """
-    if path.is_dir() and any(_is_flow_picture(file.name) for file in path.iterdir()):
-        return Half(path, PREFIXES[0]), Half(path, PREFIXES[1])
+    present = {prefix for prefix in PREFIXES if _holds_pictures(path, prefix)}
+    together = Half(path, PREFIXES[0]), Half(path, PREFIXES[1])
+    if len(present) == len(PREFIXES):
+        return together
     for x, y in DIRECTIONS:
         if _holds_pictures(path / x) and _holds_pictures(path / y):
             return Half(path / x, ""), Half(path / y, "")
         beside = path.parent.with_name(y) / path.name
         if path.parent.name == x and _holds_pictures(path) and beside.is_dir():
             return Half(path, ""), Half(beside, "")
-    return None
+    return together if PREFIXES[0] in present else None  # without y, which the reader will miss
 
 
-def _is_flow_picture(name: str) -> bool:
-    return name.lower().startswith(PREFIXES) and FRAME_NAME.fullmatch(name) is not None
-
-
-def _holds_pictures(folder: Path) -> bool:
-    return folder.is_dir() and any(FRAME_NAME.fullmatch(file.name) for file in folder.iterdir())
+def _holds_pictures(folder: Path, prefix: str = "") -> bool:
+    names = (file.name for file in folder.iterdir()) if folder.is_dir() else iter(())
+    return any(name.lower().startswith(prefix) and FRAME_NAME.fullmatch(name) for name in names)
 
 
 class FlowFolderReader:
@@ -72,6 +71,9 @@ class FlowFolderReader:
         counts = [len(files) for files in self._halves]
         if counts[0] != counts[1]:
             raise UnreadableVideo(str(path), f"it has {counts[0]} pictures of flow in x and {counts[1]} in y")
+        for x, y in zip(*self._halves, strict=True):
+            if number_of(x) != number_of(y):
+                raise UnreadableVideo(str(path), f"picture {x.name} has no partner: beside it comes {y.name}")
         self.num_frames = counts[0]
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:

@@ -55,7 +55,14 @@ class FrameFolderReader:
 
 def not_flow(name: str) -> bool:
     """Tell pictures from the flow_x_00001.jpg and flow_y_00001.jpg beside them in a two-stream data set's folders."""
-    return not name.lower().startswith("flow")
+    return re.match(r"flow_?[xyuv]_?\d", name, re.IGNORECASE) is None
+
+
+def number_of(picture: Path) -> int:
+    """The number in a picture's name."""
+    match = FRAME_NAME.fullmatch(picture.name)
+    assert match is not None
+    return int(match["number"])
 
 
 def list_pictures(

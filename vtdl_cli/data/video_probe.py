@@ -37,8 +37,8 @@ _OPENED: set[tuple[object, ...]] = set()
 def probe_video(path: str | Path, decoder: str = "decord", *, verify: bool = False) -> VideoFacts:
     """Open a video, decode its first frame, and say what it is.
 
-    Files are opened by PyAV; another decoder, which takes longer, is tried on the first of each kind: what it cannot
-    open are codecs, containers and widths.
+    Of a file PyAV decodes the first frame; another decoder, which takes longer, is tried on the first of each kind:
+    what it cannot open are codecs, containers and widths. A single file that it alone refuses may pass for good.
 
     With `verify` all of it is decoded, by PyAV: other decoders repeat a frame, or show a damaged or a grey one, without
     a word.
@@ -50,12 +50,12 @@ def probe_video(path: str | Path, decoder: str = "decord", *, verify: bool = Fal
     path = Path(path)
     is_file = path.is_file() and path.stat().st_size > 0 and decoder != FLOW
     scan = scan_video(path) if is_file else _open(path, decoder)
+    if is_file and next(decode_frames(path), None) is None:
+        raise UnreadableVideo(str(path), "none of its frames can be decoded")
     kind = (decoder, scan.container, scan.codec, scan.width, scan.has_duration, scan.timed)
-    if is_file and kind not in _OPENED:
+    if is_file and decoder != "pyav" and kind not in _OPENED:
         _open(path, decoder)
         _OPENED.add(kind)
-    elif is_file and not verify:
-        next(decode_frames(path))
     if verify:
         _decode_whole(path, decoder, scan.num_frames)
     num_bytes = path.stat().st_size if is_file else 0

@@ -252,5 +252,11 @@ def _random_views(config: Config, augment: bool) -> RandomViews:
 
 def _clips(config: Config, videos: VideoList, sampler: IndexSampler, viewer: Viewer, seed: int) -> VideoClips:
     data = config.data
-    decoder = FLOW if data.modality == "flow" else data.decoder
-    return VideoClips(videos, sampler=sampler, viewer=viewer, short_side=data.short_side, decoder=decoder, seed=seed)
+    return VideoClips(
+        videos, sampler=sampler, viewer=viewer, short_side=data.short_side, decoder=decoder_of(config), seed=seed
+    )
+
+
+def decoder_of(config: Config) -> str:
+    """What opens the videos: of flow, the reader of its folders."""
+    return FLOW if config.data.modality == "flow" else config.data.decoder

@@ -33,7 +33,7 @@ def signs_of_collapse(row: Row, config: Config) -> dict[str, str]:
     chance = chance_loss(config)
     if chance is not None and row["epoch"] >= PATIENCE_EPOCHS and row["loss"] >= NEAR_CHANCE * chance:
         signs["loss"] = (
-            f"after {row['epoch']:.0f} epochs the loss is {row['loss']:.2f}, at chance: {chance:.2f} with this queue. "
-            "Raise pretrain.optimizer.learning_rate or the epochs, or look at the triplets: vtdl pretrain --dry-run"
+            f"after {row['epoch']:.0f} epochs the loss is {row['loss']:.2f}, at chance, which is {chance:.2f}. "
+            "Raise pretrain.optimizer.learning_rate or the epochs, or look at the plan: vtdl pretrain --dry-run"
         )
     return signs

@@ -42,8 +42,9 @@ class Comparison:
 
     @property
     def share(self) -> float:
-        """Percent of our tensors that were matched."""
-        return 100 * len(self.matched) / (len(self.matched) + len(self.missing) + len(self.misshaped))
+        """Percent of all tensors, ours and theirs, that were matched: a deeper network of theirs is not ours either."""
+        apart = len(self.missing) + len(self.unexpected) + len(self.misshaped)
+        return 100 * len(self.matched) / (len(self.matched) + apart)
 
     def counts(self) -> str:
         """In words."""
@@ -63,8 +64,6 @@ def import_weights(
     rename: Sequence[str] = (),
     key_encoder: bool = False,
     min_match: float = 95.0,
-    overwrite: bool = False,
-    seed: int = 0,
 ) -> dict[str, Any]:
     """Read the backbone of the authors' checkpoints, of torchvision's, or of a plain state dict, and write it as ours.
 
@@ -74,26 +73,21 @@ def import_weights(
         config: says which backbone it is, and travels inside.
         rename: `OLD=NEW`, beginnings of names to replace, in order.
         key_encoder: take the authors' momentum encoder instead of the one that was trained.
-        min_match: percent of the backbone's tensors that have to be there with their shapes.
-        overwrite: replace what is at `out`.
-        seed: of the weights that are not there, where fewer than all will do.
+        min_match: percent of all tensors, but for heads, that have to be in both with the same shape.
 
     Returns:
         Counts, and the names that found no match.
 
     Raises:
         CheckpointError: the file is no checkpoint, carries code, or fits less than that.
-        UsageError: a rename is malformed, or something is in the way.
+        UsageError: a rename is malformed.
     """
-    _refuse(out, overwrite)
-    if out.exists() and out.samefile(path):
-        raise UsageError(f"--out '{out}' is the file to convert. Choose another --out")
     theirs = _named_as_ours(pick_weights(read_foreign(path), path, key_encoder=key_encoder), rename)
-    seed_torch(seed)
+    seed_torch(0)  # of what is not there, where less than all will do
     trunk = build_trunk(config)
     heads = [name for name in theirs if name.startswith(HEADS)]
     compared = compare(trunk, {name: tensor for name, tensor in theirs.items() if name not in heads})
-    if compared.share < min_match:
+    if compared.share < min_match or not compared.matched:
         raise CheckpointError(
             f"weights '{path}' do not fit {config.model.name}: {compared.counts()}; that is {compared.share:.0f}%, "
             f"less than --min-match {min_match:g}. Choose the --preset they belong to, or --rename OLD=NEW"
@@ -106,7 +100,7 @@ def import_weights(
         "classes": None,
         "num_classes": 0,
         "list_sha256": "",
-        "seed": seed,
+        "seed": 0,
         "origin": {"converted_from": str(path)},
         "model": {prefix + name: tensor for name, tensor in trunk.state_dict().items()},
     }
@@ -122,17 +116,16 @@ def import_weights(
     }
 
 
-def export_backbone(weights: str, out: Path, *, overwrite: bool = False) -> dict[str, Any]:
+def export_backbone(weights: str, out: Path) -> dict[str, Any]:
     """Write the backbone of a run for elsewhere: as ONNX where the name ends so, else as a plain state dict.
 
-    A state dict is what torch and safetensors read without this tool. ONNX gives the pooled features (N, D) of clips of
-    the preset's size, as many at a time as you like. Either file is read again and has to give the same features.
+    A state dict is tensors by name that share no memory, as safetensors asks. ONNX gives the pooled features (N, D) of
+    clips of the preset's size, as many at a time as you like. Either is read again and has to give the same features.
 
     Raises:
         CheckpointError: the weights cannot be read, or the file gives other features.
-        UsageError: something is in the way, or not installed.
+        UsageError: what writes ONNX is not installed.
     """
-    _refuse(out, overwrite)
     trunk, source = load_trunk(weights, ())
     network = PooledFeatures(trunk)
     size, length = source.config.data.crop_size, source.config.pretrain.clip_len_frames
@@ -244,11 +237,16 @@ def _named_as_ours(tensors: Mapping[str, Tensor], rename: Sequence[str]) -> dict
         if not equals or not old:
             raise UsageError(f"--rename '{text}' is not of the form OLD=NEW. For example: --rename encoder.=")
     named = {}
-    for name, tensor in tensors.items():
+    for source, tensor in tensors.items():
+        name = source
         for wrapper in WRAPPERS:
             name = name.removeprefix(wrapper)
         for old, _, new in pairs:
             name = new + name.removeprefix(old) if name.startswith(old) else name
+        if name in named:
+            raise CheckpointError(
+                f"weights have two tensors for '{name}', of '{source}' the second. --rename keeps them apart"
+            )
         named[name] = tensor
     return named
 
@@ -275,14 +273,23 @@ def convert(
         CheckpointError, UsageError: as either does; or nothing says which backbone foreign weights are of.
     """
     path = find_weights(weights)
+    _refuse(out, path, overwrite)
     if is_ours(path):
-        return export_backbone(weights, out, overwrite=overwrite)
+        if config is not None or importing.get("rename") or importing.get("key_encoder"):
+            raise UsageError(
+                f"weights '{path}' are ours and carry their preset. Leave out --preset, --rename and --key-encoder"
+            )
+        return export_backbone(weights, out)
     if config is None:
         raise UsageError(f"weights '{path}' do not say which network they are of. Add --preset, see: vtdl presets list")
-    return import_weights(path, out, config, overwrite=overwrite, **importing)
+    return import_weights(path, out, config, **importing)
 
 
-def _refuse(out: Path, overwrite: bool) -> None:
+def _refuse(out: Path, source: Path, overwrite: bool) -> None:
     check_writable(out.parent)
-    if out.is_dir() or (out.exists() and not overwrite):
+    if out.is_dir():
+        raise UsageError(f"--out '{out}' is a folder. Name a file in it")
+    if out.exists() and out.samefile(source):
+        raise UsageError(f"--out '{out}' is the file to convert. Choose another --out")
+    if out.exists() and not overwrite:
         raise UsageError(f"file '{out}' exists already. Choose another --out, or add --overwrite")

@@ -12,7 +12,7 @@ from vtdl_cli.config import Config
 from vtdl_cli.data.features import FeatureParts
 from vtdl_cli.data.lists import VideoList
 from vtdl_cli.engine.bad_videos import BadVideos
-from vtdl_cli.engine.build import build_machine, build_test_clips
+from vtdl_cli.engine.build import build_machine, build_test_clips, decoder_of
 from vtdl_cli.engine.evaluate import protocol_name
 from vtdl_cli.engine.inference import VideoOutputs, feature_network, forward_videos
 from vtdl_cli.engine.request import Execution, ListSource
@@ -148,7 +148,7 @@ def _provenance(source: Source, videos: VideoList, clips: int, per_clip: bool, s
         "weights_sha256": source.sha256,
         "list_sha256": videos.sha256,
         "modality": config.data.modality,
-        "decoder": config.data.decoder,
+        "decoder": decoder_of(config),
         "preset": config.to_yaml(),
     }
 

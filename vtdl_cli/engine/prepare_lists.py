@@ -186,11 +186,12 @@ def _make_lists(
         )
     is_val = candidates.split(found.readable)
     listed = is_val | _drawn(labels[found.readable], ~is_val, making)
+    chosen = found.readable[listed].tolist()
     sides: Sides = {"train": [], "val": []}
-    for index, val in zip(found.readable[listed].tolist(), is_val[listed], strict=True):
+    for index, val in zip(chosen, is_val[listed], strict=True):
         row = Listed(names[index], int(labels[index]), found.facts[index])
         sides["val" if val else "train"].append(row)
-    groups = _group_sides([candidates.groups[index] for index in found.facts], is_val) if candidates.groups else {}
+    groups = _group_sides([candidates.groups[index] for index in chosen], is_val[listed]) if candidates.groups else {}
     audit = {
         "dataset": dataset,
         "root": printable(str(root)),

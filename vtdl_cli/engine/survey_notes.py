@@ -19,7 +19,7 @@ class Notes:
     """
 
     def __init__(self, path: Path, how: str) -> None:
-        self.path, self.how = path, how
+        self.path, self.how = path, f"{how} {' '.join(VideoFacts._fields)}"
         self._made_folder = not path.parent.exists()
         self._is_new = not path.exists()
         self._known: dict[str, VideoFacts | str] = {}

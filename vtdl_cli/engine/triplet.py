@@ -12,6 +12,8 @@ from vtdl_cli.engine.clips import device_clips
 from vtdl_cli.errors import UnreadableVideo
 from vtdl_cli.runtime import replacing, seed_torch
 
+TRIPLET = ("anchor", "positive: the same frames, augmented anew", "negative: another interval of the video")
+
 
 def draw_triplet(config: Config, videos: VideoList, path: Path, *, index: int = 0, seed: int = 0) -> None:
     """Write a PNG of one video's anchor, positive, negative, and of the anchor as TCA mixes it.
@@ -30,14 +32,10 @@ def draw_triplet(config: Config, videos: VideoList, path: Path, *, index: int = 
     if isinstance(sample, Unreadable):
         raise UnreadableVideo(sample.path, sample.reason)
     machine = build_machine("cpu", "fp32", 0)
-    anchor, positive, negative = device_clips(collate([sample]), machine, config.data.crop_size)  # (1, 3, T, R, R) each
-    seed_torch(seed)
-    mixed = build_tca(config)(anchor)
-    rows = {
-        "anchor": anchor,
-        "positive: the same frames, augmented anew": positive,
-        "negative: another interval of the video": negative,
-        "anchor after TCA: one still frame mixed into all": mixed,
-    }
+    clips = device_clips(collate([sample]), machine, config.data.crop_size)  # (V, 1, 3, T, R, R)
+    rows = dict(zip(TRIPLET if len(clips) == len(TRIPLET) else ("clip",), clips, strict=True))
+    if "anchor" in rows and config.method.tca.side != "key":
+        seed_torch(seed)
+        rows["anchor after TCA: one still frame mixed into all"] = build_tca(config)(rows["anchor"])
     with replacing(path) as temporary:
         draw_strip({name: to_pixels(clip[0]).numpy() for name, clip in rows.items()}, temporary)

@@ -23,23 +23,25 @@ class ClipOrder(Task):
         encoder: clips (N, C, T, H, W) -> logits (N, 6).
     """
 
+    orders: Tensor
+
     def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
         self.encoder = encoder
+        self.register_buffer("orders", torch.tensor(ORDERS), persistent=False)
 
     def forward(self, *clips: Tensor) -> Step:
         """Draw an order for each clip, and ask for it."""
         clip, _video = clips
         order = torch.randint(len(ORDERS), (len(clip),), device=clip.device)  # (N,)
-        logits = self.encoder(in_order(clip, order)).float()  # (N, 6)
+        logits = self.encoder(in_order(clip, self.orders[order])).float()  # (N, 6)
         loss = F.cross_entropy(logits, order)
         return Step(loss, {"order_top1": 100 * (logits.argmax(1) == order).float().mean()})
 
 
-def in_order(clips: Tensor, order: Tensor) -> Tensor:
-    """Clips (N, C, T, H, W) with their blocks as ORDERS[order] says, (N,); frames that are left over stay last."""
+def in_order(clips: Tensor, blocks: Tensor) -> Tensor:
+    """Clips (N, C, T, H, W) with their blocks in the order (N, BLOCKS); frames that are left over stay last."""
     length = clips.shape[2] // BLOCKS
-    blocks = torch.tensor(ORDERS, device=clips.device)[order]  # (N, BLOCKS)
     frames = torch.arange(length, device=clips.device)
     places = (blocks[:, :, None] * length + frames).flatten(1)  # (N, BLOCKS * length)
     rest = torch.arange(BLOCKS * length, clips.shape[2], device=clips.device).expand(len(clips), -1)

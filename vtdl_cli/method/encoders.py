@@ -19,7 +19,7 @@ class EncoderPair(nn.Module):
         encoder: maps clips (N, C, T, H, W) to unit embeddings (N, D); becomes the query encoder.
         momentum: m, 0.999 in the authors' code.
         key_statistics: `batch`: batch norm goes by each batch of keys. `running`: by the averages that the query
-            encoder has gathered, which the key encoder follows as it follows the weights.
+            encoder has gathered, which are copied: they are averages already.
         key_splits: parts that a batch of keys is dealt into at random, each a batch of its own to batch norm; what
             ShuffleBN does across devices: a query cannot tell its key by the statistics they share.
     """
@@ -43,7 +43,7 @@ class EncoderPair(nn.Module):
             keys: Tensor = self.key(clips)
             return keys
         order = torch.randperm(len(clips), device=clips.device)
-        dealt = torch.cat([self.key(part) for part in clips[order].chunk(self.key_splits)])
+        dealt = torch.cat([self.key(part) for part in clips[order].tensor_split(self.key_splits)])
         return dealt[order.argsort()]
 
     @torch.no_grad()
@@ -51,7 +51,6 @@ class EncoderPair(nn.Module):
         """Let the key encoder follow; call it after the optimiser's step."""
         keys: list[Tensor] = list(self.key.parameters())
         queries: list[Tensor] = list(self.query.parameters())
-        if self.key_statistics == "running":
-            keys += [buffer for buffer in self.key.buffers() if buffer.is_floating_point()]
-            queries += [buffer for buffer in self.query.buffers() if buffer.is_floating_point()]
         torch._foreach_lerp_(keys, queries, 1 - self.momentum)
+        if self.key_statistics == "running":
+            torch._foreach_copy_(list(self.key.buffers()), list(self.query.buffers()))

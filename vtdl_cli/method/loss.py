@@ -77,6 +77,7 @@ class NoiseContrastiveLoss(nn.Module):
             self.normaliser.copy_(torch.where(self.normaliser > 0, self.normaliser, first))
         probability = powers / self.normaliser
         noise = (counted.sum(1, keepdim=True) - 1) / self.num_videos  # m P_n
+        noise = noise.clamp(min=torch.finfo(noise.dtype).tiny)  # of a query whose keys are all masked
         of_positive = (probability[:, :1] / (probability[:, :1] + noise)).log()
         of_noise = (noise / (probability[:, 1:] + noise)).log()  # 0 where masked
         return -(of_positive.sum() + of_noise.sum()) / len(logits)
