@@ -76,6 +76,14 @@ def test_gap__in_frames_or_a_quarter_of_the_span(gap: int | None, expected: int)
     assert np.abs(clips[:, 0, 0] - clips[:, 2, 0]).min() == expected
 
 
+def test_triplets__without_the_own_negative_no_third_clip_is_read() -> None:
+    """Oracle: the anchor and positive of the same draws with it."""
+    with_it, without = (TripletSampler(CLIP_LEN, STRIDE, own_negative=own) for own in (True, False))
+    clips = [sampler(40, np.random.default_rng(3)) for sampler in (with_it, without)]
+    assert np.array_equal(clips[0][:2], clips[1])
+    assert triplet_shares(without, np.full(9, 40)) == triplet_shares(with_it, np.full(9, 40))
+
+
 # ---- the authors' rules
 
 

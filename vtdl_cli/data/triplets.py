@@ -6,7 +6,7 @@ set's (`data/video_dataset.py:112-169`).
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -36,6 +36,7 @@ class TripletSampler:
         redraws: how often `redraw` draws the negative anew, before it moves it.
         window: frames that a start leaves to the end where the video has them; none: the span, T times the stride.
         short_videos: a name of `data.sampling.SHORT_VIDEOS`.
+        own_negative: off: anchor and positive alone, as nothing will look at a third clip.
     """
 
     clip_len: int
@@ -46,9 +47,10 @@ class TripletSampler:
     redraws: int = 3
     window: int | None = None
     short_videos: str = "loop"
+    own_negative: bool = True
 
     def __call__(self, num_frames: int, generator: Generator) -> np.ndarray:
-        """Frame indices (3, T) of anchor, positive and negative."""
+        """Frame indices (3, T) of anchor, positive and negative, or (2, T) without the last."""
         return self.indices(self.starts(num_frames, generator), num_frames)
 
     def starts(self, num_frames: int, generator: Generator) -> Starts:
@@ -56,10 +58,10 @@ class TripletSampler:
         return NEGATIVES[self.negative](self, num_frames, generator)
 
     def indices(self, starts: Starts, num_frames: int) -> np.ndarray:
-        """The frames of clips that start there, (3, T)."""
+        """The frames of clips that start there, (3, T) or (2, T)."""
         go_on = SHORT_VIDEOS[self.short_videos]
         anchor, negative = (go_on(start, num_frames, self.clip_len, self.stride) for start in starts[:2])
-        return np.stack([anchor, anchor, negative])
+        return np.stack([anchor, anchor, negative] if self.own_negative else [anchor, anchor])
 
     def num_starts(self, num_frames: int) -> int:
         """How many places a clip can start from."""
@@ -137,6 +139,7 @@ def triplet_shares(sampler: TripletSampler, num_frames: np.ndarray, seed: int = 
     """
     generator = np.random.default_rng(seed)
     extent = (sampler.clip_len - 1) * sampler.stride + 1
+    sampler = replace(sampler, own_negative=True)
     rows = []
     for count in num_frames.tolist():
         starts = sampler.starts(count, generator)

@@ -218,6 +218,7 @@ def build_triplet_sampler(config: Config) -> TripletSampler:
         redraws=options.redraws,
         window=options.window_frames,
         short_videos=config.data.short_videos,
+        own_negative=config.method.own_negative,
     )
 
 

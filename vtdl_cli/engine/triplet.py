@@ -33,7 +33,7 @@ def draw_triplet(config: Config, videos: VideoList, path: Path, *, index: int = 
         raise UnreadableVideo(sample.path, sample.reason)
     machine = build_machine("cpu", "fp32", 0)
     clips = device_clips(collate([sample]), machine, config.data.crop_size)  # (V, 1, 3, T, R, R)
-    rows = dict(zip(TRIPLET if len(clips) == len(TRIPLET) else ("clip",), clips, strict=True))
+    rows = dict(zip(TRIPLET[: len(clips)] if len(clips) > 1 else ("clip",), clips, strict=True))
     if "anchor" in rows and config.method.tca.side != "key":
         seed_torch(seed)
         rows["anchor after TCA: one still frame mixed into all"] = build_tca(config)(rows["anchor"])

@@ -72,9 +72,10 @@ class VTDL(Task):
         """Loss of a batch of triplets; its keys enter the memory after the logits have read it.
 
         Args:
-            clips: anchor, positive and negative, (N, C, T, H, W) each, normalised; (N,) a number for each video.
+            clips: anchor, positive and, where it takes part, negative, (N, C, T, H, W) each, normalised; (N,) a number
+                for each video.
         """
-        anchor, positive, negative, video = clips
+        anchor, positive, *negative, video = clips
         q = self.encoders.query(self.anchor_augmentation(anchor))  # (N, D)
         k = self.encoders.embed_key(self.positive_augmentation(positive))  # (N, D), no gradient
         own = self._own_negatives(positive, negative)  # (N, D) each
@@ -86,9 +87,9 @@ class VTDL(Task):
         readings = health(logits.detach(), q.detach(), own) | {"queue_age": self.memory.age()}
         return Step(self.criterion(logits) + self._beside(q, k, own, anchor), readings)
 
-    def _own_negatives(self, positive: Tensor, negative: Tensor) -> dict[str, Tensor]:
+    def _own_negatives(self, positive: Tensor, negative: list[Tensor]) -> dict[str, Tensor]:
         """Embeddings of the video's own negatives, each a batch of its own to batch norm."""
-        clips = {"own_negative": negative} if self.own_negative else {}
+        clips = {"own_negative": negative[0]} if self.own_negative else {}
         clips |= {"strong_negative": positive} if self.strong_negative else {}
         with torch.set_grad_enabled(self.own_negative_gradient and torch.is_grad_enabled()):
             return {name: self.encoders.query(self.negative_augmentation(each)) for name, each in clips.items()}
