@@ -32,15 +32,16 @@ def triplet_logits(
         temperature: τ, 0.07 in the authors' code.
     """
     query = query.float()
-    with torch.autocast(query.device.type, enabled=False):  # which would multiply in bf16
-        to_memory = query @ memory.float().T  # (N, K)
-    if masked is not None:
-        to_memory = to_memory.masked_fill(masked, -torch.inf)
 
     def to_own(other: Tensor) -> Tensor:
         return (query * other.float()).sum(1, keepdim=True)  # (N, 1)
 
-    return torch.cat([to_own(positive), to_memory, *map(to_own, own.values())], 1) / temperature
+    to_positive = to_own(positive)  # first: gradients add up in this order, and another one rounds otherwise
+    with torch.autocast(query.device.type, enabled=False):  # which would multiply in bf16
+        to_memory = query @ memory.float().T  # (N, K)
+    if masked is not None:
+        to_memory = to_memory.masked_fill(masked, -torch.inf)
+    return torch.cat([to_positive, to_memory, *map(to_own, own.values())], 1) / temperature
 
 
 def info_nce(logits: Tensor) -> Tensor:
