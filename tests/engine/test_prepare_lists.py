@@ -1,7 +1,7 @@
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -447,13 +447,19 @@ def test_prepare_official__split_without_videos(root: Path) -> None:
         prepare_official("hmdb51", root, root.parent / "splits", Making(root.parent / "lists", Silence(), workers=0))
 
 
+def annotate(root: Path, rows: Sequence[str], names: Sequence[str]) -> Path:
+    """Write Kinetics' annotations, and videos of these names."""
+    for name in names:
+        (root / f"{name}.avi").write_text("20")
+    csv = root.parent / "annotations.csv"
+    csv.write_text("\n".join(["label,youtube_id,time_start,time_end,split", *rows]))
+    return csv
+
+
 def test_prepare_official__a_recording_on_both_sides_is_told(root: Path) -> None:
     """Kinetics' clips of one YouTube video, ten seconds in training and ten in validation."""
-    csv = root.parent / "annotations.csv"
     rows = ["run,a_0,1,11,train", "run,a_0,20,30,validate", "walk,b_0,0,10,train", "walk,c_0,0,10,validate"]
-    csv.write_text("\n".join(["label,youtube_id,time_start,time_end,split", *rows]))
-    for name in ("a_0_000001_000011", "a_0_000020_000030", "b_0", "c_0"):
-        (root / f"{name}.avi").write_text("20")
+    csv = annotate(root, rows, ("a_0_000001_000011", "a_0_000020_000030", "b_0", "c_0"))
     recorder = Recorder()
     audit = prepare_official("kinetics", root, csv, Making(root.parent / "out", recorder, workers=0))
     assert (audit["groups"], audit["groups_on_both_sides"]) == (None, ["a_0"])
@@ -462,11 +468,8 @@ def test_prepare_official__a_recording_on_both_sides_is_told(root: Path) -> None
 
 def test_prepare_official__videos_that_are_not_drawn_are_on_no_side(root: Path) -> None:
     """Both of one recording, and training keeps the other video of the two."""
-    csv = root.parent / "annotations.csv"
     rows = ["run,a_0,1,11,train", "run,d_0,1,11,train", "run,a_0,20,30,validate", "run,d_0,20,30,validate"]
-    csv.write_text("\n".join(["label,youtube_id,time_start,time_end,split", *rows]))
-    for name in ("a_0_000001_000011", "a_0_000020_000030", "d_0_000001_000011", "d_0_000020_000030"):
-        (root / f"{name}.avi").write_text("20")
+    csv = annotate(root, rows, ("a_0_000001_000011", "a_0_000020_000030", "d_0_000001_000011", "d_0_000020_000030"))
     making = Making(root.parent / "out", Silence(), per_class=1, workers=0)
     audit = prepare_official("kinetics", root, csv, making)
     kept = (root.parent / "out/train_split_1.txt").read_text()[:3]

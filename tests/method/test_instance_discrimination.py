@@ -1,22 +1,12 @@
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
 
+from tests.method.linear_encoder import DIM, LinearEncoder
 from vtdl_cli.method.instance_discrimination import InstanceDiscrimination
 from vtdl_cli.method.memory import VideoBank
 
-TEMPERATURE, DIM, PIXELS = 0.1, 4, 2 * 3 * 2 * 2
-
-
-class LinearEncoder(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.head = nn.Linear(PIXELS, DIM, bias=False)
-
-    def forward(self, clips: Tensor) -> Tensor:
-        return F.normalize(self.head(clips.flatten(1)))
+TEMPERATURE = 0.1
 
 
 def test_instance_discrimination__two_steps() -> None:

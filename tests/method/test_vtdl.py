@@ -8,25 +8,16 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from tests.method.linear_encoder import DIM, LinearEncoder
 from vtdl_cli.method.encoders import EncoderPair
 from vtdl_cli.method.memory import KeyQueue, VideoBank
 from vtdl_cli.method.tca import TemporalConsistentAugmentation
 from vtdl_cli.method.vtdl import VTDL
 
-BATCH, DIM, QUEUE, PIXELS = 3, 4, 7, 2 * 3 * 2 * 2  # the queue is no multiple of the batch
+BATCH, QUEUE = 3, 7  # the queue is no multiple of the batch
 TEMPERATURE, MOMENTUM, RATE = 0.07, 0.9, 0.1
 VIDEOS = ([0, 1, 2], [2, 3, 4], [0, 2, 1], [4, 1, 0])  # of the steps
-
-
-class LinearEncoder(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.head = nn.Linear(PIXELS, DIM, bias=False)
-
-    def forward(self, clips: Tensor) -> Tensor:
-        return F.normalize(self.head(clips.flatten(1)))
 
 
 class NormedEncoder(LinearEncoder):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vtdl_cli.data.frame_folder import FRAME_NAME, list_pictures, number_of, read_picture
+from vtdl_cli.data.frame_folder import FRAME_NAME, list_pictures, number_of, read_picture, scan_pictures
 from vtdl_cli.data.video_reader import VideoScan, read_any_order, refuse_sizes, stack_frames, unreadable_on_error
 from vtdl_cli.errors import UnreadableVideo
 
@@ -90,13 +90,8 @@ class FlowFolderReader:
 
     @property
     def scan(self) -> VideoScan:
-        """Size and kind of the first picture; pictures have no rate."""
-        first = self._halves[0][0]
-        height, width = self.read([0]).shape[1:3]
-        codec, count = first.suffix.lower().lstrip(".").replace("jpg", "jpeg"), self.num_frames
-        return VideoScan(
-            count, "folder", codec, width, height, 0.0, count, has_duration=False, timed=True, seekable=True
-        )
+        """See `scan_pictures`."""
+        return scan_pictures(self._path, self._halves[0])
 
     def close(self) -> None:
         """Nothing stays open between reads."""

@@ -38,19 +38,21 @@ class FrameFolderReader:
 
     @property
     def scan(self) -> VideoScan:
-        """Size and kind of the first picture; pictures have no rate."""
-        from PIL import Image
-
-        first = self._files[0]
-        with unreadable_on_error(self._path, f"picture {first.name} is damaged"), Image.open(first) as picture:
-            width, height, codec = *picture.size, str(picture.format).lower()
-        count = self.num_frames
-        return VideoScan(
-            count, "folder", codec, width, height, 0.0, count, has_duration=False, timed=True, seekable=True
-        )
+        """See `scan_pictures`."""
+        return scan_pictures(self._path, self._files)
 
     def close(self) -> None:
         """Nothing stays open between reads."""
+
+
+def scan_pictures(path: Path, files: Sequence[Path]) -> VideoScan:
+    """Size and kind of the first picture; pictures have no rate."""
+    from PIL import Image
+
+    with unreadable_on_error(path, f"picture {files[0].name} is damaged"), Image.open(files[0]) as picture:
+        width, height, codec = *picture.size, str(picture.format).lower()
+    count = len(files)
+    return VideoScan(count, "folder", codec, width, height, 0.0, count, has_duration=False, timed=True, seekable=True)
 
 
 def not_flow(name: str) -> bool:

@@ -63,9 +63,19 @@ class TripletSampler:
         anchor, negative = (go_on(start, num_frames, self.clip_len, self.stride) for start in starts[:2])
         return np.stack([anchor, anchor, negative] if self.own_negative else [anchor, anchor])
 
+    @property
+    def span(self) -> int:
+        """Frames that a clip takes of a video."""
+        return self.clip_len * self.stride
+
+    @property
+    def room(self) -> int:
+        """Frames that a start leaves to the end."""
+        return self.window or self.span
+
     def num_starts(self, num_frames: int) -> int:
         """How many places a clip can start from."""
-        return num_starts(num_frames, self.window or self.clip_len * self.stride, self.short_videos)
+        return num_starts(num_frames, self.room, self.short_videos)
 
     def start(self, num_frames: int, generator: Generator) -> int:
         """Any of them."""
@@ -79,9 +89,8 @@ def _at_a_gap(sampler: TripletSampler, num_frames: int, generator: Generator) ->
     so that a jump from the last frame to the first tells nothing about which clip it is; the gap is then counted round
     the loop, and is at most half of it.
     """
-    window = sampler.window or sampler.clip_len * sampler.stride
-    gap = sampler.clip_len * sampler.stride // 4 if sampler.gap is None else sampler.gap
-    room = num_frames - window - gap
+    gap = sampler.span // 4 if sampler.gap is None else sampler.gap
+    room = num_frames - sampler.room - gap
     if room >= 0:
         earlier, later = np.sort(generator.integers(room + 1, size=2)) + np.array([0, gap])
         anchor, negative = generator.permutation([earlier, later])

@@ -103,6 +103,12 @@ def build_embedder(config: Config) -> Encoder:
     return Encoder(trunk, EmbeddingHead(trunk.feature_dim, config.model.embedding_dim))
 
 
+def build_linear(config: Config, num_classes: int) -> Encoder:
+    """A fresh backbone with a linear layer, for tasks that make their own labels."""
+    trunk = build_trunk(config)
+    return Encoder(trunk, LinearClassifier(trunk.feature_dim, num_classes, dropout=0.0))
+
+
 def build_criterion(config: Config, num_videos: int) -> Callable[[Tensor], Tensor]:
     """From the logits of a contrast to its loss."""
     return NoiseContrastiveLoss(num_videos) if config.method.loss == "nce" else info_nce
@@ -138,15 +144,12 @@ def build_instance_discrimination(config: Config, num_videos: int) -> InstanceDi
 
 def build_clip_order(config: Config, _num_videos: int) -> ClipOrder:
     """Our classifier over the orders of a clip's blocks."""
-    trunk = build_trunk(config)
-    return ClipOrder(Encoder(trunk, LinearClassifier(trunk.feature_dim, len(ORDERS), dropout=0.0)))
+    return ClipOrder(build_linear(config, len(ORDERS)))
 
 
 def build_pseudo_labels(config: Config, num_videos: int) -> PseudoLabels:
     """Our classifier over the clusters of the list's videos."""
-    trunk, method = build_trunk(config), config.method
-    encoder = Encoder(trunk, LinearClassifier(trunk.feature_dim, method.clusters, dropout=0.0))
-    return PseudoLabels(encoder, num_videos, method.relabel_every)
+    return PseudoLabels(build_linear(config, config.method.clusters), num_videos, config.method.relabel_every)
 
 
 METHODS: dict[str, Callable[[Config, int], Task]] = {
@@ -199,11 +202,9 @@ def build_schedule(training: Training) -> Schedule:
 
 def build_pretraining_clips(config: Config, videos: VideoList, seed: int) -> VideoClips:
     """The clips of each video that the method asks for: of VTDL anchor, positive and negative, of others one."""
-    clip = config.pretrain
     is_vtdl = config.method.name == "vtdl"
-    alone = random_clip(clip.clip_len_frames, clip.stride_frames, config.data.short_videos)
-    sampler = build_triplet_sampler(config) if is_vtdl else alone
-    return _clips(config, videos, sampler, _random_views(config, clip.augment), seed)
+    sampler = build_triplet_sampler(config) if is_vtdl else _one_clip(config, config.pretrain)
+    return _clips(config, videos, sampler, _random_views(config, config.pretrain.augment), seed)
 
 
 def build_triplet_sampler(config: Config) -> TripletSampler:
@@ -224,9 +225,12 @@ def build_triplet_sampler(config: Config) -> TripletSampler:
 
 def build_training_clips(config: Config, videos: VideoList, seed: int) -> VideoClips:
     """One random clip of each video."""
-    clip = config.finetune
-    sampler = random_clip(clip.clip_len_frames, clip.stride_frames, config.data.short_videos)
-    return _clips(config, videos, sampler, _random_views(config, clip.augment), seed)
+    sampler = _one_clip(config, config.finetune)
+    return _clips(config, videos, sampler, _random_views(config, config.finetune.augment), seed)
+
+
+def _one_clip(config: Config, clip: Clip) -> IndexSampler:
+    return random_clip(clip.clip_len_frames, clip.stride_frames, config.data.short_videos)
 
 
 def build_test_clips(

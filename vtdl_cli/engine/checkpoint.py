@@ -3,6 +3,7 @@
 A checkpoint is a dict with `schema`, `stage`, `config`, `classes`, `model` and, to go on from, the state of a training.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from vtdl_cli import __version__
 from vtdl_cli.errors import CheckpointError
-from vtdl_cli.runtime import replacing
+from vtdl_cli.runtime import Reporter, replacing
 
 SCHEMA = 1
 Checkpoint = dict[str, Any]
@@ -38,12 +39,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     Raises:
         CheckpointError: the file is no checkpoint of ours, is damaged, or is of another schema.
     """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise CheckpointError(f"weights '{path}' do not exist. Give a run folder or a checkpoint file") from None
-    except Exception as error:  # unpickling damaged bytes raises nearly anything
-        raise CheckpointError(f"weights '{path}' cannot be read: {reason_unreadable(error)}") from error
+    content = read_tensors(path)
     if not isinstance(content, dict) or "schema" not in content or "model" not in content:
         raise CheckpointError(f"weights '{path}' were not written by vtdl: they hold no schema and model")
     if content["schema"] != SCHEMA:
@@ -51,7 +47,22 @@ def load_checkpoint(path: Path) -> Checkpoint:
     return content
 
 
-def reason_unreadable(error: Exception) -> str:
+def read_tensors(path: Path, allowed: Sequence[type] = ()) -> Any:
+    """What a file of tensors and plain types holds, on the CPU; of classes `allowed` alone are let in.
+
+    Raises:
+        CheckpointError: it is not there, is something else, or carries code; none of it was run.
+    """
+    try:
+        with torch.serialization.safe_globals(list(allowed)):
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise CheckpointError(f"weights '{path}' do not exist. Give a run folder or a checkpoint file") from None
+    except Exception as error:  # unpickling damaged bytes raises nearly anything
+        raise CheckpointError(f"weights '{path}' cannot be read: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
     """Why a file could not be read; torch's own words are advice to run what is in it."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()
@@ -74,6 +85,17 @@ def find_weights(name: str) -> Path:
             return path / "checkpoints" / candidate
     what = "holds no checkpoints/last.pt" if path.is_dir() else "do not exist"
     raise CheckpointError(f"weights '{name}' {what}. Give a run folder or a checkpoint file")
+
+
+def begin_from(weights: str, backbone: nn.Module, reporter: Reporter) -> None:
+    """Give `backbone` the weights of a run folder's or a checkpoint's, and say so.
+
+    Raises:
+        CheckpointError: nothing is there, or it does not fit.
+    """
+    source = find_weights(weights)
+    count = transplant_backbone(backbone, load_checkpoint(source))
+    reporter.line(f"backbone from '{source}': all {count} tensors match")
 
 
 def transplant_backbone(backbone: nn.Module, checkpoint: Checkpoint) -> int:

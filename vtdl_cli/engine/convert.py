@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from vtdl_cli.config import Config
 from vtdl_cli.engine.build import CHANNELS, build_trunk
-from vtdl_cli.engine.checkpoint import BACKBONE_PREFIXES, find_weights, reason_unreadable, save_checkpoint
+from vtdl_cli.engine.checkpoint import BACKBONE_PREFIXES, find_weights, read_tensors, save_checkpoint
 from vtdl_cli.engine.trained import load_trunk
 from vtdl_cli.errors import CheckpointError, UsageError
 from vtdl_cli.models.encoder import Backbone
@@ -57,6 +57,7 @@ class Comparison:
 
 
 def import_weights(
+    content: Mapping[str, Any],
     path: Path,
     out: Path,
     config: Config,
@@ -68,7 +69,8 @@ def import_weights(
     """Read the backbone of the authors' checkpoints, of torchvision's, or of a plain state dict, and write it as ours.
 
     Args:
-        path: the file; nothing in it is run.
+        content: of the file.
+        path: the file.
         out: the checkpoint to write, as after pretraining.
         config: says which backbone it is, and travels inside.
         rename: `OLD=NEW`, beginnings of names to replace, in order.
@@ -79,10 +81,10 @@ def import_weights(
         Counts, and the names that found no match.
 
     Raises:
-        CheckpointError: the file is no checkpoint, carries code, or fits less than that.
+        CheckpointError: the file holds no weights, or they fit less than that.
         UsageError: a rename is malformed.
     """
-    theirs = _named_as_ours(pick_weights(read_foreign(path), path, key_encoder=key_encoder), rename)
+    theirs = _named_as_ours(pick_weights(content, path, key_encoder=key_encoder), rename)
     seed_torch(0)  # of what is not there, where less than all will do
     trunk = build_trunk(config)
     heads = [name for name in theirs if name.startswith(HEADS)]
@@ -94,7 +96,7 @@ def import_weights(
         )
     trunk.load_state_dict({name: theirs[name] for name in compared.matched}, strict=False)
     prefix = BACKBONE_PREFIXES[0]
-    content = {
+    ours = {
         "stage": "pretrain",
         "config": config.to_dict(),
         "classes": None,
@@ -104,7 +106,7 @@ def import_weights(
         "origin": {"converted_from": str(path)},
         "model": {prefix + name: tensor for name, tensor in trunk.state_dict().items()},
     }
-    save_checkpoint(out, content)
+    save_checkpoint(out, ours)
     return {
         "out": str(out),
         "backbone": config.model.name,
@@ -193,9 +195,8 @@ def _run_onnx(path: Path, _config: Config, clips: Tensor) -> Tensor:
     return torch.from_numpy(session.run(None, {"clips": clips.numpy()})[0])
 
 
-def is_ours(path: Path) -> bool:
-    """Tell a checkpoint of this tool from one of another."""
-    content = read_foreign(path)
+def is_ours(content: Mapping[str, Any]) -> bool:
+    """Tell what a checkpoint of this tool holds from another's."""
     return "schema" in content and "config" in content
 
 
@@ -205,11 +206,7 @@ def read_foreign(path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: it is something else, or carries code; none of it was run.
     """
-    try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # unpickling damaged bytes raises nearly anything
-        raise CheckpointError(f"weights '{path}' cannot be read: {reason_unreadable(error)}") from error
+    content = read_tensors(path, allowed=[argparse.Namespace])
     if not isinstance(content, dict):
         raise CheckpointError(f"weights '{path}' hold a {type(content).__name__}, not weights by name")
     return content
@@ -274,7 +271,8 @@ def convert(
     """
     path = find_weights(weights)
     _refuse(out, path, overwrite)
-    if is_ours(path):
+    content = read_foreign(path)
+    if is_ours(content):
         if config is not None or importing.get("rename") or importing.get("key_encoder"):
             raise UsageError(
                 f"weights '{path}' are ours and carry their preset. Leave out --preset, --rename and --key-encoder"
@@ -282,7 +280,7 @@ def convert(
         return export_backbone(weights, out)
     if config is None:
         raise UsageError(f"weights '{path}' do not say which network they are of. Add --preset, see: vtdl presets list")
-    return import_weights(path, out, config, **importing)
+    return import_weights(content, path, out, config, **importing)
 
 
 def _refuse(out: Path, source: Path, overwrite: bool) -> None:

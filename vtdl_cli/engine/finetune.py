@@ -10,7 +10,7 @@ from vtdl_cli.data.datasets import VideoClips
 from vtdl_cli.data.lists import VideoList
 from vtdl_cli.engine.bad_videos import BadVideos
 from vtdl_cli.engine.build import Machine, build_machine, build_network, build_test_clips, build_training_clips
-from vtdl_cli.engine.checkpoint import find_weights, load_checkpoint, transplant_backbone
+from vtdl_cli.engine.checkpoint import begin_from
 from vtdl_cli.engine.clips import autocast, device_clips
 from vtdl_cli.engine.inference import collect, forward_videos
 from vtdl_cli.engine.request import Execution, ListSource
@@ -55,9 +55,7 @@ def finetune(
     seed_torch(execution.seed)
     network = build_network(config, videos.num_classes)
     if weights is not None:
-        source = find_weights(weights)
-        count = transplant_backbone(network.backbone, load_checkpoint(source))
-        reporter.line(f"backbone from '{source}': all {count} tensors match")
+        begin_from(weights, network.backbone, reporter)
     network.backbone.requires_grad_(not linear_probe)
     training = Training(
         "finetune",

@@ -16,7 +16,7 @@ from vtdl_cli.engine.build import (
     build_test_clips,
     build_triplet_sampler,
 )
-from vtdl_cli.engine.checkpoint import find_weights, load_checkpoint, transplant_backbone
+from vtdl_cli.engine.checkpoint import begin_from
 from vtdl_cli.engine.clips import autocast, device_clips
 from vtdl_cli.engine.collapse import signs_of_collapse
 from vtdl_cli.engine.inference import Collected, collect, feature_network, forward_videos
@@ -57,10 +57,8 @@ def pretrain(
     seed_torch(execution.seed)
     method = build_method(config, len(videos))
     if weights is not None:
-        source = find_weights(weights)
-        count = transplant_backbone(method.trained_backbone, load_checkpoint(source))
+        begin_from(weights, method.trained_backbone, reporter)
         method.begin_from_backbone()
-        reporter.line(f"backbone from '{source}': all {count} tensors match")
     method = machine.place(method)
     training = Training(
         "pretrain",

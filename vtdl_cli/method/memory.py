@@ -4,24 +4,10 @@ All of it is in the state dict, pointer and all, so that a resumed run meets the
 """
 
 import math
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-
-
-class Memory(Protocol):
-    """What negatives are read from before a batch's own keys enter."""
-
-    def read(self) -> tuple[Tensor, Tensor]:
-        """Keys (K, D) and the videos (K,) they came from; -1 for none."""
-
-    def push(self, keys: Tensor, videos: Tensor) -> None:
-        """Take in keys (N, D) of videos (N,)."""
-
-    def age(self) -> Tensor:
-        """Mean number of batches that a key has been kept for, a scalar."""
 
 
 def random_keys(size: int, dim: int) -> Tensor:
@@ -30,7 +16,45 @@ def random_keys(size: int, dim: int) -> Tensor:
     return torch.empty(size, dim).uniform_(-bound, bound)
 
 
-class KeyQueue(nn.Module):
+class Memory(nn.Module):
+    """What negatives are read from before a batch's own keys enter: `read` and `push` are the two kinds' own.
+
+    Args:
+        keys: what it begins with, (M, D).
+
+    Attributes:
+        keys: (M, D) float32.
+        ages: (M,) batches since each key came, or was last renewed.
+    """
+
+    keys: Tensor
+    ages: Tensor
+
+    def __init__(self, keys: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("keys", keys)
+        self.register_buffer("ages", torch.zeros(len(keys), dtype=torch.long))
+
+    def read(self) -> tuple[Tensor, Tensor]:
+        """Keys (K, D) and the videos (K,) they came from; -1 for none."""
+        raise NotImplementedError
+
+    def push(self, keys: Tensor, videos: Tensor) -> None:
+        """Take in keys (N, D) of videos (N,)."""
+        raise NotImplementedError
+
+    def age(self) -> Tensor:
+        """Mean number of batches that a key has been kept for, a scalar."""
+        return self.ages.float().mean()
+
+    def _renew(self, slots: Tensor, keys: Tensor) -> None:
+        """Put `keys` (N, D) of a new batch into `slots` (N,)."""
+        self.keys[slots] = keys
+        self.ages.add_(1)
+        self.ages[slots] = 0
+
+
+class KeyQueue(Memory):
     """First in, first out; wraps where its size is no multiple of the batch.
 
     Args:
@@ -38,23 +62,17 @@ class KeyQueue(nn.Module):
         dim: D, the length of a key.
 
     Attributes:
-        keys: (K, D) float32; at first random.
         videos: (K,) the video each key came from; -1 where none did yet.
         pointer: () where the next key goes.
-        ages: (K,) batches since each key came.
     """
 
-    keys: Tensor
     videos: Tensor
     pointer: Tensor
-    ages: Tensor
 
     def __init__(self, size: int, dim: int) -> None:
-        super().__init__()
-        self.register_buffer("keys", random_keys(size, dim))
+        super().__init__(random_keys(size, dim))
         self.register_buffer("videos", torch.full((size,), -1))
         self.register_buffer("pointer", torch.zeros((), dtype=torch.long))
-        self.register_buffer("ages", torch.zeros(size, dtype=torch.long))
 
     def read(self) -> tuple[Tensor, Tensor]:
         """All keys, as they are now: copies, which a later push leaves alone."""
@@ -66,18 +84,12 @@ class KeyQueue(nn.Module):
         if len(keys) > len(self.keys):
             raise ValueError(f"{len(keys)} keys do not fit a queue of {len(self.keys)}")
         slots = (self.pointer + torch.arange(len(keys), device=keys.device)) % len(self.keys)  # (N,)
-        self.keys[slots] = keys.to(self.keys.dtype)
+        self._renew(slots, keys.to(self.keys.dtype))
         self.videos[slots] = videos
         self.pointer.add_(len(keys)).remainder_(len(self.keys))
-        self.ages.add_(1)
-        self.ages[slots] = 0
-
-    def age(self) -> Tensor:
-        """Mean over all keys."""
-        return self.ages.float().mean()
 
 
-class VideoBank(nn.Module):
+class VideoBank(Memory):
     """One key for each video, which follows the video's new ones; K of them are drawn anew for every batch.
 
     The memory of instance discrimination (arXiv 1805.01978), from where the momentum is.
@@ -87,20 +99,11 @@ class VideoBank(nn.Module):
         size: K.
         dim: D.
         momentum: share of the old key that stays.
-
-    Attributes:
-        keys: (num_videos, D) float32; at first random.
-        ages: (num_videos,) batches since each video's key was last renewed.
     """
 
-    keys: Tensor
-    ages: Tensor
-
     def __init__(self, num_videos: int, size: int, dim: int, momentum: float = 0.5) -> None:
-        super().__init__()
+        super().__init__(F.normalize(random_keys(num_videos, dim)))
         self.size, self.momentum = size, momentum
-        self.register_buffer("keys", F.normalize(random_keys(num_videos, dim)))
-        self.register_buffer("ages", torch.zeros(num_videos, dtype=torch.long))
 
     def read(self) -> tuple[Tensor, Tensor]:
         """K keys, drawn with repeats."""
@@ -110,10 +113,5 @@ class VideoBank(nn.Module):
     @torch.no_grad()
     def push(self, keys: Tensor, videos: Tensor) -> None:
         """Let the keys of `videos` (N,) follow `keys` (N, D)."""
-        self.keys[videos] = F.normalize(self.keys[videos].lerp(keys.to(self.keys.dtype), 1 - self.momentum))
-        self.ages.add_(1)
-        self.ages[videos] = 0
-
-    def age(self) -> Tensor:
-        """Mean over all videos."""
-        return self.ages.float().mean()
+        followed = self.keys[videos].lerp(keys.to(self.keys.dtype), 1 - self.momentum)
+        self._renew(videos, F.normalize(followed))

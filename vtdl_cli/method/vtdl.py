@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from vtdl_cli.method.consistency import ConsistencyLoss
 from vtdl_cli.method.encoders import EncoderPair
 from vtdl_cli.method.loss import health, info_nce, triplet_logits
-from vtdl_cli.method.memory import KeyQueue, VideoBank
+from vtdl_cli.method.memory import Memory
 from vtdl_cli.method.task import Step, Task
 
 MARGIN = 1.0  # of the authors' TripletMarginLoss, whose distance is Euclidean (`train_temporal_dis.py:483-492`)
@@ -44,7 +44,7 @@ class VTDL(Task):
     def __init__(
         self,
         encoders: EncoderPair,
-        memory: KeyQueue | VideoBank,
+        memory: Memory,
         *,
         temperature: float,
         anchor_augmentation: nn.Module,
