@@ -70,6 +70,12 @@ def test_readme__map_names_every_part() -> None:
     package = README.parent / "vtdl_cli"
     parts = [path.name for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()]
     assert [name for name in parts if name != "__init__.py" and name not in tree] == []
-    stages = {path.stem for path in (package / "commands").glob("*.py")} - {"__init__", "options", "screen", "presets"}
+    stages = {path.stem for path in (package / "commands").glob("*.py")} - {
+        "__init__",
+        "options",
+        "screen",
+        "presets",
+        "default_command",
+    }
     engine = next(line for line in tree.splitlines() if line.strip().startswith("engine/"))
     assert [name for name in stages if name not in engine] == []
