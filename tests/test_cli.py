@@ -33,6 +33,7 @@ COMMANDS = [
     ["evaluate"],
     ["extract"],
     ["probe"],
+    ["fuse"],
     ["convert"],
     ["presets"],
     ["presets", "list"],
