@@ -3,7 +3,7 @@
 import numpy as np
 
 KNN_ROWS = 1024  # of the similarity matrix at a time: all of it would be 230 GB for Kinetics
-BOOTSTRAP_ENTRIES = 2**22  # of drawn videos at a time
+BOOTSTRAP_ENTRIES = 2**20  # of drawn videos at a time
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
