@@ -2,6 +2,7 @@
 
 import numpy as np
 
+BOOTSTRAP_DRAWS = 10_000
 KNN_ROWS = 1024  # of the similarity matrix at a time: all of it would be 230 GB for Kinetics
 
 
@@ -46,7 +47,7 @@ def nearest(queries: np.ndarray, gallery: np.ndarray, *, k: int, leave_one_out: 
     Returns:
         int64 (Q, k).
     """
-    queries, gallery = (rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(1e-12) for rows in (queries, gallery))
+    queries, gallery = unit(queries), unit(gallery)
     ranked = []
     for rows in np.array_split(np.arange(len(queries)), -(-len(queries) // KNN_ROWS)):
         similarity = queries[rows] @ gallery.T
@@ -56,12 +57,27 @@ def nearest(queries: np.ndarray, gallery: np.ndarray, *, k: int, leave_one_out: 
     return np.concatenate(ranked)
 
 
+def unit(features: np.ndarray) -> np.ndarray:
+    """Features (..., D) at length 1, so that their products are cosines; those of length 0 stay."""
+    scaled: np.ndarray = features / np.linalg.norm(features, axis=-1, keepdims=True).clip(1e-12)
+    return scaled
+
+
+def share_interval(hits: np.ndarray, seed: int = 0) -> list[float]:
+    """Bootstrap interval (2.5 and 97.5 percentiles, in percent) of the share of `hits`, bool (N,).
+
+    Drawing N of N hits and misses with replacement, and counting hits, is drawing from a binomial distribution.
+    """
+    counts = np.random.default_rng(seed).binomial(len(hits), hits.mean(), BOOTSTRAP_DRAWS)
+    low, high = np.percentile(100 * counts / len(hits), [2.5, 97.5])
+    return [float(low), float(high)]
+
+
 def cluster(features: np.ndarray, num_clusters: int, seed: int) -> np.ndarray:
     """The cluster (N,) of each of (N, D) features of length 1, from 0: k-means, by cosine as kNN is."""
     from sklearn.cluster import KMeans
 
-    lengths = np.linalg.norm(features, axis=1, keepdims=True).clip(1e-12)
-    labels: np.ndarray = KMeans(num_clusters, n_init=1, random_state=seed).fit_predict(features / lengths)
+    labels: np.ndarray = KMeans(num_clusters, n_init=1, random_state=seed).fit_predict(unit(features))
     return labels
 
 

@@ -123,7 +123,10 @@ def show(result: Mapping[str, Any], as_json: bool, title: str) -> None:
 
 
 def flatten(result: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Rows of a nested result; a list of numbers is a shape, any other its length; numbers keep four digits."""
+    """Rows of a nested result; a list of integers is a shape, of other numbers a range, any other its length.
+
+    Numbers keep four digits.
+    """
     for name, value in result.items():
         label = f"{prefix}{name.replace('_', ' ')}"
         if isinstance(value, Mapping):
@@ -131,7 +134,14 @@ def flatten(result: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
         elif isinstance(value, float):
             yield label, f"{value:.4g}"
         elif isinstance(value, list):
-            numbers = value and all(isinstance(item, int) for item in value)
-            yield label, " x ".join(map(str, value)) if numbers else str(len(value))
+            yield label, _flatten_list(value)
         elif "\n" not in str(value):
             yield label, "none" if value is None else str(value)
+
+
+def _flatten_list(value: list[Any]) -> str:
+    if value and all(isinstance(item, int) for item in value):
+        return " x ".join(map(str, value))
+    if value and all(isinstance(item, float) for item in value):
+        return " to ".join(f"{item:.4g}" for item in value)
+    return str(len(value))
