@@ -17,6 +17,7 @@ from vtdl_cli.commands import (
     extract,
     finetune,
     lists,
+    plot,
     prepare_lists,
     presets,
     pretrain,
@@ -113,5 +114,6 @@ app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.command(epilog=extract.EPILOG)(extract.extract)
 app.command(epilog=probe.EPILOG)(probe.probe)
 app.command(epilog=retrieve.EPILOG)(retrieve.retrieve)
+app.add_typer(plot.plot, name="plot")
 app.command(epilog=convert.EPILOG)(convert.convert)
 app.add_typer(presets.presets, name="presets")

@@ -22,7 +22,7 @@ def rows(num_epochs: int, **readings: float) -> list[dict[str, float]]:
 
 @pytest.mark.parametrize("num_epochs", [1, 40])
 def test_draw_curves__is_a_picture_with_lines_in_it(tmp_path: Path, num_epochs: int) -> None:
-    draw_curves(rows(num_epochs, **PRETRAINING), tmp_path / ".curves.png.part")
+    draw_curves({"run": rows(num_epochs, **PRETRAINING)}, tmp_path / ".curves.png.part")
     with Image.open(tmp_path / ".curves.png.part") as picture:
         assert picture.format == "PNG"
         assert picture.width > 1000  # three panels beside one another
@@ -30,10 +30,10 @@ def test_draw_curves__is_a_picture_with_lines_in_it(tmp_path: Path, num_epochs: 
 
 
 def test_draw_curves__more_panels_make_a_taller_picture(tmp_path: Path) -> None:
-    everything = {name: 1.0 for _, names in PANELS for name in names}
+    everything = {name: 1.0 for _, _, names in PANELS for name in names}
     heights = []
     for readings in ({"loss": 1.0}, everything):
-        draw_curves(rows(3, **readings), tmp_path / "a.png")
+        draw_curves({"run": rows(3, **readings)}, tmp_path / "a.png")
         heights.append(size(tmp_path / "a.png")[1])
     assert heights[1] == 2 * heights[0]
 
@@ -41,11 +41,11 @@ def test_draw_curves__more_panels_make_a_taller_picture(tmp_path: Path) -> None:
 def test_draw_curves__reading_of_some_epochs_only(tmp_path: Path) -> None:
     table = rows(4, loss=2.0)
     table[1]["knn_top1"] = 40.0
-    draw_curves(table, tmp_path / "a.png")
-    draw_curves(rows(4, loss=2.0), tmp_path / "b.png")
+    draw_curves({"run": table}, tmp_path / "a.png")
+    draw_curves({"run": rows(4, loss=2.0)}, tmp_path / "b.png")
     assert size(tmp_path / "a.png") > size(tmp_path / "b.png")
 
 
 def test_panels__name_every_reading_once() -> None:
-    names = [name for _, readings in PANELS for name in readings]
+    names = [name for _, _, readings in PANELS for name in readings]
     assert len(names) == len(set(names))
