@@ -6,7 +6,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_m
 from sklearn.neighbors import NearestNeighbors
 
 import vtdl_cli.metrics
-from vtdl_cli.metrics import accuracies, cluster, confusion, knn_accuracy, nearest, vote
+from vtdl_cli.metrics import accuracies, cluster, confusion, knn_accuracy, nearest, share_interval, unit, vote
 
 
 def random_scores(num_videos: int, num_classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -128,3 +128,16 @@ def test_cluster__finds_directions_whatever_the_length() -> None:
     found = cluster(features, 3, seed=0)
     assert [len(set(found[truth == number].tolist())) for number in range(3)] == [1, 1, 1]
     assert set(found.tolist()) == {0, 1, 2}
+
+
+def test_share_interval__equals_drawing_with_replacement() -> None:
+    """Oracle: the bootstrap written out, 4000 draws of all 60 hits and misses."""
+    hits = np.arange(60) % 4 == 0
+    draws = np.random.default_rng(1).choice(hits, size=(4000, 60)).mean(axis=1)
+    assert share_interval(hits) == pytest.approx(100 * np.percentile(draws, [2.5, 97.5]), abs=1.7)  # one of 60
+    assert share_interval(np.ones(5, bool)) == [100, 100]
+    assert share_interval(hits) == share_interval(hits)
+
+
+def test_unit__length_is_1_or_stays_0() -> None:
+    assert unit(np.array([[3.0, 4.0], [0.0, 0.0]])).tolist() == [[0.6, 0.8], [0, 0]]

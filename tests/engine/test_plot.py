@@ -11,7 +11,6 @@ from PIL import Image
 
 from tests.engine.test_probe import write
 from tests.toy import Toy, refuse, rows, succeed, without_times
-from vtdl_cli.analysis.embedding import project_pca, project_tsne
 from vtdl_cli.engine.plot import layer_names, unique_names
 from vtdl_cli.engine.run_folder import read_log
 
@@ -42,9 +41,9 @@ def logged(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_plot_runs__one_beside_itself_several_beside_the_first(tmp_path: Path) -> None:
     first, second = (write_run(tmp_path / name, {"loss": 2.0}, {"loss": 1.0}) for name in ("a", "b"))
     result = json.loads(succeed("plot", str(first), "--json").stdout)
-    assert result == {"out": str(tmp_path / "a-curves.png"), "epochs": {"a": 2}}
+    assert result == {"out": str(tmp_path / "a-curves.png"), "runs": [{"name": "a", "epochs": 2}]}
     result = json.loads(succeed("plot", "runs", str(first), str(second), "--json").stdout)
-    assert result == {"out": str(tmp_path / "curves.png"), "epochs": {"a": 2, "b": 2}}
+    assert result == {"out": str(tmp_path / "curves.png"), "runs": [{"name": name, "epochs": 2} for name in "ab"]}
     assert size(tmp_path / "curves.png") > size(tmp_path / "a-curves.png")  # the runs' names stand beside the panel
     refuse("plot", str(first), code=2, says=("a-curves.png' exists. Use --overwrite, or another --out",))
     succeed("plot", str(first), "--overwrite")
@@ -53,7 +52,7 @@ def test_plot_runs__one_beside_itself_several_beside_the_first(tmp_path: Path) -
 def test_plot_runs__of_training(pretrained: Path, finetuned: Path, tmp_path: Path) -> None:
     out = tmp_path / "both.png"
     result = json.loads(succeed("plot", str(pretrained), str(finetuned), "--out", str(out), "--json").stdout)
-    assert list(result["epochs"].values()) == [2, 8]
+    assert [run["epochs"] for run in result["runs"]] == [2, 8]
     assert size(out)[1] > 3 * size(pretrained / "curves.png")[1] / 2  # a panel for each reading
 
 
@@ -126,24 +125,6 @@ def test_plot_features__many_classes_have_no_legend(tmp_path: Path) -> None:
         succeed("plot", "features", str(file), "--method", "pca")
         widths.append(size(tmp_path / f"{num_classes}-pca.png")[0])
     assert widths[0] > widths[1]
-
-
-def test_project_tsne__finds_what_lies_together() -> None:
-    """Oracle: by construction. Two far clusters stay apart; perplexity is a third of the others in so few videos."""
-    values = np.random.default_rng(0).normal(size=(20, 5)) + np.repeat([[0], [50]], 10, axis=0)
-    points, perplexity = project_tsne(values, seed=0)
-    assert perplexity == pytest.approx(19 / 3)
-    distances = np.linalg.norm(points[:, None] - points[None], axis=2)
-    assert distances[:10, :10].max() < distances[:10, 10:].min()
-
-
-def test_project_pca__equals_singular_values() -> None:
-    """Oracle: numpy's singular values; directions may be turned round."""
-    values = np.random.default_rng(0).normal(size=(30, 6)) * np.arange(1, 7)
-    points, shares = project_pca(values)
-    _, singular, directions = np.linalg.svd(values - values.mean(0))
-    assert shares == pytest.approx(singular[:2] ** 2 / (singular**2).sum())
-    assert np.abs(points) == pytest.approx(np.abs((values - values.mean(0)) @ directions[:2].T))
 
 
 def test_plot_features__bad_input(toy: Toy, tmp_path: Path) -> None:

@@ -13,8 +13,6 @@ from sklearn.neighbors import NearestNeighbors
 
 from tests.engine.test_probe import write
 from tests.toy import Toy, refuse, succeed, vtdl
-from vtdl_cli.data.features import Features
-from vtdl_cli.engine.class_names import class_names
 from vtdl_cli.engine.retrieve import choose_queries
 
 
@@ -149,24 +147,6 @@ def test_fresh_weights__of_another_seed_are_another_network(tmp_path: Path) -> N
         write(tmp_path / f"{seed}.h5", 20, seed, weights_sha256="", weights=f"none, seed {seed}") for seed in (0, 1)
     ]
     refuse("retrieve", "--gallery", str(files[0]), "--query", str(files[1]), code=2, says=("another fresh weights",))
-
-
-@pytest.mark.parametrize(
-    ("paths", "labels", "names"),
-    [
-        (["bend/a.avi", "run/b.avi", "run/c.avi"], [0, 1, 1], {0: "bend", 1: "run"}),
-        (["videos/bend/a.avi", "videos/run/b.avi"], [0, 1], {0: "bend", 1: "run"}),
-        (["bend/a.avi", "run/b.avi", "walk/c.avi"], [0, 1, 1], {0: "0", 1: "1"}),  # a class of two folders
-        (["all/a.avi", "all/b.avi"], [0, 1], {0: "0", 1: "1"}),
-        (["a.avi", "b.avi"], [0, 1], {0: "0", 1: "1"}),
-        (["bend/a.avi", "b.avi"], [4, -1], {4: "bend", -1: "unknown"}),
-    ],
-)
-def test_class_names__are_folders_where_those_tell_the_classes(
-    paths: list[str], labels: list[int], names: dict[int, str]
-) -> None:
-    features = Features(Path("a.h5"), np.zeros((len(paths), 2)), np.array(labels), paths, {})
-    assert class_names([features], None) == names
 
 
 def test_choose_queries__rights_and_wrongs_of_many_classes() -> None:

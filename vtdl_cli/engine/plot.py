@@ -42,7 +42,7 @@ def plot_runs(runs: Sequence[Path], out: Path | None, *, overwrite: bool) -> dic
     check_new_file(out, "--out", overwrite=overwrite)
     with replacing(out) as temporary:
         draw_curves(logs, temporary)
-    return {"out": str(out), "epochs": {name: len(rows) for name, rows in logs.items()}}
+    return {"out": str(out), "runs": [{"name": name, "epochs": len(rows)} for name, rows in logs.items()]}
 
 
 def unique_names(runs: Sequence[Path]) -> list[str]:
