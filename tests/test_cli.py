@@ -112,7 +112,7 @@ def test_version__is_printed() -> None:
     ("line", "says"),
     [
         ("--nonsense", "No such option: --nonsense. See"),
-        ("pretrian", "No such command 'pretrian'. Did you mean 'pretrain'? See"),
+        ("pretrian", "No such command 'pretrian'. Did you mean 'pretrain'"),
         ("presets shw demo", "No such command 'shw'"),
         ("pretrain --preset demo --nonsense 3", "No such option: --nonsense"),
         ("pretrain --preset demo --out runs/x", "Missing option '--train-list'"),

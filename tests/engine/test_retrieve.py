@@ -13,7 +13,8 @@ from sklearn.neighbors import NearestNeighbors
 
 from tests.engine.test_probe import write
 from tests.toy import Toy, refuse, succeed, vtdl
-from vtdl_cli.engine.retrieve import choose_queries
+from vtdl_cli.data.features import Features
+from vtdl_cli.engine.retrieve import choose_queries, middle_frame
 
 
 def pair(folder: Path, num_gallery: int = 120, **attributes: str) -> list[str]:
@@ -158,3 +159,13 @@ def test_choose_queries__rights_and_wrongs_of_many_classes() -> None:
     assert chosen != choose_queries(right, labels, 6, seed=1)
     assert len(set(choose_queries(right, labels, 500, seed=0))) == 200
     assert right[choose_queries(np.ones(200, bool), labels, 6, seed=0)].size == 6  # none is wrong: all of the right
+
+
+def test_middle_frame__of_flow_is_x_and_y(tmp_path: Path) -> None:
+    """Oracle: the pictures themselves, read by Pillow; of three pairs the second."""
+    for number in (1, 2, 3):
+        for axis, grey in (("x", 40 * number), ("y", 30 * number)):
+            (tmp_path / "video").mkdir(exist_ok=True)
+            Image.new("L", (16, 12), grey).save(tmp_path / "video" / f"flow_{axis}_{number:05d}.png")
+    features = Features(Path("a.h5"), np.zeros((1, 2)), np.array([0]), ["video"], {"decoder": "flow"})
+    assert middle_frame(features, 0, tmp_path).reshape(-1, 3).tolist() == [[80, 60, 128]] * 16 * 12

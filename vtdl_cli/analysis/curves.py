@@ -12,7 +12,7 @@ PANELS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("loss", "", ("loss", "val_loss")),
     ("probability", "", ("positive_probability", "queue_probability", "own_negative_probability")),
     ("logit", " (cosine / temperature)", ("positive_logit", "queue_logit", "own_negative_logit")),
-    ("accuracy", " (%)", ("train_top1", "val_top1", "val_top5", "knn_top1")),
+    ("accuracy", " (%)", ("train_top1", "order_top1", "cluster_top1", "val_top1", "val_top5", "knn_top1")),
     ("embedding spread", "", ("spread",)),
     ("learning rate", "", ("learning_rate",)),
 )

@@ -18,12 +18,14 @@ def gradient_readings(model: nn.Module) -> dict[str, Sizes]:
         `mean` and `largest`: the tensor's name -> its reading, in the network's order; none where it is not finite.
     """
     gradients = {name: weight.grad for name, weight in model.named_parameters() if weight.ndim > 1}
-    moved = {name: gradient.abs() for name, gradient in gradients.items() if gradient is not None}
-    sizes = [torch.stack([size.mean(), size.max()]) for size in moved.values()]
-    table = torch.stack(sizes).tolist() if sizes else []
+    sizes = {
+        name: torch.stack([gradient.abs().mean(), gradient.abs().max()])
+        for name, gradient in gradients.items()
+        if gradient is not None
+    }
+    table = torch.stack(list(sizes.values())).tolist() if sizes else []
     finite = [[value if math.isfinite(value) else None for value in row] for row in table]
-    columns = zip(*finite, strict=True) if finite else ((), ())
     return {
-        reading: dict(zip(moved, column, strict=True))
-        for reading, column in zip(("mean", "largest"), columns, strict=True)
+        reading: {name: row[column] for name, row in zip(sizes, finite, strict=True)}
+        for column, reading in enumerate(("mean", "largest"))
     }

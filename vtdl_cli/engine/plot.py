@@ -168,11 +168,11 @@ def plot_gradients(run: Path, out: Path | None, *, overwrite: bool) -> dict[str,
     rows = _rows(run, GRADIENTS)
     out = out or run / "gradients.png"
     check_new_file(out, "--out", overwrite=overwrite)
-    weights = list(dict.fromkeys(name for row in rows for name in row["mean"]))
+    weights = list(dict.fromkeys(name for row in rows for name in row.get("mean", {})))
     if not weights:
         raise UsageError(f"run '{run}' has no gradients: no step was made")
     mean, largest = (
-        np.array([[row[reading].get(name) for name in weights] for row in rows], np.float64)
+        np.array([[row.get(reading, {}).get(name) for name in weights] for row in rows], np.float64)
         for reading in ("mean", "largest")
     )
     epochs = [row["epoch"] for row in rows]

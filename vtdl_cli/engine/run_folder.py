@@ -43,7 +43,8 @@ def read_log(path: Path) -> list[dict[str, Any]]:
         VtdlError: a line is something else.
     """
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines() if path.exists() else (), start=1):
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    for number, line in enumerate(text.splitlines(), start=1):
         try:
             row = json.loads(line)
         except ValueError:
