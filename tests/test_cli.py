@@ -34,13 +34,20 @@ COMMANDS = [
     ["extract"],
     ["probe"],
     ["fuse"],
+    ["retrieve"],
+    ["plot"],
+    ["plot", "runs"],
+    ["plot", "features"],
+    ["plot", "gradients"],
     ["convert"],
     ["presets"],
     ["presets", "list"],
     ["presets", "show"],
     ["presets", "copy"],
 ]
-WITH_EXAMPLES = [command for command in COMMANDS if command not in ([], ["prepare-lists"], ["lists"], ["presets"])]
+WITH_EXAMPLES = [
+    command for command in COMMANDS if command not in ([], ["prepare-lists"], ["lists"], ["plot"], ["presets"])
+]
 
 RUN_AND_LIST_MODULES = (
     "import sys; from vtdl_cli.__main__ import main\n"
@@ -106,7 +113,7 @@ def test_version__is_printed() -> None:
     ("line", "says"),
     [
         ("--nonsense", "No such option: --nonsense. See"),
-        ("pretrian", "No such command 'pretrian'. Did you mean 'pretrain'? See"),
+        ("pretrian", "No such command 'pretrian'. Did you mean 'pretrain'"),
         ("presets shw demo", "No such command 'shw'"),
         ("pretrain --preset demo --nonsense 3", "No such option: --nonsense"),
         ("pretrain --preset demo --out runs/x", "Missing option '--train-list'"),

@@ -18,10 +18,12 @@ from vtdl_cli.commands import (
     finetune,
     fuse,
     lists,
+    plot,
     prepare_lists,
     presets,
     pretrain,
     probe,
+    retrieve,
     transcode,
 )
 from vtdl_cli.errors import VtdlError
@@ -113,5 +115,7 @@ app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.command(epilog=extract.EPILOG)(extract.extract)
 app.command(epilog=probe.EPILOG)(probe.probe)
 app.command(epilog=fuse.EPILOG)(fuse.fuse)
+app.command(epilog=retrieve.EPILOG)(retrieve.retrieve)
+app.add_typer(plot.plot, name="plot")
 app.command(epilog=convert.EPILOG)(convert.convert)
 app.add_typer(presets.presets, name="presets")
