@@ -162,6 +162,42 @@ def test_locate__whole_ucf101_in_the_splits_order(data_dir: Path, tmp_path: Path
     assert (located.missing, located.twice, located.unlisted) == ([], [], [])
 
 
+def test_locate__whole_kinetics_validation_set_as_downloaders_name_it(data_dir: Path, tmp_path: Path) -> None:
+    """Oracle: the annotations' own rows. Names in turn: id and seconds, id alone, `_` for spaces, and no folder."""
+    split = read_kinetics(data_dir / "splits/kinetics400/val.csv")
+    names = []
+    for number, video in enumerate(split.videos):
+        folder, youtube_id = split.classes[video.label], video.name[:11]
+        forms = (
+            f"{folder}/{video.name}.mp4",
+            f"{folder}/{youtube_id}.mkv",
+            f"{folder.replace(' ', '_')}/{video.name}.webm",
+            f"{video.name}.mp4",
+        )
+        names.append(f"val/{forms[number % 4]}")
+    assert len(names) == 19906
+    touch(tmp_path, names)
+    located = locate(tmp_path, split)
+    assert [name for name, _ in located.found] == names
+    assert (located.missing, located.twice, located.unlisted) == ([], [], [])
+
+
+def test_locate__whole_hmdb51(data_dir: Path, tmp_path: Path) -> None:
+    """Oracle: split 1's 3,570 and 1,530 videos of 6,766 that a download holds, as the data set's authors count them."""
+    split = read_hmdb51(data_dir / "splits/testTrainMulti_7030_splits", 1)
+    every = {
+        f"{file.name.split('_test_split')[0]}/{line.split()[0]}"
+        for file in (data_dir / "splits/testTrainMulti_7030_splits").iterdir()
+        for line in file.read_text().splitlines()
+    }
+    assert len(every) == 6766
+    touch(tmp_path, every)
+    located = locate(tmp_path, split)
+    sides = [video.is_val for _, video in located.found]
+    assert (len(sides) - sum(sides), sum(sides), len(located.unlisted)) == (3570, 1530, 6766 - 5100)
+    assert (located.missing, located.twice) == ([], [])
+
+
 def test_locate__names_differ_in_case_folder_and_suffix(tmp_path: Path) -> None:
     (tmp_path / "splits").mkdir()
     (tmp_path / "splits" / "classInd.txt").write_text("1 HandstandPushups\n2 YoYo\n")
