@@ -33,6 +33,7 @@ COMMANDS = [
     ["evaluate"],
     ["extract"],
     ["probe"],
+    ["report"],
     ["convert"],
     ["presets"],
     ["presets", "list"],

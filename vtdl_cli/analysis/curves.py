@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 from matplotlib.figure import Figure
 
@@ -16,12 +17,12 @@ PANELS: tuple[tuple[str, tuple[str, ...]], ...] = (
 """Title with unit, and the readings that share a panel; panels without readings are left out."""
 
 
-def draw_curves(rows: Sequence[dict[str, float]], path: Path) -> None:
+def draw_curves(rows: Sequence[dict[str, float]], path: Path | IO[bytes]) -> None:
     """Write a PNG of the readings over the epochs.
 
     Args:
         rows: one dict an epoch, each with `epoch`.
-        path: where to; the suffix does not matter.
+        path: where to, or what to write into; the suffix does not matter.
     """
     panels = [
         (title, present)

@@ -1,0 +1,81 @@
+"""Test videos to look at: a few that were classified rightly, a few wrongly, each by a frame of its middle."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vtdl_cli.analysis.report import Note, Sample
+from vtdl_cli.data.decoding import open_video
+from vtdl_cli.data.scores import Scores
+from vtdl_cli.errors import UnreadableVideo, UsageError
+from vtdl_cli.metrics import softmax
+
+SHOWN = 6  # right ones, and as many wrong ones
+
+
+def choose_rows(right: np.ndarray, number: int = SHOWN) -> Iterator[int]:
+    """Rows of bool (N,), `number` right ones and then as many wrong ones, spread evenly over the list."""
+    for outcome in (True, False):
+        rows = np.flatnonzero(right == outcome)
+        if len(rows):
+            places = np.linspace(0, len(rows) - 1, min(number, len(rows))).round().astype(int)
+            yield from rows[places].tolist()
+
+
+def show_samples(scores: Scores, metrics: Mapping[str, Any]) -> tuple[list[Sample], list[Note]]:
+    """The chosen videos, and what is to be said where they cannot be shown.
+
+    Args:
+        scores: of the evaluation.
+        metrics: its metrics.json; `root` and `decoder` say where the videos lie and what opens them.
+    """
+    predicted = scores.values.argmax(1)
+    chosen = list(choose_rows(predicted == scores.labels))
+    is_logits = metrics.get("aggregate") == "logits"
+    probabilities = softmax(scores.values) if is_logits else scores.values
+    frames, reasons = read_frames([scores.paths[row] for row in chosen], metrics)
+    samples = [
+        Sample(
+            scores.paths[row],
+            scores.classes[scores.labels[row]],
+            scores.classes[predicted[row]],
+            float(probabilities[row, predicted[row]]),
+            frame,
+        )
+        for row, frame in zip(chosen, frames, strict=True)
+    ]
+    if not reasons:
+        return samples, []
+    return samples, [Note(f"{len(reasons)} of {len(samples)} videos cannot be shown: {reasons[0]}.")]
+
+
+def read_frames(paths: list[str], metrics: Mapping[str, Any]) -> tuple[list[np.ndarray | None], list[str]]:
+    """The middle frame of each video, and the reasons where there is none."""
+    if "root" not in metrics or "decoder" not in metrics:
+        reason = "metrics.json does not say where they lie, as newer ones do. Evaluate again with --overwrite"
+        return [None] * len(paths), [reason] * len(paths)
+    frames: list[np.ndarray | None] = []
+    reasons = []
+    for path in paths:
+        try:
+            frames.append(middle_frame(Path(metrics["root"]) / path, metrics["decoder"]))
+        except (UnreadableVideo, UsageError) as error:
+            frames.append(None)
+            reasons.append(str(error))
+    return frames, reasons
+
+
+def middle_frame(path: Path, decoder: str) -> np.ndarray:
+    """The frame in the middle of a video, (H, W, 3) uint8; of flow x is red and y is green.
+
+    Raises:
+        UnreadableVideo: the video is not there or damaged.
+        UsageError: the decoder is not installed.
+    """
+    with open_video(path, decoder) as reader:
+        (frame,) = reader.read([reader.num_frames // 2])
+    if frame.shape[2] == 3:
+        return frame
+    return np.concatenate([frame, np.full_like(frame[..., :1], 128)], 2)
