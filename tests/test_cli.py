@@ -33,6 +33,7 @@ COMMANDS = [
     ["evaluate"],
     ["extract"],
     ["probe"],
+    ["fuse"],
     ["report"],
     ["convert"],
     ["presets"],

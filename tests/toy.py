@@ -64,8 +64,9 @@ class Toy:
     def finetune(self, out: Path, *more: str) -> list[str]:
         return ["finetune", *self._training(out), "--val-list", str(self.val_list), *more]
 
-    def evaluate(self, weights: Path, out: Path, *more: str) -> list[str]:
-        return ["evaluate", "--weights", str(weights), "--list", str(self.val_list), *self._running(out), *more]
+    def evaluate(self, weights: Path, out: Path, *more: str, test_list: Path | None = None) -> list[str]:
+        videos = str(test_list or self.val_list)
+        return ["evaluate", "--weights", str(weights), "--list", videos, *self._running(out), *more]
 
     def extract(self, weights: Path | str, out: Path, *more: str) -> list[str]:
         return ["extract", "--weights", str(weights), "--list", str(self.val_list), *self._running(out), *more]

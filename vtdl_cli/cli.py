@@ -16,6 +16,7 @@ from vtdl_cli.commands import (
     evaluate,
     extract,
     finetune,
+    fuse,
     lists,
     prepare_lists,
     presets,
@@ -112,6 +113,7 @@ app.command(epilog=finetune.EPILOG)(finetune.finetune)
 app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.command(epilog=extract.EPILOG)(extract.extract)
 app.command(epilog=probe.EPILOG)(probe.probe)
+app.command(epilog=fuse.EPILOG)(fuse.fuse)
 app.command(epilog=report.EPILOG)(report.report)
 app.command(epilog=convert.EPILOG)(convert.convert)
 app.add_typer(presets.presets, name="presets")

@@ -3,22 +3,77 @@
 import numpy as np
 
 KNN_ROWS = 1024  # of the similarity matrix at a time: all of it would be 230 GB for Kinetics
+BOOTSTRAP_ENTRIES = 2**22  # of drawn videos at a time
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities over the last axis; what has no entries, such as (B, V, 0), stays as it is."""
+    if not logits.size:
+        return logits
+    powers: np.ndarray = np.exp(logits - logits.max(-1, keepdims=True))
+    powers /= powers.sum(-1, keepdims=True)
+    return powers
+
+
+def ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """How many classes come before the true one, (N,), 0 where it is right; ties count for the lower class.
+
+    Args:
+        scores: (N, C), the larger the likelier; finite.
+        labels: (N,) integers from 0 to C - 1.
+    """
+    own = np.take_along_axis(scores, labels[:, None], 1)
+    lower = np.arange(scores.shape[1]) < labels[:, None]
+    before: np.ndarray = ((scores > own) | ((scores == own) & lower)).sum(1)
+    return before
 
 
 def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Overall top-1 and top-5, and top-1 averaged over the classes that occur.
+    """Overall top-1 and top-5, and top-1 averaged over the classes that occur; arguments as of `ranks`."""
+    place = ranks(scores, labels)
+    return {
+        "top1": 100 * float((place < 1).mean()),
+        "top5": 100 * float((place < 5).mean()),
+        "mean_class": 100 * float(np.mean([(place[labels == label] < 1).mean() for label in np.unique(labels)])),
+    }
+
+
+def bootstrap_intervals(
+    scores: np.ndarray, labels: np.ndarray, *, draws: int = 1000, seed: int = 0
+) -> dict[str, list[float]]:
+    """What each accuracy could have been with other videos of the same kind: 2.5 and 97.5 percentiles.
+
+    The N videos are drawn anew with replacement (Efron's percentile bootstrap); a class that a draw leaves out does not
+    count in its class mean. They say nothing of other trainings.
 
     Args:
-        scores: (N, C), the larger the likelier; ties count for the lower class.
-        labels: (N,) integers from 0 to C - 1.
+        scores: as of `ranks`.
+        labels: likewise.
+        draws: of N videos each.
+        seed: of the draws.
+
+    Returns:
+        Low and high end for each name of `accuracies`, in percent.
     """
-    ranked = np.argsort(-scores, axis=1, kind="stable")
-    hits = ranked == labels[:, None]  # (N, C)
-    return {
-        "top1": 100 * float(hits[:, 0].mean()),
-        "top5": 100 * float(hits[:, :5].any(1).mean()),
-        "mean_class": 100 * float(np.mean([hits[labels == label, 0].mean() for label in np.unique(labels)])),
-    }
+    order = np.argsort(labels, kind="stable")
+    first = np.unique(labels[order], return_index=True)[1]  # of each class
+    place = ranks(scores, labels)[order]
+    right, among_five = place < 1, place < 5
+    generator = np.random.default_rng(seed)
+    readings = []
+    for size in _blocks(draws, max(1, BOOTSTRAP_ENTRIES // len(labels))):
+        times = generator.multinomial(len(labels), np.full(len(labels), 1 / len(labels)), size)  # (size, N)
+        of_class, right_of_class = (np.add.reduceat(part, first, axis=1) for part in (times, times * right))
+        with np.errstate(invalid="ignore"):
+            class_means = np.nanmean(right_of_class / of_class, axis=1)
+        readings.append(np.stack([times @ right / len(labels), times @ among_five / len(labels), class_means]))
+    ends = np.percentile(100 * np.concatenate(readings, axis=1), (2.5, 97.5), axis=1)
+    return {name: ends[:, row].tolist() for row, name in enumerate(("top1", "top5", "mean_class"))}
+
+
+def _blocks(total: int, size: int) -> list[int]:
+    """`total` in parts of at most `size`."""
+    return [min(size, total - begun) for begun in range(0, total, size)]
 
 
 def confusion(predicted: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:

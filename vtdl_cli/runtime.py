@@ -121,12 +121,13 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(written.fileno())
         temporary.replace(path)
     except (OSError, RuntimeError) as error:  # torch.save and h5py report a full disk as a RuntimeError
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _cannot_write(path: Path, error: Exception) -> VtdlError:
+def cannot_write(path: Path, error: Exception) -> VtdlError:
+    """The error for a write to `path` that failed."""
     reason = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), type(error).__name__)
     if (
         isinstance(error, RuntimeError)
@@ -139,13 +140,18 @@ def _cannot_write(path: Path, error: Exception) -> VtdlError:
     )
 
 
+def existing_folder(folder: Path) -> Path:
+    """`folder`, or the nearest of those above it that is there already."""
+    return next(place for place in (folder, *folder.absolute().parents) if place.exists())
+
+
 def check_writable(folder: Path) -> None:
     """Refuse at the start an output that could not be written hours later.
 
     Raises:
         UsageError: `folder` is not there and cannot be made, or files cannot be made in it.
     """
-    nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    nearest = existing_folder(folder)
     if not nearest.is_dir():
         raise UsageError(f"output folder '{folder}' cannot be made: '{nearest}' is a file. Choose another --out")
     if not os.access(nearest, os.W_OK | os.X_OK):

@@ -119,13 +119,13 @@ def test_readers__bad_input(
 
 
 @pytest.mark.parametrize("command", ["evaluate", "extract"])
-def test_readers__only_damaged_videos(toy: Toy, finetuned: Path, tmp_path: Path, command: str) -> None:
-    line = toy.evaluate if command == "evaluate" else toy.extract
+def test_readers__only_damaged_videos(finetuned: Path, tmp_path: Path, command: str) -> None:
     (tmp_path / "bad.mp4").write_bytes(b"no video")
     (tmp_path / "bad.txt").write_text("bad.mp4 0\n")
     before = files_in(tmp_path)
-    bad = ("--list", str(tmp_path / "bad.txt"), "--root", str(tmp_path))
-    refuse(*line(finetuned, tmp_path / "new", *bad), code=1, says=("1 of 1 videos cannot be read",))
+    bad = ("--weights", str(finetuned), "--list", str(tmp_path / "bad.txt"), "--root", str(tmp_path))
+    line = (command, *bad, "--out", str(tmp_path / "new"), "--workers", "0")
+    refuse(*line, code=1, says=("1 of 1 videos cannot be read",))
     assert files_in(tmp_path) == before
 
 

@@ -5,15 +5,17 @@ import json
 import shutil
 import signal
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
 import torch
+from scipy.special import softmax
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
-from tests.toy import CLASSES, NUM_VAL, Toy, clips_by_hand, files_in, load, refuse, start, stop_when, succeed
-from vtdl_cli.engine.evaluate import protocol_name, softmax
+from tests.toy import CLASSES, NUM_TRAIN, NUM_VAL, Toy, clips_by_hand, files_in, load, refuse, start, stop_when, succeed
+from vtdl_cli.engine.evaluate import protocol_name
 from vtdl_cli.engine.trained import load_classifier
 
 
@@ -24,8 +26,8 @@ def evaluated(toy: Toy, finetuned: Path, tmp_path_factory: pytest.TempPathFactor
     return out
 
 
-def metrics_of(out: Path) -> dict[str, object]:
-    metrics: dict[str, object] = json.loads((out / "metrics.json").read_text())
+def metrics_of(out: Path) -> dict[str, Any]:
+    metrics: dict[str, Any] = json.loads((out / "metrics.json").read_text())
     return metrics
 
 
@@ -45,6 +47,9 @@ def test_evaluate__metrics_say_everything(toy: Toy, finetuned: Path, evaluated: 
     }
     assert {name: metrics[name] for name in expected} == expected
     assert {"top1", "top5", "mean_class", "seconds", "weights_sha256", "list_sha256"} <= set(metrics)
+    assert (metrics["aggregate"], metrics["root"], metrics["decoder"]) == ("softmax", str(toy.root), "decord")
+    for name, (low, high) in metrics["intervals"].items():
+        assert 0 <= low <= metrics[name] <= high <= 100
 
 
 def test_evaluate__accuracies_against_scikit_learn(evaluated: Path) -> None:
@@ -78,6 +83,65 @@ def test_evaluate__score_is_the_mean_softmax_of_the_clips(toy: Toy, finetuned: P
         assert file["scores"][0] == pytest.approx(expected.numpy(), abs=0.01)
 
 
+@pytest.mark.parametrize("aggregate", ["softmax", "logits"])
+def test_evaluate__all_is_recomputed_from_its_clips_by_scikit_learn(
+    toy: Toy, finetuned: Path, tmp_path: Path, aggregate: str
+) -> None:
+    """Oracles: scikit-learn's metrics, scipy's softmax."""
+    out = tmp_path / "out"
+    succeed(*toy.evaluate(finetuned, out, "--clips", "3", "--crops", "3", "--aggregate", aggregate))
+    with h5py.File(out / "scores.h5") as file:
+        clips, scores, labels = file["clip_logits"][:], file["scores"][:], file["labels"][:]
+        assert json.loads(file.attrs["classes"]) == list(CLASSES)
+        assert (file.attrs["aggregate"], file.attrs["protocol"]) == (aggregate, "video@3x3")
+    assert clips.shape == (NUM_VAL, 9, len(CLASSES))
+    expected = (softmax(clips, axis=2) if aggregate == "softmax" else clips).mean(1)
+    assert scores == pytest.approx(expected, abs=1e-5)
+    metrics = metrics_of(out)
+    assert metrics["top1"] == pytest.approx(100 * accuracy_score(labels, expected.argmax(1)))
+    assert metrics["mean_class"] == pytest.approx(100 * balanced_accuracy_score(labels, expected.argmax(1)))
+    assert metrics["top5"] == 100  # of three classes
+
+
+def test_evaluate__several_lists_give_mean_and_deviation(toy: Toy, finetuned: Path, tmp_path: Path) -> None:
+    """Oracle: numpy over the folders of each, which hold what a single evaluation does."""
+    line = toy.evaluate(finetuned, tmp_path / "out", "--list", str(toy.train_list), "--clips", "1", "--json")
+    summary = json.loads(succeed(*line).stdout)
+    parts = [metrics_of(tmp_path / "out" / name) for name in ("1_val", "2_train")]
+    assert [part["num_videos"] for part in parts] == [NUM_VAL, NUM_TRAIN]
+    assert summary["tests"] == {"1_val": parts[0], "2_train": parts[1]}
+    for name in ("top1", "top5", "mean_class"):
+        values = [part[name] for part in parts]
+        assert summary[name] == {"mean": pytest.approx(np.mean(values)), "std": pytest.approx(np.std(values, ddof=1))}
+    assert summary == metrics_of(tmp_path / "out")
+    alone = json.loads(succeed(*toy.evaluate(finetuned, tmp_path / "alone", "--clips", "1", "--json")).stdout)
+    assert {**alone, "seconds": 0} == {**parts[0], "seconds": 0}
+
+
+def test_evaluate__several_weights_go_with_their_lists(toy: Toy, finetuned: Path, tmp_path: Path) -> None:
+    twice = toy.evaluate(finetuned, tmp_path / "out", "--weights", str(finetuned / "checkpoints/last.pt"))
+    plan = json.loads(succeed(*twice, "--dry-run", "--json").stdout)["tests"]
+    assert [Path(test["weights"]).name for test in plan.values()] == ["best.pt", "last.pt"]
+    more = ("--list", str(toy.train_list), "--list", str(toy.train_list))
+    refuse(*twice, *more, code=2, says=(f"--weights '{finetuned}' and 1 more do not go with 3 lists. Give one of",))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_evaluate__one_wrong_list_of_several_stops_all_before_any(toy: Toy, finetuned: Path, tmp_path: Path) -> None:
+    line = toy.evaluate(finetuned, tmp_path / "out", "--list", str(tmp_path / "none.txt"))
+    refuse(*line, code=1, says=(f"list '{tmp_path / 'none.txt'}'",))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_evaluate__scores_that_are_no_numbers_are_refused(toy: Toy, finetuned: Path, tmp_path: Path) -> None:
+    content = load(finetuned / "checkpoints/best.pt")
+    content["model"]["head.linear.bias"][0] = float("nan")
+    torch.save(content, tmp_path / "nan.pt")
+    says = (f"weights '{tmp_path / 'nan.pt'}' give scores that are no numbers",)
+    refuse(*toy.evaluate(tmp_path / "nan.pt", tmp_path / "out", "--quiet"), code=1, says=says)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("clips", "crops", "name"),
     [("1", "1", "clip@1"), ("10", "1", "video@10"), ("2", "3", "video@2x3"), ("1", "3", "video@1x3")],
@@ -105,7 +169,7 @@ def test_evaluate__damaged_video_is_skipped_and_named(toy: Toy, finetuned: Path,
     (tmp_path / "broken.mp4").write_bytes(b"no video")
     (tmp_path / "list.txt").write_text(toy.val_list.read_text() + f"{tmp_path / 'broken.mp4'} 1 24\n")
     (tmp_path / "classes.txt").write_text(toy.val_list.with_name("classes.txt").read_text())
-    result = succeed(*toy.evaluate(finetuned, tmp_path / "out", "--list", str(tmp_path / "list.txt"), "--quiet"))
+    result = succeed(*toy.evaluate(finetuned, tmp_path / "out", "--quiet", test_list=tmp_path / "list.txt"))
     (skipped,) = json.loads((tmp_path / "out/metrics.json").read_text())["skipped"]
     assert skipped["path"] == str(tmp_path / "broken.mp4")
     assert skipped["reason"]
@@ -152,7 +216,7 @@ def test_evaluate__overwrite_replaces(toy: Toy, finetuned: Path, tmp_path: Path)
 def test_evaluate__list_of_other_classes(toy: Toy, finetuned: Path, tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text(toy.val_list.read_text())
     (tmp_path / "classes.txt").write_text("red\ngreen\nblue\n")
-    line = toy.evaluate(finetuned, tmp_path / "out", "--list", str(tmp_path / "list.txt"))
+    line = toy.evaluate(finetuned, tmp_path / "out", test_list=tmp_path / "list.txt")
     refuse(*line, code=1, says=("has a classes.txt that differs",))
     (tmp_path / "classes.txt").unlink()
     (tmp_path / "list.txt").write_text("red/red_4.mp4 3 0\n")
@@ -160,18 +224,12 @@ def test_evaluate__list_of_other_classes(toy: Toy, finetuned: Path, tmp_path: Pa
     refuse(*line, code=1, says=(f"{tmp_path / 'list.txt'}:1: class '3' is outside the classifier's 3 classes",))
 
 
-def test_softmax__against_torch() -> None:
-    logits = 50 * torch.randn(2, 3, 7, generator=torch.Generator().manual_seed(0))
-    assert softmax(logits.numpy()) == pytest.approx(logits.softmax(2).numpy(), abs=1e-6)
-    assert softmax(np.empty((0, 2, 0), np.float32)).shape == (0, 2, 0)
-
-
 def test_evaluate__stopped_by_ctrl_c_leaves_nothing(toy: Toy, finetuned: Path, tmp_path: Path) -> None:
     """As a terminal sends it: to the command and to the workers that decode for it."""
     names = [f"{toy.root}/{line}" for line in toy.val_list.read_text().splitlines()]
     (tmp_path / "list.txt").write_text("\n".join(names * 100))
     shutil.copy(toy.val_list.with_name("classes.txt"), tmp_path)
-    line = toy.evaluate(finetuned, tmp_path / "out", "--list", str(tmp_path / "list.txt"), "--workers", "2")
+    line = toy.evaluate(finetuned, tmp_path / "out", "--workers", "2", test_list=tmp_path / "list.txt")
     process = start(*line)
 
     def under_way() -> bool:  # the first of its lines says that 50 videos are done

@@ -4,10 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
 MAX_NUMBERED = 25  # classes up to which every cell says its count
 MAX_NAMED = 110  # classes up to which every row and column is named
+MAX_PAIRS = 40  # confusions that are listed beside a picture of more classes than that
+SHADE_POWER = 0.5  # of the share: the few videos that go wrong would not be seen beside those that go right
 
 
 def draw_confusion(counts: np.ndarray, classes: Sequence[str], title: str, path: Path) -> None:
@@ -21,18 +25,37 @@ def draw_confusion(counts: np.ndarray, classes: Sequence[str], title: str, path:
     """
     number = len(classes)
     shares = counts / counts.sum(1, keepdims=True).clip(1)
-    side = float(np.clip(0.45 * number if number <= MAX_NUMBERED else 0.16 * number, 4.5, 20))
-    figure = Figure(figsize=(side + 2.2, side + 1.2), layout="constrained")
-    axis = figure.subplots()
-    image = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axis.set(title=title, xlabel="predicted", ylabel="true")
-    if number <= MAX_NAMED:
+    side = float(np.clip(0.45 * number if number <= MAX_NUMBERED else 0.16 * number, 4.5, 16))
+    named = number <= MAX_NAMED
+    figure = Figure(figsize=(side + (2.2 if named else 5.5), side + 1.2), layout="constrained")
+    axis, *beside = figure.subplots(1, 1 if named else 2, width_ratios=[1] if named else [side, 4], squeeze=False)[0]
+    image = axis.imshow(shares, cmap="Blues", norm=PowerNorm(SHADE_POWER, 0, 1))
+    axis.set_title(title, fontsize=max(11, side))
+    axis.set(xlabel="predicted", ylabel="true")
+    if named:
         size = 9 if number <= MAX_NUMBERED else 6
         axis.set_xticks(range(number), classes, rotation=90, fontsize=size)
         axis.set_yticks(range(number), classes, fontsize=size)
     if number <= MAX_NUMBERED:
-        for row, column in np.argwhere(counts):
-            shade = "white" if shares[row, column] > 0.5 else "black"
-            axis.text(column, row, counts[row, column], ha="center", va="center", color=shade, fontsize=8)
-    figure.colorbar(image, ax=axis, label="share of the true class", shrink=0.8)
+        _write_counts(axis, counts, shares)
+    for panel in beside:
+        panel.axis("off")
+        panel.text(0, 1, worst_pairs(counts, shares, classes), va="top", fontsize=9, linespacing=1.5)
+    bar = figure.colorbar(image, ax=axis, label="share of the true class", shrink=min(0.8, 4 / side), aspect=25)
+    bar.set_ticks([0, 0.05, 0.2, 0.5, 1])
     figure.savefig(path, format="png", dpi=110)
+
+
+def _write_counts(axis: Axes, counts: np.ndarray, shares: np.ndarray) -> None:
+    for row, column in np.argwhere(counts):
+        shade = "white" if shares[row, column] ** SHADE_POWER > 0.6 else "black"
+        axis.text(column, row, counts[row, column], ha="center", va="center", color=shade, fontsize=8)
+
+
+def worst_pairs(counts: np.ndarray, shares: np.ndarray, classes: Sequence[str]) -> str:
+    """The largest shares beside the diagonal, a line each."""
+    wrong = shares * (1 - np.eye(len(classes)))
+    largest = np.argsort(-wrong, axis=None, kind="stable")[:MAX_PAIRS]
+    pairs = list(zip(*np.unravel_index(largest, wrong.shape), strict=True))
+    lines = [f"{counts[t, p]} of {counts[t].sum()}  {classes[t]}: {classes[p]}" for t, p in pairs if wrong[t, p] > 0]
+    return "\n".join(["most often wrong (true: predicted)", "", *lines])

@@ -11,18 +11,29 @@ EPILOG = """Examples:
 
 vtdl evaluate --weights runs/finetuned --list lists/val_split_1.txt --root videos --out results
 
-vtdl evaluate --weights runs/finetuned --list lists/val_split_1.txt --root videos --clips 1 --out results-1 --json
+vtdl evaluate --weights runs/1 --weights runs/2 --list val_1.txt --list val_2.txt --root videos --out both --json
 """
 
 
 def evaluate(
-    weights: Annotated[str, typer.Option(metavar="RUN|FILE", help="Finetuned run folder or checkpoint.")],
-    test_list: Annotated[Path, typer.Option("--list", help="Labelled videos to test on.")],
+    weights: Annotated[
+        list[str],
+        typer.Option(
+            metavar="RUN|FILE", help="Finetuned run folder or checkpoint. May be repeated: one for each list."
+        ),
+    ],
+    test_lists: Annotated[
+        list[Path],
+        typer.Option("--list", help="Labelled videos to test on. May be repeated: mean and deviation are told."),
+    ],
     out: Annotated[Path, typer.Option(help="Folder for metrics.json, scores.h5, per_class.csv and confusion.png.")],
     clips: Annotated[
         int | None, typer.Option(min=1, help="Clips, spread evenly over each video. Default: the preset's.")
     ] = None,
     crops: Annotated[int, typer.Option(metavar="1|3", help="Centre square, or three along the long side.")] = 1,
+    aggregate: Annotated[
+        str, typer.Option(metavar="softmax|logits", help="What is averaged over the clips and crops of a video.")
+    ] = "softmax",
     assignments: o.SetOption = None,
     root: o.RootOption = None,
     strip_prefix: o.StripOption = "",
@@ -41,11 +52,12 @@ def evaluate(
 
     if crops not in (1, 3):
         raise UsageError(f"--crops '{crops}' is neither 1 nor 3")
+    if aggregate not in ("softmax", "logits"):
+        raise UsageError(f"--aggregate '{aggregate}' is neither softmax nor logits")
     how = o.execution(0, device, workers, overwrite=overwrite, dry_run=dry_run)
-    from vtdl_cli.engine.evaluate import evaluate
+    from vtdl_cli.engine.evaluate import Protocol, evaluate
 
-    videos = o.list_source(test_list, root, strip_prefix, list_columns)
-    result = evaluate(
-        weights, videos, out, how, speaker(quiet), clips=clips, crops=crops, assignments=tuple(assignments or ())
-    )
+    lists = [o.list_source(path, root, strip_prefix, list_columns) for path in test_lists]
+    protocol = Protocol(clips, crops, aggregate)
+    result = evaluate(weights, lists, out, how, speaker(quiet), protocol, assignments or ())
     show(result, as_json, "plan" if dry_run else f"evaluated: {out}")

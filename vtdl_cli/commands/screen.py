@@ -123,7 +123,7 @@ def show(result: Mapping[str, Any], as_json: bool, title: str) -> None:
 
 
 def flatten(result: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Rows of a nested result; a list of numbers is a shape, any other its length; numbers keep four digits."""
+    """Rows of a nested result; numbers keep four digits."""
     for name, value in result.items():
         label = f"{prefix}{name.replace('_', ' ')}"
         if isinstance(value, Mapping):
@@ -131,7 +131,15 @@ def flatten(result: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
         elif isinstance(value, float):
             yield label, f"{value:.4g}"
         elif isinstance(value, list):
-            numbers = value and all(isinstance(item, int) for item in value)
-            yield label, " x ".join(map(str, value)) if numbers else str(len(value))
+            yield label, _listed(value)
         elif "\n" not in str(value):
             yield label, "none" if value is None else str(value)
+
+
+def _listed(values: list[Any]) -> str:
+    """Whole numbers are a shape, two others the ends of an interval; of any other list its length is told."""
+    if values and all(isinstance(value, int) for value in values):
+        return " x ".join(map(str, values))
+    if len(values) == 2 and all(isinstance(value, float) for value in values):
+        return f"{values[0]:.4g} to {values[1]:.4g}"
+    return str(len(values))

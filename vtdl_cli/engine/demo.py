@@ -18,7 +18,7 @@ from vtdl_cli.data.features import read_features
 from vtdl_cli.data.lists import write_list
 from vtdl_cli.data.motion import CLASSES, write_videos
 from vtdl_cli.data.splits import draw_per_class
-from vtdl_cli.engine.evaluate import evaluate, protocol_name
+from vtdl_cli.engine.evaluate import Protocol, evaluate, protocol_name
 from vtdl_cli.engine.extract import extract
 from vtdl_cli.engine.finetune import finetune
 from vtdl_cli.engine.prepare_lists import LIST_FILES, Making, prepare_folder
@@ -194,7 +194,7 @@ class Stages:
         readings = {}
         for clips in CLIPS:
             protocol = protocol_name(clips)
-            metrics = evaluate(str(run), self.test, run / protocol, again, self.bars, clips=clips)
+            metrics = evaluate([str(run)], [self.test], run / protocol, again, self.bars, Protocol(clips))
             readings[protocol] = metrics["top1"]
         return {**readings, "knn": self.knn(run.name, str(run)), "seconds": seconds_of(run)}
 

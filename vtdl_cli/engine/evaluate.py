@@ -1,28 +1,28 @@
-"""Evaluation: clips spread over each video, mean of their softmax, accuracies that say what they are."""
+"""Evaluation: clips spread over each video, their scores averaged, accuracies that say what they are."""
 
-import csv
-import io
 import json
 import time
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
-from vtdl_cli.analysis.confusion import draw_confusion
 from vtdl_cli.data.lists import VideoList
+from vtdl_cli.data.scores import ClipSpool, Scores
 from vtdl_cli.engine.bad_videos import BadVideos
-from vtdl_cli.engine.build import build_machine, build_test_clips
+from vtdl_cli.engine.build import Machine, build_machine, build_test_clips, decoder_of
 from vtdl_cli.engine.finetune import check_labels
-from vtdl_cli.engine.inference import Collected, collect, forward_videos, until_signal
+from vtdl_cli.engine.inference import VideoOutputs, collect, forward_videos, until_signal
 from vtdl_cli.engine.request import Execution, ListSource
-from vtdl_cli.engine.trained import load_classifier
-from vtdl_cli.errors import UsageError
-from vtdl_cli.metrics import accuracies, confusion
-from vtdl_cli.runtime import Reporter, check_writable, replacing
-
-OUTPUTS = ("metrics.json", "scores.h5", "per_class.csv", "confusion.png")
+from vtdl_cli.engine.results import measure, refuse_results, write_metrics, write_results
+from vtdl_cli.engine.trained import Source, load_classifier
+from vtdl_cli.errors import UsageError, VtdlError
+from vtdl_cli.metrics import softmax
+from vtdl_cli.models.encoder import Encoder
+from vtdl_cli.runtime import Reporter, existing_folder
 
 
 def protocol_name(clips: int, crops: int = 1) -> str:
@@ -32,23 +32,82 @@ def protocol_name(clips: int, crops: int = 1) -> str:
     return "clip@1" if clips == 1 else f"video@{clips}"
 
 
+@dataclass(frozen=True)
+class Protocol:
+    """How a video is looked at, and what is made of its views.
+
+    Attributes:
+        clips: spread evenly over each video; none: the preset's clips, or its starts.
+        crops: 1 centre square, or 3 along the long side.
+        aggregate: what is averaged over the views: `softmax` or `logits`.
+    """
+
+    clips: int | None = None
+    crops: int = 1
+    aggregate: str = "softmax"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One network on one list: checked, and nothing computed yet."""
+
+    network: Encoder
+    source: Source
+    videos: VideoList
+    out: Path
+    protocol: Protocol
+    machine: Machine
+
+    @property
+    def starts(self) -> Sequence[int]:
+        """Frames that clips start at, where no number of clips was asked for and the configuration has some."""
+        return [] if self.protocol.clips else self.source.config.evaluate.starts
+
+    @property
+    def clips(self) -> int:
+        """Of each video."""
+        return len(self.starts) or self.protocol.clips or self.source.config.evaluate.clips
+
+    @property
+    def views(self) -> int:
+        """Of each video: every clip through every crop."""
+        return self.clips * self.protocol.crops
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        """What is going to be measured."""
+        name = protocol_name(self.clips, self.protocol.crops)
+        return {
+            "protocol": name + (f" from frames {', '.join(map(str, self.starts))}" if self.starts else ""),
+            "aggregate": self.protocol.aggregate,
+            "num_videos": len(self.videos),
+            "weights": self.source.path,
+            "weights_sha256": self.source.sha256,
+            "list": str(self.videos.source),
+            "list_sha256": self.videos.sha256,
+            "root": str(self.videos.root),
+            "decoder": decoder_of(self.source.config),
+        }
+
+
 def evaluate(
-    weights: str,
-    test_list: ListSource,
+    weights: Sequence[str],
+    lists: Sequence[ListSource],
     out: Path,
     execution: Execution,
     reporter: Reporter,
-    *,
-    clips: int | None = None,
-    crops: int = 1,
-    assignments: tuple[str, ...] = (),
+    protocol: Protocol | None = None,
+    assignments: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Measure a finetuned network on a list.
+    """Measure finetuned networks on lists: one on one, one on several, or each on its own, as with three splits.
 
     Args:
-        weights: a run folder or checkpoint with a classifier.
-        clips: spread evenly over each video; none: the preset's clips, or its starts.
-        crops: 1 centre square, or 3 along the long side.
+        weights: run folders or checkpoints with a classifier; one, or as many as lists.
+        lists: one, or as many as weights.
+        out: a folder; of several measurements each has one in it, beside the metrics.json of all.
+        execution: where and how.
+        reporter: who is told.
+        protocol: none: the preset's.
         assignments: `section.key=value` on top of the configuration inside the weights.
 
     Returns:
@@ -57,80 +116,115 @@ def evaluate(
     Raises:
         UsageError, ListError, CheckpointError: something does not fit; nothing has been written.
     """
-    network, source = load_classifier(weights, assignments)
-    config = source.config
-    videos = test_list.read()
-    check_labels(videos, source.num_classes, source.classes)
-    _refuse_outputs(out, execution.overwrite)
-    machine = build_machine(execution.device, config.finetune.precision, execution.workers)
-    starts = [] if clips else config.evaluate.starts
-    clips = len(starts) or clips or config.evaluate.clips
-    protocol = protocol_name(clips, crops) + (f" from frames {', '.join(map(str, starts))}" if starts else "")
-    plan = {"protocol": protocol, "num_videos": len(videos), "weights": source.path}
+    pairs = pair(weights, lists)
+    refuse_results(out, execution.overwrite)
+    several = len(pairs) > 1
+    tests = [
+        prepare(
+            name,
+            source,
+            out / f"{number}_{source.path.stem}" if several else out,  # two lists, or a list twice, may have one name
+            execution,
+            protocol or Protocol(),
+            assignments,
+        )
+        for number, (name, source) in enumerate(pairs, start=1)
+    ]
     if execution.dry_run:
-        return {**plan, "list": str(test_list.path), "machine": machine.describe()}
-    network = machine.place(network)
-    bad_videos = BadVideos(len(videos), config.data.max_bad_fraction)
-    dataset = build_test_clips(config, videos, config.finetune, clips=clips, crops=crops, starts=starts)
-    began = time.monotonic()
-    forward = forward_videos(network, dataset, machine, views=clips * crops, batch_clips=config.evaluate.batch_clips)
-    outputs = until_signal(forward)
-    means = ((batch, softmax(logits).mean(1)) for batch, logits in outputs if logits.size or batch.unreadable)
-    scores = collect(means, bad_videos, reporter, protocol)
-    metrics = {
-        **plan,
-        **accuracies(scores.values, scores.label),
-        "num_videos": len(scores.label),
-        "skipped": bad_videos.as_list(),
-        "weights_sha256": source.sha256,
-        "list": str(test_list.path),
-        "list_sha256": videos.sha256,
-        "seconds": round(time.monotonic() - began, 2),
+        plans = {test.out.name: {**test.plan, "machine": test.machine.describe()} for test in tests}
+        return {"tests": plans} if several else plans[out.name]
+    results = {test.out.name: run(test, reporter) for test in tests}
+    if not several:
+        return results[out.name]
+    summary = summarise(results)
+    write_metrics(out, summary)
+    return summary
+
+
+def pair(weights: Sequence[str], lists: Sequence[ListSource]) -> list[tuple[str, ListSource]]:
+    """Which weights are measured on which list.
+
+    Raises:
+        UsageError: neither is one, and there are not as many of both.
+    """
+    if len(weights) > 1 and len(lists) > 1 and len(weights) != len(lists):
+        raise UsageError(
+            f"--weights '{weights[0]}' and {len(weights) - 1} more do not go with {len(lists)} lists. "
+            "Give one of either, or as many --weights as --list"
+        )
+    number = max(len(weights), len(lists))
+    every_weights = [*weights] * (number // len(weights))
+    return list(zip(every_weights, [*lists] * (number // len(lists)), strict=True))
+
+
+def summarise(results: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Mean and sample deviation of each accuracy over several measurements, and the measurements."""
+    summary: dict[str, Any] = {
+        name: " and ".join(sorted({metrics[name] for metrics in results.values()}))
+        for name in ("protocol", "aggregate")
     }
-    _write(out, metrics, scores, videos, source.classes or [str(number) for number in range(source.num_classes)])
+    for name in ("top1", "top5", "mean_class"):
+        values = [metrics[name] for metrics in results.values()]
+        summary[name] = {"mean": float(np.mean(values)), "std": float(np.std(values, ddof=1))}
+    return {**summary, "num_tests": len(results), "tests": results}
+
+
+def prepare(
+    weights: str, source: ListSource, out: Path, execution: Execution, protocol: Protocol, assignments: Sequence[str]
+) -> Measurement:
+    """Load and check all that one measurement needs.
+
+    Raises:
+        UsageError, ListError, CheckpointError: something does not fit.
+    """
+    network, trained = load_classifier(weights, assignments)
+    videos = source.read()
+    check_labels(videos, trained.num_classes, trained.classes)
+    refuse_results(out, execution.overwrite)
+    machine = build_machine(execution.device, trained.config.finetune.precision, execution.workers)
+    return Measurement(network, trained, videos, out, protocol, machine)
+
+
+def run(test: Measurement, reporter: Reporter) -> dict[str, Any]:
+    """Measure, and write the folder's files.
+
+    Raises:
+        ListError: too many videos, or all, could not be read.
+        VtdlError: the network's outputs are no numbers, or the disk is full.
+    """
+    config, classes = test.source.config, test.source.class_names
+    bad_videos = BadVideos(len(test.videos), config.data.max_bad_fraction)
+    began = time.monotonic()
+    with closing(ClipSpool(existing_folder(test.out), (test.views, len(classes)))) as spool:
+        found = collect(average(test, spool), bad_videos, reporter, test.plan["protocol"])
+        metrics: dict[str, Any] = {**test.plan, "num_videos": len(found.label), "skipped": bad_videos.as_list()}
+        origin = {name: metrics[name] for name in ("protocol", "aggregate", "weights_sha256", "list_sha256")}
+        paths = [test.videos.name(index) for index in found.index]
+        origin["skipped"] = json.dumps(metrics["skipped"])
+        scores = Scores(found.values, found.label, paths, classes, origin)
+        metrics |= {**measure(scores), "seconds": round(time.monotonic() - began, 2)}
+        write_results(test.out, metrics, scores, spool)
     return metrics
 
 
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities over the last axis; (B, V, C) where nothing could be read has C = 0 and stays so."""
-    if not logits.size:
-        return logits
-    powers: np.ndarray = np.exp(logits - logits.max(-1, keepdims=True))
-    powers /= powers.sum(-1, keepdims=True)
-    return powers
+def average(test: Measurement, spool: ClipSpool) -> Iterator[VideoOutputs]:
+    """Batches with the scores (B, C) of their videos; the logits of the views go into the spool.
+
+    Raises:
+        VtdlError: a logit is no number: every class would count as the right one, or none.
+    """
+    for batch, logits in until_signal(forward_test(test)):
+        if not np.isfinite(logits).all():
+            raise VtdlError(f"weights '{test.source.path}' give scores that are no numbers. Finetune again from others")
+        spool.add(logits)
+        yield batch, (softmax(logits) if test.protocol.aggregate == "softmax" else logits).mean(1)
 
 
-def _refuse_outputs(out: Path, overwrite: bool) -> None:
-    check_writable(out)
-    present = [name for name in OUTPUTS if (out / name).exists()]
-    if present and not overwrite:
-        raise UsageError(f"output '{out / present[0]}' exists. Use --overwrite, or another --out")
-
-
-def _write(out: Path, metrics: dict[str, Any], scores: Collected, videos: VideoList, classes: list[str]) -> None:
-    """All files at the end: numbers last, so that metrics.json never stands beside older scores."""
-    counts = confusion(scores.values.argmax(1), scores.label, len(classes))
-    with replacing(out / "scores.h5") as temporary, h5py.File(temporary, "w") as file:
-        file["scores"], file["labels"] = scores.values.astype(np.float32), scores.label
-        file["paths"] = [videos.name(index) for index in scores.index]
-        file.attrs.update({name: metrics[name] for name in ("protocol", "weights_sha256", "list_sha256")})
-    with replacing(out / "per_class.csv") as temporary:
-        temporary.write_text(_per_class_table(counts, classes), encoding="utf-8")
-    with replacing(out / "confusion.png") as temporary:
-        draw_confusion(counts, classes, f"{metrics['protocol']}: top-1 {metrics['top1']:.1f}%", temporary)
-    with replacing(out / "metrics.json") as temporary:
-        temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-
-
-def _per_class_table(counts: np.ndarray, classes: list[str]) -> str:
-    """Class, videos, right ones, accuracy, and the class most often said instead."""
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(("class", "name", "videos", "correct", "top1", "most_confused_with"))
-    for number, (name, row) in enumerate(zip(classes, counts, strict=True)):
-        wrong = row.copy()
-        wrong[number] = 0
-        confused = classes[wrong.argmax()] if wrong.any() else ""
-        accuracy = f"{100 * row[number] / row.sum():.2f}" if row.any() else ""
-        writer.writerow((number, name, row.sum(), row[number], accuracy, confused))
-    return table.getvalue()
+def forward_test(test: Measurement) -> Generator[VideoOutputs, None, None]:
+    """Logits (B, V, C) of all videos, in the list's order."""
+    config = test.source.config
+    dataset = build_test_clips(
+        config, test.videos, config.finetune, clips=test.clips, crops=test.protocol.crops, starts=test.starts
+    )
+    network = test.machine.place(test.network)
+    return forward_videos(network, dataset, test.machine, views=test.views, batch_clips=config.evaluate.batch_clips)

@@ -36,6 +36,11 @@ class Source:
     classes: list[str] | None
     num_classes: int
 
+    @property
+    def class_names(self) -> list[str]:
+        """A name for each class: its number where the training list had no names."""
+        return self.classes or [str(number) for number in range(self.num_classes)]
+
 
 def load_classifier(weights: str, assignments: Iterable[str]) -> tuple[Encoder, Source]:
     """A finetuned network with its head.

@@ -1,0 +1,112 @@
+"""Fusion through the real command, held to means by hand."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score
+
+from tests.toy import files_in, refuse, succeed
+from vtdl_cli.data.scores import Scores, read_scores, write_scores
+
+LABELS = np.repeat(np.arange(4), 10)
+PATHS = [f"{label}/{number}.mp4" for number, label in enumerate(LABELS)]
+ORIGIN = {"protocol": "video@10", "aggregate": "softmax"}
+
+
+def made(seed: int, gain: float) -> Scores:
+    """Probabilities that are often right."""
+    logits = np.random.default_rng(seed).normal(size=(40, 4))
+    logits[np.arange(40), LABELS] += gain
+    powers = np.exp(logits)
+    return Scores(powers / powers.sum(1, keepdims=True), LABELS, PATHS, list("abcd"), ORIGIN)
+
+
+RGB, FLOW = made(0, 1.0), made(1, 1.5)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[str]:
+    """RGB's scores, and flow's in another order."""
+    order = np.random.default_rng(2).permutation(40)
+    turned = replace(FLOW, values=FLOW.values[order], labels=LABELS[order], paths=[PATHS[i] for i in order])
+    write_scores(tmp_path / "rgb.h5", RGB)
+    write_scores(tmp_path / "flow.h5", turned)
+    return [str(tmp_path / "rgb.h5"), str(tmp_path / "flow.h5")]
+
+
+@pytest.mark.parametrize(("options", "share"), [((), 0.5), (("--weights", "1,3"), 0.75), (("--weights", "2,0"), 0)])
+def test_fuse__is_the_weighted_mean(files: list[str], tmp_path: Path, options: tuple[str, ...], share: float) -> None:
+    """Oracle: numpy and scikit-learn."""
+    out = tmp_path / "out"
+    metrics = json.loads(succeed("fuse", *files, *options, "--out", str(out), "--json").stdout)
+    expected = (1 - share) * RGB.values + share * FLOW.values
+    assert metrics["top1"] == pytest.approx(100 * accuracy_score(LABELS, expected.argmax(1)))
+    assert [part["weight"] for part in metrics["inputs"].values()] == pytest.approx([1 - share, share])
+    assert metrics["inputs"][files[1]]["top1"] == pytest.approx(100 * accuracy_score(LABELS, FLOW.values.argmax(1)))
+    assert metrics["protocol"] == "2 networks, video@10"
+    assert files_in(out) == {"metrics.json", "scores.h5", "per_class.csv", "confusion.png"}
+    assert json.loads((out / "metrics.json").read_text()) == metrics
+    assert read_scores(out / "scores.h5").values == pytest.approx(expected, abs=1e-6)
+
+
+def test_fuse__sweep_is_told_and_not_taken(files: list[str]) -> None:
+    metrics = json.loads(succeed("fuse", *files, "--sweep", "--json").stdout)
+    tops = [
+        100 * accuracy_score(LABELS, ((1 - w) * RGB.values + w * FLOW.values).argmax(1)) for w in np.arange(11) / 10
+    ]
+    assert list(metrics["sweep"].values()) == pytest.approx(tops)
+    assert list(metrics["sweep"]) == [f"{w / 10:.1f}" for w in range(11)]
+    assert metrics["top1"] == pytest.approx(tops[5])
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            {"paths": ["other.mp4", *PATHS[1:]]},
+            "are of other videos than '{first}': 2 are in one only, '0/0.mp4' among",
+        ),
+        ({"labels": 3 - LABELS}, "have another label for '0/0.mp4' than '{first}'"),
+        ({"classes": list("abce")}, "have 4 classes, '{first}' has 4, or others"),
+        ({"attributes": {**ORIGIN, "aggregate": "logits"}}, "are means of logits, '{first}' of softmax"),
+    ],
+)
+def test_fuse__other_scores_are_refused(files: list[str], tmp_path: Path, change: dict[str, object], says: str) -> None:
+    write_scores(tmp_path / "other.h5", replace(FLOW, **change))  # type: ignore[arg-type]
+    line = ("fuse", files[0], str(tmp_path / "other.h5"), "--out", str(tmp_path / "out"))
+    refuse(*line, code=2, says=(f"scores '{tmp_path / 'other.h5'}' {says.format(first=files[0])}",))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--weights", "1"), "--weights are 1 numbers for 2 files"),
+        (("--weights", "1,-1"), "must not be negative"),
+        (("--weights", "0,0"), "nor all 0"),
+        (("--weights", "a,b"), "--weights 'a,b' are not numbers"),
+        (("{first}", "--sweep"), "--sweep goes with two files, not with 3"),
+    ],
+)
+def test_fuse__options_that_do_not_fit(files: list[str], options: tuple[str, ...], says: str) -> None:
+    refuse("fuse", *files, *(word.format(first=files[0]) for word in options), code=2, says=(says,))
+
+
+def test_fuse__one_file_is_no_mean(files: list[str]) -> None:
+    refuse("fuse", files[0], code=2, says=("takes two or more files of scores, not 1",))
+
+
+def test_fuse__a_video_twice_is_refused(tmp_path: Path) -> None:
+    twice = [PATHS[0], *PATHS[:-1]]
+    for name, scores in (("a.h5", RGB), ("b.h5", FLOW)):
+        write_scores(tmp_path / name, replace(scores, paths=twice))
+    refuse("fuse", str(tmp_path / "a.h5"), str(tmp_path / "b.h5"), code=2, says=("have a video twice",))
+
+
+def test_fuse__existing_output_is_refused(files: list[str], tmp_path: Path) -> None:
+    (tmp_path / "metrics.json").write_text("mine")
+    refuse("fuse", *files, "--out", str(tmp_path), code=2, says=("metrics.json' exists. Use --overwrite",))
+    assert (tmp_path / "metrics.json").read_text() == "mine"

@@ -1,0 +1,51 @@
+"""`vtdl fuse`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vtdl_cli.commands import options as o
+
+EPILOG = """Examples:
+
+vtdl fuse results-rgb/scores.h5 results-flow/scores.h5 --sweep
+
+vtdl fuse results-rgb/scores.h5 results-flow/scores.h5 --weights 1,1.5 --out results-both --json
+"""
+
+
+def fuse(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="SCORES.H5...", help="Files of vtdl evaluate, of the same videos.")
+    ],
+    weights: Annotated[
+        str,
+        typer.Option(metavar="A,B,...", help="What each file counts; they are divided by their sum. Default: alike."),
+    ] = "",
+    sweep: Annotated[
+        bool,
+        typer.Option(
+            "--sweep",
+            help="Also show top-1 for eleven shares of the second of two files. "
+            "A share chosen on the videos it is measured on flatters: choose it on others.",
+        ),
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for metrics.json, scores.h5, per_class.csv and confusion.png.")
+    ] = None,
+    overwrite: o.OverwriteOption = False,
+    as_json: o.JsonOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Average the scores of several networks, such as of RGB and of flow, and measure the mean."""
+    from vtdl_cli.commands.screen import show
+    from vtdl_cli.errors import UsageError
+
+    try:
+        numbers = [float(text) for text in weights.split(",")] if weights else []
+    except ValueError:
+        raise UsageError(f"--weights '{weights}' are not numbers with commas. For example: --weights 1,1.5") from None
+    from vtdl_cli.engine.fuse import fuse
+
+    show(fuse(paths, weights=numbers, sweep=sweep, out=out, overwrite=overwrite), as_json, "fused")

@@ -1,0 +1,114 @@
+"""Late fusion: the scores of several networks on the same videos, as a weighted mean."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vtdl_cli.data.scores import Scores, align, read_scores
+from vtdl_cli.engine.results import measure, refuse_results, write_results
+from vtdl_cli.errors import UsageError
+from vtdl_cli.metrics import accuracies
+
+SWEEP = np.linspace(0, 1, 11)  # of the second file's share
+
+
+def fuse(
+    paths: Sequence[Path],
+    *,
+    weights: Sequence[float] = (),
+    sweep: bool = False,
+    out: Path | None = None,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Measure the weighted mean of several files of scores.
+
+    Args:
+        paths: two or more scores.h5, such as of RGB and of flow.
+        weights: one for each file; none: all alike.
+        sweep: of two files, also top-1 by the share of the second.
+        out: folder for the fused metrics, scores and pictures; none writes nothing.
+        overwrite: replace what is in it.
+
+    Returns:
+        What metrics.json holds: `inputs`, each with its own accuracies, and those of the mean.
+
+    Raises:
+        UsageError: the files do not belong together, or the weights do not fit them.
+    """
+    shares = _shares(weights, len(paths))
+    if sweep and len(paths) != 2:
+        raise UsageError(f"--sweep goes with two files, not with {len(paths)}. Leave it out, or give --weights")
+    if out is not None:
+        refuse_results(out, overwrite)
+    first, *others = [read_scores(path) for path in paths]
+    inputs = [first, *(_matched(first, other, paths[0], path) for path, other in zip(paths[1:], others, strict=True))]
+    names = ("protocol", "aggregate")
+    origin = {name: " and ".join(dict.fromkeys(str(scores.attributes[name]) for scores in inputs)) for name in names}
+    origin["protocol"] = f"{len(inputs)} networks, {origin['protocol']}"
+    fused = Scores(_mean(inputs, shares), first.labels, first.paths, first.classes, origin)
+    metrics: dict[str, Any] = {**origin, **measure(fused), "num_videos": len(first.labels)}
+    metrics["inputs"] = {
+        str(path): {"weight": share, **accuracies(scores.values, scores.labels)}
+        for path, share, scores in zip(paths, shares, inputs, strict=True)
+    }
+    if sweep:
+        metrics["sweep"] = _sweep(inputs)
+    if out is not None:
+        write_results(out, metrics, fused)
+    return metrics
+
+
+def _shares(weights: Sequence[float], number: int) -> list[float]:
+    """Weights that add up to 1."""
+    if number < 2:
+        raise UsageError(f"fusing takes two or more files of scores, not {number}. See: vtdl fuse --help")
+    if weights and len(weights) != number:
+        raise UsageError(f"--weights are {len(weights)} numbers for {number} files. Give one for each")
+    if any(not np.isfinite(weight) or weight < 0 for weight in weights) or (weights and not sum(weights)):
+        raise UsageError(f"--weights '{','.join(map(str, weights))}' must not be negative, nor all 0")
+    return [weight / sum(weights) for weight in weights] if weights else [1 / number] * number
+
+
+def _matched(first: Scores, other: Scores, first_path: Path, path: Path) -> Scores:
+    """`other` in the order of `first`.
+
+    Raises:
+        UsageError: it has other classes, videos or labels, or was averaged in another way.
+    """
+    if other.classes != first.classes:
+        raise UsageError(
+            f"scores '{path}' have {len(other.classes)} classes, '{first_path}' has {len(first.classes)}, or others. "
+            "Evaluate both on one list"
+        )
+    if missing := sorted(set(first.paths) ^ set(other.paths)):
+        raise UsageError(
+            f"scores '{path}' are of other videos than '{first_path}': {len(missing)} are in one only, "
+            f"'{missing[0]}' among them. Evaluate both on one list; what was skipped is in metrics.json"
+        )
+    if len(set(first.paths)) < len(first.paths):
+        raise UsageError(f"scores '{first_path}' have a video twice: which is which? Use a list without repetitions")
+    aligned = align(other, first.paths)
+    if (differ := aligned.labels != first.labels).any():
+        name = first.paths[int(differ.argmax())]
+        raise UsageError(
+            f"scores '{path}' have another label for '{name}' than '{first_path}'. Evaluate both on one list"
+        )
+    if (ours := first.attributes["aggregate"]) != (theirs := other.attributes["aggregate"]):
+        raise UsageError(
+            f"scores '{path}' are means of {theirs}, '{first_path}' of {ours}. Evaluate both with one --aggregate"
+        )
+    return aligned
+
+
+def _mean(inputs: Sequence[Scores], shares: Sequence[float]) -> np.ndarray:
+    values: np.ndarray = sum(
+        share * scores.values.astype(np.float64) for share, scores in zip(shares, inputs, strict=True)
+    )  # type: ignore[assignment]
+    return values
+
+
+def _sweep(inputs: Sequence[Scores]) -> dict[str, float]:
+    """Top-1 by the second file's share. The best of them was chosen on the test videos: it is no result."""
+    return {f"{share:.1f}": accuracies(_mean(inputs, (1 - share, share)), inputs[0].labels)["top1"] for share in SWEEP}

@@ -1,0 +1,70 @@
+"""The folder that every measured classification fills, whether by one network or by several fused."""
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vtdl_cli.analysis.confusion import draw_confusion
+from vtdl_cli.data.scores import ClipSpool, Scores, write_scores
+from vtdl_cli.errors import UsageError
+from vtdl_cli.metrics import accuracies, bootstrap_intervals, confusion
+from vtdl_cli.runtime import check_writable, replacing
+
+METRICS_FILE, SCORES_FILE = "metrics.json", "scores.h5"
+OUTPUTS = (METRICS_FILE, SCORES_FILE, "per_class.csv", "confusion.png")
+
+
+def refuse_results(out: Path, overwrite: bool) -> None:
+    """Refuse at the start a folder that cannot be written, or that holds results.
+
+    Raises:
+        UsageError: it does.
+    """
+    check_writable(out)
+    present = [name for name in OUTPUTS if (out / name).exists()]
+    if present and not overwrite:
+        raise UsageError(f"output '{out / present[0]}' exists. Use --overwrite, or another --out")
+
+
+def measure(scores: Scores) -> dict[str, Any]:
+    """Accuracies, and the 95% interval of each."""
+    return {
+        **accuracies(scores.values, scores.labels),
+        "intervals": bootstrap_intervals(scores.values, scores.labels),
+    }
+
+
+def write_results(out: Path, metrics: dict[str, Any], scores: Scores, clips: ClipSpool | None = None) -> None:
+    """All files of a measurement: numbers last, so that metrics.json never stands beside older scores."""
+    counts = confusion(scores.values.argmax(1), scores.labels, len(scores.classes))
+    write_scores(out / SCORES_FILE, scores, clips)
+    with replacing(out / "per_class.csv") as temporary:
+        temporary.write_text(_per_class_table(counts, scores.classes), encoding="utf-8")
+    with replacing(out / "confusion.png") as temporary:
+        title = f"{metrics['protocol']}, {len(scores.labels)} videos: top-1 {metrics['top1']:.1f}%"
+        draw_confusion(counts, scores.classes, title, temporary)
+    write_metrics(out, metrics)
+
+
+def write_metrics(out: Path, metrics: dict[str, Any]) -> None:
+    """metrics.json alone."""
+    with replacing(out / METRICS_FILE) as temporary:
+        temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+
+
+def _per_class_table(counts: np.ndarray, classes: list[str]) -> str:
+    """Class, videos, right ones, accuracy, and the class most often said instead."""
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(("class", "name", "videos", "correct", "top1", "most_confused_with"))
+    for number, (name, row) in enumerate(zip(classes, counts, strict=True)):
+        wrong = row.copy()
+        wrong[number] = 0
+        confused = classes[wrong.argmax()] if wrong.any() else ""
+        accuracy = f"{100 * row[number] / row.sum():.2f}" if row.any() else ""
+        writer.writerow((number, name, row.sum(), row[number], accuracy, confused))
+    return table.getvalue()
