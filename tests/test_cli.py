@@ -36,12 +36,16 @@ COMMANDS = [
     ["fuse"],
     ["report"],
     ["convert"],
+    ["bench"],
+    ["bench", "evaluate"],
     ["presets"],
     ["presets", "list"],
     ["presets", "show"],
     ["presets", "copy"],
 ]
-WITH_EXAMPLES = [command for command in COMMANDS if command not in ([], ["prepare-lists"], ["lists"], ["presets"])]
+WITH_EXAMPLES = [
+    command for command in COMMANDS if command not in ([], ["prepare-lists"], ["lists"], ["presets"], ["bench"])
+]
 
 RUN_AND_LIST_MODULES = (
     "import sys; from vtdl_cli.__main__ import main\n"

@@ -11,6 +11,7 @@ from typer.exceptions import TyperException
 
 from vtdl_cli import __version__
 from vtdl_cli.commands import (
+    bench,
     convert,
     demo,
     evaluate,
@@ -116,4 +117,5 @@ app.command(epilog=probe.EPILOG)(probe.probe)
 app.command(epilog=fuse.EPILOG)(fuse.fuse)
 app.command(epilog=report.EPILOG)(report.report)
 app.command(epilog=convert.EPILOG)(convert.convert)
+app.add_typer(bench.bench, name="bench")
 app.add_typer(presets.presets, name="presets")

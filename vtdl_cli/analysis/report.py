@@ -150,7 +150,8 @@ def section(title: str, notes: Sequence[Note], *content: Markup) -> Markup:
 
 def note(each: Note) -> Markup:
     """A sentence, and its command."""
-    return element("p", each.text, *([" ", element("code", each.command)] if each.command else []), class_="note")
+    command = [element("code", each.command)] if each.command else []
+    return element("p", each.text, *command, class_="note")
 
 
 # ---- what stands first
@@ -179,7 +180,7 @@ def tiles(report: Report) -> Markup:
 
 def tile(value: str, label: str, detail: str) -> Markup:
     """One number."""
-    lines = (element("span", text) for text in (label, detail) if text)
+    lines = [element("span", text) for text in (label, detail) if text]
     return element("div", element("strong", value), *lines, class_="tile")
 
 
@@ -203,7 +204,7 @@ def accuracy_table(results: Sequence[Result]) -> Markup:
     """A row for each result."""
     if not results:
         return Markup("")
-    rows = [
+    rows: list[list[Child]] = [
         [
             result.name,
             str(result.metrics["protocol"]),
@@ -214,7 +215,7 @@ def accuracy_table(results: Sequence[Result]) -> Markup:
     ]
     content = [table(("results", "protocol", "videos", *ACCURACIES.values()), rows, "accuracy")]
     if any("intervals" in result.metrics for result in results):
-        words = "Small numbers and bars: 95% intervals, by drawing the test videos anew (bootstrap). A bar spans 0 to 100%."
+        words = "Small numbers and bars (0 to 100%): 95% intervals, by drawing the test videos anew (bootstrap)."
         content.append(element("p", words, class_="legend"))
     return join(content)
 
@@ -253,10 +254,14 @@ def class_tables(classes: Sequence[ClassScore]) -> Iterator[Markup]:
     best = min(SHOWN_CLASSES, -(-len(classes) // 2))
     worst = min(SHOWN_CLASSES, len(classes) - best)
     for title, part in (("Best classes", classes[:best]), ("Worst classes", classes[::-1][:worst])):
-        rows = [[each.name, f"{each.right} of {each.videos}", share_bar(each), each.confused_with] for each in part]
-        if rows:
+        if part:
             yield element("h3", title)
-            yield table(("class", "right", "", "taken most often for"), rows)
+            yield table(("class", "right", "", "taken most often for"), [class_row(each) for each in part])
+
+
+def class_row(each: ClassScore) -> list[Child]:
+    """One class of such a table."""
+    return [each.name, f"{each.right} of {each.videos}", share_bar(each), each.confused_with]
 
 
 def share_bar(each: ClassScore) -> Markup:

@@ -92,7 +92,7 @@ def gather(run: Run, results: Sequence[Result], retrievals: Sequence[Retrieval])
 def _notes_on_accuracy(run: Run, results: Sequence[Result]) -> Iterator[Note]:
     folder = shlex.quote(str(run.path))
     if not results and run.stage == "pretrain":
-        text = "No accuracies: a network that was pretrained without labels has no classifier. First finetune it, then evaluate."
+        text = "No accuracies: a network pretrained without labels has no classifier. First finetune it, then evaluate."
         yield Note(text, f"vtdl finetune --weights {folder} --preset NAME --train-list LIST --val-list LIST --out RUN")
     elif not results:
         yield Note(

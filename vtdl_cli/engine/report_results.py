@@ -99,6 +99,8 @@ def class_scores(scores: Scores) -> list[ClassScore]:
 def result_provenance(results: Sequence[Result]) -> Iterator[tuple[str, str]]:
     """What each evaluation was made of."""
     for result in results:
+        for path in result.metrics.get("inputs", {}):
+            yield f"{result.name}, fused from", path
         known = [(name, result.metrics[name]) for name in ORIGINS if result.metrics.get(name)]
         if known:
             yield result.name, "; ".join(f"{name.replace('_', ' ')} {value}" for name, value in known)

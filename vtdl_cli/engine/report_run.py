@@ -129,10 +129,8 @@ def main_settings(run: Run) -> Pairs:
     depth = f", depth {model.depth}" if model.depth else ""
     return (
         ("network", f"{model.name}{depth}, width {model.width}"),
-        (
-            "clip",
-            f"{options.clip_len_frames} frames, stride {options.stride_frames}, {data.crop_size} pixels of {data.modality}",
-        ),
+        ("clip", f"{options.clip_len_frames} frames, stride {options.stride_frames}"),
+        ("picture", f"{data.crop_size} pixels of {data.modality}, cut from a short side of {data.short_side}"),
         ("training", f"{options.epochs} epochs in batches of {options.batch_size} videos"),
         (
             "optimiser",
@@ -145,7 +143,7 @@ def main_settings(run: Run) -> Pairs:
 
 
 def _schedule(schedule: Schedule) -> str:
-    words = schedule.name
+    words: str = schedule.name
     if schedule.name == "step":
         words += f", x{schedule.factor:g} after epochs {', '.join(map(str, schedule.milestones)) or 'none'}"
     return words + (f", warm-up of {schedule.warmup_epochs:g} epochs" if schedule.warmup_epochs else "")

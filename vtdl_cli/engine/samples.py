@@ -54,7 +54,7 @@ def show_samples(scores: Scores, metrics: Mapping[str, Any]) -> tuple[list[Sampl
 def read_frames(paths: list[str], metrics: Mapping[str, Any]) -> tuple[list[np.ndarray | None], list[str]]:
     """The middle frame of each video, and the reasons where there is none."""
     if "root" not in metrics or "decoder" not in metrics:
-        reason = "metrics.json does not say where they lie, as newer ones do. Evaluate again with --overwrite"
+        reason = "these results, of a fusion or an older version, do not say where they lie"
         return [None] * len(paths), [reason] * len(paths)
     frames: list[np.ndarray | None] = []
     reasons = []
@@ -75,7 +75,7 @@ def middle_frame(path: Path, decoder: str) -> np.ndarray:
         UsageError: the decoder is not installed.
     """
     with open_video(path, decoder) as reader:
-        (frame,) = reader.read([reader.num_frames // 2])
+        frame: np.ndarray = reader.read([reader.num_frames // 2])[0]
     if frame.shape[2] == 3:
         return frame
     return np.concatenate([frame, np.full_like(frame[..., :1], 128)], 2)
