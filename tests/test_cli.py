@@ -34,6 +34,11 @@ COMMANDS = [
     ["extract"],
     ["probe"],
     ["fuse"],
+    ["retrieve"],
+    ["plot"],
+    ["plot", "runs"],
+    ["plot", "features"],
+    ["plot", "gradients"],
     ["report"],
     ["convert"],
     ["bench"],
@@ -44,7 +49,9 @@ COMMANDS = [
     ["presets", "copy"],
 ]
 WITH_EXAMPLES = [
-    command for command in COMMANDS if command not in ([], ["prepare-lists"], ["lists"], ["presets"], ["bench"])
+    command
+    for command in COMMANDS
+    if command not in ([], ["prepare-lists"], ["lists"], ["plot"], ["presets"], ["bench"])
 ]
 
 RUN_AND_LIST_MODULES = (
@@ -111,7 +118,7 @@ def test_version__is_printed() -> None:
     ("line", "says"),
     [
         ("--nonsense", "No such option: --nonsense. See"),
-        ("pretrian", "No such command 'pretrian'. Did you mean 'pretrain'? See"),
+        ("pretrian", "No such command 'pretrian'. Did you mean 'pretrain'"),
         ("presets shw demo", "No such command 'shw'"),
         ("pretrain --preset demo --nonsense 3", "No such option: --nonsense"),
         ("pretrain --preset demo --out runs/x", "Missing option '--train-list'"),

@@ -11,12 +11,15 @@ import vtdl_cli.metrics
 from vtdl_cli.metrics import (
     accuracies,
     bootstrap_intervals,
+    class_mean_interval,
     cluster,
     confusion,
     knn_accuracy,
     nearest,
     ranks,
+    share_interval,
     softmax,
+    unit,
     vote,
 )
 
@@ -75,31 +78,31 @@ def test_softmax__against_scipy() -> None:
 
 
 def test_bootstrap_intervals__against_scipy() -> None:
-    """Oracle: scipy's percentile bootstrap, of 20,000 draws; ours of 4,000 differs by its own chance, below a point."""
+    """Oracle: scipy's percentile bootstrap; its draws are others, and the ends of either differ by chance."""
     scores, labels = random_scores(150, 9)
     place = ranks(scores, labels)
-    ours = bootstrap_intervals(scores, labels, draws=4000)
+    ours = bootstrap_intervals(scores, labels)
 
     def class_mean(rows: np.ndarray) -> float:
         return float(np.mean([(place[rows][labels[rows] == label] == 0).mean() for label in np.unique(labels[rows])]))
 
-    for name, right, statistic in (
-        ("top1", place < 1, np.mean),
-        ("top5", place < 5, np.mean),
-        ("mean_class", np.arange(150), class_mean),
+    for name, right, statistic, draws in (
+        ("top1", place < 1, np.mean, 20_000),
+        ("top5", place < 5, np.mean, 20_000),
+        ("mean_class", np.arange(150), class_mean, 2_000),
     ):
         theirs = scipy.stats.bootstrap(
-            (right,), statistic, n_resamples=20000 if name != "mean_class" else 2000, vectorized=False, batch=500,
-            method="percentile", rng=np.random.default_rng(1),
-        ).confidence_interval  # fmt: skip
-        assert ours[name] == pytest.approx((100 * theirs.low, 100 * theirs.high), abs=1.0), name
+            (right,), statistic, n_resamples=draws, vectorized=False, method="percentile", rng=np.random.default_rng(1)
+        ).confidence_interval
+        assert ours[name] == pytest.approx((100 * theirs.low, 100 * theirs.high), abs=1.2), name
 
 
-def test_bootstrap_intervals__do_not_depend_on_how_many_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_class_mean_interval__does_not_depend_on_how_many_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     scores, labels = random_scores(40, 5)
-    whole = bootstrap_intervals(scores, labels, draws=50)
+    hits = ranks(scores, labels) < 1
+    whole = class_mean_interval(hits, labels, draws=50)
     monkeypatch.setattr(vtdl_cli.metrics, "BOOTSTRAP_ENTRIES", 7 * 40)
-    assert bootstrap_intervals(scores, labels, draws=50) == whole
+    assert class_mean_interval(hits, labels, draws=50) == whole
 
 
 def test_bootstrap_intervals__of_one_answer_have_no_width() -> None:
@@ -182,3 +185,16 @@ def test_cluster__finds_directions_whatever_the_length() -> None:
     found = cluster(features, 3, seed=0)
     assert [len(set(found[truth == number].tolist())) for number in range(3)] == [1, 1, 1]
     assert set(found.tolist()) == {0, 1, 2}
+
+
+def test_share_interval__equals_drawing_with_replacement() -> None:
+    """Oracle: the bootstrap written out, 4000 draws of all 60 hits and misses."""
+    hits = np.arange(60) % 4 == 0
+    draws = np.random.default_rng(1).choice(hits, size=(4000, 60)).mean(axis=1)
+    assert share_interval(hits) == pytest.approx(100 * np.percentile(draws, [2.5, 97.5]), abs=1.7)  # one of 60
+    assert share_interval(np.ones(5, bool)) == [100, 100]
+    assert share_interval(hits) == share_interval(hits)
+
+
+def test_unit__length_is_1_or_stays_0() -> None:
+    assert unit(np.array([[3.0, 4.0], [0.0, 0.0]])).tolist() == [[0.6, 0.8], [0, 0]]

@@ -177,6 +177,21 @@ def start(*arguments: str) -> "subprocess.Popen[str]":
     )
 
 
+RUN_AND_MEASURE = (
+    "import sys; from pathlib import Path; from vtdl_cli.cli import app\n"
+    "try: app()\n"
+    "finally: print(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0], file=sys.stderr)"
+)
+"""Linux's peak of this program alone: getrusage's is never below what the process that started it had."""
+
+
+def peak_memory(*arguments: str) -> float:
+    """MiB that the real command, which has to succeed, takes at most in a process of its own."""
+    command = [sys.executable, "-c", RUN_AND_MEASURE, *arguments, "--quiet"]
+    result = subprocess.run(command, env=ENVIRONMENT, text=True, capture_output=True, check=True)
+    return int(result.stderr.splitlines()[-1]) / 1024
+
+
 def stop_when(
     process: "subprocess.Popen[str]", ready: Callable[[], bool], number: signal.Signals, *, group: bool = False
 ) -> tuple[int, str]:

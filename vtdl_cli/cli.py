@@ -19,11 +19,13 @@ from vtdl_cli.commands import (
     finetune,
     fuse,
     lists,
+    plot,
     prepare_lists,
     presets,
     pretrain,
     probe,
     report,
+    retrieve,
     transcode,
 )
 from vtdl_cli.errors import VtdlError
@@ -115,6 +117,8 @@ app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.command(epilog=extract.EPILOG)(extract.extract)
 app.command(epilog=probe.EPILOG)(probe.probe)
 app.command(epilog=fuse.EPILOG)(fuse.fuse)
+app.command(epilog=retrieve.EPILOG)(retrieve.retrieve)
+app.add_typer(plot.plot, name="plot")
 app.command(epilog=report.EPILOG)(report.report)
 app.command(epilog=convert.EPILOG)(convert.convert)
 app.add_typer(bench.bench, name="bench")

@@ -183,6 +183,7 @@ class Training(Clip):
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     checkpoint_minutes: PositiveFloat = 15.0
     keep_every: NonNegativeInt = 0  # epochs between checkpoints that stay; 0 keeps the last only
+    log_gradients: bool = False  # sizes of each layer's at the end of each epoch, for vtdl plot gradients
 
 
 class Pretrain(Training):

@@ -3,7 +3,8 @@
 import numpy as np
 
 KNN_ROWS = 1024  # of the similarity matrix at a time: all of it would be 230 GB for Kinetics
-BOOTSTRAP_ENTRIES = 2**22  # of drawn videos at a time
+BOOTSTRAP_DRAWS = 10_000
+BOOTSTRAP_ENTRIES = 2**20  # of drawn videos at a time
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -38,42 +39,54 @@ def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     }
 
 
-def bootstrap_intervals(
-    scores: np.ndarray, labels: np.ndarray, *, draws: int = 1000, seed: int = 0
-) -> dict[str, list[float]]:
-    """What each accuracy could have been with other videos of the same kind: 2.5 and 97.5 percentiles.
+def bootstrap_intervals(scores: np.ndarray, labels: np.ndarray) -> dict[str, list[float]]:
+    """What each of `accuracies` could have been with other videos of the same kind; arguments as of `ranks`.
 
-    The N videos are drawn anew with replacement (Efron's percentile bootstrap); a class that a draw leaves out does not
-    count in its class mean. They say nothing of other trainings.
+    The N videos are drawn anew with replacement (Efron's percentile bootstrap): ends are the 2.5 and 97.5 percentiles,
+    in percent. They say nothing of other trainings.
+    """
+    place = ranks(scores, labels)
+    return {
+        "top1": share_interval(place < 1),
+        "top5": share_interval(place < 5),
+        "mean_class": class_mean_interval(place < 1, labels),
+    }
+
+
+def share_interval(hits: np.ndarray, seed: int = 0) -> list[float]:
+    """Bootstrap interval of the share of `hits`, bool (N,), in percent.
+
+    Drawing N of N hits and misses with replacement, and counting hits, is drawing from a binomial distribution.
+    """
+    counts = np.random.default_rng(seed).binomial(len(hits), hits.mean(), BOOTSTRAP_DRAWS)
+    return _ends(counts / len(hits))
+
+
+def class_mean_interval(hits: np.ndarray, labels: np.ndarray, *, draws: int = 1000, seed: int = 0) -> list[float]:
+    """Bootstrap interval of the mean over classes of the share of hits, in percent; a class that a draw leaves out does
+    not count in it.
 
     Args:
-        scores: as of `ranks`.
-        labels: likewise.
+        hits: bool (N,).
+        labels: (N,).
         draws: of N videos each.
         seed: of the draws.
-
-    Returns:
-        Low and high end for each name of `accuracies`, in percent.
     """
     order = np.argsort(labels, kind="stable")
     first = np.unique(labels[order], return_index=True)[1]  # of each class
-    place = ranks(scores, labels)[order]
-    right, among_five = place < 1, place < 5
-    generator = np.random.default_rng(seed)
-    readings = []
-    for size in _blocks(draws, max(1, BOOTSTRAP_ENTRIES // len(labels))):
-        times = generator.multinomial(len(labels), np.full(len(labels), 1 / len(labels)), size)  # (size, N)
-        of_class, right_of_class = (np.add.reduceat(part, first, axis=1) for part in (times, times * right))
-        with np.errstate(invalid="ignore"):
-            class_means = np.nanmean(right_of_class / of_class, axis=1)
-        readings.append(np.stack([times @ right / len(labels), times @ among_five / len(labels), class_means]))
-    ends = np.percentile(100 * np.concatenate(readings, axis=1), (2.5, 97.5), axis=1)
-    return {name: ends[:, row].tolist() for row, name in enumerate(("top1", "top5", "mean_class"))}
+    generator, means = np.random.default_rng(seed), []
+    at_a_time = max(1, BOOTSTRAP_ENTRIES // len(labels))
+    for begun in range(0, draws, at_a_time):
+        number = min(at_a_time, draws - begun)
+        times = generator.multinomial(len(labels), np.full(len(labels), 1 / len(labels)), number)  # (number, N)
+        drawn, right = (np.add.reduceat(part, first, axis=1) for part in (times, times * hits[order]))
+        means.append(np.divide(right, drawn, out=np.full(right.shape, np.nan), where=drawn > 0))
+    return _ends(np.nanmean(np.concatenate(means), axis=1))
 
 
-def _blocks(total: int, size: int) -> list[int]:
-    """`total` in parts of at most `size`."""
-    return [min(size, total - begun) for begun in range(0, total, size)]
+def _ends(shares: np.ndarray) -> list[float]:
+    low, high = np.percentile(100 * shares, [2.5, 97.5])
+    return [float(low), float(high)]
 
 
 def confusion(predicted: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
@@ -101,7 +114,7 @@ def nearest(queries: np.ndarray, gallery: np.ndarray, *, k: int, leave_one_out: 
     Returns:
         int64 (Q, k).
     """
-    queries, gallery = (rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(1e-12) for rows in (queries, gallery))
+    queries, gallery = unit(queries), unit(gallery)
     ranked = []
     for rows in np.array_split(np.arange(len(queries)), -(-len(queries) // KNN_ROWS)):
         similarity = queries[rows] @ gallery.T
@@ -111,12 +124,17 @@ def nearest(queries: np.ndarray, gallery: np.ndarray, *, k: int, leave_one_out: 
     return np.concatenate(ranked)
 
 
+def unit(features: np.ndarray) -> np.ndarray:
+    """Features (..., D) at length 1, so that their products are cosines; those of length 0 stay."""
+    scaled: np.ndarray = features / np.linalg.norm(features, axis=-1, keepdims=True).clip(1e-12)
+    return scaled
+
+
 def cluster(features: np.ndarray, num_clusters: int, seed: int) -> np.ndarray:
     """The cluster (N,) of each of (N, D) features of length 1, from 0: k-means, by cosine as kNN is."""
     from sklearn.cluster import KMeans
 
-    lengths = np.linalg.norm(features, axis=1, keepdims=True).clip(1e-12)
-    labels: np.ndarray = KMeans(num_clusters, n_init=1, random_state=seed).fit_predict(features / lengths)
+    labels: np.ndarray = KMeans(num_clusters, n_init=1, random_state=seed).fit_predict(unit(features))
     return labels
 
 

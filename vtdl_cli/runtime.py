@@ -158,6 +158,19 @@ def check_writable(folder: Path) -> None:
         raise UsageError(f"output folder '{folder}' cannot be written. Choose another --out")
 
 
+def check_new_file(path: Path, option: str, *, overwrite: bool) -> None:
+    """Refuse at the start a file that is in the way or could not be written; `option` is what names it.
+
+    Raises:
+        UsageError: so it is.
+    """
+    if path.is_dir():
+        raise UsageError(f"output '{path}' is a folder. Name a file in it: {option} {path / 'FILE'}")
+    if path.exists() and not overwrite:
+        raise UsageError(f"output '{path}' exists. Use --overwrite, or another {option}")
+    check_writable(path.parent)
+
+
 def default_workers() -> int:
     """One process for each core this process may use, at most 8."""
     return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)

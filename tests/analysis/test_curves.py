@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from vtdl_cli.analysis.curves import PANELS, draw_curves
+from vtdl_cli.analysis.curves import PANELS, _styles, draw_curves
 
 PRETRAINING = {"loss": 2.0, "positive_logit": 8.0, "queue_logit": 1.0, "positive_probability": 0.4, "spread": 0.9}
 
@@ -22,7 +22,7 @@ def rows(num_epochs: int, **readings: float) -> list[dict[str, float]]:
 
 @pytest.mark.parametrize("num_epochs", [1, 40])
 def test_draw_curves__is_a_picture_with_lines_in_it(tmp_path: Path, num_epochs: int) -> None:
-    draw_curves(rows(num_epochs, **PRETRAINING), tmp_path / ".curves.png.part")
+    draw_curves({"run": rows(num_epochs, **PRETRAINING)}, tmp_path / ".curves.png.part")
     with Image.open(tmp_path / ".curves.png.part") as picture:
         assert picture.format == "PNG"
         assert picture.width > 1000  # three panels beside one another
@@ -30,10 +30,10 @@ def test_draw_curves__is_a_picture_with_lines_in_it(tmp_path: Path, num_epochs: 
 
 
 def test_draw_curves__more_panels_make_a_taller_picture(tmp_path: Path) -> None:
-    everything = {name: 1.0 for _, names in PANELS for name in names}
+    everything = {name: 1.0 for _, _, names in PANELS for name in names}
     heights = []
     for readings in ({"loss": 1.0}, everything):
-        draw_curves(rows(3, **readings), tmp_path / "a.png")
+        draw_curves({"run": rows(3, **readings)}, tmp_path / "a.png")
         heights.append(size(tmp_path / "a.png")[1])
     assert heights[1] == 2 * heights[0]
 
@@ -41,11 +41,29 @@ def test_draw_curves__more_panels_make_a_taller_picture(tmp_path: Path) -> None:
 def test_draw_curves__reading_of_some_epochs_only(tmp_path: Path) -> None:
     table = rows(4, loss=2.0)
     table[1]["knn_top1"] = 40.0
-    draw_curves(table, tmp_path / "a.png")
-    draw_curves(rows(4, loss=2.0), tmp_path / "b.png")
+    draw_curves({"run": table}, tmp_path / "a.png")
+    draw_curves({"run": rows(4, loss=2.0)}, tmp_path / "b.png")
     assert size(tmp_path / "a.png") > size(tmp_path / "b.png")
 
 
+def test_draw_curves__several_runs_have_a_panel_for_each_reading(tmp_path: Path) -> None:
+    """Oracle: counted by hand. Three probabilities share one panel of one run; of two they have three, in one row."""
+    table = rows(3, positive_probability=0.5, queue_probability=0.3, own_negative_probability=0.2)
+    draw_curves({"a": table}, tmp_path / "a.png")
+    draw_curves({"a": table, "a longer name": rows(9, positive_probability=0.4)}, tmp_path / "b.png")
+    one, two = size(tmp_path / "a.png"), size(tmp_path / "b.png")
+    assert two[1] == one[1]
+    assert two[0] > 3 * one[0]  # three panels, and the names beside them
+
+
+def test_draw_curves__more_runs_than_colours_differ_by_their_lines(tmp_path: Path) -> None:
+    for name, num_runs in (("a", 10), ("b", 11)):
+        draw_curves({f"{run:02d}": rows(2, loss=1.0 + run) for run in range(num_runs)}, tmp_path / name)
+    assert (tmp_path / "a").read_bytes() != (tmp_path / "b").read_bytes()
+    styles = [str(style) for _, style in _styles({str(run): [] for run in range(40)})]
+    assert len(set(styles)) == 40
+
+
 def test_panels__name_every_reading_once() -> None:
-    names = [name for _, readings in PANELS for name in readings]
+    names = [name for _, _, readings in PANELS for name in readings]
     assert len(names) == len(set(names))

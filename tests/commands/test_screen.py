@@ -86,6 +86,7 @@ def test_flatten__leaves_texts_of_many_lines_out() -> None:
 
 
 def test_flatten__numbers_are_said_and_things_are_counted() -> None:
-    """A shape is its numbers; a list of skipped videos is how many there are."""
-    result = {"shape": [70, 128], "skipped": [{"path": "a.avi"}, {"path": "b.avi"}], "empty": []}
-    assert list(flatten(result)) == [("shape", "70 x 128"), ("skipped", "2"), ("empty", "0")]
+    """A shape is its numbers, an interval its ends; a list of skipped videos is how many there are."""
+    result = {"shape": [70, 128], "R@1": [1 / 3, 50.0], "skipped": [{"path": "a.avi"}, {"path": "b.avi"}], "empty": []}
+    rows = [("shape", "70 x 128"), ("R@1", "0.3333 to 50"), ("skipped", "2"), ("empty", "0")]
+    assert list(flatten(result)) == rows

@@ -5,7 +5,8 @@ import pytest
 
 from tests.toy import Toy, succeed
 from vtdl_cli.config import load_config
-from vtdl_cli.engine.collapse import chance_loss, signs_of_collapse
+from vtdl_cli.engine.build import build_method
+from vtdl_cli.engine.collapse import signs_of_collapse
 
 HEALTHY = {"epoch": 5.0, "spread": 0.8, "loss": 1.0}
 
@@ -22,12 +23,15 @@ HEALTHY = {"epoch": 5.0, "spread": 0.8, "loss": 1.0}
 )
 def test_signs__by_hand(readings: dict[str, float], signs: set[str]) -> None:
     """Oracle: by hand: chance of 256 keys, the positive and the own negative is ln 258."""
-    config = load_config("demo", ["method.queue.size=256"])
-    assert signs_of_collapse(HEALTHY | readings, config).keys() == signs
+    assert signs_of_collapse(HEALTHY | readings, 258).keys() == signs
+
+
+def test_signs__of_another_loss_there_is_no_chance() -> None:
+    assert signs_of_collapse(HEALTHY | {"loss": 99.0}, None) == {}
 
 
 @pytest.mark.parametrize(
-    ("assignments", "columns"),
+    ("assignments", "choices"),
     [
         ([], 258),
         (["method.own_negative=false"], 257),
@@ -38,14 +42,15 @@ def test_signs__by_hand(readings: dict[str, float], signs: set[str]) -> None:
         (["method.name=pseudo_labels", "method.clusters=10"], 10),
     ],
 )
-def test_chance_loss__counts_the_columns(assignments: list[str], columns: int | None) -> None:
-    loss = chance_loss(load_config("demo", ["method.queue.size=256", *assignments]))
-    assert loss == (columns and pytest.approx(math.log(columns)))
+def test_num_choices__by_hand(assignments: list[str], choices: int | None) -> None:
+    """Oracle: by hand: the positive, 256 keys, own and strong negative; the orders of three blocks; the clusters."""
+    config = load_config("demo", ["method.queue.size=256", *assignments])
+    assert build_method(config, num_videos=300).num_choices == choices
 
 
 def test_pretrain__warns_once_of_a_run_that_learns_nothing(toy: Toy, tmp_path: Path) -> None:
-    """A rate of next to nothing, five epochs: the loss stays above chance, and one warning says so."""
-    slow = ("--set", "pretrain.epochs=5", "--set", "pretrain.optimizer.learning_rate=1e-9")
-    result = succeed(*toy.pretrain(tmp_path / "run", *slow))
+    """A temperature at which all choices look alike: the loss stays at chance, and one warning of five epochs says so."""
+    blind = ["pretrain.epochs=5", "method.temperature=1e6", "method.queue.mask_own_video=false"]
+    result = succeed(*toy.pretrain(tmp_path / "run", *(word for text in blind for word in ("--set", text))))
     (warning,) = [line for line in result.stderr.splitlines() if "at chance" in line]
     assert warning.startswith("warning: after ")

@@ -75,6 +75,15 @@ def test_probe__features_without_signal_are_at_chance(tmp_path: Path) -> None:
     assert all(abs(result[name] - 25) < 6.5 for name in ("knn@1", "knn@5", "knn@20", "linear_top1"))
 
 
+def test_probe__more_voters_than_videos_are_left_out(tmp_path: Path) -> None:
+    train, test = write(tmp_path / "a.h5", 12, 0), write(tmp_path / "b.h5", 12, 1)
+    result = succeed("probe", "--train", str(train), "--test", str(test), "--per-class", "1", "--json")
+    readings = json.loads(result.stdout)
+    assert {name for name in readings if name.startswith("knn")} == {"knn@1", "knn@5"}
+    assert {name for name in readings["per_class"]["1"] if name.startswith("knn")} == {"knn@1"}
+    assert "knn@20 is left out" in result.stderr
+
+
 def test_probe__of_extracted_features(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
     """The toy's classes differ by colour: even these features tell most of them apart."""
     files = []

@@ -38,7 +38,9 @@ def page_file(evaluated: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 def run(evaluated: Path, tmp_path: Path) -> Path:
     """A copy that a test may damage."""
     copy = Path(shutil.copytree(evaluated, tmp_path / "run"))
-    (copy / "metrics.jsonl").write_text('{"epoch": 1, "loss": 2.0}\n{"epoch": 2, "loss": 1.0}\n')  # one quick picture
+    (copy / "metrics.jsonl").write_text(
+        '{"epoch": 1, "step": 1, "loss": 2.0}\n{"epoch": 2, "step": 2, "loss": 1.0}\n'
+    )  # one quick picture
     return copy
 
 
@@ -98,6 +100,14 @@ def test_report__of_pretraining_has_curves_and_no_accuracies(pretrained: Path, t
         assert words in text
     assert f"vtdl finetune --weights {pretrained}" in text
     assert (tmp_path / "page.html").read_text().count("Curve over the epochs") == 6
+
+
+def test_report__pretraining_that_learnt_nothing_is_told(pretrained: Path, tmp_path: Path) -> None:
+    """Oracle: the toy's 16 keys, the positive and the own negative are 18 choices, and ln 18 is 2.89."""
+    run = Path(shutil.copytree(pretrained, tmp_path / "run"))
+    for loss, is_told in ((2.89, True), (2.5, False)):
+        (run / "metrics.jsonl").write_text(json.dumps({"epoch": 3, "step": 9, "loss": loss, "spread": 0.5}) + "\n")
+        assert ("Warning: after 3 epochs the loss is" in report_of(run, "--overwrite")) == is_told
 
 
 def test_report__finetuned_without_results_says_how_to_get_them(finetuned: Path, tmp_path: Path) -> None:
@@ -180,7 +190,12 @@ def test_report__run_without_this_and_that(run: Path) -> None:
     result = succeed("report", str(run))
     assert result.stderr.startswith(f"warning: left out: results '{run}/other/metrics.json' are damaged")
     text = text_of(run / "report.html")
-    for words in ("does not fit this version", "metrics.jsonl is damaged", "holds no checkpoints/last.pt", "betamax"):
+    for words in (
+        "does not fit this version",
+        "metrics.jsonl' is damaged: line 1 is not an epoch",
+        "holds no checkpoints/last.pt",
+        "betamax",
+    ):
         assert words in text
 
 
@@ -192,7 +207,7 @@ def test_report__what_is_no_run_is_refused(toy: Toy, tmp_path: Path) -> None:
 
 
 def test_report__output_that_cannot_be(finetuned: Path, tmp_path: Path) -> None:
-    refuse("report", str(finetuned), "--out", str(tmp_path), code=2, says=("is a folder. Name a file",))
+    refuse("report", str(finetuned), "--out", str(tmp_path), code=2, says=("is a folder. Name a file in it",))
     (tmp_path / "file").touch()
     refuse("report", str(finetuned), "--out", str(tmp_path / "file/a.html"), code=2, says=("is a file. Choose",))
 

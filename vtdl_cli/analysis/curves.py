@@ -1,48 +1,103 @@
-"""Curves of a training: one panel for each kind of reading."""
+"""Curves of one training, or of several side by side."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
-PANELS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("loss", ("loss", "val_loss")),
-    ("probability", ("positive_probability", "queue_probability", "own_negative_probability")),
-    ("logit (cosine / temperature)", ("positive_logit", "queue_logit", "own_negative_logit")),
-    ("accuracy (%)", ("train_top1", "val_top1", "val_top5", "knn_top1")),
-    ("embedding spread", ("spread",)),
-    ("learning rate", ("learning_rate",)),
+PANELS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("loss", "", ("loss", "val_loss")),
+    ("probability", "", ("positive_probability", "queue_probability", "own_negative_probability")),
+    ("logit", " (cosine / temperature)", ("positive_logit", "queue_logit", "own_negative_logit")),
+    ("accuracy", " (%)", ("train_top1", "order_top1", "cluster_top1", "val_top1", "val_top5", "knn_top1")),
+    ("embedding spread", "", ("spread",)),
+    ("learning rate", "", ("learning_rate",)),
 )
-"""Title with unit, and the readings that share a panel; panels without readings are left out."""
+"""Title, unit, and the readings that share a panel of one run; panels without readings are left out."""
+
+FEW_EPOCHS = 30  # fewer are marked one by one
+COLOURS = 10  # of matplotlib's cycle; then the lines are drawn otherwise
+LINES = ("-", "--", ":", "-.")
+
+Rows = Sequence[Mapping[str, float]]
+Line = tuple[str, Rows, dict[str, Any]]  # reading, its rows, and how it is drawn
 
 
-def draw_curves(rows: Sequence[dict[str, float]], path: Path | IO[bytes]) -> None:
+def draw_curves(runs: Mapping[str, Rows], path: Path | IO[bytes]) -> None:
     """Write a PNG of the readings over the epochs.
 
+    One run has a panel for each kind of reading, with the readings' names below it. Several have a panel for each
+    reading, and a line for each run, named once beside all panels.
+
     Args:
-        rows: one dict an epoch, each with `epoch`.
+        runs: name -> one dict an epoch, each with `epoch`; none is empty.
         path: where to, or what to write into; the suffix does not matter.
     """
-    panels = [
-        (title, present)
-        for title, names in PANELS
-        if (present := [name for name in names if any(name in row for row in rows)])
-    ]
+    panels = list(_panels_of_one(*runs.values()) if len(runs) == 1 else _panels_of_several(runs))
     columns = min(3, len(panels))
     lines = -(-len(panels) // columns)
-    figure = Figure(figsize=(4.2 * columns, 3.1 * lines), layout="constrained")
+    beside = 0 if len(runs) == 1 else 0.7 + 0.085 * max(map(len, runs))  # inches that the runs' names take
+    figure = Figure(figsize=(4.2 * columns + beside, 3.1 * lines), layout="constrained")
     axes = figure.subplots(lines, columns, squeeze=False).flatten()
-    for axis, (title, names) in zip(axes, panels, strict=False):
-        for name in names:
-            points = [(row["epoch"], row[name]) for row in rows if name in row]
-            axis.plot(
-                *zip(*points, strict=True), label=name.replace("_", " "), marker="." if len(points) < 30 else None
-            )
-        axis.set(title=title, xlabel="epoch")
-        axis.grid(alpha=0.3)
-        if len(names) > 1:
-            axis.legend(fontsize="small")
+    epochs = [row["epoch"] for rows in runs.values() for row in rows]
+    margin = 0.04 * (max(epochs) - min(epochs)) or 0.5
+    for axis, (title, drawn) in zip(axes, panels, strict=False):
+        _draw_panel(axis, title, drawn)
+        axis.set_xlim(min(epochs) - margin, max(epochs) + margin)  # the same for all: a reading may be of one epoch
     for unused in axes[len(panels) :]:
         unused.set_visible(False)
+    if len(runs) > 1:
+        figure.legend(
+            handles=[Line2D([], [], label=name, **style) for name, style in _styles(runs)], loc="outside right upper"
+        )
     figure.savefig(path, format="png", dpi=120)
+
+
+def _panels_of_one(rows: Rows) -> Iterator[tuple[str, list[Line]]]:
+    """Readings of a kind together, coloured one by one and labelled by what tells them apart."""
+    for title, unit, names in PANELS:
+        present = [name for name in names if any(name in row for row in rows)]
+        if len(present) > 1:
+            labels = [name.removesuffix(f"_{title}").replace("_", " ") for name in present]
+            yield title + unit, [(name, rows, {"label": label}) for name, label in zip(present, labels, strict=True)]
+        elif present:
+            yield _title(title, unit, names, present[0]), [(present[0], rows, {})]
+
+
+def _panels_of_several(runs: Mapping[str, Rows]) -> Iterator[tuple[str, list[Line]]]:
+    """One reading of all runs, as far as they have it."""
+    for title, unit, names in PANELS:
+        for name in names:
+            lines: list[Line] = [
+                (name, runs[run], style) for run, style in _styles(runs) if any(name in row for row in runs[run])
+            ]
+            if lines:
+                yield _title(title, unit, names, name), lines
+
+
+def _title(title: str, unit: str, names: Sequence[str], name: str) -> str:
+    """Of a panel with a single reading of the kind."""
+    return (title if len(names) == 1 else name.replace("_", " ")) + unit
+
+
+def _styles(runs: Mapping[str, Rows]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A colour for each run, the same in every panel; after the last, the first with another line."""
+    for number, run in enumerate(runs):
+        yield run, {"color": f"C{number % COLOURS}", "linestyle": LINES[number // COLOURS % len(LINES)]}
+
+
+def _draw_panel(axis: Any, title: str, lines: Sequence[Line]) -> None:
+    for name, rows, style in lines:
+        points = [(row["epoch"], row[name]) for row in rows if name in row]
+        axis.plot(*zip(*points, strict=True), marker="." if len(points) < FEW_EPOCHS else None, **style)
+    axis.set(title=title, xlabel="epoch")
+    axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axis.grid(alpha=0.3)
+    if any("label" in style for _, _, style in lines):  # below the panel: inside it would cover what is drawn
+        axis.legend(
+            fontsize="small", frameon=False, ncols=len(lines), loc="upper center", bbox_to_anchor=(0.5, -0.16),
+            columnspacing=1, handlelength=1.4,
+        )  # fmt: skip

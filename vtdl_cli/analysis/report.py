@@ -304,11 +304,11 @@ def card(sample: Sample) -> Markup:
 def curves(rows: Sequence[Row]) -> Markup:
     """A picture for each kind of reading, so that they find their place on any page."""
     charts = []
-    for title, names in PANELS:
+    for title, _unit, names in PANELS:
         part = [{name: row[name] for name in ("epoch", *names) if name in row} for row in rows]
         if any(len(row) > 1 for row in part):
             content = io.BytesIO()
-            draw_curves(part, content)
+            draw_curves({"run": part}, content)
             charts.append(picture(content.getvalue(), "png", f"Curve over the epochs: {title}", class_="chart"))
     return element("div", *charts, class_="charts") if charts else Markup("")
 

@@ -40,7 +40,7 @@ def read_features(path: Path) -> Features:
     """Read what an extraction wrote.
 
     Raises:
-        UsageError: `path` is no such file.
+        UsageError: `path` is no such file, or its features are no numbers.
     """
     if not path.is_file():
         raise UsageError(f"features '{path}' are not there. First: vtdl extract ... --out {path}")
@@ -52,6 +52,8 @@ def read_features(path: Path) -> Features:
         raise UsageError(f"features '{path}' are not a file of vtdl extract. Name its HDF5 file") from error
     if values.ndim == 3:
         values = values.mean(1)
+    if broken := int((~np.isfinite(values)).any(1).sum()):
+        raise UsageError(f"features '{path}' are not finite in {broken} videos. Extract them anew, from other weights")
     return Features(path, values, labels, paths, attributes)
 
 

@@ -1,14 +1,14 @@
 """What a list maker wants to know of a video: whether it can be read, and what it is."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from vtdl_cli.data.decoding import FLOW, decode_frames, open_video
-from vtdl_cli.data.video_reader import VideoScan, refuse_sizes
+from vtdl_cli.data.decoding import FLOW, open_video
+from vtdl_cli.data.video_reader import VideoScan, refuse_sizes, unreadable_on_error
 from vtdl_cli.data.video_scan import scan_video
 from vtdl_cli.errors import UnreadableVideo
 
@@ -48,53 +48,92 @@ def probe_video(path: str | Path, decoder: str = "decord", *, verify: bool = Fal
             pictures show one colour.
     """
     path = Path(path)
-    is_file = path.is_file() and path.stat().st_size > 0 and decoder != FLOW
-    scan = scan_video(path) if is_file else _open(path, decoder)
-    if is_file and next(decode_frames(path), None) is None:
+    if decoder == FLOW or not path.is_file() or not path.stat().st_size:
+        return _probe_folder(path, decoder, verify)
+    look = Look(path, wanted=None if verify else 1)
+    scan = scan_video(path, look.decode)
+    if not look.count:
         raise UnreadableVideo(str(path), "none of its frames can be decoded")
     kind = (decoder, scan.container, scan.codec, scan.width, scan.has_duration, scan.timed)
-    if is_file and decoder != "pyav" and kind not in _OPENED:
+    if decoder != "pyav" and kind not in _OPENED:
         _open(path, decoder)
         _OPENED.add(kind)
     if verify:
-        _decode_whole(path, decoder, scan.num_frames)
-    num_bytes = path.stat().st_size if is_file else 0
+        look.judge(scan.num_frames)
+    return _facts(scan, path.stat().st_size)
+
+
+def _probe_folder(path: Path, decoder: str, verify: bool) -> VideoFacts:
+    """A folder of pictures, or what `open_video` has words for: nothing there, or an empty file."""
+    with open_video(path, decoder) as reader:
+        reader.read([0])
+        if verify:
+            look = Look(path, may_be_flat=decoder == FLOW)  # where nothing moves, flow is flat
+            for index in range(reader.num_frames):
+                picture = reader.read([index])[0]
+                look.at(picture.shape[:2], partial(_mean, picture))
+            look.judge(reader.num_frames)
+        return _facts(reader.scan, 0)
+
+
+def _facts(scan: VideoScan, num_bytes: int) -> VideoFacts:
     return VideoFacts(
         scan.num_frames, scan.declared_frames, scan.codec, scan.width, scan.height, scan.frame_rate, num_bytes
     )
 
 
-def _open(path: Path, decoder: str) -> VideoScan:
+def _open(path: Path, decoder: str) -> None:
     with open_video(path, decoder) as reader:
         reader.read([0])
-        return reader.scan
 
 
-def _decode_whole(path: Path, decoder: str, num_frames: int) -> None:
-    count, flat, sizes = 0, 0, set[tuple[int, ...]]()
-    for count, (size, grey) in enumerate(_pictures(path, decoder, num_frames), start=1):
-        if size not in sizes:
-            sizes.add(size)
-            refuse_sizes(path, sizes)
-        if count % LOOKED_AT == 1:
-            flat += int(grey().std() < FLAT_DEVIATION)
-    if count < num_frames:
-        raise UnreadableVideo(str(path), f"it ends before frame {count} of {num_frames}")
-    looked_at = -(-count // LOOKED_AT)
-    if flat >= FLAT_SHARE * looked_at and decoder != FLOW:  # where nothing moves, flow is flat
-        raise UnreadableVideo(str(path), f"{flat} of {looked_at} of its pictures show one colour")
+class Look:
+    """Looks at a video's pictures one after the other.
 
+    Args:
+        path: of the video, for messages.
+        wanted: pictures to decode from a file's packets; None: all.
+        may_be_flat: a video of one colour is not refused.
 
-def _pictures(path: Path, decoder: str, num_frames: int) -> Iterator[tuple[tuple[int, int], Callable[[], np.ndarray]]]:
-    """Size (height, width) of each picture, and how to see its grey at every eighth row and column."""
-    if path.is_dir():
-        with open_video(path, decoder) as reader:
-            for index in range(num_frames):
-                picture = reader.read([index])[0]
-                yield picture.shape[:2], partial(_mean, picture)
-    else:
-        for frame in decode_frames(path):
-            yield (frame.height, frame.width), partial(_luma, frame)
+    Attributes:
+        count: pictures seen.
+    """
+
+    def __init__(self, path: Path, *, wanted: int | None = None, may_be_flat: bool = False) -> None:
+        self.path, self.wanted, self.may_be_flat = path, wanted, may_be_flat
+        self.count = 0
+        self._flat, self._sizes = 0, set[tuple[int, ...]]()
+
+    def decode(self, packet: Any) -> None:
+        """Look at what one of PyAV's packets holds, as long as pictures are wanted."""
+        if self.wanted is not None and self.count >= self.wanted:
+            return
+        with unreadable_on_error(self.path, lambda: f"it is damaged at frame {self.count}"):
+            for frame in packet.decode():
+                if frame.is_corrupt:
+                    raise UnreadableVideo(str(self.path), f"it is damaged at frame {self.count}")
+                self.at((frame.height, frame.width), partial(_luma, frame))
+
+    def at(self, size: tuple[int, ...], grey: Callable[[], np.ndarray]) -> None:
+        """Look at a picture of size (height, width), of which `grey` gives every eighth row and column."""
+        self.count += 1
+        if size not in self._sizes:
+            self._sizes.add(size)
+            refuse_sizes(self.path, self._sizes)
+        if self.count % LOOKED_AT == 1:
+            self._flat += int(grey().std() < FLAT_DEVIATION)
+
+    def judge(self, num_frames: int) -> None:
+        """Refuse a video that is not what its packets promise.
+
+        Raises:
+            UnreadableVideo: it ended before `num_frames`, or half of the pictures looked at show one colour.
+        """
+        if self.count < num_frames:
+            raise UnreadableVideo(str(self.path), f"it ends before frame {self.count} of {num_frames}")
+        looked_at = -(-self.count // LOOKED_AT)
+        if self._flat >= FLAT_SHARE * looked_at and not self.may_be_flat:
+            raise UnreadableVideo(str(self.path), f"{self._flat} of {looked_at} of its pictures show one colour")
 
 
 def _mean(picture: np.ndarray) -> np.ndarray:

@@ -5,10 +5,10 @@ edit list are decoded but never shown, and the DivX files of HMDB51 hold packets
 their count from here, so that they agree by construction.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -61,21 +61,34 @@ def open_stream(path: Path) -> "Iterator[tuple[InputContainer, VideoStream]]":
         yield container, stream
 
 
-def scan_video(path: Path) -> VideoScan:
+def scan_video(path: Path, watch: Callable[[Any], None] | None = None) -> VideoScan:
     """Read all packets of a file once (milliseconds) and tell what they hold.
+
+    Args:
+        path: the file.
+        watch: is shown each of PyAV's packets before its bytes are taken, the last, empty one included: a file that is
+            also decoded is then opened and read once.
 
     Raises:
         UnreadableVideo: not a video, or without frames.
     """
+    packets: list[Packet] = []
     with open_stream(path) as (container, stream):
-        with unreadable_on_error(path, "its packets cannot be read"):
-            packets = [Packet(p.size, p.pts, p.is_keyframe, p.is_discard) for p in container.demux(stream) if p.size]
         codec, width, height = stream.codec_context.codec.canonical_name, stream.codec_context.width, stream.height
+        pictures = Mpeg4Pictures(stream) if codec == "mpeg4" else None
+        with unreadable_on_error(path, "its packets cannot be read"):
+            for packet in container.demux(stream):
+                if packet.size:
+                    packets.append(Packet(packet.size, packet.pts, packet.is_keyframe, packet.is_discard))
+                if watch is not None:
+                    watch(packet)
+                if pictures is not None and packet.size:
+                    pictures.take(packet)
         frame_rate, declared = float(stream.average_rate or 0), stream.frames
         container_name, has_duration = container.format.name, container.duration is not None
         # AVI has no display times: FFmpeg makes them up, wrongly where the order of display is not that of decoding.
         made_up_times = container_name == "avi" and stream.codec_context.has_b_frames
-    num_frames = _count_frames(path, codec, packets)
+    num_frames = _count_frames(path, codec, packets, pictures)
     if num_frames == 0:
         raise UnreadableVideo(str(path), "it holds no frames")
     one_each = num_frames == _count_shown(packets) and not _has_placeholders(codec, packets)
@@ -103,26 +116,33 @@ def _has_placeholders(codec: str, packets: list[Packet]) -> bool:
     return codec == "mpeg4" and any(packet.size <= PLACEHOLDER_BYTES for packet in packets)
 
 
-def _count_frames(path: Path, codec: str, packets: list[Packet]) -> int:
+class Mpeg4Pictures:
+    """Counts an MPEG-4 stream's pictures, each packed one moved into its placeholder: what is left over holds none."""
+
+    def __init__(self, stream: "VideoStream") -> None:
+        from av.bitstream import BitStreamFilterContext
+
+        self._unpack = BitStreamFilterContext("mpeg4_unpack_bframes", stream)
+        self.count, self.smallest_bytes = 0, 2**63
+
+    def take(self, packet: Any) -> None:
+        """Count one packet, which is empty afterwards."""
+        for each in self._unpack.filter(packet):
+            data = bytes(each)
+            if MPEG4_PICTURE_START in data:
+                self.count += 1
+                self.smallest_bytes = min(self.smallest_bytes, len(data))
+
+
+def _count_frames(path: Path, codec: str, packets: list[Packet], pictures: Mpeg4Pictures | None) -> int:
     """One frame a packet, apart from the two codecs known to break that rule."""
-    if _has_placeholders(codec, packets):
-        return _count_mpeg4_pictures(path)
+    if pictures is not None and _has_placeholders(codec, packets):
+        # As small as a placeholder it is a very still picture or a skipped one: only decoding tells.
+        certain = pictures.count and pictures.smallest_bytes > PLACEHOLDER_BYTES
+        return pictures.count if certain else _count_decoded(path)
     if codec == "vp8":  # its "alternate reference" packets are never shown
         return _count_decoded(path)
     return _count_shown(packets)
-
-
-def _count_mpeg4_pictures(path: Path) -> int:
-    """Count with each packed picture moved into its placeholder, which leaves the packets that hold no picture."""
-    from av.bitstream import BitStreamFilterContext
-
-    with open_stream(path) as (container, stream), unreadable_on_error(path, "its packets cannot be read"):
-        unpack = BitStreamFilterContext("mpeg4_unpack_bframes", stream)
-        unpacked = [bytes(each) for packet in container.demux(stream) if packet.size for each in unpack.filter(packet)]
-    pictures = [data for data in unpacked if MPEG4_PICTURE_START in data]
-    smallest = min((len(data) for data in pictures), default=0)
-    # As small as that it is a very still picture or a skipped one: only decoding tells.
-    return len(pictures) if smallest > PLACEHOLDER_BYTES else _count_decoded(path)
 
 
 def _count_decoded(path: Path) -> int:

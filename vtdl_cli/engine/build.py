@@ -149,7 +149,8 @@ def build_clip_order(config: Config, _num_videos: int) -> ClipOrder:
 
 def build_pseudo_labels(config: Config, num_videos: int) -> PseudoLabels:
     """Our classifier over the clusters of the list's videos."""
-    return PseudoLabels(build_linear(config, config.method.clusters), num_videos, config.method.relabel_every)
+    method = config.method
+    return PseudoLabels(build_linear(config, method.clusters), num_videos, method.clusters, method.relabel_every)
 
 
 METHODS: dict[str, Callable[[Config, int], Task]] = {

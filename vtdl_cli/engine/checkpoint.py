@@ -143,7 +143,7 @@ def load_every_tensor(network: nn.Module, theirs: dict[str, Tensor], checkpoint:
     network.load_state_dict(theirs)
 
 
-MAY_CHANGE = {"epochs", "checkpoint_minutes", "keep_every", "knn_every"}
+MAY_CHANGE = {"epochs", "checkpoint_minutes", "keep_every", "knn_every", "log_gradients"}
 """Settings that may change when a run resumes: none changes what a step computes, but for the length of a cosine."""
 
 

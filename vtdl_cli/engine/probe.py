@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from vtdl_cli.data.features import Features, read_features
+from vtdl_cli.data.features import Features
 from vtdl_cli.data.splits import draw_per_class
+from vtdl_cli.engine.feature_pair import read_pair
 from vtdl_cli.errors import UsageError
 from vtdl_cli.metrics import accuracies, nearest, vote
 from vtdl_cli.runtime import Progress, Reporter
@@ -33,14 +34,13 @@ def probe(
 
     Returns:
         Accuracies in percent: `knn@1`, `knn@5`, `knn@20` and `linear` with all training videos; under `per_class`
-        mean and deviation of each over the draws.
+        mean and deviation of each over the draws. Where there are fewer videos than voters, `knn` is left out.
 
     Raises:
         UsageError: a file holds no features, or the two do not belong together.
     """
     began = time.monotonic()
-    known, unknown = read_features(train), read_features(test)
-    check_pair(known, unknown)
+    known, unknown = read_pair(train, test)
     classes, counts = np.unique(known.labels, return_counts=True)
     if per_class and counts.min() < max(per_class):
         raise UsageError(
@@ -50,6 +50,8 @@ def probe(
     result: dict[str, Any] = {"train": str(train), "test": str(test)}
     result |= {"num_train": len(known.labels), "num_test": len(unknown.labels), "dim": known.values.shape[1]}
     result |= measure(known, unknown)
+    if absent := [f"knn@{k}" for k in NEIGHBOURS if k > len(known.labels)]:
+        reporter.warn(f"{', '.join(absent)} is left out: '{train}' has {len(known.labels)} videos")
     if per_class:
         with reporter.progress(len(per_class) * repeats, "low shot") as bar:
             result["per_class"] = {
@@ -65,49 +67,16 @@ def _draw(known: Features, unknown: Features, number: int, seed: int, bar: Progr
     return readings
 
 
-def check_pair(known: Features, unknown: Features) -> None:
-    """Two files must come from one network and hold different videos.
-
-    Raises:
-        UsageError: they do not.
-    """
-    for name in ("backbone", "layer", "weights_sha256"):
-        ours, theirs = (str(features.attributes.get(name, "")) for features in (known, unknown))
-        if ours != theirs:
-            raise UsageError(
-                f"features '{unknown.path}' have another {name} than '{known.path}': '{theirs}' against '{ours}'. "
-                "Extract both with the same --weights"
-            )
-    if known.values.shape[1] != unknown.values.shape[1]:
-        raise UsageError(
-            f"features '{unknown.path}' have {unknown.values.shape[1]} numbers a video, '{known.path}' has "
-            f"{known.values.shape[1]}. Extract both with the same --weights"
-        )
-    if shared := sorted(_shared_videos(known, unknown)):
-        raise UsageError(
-            f"features '{unknown.path}' share {len(shared)} videos with '{known.path}', '{shared[0]}' among them: "
-            "what was learnt from cannot be tested on. Use lists that share none"
-        )
-
-
-def _shared_videos(known: Features, unknown: Features) -> Iterator[str]:
-    """Paths that are one video in both files: below two roots, two videos can have one name."""
-    rows = {path: row for row, path in enumerate(known.paths)}
-    for path, theirs in zip(unknown.paths, unknown.values, strict=True):
-        if path in rows and np.allclose(known.values[rows[path]], theirs, rtol=1e-2, atol=1e-3):
-            yield path
-
-
 def measure(known: Features, unknown: Features) -> dict[str, float]:
     """All accuracies of one pair."""
     return knn(known, unknown) | linear(known, unknown)
 
 
 def knn(known: Features, unknown: Features) -> dict[str, float]:
-    """Nearest neighbours by cosine vote; all of them where there are fewer training videos than voters."""
-    limit = min(max(NEIGHBOURS), len(known.labels))
-    voters = known.labels[nearest(unknown.values, known.values, k=limit)]
-    return {f"knn@{k}": 100 * float((vote(voters[:, :k]) == unknown.labels).mean()) for k in NEIGHBOURS}
+    """Nearest neighbours by cosine vote, for every number of voters that the training videos allow."""
+    numbers = [k for k in NEIGHBOURS if k <= len(known.labels)]
+    voters = known.labels[nearest(unknown.values, known.values, k=max(numbers))]
+    return {f"knn@{k}": 100 * float((vote(voters[:, :k]) == unknown.labels).mean()) for k in numbers}
 
 
 def linear(known: Features, unknown: Features) -> dict[str, float]:

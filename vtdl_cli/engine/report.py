@@ -9,8 +9,7 @@ from vtdl_cli import __version__
 from vtdl_cli.analysis.report import Note, Report, Result, Retrieval, render
 from vtdl_cli.engine.report_results import find_results, read_retrieval, result_provenance, skipped_by
 from vtdl_cli.engine.report_run import Run, main_settings, provenance, read_run, summarise
-from vtdl_cli.errors import UsageError
-from vtdl_cli.runtime import Reporter, check_writable, replacing
+from vtdl_cli.runtime import Reporter, check_new_file, replacing
 
 REPORT_FILE = "report.html"
 NO_RETRIEVAL = Note(
@@ -46,7 +45,7 @@ def report(
     """
     out = out or run / REPORT_FILE
     found = read_run(run)
-    _refuse_page(out, overwrite)
+    check_new_file(out, "--out", overwrite=overwrite)
     given = [read_retrieval(path) for path in retrievals]
     page = gather(found, find_results(run, results, reporter), given)
     content = render(page).encode()
@@ -59,14 +58,6 @@ def report(
         "results": [result.name for result in page.results],
         "samples": sum(sample.frame is not None for result in page.results for sample in result.samples),
     }
-
-
-def _refuse_page(out: Path, overwrite: bool) -> None:
-    if out.is_dir():
-        raise UsageError(f"output '{out}' is a folder. Name a file: --out {out}/{REPORT_FILE}")
-    check_writable(out.parent)
-    if out.exists() and not overwrite:
-        raise UsageError(f"output '{out}' exists. Use --overwrite, or another --out")
 
 
 def gather(run: Run, results: Sequence[Result], retrievals: Sequence[Retrieval]) -> Report:

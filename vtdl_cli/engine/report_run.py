@@ -1,21 +1,22 @@
 """What a run folder says of its training, for a page: settings, readings, provenance, and what is not there."""
 
-import json
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 import yaml
 
 from vtdl_cli.analysis.report import Note, Pairs
 from vtdl_cli.config import Config, Schedule, build_config
+from vtdl_cli.engine.build import build_method
 from vtdl_cli.engine.checkpoint import Checkpoint, Stage, file_sha256, find_weights, load_checkpoint
 from vtdl_cli.engine.collapse import signs_of_collapse
-from vtdl_cli.engine.run_folder import Row
-from vtdl_cli.errors import CheckpointError, ConfigError, UsageError
+from vtdl_cli.engine.run_folder import METRICS, Row, read_log
+from vtdl_cli.errors import CheckpointError, ConfigError, UsageError, VtdlError
 
-CONFIG_FILE, ROWS_FILE = "config.yaml", "metrics.jsonl"
+CONFIG_FILE = "config.yaml"
 STAGES = {"pretrain": "Pretraining", "finetune": "Finetuning"}
 
 
@@ -59,17 +60,25 @@ def read_run(path: Path) -> Run:
     Raises:
         UsageError: `path` is no run folder.
     """
-    if not any((path / name).is_file() for name in (CONFIG_FILE, ROWS_FILE)):
-        what = f"holds neither {CONFIG_FILE} nor {ROWS_FILE}" if path.is_dir() else "is not a folder"
+    if not any((path / name).is_file() for name in (CONFIG_FILE, METRICS)):
+        what = f"holds neither {CONFIG_FILE} nor {METRICS}" if path.is_dir() else "is not a folder"
         raise UsageError(f"run '{path}' {what}. Give the folder that vtdl pretrain or vtdl finetune wrote")
     run = Run(path)
     _read_configuration(run)
     _read_rows(run)
     _read_checkpoint(run)
-    if run.config is not None and run.rows and run.stage == "pretrain":
-        for sign in signs_of_collapse(run.rows[-1], run.config).values():
-            run.miss("training", f"Warning: {sign}.")
+    _read_health(run)
     return run
+
+
+def _read_health(run: Run) -> None:
+    """Warn of a pretraining that has learnt nothing, as it did itself."""
+    if run.config is None or not run.rows or run.stage != "pretrain":
+        return
+    with torch.device("meta"):  # which has shapes and no numbers: how many choices the task has is all that is asked
+        method = build_method(run.config, run.config.pretrain.batch_size)
+    for sign in signs_of_collapse(run.rows[-1], method.num_choices).values():
+        run.miss("training", f"Warning: {sign}.")
 
 
 def _read_configuration(run: Run) -> None:
@@ -84,14 +93,14 @@ def _read_configuration(run: Run) -> None:
 
 
 def _read_rows(run: Run) -> None:
-    resume = f"vtdl pretrain --resume --out {shlex.quote(str(run.path))} ..."
     try:
-        lines = (run.path / ROWS_FILE).read_text(encoding="utf-8").splitlines()
-        run.rows = [{**row, "epoch": row["epoch"]} for row in map(json.loads, lines)]
-    except OSError:
-        run.miss("training", "No curves: no epoch has ended yet.", resume)
-    except (ValueError, TypeError, KeyError):
-        run.miss("training", f"No curves: {ROWS_FILE} is damaged.")
+        run.rows = read_log(run.path / METRICS)
+    except VtdlError as error:
+        run.miss("training", f"No curves: {error}.")
+        return
+    if not run.rows:
+        resume = f"vtdl pretrain --resume --out {shlex.quote(str(run.path))} ..."
+        run.miss("training", "No curves: no epoch has ended yet. Go on with what the run was started with.", resume)
 
 
 def _read_checkpoint(run: Run) -> None:

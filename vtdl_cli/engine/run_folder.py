@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from vtdl_cli.analysis.curves import draw_curves
-from vtdl_cli.errors import UsageError
+from vtdl_cli.errors import UsageError, VtdlError
 from vtdl_cli.runtime import check_writable, replacing
 
 CURVES_EVERY_SECONDS = 30.0  # drawing takes about half a second: too much after each of many short epochs
+
+METRICS, GRADIENTS = "metrics.jsonl", "gradients.jsonl"
 
 Row = dict[str, float]
 
@@ -32,6 +34,25 @@ def refuse_used_folder(path: Path, what: str, *, resume: bool, overwrite: bool) 
         raise UsageError(
             f"{what} '{path}' is not empty. Use --resume to go on, --overwrite to start anew, or another --out"
         )
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The epochs of a log of one JSON object a line; none where it is not there.
+
+    Raises:
+        VtdlError: a line is something else.
+    """
+    rows = []
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        if not isinstance(row, dict) or not {"epoch", "step"} <= row.keys():
+            raise VtdlError(f"log '{path}' is damaged: line {number} is not an epoch. Remove that line")
+        rows.append(row)
+    return rows
 
 
 class RunFolder:
@@ -72,6 +93,7 @@ class RunFolder:
         for old in [
             *self.path.glob("events.out.tfevents.*"),
             *self.path.glob("metrics.*"),
+            *self.path.glob("gradients.*"),
             *self.path.glob("curves.png"),
         ]:
             old.unlink()
@@ -87,22 +109,30 @@ class RunFolder:
         """Write curves.png."""
         if rows := self.rows():
             with replacing(self.path / "curves.png") as temporary:
-                draw_curves(rows, temporary)
+                draw_curves({self.path.name: rows}, temporary)
         self._curves_drawn = time.monotonic()
 
     def rows(self) -> list[Row]:
         """All epochs logged so far."""
-        path = self.path / "metrics.jsonl"
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+        return read_log(self.path / METRICS)
+
+    def log_gradients(self, row: dict[str, Any]) -> None:
+        """Add one epoch to gradients.jsonl."""
+        self._write_lines(GRADIENTS, [*read_log(self.path / GRADIENTS), row])
 
     def rewind(self, step: int) -> None:
         """Forget the epochs after `step`: a resumed run goes through them again."""
         self._write([row for row in self.rows() if row["step"] <= step])
+        if gradients := read_log(self.path / GRADIENTS):
+            self._write_lines(GRADIENTS, [row for row in gradients if row["step"] <= step])
+
+    def _write_lines(self, name: str, rows: list[dict[str, Any]]) -> None:
+        """A log anew and whole, so that a kill or a full disk never leaves half a line."""
+        with replacing(self.path / name) as temporary:
+            temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
     def _write(self, rows: list[Row]) -> None:
-        """Both files anew and whole, so that a kill or a full disk never leaves half a line."""
-        with replacing(self.path / "metrics.jsonl") as temporary:
-            temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        self._write_lines(METRICS, rows)
         names = list(dict.fromkeys(name for row in rows for name in row))  # an epoch without kNN has no such column
         table = io.StringIO()
         writer = csv.DictWriter(table, names, lineterminator="\n")

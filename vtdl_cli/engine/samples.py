@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from vtdl_cli.analysis.report import Note, Sample
-from vtdl_cli.data.decoding import open_video
+from vtdl_cli.data.decoding import read_middle_frame
 from vtdl_cli.data.scores import Scores
 from vtdl_cli.errors import UnreadableVideo, UsageError
 from vtdl_cli.metrics import softmax
@@ -60,22 +60,8 @@ def read_frames(paths: list[str], metrics: Mapping[str, Any]) -> tuple[list[np.n
     reasons = []
     for path in paths:
         try:
-            frames.append(middle_frame(Path(metrics["root"]) / path, metrics["decoder"]))
+            frames.append(read_middle_frame(Path(metrics["root"]) / path, metrics["decoder"]))
         except (UnreadableVideo, UsageError) as error:
             frames.append(None)
             reasons.append(str(error))
     return frames, reasons
-
-
-def middle_frame(path: Path, decoder: str) -> np.ndarray:
-    """The frame in the middle of a video, (H, W, 3) uint8; of flow x is red and y is green.
-
-    Raises:
-        UnreadableVideo: the video is not there or damaged.
-        UsageError: the decoder is not installed.
-    """
-    with open_video(path, decoder) as reader:
-        frame: np.ndarray = reader.read([reader.num_frames // 2])[0]
-    if frame.shape[2] == 3:
-        return frame
-    return np.concatenate([frame, np.full_like(frame[..., :1], 128)], 2)

@@ -24,6 +24,7 @@ from vtdl_cli.data.lists import VideoList
 from vtdl_cli.engine.bad_videos import BadVideos
 from vtdl_cli.engine.build import Machine, build_optimizer, build_schedule
 from vtdl_cli.engine.checkpoint import Checkpoint, Stage, check_same_run, load_checkpoint, save_checkpoint
+from vtdl_cli.engine.gradients import gradient_readings
 from vtdl_cli.engine.request import Execution
 from vtdl_cli.engine.run_folder import RunFolder
 from vtdl_cli.errors import Interrupted, VtdlError
@@ -152,6 +153,8 @@ class Training:
         self._check_finite(row)
         self.run.open(self.config.to_yaml)
         self.run.log(row)
+        if self.options.log_gradients:
+            self.run.log_gradients({"epoch": epoch, "step": self.step, **gradient_readings(self.model)})
         self.save()
         if self.options.keep_every and epoch % self.options.keep_every == 0:
             self._write(self.run.checkpoints / f"epoch_{epoch:04d}.pt")

@@ -23,6 +23,7 @@ class ClipOrder(Task):
         encoder: clips (N, C, T, H, W) -> logits (N, 6).
     """
 
+    num_choices = len(ORDERS)
     orders: Tensor
 
     def __init__(self, encoder: nn.Module) -> None:

@@ -27,6 +27,7 @@ class InstanceDiscrimination(Task):
     ) -> None:
         super().__init__()
         self.encoder, self.bank, self.temperature, self.criterion = encoder, bank, temperature, criterion
+        self.num_choices = 1 + bank.size if criterion is info_nce else None
 
     def forward(self, *clips: Tensor) -> Step:
         """Loss of a batch; its embeddings enter the bank after the logits have read it."""

@@ -21,6 +21,7 @@ class Memory(nn.Module):
 
     Args:
         keys: what it begins with, (M, D).
+        size: K, the keys that each query meets.
 
     Attributes:
         keys: (M, D) float32.
@@ -30,8 +31,9 @@ class Memory(nn.Module):
     keys: Tensor
     ages: Tensor
 
-    def __init__(self, keys: Tensor) -> None:
+    def __init__(self, keys: Tensor, size: int) -> None:
         super().__init__()
+        self.size = size
         self.register_buffer("keys", keys)
         self.register_buffer("ages", torch.zeros(len(keys), dtype=torch.long))
 
@@ -70,7 +72,7 @@ class KeyQueue(Memory):
     pointer: Tensor
 
     def __init__(self, size: int, dim: int) -> None:
-        super().__init__(random_keys(size, dim))
+        super().__init__(random_keys(size, dim), size)
         self.register_buffer("videos", torch.full((size,), -1))
         self.register_buffer("pointer", torch.zeros((), dtype=torch.long))
 
@@ -102,8 +104,8 @@ class VideoBank(Memory):
     """
 
     def __init__(self, num_videos: int, size: int, dim: int, momentum: float = 0.5) -> None:
-        super().__init__(F.normalize(random_keys(num_videos, dim)))
-        self.size, self.momentum = size, momentum
+        super().__init__(F.normalize(random_keys(num_videos, dim)), size)
+        self.momentum = momentum
 
     def read(self) -> tuple[Tensor, Tensor]:
         """K keys, drawn with repeats."""

@@ -20,6 +20,7 @@ class PseudoLabels(Task):
     Args:
         encoder: clips (N, C, T, H, W) -> logits (N, K); with a `backbone` and a `head` with a `linear`.
         num_videos: of the training list.
+        num_clusters: K.
         relabel_every: epochs from one clustering to the next.
 
     Attributes:
@@ -28,9 +29,9 @@ class PseudoLabels(Task):
 
     labels: Tensor
 
-    def __init__(self, encoder: nn.Module, num_videos: int, relabel_every: int = 1) -> None:
+    def __init__(self, encoder: nn.Module, num_videos: int, num_clusters: int, relabel_every: int = 1) -> None:
         super().__init__()
-        self.encoder, self.relabel_every = encoder, relabel_every
+        self.encoder, self.num_choices, self.relabel_every = encoder, num_clusters, relabel_every
         self.register_buffer("labels", torch.full((num_videos,), NO_CLUSTER))
 
     def forward(self, *clips: Tensor) -> Step:

@@ -20,10 +20,13 @@ class Task(nn.Module):
         backbone_name: where in it the backbone is that features are taken from.
         relabel_every: epochs between two clusterings of the videos by their features, whose labels `relabel` is given
             before the epoch; 0: the method has no use for them.
+        num_choices: among how many the right one has to be told, where the loss is the cross-entropy of that: it begins
+            near their logarithm, and a run that stays there learns nothing; None for another loss.
     """
 
     backbone_name = "encoder.backbone"
     relabel_every: int = 0
+    num_choices: int | None = None
 
     def forward(self, *clips: Tensor) -> Step:
         """The loss of one batch.

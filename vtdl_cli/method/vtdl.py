@@ -67,6 +67,8 @@ class VTDL(Task):
         self.strong_negative, self.mask_own_video = strong_negative, mask_own_video
         self.temperature, self.margin_weight = temperature, margin_weight
         self.consistency, self.consistency_weight = ConsistencyLoss(), consistency_weight
+        if criterion is info_nce and not (margin_weight or consistency_weight):
+            self.num_choices = 1 + memory.size + own_negative + strong_negative
 
     def forward(self, *clips: Tensor) -> Step:
         """Loss of a batch of triplets; its keys enter the memory after the logits have read it.

@@ -1,0 +1,33 @@
+"""Names of classes, from folders or from a file."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vtdl_cli.data.features import Features
+from vtdl_cli.engine.class_names import class_names
+
+
+@pytest.mark.parametrize(
+    ("paths", "labels", "names"),
+    [
+        (["bend/a.avi", "run/b.avi", "run/c.avi"], [0, 1, 1], {0: "bend", 1: "run"}),
+        (["videos/bend/a.avi", "videos/run/b.avi"], [0, 1], {0: "bend", 1: "run"}),
+        (["bend/a.avi", "run/b.avi", "walk/c.avi"], [0, 1, 1], {0: "0", 1: "1"}),  # a class of two folders
+        (["all/a.avi", "all/b.avi"], [0, 1], {0: "0", 1: "1"}),
+        (["a.avi", "b.avi"], [0, 1], {0: "0", 1: "1"}),
+        (["bend/a.avi", "b.avi"], [4, -1], {4: "bend", -1: "unknown"}),
+    ],
+)
+def test_class_names__are_folders_where_those_tell_the_classes(
+    paths: list[str], labels: list[int], names: dict[int, str]
+) -> None:
+    features = Features(Path("a.h5"), np.zeros((len(paths), 2)), np.array(labels), paths, {})
+    assert class_names([features], None) == names
+
+
+def test_class_names__of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "classes.txt").write_text("zero\none\ntwo\n")
+    features = Features(Path("a.h5"), np.zeros((2, 2)), np.array([2, 0]), ["bend/a.avi", "run/b.avi"], {})
+    assert class_names([features], tmp_path / "classes.txt") == {0: "zero", 2: "two"}

@@ -1,0 +1,57 @@
+"""Gradient flow: how far the gradient of each layer reaches, over the epochs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap, Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+MAX_LINES = 12  # epochs that are drawn; more hide one another
+COLOURS = ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0, 0.9, 256)))  # its end is too pale for lines
+
+
+def draw_gradients(
+    layers: Sequence[str], epochs: Sequence[int], mean: np.ndarray, largest: np.ndarray, title: str, path: Path
+) -> None:
+    """Write a PNG: layers in the network's order, one line an epoch, on a logarithmic scale.
+
+    Args:
+        layers: L names, in the network's order.
+        epochs: E numbers, ascending.
+        mean: (E, L) mean absolute gradients; nan where they were not finite.
+        largest: (E, L) largest absolute gradients.
+        title: above the picture.
+        path: where to; the suffix does not matter.
+    """
+    shown = np.unique(np.linspace(0, len(epochs) - 1, min(MAX_LINES, len(epochs))).round().astype(int))
+    thinned = f": {len(shown)} of {len(epochs)} epochs" if len(shown) < len(epochs) else ""
+    figure = Figure(figsize=(float(np.clip(0.24 * len(layers), 6, 18)) + 1.2, 7.5), layout="constrained")
+    figure.suptitle(title + thinned, fontsize=10)
+    axes = figure.subplots(2, 1, sharex=True)
+    scale = ScalarMappable(Normalize(epochs[0], max(epochs[-1], epochs[0] + 1)), COLOURS)
+    for axis, name, table in zip(axes, ("mean", "largest"), (mean, largest), strict=True):
+        for row in shown:
+            positive = np.where(table[row] > 0, table[row], np.nan)  # nothing else has a place on this scale
+            axis.plot(positive, ".-", color=scale.to_rgba(epochs[row]), linewidth=1, markersize=4)
+        axis.set(ylabel=f"{name} absolute gradient", yscale="log", xlim=(-1, len(layers)))
+        axis.grid(alpha=0.3)
+        _mark(axis, (table == 0).any(0), 0.03, "v", "zero in some epoch")
+        _mark(axis, np.isnan(table).any(0), 0.97, "x", "not finite in some epoch")
+    axes[1].set_xticks(range(len(layers)), layers, rotation=90, fontsize=7)
+    axes[1].set_xlabel("weights, from the first layer to the last")
+    figure.colorbar(scale, ax=axes, label="epoch", pad=0.01, ticks=MaxNLocator(8, integer=True))
+    figure.savefig(path, format="png", dpi=110)
+
+
+def _mark(axis: Any, where: np.ndarray, height: float, marker: str, label: str) -> None:
+    """Mark the layers (L,) whose reading has no place on the scale, at a share of the panel's height."""
+    if where.any():
+        at = np.flatnonzero(where)
+        style = {"color": "#c62828", "linestyle": "", "transform": axis.get_xaxis_transform()}
+        axis.plot(at, np.full(len(at), height), marker, label=label, **style)
+        axis.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, fontsize="small", frameon=False, borderpad=0)

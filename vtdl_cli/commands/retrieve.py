@@ -1,0 +1,54 @@
+"""`vtdl retrieve`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vtdl_cli.commands import options as o
+
+EPILOG = """Examples:
+
+vtdl retrieve --gallery train.h5 --query test.h5 --json
+
+vtdl retrieve --gallery train.h5 --query test.h5 --root videos --picture retrieval.png --rows 8
+"""
+
+
+def retrieve(
+    gallery: Annotated[Path, typer.Option(help="Features to search in, of the training videos: HDF5 of vtdl extract.")],
+    query: Annotated[Path, typer.Option(help="Features to search for, of the test videos by the same network.")],
+    picture: Annotated[
+        Path | None, typer.Option(help="PNG to write: some queries with their 5 nearest videos. Default: none.")
+    ] = None,
+    root: Annotated[
+        Path | None, typer.Option(help="Folder that the videos' paths start from, for --picture. Default: none.")
+    ] = None,
+    rows: Annotated[int | None, typer.Option(min=1, help="Queries in the picture. Default: 6.")] = None,
+    classes: Annotated[
+        Path | None, typer.Option(help="classes.txt with the classes' names. Default: the folders of the videos.")
+    ] = None,
+    per_query: Annotated[
+        Path | None, typer.Option(help="CSV to write: each query's first right rank and nearest video. Default: none.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the choice of queries in the picture.")] = 0,
+    overwrite: o.OverwriteOption = False,
+    as_json: o.JsonOption = False,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Measure features by retrieval: R@k, the share of queries with their class among the k nearest."""
+    from vtdl_cli.commands.screen import show, speaker
+    from vtdl_cli.errors import UsageError
+
+    if picture is None and (root is not None or rows is not None):
+        raise UsageError("--root and --rows are for a picture. Add --picture retrieval.png")
+    if picture is not None and root is None:
+        raise UsageError("--picture shows frames of the videos: where are they? Add --root DIR")
+    from vtdl_cli.engine.retrieve import Picture, retrieve
+
+    wanted = Picture(picture, root, rows or 6, seed) if picture is not None and root is not None else None
+    result = retrieve(
+        gallery, query, speaker(quiet), classes=classes, picture=wanted, per_query=per_query, overwrite=overwrite
+    )
+    show(result, as_json, "retrieved")
