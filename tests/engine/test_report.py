@@ -124,8 +124,9 @@ def test_report__results_elsewhere(toy: Toy, finetuned: Path, tmp_path: Path) ->
     assert "2: video@2" in text_of(out)
     line = ["report", str(finetuned), "--out", str(tmp_path / "b.html"), "--results"]
     refuse(*line, str(toy.root), code=2, says=("hold no metrics.json. First: vtdl evaluate",))
-    (tmp_path / "metrics.json").write_text("{}")
-    refuse(*line, str(tmp_path), code=2, says=("metrics.json' are damaged, or not of vtdl evaluate",))
+    for content in ("{}", "[1]", "{", '{"top1": "high", "top5": 1, "mean_class": 1}'):
+        (tmp_path / "metrics.json").write_text(content)
+        refuse(*line, str(tmp_path), code=2, says=("metrics.json' are damaged, or not of vtdl evaluate",))
 
 
 def test_report__names_with_markup_in_them(page_file: Path, run: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from vtdl_cli.analysis.report import ClassScore, Note, Result, Retrieval
+from vtdl_cli.analysis.report import ACCURACIES, ClassScore, Note, Result, Retrieval
 from vtdl_cli.data.scores import Scores, read_scores
 from vtdl_cli.engine.results import METRICS_FILE, SCORES_FILE
 from vtdl_cli.engine.samples import show_samples
@@ -29,11 +29,11 @@ def find_results(run: Path, given: Sequence[Path], reporter: Reporter) -> list[R
         UsageError: a folder that was given holds none, or something else under their name.
     """
     if given:
-        return [read_result(folder, folder) for top in given for folder in _result_folders(top)]
+        return [read_result(folder, str(folder)) for top in given for folder in _result_folders(top)]
     found = []
     for folder in sorted(path.parent for path in run.rglob(METRICS_FILE)):
         try:
-            found.append(read_result(folder, run))
+            found.append(read_result(folder, str(folder.relative_to(run)) if folder != run else "results"))
         except UsageError as error:
             reporter.warn(f"left out: {error}")
     return found
@@ -46,14 +46,13 @@ def _result_folders(top: Path) -> list[Path]:
     return folders
 
 
-def read_result(folder: Path, top: Path) -> Result:
-    """One folder; its name on the page is its place below `top`.
+def read_result(folder: Path, name: str) -> Result:
+    """One folder, by the name that the page gives it.
 
     Raises:
         UsageError: its metrics.json is not what `vtdl evaluate` writes.
     """
     metrics = _read_metrics(folder / METRICS_FILE)
-    name = str(folder.relative_to(top)) if folder != top else folder.resolve().name
     if "tests" in metrics:  # the summary of several evaluations, which stand in folders of their own
         return Result(name, metrics)
     notes = []
@@ -75,9 +74,14 @@ def _read_metrics(path: Path) -> dict[str, Any]:
         metrics = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         metrics = None
-    if not isinstance(metrics, dict) or not {"protocol", "top1"} <= metrics.keys():
+    if not isinstance(metrics, dict) or not all(_is_reading(metrics.get(name)) for name in ACCURACIES):
         raise UsageError(f"results '{path}' are damaged, or not of vtdl evaluate. Name a folder that it wrote")
     return metrics
+
+
+def _is_reading(value: Any) -> bool:
+    """A number, or mean and deviation of several."""
+    return isinstance(value, int | float) or (isinstance(value, dict) and {"mean", "std"} <= value.keys())
 
 
 def _again(folder: Path) -> str:
