@@ -9,18 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vtdl_cli.analysis.markup import WITHOUT_END, element, table, thumbnail
-from vtdl_cli.analysis.report import (
-    SHOWN_SKIPPED,
-    ClassScore,
-    Note,
-    Report,
-    Result,
-    Retrieval,
-    Sample,
-    class_tables,
-    render,
-)
+from vtdl_cli.analysis.report.content import ClassScore, Note, Report, Result, Retrieval, Sample
+from vtdl_cli.analysis.report.markup import WITHOUT_END, element, table, thumbnail
+from vtdl_cli.analysis.report.page import SHOWN_SKIPPED, render
+from vtdl_cli.analysis.report.results import class_tables
 
 HOSTILE = """<b>&"it's"</script>"""
 METRICS = {

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from vtdl_cli import __version__
-from vtdl_cli.analysis.report import Note, Report, Result, Retrieval, render
+from vtdl_cli.analysis.report.content import Note, Report, Result, Retrieval
+from vtdl_cli.analysis.report.page import render
 from vtdl_cli.engine.report_results import find_results, read_retrieval, result_provenance, skipped_by
 from vtdl_cli.engine.report_run import Run, main_settings, provenance, read_run, summarise
 from vtdl_cli.runtime import Reporter, check_new_file, replacing

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from vtdl_cli.analysis.report import ACCURACIES, ClassScore, Note, Result, Retrieval
+from vtdl_cli.analysis.report.content import ACCURACIES, ClassScore, Note, Result, Retrieval
 from vtdl_cli.data.scores import Scores, read_scores
 from vtdl_cli.engine.results import METRICS_FILE, SCORES_FILE
 from vtdl_cli.engine.samples import show_samples
@@ -56,10 +56,11 @@ def read_result(folder: Path, name: str) -> Result:
     if "tests" in metrics:  # the summary of several evaluations, which stand in folders of their own
         return Result(name, metrics)
     notes = []
-    content = folder / CONFUSION_FILE
-    picture = content.read_bytes() if content.is_file() else b""
+    drawn = folder / CONFUSION_FILE
+    picture = drawn.read_bytes() if drawn.is_file() else b""
     if not picture.startswith(PNG_START):
-        notes.append(Note(f"No picture of the confusion: {CONFUSION_FILE} is not there.", _again(folder)))
+        picture = b""
+        notes.append(Note(f"No picture of the confusion: {CONFUSION_FILE} is absent or damaged.", _again(folder)))
     try:
         scores = read_scores(folder / SCORES_FILE)
     except UsageError as error:
@@ -71,10 +72,11 @@ def read_result(folder: Path, name: str) -> Result:
 
 def _read_metrics(path: Path) -> dict[str, Any]:
     try:
-        metrics = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        metrics = None
-    if not isinstance(metrics, dict) or not all(_is_reading(metrics.get(name)) for name in ACCURACIES):
+        content = None
+    metrics: dict[str, Any] = content if isinstance(content, dict) else {}
+    if not isinstance(metrics.get("protocol"), str) or not all(_is_reading(metrics.get(name)) for name in ACCURACIES):
         raise UsageError(f"results '{path}' are damaged, or not of vtdl evaluate. Name a folder that it wrote")
     return metrics
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 import yaml
 
-from vtdl_cli.analysis.report import Note, Pairs
+from vtdl_cli.analysis.report.content import Note, Pairs
 from vtdl_cli.config import Config, Schedule, build_config
 from vtdl_cli.engine.build import build_method
 from vtdl_cli.engine.checkpoint import Checkpoint, Stage, file_sha256, find_weights, load_checkpoint

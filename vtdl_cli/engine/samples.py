@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from vtdl_cli.analysis.report import Note, Sample
+from vtdl_cli.analysis.report.content import Note, Sample
 from vtdl_cli.data.decoding import read_middle_frame
 from vtdl_cli.data.scores import Scores
 from vtdl_cli.errors import UnreadableVideo, UsageError

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from vtdl_cli.analysis.report.content import Note, Pairs
+
 WITHOUT_END = ("img", "meta")
 THUMBNAIL_PIXELS = 320  # of the long side: twice what is shown, for sharp screens
 JPEG_QUALITY = 85
@@ -58,3 +60,22 @@ def thumbnail(frame: np.ndarray, description: str) -> Markup:
     image.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
     image.save(content, "jpeg", quality=JPEG_QUALITY)
     return picture(content.getvalue(), "jpeg", description)
+
+
+def section(title: str, notes: Sequence[Note], *content: Markup) -> Markup:
+    """A headed part of the page; nothing where it has nothing to say."""
+    sentences = [note(each) for each in notes]
+    if not any(part.html for part in (*content, *sentences)):
+        return Markup("")
+    return element("section", element("h2", title), *content, *sentences)
+
+
+def note(each: Note) -> Markup:
+    """A sentence, and its command."""
+    command = [element("code", each.command)] if each.command else []
+    return element("p", each.text, *command, class_="note")
+
+
+def pairs_table(pairs: Pairs) -> Markup:
+    """Names and values."""
+    return table((), pairs, "pairs") if pairs else Markup("")
