@@ -39,14 +39,19 @@ COMMANDS = [
     ["plot", "runs"],
     ["plot", "features"],
     ["plot", "gradients"],
+    ["report"],
     ["convert"],
+    ["bench"],
+    ["bench", "evaluate"],
     ["presets"],
     ["presets", "list"],
     ["presets", "show"],
     ["presets", "copy"],
 ]
 WITH_EXAMPLES = [
-    command for command in COMMANDS if command not in ([], ["prepare-lists"], ["lists"], ["plot"], ["presets"])
+    command
+    for command in COMMANDS
+    if command not in ([], ["prepare-lists"], ["lists"], ["plot"], ["presets"], ["bench"])
 ]
 
 RUN_AND_LIST_MODULES = (

@@ -11,6 +11,7 @@ from typer.exceptions import TyperException
 
 from vtdl_cli import __version__
 from vtdl_cli.commands import (
+    bench,
     convert,
     demo,
     evaluate,
@@ -23,6 +24,7 @@ from vtdl_cli.commands import (
     presets,
     pretrain,
     probe,
+    report,
     retrieve,
     transcode,
 )
@@ -117,5 +119,7 @@ app.command(epilog=probe.EPILOG)(probe.probe)
 app.command(epilog=fuse.EPILOG)(fuse.fuse)
 app.command(epilog=retrieve.EPILOG)(retrieve.retrieve)
 app.add_typer(plot.plot, name="plot")
+app.command(epilog=report.EPILOG)(report.report)
 app.command(epilog=convert.EPILOG)(convert.convert)
+app.add_typer(bench.bench, name="bench")
 app.add_typer(presets.presets, name="presets")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -26,7 +26,7 @@ Rows = Sequence[Mapping[str, float]]
 Line = tuple[str, Rows, dict[str, Any]]  # reading, its rows, and how it is drawn
 
 
-def draw_curves(runs: Mapping[str, Rows], path: Path) -> None:
+def draw_curves(runs: Mapping[str, Rows], path: Path | IO[bytes]) -> None:
     """Write a PNG of the readings over the epochs.
 
     One run has a panel for each kind of reading, with the readings' names below it. Several have a panel for each
@@ -34,7 +34,7 @@ def draw_curves(runs: Mapping[str, Rows], path: Path) -> None:
 
     Args:
         runs: name -> one dict an epoch, each with `epoch`; none is empty.
-        path: where to; the suffix does not matter.
+        path: where to, or what to write into; the suffix does not matter.
     """
     panels = list(_panels_of_one(*runs.values()) if len(runs) == 1 else _panels_of_several(runs))
     columns = min(3, len(panels))

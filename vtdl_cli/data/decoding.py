@@ -25,7 +25,7 @@ from vtdl_cli.data.video_reader import VideoReader, read_any_order, stack_frames
 from vtdl_cli.data.video_scan import open_stream, scan_video
 from vtdl_cli.errors import UnreadableVideo, UsageError
 
-__all__ = ["DECODERS", "PyAvReader", "VideoReader", "decode_frames", "open_video"]
+__all__ = ["DECODERS", "PyAvReader", "VideoReader", "decode_frames", "open_video", "read_middle_frame"]
 
 
 class PyAvReader:
@@ -189,6 +189,17 @@ def open_video(path: str | Path, decoder: str = "decord") -> Iterator[VideoReade
         yield reader
     finally:
         reader.close()
+
+
+def read_middle_frame(path: Path, decoder: str) -> np.ndarray:
+    """The frame in the middle of a video, (H, W, 3) uint8; of flow, x and y in red and green.
+
+    Raises:
+        UnreadableVideo, UsageError: as `open_video`.
+    """
+    with open_video(path, decoder) as reader:
+        frame: np.ndarray = reader.read([reader.num_frames // 2])[0]
+    return np.dstack([frame, np.full(frame.shape[:2], 128, np.uint8)]) if decoder == FLOW else frame
 
 
 def _open_reader(path: Path, decoder: str) -> VideoReader:

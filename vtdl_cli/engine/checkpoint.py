@@ -3,6 +3,7 @@
 A checkpoint is a dict with `schema`, `stage`, `config`, `classes`, `model` and, to go on from, the state of a training.
 """
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -85,6 +86,12 @@ def find_weights(name: str) -> Path:
             return path / "checkpoints" / candidate
     what = "holds no checkpoints/last.pt" if path.is_dir() else "do not exist"
     raise CheckpointError(f"weights '{name}' {what}. Give a run folder or a checkpoint file")
+
+
+def file_sha256(path: Path) -> str:
+    """Of a checkpoint's bytes: which weights they are."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def begin_from(weights: str, backbone: nn.Module, reporter: Reporter) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from vtdl_cli.data.datasets import VideoClips
 from vtdl_cli.data.lists import VideoList
 from vtdl_cli.data.scores import ClipSpool, Scores
 from vtdl_cli.engine.bad_videos import BadVideos
@@ -54,7 +55,6 @@ class Measurement:
     network: Encoder
     source: Source
     videos: VideoList
-    out: Path
     protocol: Protocol
     machine: Machine
 
@@ -72,6 +72,17 @@ class Measurement:
     def views(self) -> int:
         """Of each video: every clip through every crop."""
         return self.clips * self.protocol.crops
+
+    @property
+    def batch_clips(self) -> int:
+        """That pass through the network together."""
+        return self.source.config.evaluate.batch_clips
+
+    @property
+    def dataset(self) -> VideoClips:
+        """The clips of every video."""
+        config, crops = self.source.config, self.protocol.crops
+        return build_test_clips(config, self.videos, config.finetune, clips=self.clips, crops=crops, starts=self.starts)
 
     @property
     def plan(self) -> dict[str, Any]:
@@ -117,23 +128,17 @@ def evaluate(
         UsageError, ListError, CheckpointError: something does not fit; nothing has been written.
     """
     pairs = pair(weights, lists)
-    refuse_results(out, execution.overwrite)
     several = len(pairs) > 1
-    tests = [
-        prepare(
-            name,
-            source,
-            out / f"{number}_{source.path.stem}" if several else out,  # two lists, or a list twice, may have one name
-            execution,
-            protocol or Protocol(),
-            assignments,
-        )
-        for number, (name, source) in enumerate(pairs, start=1)
-    ]
+    folders = [out / f"{number}_{source.path.stem}" for number, (_, source) in enumerate(pairs, start=1)]
+    folders = folders if several else [out]  # numbered, as two lists, or a list twice, may have one name
+    for folder in (out, *folders):
+        refuse_results(folder, execution.overwrite)
+    tests = [prepare(name, source, execution, protocol or Protocol(), assignments) for name, source in pairs]
     if execution.dry_run:
-        plans = {test.out.name: {**test.plan, "machine": test.machine.describe()} for test in tests}
-        return {"tests": plans} if several else plans[out.name]
-    results = {test.out.name: run(test, reporter) for test in tests}
+        plans = [{**test.plan, "machine": test.machine.describe()} for test in tests]
+        named = {folder.name: plan for folder, plan in zip(folders, plans, strict=True)}
+        return {"tests": named} if several else plans[0]
+    results = {folder.name: run(test, folder, reporter) for folder, test in zip(folders, tests, strict=True)}
     if not several:
         return results[out.name]
     summary = summarise(results)
@@ -170,7 +175,7 @@ def summarise(results: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def prepare(
-    weights: str, source: ListSource, out: Path, execution: Execution, protocol: Protocol, assignments: Sequence[str]
+    weights: str, source: ListSource, execution: Execution, protocol: Protocol, assignments: Sequence[str]
 ) -> Measurement:
     """Load and check all that one measurement needs.
 
@@ -180,13 +185,12 @@ def prepare(
     network, trained = load_classifier(weights, assignments)
     videos = source.read()
     check_labels(videos, trained.num_classes, trained.classes)
-    refuse_results(out, execution.overwrite)
     machine = build_machine(execution.device, trained.config.finetune.precision, execution.workers)
-    return Measurement(network, trained, videos, out, protocol, machine)
+    return Measurement(network, trained, videos, protocol, machine)
 
 
-def run(test: Measurement, reporter: Reporter) -> dict[str, Any]:
-    """Measure, and write the folder's files.
+def run(test: Measurement, out: Path, reporter: Reporter) -> dict[str, Any]:
+    """Measure, and write the files of folder `out`.
 
     Raises:
         ListError: too many videos, or all, could not be read.
@@ -195,7 +199,7 @@ def run(test: Measurement, reporter: Reporter) -> dict[str, Any]:
     config, classes = test.source.config, test.source.class_names
     bad_videos = BadVideos(len(test.videos), config.data.max_bad_fraction)
     began = time.monotonic()
-    with closing(ClipSpool(existing_folder(test.out), (test.views, len(classes)))) as spool:
+    with closing(ClipSpool(existing_folder(out), (test.views, len(classes)))) as spool:
         found = collect(average(test, spool), bad_videos, reporter, test.plan["protocol"])
         metrics: dict[str, Any] = {**test.plan, "num_videos": len(found.label), "skipped": bad_videos.as_list()}
         origin = {name: metrics[name] for name in ("protocol", "aggregate", "weights_sha256", "list_sha256")}
@@ -203,7 +207,7 @@ def run(test: Measurement, reporter: Reporter) -> dict[str, Any]:
         origin["skipped"] = json.dumps(metrics["skipped"])
         scores = Scores(found.values, found.label, paths, classes, origin)
         metrics |= {**measure(scores), "seconds": round(time.monotonic() - began, 2)}
-        write_results(test.out, metrics, scores, spool)
+        write_results(out, metrics, scores, spool)
     return metrics
 
 
@@ -222,9 +226,5 @@ def average(test: Measurement, spool: ClipSpool) -> Iterator[VideoOutputs]:
 
 def forward_test(test: Measurement) -> Generator[VideoOutputs, None, None]:
     """Logits (B, V, C) of all videos, in the list's order."""
-    config = test.source.config
-    dataset = build_test_clips(
-        config, test.videos, config.finetune, clips=test.clips, crops=test.protocol.crops, starts=test.starts
-    )
     network = test.machine.place(test.network)
-    return forward_videos(network, dataset, test.machine, views=test.views, batch_clips=config.evaluate.batch_clips)
+    return forward_videos(network, test.dataset, test.machine, views=test.views, batch_clips=test.batch_clips)

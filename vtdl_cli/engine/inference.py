@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from vtdl_cli.data.datasets import Batch, EpochBatches, VideoClips
 from vtdl_cli.engine.bad_videos import BadVideos
@@ -39,16 +40,30 @@ def forward_videos(
         batch_clips: that pass through the network together.
         start: the first video: a multiple of the videos that go together, or the number of them all.
     """
-    order = EpochBatches(len(dataset), max(1, batch_clips // views))
-    order.start_step = -(-start // order.batch_size)
-    for batch in machine.load(dataset, order):
+    for batch in load_videos(dataset, machine, views=views, batch_clips=batch_clips, start=start):
         if not len(batch):
             yield batch, np.empty((0, views, 0), np.float32)
             continue
-        with torch.inference_mode(), autocast(machine):
-            clips = device_clips(batch, machine, dataset.viewer.crop_size).transpose(0, 1)  # (B, V, 3, T, R, R)
-            outputs = [network(part).float() for part in clips.flatten(0, 1).split(batch_clips)]
-        yield batch, torch.cat(outputs).unflatten(0, clips.shape[:2]).cpu().numpy()
+        clips = device_clips(batch, machine, dataset.viewer.crop_size)  # (V, B, 3, T, R, R)
+        outputs = forward_clips(network, clips.flatten(0, 1), machine, batch_clips)  # (V * B, D): no clip is copied
+        yield batch, np.ascontiguousarray(outputs.reshape(*clips.shape[:2], -1).swapaxes(0, 1))
+
+
+def load_videos(
+    dataset: VideoClips, machine: Machine, *, views: int, batch_clips: int, start: int = 0
+) -> "DataLoader[Batch]":
+    """The batches of `forward_videos`, before any network has seen them."""
+    order = EpochBatches(len(dataset), max(1, batch_clips // views))
+    order.start_step = -(-start // order.batch_size)
+    return machine.load(dataset, order)
+
+
+def forward_clips(network: Callable[[Tensor], Tensor], clips: Tensor, machine: Machine, batch_clips: int) -> np.ndarray:
+    """What the network makes of clips (N, C, T, R, R) on the device, `batch_clips` at a time: (N, D) float32."""
+    with torch.inference_mode(), autocast(machine):
+        outputs = torch.cat([network(part).float() for part in clips.split(batch_clips)])
+    values: np.ndarray = outputs.cpu().numpy()
+    return values
 
 
 def until_signal(outputs: Generator[VideoOutputs, None, None]) -> Generator[VideoOutputs, None, None]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from vtdl_cli.analysis.retrieval import Shown, draw_retrieval
-from vtdl_cli.data.decoding import FLOW, open_video
+from vtdl_cli.data.decoding import read_middle_frame
 from vtdl_cli.data.features import Features
 from vtdl_cli.engine.class_names import class_names
 from vtdl_cli.engine.feature_pair import read_pair
@@ -202,11 +202,9 @@ def middle_frame(features: Features, row: int, root: Path) -> np.ndarray:
     """
     decoder = str(features.attributes.get("decoder", "decord"))
     try:
-        with open_video(root / features.paths[row], decoder) as video:
-            frame: np.ndarray = video.read([video.num_frames // 2])[0]
+        return read_middle_frame(root / features.paths[row], decoder)
     except UnreadableVideo as error:
         raise VtdlError(f"{error}. Check --root '{root}', or leave --picture out") from error
-    return np.dstack([frame, np.full(frame.shape[:2], 128, np.uint8)]) if decoder == FLOW else frame
 
 
 def choose_queries(right: np.ndarray, labels: np.ndarray, number: int, seed: int) -> list[int]:

@@ -1,13 +1,19 @@
 """Networks that are trained already: what evaluation and extraction start from."""
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from vtdl_cli.config import Config, build_config
 from vtdl_cli.engine.build import build_network, build_trunk
-from vtdl_cli.engine.checkpoint import Checkpoint, find_weights, load_checkpoint, load_every_tensor, transplant_backbone
+from vtdl_cli.engine.checkpoint import (
+    Checkpoint,
+    file_sha256,
+    find_weights,
+    load_checkpoint,
+    load_every_tensor,
+    transplant_backbone,
+)
 from vtdl_cli.errors import CheckpointError
 from vtdl_cli.models.encoder import Backbone, Encoder
 
@@ -75,6 +81,4 @@ def fresh_trunk(config: Config) -> tuple[Backbone, Source]:
 
 def _describe(path: Path, checkpoint: Checkpoint, assignments: Iterable[str]) -> Source:
     config = build_config(checkpoint["config"], assignments, source=str(path))
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256")
-    return Source(str(path), digest.hexdigest(), config, checkpoint["classes"], checkpoint["num_classes"])
+    return Source(str(path), file_sha256(path), config, checkpoint["classes"], checkpoint["num_classes"])

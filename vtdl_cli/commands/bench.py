@@ -1,0 +1,49 @@
+"""`vtdl bench evaluate`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vtdl_cli.commands import options as o
+
+bench = typer.Typer(no_args_is_help=True, help="Measure where the time goes; nothing is written.")
+
+
+@bench.command(
+    epilog="""Examples:
+
+vtdl bench evaluate --weights runs/finetuned --list lists/val_split_1.txt --root videos
+
+vtdl bench evaluate --weights runs/finetuned --list lists/val_split_1.txt --root videos --workers 4 --json
+"""
+)
+def evaluate(
+    weights: Annotated[str, typer.Option(metavar="RUN|FILE", help="Finetuned run folder or checkpoint.")],
+    test_list: Annotated[Path, typer.Option("--list", help="Videos to time; some tens are enough.")],
+    clips: Annotated[
+        int | None, typer.Option(min=1, help="Clips, spread evenly over each video. Default: the preset's.")
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Of all passes, in turn; medians are given.")] = 3,
+    assignments: o.SetOption = None,
+    root: o.RootOption = None,
+    strip_prefix: o.StripOption = "",
+    list_columns: o.ColumnsOption = None,
+    device: o.DeviceOption = "auto",
+    workers: o.WorkersOption = None,
+    as_json: o.JsonOption = False,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Time decoding alone, the network alone and evaluation as it is, side by side."""
+    from vtdl_cli.commands.screen import show, speaker
+
+    how = o.execution(0, device, workers)
+    from vtdl_cli.engine.bench import bench_evaluate
+    from vtdl_cli.engine.evaluate import Protocol
+
+    videos = o.list_source(test_list, root, strip_prefix, list_columns)
+    result = bench_evaluate(
+        weights, videos, how, speaker(quiet), Protocol(clips), tuple(assignments or ()), repeats=repeats
+    )
+    show(result, as_json, "bench evaluate")

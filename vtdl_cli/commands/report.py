@@ -1,0 +1,43 @@
+"""`vtdl report`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vtdl_cli.commands import options as o
+
+EPILOG = """Examples:
+
+vtdl report runs/finetuned
+
+vtdl report runs/finetuned --results results --retrieval retrieval.json --out finetuned.html
+"""
+
+
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of either stage.")],
+    results: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="DIR", help="Folder of vtdl evaluate, or above several; may be repeated. Default: all in RUN."
+        ),
+    ] = None,
+    retrieval: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="JSON or PNG of vtdl retrieve; may be repeated."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Page to write. Default: RUN/report.html.")] = None,
+    overwrite: o.OverwriteOption = False,
+    as_json: o.JsonOption = False,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Write one self-contained HTML page: settings, curves, accuracies, confusions, samples, provenance."""
+    from vtdl_cli.commands.screen import show, speaker
+    from vtdl_cli.engine.report import report
+
+    result = report(
+        run, speaker(quiet), out=out, results=results or (), retrievals=retrieval or (), overwrite=overwrite
+    )
+    show(result, as_json, "report")
