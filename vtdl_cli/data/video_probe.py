@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vtdl_cli.data.decoding import FLOW, open_video
-from vtdl_cli.data.video_reader import VideoScan, refuse_sizes, unreadable_on_error
+from vtdl_cli.data.video_reader import VideoScan, refuse_sizes, unreadable
 from vtdl_cli.data.video_scan import scan_video
 from vtdl_cli.errors import UnreadableVideo
 
 FLAT_DEVIATION = 1.0  # of 255 grey levels: a picture below it shows one colour
 LUMA_FIRST = ("yuv420p", "yuvj420p", "yuv422p", "yuv444p", "nv12")  # formats whose first plane is grey, a byte a pixel
-LOOKED_AT = 8  # one picture in so many: measuring all of them takes half as long as decoding them
+LOOKED_AT = 16  # one picture in so many: measuring all of them takes half as long as decoding them
 FLAT_SHARE = 0.5  # of a video's pictures: films fade in and out, and lectures show dark slides
 
 
@@ -108,11 +108,14 @@ class Look:
         """Look at what one of PyAV's packets holds, as long as pictures are wanted."""
         if self.wanted is not None and self.count >= self.wanted:
             return
-        with unreadable_on_error(self.path, lambda: f"it is damaged at frame {self.count}"):
-            for frame in packet.decode():
-                if frame.is_corrupt:
-                    raise UnreadableVideo(str(self.path), f"it is damaged at frame {self.count}")
-                self.at((frame.height, frame.width), partial(_luma, frame))
+        try:
+            frames = packet.decode()
+        except Exception as error:  # PyAV's are many
+            raise unreadable(self.path, f"it is damaged at frame {self.count}", error) from error
+        for frame in frames:
+            if frame.is_corrupt:
+                raise UnreadableVideo(str(self.path), f"it is damaged at frame {self.count}")
+            self.at((frame.height, frame.width), partial(_luma, frame))
 
     def at(self, size: tuple[int, ...], grey: Callable[[], np.ndarray]) -> None:
         """Look at a picture of size (height, width), of which `grey` gives every eighth row and column."""

@@ -89,9 +89,13 @@ def unreadable_on_error(path: Path, reason: str | Callable[[], str]) -> Iterator
     except UnreadableVideo:
         raise
     except Exception as error:  # the libraries raise RuntimeError, OSError, ValueError and kinds of their own
-        reason = reason if isinstance(reason, str) else reason()
-        detail = getattr(error, "strerror", None)  # their str() repeats the path, or is a stack trace
-        raise UnreadableVideo(str(path), f"{reason} ({detail})" if detail else reason) from error
+        raise unreadable(path, reason if isinstance(reason, str) else reason(), error) from error
+
+
+def unreadable(path: Path, reason: str, error: Exception) -> UnreadableVideo:
+    """What a decoding library's error comes to; its own words repeat the path, or are a stack trace."""
+    detail = getattr(error, "strerror", None)
+    return UnreadableVideo(str(path), f"{reason} ({detail})" if detail else reason)
 
 
 def stack_frames(path: Path, frames: list[np.ndarray]) -> np.ndarray:
