@@ -22,6 +22,7 @@ from vtdl_cli.commands import (
     pretrain,
     probe,
     transcode,
+    visualize,
 )
 from vtdl_cli.errors import VtdlError
 
@@ -111,5 +112,6 @@ app.command(epilog=finetune.EPILOG)(finetune.finetune)
 app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.command(epilog=extract.EPILOG)(extract.extract)
 app.command(epilog=probe.EPILOG)(probe.probe)
+app.add_typer(visualize.visualize, name="visualize")
 app.command(epilog=convert.EPILOG)(convert.convert)
 app.add_typer(presets.presets, name="presets")
