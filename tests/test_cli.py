@@ -33,13 +33,18 @@ COMMANDS = [
     ["evaluate"],
     ["extract"],
     ["probe"],
+    ["visualize"],
+    ["visualize", "video"],
+    ["visualize", "triplet"],
     ["convert"],
     ["presets"],
     ["presets", "list"],
     ["presets", "show"],
     ["presets", "copy"],
 ]
-WITH_EXAMPLES = [command for command in COMMANDS if command not in ([], ["prepare-lists"], ["lists"], ["presets"])]
+WITH_EXAMPLES = [
+    command for command in COMMANDS if command not in ([], ["prepare-lists"], ["lists"], ["visualize"], ["presets"])
+]
 
 RUN_AND_LIST_MODULES = (
     "import sys; from vtdl_cli.__main__ import main\n"

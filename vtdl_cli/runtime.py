@@ -152,6 +152,19 @@ def check_writable(folder: Path) -> None:
         raise UsageError(f"output folder '{folder}' cannot be written. Choose another --out")
 
 
+def check_replaceable(file: Path, overwrite: bool) -> None:
+    """Refuse at the start an output file that is in the way, or could not be written.
+
+    Raises:
+        UsageError: so it is.
+    """
+    check_writable(file.parent)
+    if file.is_dir():
+        raise UsageError(f"output '{file}' is a folder. Name a file")
+    if file.exists() and not overwrite:
+        raise UsageError(f"output '{file}' exists. Use --overwrite, or another --out")
+
+
 def default_workers() -> int:
     """One process for each core this process may use, at most 8."""
     return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)

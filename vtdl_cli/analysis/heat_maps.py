@@ -17,7 +17,8 @@ PERCENTILES = (1, 99)
 
 def energy(features: Tensor) -> Tensor:
     """How strongly the network answers: the norm over the channels, (N, D, t, h, w) -> (N, t, h, w)."""
-    return torch.linalg.vector_norm(features, dim=1)
+    norm: Tensor = torch.linalg.vector_norm(features, dim=1)
+    return norm
 
 
 def similarity(features: Tensor) -> Tensor:

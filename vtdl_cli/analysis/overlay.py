@@ -41,7 +41,7 @@ def lay_over(frame: np.ndarray, heat: torch.Tensor, area: Area) -> np.ndarray:
     colour = COLOURS[np.rint(255 * fine).astype(np.uint8)]  # (height, width, 3)
     cover = STRONGEST * fine[..., None]
     inside = frame[top : top + height, left : left + width]
-    picture = np.rint(UNSEEN * frame.astype(np.float32)).astype(np.uint8)
+    picture: np.ndarray = np.rint(UNSEEN * frame.astype(np.float32)).astype(np.uint8)
     mixed = (1 - cover) * inside + cover * 255 * colour
     mixed[[0, -1]] = mixed[:, [0, -1]] = OUTLINE
     picture[top : top + height, left : left + width] = np.rint(mixed).astype(np.uint8)

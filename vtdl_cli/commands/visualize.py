@@ -32,8 +32,8 @@ def video(
         typer.Option(
             "--map",
             metavar="energy|similarity|gradcam",
-            help="Norm of the features, cosine to their mean, or what speaks for a class. Default: gradcam of finetuned "
-            "weights, energy of pretrained ones.",
+            help="Norm of the features, cosine to their mean, or what speaks for a class. Default: gradcam where there "
+            "is a classifier, else energy.",
         ),
     ] = None,
     layer: Annotated[
@@ -71,3 +71,43 @@ def video(
         assignments=tuple(assignments or ()),
     )
     show(result, as_json, "drawn")
+
+
+@visualize.command(
+    epilog="""Examples:
+
+vtdl visualize triplet --preset hmdb51/i3d --list lists/train_split_1.txt --root videos
+
+vtdl visualize triplet --preset weizmann/r3d --list lists/train_split_1.txt --root videos --index 7 --out seven.png
+"""
+)
+def triplet(
+    preset: o.PresetOption,
+    videos_list: Annotated[Path, typer.Option("--list", help="List of videos.")],
+    out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("triplet.png"),
+    index: Annotated[int, typer.Option(min=0, help="Which video of the list, from 0.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of clips, augmentation and TCA.")] = 0,
+    assignments: o.SetOption = None,
+    root: o.RootOption = None,
+    strip_prefix: o.StripOption = "",
+    list_columns: o.ColumnsOption = None,
+    overwrite: o.OverwriteOption = False,
+    as_json: o.JsonOption = False,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Draw a video as pretraining sees it: anchor, positive, negative, and what TCA makes of the anchor.
+
+    Methods that take one clip of a video have that alone. Numbers in the picture are those of the video's frames.
+    """
+    from vtdl_cli.commands.screen import show
+    from vtdl_cli.config import load_config
+
+    how = o.execution(seed, "cpu", 0, overwrite=overwrite)
+    config = load_config(preset, assignments or ())
+    from vtdl_cli.engine.triplet import visualize_triplet
+
+    source = o.list_source(videos_list, root, strip_prefix, list_columns)
+    result = visualize_triplet(config, source, out, how, index=index)
+    numbers = {name: ", ".join(map(str, frames)) for name, frames in result["frames"].items()}
+    show(result if as_json else {**result, "frames": numbers}, as_json, "drawn")

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from vtdl_cli.data.decoding import PyAvReader
 from vtdl_cli.data.frame_folder import FrameFolderReader
 from vtdl_cli.data.video_reader import refuse_sizes
 from vtdl_cli.errors import UnreadableVideo
+
+ENCODERS = {"libx264": {"crf": "18", "preset": "fast"}, "mpeg4": {"qscale": "3"}}
+"""By preference: FFmpeg's name of an encoder -> options that lose little of a picture."""
 
 
 def whole_video(source: Path) -> Iterator[np.ndarray]:
@@ -27,6 +31,13 @@ def whole_video(source: Path) -> Iterator[np.ndarray]:
         count += 1
     if count < reader.num_frames:
         raise UnreadableVideo(str(source), f"it ends before frame {count} of {reader.num_frames}")
+
+
+def choose_encoder() -> tuple[str, dict[str, str]]:
+    """The first of ENCODERS that PyAV was built with, and its options: H.264 is under a licence that not all take."""
+    import av
+
+    return next((name, options) for name, options in ENCODERS.items() if name in av.codecs_available)
 
 
 def write_mp4(
@@ -47,7 +58,7 @@ def write_mp4(
 
     count = 0
     with av.open(str(path), "w", format="mp4") as container:
-        stream = container.add_stream(codec, rate=rate, options=options)
+        stream: Any = container.add_stream(codec, rate=rate, options=options)
         stream.codec_context.thread_count = 1  # where videos are written side by side, the others have the other cores
         for count, picture in enumerate(pictures, start=1):
             even = picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2]

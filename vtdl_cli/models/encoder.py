@@ -44,9 +44,16 @@ class Encoder(nn.Module):
         return encoded
 
 
-def last_layer(backbone: Backbone) -> str:
-    """The name of the layer whose output is the backbone's."""
-    return [name for name, _ in backbone.named_children()][-1]
+def choose_layer(backbone: Backbone, name: str | None) -> str:
+    """A direct child of the backbone by its name, such as `layer3`; none: the last, whose output is the backbone's.
+
+    Raises:
+        UsageError: it has no such child.
+    """
+    names = [each for each, _ in backbone.named_children()]
+    if name is not None and name not in names:
+        raise UsageError(f"layer '{name}' is not one of this backbone. Choose from {', '.join(names)}")
+    return name or names[-1]
 
 
 @contextmanager
@@ -55,24 +62,14 @@ def feature_map_of(backbone: Backbone, layer: str) -> Iterator[list[Tensor]]:
 
     Each is a leaf that asks for its gradient: where gradients are on, what comes after the layer can be differentiated
     by it, and nothing before is kept in memory for that.
-
-    Args:
-        backbone: any.
-        layer: the name of a direct child of it, such as `layer3`.
-
-    Raises:
-        UsageError: it has no such child.
     """
-    children = dict(backbone.named_children())
-    if layer not in children:
-        raise UsageError(f"layer '{layer}' is not one of this backbone. Choose from {', '.join(children)}")
     maps: list[Tensor] = []
 
     def keep(_layer: nn.Module, _clips: tuple[Tensor, ...], output: Tensor) -> Tensor:
         maps.append(output.detach().requires_grad_())
         return maps[-1]
 
-    handle = children[layer].register_forward_hook(keep)
+    handle = backbone.get_submodule(layer).register_forward_hook(keep)
     try:
         yield maps
     finally:
