@@ -40,6 +40,9 @@ COMMANDS = [
     ["plot", "features"],
     ["plot", "gradients"],
     ["report"],
+    ["visualize"],
+    ["visualize", "video"],
+    ["visualize", "triplet"],
     ["convert"],
     ["bench"],
     ["bench", "evaluate"],
@@ -51,7 +54,7 @@ COMMANDS = [
 WITH_EXAMPLES = [
     command
     for command in COMMANDS
-    if command not in ([], ["prepare-lists"], ["lists"], ["plot"], ["presets"], ["bench"])
+    if command not in ([], ["prepare-lists"], ["lists"], ["plot"], ["visualize"], ["presets"], ["bench"])
 ]
 
 RUN_AND_LIST_MODULES = (

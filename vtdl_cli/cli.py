@@ -27,6 +27,7 @@ from vtdl_cli.commands import (
     report,
     retrieve,
     transcode,
+    visualize,
 )
 from vtdl_cli.errors import VtdlError
 
@@ -120,6 +121,7 @@ app.command(epilog=fuse.EPILOG)(fuse.fuse)
 app.command(epilog=retrieve.EPILOG)(retrieve.retrieve)
 app.add_typer(plot.plot, name="plot")
 app.command(epilog=report.EPILOG)(report.report)
+app.add_typer(visualize.visualize, name="visualize")
 app.command(epilog=convert.EPILOG)(convert.convert)
 app.add_typer(bench.bench, name="bench")
 app.add_typer(presets.presets, name="presets")

@@ -8,6 +8,7 @@ import pytest
 from vtdl_cli.data.sampling import (
     SHORT_VIDEOS,
     IndexSampler,
+    consecutive_clips,
     fixed_clips,
     num_starts,
     random_clip,
@@ -124,3 +125,19 @@ def test_samplers__follow_the_generators_seed(make: Callable[[], IndexSampler]) 
 
     assert draw(3) == draw(3)
     assert draw(3) != draw(4)
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "starts"),
+    [(16, [0]), (15, [0]), (17, [0, 4]), (32, [0, 16]), (33, [0, 16, 20]), (40, [0, 16, 27])],
+)
+def test_consecutive_clips__cover_the_video(num_frames: int, starts: list[int]) -> None:
+    """Oracle: by hand; clips of 4 frames, 4 apart, reach over 13 frames and start 16 apart."""
+    indices = consecutive_clips(4, 4)(num_frames, np.random.default_rng(0))
+    assert indices.tolist() == [[start + 4 * t for t in range(4)] for start in starts]
+    distance = np.abs(np.arange(num_frames)[:, None] - indices.flatten()).min(1)
+    assert distance.max() < 4
+
+
+def test_consecutive_clips__video_shorter_than_a_clip_loops() -> None:
+    assert consecutive_clips(4, 4)(3, np.random.default_rng(0)).tolist() == [[0, 1, 2, 0]]

@@ -5,7 +5,15 @@ import pytest
 import torch
 from torchvision.transforms.v2 import functional as tv
 
-from vtdl_cli.data.views import FixedViews, RandomViews, cut_window, resize_short_side, window_side
+from vtdl_cli.data.views import (
+    FixedViews,
+    RandomViews,
+    centre_clips,
+    cut_window,
+    resize_short_side,
+    seen_area,
+    window_side,
+)
 
 JITTER = (0.5, 0.5, 0.25, 0.5)
 
@@ -134,3 +142,31 @@ def test_fixed_views__by_hand(height: int, width: int, crops: int, corners: list
     assert draws == {}
     expected = [frames[clip, y : y + 4, x : x + 4] for clip in clips for x, y in corners]
     assert np.array_equal(windows, np.stack(expected))
+
+
+@pytest.mark.parametrize(("height", "width"), [(36, 50), (50, 36), (32, 32), (144, 180)])
+def test_seen_area__is_what_a_fixed_view_shows(height: int, width: int) -> None:
+    """Oracle: a frame whose pixels hold their own place, resized and cut; its edges are half a pixel inside."""
+    rows, columns = np.mgrid[:height, :width].astype(np.uint8)
+    frame = np.stack([rows, columns, columns], -1)
+    small = resize_short_side(frame[None], 36)
+    window, _ = FixedViews(32)(small, np.array([[0]]), np.random.default_rng(0))
+    top, left, tall, wide = seen_area(height, width, 36, 32)
+    tolerance = max(1.5, 1.5 * min(height, width) / 36)
+    seen = window[0, 0].astype(int)
+    assert abs(seen[..., 0].min() - top) <= tolerance
+    assert abs(seen[..., 0].max() - (top + tall - 1)) <= tolerance
+    assert abs(seen[..., 1].min() - left) <= tolerance
+    assert abs(seen[..., 1].max() - (left + wide - 1)) <= tolerance
+
+
+def test_centre_clips__are_those_of_a_fixed_view() -> None:
+    """Oracle: all frames at once, resized and cut. Clips overlap, and one loops."""
+    frames = np.random.default_rng(0).integers(0, 256, (9, 20, 30, 3), np.uint8)
+    indices = np.array([[0, 2, 4], [4, 6, 8], [5, 7, 5]])
+    expected, _ = FixedViews(12)(resize_short_side(frames, 16), indices, np.random.default_rng(0))
+    indices = indices[[0, 1]]
+    clips = list(centre_clips(iter(frames), indices, short_side=16, crop_size=12))
+    assert np.array_equal(np.stack(clips), expected[:2])
+    (looped,) = centre_clips(iter(frames), np.array([[5, 7, 5]]), short_side=16, crop_size=12)
+    assert np.array_equal(looped, expected[2])

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.random import Generator
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -100,12 +101,11 @@ class VideoClips(Dataset[Sample | Unreadable]):
 
     def __getitem__(self, key: Key) -> Sample | Unreadable:
         """The sample of (epoch, index)."""
-        epoch, index = key
-        generator = np.random.default_rng((self.seed, epoch, index + 1))  # index 0 of this triple is the epoch's order
+        _, index = key
         try:
             with open_video(self.videos.path(index), self.decoder) as reader:
                 num_frames = reader.num_frames
-                indices = self.sampler(num_frames, generator)  # (V, T)
+                indices, generator = self.draw_frames(key, num_frames)
                 needed, positions = np.unique(indices, return_inverse=True)
                 frames = reader.read(needed)
         except UnreadableVideo as error:
@@ -113,6 +113,12 @@ class VideoClips(Dataset[Sample | Unreadable]):
         frames = resize_short_side(frames, self.short_side)
         windows, draws = self.viewer(frames, positions.reshape(indices.shape), generator)
         return Sample(index, int(self.videos.labels[index]), num_frames, windows, draws)
+
+    def draw_frames(self, key: Key, num_frames: int) -> tuple[np.ndarray, Generator]:
+        """Which frames (V, T) the sample's clips show, and the generator that the rest of it is drawn from."""
+        epoch, index = key
+        generator = np.random.default_rng((self.seed, epoch, index + 1))  # index 0 of this triple is the epoch's order
+        return self.sampler(num_frames, generator), generator
 
 
 def collate(samples: list[Sample | Unreadable]) -> Batch:

@@ -84,6 +84,22 @@ def uniform_clips(clip_len: int, stride: int, clips: int, short_videos: str = "l
     return sample
 
 
+def consecutive_clips(clip_len: int, stride: int, short_videos: str = "loop") -> IndexSampler:
+    """Clips one after another that cover the video: no frame is `stride` or more away from one that is shown.
+
+    The last clip ends with the video, and so may overlap the one before it. The generator is not used.
+    """
+    go_on, span, extent = SHORT_VIDEOS[short_videos], clip_len * stride, (clip_len - 1) * stride + 1
+
+    def sample(num_frames: int, _generator: Generator) -> np.ndarray:
+        starts = list(range(0, max(num_frames - extent, 0) + 1, span))
+        if starts[-1] + span < num_frames:
+            starts.append(num_frames - extent)
+        return np.stack([go_on(start, num_frames, clip_len, stride) for start in starts])
+
+    return sample
+
+
 def fixed_clips(clip_len: int, stride: int, starts: Sequence[int], short_videos: str = "loop") -> IndexSampler:
     """Clips that start at these frames, or at the last one of a video that ends before; the generator is not used."""
     go_on = SHORT_VIDEOS[short_videos]

@@ -8,11 +8,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from vtdl_cli.data.decoding import PyAvReader
 from vtdl_cli.data.frame_folder import FrameFolderReader
-from vtdl_cli.data.video_reader import refuse_sizes, unreadable_on_error
+from vtdl_cli.data.video_reader import unreadable_on_error
 from vtdl_cli.data.video_scan import scan_video
-from vtdl_cli.errors import UnreadableVideo
+from vtdl_cli.data.whole_video import whole_video, write_mp4
 from vtdl_cli.runtime import replacing
 
 
@@ -78,21 +77,11 @@ class Compressed:
             UnreadableVideo: the source cannot be read to its end.
             VtdlError: the target cannot be written.
         """
-        import av
-
         rate = 25 if source.is_dir() else round(scan_video(source).frame_rate) or 25
-        count = 0
-        with replacing(target) as temporary, av.open(str(temporary), "w", format="mp4") as container:
-            options = {"crf": str(self.crf), "g": str(self.gop), "keyint_min": str(self.gop), "sc_threshold": "0"}
-            stream = container.add_stream("libx264", rate=rate, options={**options, "bf": "0", "preset": "fast"})
-            stream.codec_context.thread_count = 1  # the other processes have the other cores
-            for count, picture in enumerate(_small_pictures(source, self.short_side), start=1):
-                even = picture[: picture.shape[0] // 2 * 2, : picture.shape[1] // 2 * 2]  # as its colours need
-                if count == 1:
-                    stream.height, stream.width, stream.pix_fmt = *even.shape[:2], "yuv420p"
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")))
-            container.mux(stream.encode())
-        return count
+        options = {"crf": str(self.crf), "g": str(self.gop), "keyint_min": str(self.gop), "sc_threshold": "0"}
+        options |= {"bf": "0", "preset": "fast"}
+        with replacing(target) as temporary:
+            return write_mp4(temporary, _small_pictures(source, self.short_side), rate, "libx264", options)
 
     def count(self, target: Path) -> int:
         """Frames of a video that was written before."""
@@ -103,18 +92,11 @@ def _small_pictures(source: Path, short_side: int) -> Iterator[np.ndarray]:
     """All frames of a video (H, W, 3), none larger than `short_side` asks."""
     from PIL import Image
 
-    reader = FrameFolderReader(source) if source.is_dir() else PyAvReader(source)
-    count, sizes = 0, set[tuple[int, ...]]()
-    for picture in reader.pictures():
+    for picture in whole_video(source):
         height, width = picture.shape[:2]
-        sizes.add((height, width))
-        refuse_sizes(source, sizes)
         shortest = min(height, width)
         if shortest > short_side:
             size = (short_side * width // shortest, short_side * height // shortest)
             with unreadable_on_error(source, "a picture cannot be resized"):
                 picture = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
         yield picture
-        count += 1
-    if count < reader.num_frames:
-        raise UnreadableVideo(str(source), f"it ends before frame {count} of {reader.num_frames}")

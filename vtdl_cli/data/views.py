@@ -8,6 +8,7 @@ Shapes: T frames, H x W pixels, S pixels the side of a window; frames are (T, H,
 """
 
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -37,13 +38,17 @@ class Viewer(Protocol):
         """From frames (U, H, W, C) and clips (V, T), positions in them, to windows (V', T, S, S, C) and their draws."""
 
 
+def resized(height: int, width: int, short_side: int) -> list[int]:
+    """Height and width once the short side is at `short_side` pixels."""
+    return [short_side * side // min(height, width) for side in (height, width)]
+
+
 def resize_short_side(frames: np.ndarray, short_side: int) -> np.ndarray:
     """Frames (T, H, W, C) with their short side at `short_side` pixels: bilinear, antialiased, uint8 throughout."""
     height, width = frames.shape[1:3]
-    shortest = min(height, width)
-    if shortest == short_side:
+    if min(height, width) == short_side:
         return frames
-    size = [short_side * side // shortest for side in (height, width)]
+    size = resized(height, width, short_side)
     images = torch.from_numpy(frames).permute(0, 3, 1, 2)
     return F.interpolate(images, size=size, mode="bilinear", antialias=True).permute(0, 2, 3, 1).numpy()
 
@@ -144,6 +149,46 @@ class FixedViews:
         corners = [(room * np.where(along, place, 0.5)).round().astype(int) for place in places]
         cut = [cut_window(frames, left, top, self.crop_size) for left, top in corners]
         return np.stack([window[clip] for clip in clips for window in cut]), {}
+
+
+def centre_clips(
+    pictures: Iterable[np.ndarray], indices: np.ndarray, *, short_side: int, crop_size: int
+) -> Iterator[np.ndarray]:
+    """The centre of each clip as evaluation sees it, (T, R, R, 3), as soon as its last frame has passed.
+
+    Args:
+        pictures: all frames of a video.
+        indices: which of them make the clips, (V, T), in the order in which the clips end.
+        short_side: pixels to which frames are resized first.
+        crop_size: R.
+    """
+    viewer, generator = FixedViews(crop_size), np.random.default_rng(0)  # which a fixed view does not use
+    kept: dict[int, np.ndarray] = {}
+    waiting = list(indices)
+    for number, picture in enumerate(pictures):
+        if any((clip == number).any() for clip in waiting[:2]):  # the last two may overlap
+            kept[number] = resize_short_side(picture[None], short_side)[0]
+        while waiting and waiting[0].max() <= number:
+            clip = waiting.pop(0)
+            windows, _ = viewer(np.stack([kept[index] for index in clip]), np.arange(len(clip))[None], generator)
+            yield windows[0]
+            kept = {index: frame for index, frame in kept.items() if waiting and index >= waiting[0].min()}
+
+
+def seen_area(height: int, width: int, short_side: int, crop_size: int) -> tuple[int, int, int, int]:
+    """Which part of a frame, in its own pixels, the centre square shows: top, left, height, width.
+
+    Args:
+        height, width: of the frame.
+        short_side: pixels that it is resized to first.
+        crop_size: pixels of the square, at most `short_side`.
+    """
+    ends = []
+    for side, smaller in zip((height, width), resized(height, width, short_side), strict=True):
+        first = round((smaller - crop_size) * 0.5)  # as FixedViews has it
+        ends.append([round(place * side / smaller) for place in (first, first + crop_size)])
+    (top, bottom), (left, right) = ends
+    return top, left, bottom - top, right - left
 
 
 def turn(point: np.ndarray, angle: float) -> np.ndarray:

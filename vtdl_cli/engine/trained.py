@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from vtdl_cli.config import Config, build_config
 from vtdl_cli.engine.build import build_network, build_trunk
@@ -48,16 +47,13 @@ def load_classifier(weights: str, assignments: Iterable[str]) -> tuple[Encoder, 
     Raises:
         CheckpointError: nothing is there, or these weights never had a classifier.
     """
-    path = find_weights(weights)
-    checkpoint = load_checkpoint(path)
+    checkpoint, source = _open(weights, assignments)
     if checkpoint["stage"] != "finetune":
         raise CheckpointError(
-            f"weights '{path}' were pretrained and have no classifier. First: vtdl finetune --weights {weights} ..."
+            f"weights '{source.path}' were pretrained and have no classifier. "
+            f"First: vtdl finetune --weights {weights} ..."
         )
-    source = _describe(path, checkpoint, assignments)
-    network = build_network(source.config, source.num_classes)
-    load_every_tensor(network, checkpoint["model"], checkpoint)
-    return network.eval(), source
+    return _classifier(checkpoint, source), source
 
 
 def load_trunk(weights: str, assignments: Iterable[str]) -> tuple[Backbone, Source]:
@@ -66,12 +62,19 @@ def load_trunk(weights: str, assignments: Iterable[str]) -> tuple[Backbone, Sour
     Raises:
         CheckpointError: nothing is there, or it does not fit.
     """
-    path = find_weights(weights)
-    checkpoint = load_checkpoint(path)
-    source = _describe(path, checkpoint, assignments)
-    trunk = build_trunk(source.config)
-    transplant_backbone(trunk, checkpoint)
-    return trunk.eval(), source
+    checkpoint, source = _open(weights, assignments)
+    return _trunk(checkpoint, source), source
+
+
+def load_network(weights: str, assignments: Iterable[str]) -> tuple[Encoder | Backbone, Source]:
+    """All that features and classes come from: a finetuned network with its head, or a pretrained backbone.
+
+    Raises:
+        CheckpointError: nothing is there, or it does not fit.
+    """
+    checkpoint, source = _open(weights, assignments)
+    load = _classifier if checkpoint["stage"] == "finetune" else _trunk
+    return load(checkpoint, source), source
 
 
 def fresh_trunk(config: Config) -> tuple[Backbone, Source]:
@@ -79,6 +82,21 @@ def fresh_trunk(config: Config) -> tuple[Backbone, Source]:
     return build_trunk(config).eval(), Source("none", "", config, None, 0)
 
 
-def _describe(path: Path, checkpoint: Checkpoint, assignments: Iterable[str]) -> Source:
+def _classifier(checkpoint: Checkpoint, source: Source) -> Encoder:
+    network = build_network(source.config, source.num_classes)
+    load_every_tensor(network, checkpoint["model"], checkpoint)
+    return network.eval()
+
+
+def _trunk(checkpoint: Checkpoint, source: Source) -> Backbone:
+    trunk = build_trunk(source.config)
+    transplant_backbone(trunk, checkpoint)
+    return trunk.eval()
+
+
+def _open(weights: str, assignments: Iterable[str]) -> tuple[Checkpoint, Source]:
+    path = find_weights(weights)
+    checkpoint = load_checkpoint(path)
     config = build_config(checkpoint["config"], assignments, source=str(path))
-    return Source(str(path), file_sha256(path), config, checkpoint["classes"], checkpoint["num_classes"])
+    source = Source(str(path), file_sha256(path), config, checkpoint["classes"], checkpoint["num_classes"])
+    return checkpoint, source

@@ -45,10 +45,14 @@ class TemporalConsistentAugmentation(nn.Module):
         """Mix (N, C, T, H, W) clips; the draws come from torch's generator of their device."""
         if self.alpha == 0:
             return clips
+        return mix_still_frame(clips, *self.draw(clips))
+
+    def draw(self, clips: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """How to mix: `still`, `weight` and `donor` of `mix_still_frame`."""
         num_clips, _, num_frames = clips.shape[:3]
         still = torch.randint(num_frames, (num_clips,), device=clips.device)
         weight = self.alpha * torch.rand(num_clips if self.per_sample else 1, dtype=clips.dtype, device=clips.device)
-        return mix_still_frame(clips, still, weight, self._donor(num_clips, clips.device))
+        return still, weight, self._donor(num_clips, clips.device)
 
     def _donor(self, num_clips: int, device: torch.device) -> Tensor:
         own = torch.arange(num_clips, device=device)

@@ -1,0 +1,113 @@
+"""`vtdl visualize [video]|triplet`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vtdl_cli.commands import options as o
+from vtdl_cli.commands.default_command import FirstIsDefault
+
+visualize = typer.Typer(
+    cls=FirstIsDefault,
+    no_args_is_help=True,
+    help="Show where a network looks (vtdl visualize --weights W VIDEO), or what pretraining sees (triplet).",
+)
+
+
+@visualize.command(
+    epilog="""Examples:
+
+vtdl visualize video --weights runs/finetuned clip.mp4
+
+vtdl visualize video --weights runs/pretrained clip.mp4 --map similarity --layer layer3 --out similarity.mp4
+"""
+)
+def video(
+    path: Annotated[Path, typer.Argument(metavar="VIDEO", help="A video file, or a folder of frames.")],
+    weights: Annotated[str, typer.Option(metavar="RUN|FILE", help="Run folder or checkpoint of either stage.")],
+    out: Annotated[Path, typer.Option(help="MP4 to write; beside it a strip of frames as PNG.")] = Path("heat.mp4"),
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            "--map",
+            metavar="energy|similarity|gradcam",
+            help="Norm of the features, cosine to their mean, or what speaks for a class. Default: gradcam where there "
+            "is a classifier, else energy.",
+        ),
+    ] = None,
+    layer: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Part of the backbone, such as layer3. Default: its last.")
+    ] = None,
+    category: Annotated[
+        str | None,
+        typer.Option("--class", metavar="NAME|N", help="Class that gradcam is of. Default: the predicted one."),
+    ] = None,
+    assignments: o.SetOption = None,
+    device: o.DeviceOption = "auto",
+    overwrite: o.OverwriteOption = False,
+    as_json: o.JsonOption = False,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Lay a network's activation maps over a video, as MP4 and as a strip of frames.
+
+    The scale is one for all frames: percentiles 1 to 99 of the video's heat. What the network does not see is dark.
+    """
+    from vtdl_cli.commands.screen import show, speaker
+
+    how = o.execution(0, device, 0, overwrite=overwrite)
+    from vtdl_cli.engine.visualize import visualize
+
+    result = visualize(
+        weights,
+        path,
+        out,
+        how,
+        speaker(quiet),
+        kind=kind,
+        layer=layer,
+        category=category,
+        assignments=tuple(assignments or ()),
+    )
+    show(result, as_json, "drawn")
+
+
+@visualize.command(
+    epilog="""Examples:
+
+vtdl visualize triplet --preset hmdb51/i3d --list lists/train_split_1.txt --root videos
+
+vtdl visualize triplet --preset weizmann/r3d --list lists/train_split_1.txt --root videos --index 7 --out seven.png
+"""
+)
+def triplet(
+    preset: o.PresetOption,
+    videos_list: Annotated[Path, typer.Option("--list", help="List of videos.")],
+    out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("triplet.png"),
+    index: Annotated[int, typer.Option(min=0, help="Which video of the list, from 0.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of clips, augmentation and TCA.")] = 0,
+    assignments: o.SetOption = None,
+    root: o.RootOption = None,
+    strip_prefix: o.StripOption = "",
+    list_columns: o.ColumnsOption = None,
+    overwrite: o.OverwriteOption = False,
+    as_json: o.JsonOption = False,
+    quiet: o.QuietOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Draw a video as pretraining sees it: anchor, positive, negative, and what TCA makes of the anchor.
+
+    Methods that take one clip of a video have that alone. Numbers in the picture are those of the video's frames.
+    """
+    from vtdl_cli.commands.screen import show
+    from vtdl_cli.config import load_config
+
+    how = o.execution(seed, "cpu", 0, overwrite=overwrite)
+    config = load_config(preset, assignments or ())
+    from vtdl_cli.engine.triplet import visualize_triplet
+
+    source = o.list_source(videos_list, root, strip_prefix, list_columns)
+    result = visualize_triplet(config, source, out, how, index=index)
+    numbers = {name: ", ".join(map(str, frames)) for name, frames in result["frames"].items()}
+    show(result if as_json else {**result, "frames": numbers}, as_json, "drawn")
