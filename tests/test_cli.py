@@ -32,6 +32,10 @@ COMMANDS = [
     ["finetune"],
     ["evaluate"],
     ["extract"],
+    ["features"],
+    ["features", "info"],
+    ["features", "merge"],
+    ["features", "export"],
     ["probe"],
     ["convert"],
     ["presets"],
@@ -39,7 +43,8 @@ COMMANDS = [
     ["presets", "show"],
     ["presets", "copy"],
 ]
-WITH_EXAMPLES = [command for command in COMMANDS if command not in ([], ["prepare-lists"], ["lists"], ["presets"])]
+GROUPS: list[list[str]] = [[], ["prepare-lists"], ["lists"], ["features"], ["presets"]]
+WITH_EXAMPLES = [command for command in COMMANDS if command not in GROUPS]
 
 RUN_AND_LIST_MODULES = (
     "import sys; from vtdl_cli.__main__ import main\n"

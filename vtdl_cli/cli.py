@@ -15,6 +15,7 @@ from vtdl_cli.commands import (
     demo,
     evaluate,
     extract,
+    features,
     finetune,
     lists,
     prepare_lists,
@@ -110,6 +111,7 @@ app.command(epilog=pretrain.EPILOG)(pretrain.pretrain)
 app.command(epilog=finetune.EPILOG)(finetune.finetune)
 app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.command(epilog=extract.EPILOG)(extract.extract)
+app.add_typer(features.features, name="features")
 app.command(epilog=probe.EPILOG)(probe.probe)
 app.command(epilog=convert.EPILOG)(convert.convert)
 app.add_typer(presets.presets, name="presets")

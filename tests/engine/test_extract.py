@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 import vtdl_cli.engine.extract
 from tests.toy import CLASSES, NUM_FRAMES, NUM_VAL, Toy, clips_by_hand, refuse, start, stop_when, succeed, vtdl
 from vtdl_cli.config import load_config
-from vtdl_cli.data.features import FeatureParts
+from vtdl_cli.data.feature_parts import FeatureParts
 from vtdl_cli.engine.build import build_trunk
 from vtdl_cli.engine.trained import load_trunk
 from vtdl_cli.errors import VtdlError
@@ -229,7 +230,7 @@ def test_extract__disk_full_at_the_end_costs_nothing(
 ) -> None:
     """All rows are kept by then, and six videos are no multiple of the four that go together."""
 
-    def fail(_parts: FeatureParts, _names: list[str]) -> None:
+    def fail(_parts: FeatureParts, _name_of: Callable[[int], str]) -> None:
         raise VtdlError("file 'f.h5' could not be written (No space left on device)")
 
     with monkeypatch.context() as patch:

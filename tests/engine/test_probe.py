@@ -92,7 +92,7 @@ def test_probe__bad_input(toy: Toy, tmp_path: Path) -> None:
     other = write(tmp_path / "other.h5", 20, 2, weights_sha256="def")
     for more, says in (
         (("--test", str(tmp_path / "absent.h5")), "absent.h5' are not there. First: vtdl extract"),
-        (("--test", str(toy.preset)), "are not a file of vtdl extract"),
+        (("--test", str(toy.preset)), "are no HDF5 file"),
         (("--test", str(other)), "another weights_sha256"),
         (("--test", train), "share 120 videos"),
         (("--per-class", "0"), "--per-class '0' is not a list of numbers from 1"),

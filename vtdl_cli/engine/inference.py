@@ -6,18 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vtdl_cli.data.datasets import Batch, EpochBatches, VideoClips
 from vtdl_cli.engine.bad_videos import BadVideos
 from vtdl_cli.engine.build import Machine
 from vtdl_cli.engine.clips import autocast, device_clips
 from vtdl_cli.errors import ListError
-from vtdl_cli.models.heads import pool_features
 from vtdl_cli.runtime import Reporter, StopRequest
 
 VideoOutputs = tuple[Batch, np.ndarray]
-"""A batch of B videos, and what the network makes of its V clips each: (B, V, D) float32; B may be 0."""
+"""A batch of B videos, and what the network makes of its V clips each: (B, V, ...) float32; B may be 0."""
 
 
 def forward_videos(
@@ -32,7 +31,7 @@ def forward_videos(
     """Every video from number `start` on, in the list's order, as many at a time as make `batch_clips` clips.
 
     Args:
-        network: clips (N, 3, T, R, R) -> (N, D).
+        network: clips (N, 3, T, R, R) -> (N, ...).
         dataset: gives `views` clips a video, without draws.
         machine: where and how.
         views: V.
@@ -86,17 +85,9 @@ def collect(outputs: Iterable[VideoOutputs], bad_videos: BadVideos, reporter: Re
         for batch, values in outputs:
             bad_videos.add(batch.unreadable, reporter)
             if len(batch):
-                parts.append((batch.index.numpy(), batch.label.numpy(), values))
+                # copies: a worker's tensors each hold a file open, and a process may open only so many
+                parts.append((batch.index.numpy().copy(), batch.label.numpy().copy(), values))
             bar.advance(len(batch) + len(batch.unreadable))
     if not parts:
         raise ListError("no video of the list could be read: there is nothing to measure")
     return Collected(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-
-
-def feature_network(backbone: nn.Module) -> Callable[[Tensor], Tensor]:
-    """Clips -> globally averaged features of the backbone's last map, (N, D)."""
-
-    def features(clips: Tensor) -> Tensor:
-        return pool_features(backbone(clips))
-
-    return features

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from vtdl_cli.data.features import Features, read_features
+from vtdl_cli.data.features import Features, network_of, read_features
+from vtdl_cli.data.lists import UNKNOWN_CLASS
 from vtdl_cli.data.splits import draw_per_class
 from vtdl_cli.errors import UsageError
 from vtdl_cli.metrics import accuracies, nearest, vote
@@ -41,6 +42,8 @@ def probe(
     began = time.monotonic()
     known, unknown = read_features(train), read_features(test)
     check_pair(known, unknown)
+    for features in (known, unknown):
+        check_classes(features)
     classes, counts = np.unique(known.labels, return_counts=True)
     if per_class and counts.min() < max(per_class):
         raise UsageError(
@@ -71,12 +74,12 @@ def check_pair(known: Features, unknown: Features) -> None:
     Raises:
         UsageError: they do not.
     """
-    for name in ("backbone", "layer", "weights_sha256"):
-        ours, theirs = (str(features.attributes.get(name, "")) for features in (known, unknown))
-        if ours != theirs:
+    ours, theirs = network_of(known.attributes), network_of(unknown.attributes)
+    for name in ours:
+        if ours[name] != theirs[name]:
             raise UsageError(
-                f"features '{unknown.path}' have another {name} than '{known.path}': '{theirs}' against '{ours}'. "
-                "Extract both with the same --weights"
+                f"features '{unknown.path}' have another {name} than '{known.path}': '{theirs[name]}' against "
+                f"'{ours[name]}'. Extract both with the same --weights and --layer"
             )
     if known.values.shape[1] != unknown.values.shape[1]:
         raise UsageError(
@@ -87,6 +90,20 @@ def check_pair(known: Features, unknown: Features) -> None:
         raise UsageError(
             f"features '{unknown.path}' share {len(shared)} videos with '{known.path}', '{shared[0]}' among them: "
             "what was learnt from cannot be tested on. Use lists that share none"
+        )
+
+
+def check_classes(features: Features) -> None:
+    """Nothing can be learnt from, or tested on, a video whose class is not known.
+
+    Raises:
+        UsageError: there is one.
+    """
+    unknown = features.labels == UNKNOWN_CLASS
+    if unknown.any():
+        raise UsageError(
+            f"features '{features.path}' have {unknown.sum()} videos of no known class, "
+            f"'{features.paths[int(unknown.argmax())]}' to begin with. Extract those of a list, which gives classes"
         )
 
 
