@@ -171,6 +171,61 @@ def test_feature_parts__an_interrupted_overwrite_resumes(out: Path, begun: Featu
     check_file(out)
 
 
+class Killed(BaseException):
+    """What nothing catches, as kill -9."""
+
+
+def run(out: Path, ends: tuple[int, ...] = (2, 3, 6), **how: bool) -> None:
+    """An extraction whose parts end at these videos, from where it stands; it is complete after six."""
+    parts = start(out, **how)
+    if parts.finished:
+        return
+    parts.begin()
+    for end in ends:
+        if numbers := range(parts.done, end):
+            readable = [number for number in numbers if number != 2]
+            parts.add(end, [SKIPPED] * (2 in numbers), columns(*readable) if readable else {})
+    if ends[-1] == len(NAMES):
+        parts.finish(NAMES.__getitem__)
+
+
+def killed_at(step: int, out: Path, patch: pytest.MonkeyPatch, **how: bool) -> bool:
+    """Whether a run got as far as its `step`-th renaming or removal, and ended there."""
+    left = iter(range(step))
+    for name in ("replace", "unlink", "rmdir"):
+
+        def take(path: Path, *arguments: Any, _name: str = name, _real: Any = getattr(Path, name), **more: Any) -> Any:
+            cleaning = _name == "unlink" and path.name.endswith(".part")  # what a killed run does not come to
+            if not cleaning and next(left, None) is None:
+                raise Killed
+            return _real(path, *arguments, **more)
+
+        patch.setattr(Path, name, take)
+    try:
+        run(out, **how)
+    except Killed:
+        return True
+    return False
+
+
+@pytest.mark.parametrize(("overwrite", "num_steps"), [(False, 8), (True, 12)])
+def test_feature_parts__killed_at_any_step_it_resumes_to_the_same_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overwrite: bool, num_steps: int
+) -> None:
+    """Oracle: `check_file`. Three parts and the file are written, then the parts and their folder removed.
+
+    An overwriting run has three older parts and their folder to remove first, of the same rows cut otherwise.
+    """
+    for step in range(num_steps + 1):
+        out = tmp_path / str(step) / "features.h5"
+        if overwrite:
+            run(out, (1, 3, 5))
+        with monkeypatch.context() as patch:
+            assert killed_at(step, out, patch, overwrite=overwrite) == (step < num_steps)
+        run(out, resume=True)
+        check_file(out)
+
+
 @pytest.fixture
 def few_open_files() -> Iterator[int]:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -96,8 +96,8 @@ class FeatureParts:
     def _forget(self) -> None:
         """Remove the parts, the last one first: killed on the way, it leaves those that a resumed run goes on from."""
         if self.folder.exists():
-            for path in [*reversed(self._parts()), *self.folder.iterdir()]:
-                path.unlink(missing_ok=True)
+            for path in sorted(self.folder.iterdir(), reverse=True):
+                path.unlink()
             self.folder.rmdir()
 
     def add(self, done: int, skipped: list[dict[str, str]], columns: dict[str, Any]) -> None:

@@ -72,8 +72,6 @@ def open_features(path: Path) -> Iterator[h5py.File]:
     Raises:
         UsageError: it is not there, cut short, of another schema, or something else; each in words of its own.
     """
-    if not path.is_file():
-        raise UsageError(f"features '{path}' are not there. First: vtdl extract ... --out {path}")
     if flaw := _flaw(path):
         raise UsageError(f"features '{path}' {flaw}")
     with h5py.File(path) as file:
@@ -82,6 +80,10 @@ def open_features(path: Path) -> Iterator[h5py.File]:
 
 def _flaw(path: Path) -> str:
     """What is wrong with a file, and what to do; empty where nothing is."""
+    if not path.exists():
+        return f"are not there. First: vtdl extract ... --out {path}"
+    if not path.is_file():
+        return "are a folder. Name an HDF5 file"
     if not path.stat().st_size:
         return "are an empty file. Extract them again"
     if not h5py.is_hdf5(path):
