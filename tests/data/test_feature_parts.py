@@ -175,9 +175,9 @@ class Killed(BaseException):
     """What nothing catches, as kill -9."""
 
 
-def run(out: Path, ends: tuple[int, ...] = (2, 3, 6), **how: bool) -> None:
+def run(out: Path, ends: tuple[int, ...] = (2, 3, 6), *, resume: bool = False, overwrite: bool = False) -> None:
     """An extraction whose parts end at these videos, from where it stands; it is complete after six."""
-    parts = start(out, **how)
+    parts = start(out, resume=resume, overwrite=overwrite)
     if parts.finished:
         return
     parts.begin()
@@ -189,7 +189,7 @@ def run(out: Path, ends: tuple[int, ...] = (2, 3, 6), **how: bool) -> None:
         parts.finish(NAMES.__getitem__)
 
 
-def killed_at(step: int, out: Path, patch: pytest.MonkeyPatch, **how: bool) -> bool:
+def killed_at(step: int, out: Path, patch: pytest.MonkeyPatch, *, overwrite: bool) -> bool:
     """Whether a run got as far as its `step`-th renaming or removal, and ended there."""
     left = iter(range(step))
     for name in ("replace", "unlink", "rmdir"):
@@ -202,7 +202,7 @@ def killed_at(step: int, out: Path, patch: pytest.MonkeyPatch, **how: bool) -> b
 
         patch.setattr(Path, name, take)
     try:
-        run(out, **how)
+        run(out, overwrite=overwrite)
     except Killed:
         return True
     return False

@@ -111,8 +111,7 @@ def test_merge__of_different_features_is_refused(tmp_path: Path, change: dict[st
 
 
 def test_merge__fresh_networks_of_two_seeds_are_two(tmp_path: Path) -> None:
-    fresh = [{"weights_sha256": "", "weights": f"none, seed {seed}"} for seed in (0, 3)]
-    a, b = write(tmp_path / "a.h5", 0, **fresh[0]), write(tmp_path / "b.h5", 1, **fresh[1])
+    a, b = (write(tmp_path / f"{seed}.h5", seed, weights_sha256="", weights=f"none, seed {seed}") for seed in (0, 3))
     refuse(*merge(tmp_path / "all.h5", a, b), code=2, says=("'none, seed 3' against 'none, seed 0'",))
 
 
