@@ -101,7 +101,7 @@ def test_merge__of_what_was_merged_keeps_every_origin(tmp_path: Path) -> None:
         ({"weights_sha256": "def"}, "another weights_sha256 than"),
         ({"modality": "flow"}, "another modality than"),
         ({"shape": (DIM + 1,)}, "another dims than"),
-        ({"layer": "stem", "modality": "flow"}, "another layer and modality than"),
+        ({"layer": "stem", "modality": "flow"}, "another layer, modality than"),
     ],
 )
 def test_merge__of_different_features_is_refused(tmp_path: Path, change: dict[str, Any], says: str) -> None:

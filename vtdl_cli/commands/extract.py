@@ -15,8 +15,8 @@ vtdl extract --weights runs/pretrained --list lists/train_split_1.txt --root vid
 
 vtdl extract --weights runs/pretrained --list jump.mp4 --layer layer3 --per-frame --out jump.h5
 
-Shapes: [videos, D]; with --per-clip [videos, clips, D]; with --per-frame [videos, clips, times, D], a vector for each
-time position of the layer's map: of R3D's last, 2 for clips of 16 frames.
+Shape of the features: (videos, D); with --per-clip (videos, clips, D); with --per-frame (videos, clips, times, D). The
+last map of every backbone has 2 time positions for clips of 16 frames, and earlier stages have more.
 """
 
 

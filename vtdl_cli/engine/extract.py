@@ -15,7 +15,7 @@ from vtdl_cli.data.feature_parts import FeatureParts
 from vtdl_cli.data.feature_tables import ARRAY
 from vtdl_cli.data.lists import VideoList
 from vtdl_cli.engine.bad_videos import BadVideos
-from vtdl_cli.engine.build import build_machine, build_test_clips, decoder_of
+from vtdl_cli.engine.build import Machine, build_machine, build_test_clips, decoder_of
 from vtdl_cli.engine.evaluate import protocol_name
 from vtdl_cli.engine.feature_files import check_output, export_features, look_at
 from vtdl_cli.engine.inference import VideoOutputs, forward_videos
@@ -75,7 +75,6 @@ def extract(
         UsageError, ListError, CheckpointError: something does not fit; nothing has been written.
         Interrupted: by a signal; what was computed is kept for `--resume`.
     """
-    began = time.monotonic()
     seed_torch(execution.seed)
     network, source = load_layer(weights, config, assignments, wanted)
     config, videos = source.config, videos_list.read(needs_classes=False)
@@ -87,19 +86,34 @@ def extract(
     plan = {"out": str(out), "videos": len(videos), **provenance}
     if execution.dry_run:
         return {**plan, "machine": machine.describe()}
+    began = time.monotonic()
     if execution.resume:
         reporter.line(parts.standing(len(videos)))
     if not parts.finished:
-        network, dataset = machine.place(network), build_test_clips(config, videos, config.extract, clips=clips)
-        batch_clips = config.extract.batch_clips
-        outputs = forward_videos(network, dataset, machine, views=clips, batch_clips=batch_clips, start=parts.done)
-        bad_videos = BadVideos(len(videos), config.data.max_bad_fraction, _skipped_before(parts))
-        keep_rows(outputs, parts, bad_videos, reporter, average_clips=wanted.keep == "video")
-        parts.finish(videos.name)
+        _compute(network, config, videos, clips, wanted, machine, parts, reporter)
     if array:
         export_features(out, array, overwrite=True)
     seconds = round(time.monotonic() - began, 2)
     return {**plan, "shape": list(look_at(out).shape), "skipped": parts.skipped, "seconds": seconds}
+
+
+def _compute(
+    network: nn.Module,
+    config: Config,
+    videos: VideoList,
+    clips: int,
+    wanted: Wanted,
+    machine: Machine,
+    parts: FeatureParts,
+    reporter: Reporter,
+) -> None:
+    """The videos that are not dealt with yet, and then the file."""
+    dataset = build_test_clips(config, videos, config.extract, clips=clips)
+    network, batch_clips = machine.place(network), config.extract.batch_clips
+    outputs = forward_videos(network, dataset, machine, views=clips, batch_clips=batch_clips, start=parts.done)
+    bad_videos = BadVideos(len(videos), config.data.max_bad_fraction, _skipped_before(parts))
+    keep_rows(outputs, parts, bad_videos, reporter, average_clips=wanted.keep == "video")
+    parts.finish(videos.name)
 
 
 def load_layer(

@@ -106,7 +106,7 @@ def _check_same(first: FeatureFile, other: FeatureFile) -> None:
     if differing := [name for name in ours if ours[name] != theirs[name]]:
         name = differing[0]
         raise UsageError(
-            f"features '{other.path}' have another {' and '.join(differing)} than '{first.path}': '{theirs[name]}' "
+            f"features '{other.path}' have another {', '.join(differing)} than '{first.path}': '{theirs[name]}' "
             f"against '{ours[name]}'. Extract both alike"
         )
 
