@@ -32,6 +32,10 @@ COMMANDS = [
     ["finetune"],
     ["evaluate"],
     ["extract"],
+    ["features"],
+    ["features", "info"],
+    ["features", "merge"],
+    ["features", "export"],
     ["probe"],
     ["fuse"],
     ["retrieve"],
@@ -51,11 +55,10 @@ COMMANDS = [
     ["presets", "show"],
     ["presets", "copy"],
 ]
-WITH_EXAMPLES = [
-    command
-    for command in COMMANDS
-    if command not in ([], ["prepare-lists"], ["lists"], ["plot"], ["visualize"], ["presets"], ["bench"])
-]
+GROUPS: list[list[str]] = [
+    [], ["prepare-lists"], ["lists"], ["features"], ["plot"], ["visualize"], ["bench"], ["presets"],
+]  # fmt: skip
+WITH_EXAMPLES = [command for command in COMMANDS if command not in GROUPS]
 
 RUN_AND_LIST_MODULES = (
     "import sys; from vtdl_cli.__main__ import main\n"

@@ -16,6 +16,7 @@ from vtdl_cli.commands import (
     demo,
     evaluate,
     extract,
+    features,
     finetune,
     fuse,
     lists,
@@ -116,6 +117,7 @@ app.command(epilog=pretrain.EPILOG)(pretrain.pretrain)
 app.command(epilog=finetune.EPILOG)(finetune.finetune)
 app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.command(epilog=extract.EPILOG)(extract.extract)
+app.add_typer(features.features, name="features")
 app.command(epilog=probe.EPILOG)(probe.probe)
 app.command(epilog=fuse.EPILOG)(fuse.fuse)
 app.command(epilog=retrieve.EPILOG)(retrieve.retrieve)

@@ -1,6 +1,5 @@
-import json
-import resource
-from collections.abc import Iterator
+"""Feature files: what is read of them, and what each kind of damage is called."""
+
 from pathlib import Path
 from typing import Any
 
@@ -8,189 +7,122 @@ import h5py
 import numpy as np
 import pytest
 
-from vtdl_cli.data.features import FeatureParts
-from vtdl_cli.errors import ListError, UsageError
+import vtdl_cli.data.features
+from vtdl_cli.data.features import open_features, read_blocks, read_features, write_features
+from vtdl_cli.errors import UsageError
 
-NAMES = [f"class a/video é {number}.avi" for number in range(6)]
-PROVENANCE = {"weights_sha256": "ab12", "list_sha256": "cd34", "protocol": "video@10"}
-SKIPPED = {"path": NAMES[2], "reason": "the file is empty"}
-
-
-def columns(*positions: int, clips: int = 0) -> dict[str, Any]:
-    """Rows of the videos at `positions`: features are (position, position + .5, ..), labels 10 and frames 100 more."""
-    at = np.array(positions, dtype=np.int64)
-    shape = (len(at), clips, 4) if clips else (len(at), 4)
-    features = np.broadcast_to(at.reshape(-1, *(1,) * (len(shape) - 1)) + 0.5 * np.arange(4), shape)
-    return {"features": features.astype(np.float32), "labels": at + 10, "num_frames": at + 100, "positions": at}
+NUM_VIDEOS, DIM = 5, 3
 
 
-def start(
-    out: Path, *, resume: bool = False, overwrite: bool = False, provenance: dict[str, str] = PROVENANCE
-) -> FeatureParts:
-    return FeatureParts(out, provenance, resume=resume, overwrite=overwrite)
+def rows(*between: int) -> dict[str, Any]:
+    """Five videos whose features have these axes between the first and the last."""
+    values = np.random.default_rng(0).normal(size=(NUM_VIDEOS, *between, DIM)).astype(np.float32)
+    numbers = np.arange(NUM_VIDEOS)
+    names = [f"é {number}.mp4" for number in numbers]
+    return {"features": values, "labels": numbers % 2, "num_frames": numbers + 30, "paths": names}
 
 
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "new" / "features.h5"
+def write(path: Path, *between: int, **attributes: Any) -> dict[str, Any]:
+    """The file, and what was put into it."""
+    content = rows(*between)
+    write_features(path, content["features"].shape, [content], attributes)
+    return content
 
 
-@pytest.fixture
-def begun(out: Path) -> FeatureParts:
-    """Interrupted after three of six videos, one of which could not be read."""
-    parts = start(out)
-    parts.begin()
-    parts.add(2, [], columns(0, 1))
-    parts.add(3, [SKIPPED], columns())
-    return parts
+@pytest.mark.parametrize("between", [(), (2,), (2, 4)])
+def test_read_features__averages_what_is_between(tmp_path: Path, between: tuple[int, ...]) -> None:
+    """Oracle: NumPy's mean over clips, then over times."""
+    content = write(tmp_path / "f.h5", *between, layer="last")
+    found = read_features(tmp_path / "f.h5")
+    expected = content["features"].reshape(NUM_VIDEOS, -1, DIM).mean(1)
+    assert found.values == pytest.approx(expected, abs=1e-6)
+    assert found.values.dtype == np.float32
+    assert found.labels.tolist() == content["labels"].tolist()
+    assert (found.paths, found.attributes["layer"]) == (content["paths"], "last")
 
 
-def finish(parts: FeatureParts) -> tuple[int, ...]:
-    parts.add(6, [], columns(3, 4, 5))
-    return parts.finish(NAMES)
+def test_read_blocks__cut_anywhere_they_are_the_same_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two videos of 24 bytes fit into a block of 50."""
+    content = write(tmp_path / "f.h5", 2)
+    monkeypatch.setattr(vtdl_cli.data.features, "BLOCK_BYTES", 50)
+    with open_features(tmp_path / "f.h5") as file:
+        blocks = list(read_blocks(file))
+    assert [len(block["labels"]) for block in blocks] == [2, 2, 1]
+    for name in ("features", "labels", "num_frames", "paths"):
+        assert np.array_equal(np.concatenate([block[name] for block in blocks]), content[name])
+    assert read_features(tmp_path / "f.h5").values == pytest.approx(content["features"].mean(1), abs=1e-6)
 
 
-def check_file(out: Path) -> None:
-    """The five readable videos, in the list's order, and nothing else in the folder."""
-    expected = columns(0, 1, 3, 4, 5)
-    with h5py.File(out) as file:
-        assert {name: file[name].dtype for name in ("features", "labels", "num_frames")} == {
-            "features": np.float32,
-            "labels": np.int64,
-            "num_frames": np.int64,
-        }
-        for name in ("features", "labels", "num_frames"):
-            assert np.array_equal(file[name][:], expected[name])
-        assert [path.decode() for path in file["paths"][:]] == [NAMES[i] for i in (0, 1, 3, 4, 5)]
-        assert {name: file.attrs[name] for name in PROVENANCE} == PROVENANCE
-        assert int(file.attrs["schema"]) == 1
-        assert json.loads(str(file.attrs["skipped"])) == [SKIPPED]
-    assert list(out.parent.iterdir()) == [out]
+def test_open_features__without_a_schema_they_may_be_from_elsewhere(tmp_path: Path) -> None:
+    write(tmp_path / "f.h5")
+    with h5py.File(tmp_path / "f.h5", "a") as file:
+        del file.attrs["schema"]
+    assert read_features(tmp_path / "f.h5").values.shape == (NUM_VIDEOS, DIM)
 
 
-def test_feature_parts__round_trip(out: Path, begun: FeatureParts) -> None:
-    """Oracle: what was put in, under the names and types of README."""
-    assert finish(begun) == (5, 4)
-    check_file(out)
+def spoil(path: Path, kind: str) -> None:
+    """Make a good file bad."""
+    if kind in ("absent", "folder"):
+        path.unlink()
+        if kind == "folder":
+            path.mkdir()
+    elif kind in ("text", "empty"):
+        path.write_bytes(b"a letter" * (kind == "text"))
+    elif kind.startswith("cut"):
+        path.write_bytes(path.read_bytes()[: 8 if kind == "cut at the start" else -1])
+    else:
+        with h5py.File(path, "a") as file:
+            spoil_content(file, kind)
 
 
-def test_feature_parts__a_vector_for_each_clip(out: Path) -> None:
-    """Oracle: README: `[N, clips, D]`."""
-    parts = start(out)
-    parts.begin()
-    parts.add(2, [], columns(0, 1, clips=3))
-    assert parts.finish(NAMES) == (2, 3, 4)
-    with h5py.File(out) as file:
-        assert np.array_equal(file["features"][:], columns(0, 1, clips=3)["features"])
+def spoil_content(file: h5py.File, kind: str) -> None:
+    if kind == "schema":
+        file.attrs["schema"] = 2
+    elif kind == "rows":
+        del file["labels"]
+        file["labels"] = np.zeros(4, np.int64)
+    elif kind == "no rows":
+        for name in list(file):
+            shape = (0, *file[name].shape[1:])
+            kind_of_rows = file[name].dtype
+            del file[name]
+            file.create_dataset(name, shape, kind_of_rows)
+    else:
+        del file["features"]
+        if kind != "scores":
+            file["features"] = 3.0 if kind == "number" else np.zeros(NUM_VIDEOS, np.float32)
 
 
-def test_feature_parts__interrupted_leaves_parts_and_no_file(out: Path, begun: FeatureParts) -> None:
-    assert not out.exists()
-    assert [path.suffix for path in begun.folder.iterdir()] == [".npz", ".npz"]
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("absent", "are not there. First: vtdl extract"),
+        ("folder", "are a folder"),
+        ("empty", "are an empty file"),
+        ("text", "are no HDF5 file"),
+        ("cut at the start", "are cut short or damaged"),
+        ("cut by a byte", "are cut short or damaged"),
+        ("schema", "have schema 2, and this version reads 1"),
+        ("scores", "are an HDF5 file of something else: it has no 'features'"),
+        ("number", "are an HDF5 file of something else: its 'features' are no vectors"),
+        ("one vector", "are an HDF5 file of something else: its 'features' are no vectors"),
+        ("rows", "do not fit together: rows of features 5, labels 4"),
+        ("no rows", "hold no video"),
+    ],
+)
+def test_open_features__tells_what_is_wrong(tmp_path: Path, kind: str, says: str) -> None:
+    path = tmp_path / "f.h5"
+    write(path)
+    spoil(path, kind)
+    with pytest.raises(UsageError) as caught, open_features(path):
+        pass
+    assert str(caught.value).startswith(f"features '{path}' {says}")
+    assert "\n" not in str(caught.value)
 
 
-def test_feature_parts__resumed_it_ends_in_the_same_file(out: Path, begun: FeatureParts) -> None:
-    """Oracle: `check_file`, which the uninterrupted extraction passes; a part cut short by a kill is not counted."""
-    (begun.folder / ".000000004.npz.part").write_bytes(b"cut short")
-    parts = start(out, resume=True)
-    parts.begin()
-    assert (parts.done, parts.skipped) == (3, [SKIPPED])
-    finish(parts)
-    check_file(out)
-
-
-def test_feature_parts__resume_before_anything_was_kept(out: Path) -> None:
-    for folder_is_there in (False, True):
-        parts = start(out, resume=True)
-        assert (parts.done, parts.skipped) == (0, [])
-        if not folder_is_there:
-            parts.folder.mkdir(parents=True)
-
-
-@pytest.mark.parametrize("name", PROVENANCE)
-def test_feature_parts__rows_of_another_provenance_are_refused(out: Path, begun: FeatureParts, name: str) -> None:
-    with pytest.raises(UsageError, match=f"was begun with another {name}.*--overwrite"):
-        start(out, resume=True, provenance=PROVENANCE | {name: "other"})
-    assert begun.folder.is_dir()
-
-
-def test_feature_parts__what_is_in_the_way_is_refused(out: Path, begun: FeatureParts) -> None:
-    with pytest.raises(UsageError, match=r"was begun and interrupted.*--resume"):
-        start(out)
-    finish(begun)
-    with pytest.raises(UsageError, match=r"exists.*--overwrite"):
-        start(out)
-    with pytest.raises(UsageError, match=f"is a folder.*--out {out.parent}/features.h5"):
-        start(out.parent)
-    check_file(out)
-
-
-def test_feature_parts__resuming_a_finished_file_leaves_it(out: Path, begun: FeatureParts) -> None:
-    """Oracle: README; a file of another provenance, or one that is no HDF5, is still in the way."""
-    assert not begun.finished
-    finish(begun)
-    parts = start(out, resume=True)
-    assert (parts.finished, parts.skipped) == (True, [SKIPPED])
-    with pytest.raises(UsageError, match="another weights_sha256"):
-        start(out, resume=True, provenance=PROVENANCE | {"weights_sha256": "other"})
-    check_file(out)
-    out.write_text("a letter")
-    with pytest.raises(UsageError, match="exists"):
-        start(out, resume=True)
-
-
-def test_feature_parts__overwriting_forgets_rows_and_keeps_the_old_file_until_the_end(
-    out: Path, begun: FeatureParts
-) -> None:
-    parts = start(out, overwrite=True)
-    parts.begin()
-    assert not begun.folder.exists()
-    parts.add(2, [], columns(4, 5))
-    parts.finish(NAMES)
-
-    parts = start(out, overwrite=True)
-    parts.begin()
-    parts.add(1, [], columns(0))
-    with h5py.File(out) as file:
-        assert file["labels"][:].tolist() == [14, 15]
-    parts.finish(NAMES)
-    with h5py.File(out) as file:
-        assert file["labels"][:].tolist() == [10]
-
-
-def test_feature_parts__an_interrupted_overwrite_resumes(out: Path, begun: FeatureParts) -> None:
-    """Oracle: the hint of the interruption, "go on with --resume", although the file to be replaced is there."""
-    out.write_bytes(b"the old file")
-    with pytest.raises(UsageError, match="exists"):
-        start(out)
-    parts = start(out, resume=True)
-    parts.begin()
-    assert parts.done == begun.done
-    finish(parts)
-    check_file(out)
-
-
-@pytest.fixture
-def few_open_files() -> Iterator[int]:
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (80, before[1]))
-    yield 80
-    resource.setrlimit(resource.RLIMIT_NOFILE, before)
-
-
-def test_feature_parts__more_parts_than_files_may_be_open(out: Path, few_open_files: int) -> None:
-    """Oracle: the system's own limit: 1024 by default, which a part every 20 seconds reaches in six hours."""
-    parts = start(out)
-    parts.begin()
-    for number in range(few_open_files):
-        parts.add(number + 1, [], columns(0))
-    assert parts.finish(NAMES) == (few_open_files, 4)
-
-
-def test_finish__without_a_single_row_is_an_error_and_writes_nothing(out: Path) -> None:
-    parts = start(out)
-    parts.begin()
-    parts.add(6, [SKIPPED], columns())
-    with pytest.raises(ListError, match="would be empty: no video of the list could be read"):
-        parts.finish(NAMES)
-    assert not out.exists()
+def test_read_features__of_a_network_that_has_diverged(tmp_path: Path) -> None:
+    content = rows()
+    content["features"][2, 1] = np.nan
+    write_features(tmp_path / "f.h5", content["features"].shape, [content], {})
+    with pytest.raises(UsageError, match="not finite, those of 'é 2.mp4' to begin with"):
+        read_features(tmp_path / "f.h5")

@@ -4,21 +4,46 @@ import hashlib
 import json
 import shutil
 import signal
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import av
 import h5py
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import vtdl_cli.engine.extract
-from tests.toy import CLASSES, NUM_FRAMES, NUM_VAL, Toy, clips_by_hand, refuse, start, stop_when, succeed, vtdl
+from tests.toy import (
+    CLASSES,
+    ENVIRONMENT,
+    NUM_FRAMES,
+    NUM_VAL,
+    Toy,
+    clips_by_hand,
+    load,
+    refuse,
+    start,
+    stop_when,
+    succeed,
+    vtdl,
+)
 from vtdl_cli.config import load_config
-from vtdl_cli.data.features import FeatureParts
-from vtdl_cli.engine.build import build_trunk
+from vtdl_cli.data.datasets import Batch
+from vtdl_cli.data.feature_parts import FeatureParts
+from vtdl_cli.engine.bad_videos import BadVideos
+from vtdl_cli.engine.build import build_method, build_trunk
+from vtdl_cli.engine.checkpoint import save_checkpoint
+from vtdl_cli.engine.extract import keep_rows
+from vtdl_cli.engine.inference import VideoOutputs
 from vtdl_cli.engine.trained import load_trunk
 from vtdl_cli.errors import VtdlError
+from vtdl_cli.runtime import Silence
 
 DIM = 32  # width 4, times 8
 
@@ -103,6 +128,164 @@ def test_extract__per_clip(toy: Toy, pretrained: Path, extracted: Path, tmp_path
     assert content["attributes"]["protocol"] == "2 clips"
 
 
+def maps_by_hand(trunk: torch.nn.Module, video: Path, *stages: str) -> torch.Tensor:
+    """The map (2, D, t, h, w) of two clips after these stages, called one after another."""
+    x = clips_by_hand(video)
+    with torch.inference_mode():
+        for stage in stages:
+            x = trunk.eval().get_submodule(stage)(x)
+    return x
+
+
+def test_extract__layer_by_hand(toy: Toy, pretrained: Path, extracted: Path, tmp_path: Path) -> None:
+    """The mean over clips, time and space; the last stage is the last map."""
+    trunk, _ = load_trunk(str(pretrained), ())
+    stages = ("stem", "layer1", "layer2", "layer3", "layer4")
+    succeed(*toy.extract(pretrained, tmp_path / "f.h5", "--layer", "layer2"))
+    content = read(tmp_path / "f.h5")
+    expected = maps_by_hand(trunk, toy.root / "green/green_5.mp4", *stages[:3]).mean((0, 2, 3, 4)).numpy()
+    assert content["features"].shape == (NUM_VAL, 8)
+    assert content["features"][3] == pytest.approx(expected, abs=0.02 * float(expected.max()))
+    assert content["attributes"]["layer"] == "layer2, global average"
+    succeed(*toy.extract(pretrained, tmp_path / "g.h5", "--layer", "layer4"))
+    assert np.array_equal(read(tmp_path / "g.h5")["features"], read(extracted)["features"])
+
+
+def test_extract__per_frame_by_hand(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
+    """The mean over space alone: four frames give layer1's map four positions in time."""
+    trunk, _ = load_trunk(str(pretrained), ())
+    succeed(*toy.extract(pretrained, tmp_path / "f.h5", "--layer", "layer1", "--per-frame", "--npy"))
+    content = read(tmp_path / "f.h5")
+    expected = maps_by_hand(trunk, toy.root / "green/green_5.mp4", "stem", "layer1").mean((3, 4)).mT.numpy()
+    assert content["features"].shape == (NUM_VAL, 2, 4, 4)  # clips, times, D
+    assert content["features"][3] == pytest.approx(expected, abs=0.02 * float(expected.max()))
+    assert np.abs(np.diff(expected, axis=1)).max() > 0.1 * expected.max()  # or times could be mixed up
+    attributes = content["attributes"]
+    assert (attributes["layer"], attributes["protocol"]) == ("layer1, spatial average", "2 clips, each time position")
+    assert np.array_equal(np.load(tmp_path / "f.npy"), content["features"])
+
+
+def test_extract__embedding_by_hand(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
+    """The query encoder's head, from the checkpoint's tensors: linear, length 1, then the mean over two clips."""
+    trunk, _ = load_trunk(str(pretrained), ())
+    model = load(pretrained / "checkpoints/last.pt")["model"]
+    weight, bias = (model[f"encoders.query.head.linear.{name}"] for name in ("weight", "bias"))
+    succeed(*toy.extract(pretrained, tmp_path / "f.h5", "--layer", "embedding", "--per-clip"))
+    content = read(tmp_path / "f.h5")
+    with torch.inference_mode():
+        pooled = trunk.eval()(clips_by_hand(toy.root / "green/green_5.mp4")).mean((2, 3, 4))
+        expected = torch.nn.functional.normalize(pooled @ weight.T + bias).numpy()
+    assert content["features"].shape == (NUM_VAL, 2, 16)
+    assert content["features"][3] == pytest.approx(expected, abs=0.02)
+    assert np.abs(content["features"][0] - expected).max() > 0.1
+    assert content["attributes"]["layer"] == "embedding head"
+
+
+def untrained(toy: Toy, path: Path, method: str, *, only: str = "") -> Path:
+    """A checkpoint of pretraining by `method` before its first step; of all tensors those named so."""
+    config = load_config(str(toy.preset), [f"method.name={method}"])
+    model = {name: value for name, value in build_method(config, 12).state_dict().items() if name.startswith(only)}
+    facts = {"stage": "pretrain", "config": config.to_dict(), "classes": None, "num_classes": 0}
+    save_checkpoint(path, facts | {"model": model})
+    return path
+
+
+def test_extract__embedding_of_instance_discrimination(toy: Toy, tmp_path: Path) -> None:
+    """Oracle: unit vectors of the head's 16 numbers."""
+    weights = untrained(toy, tmp_path / "weights.pt", "instance_discrimination")
+    succeed(*toy.extract(weights, tmp_path / "f.h5", "--layer", "embedding", "--clips", "1"))
+    features = read(tmp_path / "f.h5")["features"]
+    assert features.shape == (NUM_VAL, 16)
+    assert np.linalg.norm(features, axis=1) == pytest.approx(np.ones(NUM_VAL), abs=1e-5)
+
+
+def test_extract__embedding_is_refused_where_there_is_none(toy: Toy, finetuned: Path, tmp_path: Path) -> None:
+    """Finetuned, pretrained by a task with a classifier, converted, and fresh weights."""
+    out = tmp_path / "f.h5"
+    order = untrained(toy, tmp_path / "order.pt", "clip_order")
+    converted = untrained(toy, tmp_path / "converted.pt", "vtdl", only="encoders.query.backbone.")
+    for weights in (finetuned, order, converted):
+        line = toy.extract(weights, out, "--layer", "embedding")
+        refuse(*line, code=1, says=("have no embedding head: only pretraining by vtdl or instance_discrimination",))
+    line = toy.extract("none", out, "--preset", str(toy.preset), "--layer", "embedding")
+    refuse(*line, code=2, says=("layer 'embedding' is made by pretraining: fresh weights have none",))
+    assert not out.exists()
+
+
+def test_extract__what_does_not_go_together_is_refused(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
+    for more, says in (
+        (("--layer", "layer9"), "layer 'layer9' is not one of this backbone. Choose from stem, layer1"),
+        (("--layer", "embedding", "--per-frame"), "it has no time positions. Leave out --per-frame"),
+        (("--per-clip", "--per-frame"), "--per-clip and --per-frame exclude each other"),
+        (("--npy", "--out", str(tmp_path / "f.npy")), "f.npy', which --out names already"),
+        (("--out", "."), "output '.' is a folder"),
+    ):
+        refuse(*toy.extract(pretrained, tmp_path / "f.h5", *more), code=2, says=(says,))
+    (tmp_path / "f.npy").write_text("old")
+    refuse(*toy.extract(pretrained, tmp_path / "f.h5", "--npy"), code=2, says=("f.npy' exists. Use --overwrite",))
+    assert [path.name for path in tmp_path.iterdir()] == ["f.npy"]
+
+
+def of_one(weights: Path, video: Path, out: Path, *more: str) -> list[str]:
+    line = ["extract", "--weights", str(weights), "--list", str(video), "--out", str(out), "--device", "cpu"]
+    return [*line, "--workers", "0", *more]
+
+
+def test_extract__a_single_video(toy: Toy, pretrained: Path, extracted: Path, tmp_path: Path) -> None:
+    """Oracle: the same video's row in the features of the list."""
+    video = toy.root / "green/green_5.mp4"
+    succeed(*of_one(pretrained, video, tmp_path / "f.h5"))
+    content = read(tmp_path / "f.h5")
+    assert content["features"] == pytest.approx(read(extracted)["features"][3:4], abs=1e-6)
+    assert (content["labels"].tolist(), content["num_frames"].tolist()) == ([-1], [NUM_FRAMES])
+    assert [path.decode() for path in content["paths"]] == [str(video)]
+    assert "is finished: nothing to do" in succeed(*of_one(pretrained, video, tmp_path / "f.h5", "--resume")).stderr
+    line = of_one(pretrained, toy.root / "red/red_5.mp4", tmp_path / "f.h5", "--resume")
+    refuse(*line, code=2, says=("was begun with another list_sha256",))
+
+
+def test_extract__a_folder_of_frames(toy: Toy, pretrained: Path, extracted: Path, tmp_path: Path) -> None:
+    (tmp_path / "frames").mkdir()
+    with av.open(str(toy.root / "green/green_5.mp4")) as container:
+        for number, frame in enumerate(container.decode(video=0)):
+            Image.fromarray(frame.to_ndarray(format="rgb24")).save(tmp_path / f"frames/img_{number:05d}.png")
+    succeed(*of_one(pretrained, tmp_path / "frames", tmp_path / "f.h5"))
+    expected = read(extracted)["features"][3]
+    assert read(tmp_path / "f.h5")["features"][0] == pytest.approx(expected, abs=0.02 * float(expected.max()))
+
+
+def test_extract__what_is_no_video_and_no_list(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no video")
+    for path, says in (
+        (broken, f"video '{broken}' cannot be read: corrupt, or not a video"),
+        (toy.root, f"video '{toy.root}' cannot be read: the folder holds no pictures"),
+        (tmp_path / "absent.mp4", "absent.mp4' cannot be read (No such file or directory)"),
+    ):
+        refuse(*of_one(pretrained, path, tmp_path / "f.h5"), code=1, says=(says,))
+    line = of_one(pretrained, broken, tmp_path / "f.h5", "--root", str(tmp_path))
+    refuse(*line, code=2, says=("is a video, which --root, --strip-prefix and --list-columns do not go with",))
+    assert [path.name for path in tmp_path.iterdir()] == ["broken.mp4"]
+
+
+def test_a_single_video_is_refused_where_classes_are_needed(
+    toy: Toy, pretrained: Path, finetuned: Path, tmp_path: Path
+) -> None:
+    video, out = str(toy.root / "green/green_5.mp4"), tmp_path / "run"
+    for line in (
+        toy.pretrain(out, "--train-list", video),
+        toy.finetune(out, "--train-list", video),
+        toy.finetune(out, "--val-list", video),
+        toy.evaluate(finetuned, out, "--list", video),
+    ):
+        refuse(*line, code=1, says=(f"list '{video}' is a video, and nothing says which class it is of",))
+    succeed(*of_one(pretrained, Path(video), tmp_path / "one.h5"))
+    succeed(*toy.extract(pretrained, tmp_path / "val.h5", "--list", str(toy.train_list)))
+    for train, test in (("one", "val"), ("val", "one")):
+        line = ["probe", "--train", str(tmp_path / f"{train}.h5"), "--test", str(tmp_path / f"{test}.h5")]
+        refuse(*line, code=2, says=(f"one.h5' have 1 videos of no known class, '{video}' to begin with",))
+
+
 def test_extract__npy_equals_the_features(extracted: Path) -> None:
     assert np.array_equal(np.load(extracted.with_suffix(".npy")), read(extracted)["features"])
 
@@ -181,8 +364,27 @@ def many(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "list.txt"
 
 
-def test_extract__stopped_run_goes_on_to_the_same_file(toy: Toy, pretrained: Path, many: Path, tmp_path: Path) -> None:
-    out, reference = tmp_path / "f.h5", tmp_path / "reference.h5"
+@pytest.fixture(scope="module")
+def of_many(toy: Toy, pretrained: Path, many: Path) -> dict[str, Any]:
+    """What an extraction of those gives that nothing stops."""
+    out = many.with_name("reference.h5")
+    succeed(*toy.extract(pretrained, out, "--list", str(many)))
+    return read(out)
+
+
+def check_same(out: Path, expected: dict[str, Any]) -> None:
+    """The same file, and nothing else in its folder."""
+    ours = read(out)
+    assert ours["attributes"] == expected["attributes"]
+    for name in ("features", "labels", "paths", "num_frames"):
+        assert np.array_equal(ours[name], expected[name]), name
+    assert [path.name for path in out.parent.iterdir()] == [out.name]
+
+
+def test_extract__stopped_run_goes_on_to_the_same_file(
+    toy: Toy, pretrained: Path, many: Path, of_many: dict[str, Any], tmp_path: Path
+) -> None:
+    out = tmp_path / "f.h5"
     process = start(*toy.extract(pretrained, out, "--list", str(many)))
 
     def under_way() -> bool:  # the first of its lines says that 50 videos are done
@@ -197,12 +399,27 @@ def test_extract__stopped_run_goes_on_to_the_same_file(toy: Toy, pretrained: Pat
     refuse(*toy.extract(pretrained, out, "--list", str(many)), code=2, says=("Use --resume to go on, or --overwrite",))
     result = succeed(*toy.extract(pretrained, out, "--list", str(many), "--resume"))
     assert f"output '{out}' goes on at video " in result.stderr
-    succeed(*toy.extract(pretrained, reference, "--list", str(many)))
-    ours, theirs = read(out), read(reference)
-    assert ours.pop("attributes") == theirs.pop("attributes")
-    for name, values in theirs.items():
-        assert np.array_equal(ours[name], values), name
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["f.h5", "reference.h5"]
+    check_same(out, of_many)
+
+
+KEEP_EVERY_BATCH = (
+    "import vtdl_cli.engine.extract as e; e.KEEP_EVERY_SECONDS = 0.0; from vtdl_cli.__main__ import main; main()"
+)
+
+
+def test_extract__killed_run_goes_on_to_the_same_file(
+    toy: Toy, pretrained: Path, many: Path, of_many: dict[str, Any], tmp_path: Path
+) -> None:
+    """kill -9 in the middle of whatever it does: no row is lost, and none is kept twice."""
+    out = tmp_path / "f.h5"
+    command = [sys.executable, "-c", KEEP_EVERY_BATCH, *toy.extract(pretrained, out, "--list", str(many), "--quiet")]
+    process = subprocess.Popen(command, env=ENVIRONMENT, text=True, stderr=subprocess.PIPE, start_new_session=True)
+    code, _ = stop_when(process, lambda: len(list(tmp_path.glob(".f.h5.parts/0*.npz"))) > 5, signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    assert not out.exists()
+    result = succeed(*toy.extract(pretrained, out, "--list", str(many), "--resume"))
+    assert int(result.stderr.split("goes on at video ")[1].split()[0]) > 20  # a batch has four
+    check_same(out, of_many)
 
 
 def test_extract__resumed_run_counts_the_videos_skipped_before(
@@ -229,7 +446,7 @@ def test_extract__disk_full_at_the_end_costs_nothing(
 ) -> None:
     """All rows are kept by then, and six videos are no multiple of the four that go together."""
 
-    def fail(_parts: FeatureParts, _names: list[str]) -> None:
+    def fail(_parts: FeatureParts, _name_of: Callable[[int], str]) -> None:
         raise VtdlError("file 'f.h5' could not be written (No space left on device)")
 
     with monkeypatch.context() as patch:
@@ -239,3 +456,39 @@ def test_extract__disk_full_at_the_end_costs_nothing(
     result = succeed(*toy.extract(pretrained, tmp_path / "f.h5", "--resume"))
     assert "goes on at video 6 of 6" in result.stderr
     assert np.array_equal(read(tmp_path / "f.h5")["features"], read(extracted)["features"])
+
+
+DIM_OF_MANY, BATCH = 512, 250
+
+
+def many_outputs(num_videos: int) -> Iterator[VideoOutputs]:
+    """What a network would make of so many videos: batches of 250, with frames of 3 MB."""
+    for first in range(0, num_videos, BATCH):
+        index = torch.arange(first, first + BATCH)
+        windows = torch.from_numpy(np.zeros((BATCH, 1, 4, 32, 32, 3), np.uint8))
+        yield Batch(windows, {}, index % 10, index, index), np.zeros((BATCH, 1, DIM_OF_MANY), np.float32)
+
+
+def peak_bytes(out: Path, num_videos: int) -> int:
+    """The most that is held at a time by Python and NumPy while rows are kept and the file is written."""
+    parts = FeatureParts(out, {}, resume=False, overwrite=False)
+    tracemalloc.start()
+    keep_rows(many_outputs(num_videos), parts, BadVideos(num_videos, 0.05), Silence(), average_clips=True)
+    parts.finish(str)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert read(out)["features"].shape == (num_videos, DIM_OF_MANY)
+    return peak
+
+
+def test_keep_rows__memory_does_not_grow_with_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """10,000 videos of 2 KB each are 20 MB; a batch is 0.5 MB of rows, and 3 MB of frames that two batches hold."""
+    monkeypatch.setattr(vtdl_cli.engine.extract, "KEEP_EVERY_SECONDS", 0.0)
+    small, large = (peak_bytes(tmp_path / f"{number}.h5", number) for number in (1_000, 10_000))
+    print(f"peak {small / 1e6:.1f} MB for 1,000 videos, {large / 1e6:.1f} MB for 10,000")
+    assert large < small + 5e5
+
+
+def test_keep_rows__waiting_rows_do_not_hold_their_frames(tmp_path: Path) -> None:
+    """Ten batches that wait to be kept: their frames would be 31 MB, their rows are 5 MB and copied when written."""
+    assert peak_bytes(tmp_path / "f.h5", 10 * BATCH) < 20e6

@@ -134,7 +134,7 @@ def test_plot_features__bad_input(toy: Toy, tmp_path: Path) -> None:
         file["features"][:] = 1
     for line, says in (
         ([tmp_path / "absent.h5"], "absent.h5' are not there"),
-        ([toy.preset], "are not a file of vtdl extract"),
+        ([toy.preset], "are no HDF5 file"),
         ([few], "tsne needs 4 videos or more"),
         ([same], "all point one way: the network has collapsed"),
         ([good, "--method", "umap"], "--method 'umap' is unknown. Choose from tsne, pca"),

@@ -98,12 +98,22 @@ def test_probe__of_extracted_features(toy: Toy, pretrained: Path, tmp_path: Path
 def test_probe__bad_input(toy: Toy, tmp_path: Path) -> None:
     line = pair(tmp_path)
     train = line[2]
+    fresh = write(tmp_path / "fresh.h5", 20, 3, weights_sha256="", weights="none, seed 3")
+    fresh_too = write(tmp_path / "fresh_too.h5", 20, 4, weights_sha256="", weights="none, seed 4")
+    unlabelled = write(tmp_path / "unlabelled.h5", 20, 5)
+    with h5py.File(unlabelled, "a") as file:
+        file["labels"][7] = -1
+    cut = tmp_path / "cut.h5"
+    cut.write_bytes(Path(train).read_bytes()[:-1])
     other = write(tmp_path / "other.h5", 20, 2, weights_sha256="def")
     for more, says in (
         (("--test", str(tmp_path / "absent.h5")), "absent.h5' are not there. First: vtdl extract"),
-        (("--test", str(toy.preset)), "are not a file of vtdl extract"),
+        (("--test", str(toy.preset)), "are no HDF5 file"),
         (("--test", str(other)), "another weights_sha256"),
         (("--test", train), "share 120 videos"),
+        (("--train", str(fresh), "--test", str(fresh_too)), "another weights_sha256"),
+        (("--test", str(unlabelled)), "have 1 videos of no known class, '5/7.mp4' to begin with"),
+        (("--train", str(cut)), "cut.h5' are cut short or damaged"),
         (("--per-class", "0"), "--per-class '0' is not a list of numbers from 1"),
         (("--per-class", "31"), "--per-class '31' is more than class 0"),
     ):

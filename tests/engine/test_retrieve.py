@@ -27,6 +27,7 @@ def write_by_hand(path: Path, features: list[list[float]], labels: list[int]) ->
     with h5py.File(path, "w") as file:
         file["features"], file["labels"] = np.array(features, np.float32), labels
         file["paths"] = [f"{path.stem}/{number}" for number in range(len(labels))]
+        file["num_frames"] = [1] * len(labels)
     return str(path)
 
 
@@ -127,7 +128,7 @@ def test_retrieve__bad_input(toy: Toy, tmp_path: Path) -> None:
     for more, says, code in (
         (("--gallery", str(tmp_path / "absent.h5")), "absent.h5' are not there. First: vtdl extract", 2),
         (("--query", line[2]), "share 120 videos", 2),
-        (("--query", unknown), "have 1 videos of unknown class", 2),
+        (("--query", unknown), "have 1 videos of no known class", 2),
         (("--gallery", infinite), "are not finite in 1 videos", 2),
         (("--picture", str(tmp_path / "a.png")), "Add --root DIR", 2),
         (("--rows", "2"), "--root and --rows are for a picture", 2),
@@ -147,7 +148,7 @@ def test_fresh_weights__of_another_seed_are_another_network(tmp_path: Path) -> N
     files = [
         write(tmp_path / f"{seed}.h5", 20, seed, weights_sha256="", weights=f"none, seed {seed}") for seed in (0, 1)
     ]
-    refuse("retrieve", "--gallery", str(files[0]), "--query", str(files[1]), code=2, says=("another fresh weights",))
+    refuse("retrieve", "--gallery", str(files[0]), "--query", str(files[1]), code=2, says=("another weights_sha256",))
 
 
 def test_choose_queries__rights_and_wrongs_of_many_classes() -> None:

@@ -7,11 +7,16 @@ import typer
 
 from vtdl_cli.commands import options as o
 
+FEATURES = "Features"
+
 EPILOG = """Examples:
 
 vtdl extract --weights runs/pretrained --list lists/train_split_1.txt --root videos --out train.h5
 
-vtdl extract --weights none --preset hmdb51/i3d --list lists/train_split_1.txt --root videos --out untrained.h5 --npy
+vtdl extract --weights runs/pretrained --list jump.mp4 --layer layer3 --per-frame --out jump.h5
+
+Shape of the features: (videos, D); with --per-clip (videos, clips, D); with --per-frame (videos, clips, times, D). The
+last map of every backbone has 2 time positions for clips of 16 frames, and earlier stages have more.
 """
 
 
@@ -22,14 +27,44 @@ def extract(
             metavar="RUN|FILE|none", help="Run folder or checkpoint; none takes a network with fresh weights."
         ),
     ],
-    videos_list: Annotated[Path, typer.Option("--list", help="Videos to describe.")],
+    videos_list: Annotated[
+        Path,
+        typer.Option(
+            "--list",
+            metavar="LIST|VIDEO",
+            help="Videos to describe; or one: a file or a folder of frames. Its class is -1.",
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="HDF5 file to write.")],
+    layer: Annotated[
+        str,
+        typer.Option(
+            metavar="last|embedding|STAGE",
+            help="last: the backbone's last map; embedding: the head of pretraining; or a stage, such as layer3.",
+            rich_help_panel=FEATURES,
+        ),
+    ] = "last",
     clips: Annotated[
-        int | None, typer.Option(min=1, help="Clips, spread evenly over each video. Default: the preset's.")
+        int | None,
+        typer.Option(
+            min=1, help="Clips, spread evenly over each video. Default: the preset's.", rich_help_panel=FEATURES
+        ),
     ] = None,
-    per_clip: Annotated[bool, typer.Option("--per-clip", help="Keep each clip's features, not their mean.")] = False,
+    per_clip: Annotated[
+        bool,
+        typer.Option("--per-clip", help="Keep each clip's features, not their mean.", rich_help_panel=FEATURES),
+    ] = False,
+    per_frame: Annotated[
+        bool,
+        typer.Option(
+            "--per-frame", help="Keep each time position of each clip, averaged over space.", rich_help_panel=FEATURES
+        ),
+    ] = False,
     npy: Annotated[
-        bool, typer.Option("--npy", help="Also write the features as a .npy array beside the HDF5 file.")
+        bool,
+        typer.Option(
+            "--npy", help="Also write the features as a .npy array beside the HDF5 file.", rich_help_panel=FEATURES
+        ),
     ] = False,
     preset: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="The network of --weights none.")] = None,
     assignments: o.SetOption = None,
@@ -46,17 +81,19 @@ def extract(
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Write a feature vector for every video, or every clip, to HDF5."""
+    """Write a feature vector for every video, every clip or every time position, to HDF5."""
     from vtdl_cli.commands.screen import show, speaker
     from vtdl_cli.config import load_config
     from vtdl_cli.errors import UsageError
 
-    how = o.execution(seed, device, workers, resume=resume, overwrite=overwrite, dry_run=dry_run)
-    fresh = weights == "none"
+    fresh, chosen = weights == "none", tuple(assignments or ())
     if preset and not fresh:
         raise UsageError("--preset goes with --weights none: trained weights carry their own. Use --set to change it")
-    config = load_config(preset, assignments or ()) if preset else None
-    from vtdl_cli.engine.extract import extract
+    if per_clip and per_frame:
+        raise UsageError("--per-clip and --per-frame exclude each other: the latter keeps clips apart, too. Choose one")
+    how = o.execution(seed, device, workers, resume=resume, overwrite=overwrite, dry_run=dry_run)
+    config = load_config(preset, chosen) if preset else None
+    from vtdl_cli.engine.extract import Wanted, extract
 
     result = extract(
         None if fresh else weights,
@@ -65,9 +102,8 @@ def extract(
         how,
         speaker(quiet),
         config=config,
-        assignments=tuple(assignments or ()),
-        clips=clips,
-        per_clip=per_clip,
+        assignments=chosen,
+        wanted=Wanted(layer, clips, "clip" if per_clip else "time" if per_frame else "video"),
         npy=npy,
     )
     show(result, as_json, "plan" if dry_run else "extracted")

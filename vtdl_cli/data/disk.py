@@ -64,6 +64,11 @@ def is_video(entry: os.DirEntry[str], *, flow: bool = False) -> bool:
     return has_frame
 
 
+def may_be_video(path: Path) -> bool:
+    """Tell what a user names in place of a list: a folder, whose frames are to be, or a video file by its suffix."""
+    return path.is_dir() or (path.is_file() and _is_named_as_video(path.name))
+
+
 def _is_named_as_video(name: str) -> bool:
     return Path(name).suffix.lower() in VIDEO_SUFFIXES
 

@@ -1,12 +1,11 @@
 """Features in HDF5: one row a video, with where they came from in the attributes (README).
 
-An extraction that runs for hours must survive whatever stops it, and HDF5 files do not survive being cut short: rows
-are kept in small files beside the target, each written whole, and put together at the end.
+Shapes: `N` videos, `D` channels; between them, in some files, the clips of a video and the times of a clip.
 """
 
-import json
-import shutil
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -14,15 +13,20 @@ from typing import Any, Self
 import h5py
 import numpy as np
 
-from vtdl_cli.errors import ListError, UsageError
-from vtdl_cli.runtime import check_writable, replacing
+from vtdl_cli.errors import UsageError
+from vtdl_cli.runtime import replacing
 
 SCHEMA = 1
+COLUMNS = ("features", "labels", "paths", "num_frames")
+BLOCK_BYTES = 2**24  # of features in memory at a time
+
+Columns = Mapping[str, Any]
+"""Some rows: `features` (n, ..., D), `labels` (n,), `num_frames` (n,) and n `paths`."""
 
 
 @dataclass(frozen=True)
 class Features:
-    """What an HDF5 file holds, clips averaged: (N, D), (N,) and N paths, with the file's attributes."""
+    """What an HDF5 file holds, clips and times averaged: (N, D), (N,) and N paths, with the file's attributes."""
 
     path: Path
     values: np.ndarray
@@ -37,129 +41,116 @@ class Features:
 
 
 def read_features(path: Path) -> Features:
-    """Read what an extraction wrote.
+    """Read what an extraction wrote, a vector a video.
 
     Raises:
-        UsageError: `path` is no such file, or its features are no numbers.
+        UsageError: `path` is no such file, or its network gave numbers that are not finite.
     """
-    if not path.is_file():
-        raise UsageError(f"features '{path}' are not there. First: vtdl extract ... --out {path}")
-    try:
-        with h5py.File(path) as file:
-            values = file["features"][:]
-            labels, paths, attributes = file["labels"][:], file["paths"].asstr()[:].tolist(), dict(file.attrs)
-    except (OSError, KeyError) as error:
-        raise UsageError(f"features '{path}' are not a file of vtdl extract. Name its HDF5 file") from error
-    if values.ndim == 3:
-        values = values.mean(1)
-    if broken := int((~np.isfinite(values)).any(1).sum()):
-        raise UsageError(f"features '{path}' are not finite in {broken} videos. Extract them anew, from other weights")
+    with open_features(path) as file:
+        shape, attributes = file["features"].shape, dict(file.attrs)
+        labels, paths = file["labels"][:], file["paths"].asstr()[:].tolist()
+        values = np.empty((shape[0], shape[-1]), np.float32)
+        at = 0
+        for block in read_blocks(file, average=True):
+            here = slice(at, at := at + len(block["labels"]))
+            values[here] = block["features"]
+    finite = np.isfinite(values).all(1)
+    if not finite.all():
+        raise UsageError(
+            f"features '{path}' have numbers that are not finite, those of '{paths[int(finite.argmin())]}' to begin "
+            "with: their network has diverged. Train it again at a lower rate"
+        )
     return Features(path, values, labels, paths, attributes)
 
 
-class FeatureParts:
-    """The rows of an extraction that is under way.
+@contextmanager
+def open_features(path: Path) -> Iterator[h5py.File]:
+    """Open what an extraction wrote, held to be whole and of this schema.
 
-    Args:
-        out: the HDF5 file to be.
-        provenance: what the features depend on; rows of another provenance are not mixed in.
-        resume: go on with rows that are there; leave a finished file as it is.
-        overwrite: replace a finished file, and forget rows that are there.
+    A file without a schema passes: so features from elsewhere can be measured.
 
     Raises:
-        UsageError: something is in the way, or the rows that are there have another provenance.
-
-    Attributes:
-        done: videos of the list dealt with so far, skipped ones included.
-        skipped: path and reason of each video that could not be read.
-        finished: whether the file is there already, whole.
+        UsageError: it is not there, cut short, of another schema, or something else; each in words of its own.
     """
+    if flaw := _flaw(path):
+        raise UsageError(f"features '{path}' {flaw}")
+    with h5py.File(path) as file:
+        yield file
 
-    def __init__(self, out: Path, provenance: Mapping[str, str], *, resume: bool, overwrite: bool) -> None:
-        self.out, self.folder = out, out.with_name(f".{out.name}.parts")
-        self.provenance = dict(provenance)
-        self.done, self.skipped = 0, list[dict[str, str]]()
-        if out.is_dir():
-            raise UsageError(f"output '{out}' is a folder. Name a file: --out {out}/features.h5")
-        begun = self.folder.exists()
-        check_writable(out.parent)
-        self.finished = resume and not begun and out.exists() and h5py.is_hdf5(out)
-        if self.finished:
-            with h5py.File(out) as file:
-                self._check_same(dict(file.attrs))
-                self.skipped = json.loads(file.attrs["skipped"])
-        elif out.exists() and not overwrite and not (begun and resume):
-            raise UsageError(f"output '{out}' exists. Use --overwrite, or another --out")
-        if begun and not overwrite:
-            self._go_on(resume)
 
-    def _go_on(self, resume: bool) -> None:
-        if not resume:
-            raise UsageError(f"output '{self.out}' was begun and interrupted. Use --resume to go on, or --overwrite")
-        parts = self._parts()
-        if not parts:
-            return
-        state = json.loads(str(np.load(parts[-1])["state"]))
-        self._check_same(state["provenance"])
-        self.done, self.skipped = state["done"], state["skipped"]
+def _flaw(path: Path) -> str:
+    """What is wrong with a file, and what to do; empty where nothing is."""
+    if not path.exists():
+        return f"are not there. First: vtdl extract ... --out {path}"
+    if not path.is_file():
+        return "are a folder. Name an HDF5 file"
+    if not path.stat().st_size:
+        return "are an empty file. Extract them again"
+    if not h5py.is_hdf5(path):
+        return "are no HDF5 file. Name one that vtdl extract wrote"
+    try:
+        with h5py.File(path) as file:
+            return _content_flaw(file)
+    except (OSError, RuntimeError, ValueError, KeyError):  # h5py's, by where in the file the damage is
+        return "are cut short or damaged. Extract them again"
 
-    def _check_same(self, provenance: Mapping[str, Any]) -> None:
-        differing = [name for name, value in self.provenance.items() if provenance.get(name) != value]
-        if differing:
-            raise UsageError(
-                f"output '{self.out}' was begun with another {', '.join(differing)}. Use --overwrite, or another --out"
-            )
 
-    def _parts(self) -> list[Path]:
-        return sorted(self.folder.glob("[0-9]*.npz"))
+def _content_flaw(file: h5py.File) -> str:
+    if (schema := file.attrs.get("schema", SCHEMA)) != SCHEMA:
+        return f"have schema {schema}, and this version reads {SCHEMA}. Extract them again"
+    missing = [name for name in COLUMNS if not isinstance(file.get(name), h5py.Dataset)]
+    if missing or file["features"].ndim < 2:
+        what = f"it has no '{missing[0]}'" if missing else "its 'features' are no vectors"
+        return f"are an HDF5 file of something else: {what}. Name one that vtdl extract wrote"
+    counts = {name: len(file[name]) for name in COLUMNS}
+    if len(set(counts.values())) > 1:
+        return f"do not fit together: rows of {', '.join(f'{name} {n}' for name, n in counts.items())}. Extract again"
+    return "" if counts["features"] else "hold no video. Extract those of another list"
 
-    def _rows(self) -> Iterator[Mapping[str, np.ndarray]]:
-        """Each part that has rows, one open at a time: hours make more parts than a process may open files."""
-        for path in self._parts():
-            with np.load(path) as part:
-                if len(part["labels"]):
-                    yield part
 
-    def begin(self) -> None:
-        """Forget rows of an extraction that is not gone on with."""
-        if not self.done:
-            shutil.rmtree(self.folder, ignore_errors=True)
+def read_blocks(file: h5py.File, *, average: bool = False) -> Iterator[Columns]:
+    """All rows in order, some megabytes at a time; `average` over clips and times, which leaves features (n, D)."""
+    features = file["features"]
+    step = max(1, BLOCK_BYTES // (features.dtype.itemsize * math.prod(features.shape[1:])))
+    for start in range(0, len(features), step):
+        here = slice(start, start + step)
+        values = features[here]
+        yield {
+            "features": values.mean(axis=tuple(range(1, values.ndim - 1))) if average else values,
+            "labels": file["labels"][here],
+            "num_frames": file["num_frames"][here],
+            "paths": file["paths"].asstr()[here].tolist(),
+        }
 
-    def add(self, done: int, skipped: list[dict[str, str]], columns: dict[str, Any]) -> None:
-        """Keep the rows of the videos up to number `done`; `columns` has features, labels, num_frames, positions."""
-        self.done, self.skipped = done, self.skipped + skipped
-        state = json.dumps({"provenance": self.provenance, "done": self.done, "skipped": self.skipped})
-        with replacing(self.folder / f"{done:09d}.npz") as temporary, temporary.open("wb") as file:
-            np.savez(file, state=np.array(state), **columns)
 
-    def finish(self, names: list[str]) -> tuple[int, ...]:
-        """Put all rows into the HDF5 file and remove the parts.
+def write_features(
+    path: Path, shape: tuple[int, ...], blocks: Iterable[Columns], attributes: Mapping[str, Any]
+) -> None:
+    """Write a file whole, block by block.
 
-        Args:
-            names: paths of the whole list, as the list has them.
+    Args:
+        path: the file.
+        shape: of the features of all blocks together, (N, ..., D).
+        blocks: the rows.
+        attributes: where they came from.
+    """
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        columns = {
+            "features": file.create_dataset("features", shape, np.float32),
+            "labels": file.create_dataset("labels", shape[0], np.int64),
+            "num_frames": file.create_dataset("num_frames", shape[0], np.int64),
+            "paths": file.create_dataset("paths", shape[0], h5py.string_dtype()),
+        }
+        at = 0
+        for block in blocks:
+            here = slice(at, at := at + len(block["labels"]))
+            for name, column in columns.items():
+                column[here] = block[name]
+        file.attrs.update({"schema": SCHEMA, **attributes})
 
-        Returns:
-            The shape of `features`.
 
-        Raises:
-            ListError: there is not a single row.
-        """
-        shapes = [part["features"].shape for part in self._rows()]
-        if not shapes:
-            raise ListError(f"output '{self.out}' would be empty: no video of the list could be read")
-        rows = sum(shape[0] for shape in shapes)
-        with replacing(self.out) as temporary, h5py.File(temporary, "w") as file:
-            shape = (rows, *shapes[0][1:])
-            features = file.create_dataset("features", shape, np.float32)
-            labels = file.create_dataset("labels", rows, np.int64)
-            num_frames = file.create_dataset("num_frames", rows, np.int64)
-            paths = file.create_dataset("paths", rows, h5py.string_dtype())
-            at = 0
-            for part in self._rows():
-                here = slice(at, at + len(part["labels"]))
-                features[here], labels[here], num_frames[here] = part["features"], part["labels"], part["num_frames"]
-                paths[here] = [names[position] for position in part["positions"]]
-                at = here.stop
-            file.attrs.update({"schema": SCHEMA, **self.provenance, "skipped": json.dumps(self.skipped)})
-        shutil.rmtree(self.folder)
-        return shape
+def network_of(attributes: Mapping[str, Any]) -> dict[str, str]:
+    """What features must have in common to be compared; fresh weights, which have no hash, go by their seed."""
+    names = ("backbone", "layer", "modality")
+    weights = attributes.get("weights_sha256") or attributes.get("weights", "")
+    return {name: str(attributes.get(name, "")) for name in names} | {"weights_sha256": str(weights)}

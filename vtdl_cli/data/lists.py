@@ -19,6 +19,9 @@ from vtdl_cli.errors import ListError, UsageError
 
 LIST_COLUMNS = ("path class frames", "path frames class", "path class")
 CLASSES_FILE = "classes.txt"
+UNKNOWN_CLASS = -1
+"""Of a video that stands for itself, see `list_of_one`: no line of a list has it."""
+
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _INTEGER = re.compile(rb"-?[0-9]{1,18}")  # 18 digits fit an int64
 _NO_INTEGER = np.iinfo(np.int64).min
@@ -129,6 +132,23 @@ def read_list(
     digest = hashlib.sha256(content).hexdigest()
     return VideoList(
         source, lines.root, columns, labels, frames, classes, digest, b"".join(names), bounds, lines.numbers
+    )
+
+
+def list_of_one(video: Path) -> VideoList:
+    """A video file, or a folder of frames, as a list of itself; nothing says its class.
+
+    Raises:
+        ListError: its path could not stand in a list.
+    """
+    name = str(video)
+    if reason := unlistable(name):
+        raise ListError(f"video {name!a} cannot stand for a list: {reason}. Rename it")
+    encoded, one = name.encode(), np.ones(1, np.int64)
+    digest = hashlib.sha256(encoded).hexdigest()
+    bounds = np.array([0, len(encoded)])
+    return VideoList(
+        video, Path(), LIST_COLUMNS[0], UNKNOWN_CLASS * one, 0 * one, None, digest, encoded, bounds, _numbers=one
     )
 
 

@@ -35,6 +35,8 @@ class BadVideos:
         count = len(self.found)
         if count == self.num_videos or (count >= MIN_BAD_VIDEOS and count > self.max_fraction * self.num_videos):
             path, reason = next(iter(self.found.values()))
+            if self.num_videos == 1:
+                raise ListError(f"video '{path}' cannot be read: {reason}. It is the only one")
             raise ListError(
                 f"{count} of {self.num_videos} videos cannot be read, more than data.max_bad_fraction "
                 f"{self.max_fraction:g} allows; the first is '{path}': {reason}. "

@@ -161,6 +161,9 @@ METHODS: dict[str, Callable[[Config, int], Task]] = {
 }
 """`method.name` -> how it is built."""
 
+WITH_EMBEDDING = ("vtdl", "instance_discrimination")
+"""Those that train an embedding head: `build_embedder`'s."""
+
 
 def build_tca(config: Config) -> TemporalConsistentAugmentation:
     """What happens to the anchor."""

@@ -114,13 +114,21 @@ def transplant_backbone(backbone: nn.Module, checkpoint: Checkpoint) -> int:
     Raises:
         CheckpointError: a tensor is missing, unexpected or has another shape; the message has the counts.
     """
-    names = checkpoint["model"].keys()
-    prefix = next((each for each in BACKBONE_PREFIXES if any(name.startswith(each) for name in names)), "backbone.")
-    theirs: dict[str, Tensor] = {
-        name.removeprefix(prefix): tensor for name, tensor in checkpoint["model"].items() if name.startswith(prefix)
-    }
+    theirs = tensors_under(checkpoint, backbone_prefix(checkpoint))
     load_every_tensor(backbone, theirs, checkpoint)
     return len(theirs)
+
+
+def backbone_prefix(checkpoint: Checkpoint) -> str:
+    """What the names of the checkpoint's backbone begin with, one of BACKBONE_PREFIXES."""
+    names = checkpoint["model"].keys()
+    return next((each for each in BACKBONE_PREFIXES if any(name.startswith(each) for name in names)), "backbone.")
+
+
+def tensors_under(checkpoint: Checkpoint, prefix: str) -> dict[str, Tensor]:
+    """The checkpoint's tensors whose names begin so, named without it."""
+    tensors = checkpoint["model"].items()
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors if name.startswith(prefix)}
 
 
 def load_every_tensor(network: nn.Module, theirs: dict[str, Tensor], checkpoint: Checkpoint) -> None:

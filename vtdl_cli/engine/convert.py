@@ -18,8 +18,7 @@ from vtdl_cli.engine.build import CHANNELS, build_trunk
 from vtdl_cli.engine.checkpoint import BACKBONE_PREFIXES, find_weights, read_tensors, save_checkpoint
 from vtdl_cli.engine.trained import load_trunk
 from vtdl_cli.errors import CheckpointError, UsageError
-from vtdl_cli.models.encoder import Backbone
-from vtdl_cli.models.heads import pool_features
+from vtdl_cli.models.encoder import PooledFeatures
 from vtdl_cli.runtime import check_writable, replacing, seed_torch
 
 WRAPPERS = ("module.", "backbone.")  # torch's DataParallel, and what others call ours
@@ -146,18 +145,6 @@ def export_backbone(weights: str, out: Path) -> dict[str, Any]:
         "clips": list(clips.shape[1:]),
         "largest_difference": difference,
     }
-
-
-class PooledFeatures(nn.Module):
-    """Clips (N, C, T, R, R) -> features (N, D), as they are extracted."""
-
-    def __init__(self, trunk: Backbone) -> None:
-        super().__init__()
-        self.trunk = trunk
-
-    def forward(self, clips: Tensor) -> Tensor:
-        """Average over the last map."""
-        return pool_features(self.trunk(clips))
 
 
 def _write_state(network: PooledFeatures, _clips: Tensor, path: Path) -> None:

@@ -1,27 +1,50 @@
-"""Extraction: one feature vector a video, or one a clip, into HDF5."""
+"""Extraction: what a layer of a network makes of every video, into HDF5."""
 
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import h5py
 import numpy as np
+from torch import nn
 
 from vtdl_cli.config import Config
-from vtdl_cli.data.features import FeatureParts
+from vtdl_cli.data.datasets import Unreadable
+from vtdl_cli.data.feature_parts import FeatureParts
+from vtdl_cli.data.feature_tables import ARRAY
 from vtdl_cli.data.lists import VideoList
 from vtdl_cli.engine.bad_videos import BadVideos
-from vtdl_cli.engine.build import build_machine, build_test_clips, decoder_of
+from vtdl_cli.engine.build import Machine, build_machine, build_test_clips, decoder_of
 from vtdl_cli.engine.evaluate import protocol_name
-from vtdl_cli.engine.inference import VideoOutputs, feature_network, forward_videos
+from vtdl_cli.engine.feature_files import check_output, export_features, look_at
+from vtdl_cli.engine.inference import VideoOutputs, forward_videos
 from vtdl_cli.engine.request import Execution, ListSource
-from vtdl_cli.engine.trained import Source, fresh_trunk, load_trunk
+from vtdl_cli.engine.trained import Source, fresh_trunk, load_embedder, load_trunk
 from vtdl_cli.errors import Interrupted, UsageError
-from vtdl_cli.models.encoder import Backbone
-from vtdl_cli.runtime import Reporter, StopRequest, replacing, seed_torch
+from vtdl_cli.models.encoder import PooledFeatures
+from vtdl_cli.runtime import Reporter, StopRequest, seed_torch
 
 KEEP_EVERY_SECONDS = 20.0  # of work is the most that an interruption costs
+
+LAST, EMBEDDING = "last", "embedding"
+"""Layers by their role; others go by the names of the backbone's stages."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which numbers are kept of a video.
+
+    Attributes:
+        layer: LAST, the backbone's feature map; EMBEDDING, the head that pretraining put on it; or a stage's name.
+        clips: spread evenly over each video; none: the preset's.
+        keep: a vector for each `video`, the mean over its clips, (N, D); for each `clip`, (N, clips, D); or for each
+            `time` position of the map, which is then averaged over space alone, (N, clips, t, D).
+    """
+
+    layer: str = LAST
+    clips: int | None = None
+    keep: Literal["video", "clip", "time"] = "video"
 
 
 def extract(
@@ -33,18 +56,16 @@ def extract(
     *,
     config: Config | None = None,
     assignments: tuple[str, ...] = (),
-    clips: int | None = None,
-    per_clip: bool = False,
+    wanted: Wanted = Wanted(),
     npy: bool = False,
 ) -> dict[str, Any]:
-    """Write the globally averaged features of the backbone's last map.
+    """Write what a layer makes of the videos of a list, or of one video.
 
     Args:
         weights: a run folder or checkpoint of either stage; none: fresh weights, the baseline.
         config: of the fresh network; not used with weights, which carry their own.
         assignments: `section.key=value` on top of the configuration inside the weights.
-        clips: spread evenly over each video; none: the preset's.
-        per_clip: keep a vector for each clip instead of their mean.
+        wanted: which numbers.
         npy: write the features as a plain array, too, beside the HDF5 file.
 
     Returns:
@@ -55,95 +76,126 @@ def extract(
         Interrupted: by a signal; what was computed is kept for `--resume`.
     """
     seed_torch(execution.seed)
-    trunk, source = _load(weights, config, assignments)
-    videos = videos_list.read()
-    clips = clips or source.config.extract.clips
-    machine = build_machine(execution.device, source.config.pretrain.precision, execution.workers)
-    provenance = _provenance(source, videos, clips, per_clip, execution.seed)
+    network, source = load_layer(weights, config, assignments, wanted)
+    config, videos = source.config, videos_list.read(needs_classes=False)
+    clips = wanted.clips or config.extract.clips
+    machine = build_machine(execution.device, config.pretrain.precision, execution.workers)
+    provenance = _provenance(source, videos, wanted, clips, execution.seed)
     parts = FeatureParts(out, provenance, resume=execution.resume, overwrite=execution.overwrite)
+    array = array_beside(out, execution) if npy else None
     plan = {"out": str(out), "videos": len(videos), **provenance}
     if execution.dry_run:
         return {**plan, "machine": machine.describe()}
     began = time.monotonic()
     if execution.resume:
-        reporter.line(_standing(parts, len(videos)))
+        reporter.line(parts.standing(len(videos)))
     if not parts.finished:
-        outputs = forward_videos(
-            feature_network(machine.place(trunk)),
-            build_test_clips(source.config, videos, source.config.extract, clips=clips),
-            machine,
-            views=clips,
-            batch_clips=source.config.extract.batch_clips,
-            start=parts.done,
-        )
-        earlier = {~number: (bad["path"], bad["reason"]) for number, bad in enumerate(parts.skipped)}  # not met again
-        bad_videos = BadVideos(len(videos), source.config.data.max_bad_fraction, earlier)
-        keep_rows(outputs, parts, bad_videos, per_clip, reporter)
-        parts.finish([videos.name(index) for index in range(len(videos))])
-    if npy:
-        _write_array(out)
-    with h5py.File(out) as file:
-        shape = file["features"].shape
-    return {**plan, "shape": list(shape), "skipped": parts.skipped, "seconds": round(time.monotonic() - began, 2)}
+        _compute(network, config, videos, clips, wanted, machine, parts, reporter)
+    if array:
+        export_features(out, array, overwrite=True)
+    seconds = round(time.monotonic() - began, 2)
+    return {**plan, "shape": list(look_at(out).shape), "skipped": parts.skipped, "seconds": seconds}
 
 
-def _standing(parts: FeatureParts, num_videos: int) -> str:
-    if parts.finished:
-        return f"output '{parts.out}' is finished: nothing to do"
-    if not parts.done:
-        return f"output '{parts.out}' has not been begun yet: starting from the beginning"
-    return f"output '{parts.out}' goes on at video {parts.done} of {num_videos}"
+def _compute(
+    network: nn.Module,
+    config: Config,
+    videos: VideoList,
+    clips: int,
+    wanted: Wanted,
+    machine: Machine,
+    parts: FeatureParts,
+    reporter: Reporter,
+) -> None:
+    """The videos that are not dealt with yet, and then the file."""
+    dataset = build_test_clips(config, videos, config.extract, clips=clips)
+    network, batch_clips = machine.place(network), config.extract.batch_clips
+    outputs = forward_videos(network, dataset, machine, views=clips, batch_clips=batch_clips, start=parts.done)
+    bad_videos = BadVideos(len(videos), config.data.max_bad_fraction, _skipped_before(parts))
+    keep_rows(outputs, parts, bad_videos, reporter, average_clips=wanted.keep == "video")
+    parts.finish(videos.name)
+
+
+def load_layer(
+    weights: str | None, config: Config | None, assignments: tuple[str, ...], wanted: Wanted
+) -> tuple[nn.Module, Source]:
+    """The network from clips (N, C, T, R, R) to what is wanted of each, (N, D) or (N, t, D).
+
+    Raises:
+        UsageError: nothing says which fresh network, or the layer is not in it or has not what is wanted.
+        CheckpointError: the weights cannot be read, or have no such layer.
+    """
+    if wanted.layer == EMBEDDING:
+        return _load_embedding(weights, assignments, wanted)
+    if weights is not None:
+        trunk, source = load_trunk(weights, assignments)
+    elif config is not None:
+        trunk, source = fresh_trunk(config)
+    else:
+        raise UsageError("weights 'none' are a fresh network: which one? Add --preset, see: vtdl presets list")
+    until_layer = trunk if wanted.layer == LAST else trunk.up_to(wanted.layer)
+    return PooledFeatures(until_layer, keep_time=wanted.keep == "time"), source
+
+
+def _load_embedding(weights: str | None, assignments: tuple[str, ...], wanted: Wanted) -> tuple[nn.Module, Source]:
+    if wanted.keep == "time":
+        raise UsageError(f"layer '{EMBEDDING}' is one vector a clip: it has no time positions. Leave out --per-frame")
+    if weights is None:
+        raise UsageError(f"layer '{EMBEDDING}' is made by pretraining: fresh weights have none. Use --layer {LAST}")
+    return load_embedder(weights, assignments)
+
+
+def _skipped_before(parts: FeatureParts) -> dict[int, tuple[str, str]]:
+    """Videos that an earlier run of this extraction found unreadable, by numbers that are no video's."""
+    return {~number: (bad["path"], bad["reason"]) for number, bad in enumerate(parts.skipped)}
 
 
 def keep_rows(
-    outputs: Iterator[VideoOutputs], parts: FeatureParts, bad_videos: BadVideos, per_clip: bool, reporter: Reporter
+    outputs: Iterator[VideoOutputs],
+    parts: FeatureParts,
+    bad_videos: BadVideos,
+    reporter: Reporter,
+    *,
+    average_clips: bool,
 ) -> None:
     """Run through the batches, putting rows aside every few seconds, at a signal and at the end."""
     parts.begin()
-    pending: list[VideoOutputs] = []
-    done, kept_at = parts.done, time.monotonic()
-    with StopRequest() as stop, reporter.progress(bad_videos.num_videos, "features", start=done) as bar:
+    rows, unreadable = list[dict[str, np.ndarray]](), list[Unreadable]()
+    total, done, kept_at = bad_videos.num_videos, parts.done, time.monotonic()
+    with StopRequest() as stop, reporter.progress(total, "features", start=done) as bar:
         for batch, values in outputs:
             bad_videos.add(batch.unreadable, reporter)
-            pending.append((batch, values if per_clip else values.mean(1)))
+            unreadable += batch.unreadable
+            if len(batch):
+                rows.append(_rows((batch, values.mean(1) if average_clips else values)))
             done += len(batch) + len(batch.unreadable)
             bar.advance(len(batch) + len(batch.unreadable))
-            if stop or done == bad_videos.num_videos or time.monotonic() - kept_at > KEEP_EVERY_SECONDS:
-                _keep(parts, done, pending)
-                pending, kept_at = [], time.monotonic()
+            if stop or done == total or time.monotonic() - kept_at > KEEP_EVERY_SECONDS:
+                _keep(parts, done, rows, unreadable)
+                rows, unreadable, kept_at = [], [], time.monotonic()
             if stop:
-                raise Interrupted(
-                    f"{stop.name} after {done} of {bad_videos.num_videos} videos: kept. Go on with --resume"
-                )
+                raise Interrupted(f"{stop.name} after {done} of {total} videos: kept. Go on with --resume")
 
 
-def _keep(parts: FeatureParts, done: int, pending: list[VideoOutputs]) -> None:
-    skipped = [{"path": bad.path, "reason": bad.reason} for batch, _ in pending for bad in batch.unreadable]
-    rows = [values for batch, values in pending if len(batch)]  # a batch without a readable video has no D
-    columns = {
-        "features": np.concatenate(rows) if rows else np.empty(0, np.float32),
-        "labels": np.concatenate([batch.label for batch, _ in pending]),
-        "num_frames": np.concatenate([batch.num_frames for batch, _ in pending]),
-        "positions": np.concatenate([batch.index for batch, _ in pending]),
-    }
-    parts.add(done, skipped, columns)
+def _rows(outputs: VideoOutputs) -> dict[str, np.ndarray]:
+    """What is kept of a batch. Copies: a worker's tensors each hold a file open, and its frames fill the memory."""
+    batch, values = outputs
+    columns = {"labels": batch.label, "num_frames": batch.num_frames, "positions": batch.index}
+    return {"features": values, **{name: column.numpy().copy() for name, column in columns.items()}}
 
 
-def _load(weights: str | None, config: Config | None, assignments: tuple[str, ...]) -> tuple[Backbone, Source]:
-    if weights is not None:
-        return load_trunk(weights, assignments)
-    if config is None:
-        raise UsageError("weights 'none' are a fresh network: which one? Add --preset, see: vtdl presets list")
-    return fresh_trunk(config)
+def _keep(parts: FeatureParts, done: int, rows: list[dict[str, np.ndarray]], unreadable: list[Unreadable]) -> None:
+    skipped = [{"path": bad.path, "reason": bad.reason} for bad in unreadable]
+    parts.add(done, skipped, {name: np.concatenate([each[name] for each in rows]) for name in (rows or [{}])[0]})
 
 
-def _provenance(source: Source, videos: VideoList, clips: int, per_clip: bool, seed: int) -> dict[str, str]:
+def _provenance(source: Source, videos: VideoList, wanted: Wanted, clips: int, seed: int) -> dict[str, str]:
     """What the features depend on, as attributes of the file."""
     config = source.config
     return {
         "backbone": f"{config.model.name} depth {config.model.depth or '-'} width {config.model.width}",
-        "layer": "last convolution, global average",
-        "protocol": f"{clips} clips" if per_clip else protocol_name(clips),
+        "layer": _layer_name(wanted),
+        "protocol": _protocol(wanted, clips),
         "weights": source.path if source.sha256 else f"none, seed {seed}",
         "weights_sha256": source.sha256,
         "list_sha256": videos.sha256,
@@ -153,6 +205,27 @@ def _provenance(source: Source, videos: VideoList, clips: int, per_clip: bool, s
     }
 
 
-def _write_array(out: Path) -> None:
-    with h5py.File(out) as file, replacing(out.with_suffix(".npy")) as temporary, temporary.open("wb") as array:
-        np.save(array, file["features"][:])
+def _layer_name(wanted: Wanted) -> str:
+    if wanted.layer == EMBEDDING:
+        return "embedding head"
+    name = "last convolution" if wanted.layer == LAST else wanted.layer
+    return f"{name}, {'spatial' if wanted.keep == 'time' else 'global'} average"
+
+
+def _protocol(wanted: Wanted, clips: int) -> str:
+    if wanted.keep == "video":
+        return protocol_name(clips)
+    return f"{clips} clips" if wanted.keep == "clip" else f"{clips} clips, each time position"
+
+
+def array_beside(out: Path, execution: Execution) -> Path:
+    """Where `--npy` writes; what is in the way is refused at the start.
+
+    Raises:
+        UsageError: something is in the way.
+    """
+    array = out.with_suffix(ARRAY)
+    if array == out:
+        raise UsageError(f"--npy writes '{array}', which --out names already. Give --out a name that ends in .h5")
+    check_output(array, overwrite=execution.overwrite or execution.resume)
+    return array

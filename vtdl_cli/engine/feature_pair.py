@@ -1,16 +1,13 @@
 """Two files of features: what is known, and what is asked about."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from vtdl_cli.data.features import Features, read_features
+from vtdl_cli.data.features import Features, network_of, read_features
+from vtdl_cli.data.lists import UNKNOWN_CLASS
 from vtdl_cli.errors import UsageError
-
-SAME = ("backbone", "layer", "modality", "weights_sha256", "fresh weights")
-"""Attributes in which two files must agree."""
 
 
 def read_pair(known: Path, unknown: Path) -> tuple[Features, Features]:
@@ -21,13 +18,23 @@ def read_pair(known: Path, unknown: Path) -> tuple[Features, Features]:
     """
     pair = read_features(known), read_features(unknown)
     for features in pair:
-        if (features.labels < 0).any():
-            raise UsageError(
-                f"features '{features.path}' have {(features.labels < 0).sum()} videos of unknown class (-1), "
-                "which cannot be right or wrong. Extract from a list with classes"
-            )
+        check_classes(features)
     check_pair(*pair)
     return pair
+
+
+def check_classes(features: Features) -> None:
+    """Nothing can be learnt from, or tested on, a video whose class is not known.
+
+    Raises:
+        UsageError: there is one.
+    """
+    unknown = features.labels == UNKNOWN_CLASS
+    if unknown.any():
+        raise UsageError(
+            f"features '{features.path}' have {unknown.sum()} videos of no known class, "
+            f"'{features.paths[int(unknown.argmax())]}' to begin with. Extract those of a list, which gives classes"
+        )
 
 
 def check_pair(known: Features, unknown: Features) -> None:
@@ -36,12 +43,12 @@ def check_pair(known: Features, unknown: Features) -> None:
     Raises:
         UsageError: they do not.
     """
-    for name in SAME:
-        ours, theirs = (_identity(features.attributes).get(name, "") for features in (known, unknown))
-        if ours != theirs:
+    ours, theirs = network_of(known.attributes), network_of(unknown.attributes)
+    for name in ours:
+        if ours[name] != theirs[name]:
             raise UsageError(
-                f"features '{unknown.path}' have another {name} than '{known.path}': '{theirs}' against '{ours}'. "
-                "Extract both with the same --weights"
+                f"features '{unknown.path}' have another {name} than '{known.path}': '{theirs[name]}' against "
+                f"'{ours[name]}'. Extract both with the same --weights and --layer"
             )
     if known.values.shape[1] != unknown.values.shape[1]:
         raise UsageError(
@@ -53,12 +60,6 @@ def check_pair(known: Features, unknown: Features) -> None:
             f"features '{unknown.path}' share {len(shared)} videos with '{known.path}', '{shared[0]}' among them: "
             "a video would be found by itself. Use lists that share none"
         )
-
-
-def _identity(attributes: Mapping[str, Any]) -> dict[str, str]:
-    """What tells networks apart; fresh weights have no hash, and their seed instead."""
-    fresh = "" if attributes.get("weights_sha256") else attributes.get("weights", "")
-    return {**{name: str(value) for name, value in attributes.items()}, "fresh weights": str(fresh)}
 
 
 def _shared_videos(known: Features, unknown: Features) -> Iterator[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from vtdl_cli.data.datasets import Batch, EpochBatches, VideoClips
@@ -14,11 +14,10 @@ from vtdl_cli.engine.bad_videos import BadVideos
 from vtdl_cli.engine.build import Machine
 from vtdl_cli.engine.clips import autocast, device_clips
 from vtdl_cli.errors import ListError
-from vtdl_cli.models.heads import pool_features
 from vtdl_cli.runtime import Reporter, StopRequest
 
 VideoOutputs = tuple[Batch, np.ndarray]
-"""A batch of B videos, and what the network makes of its V clips each: (B, V, D) float32; B may be 0."""
+"""A batch of B videos, and what the network makes of its V clips each: (B, V, ...) float32; B may be 0."""
 
 
 def forward_videos(
@@ -33,7 +32,7 @@ def forward_videos(
     """Every video from number `start` on, in the list's order, as many at a time as make `batch_clips` clips.
 
     Args:
-        network: clips (N, 3, T, R, R) -> (N, D).
+        network: clips (N, 3, T, R, R) -> (N, ...).
         dataset: gives `views` clips a video, without draws.
         machine: where and how.
         views: V.
@@ -45,8 +44,8 @@ def forward_videos(
             yield batch, np.empty((0, views, 0), np.float32)
             continue
         clips = device_clips(batch, machine, dataset.viewer.crop_size)  # (V, B, 3, T, R, R)
-        outputs = forward_clips(network, clips.flatten(0, 1), machine, batch_clips)  # (V * B, D): no clip is copied
-        yield batch, np.ascontiguousarray(outputs.reshape(*clips.shape[:2], -1).swapaxes(0, 1))
+        outputs = forward_clips(network, clips.flatten(0, 1), machine, batch_clips)  # (V * B, ...): no clip is copied
+        yield batch, np.ascontiguousarray(outputs.reshape(*clips.shape[:2], *outputs.shape[1:]).swapaxes(0, 1))
 
 
 def load_videos(
@@ -101,17 +100,9 @@ def collect(outputs: Iterable[VideoOutputs], bad_videos: BadVideos, reporter: Re
         for batch, values in outputs:
             bad_videos.add(batch.unreadable, reporter)
             if len(batch):
-                parts.append((batch.index.numpy(), batch.label.numpy(), values))
+                # copies: a worker's tensors each hold a file open, and a process may open only so many
+                parts.append((batch.index.numpy().copy(), batch.label.numpy().copy(), values))
             bar.advance(len(batch) + len(batch.unreadable))
     if not parts:
         raise ListError("no video of the list could be read: there is nothing to measure")
     return Collected(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-
-
-def feature_network(backbone: nn.Module) -> Callable[[Tensor], Tensor]:
-    """Clips -> globally averaged features of the backbone's last map, (N, D)."""
-
-    def features(clips: Tensor) -> Tensor:
-        return pool_features(backbone(clips))
-
-    return features

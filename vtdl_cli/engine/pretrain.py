@@ -19,13 +19,14 @@ from vtdl_cli.engine.build import (
 from vtdl_cli.engine.checkpoint import begin_from
 from vtdl_cli.engine.clips import autocast, device_clips
 from vtdl_cli.engine.collapse import signs_of_collapse
-from vtdl_cli.engine.inference import Collected, collect, feature_network, forward_videos
+from vtdl_cli.engine.inference import Collected, collect, forward_videos
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.engine.run_folder import RunFolder
 from vtdl_cli.engine.training import Training
 from vtdl_cli.errors import ListError
 from vtdl_cli.method.task import Task
 from vtdl_cli.metrics import cluster, knn_accuracy
+from vtdl_cli.models.encoder import PooledFeatures
 from vtdl_cli.runtime import Reporter, seed_torch
 
 
@@ -152,7 +153,7 @@ def read_features(training: Training, method: Task, machine: Machine, videos: Vi
     """Features of one clip of each video that can be read."""
     options = training.config.pretrain
     dataset = build_test_clips(training.config, videos, options, clips=1)
-    network = feature_network(method.trained_backbone.eval())
+    network = PooledFeatures(method.trained_backbone.eval())
     batch_clips = 2 * options.batch_size  # a training step has three clips a video, two of them with gradients
     outputs = forward_videos(network, dataset, machine, views=1, batch_clips=batch_clips)
     return collect(outputs, training.bad_videos, training.reporter, description)

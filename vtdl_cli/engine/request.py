@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from vtdl_cli.data.lists import VideoList, check_present, read_list
+from vtdl_cli.data.disk import may_be_video
+from vtdl_cli.data.lists import VideoList, check_present, list_of_one, read_list
+from vtdl_cli.errors import ListError, UsageError
 
 
 @dataclass(frozen=True)
@@ -15,15 +17,35 @@ class ListSource:
     strip_prefix: str = ""
     columns: str | None = None
 
-    def read(self) -> VideoList:
+    def read(self, *, needs_classes: bool = True) -> VideoList:
         """The list, with its first videos looked for on the disk.
 
+        Args:
+            needs_classes: without, a video file or a folder of frames may stand in place of a list, of class -1.
+
         Raises:
-            ListError: the list is wrong, or none of its first videos is there.
+            ListError: the list is wrong, none of its first videos is there, or it is a video where classes are needed.
+            UsageError: options of a list go with a video.
         """
+        if may_be_video(self.path):
+            return self._read_video(needs_classes)
         videos = read_list(self.path, root=self.root, strip_prefix=self.strip_prefix, columns=self.columns)
         check_present(videos)
         return videos
+
+    def _read_video(self, needs_classes: bool) -> VideoList:
+        kind = "folder" if self.path.is_dir() else "video"
+        if needs_classes:
+            raise ListError(
+                f"list '{self.path}' is a {kind}, and nothing says which class it is of. "
+                "Name a list; to make one: vtdl prepare-lists folder"
+            )
+        if self.root is not None or self.strip_prefix or self.columns:
+            raise UsageError(
+                f"list '{self.path}' is a {kind}, which --root, --strip-prefix and --list-columns do not go with. "
+                "Leave them out"
+            )
+        return list_of_one(self.path)
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from vtdl_cli.config import Config, build_config
-from vtdl_cli.engine.build import build_network, build_trunk
+from vtdl_cli.engine.build import WITH_EMBEDDING, build_embedder, build_network, build_trunk
 from vtdl_cli.engine.checkpoint import (
     Checkpoint,
+    backbone_prefix,
     file_sha256,
     find_weights,
     load_checkpoint,
     load_every_tensor,
+    tensors_under,
     transplant_backbone,
 )
 from vtdl_cli.errors import CheckpointError
@@ -75,6 +77,25 @@ def load_network(weights: str, assignments: Iterable[str]) -> tuple[Encoder | Ba
     checkpoint, source = _open(weights, assignments)
     load = _classifier if checkpoint["stage"] == "finetune" else _trunk
     return load(checkpoint, source), source
+
+
+def load_embedder(weights: str, assignments: Iterable[str]) -> tuple[Encoder, Source]:
+    """The encoder of a pretraining run, with its embedding head: VTDL's is the query encoder.
+
+    Raises:
+        CheckpointError: nothing is there, it does not fit, or it holds no such head.
+    """
+    checkpoint, source = _open(weights, assignments)
+    tensors = tensors_under(checkpoint, backbone_prefix(checkpoint).removesuffix("backbone."))
+    pretrained = checkpoint["stage"] == "pretrain" and source.config.method.name in WITH_EMBEDDING
+    if not pretrained or not any(name.startswith("head.") for name in tensors):
+        raise CheckpointError(
+            f"weights '{source.path}' have no embedding head: only pretraining by {' or '.join(WITH_EMBEDDING)} leaves "
+            "one. Use --layer last"
+        )
+    encoder = build_embedder(source.config)
+    load_every_tensor(encoder, tensors, checkpoint)
+    return encoder.eval(), source
 
 
 def fresh_trunk(config: Config) -> tuple[Backbone, Source]:

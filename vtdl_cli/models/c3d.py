@@ -3,7 +3,7 @@
 Shapes: `N` clips, `C` channels, `T` frames, `H`, `W` pixels; tensors are (N, C, T, H, W).
 """
 
-from torch import Tensor, nn
+from torch import nn
 
 from vtdl_cli.models.convolution import Conv3d, initialise
 from vtdl_cli.models.encoder import Backbone
@@ -19,7 +19,7 @@ def convolution_unit(in_channels: int, out_channels: int) -> nn.Sequential:
 
 
 class C3D(Backbone):
-    """The published trunk up to conv5b; see `c3d`."""
+    """The published trunk up to conv5b; see `c3d`. (N, C, T, H, W) -> (N, 8 * width, T/8, H/16, W/16), rounded down."""
 
     def __init__(self, width: int, in_channels: int) -> None:
         super().__init__(feature_dim=8 * width)
@@ -36,13 +36,6 @@ class C3D(Backbone):
         self.conv5a = convolution_unit(8 * width, 8 * width)
         self.conv5b = convolution_unit(8 * width, 8 * width)
         initialise(self)
-
-    def forward(self, clips: Tensor) -> Tensor:
-        """Map (N, C, T, H, W) -> (N, 8 * width, T/8, H/16, W/16), rounded down."""
-        x = clips
-        for stage in self.children():  # in the order of the constructor
-            x = stage(x)
-        return x
 
 
 def c3d(width: int = 64, in_channels: int = 3) -> C3D:

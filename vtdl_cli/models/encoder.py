@@ -9,18 +9,54 @@ from contextlib import contextmanager
 from torch import Tensor, nn
 
 from vtdl_cli.errors import UsageError
+from vtdl_cli.models.heads import pool_features, pool_space
 
 
 class Backbone(nn.Module):
-    """A network (N, C, T, H, W) -> feature map (N, D, t, h, w); it says what its D is.
+    """A network (N, C, T, H, W) -> feature map (N, D, t, h, w): its child modules, the stages, one after another.
 
     Args:
-        feature_dim: D, the channels of the feature map.
+        feature_dim: D, the channels of the last stage's feature map.
     """
 
     def __init__(self, feature_dim: int) -> None:
         super().__init__()
         self.feature_dim = feature_dim
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """Map (N, C, T, H, W) -> (N, D, t, h, w)."""
+        x = clips
+        for stage in self.children():  # in the order in which the constructor added them
+            x = stage(x)
+        return x
+
+    def up_to(self, stage: str) -> nn.Sequential:
+        """The network that ends with a stage, and has a D of its own: its weights are this one's.
+
+        Raises:
+            UsageError: there is no such stage.
+        """
+        last = choose_layer(self, stage)
+        names = [name for name, _ in self.named_children()]
+        return nn.Sequential(*list(self.children())[: names.index(last) + 1])
+
+
+class PooledFeatures(nn.Module):
+    """Clips (N, C, T, H, W) -> features, as they are extracted: (N, D), or (N, t, D) where time is kept.
+
+    Args:
+        trunk: a backbone, or the beginning of one: (N, C, T, H, W) -> (N, D, t, h, w).
+        keep_time: average over space alone.
+    """
+
+    def __init__(self, trunk: nn.Module, *, keep_time: bool = False) -> None:
+        super().__init__()
+        self.trunk, self.keep_time = trunk, keep_time
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """Average the trunk's map."""
+        feature_map = self.trunk(clips)
+        return pool_space(feature_map) if self.keep_time else pool_features(feature_map)
 
 
 class Encoder(nn.Module):
@@ -45,10 +81,10 @@ class Encoder(nn.Module):
 
 
 def choose_layer(backbone: Backbone, name: str | None) -> str:
-    """A direct child of the backbone by its name, such as `layer3`; none: the last, whose output is the backbone's.
+    """A stage of the backbone by its name, such as `layer3`; none: the last, whose output is the backbone's.
 
     Raises:
-        UsageError: it has no such child.
+        UsageError: there is no such stage.
     """
     names = [each for each, _ in backbone.named_children()]
     if name is not None and name not in names:

@@ -22,6 +22,11 @@ def pool_features(feature_map: Tensor) -> Tensor:
     return feature_map.mean(dim=(2, 3, 4), dtype=torch.promote_types(feature_map.dtype, torch.float32))
 
 
+def pool_space(feature_map: Tensor) -> Tensor:
+    """Average over space alone: (N, D, t, h, w) -> (N, t, D), whose mean over t is `pool_features`."""
+    return feature_map.mean(dim=(3, 4), dtype=torch.promote_types(feature_map.dtype, torch.float32)).transpose(1, 2)
+
+
 class EmbeddingHead(nn.Module):
     """Global average, linear, L2 norm (README, Method): (N, D, t, h, w) -> (N, embedding_dim) of length 1.
 

@@ -117,20 +117,13 @@ def build_stages(width: int, in_channels: int) -> Iterator[tuple[str, nn.Module]
 
 
 class I3D(Backbone):
-    """The trunk up to mixed_5c; see `i3d`."""
+    """The trunk up to mixed_5c; see `i3d`. (N, C, T, H, W) -> (N, 16 * width, T/8, H/32, W/32)."""
 
     def __init__(self, width: int, in_channels: int) -> None:
         super().__init__(feature_dim=16 * width)  # mixed_5c's 6 + 6 + 2 + 2 times the width
         for name, stage in build_stages(width, in_channels):
             self.add_module(name, stage)
         initialise(self)
-
-    def forward(self, clips: Tensor) -> Tensor:
-        """Map (N, C, T, H, W) -> (N, 16 * width, T/8, H/32, W/32)."""
-        x = clips
-        for stage in self.children():  # in the order they were added
-            x = stage(x)
-        return x
 
 
 def i3d(width: int = 64, in_channels: int = 3) -> I3D:

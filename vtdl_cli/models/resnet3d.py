@@ -132,7 +132,7 @@ def residual_stage(
 
 
 class ResNet3D(Backbone):
-    """Stem and four residual stages; see `r3d` and `r2p1d`."""
+    """Stem and four residual stages; see `r3d` and `r2p1d`. (N, C, T, H, W) -> (N, D, T/8, H/16, W/16), rounded up."""
 
     def __init__(self, depth: int, width: int, stem: nn.Module, convolution: Convolution) -> None:
         if depth not in DEPTHS:
@@ -146,11 +146,6 @@ class ResNet3D(Backbone):
         self.layer3 = residual_stage(block, 2 * width * grow, 4 * width, num_blocks[2], 2, convolution)
         self.layer4 = residual_stage(block, 4 * width * grow, 8 * width, num_blocks[3], 2, convolution)
         initialise(self)
-
-    def forward(self, clips: Tensor) -> Tensor:
-        """Map (N, C, T, H, W) -> (N, D, T/8, H/16, W/16), rounded up."""
-        features: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(self.stem(clips)))))
-        return features
 
 
 def r3d(depth: int = 18, width: int = 64, in_channels: int = 3) -> ResNet3D:

@@ -1,0 +1,89 @@
+"""`vtdl features info|merge|export`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vtdl_cli.commands import options as o
+
+features = typer.Typer(no_args_is_help=True, help="Look at files of features, put them together, export them.")
+
+
+@features.command(
+    epilog="""Examples:
+
+vtdl features info train.h5
+
+vtdl features info train.h5 val.h5 --json
+"""
+)
+def info(
+    files: Annotated[list[Path], typer.Argument(metavar="F.h5...", help="HDF5 of vtdl extract.")],
+    as_json: o.JsonOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Say what files of features hold, and where that came from."""
+    from vtdl_cli.commands.screen import show
+    from vtdl_cli.engine.feature_files import describe_features
+
+    described = describe_features(files)
+    if as_json:
+        show(described, as_json, "")
+        return
+    for path, facts in described.items():
+        show(facts, as_json, f"features: {path}")
+
+
+@features.command(
+    epilog="""Examples:
+
+vtdl features merge part_1.h5 part_2.h5 --out all.h5
+
+vtdl features merge train.h5 val.h5 test.h5 --out all.h5 --overwrite
+"""
+)
+def merge(
+    files: Annotated[list[Path], typer.Argument(metavar="A.h5 B.h5...", help="HDF5 of vtdl extract, two or more.")],
+    out: Annotated[Path, typer.Option(help="HDF5 file to write.")],
+    overwrite: o.OverwriteOption = False,
+    as_json: o.JsonOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Put features of one network and different videos together, in the order given."""
+    from vtdl_cli.commands.screen import show
+    from vtdl_cli.engine.feature_files import merge_features
+
+    show(merge_features(files, out, overwrite=overwrite), as_json, "merged")
+
+
+@features.command(
+    epilog="""Examples:
+
+vtdl features export train.h5 --out train.csv
+
+vtdl features export clips.h5 --out clips.parquet --average
+"""
+)
+def export(
+    file: Annotated[Path, typer.Argument(metavar="F.h5", help="HDF5 of vtdl extract.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="X.npy|X.csv|X.parquet",
+            help="File to write: an array of the features alone, or a table with a line a video (path, label, "
+            "num_frames, f0, f1, ...). Parquet needs pyarrow.",
+        ),
+    ],
+    average: Annotated[
+        bool, typer.Option("--average", help="A vector a video: the mean over its clips and their times.")
+    ] = False,
+    overwrite: o.OverwriteOption = False,
+    as_json: o.JsonOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Write features for other programs."""
+    from vtdl_cli.commands.screen import show
+    from vtdl_cli.engine.feature_files import export_features
+
+    show(export_features(file, out, average=average, overwrite=overwrite), as_json, "exported")

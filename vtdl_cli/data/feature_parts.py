@@ -1,0 +1,137 @@
+"""The rows of an extraction that is under way.
+
+It may run for hours and must survive whatever stops it, and HDF5 files do not survive being cut short: rows are kept in
+small files beside the target, each written whole, and put together at the end.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from vtdl_cli.data.features import Columns, open_features, write_features
+from vtdl_cli.errors import ListError, UsageError
+from vtdl_cli.runtime import check_writable, replacing
+
+
+class FeatureParts:
+    """Rows kept so far, and the file that they become.
+
+    Args:
+        out: the HDF5 file to be.
+        provenance: what the features depend on; rows of another provenance are not mixed in.
+        resume: go on with rows that are there; leave a finished file as it is.
+        overwrite: replace a finished file, and forget rows that are there.
+
+    Raises:
+        UsageError: something is in the way, or the rows that are there have another provenance.
+
+    Attributes:
+        done: videos of the list dealt with so far, skipped ones included.
+        skipped: path and reason of each video that could not be read.
+        finished: whether the file is there already, whole.
+    """
+
+    def __init__(self, out: Path, provenance: Mapping[str, str], *, resume: bool, overwrite: bool) -> None:
+        if out.is_dir():
+            raise UsageError(f"output '{out}' is a folder. Name a file: --out {out}/features.h5")
+        self.out, self.folder = out, out.with_name(f".{out.name}.parts")
+        self.provenance = dict(provenance)
+        self.done, self.skipped = 0, list[dict[str, str]]()
+        begun = self.folder.exists()
+        check_writable(out.parent)
+        self.finished = resume and not begun and out.exists() and h5py.is_hdf5(out)
+        if self.finished:
+            with open_features(out) as file:
+                self._check_same(dict(file.attrs))
+                self.skipped = json.loads(file.attrs["skipped"])
+        elif out.exists() and not overwrite and not (begun and resume):
+            raise UsageError(f"output '{out}' exists. Use --overwrite, or another --out")
+        if begun and not overwrite:
+            self._go_on(resume)
+
+    def standing(self, num_videos: int) -> str:
+        """How far it has come, for whoever resumes."""
+        if self.finished:
+            return f"output '{self.out}' is finished: nothing to do"
+        if not self.done:
+            return f"output '{self.out}' has not been begun yet: starting from the beginning"
+        return f"output '{self.out}' goes on at video {self.done} of {num_videos}"
+
+    def _go_on(self, resume: bool) -> None:
+        if not resume:
+            raise UsageError(f"output '{self.out}' was begun and interrupted. Use --resume to go on, or --overwrite")
+        parts = self._parts()
+        if not parts:
+            return
+        state = json.loads(str(np.load(parts[-1])["state"]))
+        self._check_same(state["provenance"])
+        self.done, self.skipped = state["done"], state["skipped"]
+
+    def _check_same(self, provenance: Mapping[str, Any]) -> None:
+        differing = [name for name, value in self.provenance.items() if provenance.get(name) != value]
+        if differing:
+            raise UsageError(
+                f"output '{self.out}' was begun with another {', '.join(differing)}. Use --overwrite, or another --out"
+            )
+
+    def _parts(self) -> list[Path]:
+        return sorted(self.folder.glob("[0-9]*.npz"))
+
+    def _rows(self) -> Iterator[Mapping[str, np.ndarray]]:
+        """Each part that has rows, one open at a time: hours make more parts than a process may open files."""
+        for path in self._parts():
+            with np.load(path) as part:
+                if len(part.get("labels", ())):
+                    yield part
+
+    def begin(self) -> None:
+        """Forget rows of an extraction that is not gone on with."""
+        if not self.done:
+            self._forget()
+
+    def _forget(self) -> None:
+        """Remove the parts, the last one first: killed on the way, it leaves those that a resumed run goes on from."""
+        if self.folder.exists():
+            for path in sorted(self.folder.iterdir(), reverse=True):
+                path.unlink()
+            self.folder.rmdir()
+
+    def add(self, done: int, skipped: list[dict[str, str]], columns: dict[str, Any]) -> None:
+        """Keep the rows of the videos up to number `done`.
+
+        Args:
+            done: videos of the list dealt with, these included.
+            skipped: path and reason of each that could not be read since the last call.
+            columns: features, labels, num_frames and positions of the others; empty where there is none.
+        """
+        self.done, self.skipped = done, self.skipped + skipped
+        state = json.dumps({"provenance": self.provenance, "done": self.done, "skipped": self.skipped})
+        with replacing(self.folder / f"{done:09d}.npz") as temporary, temporary.open("wb") as file:
+            np.savez(file, state=np.array(state), **columns)
+
+    def finish(self, name_of: Callable[[int], str]) -> None:
+        """Put all rows into the HDF5 file and remove the parts.
+
+        Args:
+            name_of: the path of the video at a position of the list, as the list has it.
+
+        Raises:
+            ListError: there is not a single row.
+        """
+        shapes = [part["features"].shape for part in self._rows()]
+        if not shapes:
+            raise ListError(f"output '{self.out}' would be empty: no video of the list could be read")
+        shape = (sum(shape[0] for shape in shapes), *shapes[0][1:])
+        attributes = {**self.provenance, "skipped": json.dumps(self.skipped)}
+        write_features(self.out, shape, (_named(part, name_of) for part in self._rows()), attributes)
+        self._forget()
+
+
+def _named(part: Mapping[str, np.ndarray], name_of: Callable[[int], str]) -> Columns:
+    """The rows of a part, their videos by path in place of their positions in the list."""
+    columns: dict[str, Any] = {name: part[name] for name in ("features", "labels", "num_frames")}
+    return {**columns, "paths": [name_of(int(position)) for position in part["positions"]]}

@@ -1,0 +1,75 @@
+"""Features for other programs: .npy, .csv and .parquet, written a block at a time.
+
+A table has a line a video: `path`, `label`, `num_frames`, `f0`, `f1`, ...; an array has the features alone.
+"""
+
+import csv
+import importlib
+import importlib.util
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vtdl_cli.data.features import Columns
+from vtdl_cli.errors import UsageError
+
+Shape = tuple[int, ...]
+Writer = Callable[[Path, Shape, Iterable[Columns]], None]
+
+FIRST_COLUMNS = ("path", "label", "num_frames")
+
+
+def write_npy(path: Path, shape: Shape, blocks: Iterable[Columns]) -> None:
+    """Write a plain array, float32 (N, ..., D)."""
+    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    with path.open("wb") as file:  # not a memory map, in which a full disk ends the process
+        np.lib.format.write_array_header_1_0(file, header)
+        for block in blocks:
+            file.write(block["features"].astype("<f4").tobytes())
+
+
+def write_csv(path: Path, shape: Shape, blocks: Iterable[Columns]) -> None:
+    """Write text: nine digits, which give each float32 back."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow((*FIRST_COLUMNS, *_names(shape)))
+        for block in blocks:
+            rows = zip(block["paths"], block["labels"], block["num_frames"], block["features"].tolist(), strict=True)
+            writer.writerows((*first, *(f"{value:.9g}" for value in vector)) for *first, vector in rows)
+
+
+def write_parquet(path: Path, shape: Shape, blocks: Iterable[Columns]) -> None:
+    """Write columns, a row group for each block."""
+    arrow: Any = importlib.import_module("pyarrow")
+    parquet: Any = importlib.import_module("pyarrow.parquet")
+    kinds = [("path", arrow.string()), ("label", arrow.int64()), ("num_frames", arrow.int64())]
+    schema = arrow.schema([*kinds, *((name, arrow.float32()) for name in _names(shape))])
+    with parquet.ParquetWriter(path, schema) as writer:
+        for block in blocks:
+            channels = np.ascontiguousarray(block["features"].T)  # (D, n)
+            columns = [block["paths"], block["labels"], block["num_frames"], *channels]
+            writer.write_table(arrow.table([arrow.array(column) for column in columns], schema=schema))
+
+
+def _names(shape: Shape) -> list[str]:
+    return [f"f{channel}" for channel in range(shape[-1])]
+
+
+ARRAY, PARQUET = ".npy", ".parquet"
+WRITERS: dict[str, Writer] = {ARRAY: write_npy, ".csv": write_csv, PARQUET: write_parquet}
+"""By what a file's name ends in."""
+
+
+def writer_for(path: Path) -> Writer:
+    """What writes a file of this name.
+
+    Raises:
+        UsageError: nothing does, or it is not installed.
+    """
+    if path.suffix not in WRITERS:
+        raise UsageError(f"--out '{path}' does not end in {', '.join(WRITERS)}: what to write is told by that")
+    if path.suffix == PARQUET and importlib.util.find_spec("pyarrow") is None:
+        raise UsageError(f"--out '{path}' needs pyarrow. Type pip install pyarrow, or choose .csv")
+    return WRITERS[path.suffix]

@@ -1,0 +1,193 @@
+"""Feature files that exist: looked at, put together, written for other programs."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vtdl_cli.data.feature_tables import ARRAY, writer_for
+from vtdl_cli.data.features import SCHEMA, Columns, network_of, open_features, read_blocks, write_features
+from vtdl_cli.data.lists import UNKNOWN_CLASS
+from vtdl_cli.errors import UsageError
+from vtdl_cli.runtime import check_new_file, replacing
+
+OWN = ("schema", "skipped")
+"""Attributes that do not say where features came from."""
+
+
+@dataclass(frozen=True)
+class FeatureFile:
+    """What a file says of its features: shape (N, ..., D), labels (N,) and attributes."""
+
+    path: Path
+    shape: tuple[int, ...]
+    labels: np.ndarray
+    attributes: dict[str, Any]
+
+    @property
+    def skipped(self) -> list[dict[str, str]]:
+        """Path and reason of each video that could not be read."""
+        found: list[dict[str, str]] = json.loads(self.attributes.get("skipped", "[]"))
+        return found
+
+
+def look_at(path: Path) -> FeatureFile:
+    """Read all but the features themselves.
+
+    Raises:
+        UsageError: `path` is no whole file of features.
+    """
+    with open_features(path) as file:
+        return FeatureFile(path, file["features"].shape, file["labels"][:], dict(file.attrs))
+
+
+def describe_features(paths: Sequence[Path]) -> dict[str, dict[str, Any]]:
+    """What each file holds and where that came from, by the file's path.
+
+    Raises:
+        UsageError: one of them is no whole file of features.
+    """
+    return {str(file.path): _describe(file) for file in map(look_at, paths)}
+
+
+def _describe(file: FeatureFile) -> dict[str, Any]:
+    known = file.labels[file.labels != UNKNOWN_CLASS]
+    classes, counts = np.unique(known, return_counts=True)
+    return {
+        "shape": list(file.shape),
+        "schema": int(file.attributes.get("schema", SCHEMA)),
+        **{name: _told(value) for name, value in sorted(file.attributes.items()) if name not in OWN},
+        "classes": {
+            "seen": len(classes),
+            "highest": int(classes[-1]) if len(classes) else None,
+            "fewest_videos": int(counts.min()) if len(counts) else None,
+            "most_videos": int(counts.max()) if len(counts) else None,
+        },
+        "videos_without_class": len(file.labels) - len(known),
+        "skipped": file.skipped,
+    }
+
+
+def _told(value: Any) -> Any:
+    """An attribute in plain types: of files put together it may be a list."""
+    told = _values(value)
+    return told[0] if len(told) == 1 else told
+
+
+def merge_features(paths: Sequence[Path], out: Path, *, overwrite: bool = False) -> dict[str, Any]:
+    """Put files of one network and different videos together, in the order given.
+
+    An attribute that differs, as that of the list does, becomes a JSON list of its values.
+
+    Returns:
+        The new file's path, shape and the videos skipped.
+
+    Raises:
+        UsageError: a file is no whole file of features, they do not belong together, or the output is in the way.
+    """
+    if len(paths) < 2:
+        raise UsageError(f"merge '{paths[0]}' with what? Name two files or more")
+    check_output(out, overwrite=overwrite, sources=paths)
+    files = [look_at(path) for path in paths]
+    for file in files[1:]:
+        _check_same(files[0], file)
+    _check_distinct(paths)
+    shape = (sum(file.shape[0] for file in files), *files[0].shape[1:])
+    write_features(out, shape, _blocks(paths), _join(files))
+    skipped = [video for file in files for video in file.skipped]
+    return {"out": str(out), "files": len(files), "shape": list(shape), "skipped": skipped}
+
+
+def _check_same(first: FeatureFile, other: FeatureFile) -> None:
+    ours, theirs = (_identity(file) for file in (first, other))
+    if differing := [name for name in ours if ours[name] != theirs[name]]:
+        name = differing[0]
+        raise UsageError(
+            f"features '{other.path}' have another {', '.join(differing)} than '{first.path}': '{theirs[name]}' "
+            f"against '{ours[name]}'. Extract both alike"
+        )
+
+
+def _identity(file: FeatureFile) -> dict[str, str]:
+    """What rows of one file have in common."""
+    dims = " x ".join(map(str, file.shape[1:]))
+    return network_of(file.attributes) | {"protocol": str(file.attributes.get("protocol", "")), "dims": dims}
+
+
+def _check_distinct(paths: Sequence[Path]) -> None:
+    seen: dict[str, Path] = {}
+    for path in paths:
+        with open_features(path) as file:
+            for video in file["paths"].asstr()[:]:
+                if video in seen:
+                    raise UsageError(
+                        f"features of video '{video}' are in '{seen[video]}' and again in '{path}'. "
+                        "Leave one of the files out, or extract lists that share no video"
+                    )
+                seen[video] = path
+
+
+def _blocks(paths: Sequence[Path]) -> Iterator[Columns]:
+    for path in paths:
+        with open_features(path) as file:
+            yield from read_blocks(file)
+
+
+def _join(files: Sequence[FeatureFile]) -> dict[str, str]:
+    """The attributes of all: one value where they agree, else a JSON list."""
+    joined = {"skipped": json.dumps([video for file in files for video in file.skipped])}
+    for name in dict.fromkeys(name for file in files for name in file.attributes if name not in OWN):
+        values = [value for file in files for value in _values(file.attributes.get(name, ""))]
+        distinct = list(dict.fromkeys(values))
+        joined[name] = distinct[0] if len(distinct) == 1 else json.dumps(distinct)
+    return joined
+
+
+def _values(attribute: Any) -> list[str]:
+    """What an attribute says: one thing, or in a file that was put together one for each of its origins."""
+    text = str(attribute)
+    return json.loads(text) if text.startswith('["') else [text]
+
+
+def export_features(path: Path, out: Path, *, average: bool = False, overwrite: bool = False) -> dict[str, Any]:
+    """Write features as an array or a table.
+
+    Args:
+        path: the HDF5 file.
+        out: .npy, .csv or .parquet.
+        average: over the clips of a video and the times of a clip, where the file keeps them apart.
+        overwrite: replace `out`.
+
+    Returns:
+        The new file's path and the shape of the features in it.
+
+    Raises:
+        UsageError: `path` is no whole file of features, `out` is in the way, or cannot hold what `path` does.
+    """
+    write = writer_for(out)
+    check_output(out, overwrite=overwrite, sources=[path])
+    with open_features(path) as file:
+        whole: tuple[int, ...] = file["features"].shape
+        shape = (whole[0], whole[-1]) if average else whole
+        if len(shape) > 2 and out.suffix != ARRAY:
+            raise UsageError(
+                f"features '{path}' have {' x '.join(map(str, shape[1:]))} numbers a video, and a table has one line. "
+                f"Add --average, or choose {ARRAY}"
+            )
+        with replacing(out) as temporary:
+            write(temporary, shape, read_blocks(file, average=average))
+    return {"out": str(out), "shape": list(shape)}
+
+
+def check_output(out: Path, *, overwrite: bool, sources: Sequence[Path] = ()) -> None:
+    """Refuse at the start what is in the way.
+
+    Raises:
+        UsageError: `out` is there, is a folder or one of the sources, or cannot be written.
+    """
+    if out.exists() and any(source.exists() and out.samefile(source) for source in sources):
+        raise UsageError(f"--out '{out}' is itself one of the files to read. Choose another --out")
+    check_new_file(out, "--out", overwrite=overwrite)
