@@ -129,7 +129,7 @@ def test_retrieve__bad_input(toy: Toy, tmp_path: Path) -> None:
         (("--gallery", str(tmp_path / "absent.h5")), "absent.h5' are not there. First: vtdl extract", 2),
         (("--query", line[2]), "share 120 videos", 2),
         (("--query", unknown), "have 1 videos of no known class", 2),
-        (("--gallery", infinite), "are not finite in 1 videos", 2),
+        (("--gallery", infinite), "that are not finite, those of", 2),
         (("--picture", str(tmp_path / "a.png")), "Add --root DIR", 2),
         (("--rows", "2"), "--root and --rows are for a picture", 2),
         (("--picture", str(used), *root), "used.png' exists. Use --overwrite, or another --picture", 2),
