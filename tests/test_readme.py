@@ -21,6 +21,8 @@ MADE = {
     "pretrain": "runs/pretrained/checkpoints/last.pt",
     "finetune": "runs/finetuned/checkpoints/best.pt",
     "evaluate": "results/metrics.json",
+    "retrieve": "retrieval.png",
+    "report": "runs/finetuned/report.html",
 }
 
 
@@ -45,7 +47,7 @@ def test_readme__commands_run_in_order(toy: Toy, tmp_path: Path, monkeypatch: py
     first, *chain = commands()
     assert first == ["demo"]  # tests/engine/test_demo.py runs it
     assert [line[0] for line in chain] == [
-        "prepare-lists", "pretrain", "finetune", "evaluate", "extract", "extract", "probe",
+        "prepare-lists", "pretrain", "finetune", "evaluate", "extract", "extract", "probe", "retrieve", "report",
     ]  # fmt: skip
     for name, *options in chain:
         succeed(name, *options, *LESS.get(name, ()))

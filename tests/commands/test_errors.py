@@ -36,7 +36,7 @@ def add(*more: str) -> Change:
 
 TABLE: list[tuple[str, Change, int, str]] = [
     ("no list", add("--train-list", "nowhere.txt"), 1, "list 'nowhere.txt' cannot be read"),
-    ("folder as list", add("--train-list", "/"), 1, "list '/' cannot be read"),
+    ("folder as list", add("--train-list", "/"), 1, "list '/' is a folder, and nothing says which class it is of"),
     ("empty list", with_list(""), 1, "bad.txt' is empty. Write one video a line"),
     ("blank list", with_list("\n \n"), 1, "bad.txt' is empty"),
     ("malformed line", with_list("a.mp4 0\nb.mp4 1\nc.mp4 x\n"), 1, "bad.txt:3' reads 'c.mp4 x', which is not"),
@@ -125,7 +125,7 @@ def test_readers__only_damaged_videos(finetuned: Path, tmp_path: Path, command: 
     before = files_in(tmp_path)
     bad = ("--weights", str(finetuned), "--list", str(tmp_path / "bad.txt"), "--root", str(tmp_path))
     line = (command, *bad, "--out", str(tmp_path / "new"), "--workers", "0")
-    refuse(*line, code=1, says=("1 of 1 videos cannot be read",))
+    refuse(*line, code=1, says=("cannot be read: corrupt, or not a video",))
     assert files_in(tmp_path) == before
 
 
