@@ -65,7 +65,7 @@ def test_bench__refuses(toy: Toy, pretrained: Path, finetuned: Path, tmp_path: P
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "list.txt").write_text(f"{tmp_path}/empty.mp4 0 24\n")
     line = bench(toy, finetuned, "--list", str(tmp_path / "list.txt"), "--list-columns", "path class frames")
-    refuse(*line, code=1, says=("1 of 1 videos cannot be read",))
+    refuse(*line, code=1, says=("cannot be read: the file is empty",))
 
 
 def test_bench__network_sees_as_many_clips_as_in_evaluation(measurement: Measurement) -> None:

@@ -14,7 +14,7 @@ from vtdl_cli.errors import UnreadableVideo
 
 FLAT_DEVIATION = 1.0  # of 255 grey levels: a picture below it shows one colour
 LUMA_FIRST = ("yuv420p", "yuvj420p", "yuv422p", "yuv444p", "nv12")  # formats whose first plane is grey, a byte a pixel
-LOOKED_AT = 16  # one picture in so many: measuring all of them takes half as long as decoding them
+LOOKED_AT = 8  # one picture in so many: measuring all of them takes half as long as decoding them
 FLAT_SHARE = 0.5  # of a video's pictures: films fade in and out, and lectures show dark slides
 
 
