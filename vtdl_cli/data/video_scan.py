@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # FFmpeg's own limit (MAX_NVOP_SIZE) for an MPEG-4 packet that stands in for a picture stored elsewhere, or for none.
 PLACEHOLDER_BYTES = 19
+HELD_BYTES = 2**26  # of packets that may yet have to be looked into
 # Containers that list their keyframes. In the others (MPEG-TS, MPEG-PS, WMV) a seek lands near the time asked for.
 INDEXED_CONTAINERS = ("avi", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2")
 MPEG4_PICTURE_START = b"\0\0\1\xb6"
@@ -117,16 +118,29 @@ def _has_placeholders(codec: str, packets: list[Packet]) -> bool:
 
 
 class Mpeg4Pictures:
-    """Counts an MPEG-4 stream's pictures, each packed one moved into its placeholder: what is left over holds none."""
+    """Counts an MPEG-4 stream's pictures, each packed one moved into its placeholder: what is left over holds none.
+
+    Most files have no placeholder, and then nobody asks: packets are held, and looked into from the first one on.
+    """
 
     def __init__(self, stream: "VideoStream") -> None:
         from av.bitstream import BitStreamFilterContext
 
         self._unpack = BitStreamFilterContext("mpeg4_unpack_bframes", stream)
+        self._held, self._held_bytes, self._counting = list[Any](), 0, False
         self.count, self.smallest_bytes = 0, 2**63
 
     def take(self, packet: Any) -> None:
-        """Count one packet, which is empty afterwards."""
+        """Take in the next packet; it may be empty afterwards."""
+        self._held.append(packet)
+        self._held_bytes += packet.size
+        self._counting |= packet.size <= PLACEHOLDER_BYTES or self._held_bytes > HELD_BYTES
+        if self._counting:
+            for each in self._held:
+                self._count(each)
+            self._held.clear()
+
+    def _count(self, packet: Any) -> None:
         for each in self._unpack.filter(packet):
             data = bytes(each)
             if MPEG4_PICTURE_START in data:
