@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
@@ -158,12 +158,20 @@ def check_writable(folder: Path) -> None:
         raise UsageError(f"output folder '{folder}' cannot be written. Choose another --out")
 
 
-def check_new_file(path: Path, option: str, *, overwrite: bool) -> None:
-    """Refuse at the start a file that is in the way or could not be written; `option` is what names it.
+def check_new_file(path: Path, option: str, *, overwrite: bool, sources: Iterable[Path] = ()) -> None:
+    """Refuse at the start a file that is in the way or could not be written.
+
+    Args:
+        path: the file.
+        option: what names it.
+        overwrite: whether it may be there.
+        sources: files that are read, and may not be replaced whatever was asked for.
 
     Raises:
         UsageError: so it is.
     """
+    if any(path.resolve() == source.resolve() for source in sources):
+        raise UsageError(f"output '{path}' is itself one of the inputs. Choose another {option}")
     if path.is_dir():
         raise UsageError(f"output '{path}' is a folder. Name a file in it: {option} {path / 'FILE'}")
     if path.exists() and not overwrite:

@@ -45,3 +45,7 @@ def test_worst_pairs__by_hand() -> None:
     title, _, *lines = worst_pairs(counts, shares, ["a", "b", "c"]).splitlines()
     assert title == "most often wrong (true: predicted)"
     assert lines == ["2 of 4  b: a", "1 of 4  a: b", "1 of 4  b: c"]
+
+
+def test_draw_confusion__names_are_no_formulas(tmp_path: Path) -> None:
+    draw_confusion(np.eye(2, dtype=np.int64), ["a$_$b", "$\\frac"], "$^$: top-1 100%", tmp_path / "picture.png")

@@ -1,5 +1,6 @@
 """Files of scores: written whole, read back, refused where they are something else."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -11,7 +12,13 @@ from vtdl_cli.data.scores import ClipSpool, Scores, align, read_scores, write_sc
 from vtdl_cli.errors import UsageError, VtdlError
 
 CLIPS = np.random.default_rng(0).normal(size=(7, 2, 3)).astype(np.float32)
-SCORES = Scores(CLIPS.mean(1), np.arange(7) % 3, [f"ä {i}.mp4" for i in range(7)], ["a", "b", "c"], {"protocol": "x"})
+SCORES = Scores(
+    CLIPS.mean(1),
+    np.arange(7) % 3,
+    [f"ä {i}.mp4" for i in range(7)],
+    ["a", "b", "c"],
+    {"protocol": "x", "aggregate": "softmax"},
+)
 
 
 def test_scores__come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,7 +39,7 @@ def test_scores__come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_align__puts_videos_into_another_order() -> None:
     order = [3, 0, 6, 1, 2, 5, 4]
-    turned = align(SCORES, [SCORES.paths[i] for i in order])
+    turned = align(SCORES, SCORES.paths, [SCORES.paths[i] for i in order])
     assert (turned.values == SCORES.values[order]).all()
     assert (turned.labels == SCORES.labels[order]).all()
 
@@ -48,7 +55,15 @@ def test_read_scores__refuses_what_is_none(tmp_path: Path) -> None:
         read_scores(path)
     with h5py.File(path, "w") as file:
         file["features"] = np.zeros(3)
-    with pytest.raises(UsageError, match="have schema 'None', this version reads 1"):
+    with pytest.raises(UsageError, match="are no scores.h5 of this version: 'scores' is not in it"):
+        read_scores(path)
+    write_scores(path, SCORES)
+    with h5py.File(path, "a") as file:
+        file.attrs["schema"] = 2
+    with pytest.raises(UsageError, match="have schema '2', this version reads 1"):
+        read_scores(path)
+    write_scores(path, replace(SCORES, classes=["a", "b"]))
+    with pytest.raises(UsageError, match="do not fit together"):
         read_scores(path)
 
 

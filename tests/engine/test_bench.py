@@ -11,8 +11,8 @@ import torch
 from tests.toy import NUM_VAL, Toy, files_in, refuse, succeed
 from vtdl_cli.engine.bad_videos import BadVideos
 from vtdl_cli.engine.bench import compute, decode, ready_clips, score
-from vtdl_cli.engine.evaluate import Measurement, Protocol, prepare
-from vtdl_cli.engine.request import Execution, ListSource
+from vtdl_cli.engine.evaluate import Measurement, prepare
+from vtdl_cli.engine.request import Execution, ListSource, Protocol
 from vtdl_cli.runtime import Silence
 
 

@@ -141,6 +141,26 @@ def test_evaluate__several_weights_go_with_their_lists(toy: Toy, finetuned: Path
     assert list(tmp_path.iterdir()) == []
 
 
+def test_evaluate__overwriting_leaves_no_older_results(toy: Toy, finetuned: Path, tmp_path: Path) -> None:
+    """Of three lists, then two, then one, only what the last wrote is there."""
+    out, quick = tmp_path / "out", ("--clips", "1", "--overwrite", "--quiet")
+    (out / "3_val").mkdir(parents=True)
+    (out / "3_val/notes.txt").touch()
+    more = ("--list", str(toy.train_list), "--list", str(toy.val_list))
+    succeed(*toy.evaluate(finetuned, out, *quick, *more))
+    succeed(*toy.evaluate(finetuned, out, *quick, *more[:2]))
+    whole = {"metrics.json", "scores.h5", "per_class.csv", "confusion.png"}
+    both = {f"{folder}/{name}" for folder in ("1_val", "2_train") for name in whole}
+    assert files_in(out) == {"metrics.json", "3_val/notes.txt"} | both
+    succeed(*toy.evaluate(finetuned, out, *quick))
+    assert files_in(out) == whole | {"3_val/notes.txt"}
+
+
+def test_evaluate__clips_and_starts_exclude_each_other(toy: Toy, finetuned: Path, tmp_path: Path) -> None:
+    line = toy.evaluate(finetuned, tmp_path / "out", "--clips", "2", "--set", "evaluate.starts=[0,10]")
+    refuse(*line, code=2, says=("--clips and --set evaluate.starts=... exclude each other",))
+
+
 def test_evaluate__one_wrong_list_of_several_stops_all_before_any(toy: Toy, finetuned: Path, tmp_path: Path) -> None:
     line = toy.evaluate(finetuned, tmp_path / "out", "--list", str(tmp_path / "none.txt"))
     refuse(*line, code=1, says=(f"list '{tmp_path / 'none.txt'}'",))

@@ -127,7 +127,7 @@ def test_merge__bad_input(tmp_path: Path) -> None:
     ):
         refuse(*merge(tmp_path / "all.h5", *paths), code=2, says=(says,))
     before = c.read_bytes()
-    refuse(*merge(c, a, c), "--overwrite", code=2, says=("is itself one of the files to read",))
+    refuse(*merge(c, a, c), "--overwrite", code=2, says=("is itself one of the inputs",))
     refuse(*merge(cut, a, c), code=2, says=(f"output '{cut}' exists. Use --overwrite",))
     refuse(*merge(tmp_path, a, c), code=2, says=("is a folder. Name a file in it",))
     assert c.read_bytes() == before

@@ -110,3 +110,38 @@ def test_fuse__existing_output_is_refused(files: list[str], tmp_path: Path) -> N
     (tmp_path / "metrics.json").write_text("mine")
     refuse("fuse", *files, "--out", str(tmp_path), code=2, says=("metrics.json' exists. Use --overwrite",))
     assert (tmp_path / "metrics.json").read_text() == "mine"
+
+
+def test_fuse__files_of_one_stream_and_folders_of_the_other(tmp_path: Path) -> None:
+    """Oracle: the same two streams where both are files. Flow lies in folders, of one tree for each direction."""
+    write_scores(tmp_path / "rgb.h5", RGB)
+    write_scores(tmp_path / "flow.h5", FLOW)
+    write_scores(tmp_path / "folders.h5", replace(FLOW, paths=[f"u/{Path(path).stem}" for path in PATHS]))
+    both, mixed = (
+        json.loads(succeed("fuse", str(tmp_path / "rgb.h5"), str(tmp_path / name), "--json").stdout)
+        for name in ("flow.h5", "folders.h5")
+    )
+    assert [both[name] for name in ("top1", "mean_class")] == [mixed[name] for name in ("top1", "mean_class")]
+
+
+def test_fuse__what_was_skipped_is_told(tmp_path: Path) -> None:
+    bad = {"path": "bad.mp4", "reason": "it is empty"}
+    for name, scores in (("a", RGB), ("b", FLOW)):
+        attributes = {**ORIGIN, "skipped": json.dumps([bad]), "weights_sha256": name}
+        write_scores(tmp_path / f"{name}.h5", replace(scores, attributes=attributes))
+    out = tmp_path / "out"
+    line = ("fuse", str(tmp_path / "a.h5"), str(tmp_path / "b.h5"), "--out", str(out), "--json")
+    metrics = json.loads(succeed(*line).stdout)
+    assert metrics["skipped"] == json.loads(str(read_scores(out / "scores.h5").attributes["skipped"])) == [bad]
+    assert [part["weights_sha256"] for part in metrics["inputs"].values()] == ["a", "b"]
+
+
+def test_fuse__never_replaces_what_it_reads(tmp_path: Path) -> None:
+    for name, scores in (("rgb", RGB), ("flow", FLOW)):
+        (tmp_path / name).mkdir()
+        write_scores(tmp_path / name / "scores.h5", scores)
+    files = [str(tmp_path / name / "scores.h5") for name in ("rgb", "flow")]
+    before = Path(files[0]).read_bytes()
+    line = ("fuse", *files, "--out", str(tmp_path / "rgb"), "--overwrite")
+    refuse(*line, code=2, says=("holds one of the files that are fused. Choose another --out",))
+    assert Path(files[0]).read_bytes() == before

@@ -259,18 +259,19 @@ def test_run_folder__second_run_is_refused(toy: Toy, pretrained: Path) -> None:
 def test_run_folder__overwrite_removes_what_a_run_wrote_and_no_more(toy: Toy, tmp_path: Path) -> None:
     run = tmp_path / "run"
     succeed(*toy.pretrain(run, "--set", "pretrain.keep_every=1"))
-    (run / "notes.txt").write_text("mine")
+    others = {"notes.txt", "metrics.json", "gradients.png"}  # the last two by evaluate and plot
+    for name in others:
+        (run / name).write_text("mine")
     succeed(*toy.pretrain(run, "--overwrite", "--set", "pretrain.epochs=1"))
-    assert files_in(run) == {
+    assert files_in(run) == others | {
         "config.yaml",
         "metrics.jsonl",
         "metrics.csv",
         "curves.png",
         "events.out.tfevents",
-        "notes.txt",
         "checkpoints/last.pt",
     }
-    assert (run / "notes.txt").read_text() == "mine"
+    assert {(run / name).read_text() for name in others} == {"mine"}
     assert len(list(run.glob("events.*"))) == 1
     assert [row["epoch"] for row in rows(run)] == [1]
 

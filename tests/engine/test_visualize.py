@@ -25,7 +25,7 @@ def line(weights: Path | str, video: Path, out: Path, *more: str) -> list[str]:
 
 
 def drawn(*arguments: str) -> dict[str, Any]:
-    result: dict[str, Any] = json.loads(succeed(*arguments, "--json", "--quiet").stdout)
+    result: dict[str, Any] = json.loads(succeed(*arguments, "--json").stdout)
     return result
 
 
@@ -198,7 +198,7 @@ def test_visualize__outputs_are_not_replaced_unasked(toy: Toy, pretrained: Path,
     assert (tmp_path / "heat.png").read_bytes() == b"mine"
     (tmp_path / "own.mp4").write_bytes((toy.root / "red/red_0.mp4").read_bytes())
     command = line(pretrained, tmp_path / "own.mp4", tmp_path / "own.mp4", "--overwrite")
-    refuse(*command, code=2, says=("is the video itself",))
+    refuse(*command, code=2, says=("is itself one of the inputs",))
 
 
 def triplet(toy: Toy, out: Path, *more: str) -> list[str]:

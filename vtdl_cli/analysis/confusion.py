@@ -30,17 +30,17 @@ def draw_confusion(counts: np.ndarray, classes: Sequence[str], title: str, path:
     figure = Figure(figsize=(side + (2.2 if named else 5.5), side + 1.2), layout="constrained")
     axis, *beside = figure.subplots(1, 1 if named else 2, width_ratios=[1] if named else [side, 4], squeeze=False)[0]
     image = axis.imshow(shares, cmap="Blues", norm=PowerNorm(SHADE_POWER, 0, 1))
-    axis.set_title(title, fontsize=max(11, side))
+    axis.set_title(title, fontsize=max(11, side), parse_math=False)
     axis.set(xlabel="predicted", ylabel="true")
     if named:
         size = 9 if number <= MAX_NUMBERED else 6
-        axis.set_xticks(range(number), classes, rotation=90, fontsize=size)
-        axis.set_yticks(range(number), classes, fontsize=size)
+        axis.set_xticks(range(number), classes, rotation=90, fontsize=size, parse_math=False)
+        axis.set_yticks(range(number), classes, fontsize=size, parse_math=False)
     if number <= MAX_NUMBERED:
         _write_counts(axis, counts, shares)
     for panel in beside:
         panel.axis("off")
-        panel.text(0, 1, worst_pairs(counts, shares, classes), va="top", fontsize=9, linespacing=1.5)
+        panel.text(0, 1, worst_pairs(counts, shares, classes), va="top", fontsize=9, linespacing=1.5, parse_math=False)
     bar = figure.colorbar(image, ax=axis, label="share of the true class", shrink=min(0.8, 4 / side), aspect=25)
     bar.set_ticks([0, 0.05, 0.2, 0.5, 1])
     figure.savefig(path, format="png", dpi=110)

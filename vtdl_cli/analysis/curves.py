@@ -50,9 +50,10 @@ def draw_curves(runs: Mapping[str, Rows], path: Path | IO[bytes]) -> None:
     for unused in axes[len(panels) :]:
         unused.set_visible(False)
     if len(runs) > 1:
-        figure.legend(
-            handles=[Line2D([], [], label=name, **style) for name, style in _styles(runs)], loc="outside right upper"
-        )
+        named = dict(_styles(runs))
+        handles = [Line2D([], [], **style) for style in named.values()]
+        for text in figure.legend(handles, list(named), loc="outside right upper").get_texts():
+            text.set_parse_math(False)
     figure.savefig(path, format="png", dpi=120)
 
 

@@ -51,17 +51,22 @@ def draw_points(
     beside = 0.5 + 0.085 * max(map(len, names.values())) if few else 1.5  # inches, of the legend
     figure = Figure(figsize=(7 + beside, 7), layout="constrained")
     axis = figure.subplots()
-    axis.set_title(title, fontsize=10)
+    axis.set_title(title, fontsize=10, parse_math=False)
     axis.set(xticks=[], yticks=[], xlabel=axes[0], ylabel=axes[1])
     size = float(np.clip(12000 / len(points), 6, 45))
+    drawn = []
     for number, label in enumerate(sorted(names)):
         x, y = points[labels == label].T
         colour = "0.6" if label == UNKNOWN else _colour(number, len(names))
         marker = MARKERS[number % len(MARKERS)] if few else "o"
-        axis.scatter(x, y, s=size, alpha=0.8, linewidths=0, marker=marker, label=names[label], color=colour)
+        drawn.append(axis.scatter(x, y, s=size, alpha=0.8, linewidths=0, marker=marker, color=colour))
     axis.set_aspect("equal", adjustable="datalim")
     if few:
-        figure.legend(loc="outside right upper", fontsize="small")
+        legend = figure.legend(
+            drawn, [names[label] for label in sorted(names)], loc="outside right upper", fontsize="small"
+        )
+        for text in legend.get_texts():
+            text.set_parse_math(False)
     else:
         _name_classes(axis, points, labels, names)
     figure.savefig(path, format="png", dpi=120)
@@ -85,7 +90,7 @@ def _name_classes(axis: Any, points: np.ndarray, labels: np.ndarray, names: Mapp
         outline = [patheffects.withStroke(linewidth=1.5, foreground="white")]
         text = axis.annotate(
             names[label], medians[label], (0, 3), textcoords="offset points", ha="center", va="bottom",
-            fontsize=6, color=colour, path_effects=outline,
+            fontsize=6, color=colour, path_effects=outline, parse_math=False,
         )  # fmt: skip
         box = text.get_window_extent()
         if box.count_overlaps(taken):

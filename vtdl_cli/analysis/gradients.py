@@ -31,7 +31,7 @@ def draw_gradients(
     shown = np.unique(np.linspace(0, len(epochs) - 1, min(MAX_LINES, len(epochs))).round().astype(int))
     thinned = f": {len(shown)} of {len(epochs)} epochs" if len(shown) < len(epochs) else ""
     figure = Figure(figsize=(float(np.clip(0.24 * len(layers), 6, 18)) + 1.2, 7.5), layout="constrained")
-    figure.suptitle(title + thinned, fontsize=10)
+    figure.suptitle(title + thinned, fontsize=10, parse_math=False)
     axes = figure.subplots(2, 1, sharex=True)
     scale = ScalarMappable(Normalize(epochs[0], max(epochs[-1], epochs[0] + 1)), COLOURS)
     for axis, name, table in zip(axes, ("mean", "largest"), (mean, largest), strict=True):

@@ -41,7 +41,7 @@ def draw_retrieval(rows: Sequence[Sequence[Shown]], title: str, path: Path) -> N
     height = CELL_INCHES * float(np.clip(shape[0] / shape[1], 0.5, 1.8)) + TEXT_INCHES
     size = ((CELL_INCHES + 2 * GAP_INCHES) * max(columns, 4), height * len(rows) + 0.6)
     figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(w_pad=GAP_INCHES, h_pad=0.02, wspace=0, hspace=0))
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(title, fontsize=10, parse_math=False)
     axes = figure.subplots(len(rows), columns, squeeze=False)
     for line, row in zip(axes, rows, strict=True):
         for axis, shown in zip(line, row, strict=True):
@@ -54,11 +54,11 @@ def _draw_one(axis: Any, shown: Shown) -> None:
     axis.set(xticks=[], yticks=[])
     name = shown.name if len(shown.name) <= LETTERS else f"{shown.name[: LETTERS - 1]}…"
     if shown.right is None:
-        axis.set_title(name, fontsize=9, fontweight="bold")
+        axis.set_title(name, fontsize=9, fontweight="bold", parse_math=False)
         axis.set_xlabel("query", fontsize=8)
         return
     colour, mark, line = (RIGHT, "✓", "-") if shown.right else (WRONG, "✗", "--")
-    axis.set_title(f"{mark} {name}", fontsize=9, color=colour)
+    axis.set_title(f"{mark} {name}", fontsize=9, color=colour, parse_math=False)
     axis.set_xlabel(f"cosine {shown.similarity:.3f}", fontsize=8)
     for spine in axis.spines.values():
         spine.set(color=colour, linewidth=3, linestyle=line)

@@ -24,6 +24,7 @@ def evaluate(
     clips: Annotated[
         int | None, typer.Option(min=1, help="Clips, spread evenly over each video. Default: the preset's.")
     ] = None,
+    crops: o.CropsOption = 1,
     repeats: Annotated[int, typer.Option(min=1, help="Of all passes, in turn; medians are given.")] = 3,
     assignments: o.SetOption = None,
     root: o.RootOption = None,
@@ -40,10 +41,9 @@ def evaluate(
 
     how = o.execution(0, device, workers)
     from vtdl_cli.engine.bench import bench_evaluate
-    from vtdl_cli.engine.evaluate import Protocol
 
     videos = o.list_source(test_list, root, strip_prefix, list_columns)
     result = bench_evaluate(
-        weights, videos, how, speaker(quiet), Protocol(clips), tuple(assignments or ()), repeats=repeats
+        weights, videos, how, speaker(quiet), o.protocol(clips, crops), tuple(assignments or ()), repeats=repeats
     )
     show(result, as_json, "bench evaluate")

@@ -30,7 +30,7 @@ def evaluate(
     clips: Annotated[
         int | None, typer.Option(min=1, help="Clips, spread evenly over each video. Default: the preset's.")
     ] = None,
-    crops: Annotated[int, typer.Option(metavar="1|3", help="Centre square, or three along the long side.")] = 1,
+    crops: o.CropsOption = 1,
     aggregate: Annotated[
         str, typer.Option(metavar="softmax|logits", help="What is averaged over the clips and crops of a video.")
     ] = "softmax",
@@ -48,16 +48,11 @@ def evaluate(
 ) -> None:
     """Measure the accuracy of a finetuned network, by a protocol that is named."""
     from vtdl_cli.commands.screen import show, speaker
-    from vtdl_cli.errors import UsageError
 
-    if crops not in (1, 3):
-        raise UsageError(f"--crops '{crops}' is neither 1 nor 3")
-    if aggregate not in ("softmax", "logits"):
-        raise UsageError(f"--aggregate '{aggregate}' is neither softmax nor logits")
     how = o.execution(0, device, workers, overwrite=overwrite, dry_run=dry_run)
-    from vtdl_cli.engine.evaluate import Protocol, evaluate
+    protocol = o.protocol(clips, crops, aggregate)
+    from vtdl_cli.engine.evaluate import evaluate
 
     lists = [o.list_source(path, root, strip_prefix, list_columns) for path in test_lists]
-    protocol = Protocol(clips, crops, aggregate)
     result = evaluate(weights, lists, out, how, speaker(quiet), protocol, assignments or ())
     show(result, as_json, "plan" if dry_run else f"evaluated: {out}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from vtdl_cli.engine.request import Execution, ListSource
+    from vtdl_cli.engine.request import Execution, ListSource, Protocol
 
 LISTS, RUNNING, SPEAKING = "Lists", "Running", "Speaking"
 
@@ -42,6 +42,7 @@ DecoderOption = Annotated[
 SeedOption = Annotated[
     int, typer.Option(min=0, help="Of initial weights, order, clips and augmentation.", rich_help_panel=RUNNING)
 ]
+CropsOption = Annotated[int, typer.Option(metavar="1|3", help="Centre square, or three along the long side.")]
 DeviceOption = Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to compute.", rich_help_panel=RUNNING)]
 WorkersOption = Annotated[
     int | None,
@@ -80,6 +81,23 @@ def list_source(path: Path, root: Path | None, strip_prefix: str, columns: str |
     from vtdl_cli.engine.request import ListSource
 
     return ListSource(path, root, strip_prefix, columns)
+
+
+def protocol(clips: int | None, crops: int, aggregate: str = "softmax") -> "Protocol":
+    """How videos are looked at.
+
+    Raises:
+        UsageError: an option has no such value.
+    """
+    from vtdl_cli.errors import UsageError
+
+    if crops not in (1, 3):
+        raise UsageError(f"--crops '{crops}' is neither 1 nor 3")
+    if aggregate not in ("softmax", "logits"):
+        raise UsageError(f"--aggregate '{aggregate}' is neither softmax nor logits")
+    from vtdl_cli.engine.request import Protocol
+
+    return Protocol(clips, crops, aggregate)
 
 
 def execution(

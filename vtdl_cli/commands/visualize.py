@@ -93,7 +93,6 @@ def triplet(
     list_columns: o.ColumnsOption = None,
     overwrite: o.OverwriteOption = False,
     as_json: o.JsonOption = False,
-    quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
     """Draw a video as pretraining sees it: anchor, positive, negative, and what TCA makes of the anchor.

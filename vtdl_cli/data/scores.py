@@ -7,7 +7,7 @@ import json
 import math
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,33 +99,41 @@ def read_scores(path: Path) -> Scores:
     """Read what an evaluation wrote.
 
     Raises:
-        UsageError: `path` is no such file, is cut short, or has another schema.
+        UsageError: `path` is no such file, is cut short, or has another schema; each in words of its own.
     """
     if not path.is_file():
         raise UsageError(f"scores '{path}' are not there. First: vtdl evaluate ... --out {path.parent}")
     try:
         with h5py.File(path) as file:
-            schema = file.attrs.get("schema")
-            if schema != SCHEMA or "scores" not in file:
-                raise UsageError(
-                    f"scores '{path}' have schema '{schema}', this version reads {SCHEMA}. Run vtdl evaluate again"
-                )
-            attributes = {name: value for name, value in file.attrs.items() if name != "classes"}
-            classes = json.loads(file.attrs["classes"])
-            return Scores(file["scores"][:], file["labels"][:], _names(file["paths"]), classes, attributes)
-    except (OSError, KeyError, ValueError) as error:
+            if flaw := _flaw(file):
+                raise UsageError(f"scores '{path}' {flaw}")
+            classes, attributes = json.loads(file.attrs["classes"]), dict(file.attrs)
+            scores = Scores(
+                file["scores"][:], file["labels"][:], file["paths"].asstr()[:].tolist(), classes, attributes
+            )
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:  # h5py's, by where the damage is
         raise UsageError(
             f"scores '{path}' are damaged, cut short, or no scores.h5 of vtdl evaluate. Name that file"
         ) from error
+    if scores.values.shape != (len(scores.paths), len(classes)) or len(scores.labels) != len(scores.paths):
+        raise UsageError(f"scores '{path}' do not fit together: as many rows and columns as videos and classes are due")
+    return scores
 
 
-def _names(paths: h5py.Dataset) -> list[str]:
-    names: list[str] = paths.asstr()[:].tolist()
-    return names
+def _flaw(file: h5py.File) -> str:
+    """What is wrong with the content, and what to do; empty where nothing is."""
+    missing = [name for name in ("scores", "labels", "paths") if not isinstance(file.get(name), h5py.Dataset)]
+    missing += [name for name in ("classes", "protocol", "aggregate") if name not in file.attrs]
+    schema = file.attrs.get("schema")
+    if not missing and schema != SCHEMA:
+        return f"have schema '{schema}', this version reads {SCHEMA}. Run vtdl evaluate again"
+    return f"are no scores.h5 of this version: '{missing[0]}' is not in it. Run vtdl evaluate again" if missing else ""
 
 
-def align(scores: Scores, paths: Sequence[str]) -> Scores:
-    """The same videos in the order of `paths`, which must be theirs."""
-    place = {name: row for row, name in enumerate(scores.paths)}
-    rows = [place[name] for name in paths]
-    return Scores(scores.values[rows], scores.labels[rows], list(paths), scores.classes, scores.attributes)
+def align(scores: Scores, keys: Sequence[str], wanted: Sequence[str]) -> Scores:
+    """The same videos in another order: `keys` say which is which, (N,), and `wanted` in which order."""
+    place = {key: row for row, key in enumerate(keys)}
+    rows = [place[key] for key in wanted]
+    return replace(
+        scores, values=scores.values[rows], labels=scores.labels[rows], paths=[scores.paths[row] for row in rows]
+    )

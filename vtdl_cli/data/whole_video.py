@@ -29,8 +29,8 @@ def whole_video(source: Path) -> Iterator[np.ndarray]:
         refuse_sizes(source, sizes)
         yield np.ascontiguousarray(picture)  # a rotated one is a view with negative strides, which torch refuses
         count += 1
-    if count < reader.num_frames:
-        raise UnreadableVideo(str(source), f"it ends before frame {count} of {reader.num_frames}")
+    if count != reader.num_frames:
+        raise UnreadableVideo(str(source), f"it shows {count} frames where its packets promise {reader.num_frames}")
 
 
 def choose_encoder() -> tuple[str, dict[str, str]]:

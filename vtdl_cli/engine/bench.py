@@ -14,9 +14,9 @@ from torch import Tensor
 from vtdl_cli.data.scores import ClipSpool
 from vtdl_cli.engine.bad_videos import BadVideos
 from vtdl_cli.engine.build import CHANNELS, MEMORY_FORMAT
-from vtdl_cli.engine.evaluate import Measurement, Protocol, average, prepare
+from vtdl_cli.engine.evaluate import Measurement, average, prepare
 from vtdl_cli.engine.inference import Collected, collect, forward_clips, load_videos
-from vtdl_cli.engine.request import Execution, ListSource
+from vtdl_cli.engine.request import Execution, ListSource, Protocol
 from vtdl_cli.runtime import Reporter
 
 

@@ -17,8 +17,8 @@ from vtdl_cli.engine.bad_videos import BadVideos
 from vtdl_cli.engine.build import Machine, build_machine, build_test_clips, decoder_of
 from vtdl_cli.engine.finetune import check_labels
 from vtdl_cli.engine.inference import VideoOutputs, collect, forward_videos, until_signal
-from vtdl_cli.engine.request import Execution, ListSource
-from vtdl_cli.engine.results import measure, refuse_results, write_metrics, write_results
+from vtdl_cli.engine.request import Execution, ListSource, Protocol
+from vtdl_cli.engine.results import measure, refuse_results, remove_stale_results, write_metrics, write_results
 from vtdl_cli.engine.trained import Source, load_classifier
 from vtdl_cli.errors import UsageError, VtdlError
 from vtdl_cli.metrics import softmax
@@ -31,21 +31,6 @@ def protocol_name(clips: int, crops: int = 1) -> str:
     if crops > 1:
         return f"video@{clips}x{crops}"
     return "clip@1" if clips == 1 else f"video@{clips}"
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """How a video is looked at, and what is made of its views.
-
-    Attributes:
-        clips: spread evenly over each video; none: the preset's clips, or its starts.
-        crops: 1 centre square, or 3 along the long side.
-        aggregate: what is averaged over the views: `softmax` or `logits`.
-    """
-
-    clips: int | None = None
-    crops: int = 1
-    aggregate: str = "softmax"
 
 
 @dataclass(frozen=True)
@@ -139,6 +124,8 @@ def evaluate(
         named = {folder.name: plan for folder, plan in zip(folders, plans, strict=True)}
         return {"tests": named} if several else plans[0]
     results = {folder.name: run(test, folder, reporter) for folder, test in zip(folders, tests, strict=True)}
+    if execution.overwrite:
+        remove_stale_results(out, keep=folders)
     if not several:
         return results[out.name]
     summary = summarise(results)
@@ -182,6 +169,8 @@ def prepare(
     Raises:
         UsageError, ListError, CheckpointError: something does not fit.
     """
+    if protocol.clips and any(text.startswith("evaluate.starts=") for text in assignments):
+        raise UsageError("--clips and --set evaluate.starts=... exclude each other. Choose one")
     network, trained = load_classifier(weights, assignments)
     videos = source.read()
     check_labels(videos, trained.num_classes, trained.classes)

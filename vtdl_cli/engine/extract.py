@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from torch import nn
 
-from vtdl_cli.config import Config
+from vtdl_cli.config import Config, Data
 from vtdl_cli.data.datasets import Unreadable
 from vtdl_cli.data.feature_parts import FeatureParts
 from vtdl_cli.data.feature_tables import ARRAY
@@ -17,13 +17,13 @@ from vtdl_cli.data.lists import VideoList
 from vtdl_cli.engine.bad_videos import BadVideos
 from vtdl_cli.engine.build import Machine, build_machine, build_test_clips, decoder_of
 from vtdl_cli.engine.evaluate import protocol_name
-from vtdl_cli.engine.feature_files import check_output, export_features, look_at
+from vtdl_cli.engine.feature_files import export_features, look_at
 from vtdl_cli.engine.inference import VideoOutputs, forward_videos
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.engine.trained import Source, fresh_trunk, load_embedder, load_trunk
 from vtdl_cli.errors import Interrupted, UsageError
 from vtdl_cli.models.encoder import PooledFeatures
-from vtdl_cli.runtime import Reporter, StopRequest, seed_torch
+from vtdl_cli.runtime import Reporter, StopRequest, check_new_file, seed_torch
 
 KEEP_EVERY_SECONDS = 20.0  # of work is the most that an interruption costs
 
@@ -82,7 +82,7 @@ def extract(
     machine = build_machine(execution.device, config.pretrain.precision, execution.workers)
     provenance = _provenance(source, videos, wanted, clips, execution.seed)
     parts = FeatureParts(out, provenance, resume=execution.resume, overwrite=execution.overwrite)
-    array = array_beside(out, execution) if npy else None
+    array = array_beside(out, overwrite=execution.overwrite or parts.finished) if npy else None
     plan = {"out": str(out), "videos": len(videos), **provenance}
     if execution.dry_run:
         return {**plan, "machine": machine.describe()}
@@ -192,6 +192,7 @@ def _keep(parts: FeatureParts, done: int, rows: list[dict[str, np.ndarray]], unr
 def _provenance(source: Source, videos: VideoList, wanted: Wanted, clips: int, seed: int) -> dict[str, str]:
     """What the features depend on, as attributes of the file."""
     config = source.config
+    data = config.data.model_copy(update={"max_bad_fraction": Data().max_bad_fraction})  # which changes no number
     return {
         "backbone": f"{config.model.name} depth {config.model.depth or '-'} width {config.model.width}",
         "layer": _layer_name(wanted),
@@ -201,7 +202,7 @@ def _provenance(source: Source, videos: VideoList, wanted: Wanted, clips: int, s
         "list_sha256": videos.sha256,
         "modality": config.data.modality,
         "decoder": decoder_of(config),
-        "preset": config.to_yaml(),
+        "preset": config.model_copy(update={"data": data}).to_yaml(),
     }
 
 
@@ -218,7 +219,7 @@ def _protocol(wanted: Wanted, clips: int) -> str:
     return f"{clips} clips" if wanted.keep == "clip" else f"{clips} clips, each time position"
 
 
-def array_beside(out: Path, execution: Execution) -> Path:
+def array_beside(out: Path, *, overwrite: bool) -> Path:
     """Where `--npy` writes; what is in the way is refused at the start.
 
     Raises:
@@ -227,5 +228,5 @@ def array_beside(out: Path, execution: Execution) -> Path:
     array = out.with_suffix(ARRAY)
     if array == out:
         raise UsageError(f"--npy writes '{array}', which --out names already. Give --out a name that ends in .h5")
-    check_output(array, overwrite=execution.overwrite or execution.resume)
+    check_new_file(array, "--out", overwrite=overwrite)
     return array

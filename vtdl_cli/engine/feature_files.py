@@ -90,7 +90,7 @@ def merge_features(paths: Sequence[Path], out: Path, *, overwrite: bool = False)
     """
     if len(paths) < 2:
         raise UsageError(f"merge '{paths[0]}' with what? Name two files or more")
-    check_output(out, overwrite=overwrite, sources=paths)
+    check_new_file(out, "--out", overwrite=overwrite, sources=paths)
     files = [look_at(path) for path in paths]
     for file in files[1:]:
         _check_same(files[0], file)
@@ -114,7 +114,8 @@ def _check_same(first: FeatureFile, other: FeatureFile) -> None:
 def _identity(file: FeatureFile) -> dict[str, str]:
     """What rows of one file have in common."""
     dims = " x ".join(map(str, file.shape[1:]))
-    return network_of(file.attributes) | {"protocol": str(file.attributes.get("protocol", "")), "dims": dims}
+    told = {name: str(file.attributes.get(name, "")) for name in ("protocol", "decoder")}
+    return network_of(file.attributes) | told | {"dims": dims}
 
 
 def _check_distinct(paths: Sequence[Path]) -> None:
@@ -168,7 +169,7 @@ def export_features(path: Path, out: Path, *, average: bool = False, overwrite: 
         UsageError: `path` is no whole file of features, `out` is in the way, or cannot hold what `path` does.
     """
     write = writer_for(out)
-    check_output(out, overwrite=overwrite, sources=[path])
+    check_new_file(out, "--out", overwrite=overwrite, sources=[path])
     with open_features(path) as file:
         whole: tuple[int, ...] = file["features"].shape
         shape = (whole[0], whole[-1]) if average else whole
@@ -180,14 +181,3 @@ def export_features(path: Path, out: Path, *, average: bool = False, overwrite: 
         with replacing(out) as temporary:
             write(temporary, shape, read_blocks(file, average=average))
     return {"out": str(out), "shape": list(shape)}
-
-
-def check_output(out: Path, *, overwrite: bool, sources: Sequence[Path] = ()) -> None:
-    """Refuse at the start what is in the way.
-
-    Raises:
-        UsageError: `out` is there, is a folder or one of the sources, or cannot be written.
-    """
-    if out.exists() and any(source.exists() and out.samefile(source) for source in sources):
-        raise UsageError(f"--out '{out}' is itself one of the files to read. Choose another --out")
-    check_new_file(out, "--out", overwrite=overwrite)

@@ -65,6 +65,7 @@ def check_pair(known: Features, unknown: Features) -> None:
 def _shared_videos(known: Features, unknown: Features) -> Iterator[str]:
     """Paths that are one video in both files: below two roots, two videos can have one name."""
     rows = {path: row for row, path in enumerate(known.paths)}
+    comparable = known.attributes.get("protocol") == unknown.attributes.get("protocol")
     for path, theirs in zip(unknown.paths, unknown.values, strict=True):
-        if path in rows and np.allclose(known.values[rows[path]], theirs, rtol=1e-2, atol=1e-3):
+        if path in rows and (not comparable or np.allclose(known.values[rows[path]], theirs, rtol=1e-2, atol=1e-3)):
             yield path

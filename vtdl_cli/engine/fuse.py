@@ -1,13 +1,15 @@
 """Late fusion: the scores of several networks on the same videos, as a weighted mean."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from vtdl_cli.data.disk import stem
 from vtdl_cli.data.scores import Scores, align, read_scores
-from vtdl_cli.engine.results import measure, refuse_results, write_results
+from vtdl_cli.engine.results import SCORES_FILE, measure, refuse_results, write_results
 from vtdl_cli.errors import UsageError
 from vtdl_cli.metrics import accuracies
 
@@ -41,16 +43,19 @@ def fuse(
     if sweep and len(paths) != 2:
         raise UsageError(f"--sweep goes with two files, not with {len(paths)}. Leave it out, or give --weights")
     if out is not None:
-        refuse_results(out, overwrite)
+        _refuse_out(out, paths, overwrite)
     first, *others = [read_scores(path) for path in paths]
     inputs = [first, *(_matched(first, other, paths[0], path) for path, other in zip(paths[1:], others, strict=True))]
     names = ("protocol", "aggregate")
     origin = {name: " and ".join(dict.fromkeys(str(scores.attributes[name]) for scores in inputs)) for name in names}
     origin["protocol"] = f"{len(inputs)} networks, {origin['protocol']}"
-    fused = Scores(_mean(inputs, shares), first.labels, first.paths, first.classes, origin)
-    metrics: dict[str, Any] = {**origin, **measure(fused), "num_videos": len(first.labels)}
+    skipped = _skipped(inputs)
+    fused = Scores(
+        _mean(inputs, shares), first.labels, first.paths, first.classes, {**origin, "skipped": json.dumps(skipped)}
+    )
+    metrics: dict[str, Any] = {**origin, **measure(fused), "num_videos": len(first.labels), "skipped": skipped}
     metrics["inputs"] = {
-        str(path): {"weight": share, **accuracies(scores.values, scores.labels)}
+        str(path): {"weight": share, **_described(scores)}
         for path, share, scores in zip(paths, shares, inputs, strict=True)
     }
     if sweep:
@@ -58,6 +63,24 @@ def fuse(
     if out is not None:
         write_results(out, metrics, fused)
     return metrics
+
+
+def _refuse_out(out: Path, paths: Sequence[Path], overwrite: bool) -> None:
+    if any(path.resolve() == (out / SCORES_FILE).resolve() for path in paths):
+        raise UsageError(f"output '{out}' holds one of the files that are fused. Choose another --out")
+    refuse_results(out, overwrite)
+
+
+def _skipped(inputs: Sequence[Scores]) -> list[dict[str, str]]:
+    """Videos that a network's evaluation could not read, each once."""
+    every = [video for scores in inputs for video in json.loads(scores.attributes.get("skipped", "[]"))]
+    return list({video["path"]: video for video in every}.values())
+
+
+def _described(scores: Scores) -> dict[str, Any]:
+    """One network's own accuracies, and where they come from."""
+    origin = {name: scores.attributes.get(name, "") for name in ("weights_sha256", "list_sha256")}
+    return {**accuracies(scores.values, scores.labels), **origin}
 
 
 def _shares(weights: Sequence[float], number: int) -> list[float]:
@@ -82,24 +105,34 @@ def _matched(first: Scores, other: Scores, first_path: Path, path: Path) -> Scor
             f"scores '{path}' have {len(other.classes)} classes, '{first_path}' has {len(first.classes)}, or others. "
             "Evaluate both on one list"
         )
-    if missing := sorted(set(first.paths) ^ set(other.paths)):
+    ours, theirs = _keys(first, other)
+    for path_of, keys in ((first_path, ours), (path, theirs)):
+        if len(set(keys)) < len(keys):
+            raise UsageError(f"scores '{path_of}' have a video twice: which is which? Use a list without repetitions")
+    if missing := sorted(set(ours) ^ set(theirs)):
         raise UsageError(
             f"scores '{path}' are of other videos than '{first_path}': {len(missing)} are in one only, "
             f"'{missing[0]}' among them. Evaluate both on one list; what was skipped is in metrics.json"
         )
-    if len(set(first.paths)) < len(first.paths):
-        raise UsageError(f"scores '{first_path}' have a video twice: which is which? Use a list without repetitions")
-    aligned = align(other, first.paths)
+    aligned = align(other, theirs, ours)
     if (differ := aligned.labels != first.labels).any():
         name = first.paths[int(differ.argmax())]
         raise UsageError(
             f"scores '{path}' have another label for '{name}' than '{first_path}'. Evaluate both on one list"
         )
-    if (ours := first.attributes["aggregate"]) != (theirs := other.attributes["aggregate"]):
+    kinds = [scores.attributes["aggregate"] for scores in (other, first)]
+    if kinds[0] != kinds[1]:
         raise UsageError(
-            f"scores '{path}' are means of {theirs}, '{first_path}' of {ours}. Evaluate both with one --aggregate"
+            f"scores '{path}' are means of {kinds[0]}, '{first_path}' of {kinds[1]}. Evaluate both with one --aggregate"
         )
     return aligned
+
+
+def _keys(first: Scores, other: Scores) -> tuple[list[str], list[str]]:
+    """What says which video is which: its path; where one stream has files and the other folders, its name alone."""
+    if set(first.paths) & set(other.paths):
+        return first.paths, other.paths
+    return [stem(path) for path in first.paths], [stem(path) for path in other.paths]
 
 
 def _mean(inputs: Sequence[Scores], shares: Sequence[float]) -> np.ndarray:

@@ -105,7 +105,7 @@ def plot_features(
         raise UsageError(f"--method '{method}' is unknown. Choose from {', '.join(METHODS)}")
     features = read_features(file)
     out = out or file.with_name(f"{file.stem}-{method}.png")
-    check_new_file(out, "--out", overwrite=overwrite)
+    check_new_file(out, "--out", overwrite=overwrite, sources=[file])
     names = class_names([features], classes)
     shown = features.rows(_draw(len(features.labels), max_videos, seed))
     values = unit(shown.values.astype(np.float64))

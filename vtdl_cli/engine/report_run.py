@@ -65,8 +65,8 @@ def read_run(path: Path) -> Run:
         raise UsageError(f"run '{path}' {what}. Give the folder that vtdl pretrain or vtdl finetune wrote")
     run = Run(path)
     _read_configuration(run)
-    _read_rows(run)
     _read_checkpoint(run)
+    _read_rows(run)
     _read_health(run)
     return run
 
@@ -99,7 +99,7 @@ def _read_rows(run: Run) -> None:
         run.miss("training", f"No curves: {error}.")
         return
     if not run.rows:
-        resume = f"vtdl pretrain --resume --out {shlex.quote(str(run.path))} ..."
+        resume = f"vtdl {run.stage} --resume --out {shlex.quote(str(run.path))} ..."
         run.miss("training", "No curves: no epoch has ended yet. Go on with what the run was started with.", resume)
 
 

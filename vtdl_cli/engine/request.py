@@ -67,3 +67,18 @@ class Execution:
     resume: bool = False
     overwrite: bool = False
     dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a video is looked at, and what is made of its views.
+
+    Attributes:
+        clips: spread evenly over each video; none: the preset's clips, or its starts.
+        crops: 1 centre square, or 3 along the long side.
+        aggregate: what is averaged over the views: `softmax` or `logits`.
+    """
+
+    clips: int | None = None
+    crops: int = 1
+    aggregate: str = "softmax"

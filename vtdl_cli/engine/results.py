@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,16 @@ def refuse_results(out: Path, overwrite: bool) -> None:
         raise UsageError(f"output '{out / present[0]}' exists. Use --overwrite, or another --out")
 
 
+def remove_stale_results(out: Path, keep: Sequence[Path]) -> None:
+    """Remove what an earlier evaluation of more lists, or of a single one, left in `out` beside folders to `keep`."""
+    for folder in (out, *out.glob("[0-9]*_*")):
+        if folder not in keep and (folder / METRICS_FILE).exists():
+            for name in OUTPUTS:
+                (folder / name).unlink(missing_ok=True)
+            if folder != out and not any(folder.iterdir()):
+                folder.rmdir()
+
+
 def measure(scores: Scores) -> dict[str, Any]:
     """Accuracies, and the 95% interval of each."""
     return {
@@ -39,9 +50,10 @@ def measure(scores: Scores) -> dict[str, Any]:
 
 
 def write_results(out: Path, metrics: dict[str, Any], scores: Scores, clips: ClipSpool | None = None) -> None:
-    """All files of a measurement: numbers last, so that metrics.json never stands beside older scores."""
+    """All files of a measurement; old numbers go once there are new scores, and new ones come last."""
     counts = confusion(scores.values.argmax(1), scores.labels, len(scores.classes))
     write_scores(out / SCORES_FILE, scores, clips)
+    (out / METRICS_FILE).unlink(missing_ok=True)
     with replacing(out / "per_class.csv") as temporary:
         temporary.write_text(_per_class_table(counts, scores.classes), encoding="utf-8")
     with replacing(out / "confusion.png") as temporary:

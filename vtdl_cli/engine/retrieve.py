@@ -7,7 +7,7 @@ counts at k where any of its k nearest is of its class.
 import csv
 import io
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,9 +43,9 @@ class Picture:
     rows: int = 6
     seed: int = 0
 
-    def check(self, *, overwrite: bool) -> None:
+    def check(self, *, overwrite: bool, sources: Sequence[Path]) -> None:
         """Raise UsageError where it could not be drawn."""
-        check_new_file(self.path, "--picture", overwrite=overwrite)
+        check_new_file(self.path, "--picture", overwrite=overwrite, sources=sources)
         if not self.root.is_dir():
             raise UsageError(f"--root '{self.root}' is not a folder. Name the folder that the videos' paths start from")
 
@@ -100,9 +100,10 @@ def retrieve(
     began = time.monotonic()
     known, asked = read_pair(gallery, query)
     if picture is not None:
-        picture.check(overwrite=overwrite)
+        picture.check(overwrite=overwrite, sources=[gallery, query])
     if per_query is not None:
-        check_new_file(per_query, "--per-query", overwrite=overwrite)
+        taken = [gallery, query, picture.path] if picture is not None else [gallery, query]
+        check_new_file(per_query, "--per-query", overwrite=overwrite, sources=taken)
     ranked = nearest(asked.values, known.values, k=min(max(RANKS), len(known.labels)))
     search = Search(known, asked, ranked, class_names((known, asked), classes))
     _warn(search, reporter)

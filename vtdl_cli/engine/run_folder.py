@@ -90,13 +90,10 @@ class RunFolder:
     def _remove_old_run(self) -> None:
         """Delete what a run writes, and nothing else a user may have put beside it."""
         shutil.rmtree(self.checkpoints, ignore_errors=True)
-        for old in [
-            *self.path.glob("events.out.tfevents.*"),
-            *self.path.glob("metrics.*"),
-            *self.path.glob("gradients.*"),
-            *self.path.glob("curves.png"),
-        ]:
-            old.unlink()
+        for old in (METRICS, "metrics.csv", GRADIENTS, "curves.png"):
+            (self.path / old).unlink(missing_ok=True)
+        for old_events in self.path.glob("events.out.tfevents.*"):
+            old_events.unlink()
 
     def log(self, row: Row) -> None:
         """Add one epoch to metrics.jsonl, metrics.csv, TensorBoard and, not too often, the curves."""

@@ -41,7 +41,7 @@ def visualize_triplet(
         raise UsageError(
             f"--index '{index}' is not in list '{source.path}' of {len(videos)} videos. Choose 0 to {len(videos) - 1}"
         )
-    check_new_file(out, "--out", overwrite=execution.overwrite)
+    check_new_file(out, "--out", overwrite=execution.overwrite, sources=[source.path])
     return {"out": str(out), **draw_triplet(config, videos, out, index=index, seed=execution.seed)}
 
 

@@ -141,15 +141,13 @@ def _refuse_outputs(out: Path, video: Path, overwrite: bool) -> Path:
         raise UsageError(f"output '{out}' does not end in .mp4, which is what is written. Name it so")
     strip = out.with_suffix(".png")
     for file in (out, strip):
-        check_new_file(file, "--out", overwrite=overwrite)
-    if out.resolve() == video.resolve():
-        raise UsageError(f"output '{out}' is the video itself. Choose another --out")
+        check_new_file(file, "--out", overwrite=overwrite, sources=[video])
     return strip
 
 
 def _opinion(probabilities: Tensor, chosen: int | None, source: Source) -> dict[str, Any]:
     """The predicted class and its probability; the class of the map and its own, where that was chosen."""
-    names = source.classes or [str(number) for number in range(source.num_classes)]
+    names = source.class_names
     predicted = int(probabilities.argmax())
     told = {"predicted": names[predicted], "predicted_probability": float(probabilities[predicted])}
     if chosen is not None:
