@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.toy import NUM_FRAMES, Toy, colour_video, write_video
-from vtdl_cli.data.video_probe import probe_video
+from vtdl_cli.data.video_probe import FLAT_DEVIATION, is_flat, probe_video
 from vtdl_cli.errors import UnreadableVideo
 
 
@@ -46,6 +46,16 @@ def test_verify__finds_a_video_of_one_colour(tmp_path: Path, decoder: str) -> No
     assert probe_video(tmp_path / "flat.mp4", decoder).num_frames == NUM_FRAMES
     with pytest.raises(UnreadableVideo, match="2 of 3 of its pictures show one colour"):
         probe_video(tmp_path / "flat.mp4", decoder, verify=True)
+
+
+@pytest.mark.parametrize("spread", [0, 3, 20, 30, 45, 60, 255])
+def test_is_flat__is_the_deviation(spread: int) -> None:
+    """Oracle: the deviation itself, of the picture that has the least for its range, and of noise."""
+    picture = np.full((30, 40), spread // 2, np.uint8)
+    picture[0, 0], picture[0, 1] = 0, spread
+    noise = np.random.default_rng(0).integers(spread + 1, size=(30, 40), dtype=np.uint8)
+    for each in (picture, noise):
+        assert is_flat(each) == (each.std() < FLAT_DEVIATION)
 
 
 def test_verify__is_content_with_good_videos(toy: Toy) -> None:

@@ -124,7 +124,7 @@ class Look:
             self._sizes.add(size)
             refuse_sizes(self.path, self._sizes)
         if self.count % LOOKED_AT == 1:
-            self._flat += int(grey().std() < FLAT_DEVIATION)
+            self._flat += is_flat(grey())
 
     def judge(self, num_frames: int) -> None:
         """Refuse a video that is not what its packets promise.
@@ -137,6 +137,16 @@ class Look:
         looked_at = -(-self.count // LOOKED_AT)
         if self._flat >= FLAT_SHARE * looked_at and not self.may_be_flat:
             raise UnreadableVideo(str(self.path), f"{self._flat} of {looked_at} of its pictures show one colour")
+
+
+def is_flat(grey: np.ndarray) -> bool:
+    """Whether a picture shows one colour: its deviation is below FLAT_DEVIATION.
+
+    Of n values the deviation is at least their range over the root of 2 n, that of two at the ends and the others half
+    way: of most pictures the range, which takes a fifth of the time, says enough.
+    """
+    spread = int(grey.max()) - int(grey.min())
+    return spread**2 < 2 * grey.size * FLAT_DEVIATION**2 and bool(grey.std() < FLAT_DEVIATION)
 
 
 def _mean(picture: np.ndarray) -> np.ndarray:
