@@ -84,7 +84,7 @@ def test_help__is_quick_and_light(command: list[str]) -> None:
         line = [sys.executable, "-c", RUN_AND_LIST_MODULES, *command, "--help"]
         result = subprocess.run(line, capture_output=True, text=True, check=True)
         seconds.append(time.monotonic() - began)
-        if seconds[-1] < 0.5:
+        if seconds[-1] < 1.0:
             break
     print(f"vtdl {' '.join(command)} --help: {min(seconds):.2f} s")
     assert min(seconds) < 1.0
