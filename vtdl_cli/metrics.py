@@ -102,6 +102,12 @@ def knn_accuracy(features: np.ndarray, labels: np.ndarray, k: int = 5) -> float:
     return 100 * float((vote(labels[ranked]) == labels).mean())
 
 
+def most_confused(counts: np.ndarray) -> list[int | None]:
+    """For each class of a confusion matrix (C, C) the other that it is taken for most often; none where it never is."""
+    wrong = counts * (1 - np.eye(len(counts), dtype=counts.dtype))
+    return [int(row.argmax()) if row.any() else None for row in wrong]
+
+
 def nearest(queries: np.ndarray, gallery: np.ndarray, *, k: int, leave_one_out: bool = False) -> np.ndarray:
     """The k rows of the gallery that are nearest to each query by cosine, nearest first.
 

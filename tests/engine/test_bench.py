@@ -11,7 +11,7 @@ import torch
 from tests.toy import NUM_VAL, Toy, files_in, refuse, succeed
 from vtdl_cli.engine.bad_videos import BadVideos
 from vtdl_cli.engine.bench import compute, decode, ready_clips, score
-from vtdl_cli.engine.evaluate import Measurement, prepare
+from vtdl_cli.engine.evaluate import Measurement, load_tested, prepare
 from vtdl_cli.engine.request import Execution, ListSource, Protocol
 from vtdl_cli.runtime import Silence
 
@@ -25,7 +25,8 @@ def bench(toy: Toy, weights: Path, *more: str) -> list[str]:
 def measurement(toy: Toy, finetuned: Path) -> Measurement:
     """Three clips a video, so that the preset's 8 clips at a time make batches of two videos."""
     execution = Execution(device="cpu", workers=0)
-    return prepare(str(finetuned), ListSource(toy.val_list, toy.root), execution, Protocol(3), ())
+    tested = load_tested(str(finetuned), Protocol(3), ())
+    return prepare(tested, ListSource(toy.val_list, toy.root), execution, Protocol(3))
 
 
 def test_bench__numbers_belong_together(

@@ -21,9 +21,7 @@ vtdl bench evaluate --weights runs/finetuned --list lists/val_split_1.txt --root
 def evaluate(
     weights: Annotated[str, typer.Option(metavar="RUN|FILE", help="Finetuned run folder or checkpoint.")],
     test_list: Annotated[Path, typer.Option("--list", help="Videos to time; some tens are enough.")],
-    clips: Annotated[
-        int | None, typer.Option(min=1, help="Clips, spread evenly over each video. Default: the preset's.")
-    ] = None,
+    clips: o.ClipsOption = None,
     crops: o.CropsOption = 1,
     repeats: Annotated[int, typer.Option(min=1, help="Of all passes, in turn; medians are given.")] = 3,
     assignments: o.SetOption = None,

@@ -27,9 +27,7 @@ def evaluate(
         typer.Option("--list", help="Labelled videos to test on. May be repeated: mean and deviation are told."),
     ],
     out: Annotated[Path, typer.Option(help="Folder for metrics.json, scores.h5, per_class.csv and confusion.png.")],
-    clips: Annotated[
-        int | None, typer.Option(min=1, help="Clips, spread evenly over each video. Default: the preset's.")
-    ] = None,
+    clips: o.ClipsOption = None,
     crops: o.CropsOption = 1,
     aggregate: Annotated[
         str, typer.Option(metavar="softmax|logits", help="What is averaged over the clips and crops of a video.")

@@ -39,8 +39,14 @@ DecoderOption = Annotated[
         metavar="decord|pyav|torchcodec|flow", help="What opens the videos; flow: pictures in pairs, of x and of y."
     ),
 ]
+ClassesOption = Annotated[
+    Path | None, typer.Option(help="classes.txt with the classes' names. Default: the folders of the videos.")
+]
 SeedOption = Annotated[
     int, typer.Option(min=0, help="Of initial weights, order, clips and augmentation.", rich_help_panel=RUNNING)
+]
+ClipsOption = Annotated[
+    int | None, typer.Option(min=1, help="Clips, spread evenly over each video. Default: the preset's.")
 ]
 CropsOption = Annotated[int, typer.Option(metavar="1|3", help="Centre square, or three along the long side.")]
 DeviceOption = Annotated[str, typer.Option(metavar="auto|cpu|cuda", help="Where to compute.", rich_help_panel=RUNNING)]

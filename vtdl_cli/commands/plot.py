@@ -52,9 +52,7 @@ def features(
     method: Annotated[str, typer.Option(metavar="tsne|pca", help="How to come to two dimensions.")] = "tsne",
     out: Annotated[Path | None, typer.Option(help="PNG to write. Default: FILE-METHOD.png beside the file.")] = None,
     max_videos: Annotated[int, typer.Option(min=4, help="Videos to show; of more, so many are drawn.")] = 5000,
-    classes: Annotated[
-        Path | None, typer.Option(help="classes.txt with the classes' names. Default: the folders of the videos.")
-    ] = None,
+    classes: o.ClassesOption = None,
     seed: Annotated[int, typer.Option(min=0, help="Of t-SNE, and of which videos are shown.")] = 0,
     overwrite: o.OverwriteOption = False,
     as_json: o.JsonOption = False,

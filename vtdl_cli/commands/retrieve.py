@@ -25,9 +25,7 @@ def retrieve(
         Path | None, typer.Option(help="Folder that the videos' paths start from, for --picture. Default: none.")
     ] = None,
     rows: Annotated[int | None, typer.Option(min=1, help="Queries in the picture. Default: 6.")] = None,
-    classes: Annotated[
-        Path | None, typer.Option(help="classes.txt with the classes' names. Default: the folders of the videos.")
-    ] = None,
+    classes: o.ClassesOption = None,
     per_query: Annotated[
         Path | None, typer.Option(help="CSV to write: each query's first right rank and nearest video. Default: none.")
     ] = None,

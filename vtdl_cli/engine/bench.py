@@ -14,7 +14,7 @@ from torch import Tensor
 from vtdl_cli.data.scores import ClipSpool
 from vtdl_cli.engine.bad_videos import BadVideos
 from vtdl_cli.engine.build import CHANNELS, MEMORY_FORMAT
-from vtdl_cli.engine.evaluate import Measurement, average, prepare
+from vtdl_cli.engine.evaluate import Measurement, average, load_tested, prepare
 from vtdl_cli.engine.inference import Collected, collect, forward_clips, load_videos
 from vtdl_cli.engine.request import Execution, ListSource, Protocol
 from vtdl_cli.runtime import Reporter
@@ -51,7 +51,7 @@ def bench_evaluate(
     Raises:
         UsageError, ListError, CheckpointError: something does not fit, or no video can be read.
     """
-    test = prepare(weights, source, execution, protocol, assignments)
+    test = prepare(load_tested(weights, protocol, assignments), source, execution, protocol)
     test.machine.place(test.network)
     bad_videos = BadVideos(len(test.videos), test.source.config.data.max_bad_fraction)
     sizes = decode(test, bad_videos, reporter)  # warms up: the system keeps the files that it has read

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from vtdl_cli.data.features import Features
-from vtdl_cli.data.lists import read_classes
+from vtdl_cli.data.lists import UNKNOWN_CLASS, read_classes
 from vtdl_cli.errors import ListError
 
 UNKNOWN = "unknown"
@@ -27,12 +27,12 @@ def class_names(files: Sequence[Features], source: Path | None) -> dict[int, str
         names = _folders(files)
     else:
         names = dict(enumerate(read_classes(source)))
-        if labels[-1] not in names and labels[-1] >= 0:
+        if labels[-1] not in names and labels[-1] != UNKNOWN_CLASS:
             raise ListError(
                 f"class file '{source}' names {len(names)} classes, but '{files[0].path}' has class {labels[-1]}. "
                 "Name the classes.txt beside its list"
             )
-    return {label: names.get(label, str(label)) if label >= 0 else UNKNOWN for label in labels}
+    return {label: names.get(label, str(label)) if label != UNKNOWN_CLASS else UNKNOWN for label in labels}
 
 
 def _folders(files: Sequence[Features]) -> dict[int, str]:
@@ -40,7 +40,7 @@ def _folders(files: Sequence[Features]) -> dict[int, str]:
     found: dict[int, set[str]] = defaultdict(set)
     for features in files:
         for label, path in zip(features.labels, features.paths, strict=True):
-            if label >= 0:
+            if label != UNKNOWN_CLASS:
                 found[int(label)].add(PurePosixPath(path).parent.name)
     names = {label: min(folders) for label, folders in found.items() if len(folders) == 1}
     one_to_one = len(names) == len(found) == len(set(names.values()))

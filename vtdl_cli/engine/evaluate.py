@@ -118,7 +118,9 @@ def evaluate(
     folders = folders if several else [out]  # numbered, as two lists, or a list twice, may have one name
     for folder in (out, *folders):
         refuse_results(folder, execution.overwrite)
-    tests = [prepare(name, source, execution, protocol or Protocol(), assignments) for name, source in pairs]
+    protocol = protocol or Protocol()
+    networks = {name: load_tested(name, protocol, assignments) for name in dict.fromkeys(weights)}
+    tests = [prepare(networks[name], source, execution, protocol) for name, source in pairs]
     if execution.dry_run:
         plans = [{**test.plan, "machine": test.machine.describe()} for test in tests]
         named = {folder.name: plan for folder, plan in zip(folders, plans, strict=True)}
@@ -161,17 +163,26 @@ def summarise(results: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return {**summary, "num_tests": len(results), "tests": results}
 
 
-def prepare(
-    weights: str, source: ListSource, execution: Execution, protocol: Protocol, assignments: Sequence[str]
-) -> Measurement:
-    """Load and check all that one measurement needs.
+def load_tested(weights: str, protocol: Protocol, assignments: Sequence[str]) -> tuple[Encoder, Source]:
+    """The network to measure.
 
     Raises:
-        UsageError, ListError, CheckpointError: something does not fit.
+        UsageError, CheckpointError: something does not fit.
     """
     if protocol.clips and any(text.startswith("evaluate.starts=") for text in assignments):
         raise UsageError("--clips and --set evaluate.starts=... exclude each other. Choose one")
-    network, trained = load_classifier(weights, assignments)
+    return load_classifier(weights, assignments)
+
+
+def prepare(
+    tested: tuple[Encoder, Source], source: ListSource, execution: Execution, protocol: Protocol
+) -> Measurement:
+    """Check all that one measurement needs besides its network.
+
+    Raises:
+        UsageError, ListError: something does not fit.
+    """
+    network, trained = tested
     videos = source.read()
     check_labels(videos, trained.num_classes, trained.classes)
     machine = build_machine(execution.device, trained.config.finetune.precision, execution.workers)

@@ -6,17 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from vtdl_cli.analysis.report.content import ACCURACIES, ClassScore, Note, Result, Retrieval
 from vtdl_cli.data.scores import Scores, read_scores
-from vtdl_cli.engine.results import METRICS_FILE, SCORES_FILE
+from vtdl_cli.engine.results import CONFUSION_FILE, METRICS_FILE, SCORES_FILE
 from vtdl_cli.engine.samples import show_samples
 from vtdl_cli.errors import UsageError
-from vtdl_cli.metrics import confusion
+from vtdl_cli.metrics import confusion, most_confused
 from vtdl_cli.runtime import Reporter
 
-CONFUSION_FILE = "confusion.png"
 PNG_START = b"\x89PNG\r\n\x1a\n"
 ORIGINS = ("list", "list_sha256", "root", "decoder", "weights", "weights_sha256", "seconds")
 """Of metrics.json: what an evaluation was made of."""
@@ -94,9 +91,8 @@ def class_scores(scores: Scores) -> list[ClassScore]:
     """The classes that have videos, best first; of equal ones that with more videos."""
     counts = confusion(scores.values.argmax(1), scores.labels, len(scores.classes))
     found = []
-    for number, row in enumerate(counts):
-        wrong = np.where(np.arange(len(row)) == number, 0, row)
-        confused = scores.classes[int(wrong.argmax())] if wrong.any() else ""
+    for number, (row, other) in enumerate(zip(counts, most_confused(counts), strict=True)):
+        confused = "" if other is None else scores.classes[other]
         if row.any():
             found.append(ClassScore(scores.classes[number], int(row.sum()), int(row[number]), confused))
     return sorted(found, key=lambda each: (-each.right / each.videos, -each.videos))

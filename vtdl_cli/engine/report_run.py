@@ -13,10 +13,9 @@ from vtdl_cli.config import Config, Schedule, build_config
 from vtdl_cli.engine.build import build_method
 from vtdl_cli.engine.checkpoint import Checkpoint, Stage, file_sha256, find_weights, load_checkpoint
 from vtdl_cli.engine.collapse import signs_of_collapse
-from vtdl_cli.engine.run_folder import METRICS, Row, read_log
+from vtdl_cli.engine.run_folder import CONFIG, METRICS, Row, read_log
 from vtdl_cli.errors import CheckpointError, ConfigError, UsageError, VtdlError
 
-CONFIG_FILE = "config.yaml"
 STAGES = {"pretrain": "Pretraining", "finetune": "Finetuning"}
 
 
@@ -60,8 +59,8 @@ def read_run(path: Path) -> Run:
     Raises:
         UsageError: `path` is no run folder.
     """
-    if not any((path / name).is_file() for name in (CONFIG_FILE, METRICS)):
-        what = f"holds neither {CONFIG_FILE} nor {METRICS}" if path.is_dir() else "is not a folder"
+    if not any((path / name).is_file() for name in (CONFIG, METRICS)):
+        what = f"holds neither {CONFIG} nor {METRICS}" if path.is_dir() else "is not a folder"
         raise UsageError(f"run '{path}' {what}. Give the folder that vtdl pretrain or vtdl finetune wrote")
     run = Run(path)
     _read_configuration(run)
@@ -82,14 +81,14 @@ def _read_health(run: Run) -> None:
 
 
 def _read_configuration(run: Run) -> None:
-    source = run.path / CONFIG_FILE
+    source = run.path / CONFIG
     try:
         run.configuration = source.read_text(encoding="utf-8")
         run.config = build_config(yaml.safe_load(run.configuration), source=str(source))
     except (OSError, UnicodeDecodeError):
-        run.miss("settings", f"No settings: the run folder has no readable {CONFIG_FILE}.")
+        run.miss("settings", f"No settings: the run folder has no readable {CONFIG}.")
     except (yaml.YAMLError, ConfigError, AttributeError, TypeError):  # the last two: it is no mapping
-        run.miss("settings", f"{CONFIG_FILE} does not fit this version of vtdl: it is shown as it is.")
+        run.miss("settings", f"{CONFIG} does not fit this version of vtdl: it is shown as it is.")
 
 
 def _read_rows(run: Run) -> None:

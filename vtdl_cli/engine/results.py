@@ -12,11 +12,11 @@ import numpy as np
 from vtdl_cli.analysis.confusion import draw_confusion
 from vtdl_cli.data.scores import ClipSpool, Scores, write_scores
 from vtdl_cli.errors import UsageError
-from vtdl_cli.metrics import accuracies, bootstrap_intervals, confusion
+from vtdl_cli.metrics import accuracies, bootstrap_intervals, confusion, most_confused
 from vtdl_cli.runtime import check_writable, replacing
 
-METRICS_FILE, SCORES_FILE = "metrics.json", "scores.h5"
-OUTPUTS = (METRICS_FILE, SCORES_FILE, "per_class.csv", "confusion.png")
+METRICS_FILE, SCORES_FILE, CONFUSION_FILE = "metrics.json", "scores.h5", "confusion.png"
+OUTPUTS = (METRICS_FILE, SCORES_FILE, "per_class.csv", CONFUSION_FILE)
 
 
 def refuse_results(out: Path, overwrite: bool) -> None:
@@ -56,7 +56,7 @@ def write_results(out: Path, metrics: dict[str, Any], scores: Scores, clips: Cli
     (out / METRICS_FILE).unlink(missing_ok=True)
     with replacing(out / "per_class.csv") as temporary:
         temporary.write_text(_per_class_table(counts, scores.classes), encoding="utf-8")
-    with replacing(out / "confusion.png") as temporary:
+    with replacing(out / CONFUSION_FILE) as temporary:
         title = f"{metrics['protocol']}, {len(scores.labels)} videos: top-1 {metrics['top1']:.1f}%"
         draw_confusion(counts, scores.classes, title, temporary)
     write_metrics(out, metrics)
@@ -73,10 +73,8 @@ def _per_class_table(counts: np.ndarray, classes: list[str]) -> str:
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(("class", "name", "videos", "correct", "top1", "most_confused_with"))
-    for number, (name, row) in enumerate(zip(classes, counts, strict=True)):
-        wrong = row.copy()
-        wrong[number] = 0
-        confused = classes[wrong.argmax()] if wrong.any() else ""
+    for number, (name, row, other) in enumerate(zip(classes, counts, most_confused(counts), strict=True)):
+        confused = "" if other is None else classes[other]
         accuracy = f"{100 * row[number] / row.sum():.2f}" if row.any() else ""
         writer.writerow((number, name, row.sum(), row[number], accuracy, confused))
     return table.getvalue()

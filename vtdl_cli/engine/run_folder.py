@@ -18,7 +18,7 @@ from vtdl_cli.runtime import check_writable, replacing
 
 CURVES_EVERY_SECONDS = 30.0  # drawing takes about half a second: too much after each of many short epochs
 
-METRICS, GRADIENTS = "metrics.jsonl", "gradients.jsonl"
+CONFIG, METRICS, GRADIENTS = "config.yaml", "metrics.jsonl", "gradients.jsonl"
 
 Row = dict[str, float]
 
@@ -84,7 +84,7 @@ class RunFolder:
         self._opened = True
         if self.overwrite:
             self._remove_old_run()
-        with replacing(self.path / "config.yaml") as temporary:
+        with replacing(self.path / CONFIG) as temporary:
             temporary.write_text(config_yaml(), encoding="utf-8")
 
     def _remove_old_run(self) -> None:
