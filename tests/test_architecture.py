@@ -10,17 +10,18 @@ import vtdl_cli
 PACKAGE = Path(vtdl_cli.__file__).parent
 MODULES = sorted(path.relative_to(PACKAGE.parent) for path in PACKAGE.rglob("*.py"))
 
-FLOOR = {"metrics", "runtime", "errors"}
+FLOOR = {"metrics", "runtime", "ranks", "errors"}
 LEAVES = ("method", "models", "data", "analysis")
 MAY_IMPORT = {
-    "__main__": {"cli"},
-    "cli": {"commands", "errors"},
+    "__main__": {"cli", "ranks"},
+    "cli": {"commands", "ranks", "errors"},
     "commands": {"commands", "engine", "config", *FLOOR},
     "engine": {"engine", "config", *LEAVES, *FLOOR},
     **{leaf: {leaf, *FLOOR} for leaf in LEAVES},
     "config": {"errors"},
     "metrics": {"errors"},
-    "runtime": {"errors"},
+    "runtime": {"ranks", "errors"},
+    "ranks": {"errors"},
     "errors": set(),
     "__init__": set(),
 }

@@ -190,11 +190,28 @@ def test_set__all_mistakes_at_once() -> None:
         (["evaluate.starts=[0, 10]", "evaluate.clips=5"], "clips 5 and 2 starts exclude each other"),
         (["method.name=clip_order", "pretrain.clip_len_frames=2"], "clip_order cuts clips in three"),
         (["data.modality=flow", "method.consistency_weight=1"], "flow would have to turn too"),
+        (["method.key_shuffle=devices", "method.key_statistics=running"], "key_shuffle has no effect where"),
+        (
+            ["method.name=clip_order", "method.tca.alpha=0"],
+            "'method.tca.alpha=0' has no effect where method.name is 'clip_",
+        ),
+        (["method.margin_weight=1", "method.name=pseudo_labels"], "has no effect where method.name is 'pseudo_labels'"),
+        (
+            ["method.name=instance_discrimination", "method.queue.memory=bank"],
+            "'method.queue.memory=bank' has no effect",
+        ),
+        (["method.clusters=9"], "'method.clusters=9' has no effect where method.name is 'vtdl'"),
     ],
 )
 def test_set__options_that_contradict(assignments: list[str], says: str) -> None:
     (line,) = mistakes(*assignments)
     assert says in line
+
+
+def test_set__what_the_chosen_method_knows() -> None:
+    chosen = load_config("demo", ["method.name=instance_discrimination", "method.queue={size: 20}", "method.loss=nce"])
+    assert (chosen.method.queue.size, chosen.method.loss) == (20, "nce")
+    assert load_config("demo", ["method.name=pseudo_labels", "method.clusters=9"]).method.clusters == 9
 
 
 def test_set__a_bank_may_be_read_in_smaller_parts_than_a_batch() -> None:

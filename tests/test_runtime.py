@@ -101,10 +101,10 @@ def test_check_writable__refuses_a_closed_folder(tmp_path: Path, monkeypatch: py
 def test_stop_request__notes_the_first_signal(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     with StopRequest() as stop:
-        assert not stop
+        assert not stop.arrived()
         os.kill(os.getpid(), number)
         assert stop.name == number.name
-        assert stop
+        assert stop.arrived() == number.name
     assert signal.getsignal(number) is before
 
 

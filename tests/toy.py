@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -175,6 +176,34 @@ def start(*arguments: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         command, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     )
+
+
+def start_processes(count: int, *command: str) -> list["subprocess.Popen[str]"]:
+    """Start `python ...` as many times, as torchrun does: told of one another, and each of its own number."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    return [
+        subprocess.Popen(
+            [sys.executable, *command],
+            env={
+                **ENVIRONMENT,
+                **{name: str(value) for name, value in {**shared, "RANK": rank, "LOCAL_RANK": rank}.items()},
+            },
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        for rank in range(count)
+    ]
+
+
+def ends(processes: list["subprocess.Popen[str]"]) -> list[tuple[int, str, str]]:
+    """Exit code, stdout and stderr of each, once all have ended."""
+    said = [process.communicate(timeout=120) for process in processes]
+    return [(process.returncode, *texts) for process, texts in zip(processes, said, strict=True)]
 
 
 RUN_AND_MEASURE = (

@@ -1,6 +1,12 @@
 """`python -m vtdl_cli` and the `vtdl` script."""
 
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+
+from vtdl_cli import ranks
 
 
 def main() -> None:
@@ -9,7 +15,18 @@ def main() -> None:
         from vtdl_cli.cli import app
     except KeyboardInterrupt:
         sys.exit("error: interrupted without saving")
-    app(prog_name="vtdl")
+    with hushed():
+        app(prog_name="vtdl")
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Of several processes let the first alone print results, and the first of each machine errors."""
+    with Path(os.devnull).open("w") as nowhere:
+        out = sys.stdout if ranks.is_first() else nowhere
+        err = sys.stderr if ranks.local_rank() == 0 or "--debug" in sys.argv else nowhere
+        with redirect_stdout(out), redirect_stderr(err):
+            yield
 
 
 if __name__ == "__main__":

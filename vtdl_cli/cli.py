@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from vtdl_cli import __version__
+from vtdl_cli import __version__, ranks
 from vtdl_cli.commands import (
     bench,
     convert,
@@ -30,7 +30,7 @@ from vtdl_cli.commands import (
     transcode,
     visualize,
 )
-from vtdl_cli.errors import VtdlError
+from vtdl_cli.errors import UsageError, VtdlError
 
 
 class ErrorBoundary(TyperGroup):
@@ -45,7 +45,9 @@ class ErrorBoundary(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
         with reporting_errors(ctx.meta["debug"]):
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
+            ranks.leave()
+            return result
 
 
 @contextmanager
@@ -78,6 +80,8 @@ def describe(error: BaseException) -> tuple[str, int]:
         return f"{what} cannot be used: {error.strerror.lower()}", 1
     if type(error).__name__ == "OutOfMemoryError":  # torch's; torch is not imported for the sake of its name
         return "the GPU's memory is full. Lower the batch: --set pretrain.batch_size=... or finetune.batch_size=...", 1
+    if ranks.tells_of_loss(error):
+        return f"another of {ranks.count()} processes has ended: its own message says why. Start anew, with --resume", 1
     reason = " ".join(str(error).split())
     name = type(error).__name__
     return f"unexpected {name} '{reason}'. This is a mistake of vtdl: please report what --debug prints", 1
@@ -99,13 +103,23 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+IN_PARALLEL = ("pretrain", "finetune", "evaluate", "extract")
+"""Commands that several processes may share."""
+
+
 @app.callback()
 def vtdl(
-    version: Annotated[
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001  # acts by itself
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Learn to recognise human actions from video without labels."""
+    if ranks.count() > 1 and context.invoked_subcommand not in IN_PARALLEL:
+        raise UsageError(
+            f"command '{context.invoked_subcommand}' is the work of one process, and torchrun started {ranks.count()}. "
+            f"Start it without; with torchrun go {', '.join(IN_PARALLEL)}"
+        )
 
 
 app.command(epilog=demo.EPILOG)(demo.demo)

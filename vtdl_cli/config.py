@@ -113,7 +113,7 @@ class Sampling(Section):
 
 
 class Method(Section):
-    """The pretext task; `name` chooses it, and keys that the chosen one does not know have no effect (README)."""
+    """The pretext task; `name` chooses it. A preset may hold keys of another one (OF_NEIGHBOURS), `--set` may not."""
 
     name: Literal["vtdl", "instance_discrimination", "clip_order", "pseudo_labels"] = "vtdl"
     temperature: PositiveFloat = 0.07
@@ -127,7 +127,8 @@ class Method(Section):
     margin_weight: NonNegativeFloat = 0.0  # of the triplet margin loss beside it
     consistency_weight: NonNegativeFloat = 0.0  # of the spatio-temporal consistency loss beside it
     key_statistics: Literal["batch", "running"] = "batch"  # what batch norm of the key encoder goes by
-    key_splits: PositiveInt = 1  # parts of a batch of keys that are normalised apart
+    key_splits: PositiveInt = 1  # parts of a batch of keys that are normalised apart, in one process
+    key_shuffle: Literal["auto", "devices", "none"] = "auto"  # ShuffleBN: keys dealt among processes, where several
     clusters: Annotated[int, Field(ge=2)] = 64  # pseudo_labels: of the videos, by k-means
     relabel_every: PositiveInt = 1  # pseudo_labels: epochs from one clustering to the next
     sampling: Sampling = Sampling()
@@ -145,6 +146,14 @@ class Method(Section):
         if self.negative_augmentation != "none" and not (self.own_negative or self.strong_negative):
             raise ValueError("negative_augmentation has no effect without own_negative or strong_negative")
         return self
+
+
+OF_NEIGHBOURS = {
+    "instance_discrimination": {"temperature", "loss", "queue.size"},
+    "clip_order": set[str](),
+    "pseudo_labels": {"clusters", "relabel_every"},
+}
+"""Keys of `method` that the others know; vtdl knows all but those of pseudo_labels."""
 
 
 class Optimizer(Section):
@@ -176,7 +185,7 @@ class Training(Clip):
     """What both training stages have."""
 
     epochs: PositiveInt
-    batch_size: PositiveInt  # videos
+    batch_size: PositiveInt  # videos, of all processes together
     augment: bool = True  # basic augmentation; off: a random crop only
     optimizer: Optimizer
     schedule: Schedule = Schedule()
@@ -242,6 +251,8 @@ class Config(Section):
             raise ValueError(f"method.key_splits {splits} leaves parts of one clip of pretrain.batch_size {batch}")
         if self.method.key_statistics == "running" and splits > 1:
             raise ValueError("method.key_splits has no effect where method.key_statistics is 'running': leave it out")
+        if self.method.key_statistics == "running" and self.method.key_shuffle == "devices":
+            raise ValueError("method.key_shuffle has no effect where method.key_statistics is 'running': leave it out")
         return self
 
     @model_validator(mode="after")
@@ -318,12 +329,14 @@ def build_config(values: dict[str, Any], assignments: Iterable[str] = (), source
         ConfigError: with one line for each mistake.
     """
     values = copy.deepcopy(values)
+    assignments = list(assignments)
     mistakes = [mistake for text in assignments if (mistake := _assign(values, text))]
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
         mistakes += [_explain(dict(detail), source) for detail in error.errors()]
         raise ConfigError("\n".join(mistakes)) from None
+    mistakes += [mistake for text in assignments if (mistake := _without_effect(config.method.name, text))]
     if mistakes:
         raise ConfigError("\n".join(mistakes))
     return config
@@ -344,6 +357,18 @@ def _assign(values: dict[str, Any], text: str) -> str:
     except (yaml.YAMLError, ValueError):  # ValueError: a date that does not exist
         return f"--set '{text}' has a value that is not YAML"
     return ""
+
+
+def _without_effect(method: str, text: str) -> str:
+    """What is wrong with setting a key that the chosen method does not know, or nothing."""
+    section, _, key = text.partition("=")[0].strip().partition(".")
+    if section != "method" or key == "name":
+        return ""
+    if method in OF_NEIGHBOURS:
+        known = any(f"{name}.".startswith(f"{key}.") for name in OF_NEIGHBOURS[method])
+    else:
+        known = key not in OF_NEIGHBOURS["pseudo_labels"]
+    return "" if known else f"--set '{text}' has no effect where method.name is '{method}'. Leave it out"
 
 
 def _read_value(text: str) -> Any:

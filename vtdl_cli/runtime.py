@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol, Self
 
+from vtdl_cli import ranks
 from vtdl_cli.errors import UsageError, VtdlError
 
 if TYPE_CHECKING:
@@ -80,8 +81,9 @@ class StopRequest:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
-    def __bool__(self) -> bool:
-        return bool(self.name)
+    def arrived(self) -> str:
+        """The signal that came to this process, or to another one at the same work: all have to ask."""
+        return next(filter(None, ranks.exchange(self.name)), "")
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         if self.name and number == signal.SIGINT:
@@ -180,8 +182,9 @@ def check_new_file(path: Path, option: str, *, overwrite: bool, sources: Iterabl
 
 
 def default_workers() -> int:
-    """One process for each core this process may use, at most 8."""
-    return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    """One process for each core that is this process's share of those it may use, at most 8."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(8, max(1, cores // ranks.local_count()))
 
 
 def select_device(name: str) -> torch.device:

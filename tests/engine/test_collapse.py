@@ -43,8 +43,8 @@ def test_signs__of_another_loss_there_is_no_chance() -> None:
     ],
 )
 def test_num_choices__by_hand(assignments: list[str], choices: int | None) -> None:
-    """Oracle: by hand: the positive, 256 keys, own and strong negative; the orders of three blocks; the clusters."""
-    config = load_config("demo", ["method.queue.size=256", *assignments])
+    """Oracle: by hand: the positive, the 256 keys of that preset, own and strong negative; the orders of three blocks; the clusters."""
+    config = load_config("demo", assignments)
     assert build_method(config, num_videos=300).num_choices == choices
 
 

@@ -12,13 +12,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as RichProgress
 from rich.table import Table
 
+from vtdl_cli import ranks
 from vtdl_cli.runtime import Progress, Reporter, Silence
 
 PLAIN_EVERY = 50  # steps between two lines in a pipe
 
 
 def speaker(quiet: bool) -> Reporter:
-    """The reporter for this run: everything goes to stderr, stdout is for results."""
+    """The reporter for this run: everything goes to stderr, stdout is for results; of several processes one speaks."""
+    if not ranks.is_first():
+        return Silence()
     return Speaker(Console(stderr=True, highlight=False, soft_wrap=True), quiet)
 
 

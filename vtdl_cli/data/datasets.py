@@ -6,7 +6,7 @@ replaced.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -66,6 +66,10 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.index)
+
+    def without_windows(self) -> "Batch":
+        """What is known of the videos, without what is seen of them."""
+        return replace(self, windows=torch.empty(0), draws={})
 
     def pin_memory(self) -> "Batch":
         """Move what goes to the GPU into page-locked memory, from where it is copied while the GPU computes."""
@@ -148,6 +152,8 @@ class EpochBatches(Sampler[list[Key]]):
         seed: of the order; an epoch's order depends on (seed, epoch) alone.
         shuffle: off: always the list's order.
         drop_last: leave out an epoch's incomplete last batch.
+        first: without shuffling, the number of the first video; those before it are left out.
+        part, parts: which of how many consecutive parts of every batch is wanted.
 
     Attributes:
         steps_per_epoch: batches in an epoch.
@@ -163,15 +169,14 @@ class EpochBatches(Sampler[list[Key]]):
         seed: int = 0,
         shuffle: bool = False,
         drop_last: bool = False,
+        first: int = 0,
+        part: int = 0,
+        parts: int = 1,
     ) -> None:
-        self.num_videos, self.batch_size, self.epochs, self.seed, self.shuffle = (
-            num_videos,
-            batch_size,
-            epochs,
-            seed,
-            shuffle,
-        )
-        self.steps_per_epoch = num_videos // batch_size if drop_last else -(-num_videos // batch_size)
+        self.num_videos, self.batch_size, self.epochs = num_videos, batch_size, epochs
+        self.seed, self.shuffle, self.first, self.part, self.parts = seed, shuffle, first, part, parts
+        left = num_videos - first
+        self.steps_per_epoch = left // batch_size if drop_last else -(-left // batch_size)
         self.start_step = 0
 
     def __len__(self) -> int:
@@ -183,11 +188,11 @@ class EpochBatches(Sampler[list[Key]]):
             order = self._order(epoch)
             for step in range(skipped if epoch == first_epoch else 0, self.steps_per_epoch):
                 chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
-                yield [(epoch, int(index)) for index in chosen]
+                yield [(epoch, int(index)) for index in np.array_split(chosen, self.parts)[self.part]]
 
     def _order(self, epoch: int) -> np.ndarray:
         if not self.shuffle:
-            return np.arange(self.num_videos)
+            return np.arange(self.first, self.num_videos)
         return np.random.default_rng((self.seed, epoch, 0)).permutation(self.num_videos)
 
 

@@ -1,7 +1,7 @@
 """The rows of an extraction that is under way.
 
 It may run for hours and must survive whatever stops it, and HDF5 files do not survive being cut short: rows are kept in
-small files beside the target, each written whole, and put together at the end.
+small files beside the target, each written whole, and put together at the end. Of several processes the first writes.
 """
 
 import json
@@ -12,6 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from vtdl_cli import ranks
 from vtdl_cli.data.features import Columns, open_features, write_features
 from vtdl_cli.errors import ListError, UsageError
 from vtdl_cli.runtime import check_writable, replacing
@@ -88,6 +89,7 @@ class FeatureParts:
                 if len(part.get("labels", ())):
                     yield part
 
+    @ranks.by_first
     def begin(self) -> None:
         """Forget rows of an extraction that is not gone on with."""
         if not self.done:
@@ -100,6 +102,7 @@ class FeatureParts:
                 path.unlink()
             self.folder.rmdir()
 
+    @ranks.by_first
     def add(self, done: int, skipped: list[dict[str, str]], columns: dict[str, Any]) -> None:
         """Keep the rows of the videos up to number `done`.
 
@@ -113,6 +116,7 @@ class FeatureParts:
         with replacing(self.folder / f"{done:09d}.npz") as temporary, temporary.open("wb") as file:
             np.savez(file, state=np.array(state), **columns)
 
+    @ranks.by_first
     def finish(self, name_of: Callable[[int], str]) -> None:
         """Put all rows into the HDF5 file and remove the parts.
 

@@ -14,6 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from vtdl_cli import ranks
 from vtdl_cli.errors import UsageError
 from vtdl_cli.runtime import cannot_write, replacing
 
@@ -52,6 +53,7 @@ class ClipSpool:
         self.folder, self.shape = folder, shape
         self._file = tempfile.TemporaryFile(buffering=0, dir=folder)  # noqa: SIM115  # open until `close`
 
+    @ranks.by_first
     def add(self, clips: np.ndarray) -> None:
         """Keep (B, V, C).
 

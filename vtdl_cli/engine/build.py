@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from vtdl_cli import ranks
 from vtdl_cli.config import Clip, Config, Training
 from vtdl_cli.data.datasets import Batch, EpochBatches, VideoClips, build_loader
 from vtdl_cli.data.decoding import FLOW
@@ -73,12 +74,13 @@ class Machine:
     def describe(self) -> str:
         """For people: `cpu, float32, 2 workers`."""
         precision = "float32" if self.autocast is None else str(self.autocast).removeprefix("torch.")
-        return f"{self.device}, {precision}, {self.workers} workers"
+        processes = f" in each of {ranks.count()} processes" if ranks.count() > 1 else ""
+        return f"{self.device}, {precision}, {self.workers} workers{processes}"
 
 
 def build_machine(device: str, precision: str, workers: int | None) -> Machine:
-    """Resolve `auto` by what the machine has."""
-    chosen = select_device(device)
+    """Resolve `auto` by what the machine has; of several processes each gets a device of its own."""
+    chosen = ranks.join(select_device(device))
     workers = default_workers() if workers is None else workers
     return Machine(chosen, select_autocast(precision, chosen), workers)
 
@@ -119,7 +121,7 @@ def build_vtdl(config: Config, num_videos: int) -> VTDL:
     method, dim = config.method, config.model.embedding_dim
     size, has_bank = method.queue.size, method.queue.memory == "bank"
     return VTDL(
-        EncoderPair(build_embedder(config), method.momentum, method.key_statistics, method.key_splits),
+        build_encoder_pair(config),
         VideoBank(num_videos, size, dim) if has_bank else KeyQueue(size, dim),
         temperature=method.temperature,
         anchor_augmentation=build_tca(config) if method.tca.side != "key" else nn.Identity(),
@@ -133,6 +135,13 @@ def build_vtdl(config: Config, num_videos: int) -> VTDL:
         margin_weight=method.margin_weight,
         consistency_weight=method.consistency_weight,
     )
+
+
+def build_encoder_pair(config: Config) -> EncoderPair:
+    """Query and key encoder; several processes deal their keys among themselves, unless told otherwise."""
+    method = config.method
+    shuffle = ranks.count() > 1 and method.key_shuffle != "none" and method.key_statistics == "batch"
+    return EncoderPair(build_embedder(config), method.momentum, method.key_statistics, method.key_splits, shuffle)
 
 
 def build_instance_discrimination(config: Config, num_videos: int) -> InstanceDiscrimination:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from torch import nn
 
+from vtdl_cli import ranks
 from vtdl_cli.config import Config, Data
 from vtdl_cli.data.datasets import Unreadable
 from vtdl_cli.data.feature_parts import FeatureParts
@@ -79,9 +80,9 @@ def extract(
     network, source = load_layer(weights, config, assignments, wanted)
     config, videos = source.config, videos_list.read(needs_classes=False)
     clips = wanted.clips or config.extract.clips
-    machine = build_machine(execution.device, config.pretrain.precision, execution.workers)
     provenance = _provenance(source, videos, wanted, clips, execution.seed)
     parts = FeatureParts(out, provenance, resume=execution.resume, overwrite=execution.overwrite)
+    machine = build_machine(execution.device, config.pretrain.precision, execution.workers)
     array = array_beside(out, overwrite=execution.overwrite or parts.finished) if npy else None
     plan = {"out": str(out), "videos": len(videos), **provenance}
     if execution.dry_run:
@@ -91,6 +92,8 @@ def extract(
         reporter.line(parts.standing(len(videos)))
     if not parts.finished:
         _compute(network, config, videos, clips, wanted, machine, parts, reporter)
+    if not ranks.is_first():
+        return plan
     if array:
         export_features(out, array, overwrite=True)
     seconds = round(time.monotonic() - began, 2)
@@ -170,11 +173,12 @@ def keep_rows(
                 rows.append(_rows((batch, values.mean(1) if average_clips else values)))
             done += len(batch) + len(batch.unreadable)
             bar.advance(len(batch) + len(batch.unreadable))
-            if stop or done == total or time.monotonic() - kept_at > KEEP_EVERY_SECONDS:
+            signal = stop.arrived()
+            if signal or done == total or time.monotonic() - kept_at > KEEP_EVERY_SECONDS:
                 _keep(parts, done, rows, unreadable)
                 rows, unreadable, kept_at = [], [], time.monotonic()
-            if stop:
-                raise Interrupted(f"{stop.name} after {done} of {total} videos: kept. Go on with --resume")
+            if signal:
+                raise Interrupted(f"{signal} after {done} of {total} videos: kept. Go on with --resume")
 
 
 def _rows(outputs: VideoOutputs) -> dict[str, np.ndarray]:

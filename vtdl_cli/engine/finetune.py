@@ -5,6 +5,7 @@ from typing import Any
 
 from torch.nn import functional as F
 
+from vtdl_cli import ranks
 from vtdl_cli.config import Config
 from vtdl_cli.data.datasets import VideoClips
 from vtdl_cli.data.lists import VideoList
@@ -83,6 +84,8 @@ def finetune(
     val_clips = build_test_clips(config, val_videos, config.finetune, clips=1)
     val_bad = BadVideos(len(val_videos), config.data.max_bad_fraction)
     train(training, network, machine, val_clips, val_bad, linear_probe)
+    if not ranks.is_first():
+        return plan
     last = run.rows()[-1]
     return {
         **plan,
@@ -101,7 +104,7 @@ def train(
     linear_probe: bool,
 ) -> None:
     """The loop. After every epoch, where due: validation and best checkpoint; last checkpoint."""
-    optimizer, config = training.optimizer, training.config
+    config, parallel = training.config, ranks.parallel(network)
     every = config.finetune.validate_every or config.finetune.epochs
     for epoch in training.epochs():
         network.train()
@@ -110,11 +113,9 @@ def train(
             (clips,) = device_clips(batch, machine, config.data.crop_size)  # (B, 3, T, R, R)
             label = batch.label.to(machine.device, non_blocking=True)
             with autocast(machine):
-                logits = network(clips)
+                logits = parallel(clips)
             loss = F.cross_entropy(logits.float(), label)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+            training.learn(loss)
             training.record(loss=loss, train_top1=100 * (logits.argmax(1) == label).float().mean())
         validation: Row = {}
         if (epoch + 1) % every == 0 or epoch + 1 == config.finetune.epochs:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from vtdl_cli import ranks
 from vtdl_cli.data.datasets import Batch, EpochBatches, VideoClips
 from vtdl_cli.engine.bad_videos import BadVideos
 from vtdl_cli.engine.build import Machine
@@ -17,7 +18,8 @@ from vtdl_cli.errors import ListError
 from vtdl_cli.runtime import Reporter, StopRequest
 
 VideoOutputs = tuple[Batch, np.ndarray]
-"""A batch of B videos, and what the network makes of its V clips each: (B, V, ...) float32; B may be 0."""
+"""A batch of B videos, without their windows, and what the network makes of the V clips of each: (B, V, ...) float32; B
+may be 0."""
 
 
 def forward_videos(
@@ -31,29 +33,31 @@ def forward_videos(
 ) -> Generator[VideoOutputs, None, None]:
     """Every video from number `start` on, in the list's order, as many at a time as make `batch_clips` clips.
 
+    Of several processes each computes its part, and all get everything.
+
     Args:
         network: clips (N, 3, T, R, R) -> (N, ...).
         dataset: gives `views` clips a video, without draws.
         machine: where and how.
         views: V.
         batch_clips: that pass through the network together.
-        start: the first video: a multiple of the videos that go together, or the number of them all.
+        start: the first video.
     """
     for batch in load_videos(dataset, machine, views=views, batch_clips=batch_clips, start=start):
-        if not len(batch):
-            yield batch, np.empty((0, views, 0), np.float32)
-            continue
-        clips = device_clips(batch, machine, dataset.viewer.crop_size)  # (V, B, 3, T, R, R)
-        outputs = forward_clips(network, clips.flatten(0, 1), machine, batch_clips)  # (V * B, ...): no clip is copied
-        yield batch, np.ascontiguousarray(outputs.reshape(*clips.shape[:2], *outputs.shape[1:]).swapaxes(0, 1))
+        values = np.empty((0, views, 0), np.float32)
+        if len(batch):
+            clips = device_clips(batch, machine, dataset.viewer.crop_size)  # (V, B, 3, T, R, R)
+            outputs = forward_clips(network, clips.flatten(0, 1), machine, batch_clips)  # (V * B, ...): no clip copied
+            values = np.ascontiguousarray(outputs.reshape(*clips.shape[:2], *outputs.shape[1:]).swapaxes(0, 1))
+        yield from ranks.exchange((batch.without_windows(), values))
 
 
 def load_videos(
     dataset: VideoClips, machine: Machine, *, views: int, batch_clips: int, start: int = 0
 ) -> "DataLoader[Batch]":
     """The batches of `forward_videos`, before any network has seen them."""
-    order = EpochBatches(len(dataset), max(1, batch_clips // views))
-    order.start_step = -(-start // order.batch_size)
+    together = ranks.count() * max(1, batch_clips // views)
+    order = EpochBatches(len(dataset), together, first=start, part=ranks.rank(), parts=ranks.count())
     return machine.load(dataset, order)
 
 
@@ -75,7 +79,7 @@ def until_signal(outputs: Generator[VideoOutputs, None, None]) -> Generator[Vide
     """
     with StopRequest() as stop, closing(outputs):
         for each in outputs:
-            if stop:
+            if stop.arrived():
                 raise KeyboardInterrupt
             yield each
 

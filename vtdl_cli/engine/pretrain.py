@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from vtdl_cli import ranks
 from vtdl_cli.config import Config
 from vtdl_cli.data.lists import VideoList
 from vtdl_cli.data.triplets import triplet_shares
@@ -23,7 +24,7 @@ from vtdl_cli.engine.inference import Collected, collect, forward_videos
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.engine.run_folder import RunFolder
 from vtdl_cli.engine.training import Training
-from vtdl_cli.errors import ListError
+from vtdl_cli.errors import ListError, UsageError
 from vtdl_cli.method.task import Task
 from vtdl_cli.metrics import cluster, knn_accuracy
 from vtdl_cli.models.encoder import PooledFeatures
@@ -53,6 +54,7 @@ def pretrain(
     """
     videos = train_list.read()
     _check_size(config, videos)
+    check_processes(config)
     run = RunFolder(out, resume=execution.resume, overwrite=execution.overwrite)
     machine = build_machine(execution.device, config.pretrain.precision, execution.workers)
     seed_torch(execution.seed)
@@ -81,6 +83,8 @@ def pretrain(
     if execution.resume:
         training.resume()
     train(training, method, machine, videos)
+    if not ranks.is_first():
+        return plan
     return {**plan, "metrics": run.rows()[-1], "skipped": training.bad_videos.as_list()}
 
 
@@ -98,9 +102,24 @@ def _check_size(config: Config, videos: VideoList) -> None:
         )
 
 
+def check_processes(config: Config) -> None:
+    """Raise UsageError where options ask for several processes and there is one, or the other way round."""
+    method = config.method
+    if ranks.count() == 1 and method.key_shuffle == "devices":
+        raise UsageError(
+            "method.key_shuffle 'devices' deals keys among processes, and there is one. Start several with torchrun, "
+            "or --set method.key_shuffle=auto --set method.key_splits=2, which parts the batch in one process"
+        )
+    if ranks.count() > 1 and method.key_splits > 1:
+        raise UsageError(
+            f"method.key_splits {method.key_splits} parts the keys of one process, and there are {ranks.count()}, "
+            "which deal theirs among themselves. Leave it out"
+        )
+
+
 def train(training: Training, method: Task, machine: Machine, videos: VideoList) -> None:
     """The loop. A step: views, loss, gradient, query encoder, key encoder."""
-    optimizer, config = training.optimizer, training.config
+    config, parallel = training.config, ranks.parallel(method)
     warned: set[str] = set()
     for epoch in training.epochs():
         if method.relabel_every and epoch % method.relabel_every == 0 and training.between_epochs:
@@ -110,10 +129,8 @@ def train(training: Training, method: Task, machine: Machine, videos: VideoList)
             clips = device_clips(batch, machine, config.data.crop_size)  # (V, B, C, T, R, R), V clips a video
             video = batch.index.to(machine.device, non_blocking=True)
             with autocast(machine):
-                step = method(*clips, video)
-            optimizer.zero_grad()
-            step.loss.backward()
-            optimizer.step()
+                step = parallel(*clips, video)
+            training.learn(step.loss)
             method.after_step()
             training.record(loss=step.loss, **step.readings)
         every = config.pretrain.knn_every
@@ -138,9 +155,10 @@ def _triplets(config: Config, videos: VideoList, seed: int) -> dict[str, float] 
 def relabel(training: Training, method: Task, machine: Machine, videos: VideoList, seed: int) -> None:
     """Give the method the clusters of the videos that can be read, by their features as they are now."""
     found = read_features(training, method, machine, videos, "clustering")
-    labels = cluster(found.values[:, 0], training.config.method.clusters, seed)
+    labels = ranks.from_first(cluster(found.values[:, 0], training.config.method.clusters, seed))
     on_device = (torch.from_numpy(each).long().to(machine.device) for each in (found.index, labels))
     method.relabel(*on_device)
+    ranks.copy_first(method)  # what each drew for the new labels
 
 
 def knn_reading(training: Training, method: Task, machine: Machine, videos: VideoList) -> float:

@@ -1,6 +1,7 @@
 """A run's folder: configuration, metrics, curves and checkpoints.
 
-Nothing is created before there is something to keep, so that a refused or failed start leaves nothing behind.
+Nothing is created before there is something to keep, so that a refused or failed start leaves nothing behind. Of
+several processes the first writes.
 """
 
 import csv
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from vtdl_cli import ranks
 from vtdl_cli.analysis.curves import draw_curves
 from vtdl_cli.errors import UsageError, VtdlError
 from vtdl_cli.runtime import check_writable, replacing
@@ -77,6 +79,7 @@ class RunFolder:
         self._opened = False
         refuse_used_folder(path, "run folder", resume=resume, overwrite=overwrite)
 
+    @ranks.by_first
     def open(self, config_yaml: Callable[[], str]) -> None:
         """Make the folder, emptied first where overwriting was asked for, and keep the configuration in it; once."""
         if self._opened:
@@ -95,6 +98,7 @@ class RunFolder:
         for old_events in self.path.glob("events.out.tfevents.*"):
             old_events.unlink()
 
+    @ranks.by_first
     def log(self, row: Row) -> None:
         """Add one epoch to metrics.jsonl, metrics.csv, TensorBoard and, not too often, the curves."""
         self._write([*self.rows(), row])
@@ -102,6 +106,7 @@ class RunFolder:
         if time.monotonic() - self._curves_drawn > CURVES_EVERY_SECONDS:
             self.draw()
 
+    @ranks.by_first
     def draw(self) -> None:
         """Write curves.png."""
         if rows := self.rows():
@@ -113,10 +118,12 @@ class RunFolder:
         """All epochs logged so far."""
         return read_log(self.path / METRICS)
 
+    @ranks.by_first
     def log_gradients(self, row: dict[str, Any]) -> None:
         """Add one epoch to gradients.jsonl."""
         self._write_lines(GRADIENTS, [*read_log(self.path / GRADIENTS), row])
 
+    @ranks.by_first
     def rewind(self, step: int) -> None:
         """Forget the epochs after `step`: a resumed run goes through them again."""
         self._write([row for row in self.rows() if row["step"] <= step])

@@ -4,8 +4,11 @@ The loops themselves are in `pretrain.py` and `finetune.py`:
 
     for epoch in training.epochs():
         for batch in training.batches():
-            ...one step..., training.record(loss=loss, ...)
+            loss = ...
+            training.learn(loss), training.record(loss=loss, ...)
         training.close_epoch(readings)
+
+Several processes go through it in step, each with its part of every batch.
 """
 
 import math
@@ -14,9 +17,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vtdl_cli import ranks
 from vtdl_cli.config import Config
 from vtdl_cli.config import Training as TrainingSection
 from vtdl_cli.data.datasets import Batch, EpochBatches, VideoClips
@@ -28,7 +33,7 @@ from vtdl_cli.engine.gradients import gradient_readings
 from vtdl_cli.engine.request import Execution
 from vtdl_cli.engine.run_folder import RunFolder
 from vtdl_cli.errors import Interrupted, VtdlError
-from vtdl_cli.runtime import Reporter, StopRequest
+from vtdl_cli.runtime import Reporter, StopRequest, seed_torch
 
 REFRESH_SECONDS = 1.0  # between two looks at the device's numbers: each look waits for it
 
@@ -87,6 +92,8 @@ class Training:
             seed=execution.seed,
             shuffle=True,
             drop_last=drop_last,
+            part=ranks.rank(),
+            parts=ranks.count(),
         )
         self.loader = machine.load(dataset, self.order)
         self.bad_videos = BadVideos(len(videos), config.data.max_bad_fraction)
@@ -94,9 +101,11 @@ class Training:
         self.best: dict[str, float] = {}
         self._sums: dict[str, Tensor] = {}
         self._latest: dict[str, Tensor] = {}
-        self._recorded = self._batch_size = 0
+        self._recorded = self._batch_size = self._batch_total = 0
         self._clips = self._waited = self._saved_at = self._shown_at = self._epoch_began = 0.0
         self._stop = StopRequest()
+        if ranks.rank():  # the same first weights in all processes, and other draws in each from here on
+            seed_torch(int(np.random.SeedSequence((execution.seed, ranks.rank())).generate_state(1)[0]))
 
     # ---- the loop's three verbs
 
@@ -118,17 +127,38 @@ class Training:
             began = time.monotonic()
             batch = next(self._stream)
             self._waited += time.monotonic() - began
-            self.bad_videos.add(batch.unreadable, self.reporter)
+            sizes = self._agree_on(batch)
             for group in self.optimizer.param_groups:
                 group["lr"] = self._rate()
-            self._batch_size = len(batch)
-            if len(batch):
+            if all(sizes):
                 yield batch
-                self._clips += batch.windows.shape[0] * batch.windows.shape[1]
+                self._clips += sum(sizes) * batch.windows.shape[1]
+            elif any(sizes):
+                self.reporter.warn(
+                    f"step {self.step}: {sum(sizes)} videos are too few for {len(sizes)} processes: left out"
+                )
             self.step += 1
             self._show()
-            if self.step % self.order.steps_per_epoch == 0:
+            if self.between_epochs:
+                ranks.average_statistics(self.model)
                 return
+
+    def _agree_on(self, batch: Batch) -> list[int]:
+        """How many videos of the batch each process has; those that none could read are counted by all."""
+        parts = ranks.exchange((len(batch), batch.unreadable))
+        self.bad_videos.add([video for _, unreadable in parts for video in unreadable], self.reporter)
+        sizes = [size for size, _ in parts]
+        self._batch_size, self._batch_total = len(batch), sum(sizes)
+        return sizes
+
+    def learn(self, loss: Tensor) -> None:
+        """Move the weights against the gradient of `loss`, the mean over this process's videos of the batch.
+
+        Gradients are averaged over processes: the loss counts by its share of the videos.
+        """
+        self.optimizer.zero_grad()
+        (loss * (ranks.count() * self._batch_size / self._batch_total)).backward()
+        self.optimizer.step()
 
     @property
     def between_epochs(self) -> bool:
@@ -136,12 +166,12 @@ class Training:
         return self.step % self.order.steps_per_epoch == 0
 
     def record(self, **readings: Tensor) -> None:
-        """Add one step's scalars to the epoch's means, which are over videos; they stay on the device."""
+        """Add one step's scalars, means over this process's videos, to the epoch's; they stay on the device."""
         self._latest = {name: value.detach() for name, value in readings.items()}
         for name, value in self._latest.items():
             total = self._sums.get(name, torch.zeros((), dtype=torch.float64, device=value.device))
             self._sums[name] = total + self._batch_size * value
-        self._recorded += self._batch_size
+        self._recorded += self._batch_total
 
     def close_epoch(self, readings: dict[str, float]) -> dict[str, float]:
         """Log the epoch with `readings` of its own, and save; returns all of its readings."""
@@ -166,7 +196,7 @@ class Training:
 
     def save(self) -> None:
         """Write last.pt."""
-        self._check_finite({name: float(value) for name, value in self._latest.items()})
+        self._check_finite(*ranks.exchange({name: float(value) for name, value in self._latest.items()}))
         self._write(self.run.last)
         self._saved_at = time.monotonic()
 
@@ -191,11 +221,11 @@ class Training:
         check_same_run(content, self.identity, str(self.run.path))
         self.model.load_state_dict(content["model"])
         self.optimizer.load_state_dict(content["optimizer"])
-        _restore_random_state(content["random"])
+        self._restore_random_state([content["random"], *content.get("random_of_others", [])])
         self.step, self.best = content["step"], content["best"]
         self.bad_videos.found = {int(index): tuple(value) for index, value in content["bad_videos"].items()}
         device = next(self.model.parameters()).device
-        self._sums = {name: value.to(device) for name, value in content["sums"].items()}
+        self._sums = {name: value.to(device) for name, value in content["sums"].items()} if ranks.is_first() else {}
         self._recorded = content["recorded"]
         self.order.start_step = self.step
         self.run.rewind(self.step)
@@ -222,9 +252,13 @@ class Training:
     def _write(self, path: Path) -> None:
         """Write a checkpoint; the first makes the run folder, so that a start that fails leaves none."""
         self.run.open(self.config.to_yaml)
-        save_checkpoint(path, self._content())
+        content = self._content()
+        if ranks.is_first():
+            save_checkpoint(path, content)
 
     def _content(self) -> Checkpoint:
+        ranks.average_statistics(self.model)
+        random, *others = ranks.exchange(self._random_state())
         return {
             **self.identity,
             "model": self.model.state_dict(),
@@ -233,21 +267,41 @@ class Training:
             "epoch": self.step / self.order.steps_per_epoch,
             "best": self.best,
             "bad_videos": self.bad_videos.found,
-            "sums": self._sums,
+            "sums": self._everyones_sums(),
             "recorded": self._recorded,
-            "random": {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()},
+            "random": random,
+            "random_of_others": others,
         }
+
+    def _everyones_sums(self) -> dict[str, Tensor]:
+        """The sums of the epoch over the videos of all processes."""
+        parts = ranks.exchange({name: value.cpu() for name, value in self._sums.items()})
+        return {name: torch.stack([part[name] for part in parts if name in part]).sum(0) for name in parts[0]}
+
+    def _random_state(self) -> dict[str, Any]:
+        device = next(self.model.parameters()).device
+        return {
+            "cpu": torch.get_rng_state(),
+            "cuda": [torch.cuda.get_rng_state(device)] if device.type == "cuda" else [],
+        }
+
+    def _restore_random_state(self, states: list[dict[str, Any]]) -> None:
+        """Go on drawing where the run stopped; where it had fewer processes, a new one draws anew."""
+        if ranks.rank() >= len(states):
+            return
+        state, device = states[ranks.rank()], next(self.model.parameters()).device
+        torch.set_rng_state(state["cpu"])
+        if device.type == "cuda" and len(state["cuda"]) == 1:
+            torch.cuda.set_rng_state(state["cuda"][0], device)
 
     # ---- between steps
 
     def _answer_signals(self) -> None:
-        if self._stop:
+        if signal := self._stop.arrived():
             self.save()
             self.run.draw()
-            raise Interrupted(
-                f"{self._stop.name} after step {self.step} of {self.total_steps}: saved. Go on with --resume"
-            )
-        if time.monotonic() - self._saved_at > 60 * self.options.checkpoint_minutes:
+            raise Interrupted(f"{signal} after step {self.step} of {self.total_steps}: saved. Go on with --resume")
+        if ranks.from_first(time.monotonic() - self._saved_at > 60 * self.options.checkpoint_minutes):
             self.save()
 
     def _rate(self) -> float:
@@ -255,7 +309,8 @@ class Training:
 
     def _show(self) -> None:
         """Move the bar; now and then fetch the numbers beside it."""
-        if time.monotonic() - self._shown_at < REFRESH_SECONDS and self.step < self.total_steps:
+        recent = time.monotonic() - self._shown_at < REFRESH_SECONDS and self.step < self.total_steps
+        if recent or not ranks.is_first():
             self._bar.advance()
             return
         self._shown_at = time.monotonic()
@@ -279,10 +334,10 @@ class Training:
         }
 
     def _means(self) -> dict[str, float]:
-        return {name: float(total) / self._recorded for name, total in self._sums.items()}
+        return {name: float(total) / self._recorded for name, total in self._everyones_sums().items()}
 
-    def _check_finite(self, readings: dict[str, float]) -> None:
-        loss = readings.get("loss", 0.0)
+    def _check_finite(self, *readings: dict[str, float]) -> None:
+        loss = sum(each.get("loss", 0.0) for each in readings)
         if not math.isfinite(loss):
             raise VtdlError(
                 f"loss '{loss}' is not finite at step {self.step}, learning rate {self._rate():.3g}; "
@@ -313,9 +368,3 @@ _SHOWN = (
     "clips_per_second",
 )
 """Readings of an epoch's line."""
-
-
-def _restore_random_state(state: dict[str, Any]) -> None:
-    torch.set_rng_state(state["cpu"])
-    if len(state["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(state["cuda"])

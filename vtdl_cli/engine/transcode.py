@@ -66,7 +66,7 @@ def transcode(
                     _keep_form(out, writer)
                 frames[targets[index]] = result
             bar.advance()
-            if stop:
+            if stop.arrived():
                 raise Interrupted(f"{stop.name}: what was written to '{out}' stays. Go on with --resume")
     skipped.sort(key=lambda entry: entry["path"])
     if len(skipped) == len(first_of):

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vtdl_cli import ranks
+
 
 def triplet_logits(
     query: Tensor,
@@ -74,7 +76,7 @@ class NoiseContrastiveLoss(nn.Module):
         counted = logits.isfinite()
         powers = logits.exp()  # 0 where masked
         with torch.no_grad():
-            first = self.num_videos * powers.sum() / counted.sum()
+            first = self.num_videos * ranks.total(powers.sum()) / ranks.total(counted.sum())
             self.normaliser.copy_(torch.where(self.normaliser > 0, self.normaliser, first))
         probability = powers / self.normaliser
         noise = (counted.sum(1, keepdim=True) - 1) / self.num_videos  # m P_n

@@ -1,5 +1,7 @@
 """Keys of other videos that serve as negatives: a queue of the latest, or a bank with one for each video.
 
+Several processes keep the same one: each takes in the keys of all.
+
 All of it is in the state dict, pointer and all, so that a resumed run meets the negatives it would have met.
 """
 
@@ -9,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vtdl_cli import ranks
+
 
 def random_keys(size: int, dim: int) -> Tensor:
     """(K, D) uniform in ±1/sqrt(D/3), which gives a norm near 1 (authors' `NCEAverage.py`)."""
@@ -17,7 +21,7 @@ def random_keys(size: int, dim: int) -> Tensor:
 
 
 class Memory(nn.Module):
-    """What negatives are read from before a batch's own keys enter: `read` and `push` are the two kinds' own.
+    """What negatives are read from before a batch's own keys enter: `read` and `take_in` are the two kinds' own.
 
     Args:
         keys: what it begins with, (M, D).
@@ -41,7 +45,12 @@ class Memory(nn.Module):
         """Keys (K, D) and the videos (K,) they came from; -1 for none."""
         raise NotImplementedError
 
+    @torch.no_grad()
     def push(self, keys: Tensor, videos: Tensor) -> None:
+        """Take in keys (N, D) of videos (N,), and those of the other processes."""
+        self.take_in(ranks.gather(keys), ranks.gather(videos))
+
+    def take_in(self, keys: Tensor, videos: Tensor) -> None:
         """Take in keys (N, D) of videos (N,)."""
         raise NotImplementedError
 
@@ -80,8 +89,7 @@ class KeyQueue(Memory):
         """All keys, as they are now: copies, which a later push leaves alone."""
         return self.keys.clone(), self.videos.clone()
 
-    @torch.no_grad()
-    def push(self, keys: Tensor, videos: Tensor) -> None:
+    def take_in(self, keys: Tensor, videos: Tensor) -> None:
         """Replace the oldest keys by `keys` (N, D), N <= K, which came from `videos` (N,)."""
         if len(keys) > len(self.keys):
             raise ValueError(f"{len(keys)} keys do not fit a queue of {len(self.keys)}")
@@ -112,8 +120,7 @@ class VideoBank(Memory):
         videos = torch.randint(len(self.keys), (self.size,), device=self.keys.device)
         return self.keys[videos], videos
 
-    @torch.no_grad()
-    def push(self, keys: Tensor, videos: Tensor) -> None:
+    def take_in(self, keys: Tensor, videos: Tensor) -> None:
         """Let the keys of `videos` (N,) follow `keys` (N, D)."""
         followed = self.keys[videos].lerp(keys.to(self.keys.dtype), 1 - self.momentum)
         self._renew(videos, F.normalize(followed))

@@ -1,0 +1,146 @@
+"""Two processes make what one would make of the whole batch.
+
+`tests/two_processes.py` runs once in two processes, and its functions once more here, in one.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests import two_processes as one
+from tests.toy import ends, start_processes
+from vtdl_cli import ranks
+from vtdl_cli.errors import UsageError
+
+Found = list[dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where two processes have written."""
+    folder = tmp_path_factory.mktemp("ranks")
+    for code, _, stderr in ends(start_processes(2, "-W", "error", "-m", "tests.two_processes", str(folder))):
+        assert code == 0, stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def found(folder: Path) -> Found:
+    return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
+
+
+def test_exchange__gives_everyone_everything_in_order(found: Found) -> None:
+    assert [each["exchanged"] for each in found] == [["from 0", "from 1"]] * 2
+    assert [each["from_first"] for each in found] == [0, 0]
+
+
+def test_gather__of_parts_of_unequal_length(found: Found) -> None:
+    """Oracle: 0, 1, 2 were the first process's and 3, 4 the second's."""
+    assert [each["gathered"].tolist() for each in found] == [[0, 1, 2, 3, 4]] * 2
+    assert [each["own"].tolist() for each in found] == [[0, 1, 2], [3, 4]]
+
+
+def test_total__is_the_sum(found: Found) -> None:
+    """Oracle: 1 + 2."""
+    assert [each["total"].item() for each in found] == [3.0, 3.0]
+
+
+def test_by_first__runs_in_the_first_alone(folder: Path, found: Found) -> None:  # noqa: ARG001
+    assert (folder / "written").read_text() == "by 0"
+
+
+def test_copy_first__makes_all_equal(found: Found) -> None:
+    """Oracle: the weights drawn with the first one's seed, 0."""
+    for each in found:
+        assert torch.equal(each["copied"], one.copied())
+
+
+def test_vtdl__gradients_of_both_are_those_of_one(found: Found) -> None:
+    """Oracle: the method in one process, on all five videos; its encoder has no batch norm, which would differ."""
+    alone = one.step_of_vtdl()
+    for each in found:
+        torch.testing.assert_close(each["vtdl"]["gradients"], alone["gradients"])
+    weighted = sum(size * each["vtdl"]["loss"] for size, each in zip(one.PARTS, found, strict=True)) / one.NUM_VIDEOS
+    torch.testing.assert_close(weighted, alone["loss"])
+
+
+def test_memories__are_the_same_in_both_and_hold_all_keys(found: Found) -> None:
+    """Oracle: the queue and the bank of one process that was given all keys at once."""
+    alone, bank = one.step_of_vtdl()["memory"], one.bank()
+    for each in found:
+        torch.testing.assert_close(each["vtdl"]["memory"], alone)
+        torch.testing.assert_close(each["bank"], bank)
+
+
+def test_nce__normaliser_is_that_of_the_whole_batch(found: Found) -> None:
+    """Oracle: one process with all logits."""
+    for each in found:
+        torch.testing.assert_close(each["normaliser"], one.normaliser())
+
+
+def test_shuffle_bn__each_key_is_normalised_with_those_it_was_dealt_to(found: Found) -> None:
+    """Oracle: NumPy. Clips in the order dealt, cut in 3 and 2; mean and deviation of each cut; back to where they were."""
+    order = found[0]["dealt"]["order"].numpy()
+    dealt = np.split(one.clips_of_all(4).numpy()[order], [3])
+    keys = np.empty((5, 2), np.float32)
+    keys[order] = np.concatenate([normalised(clips) for clips in dealt])
+    ours = np.concatenate([each["dealt"]["keys"].numpy() for each in found])
+    np.testing.assert_allclose(ours, keys, rtol=1e-4, atol=1e-6)
+    unshuffled = np.concatenate([normalised(clips) for clips in np.split(one.clips_of_all(4).numpy(), [3])])
+    assert np.abs(ours - unshuffled).max() > 0.01  # so that the test would notice if nothing were shuffled
+
+
+def normalised(clips: np.ndarray) -> np.ndarray:
+    """Batch norm of clips (N, C, T, H, W), and the mean of each: (N, C)."""
+    mean, variance = clips.mean((0, 2, 3, 4), keepdims=True), clips.var((0, 2, 3, 4), keepdims=True)
+    result: np.ndarray = ((clips - mean) / np.sqrt(variance + 1e-5)).mean((2, 3, 4))
+    return result
+
+
+def test_average_statistics__is_the_mean_of_both(found: Found) -> None:
+    """Oracle: by hand, momentum .1 from mean 0 and variance 1, with the sample variance of each part."""
+    parts = np.split(one.clips_of_all(6).numpy(), [3])
+    means = [0.1 * clips.mean((0, 2, 3, 4)) for clips in parts]
+    variances = [0.9 + 0.1 * clips.var((0, 2, 3, 4), ddof=1) for clips in parts]
+    for each, own in zip(found, means, strict=True):
+        np.testing.assert_allclose(each["statistics"]["own"], own, rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(each["statistics"]["running_mean"], np.mean(means, 0), rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(each["statistics"]["running_var"], np.mean(variances, 0), rtol=1e-5)
+
+
+def test_alone__everything_is_as_it_was() -> None:
+    values, network = torch.arange(3), torch.nn.Linear(2, 2)
+    assert (ranks.rank(), ranks.count(), ranks.is_first()) == (0, 1, True)
+    assert ranks.exchange("mine") == ["mine"]
+    assert ranks.gather(values) is values
+    assert ranks.parallel(network) is network
+    assert ranks.own_rows(values, 3).tolist() == [0, 1, 2]
+    assert ranks.join(torch.device("cuda", 1)) == torch.device("cuda", 1)
+
+
+@pytest.fixture
+def one_of_four(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As torchrun starts the last of four processes on a machine."""
+    for name, value in {"RANK": 3, "WORLD_SIZE": 4, "LOCAL_RANK": 3, "LOCAL_WORLD_SIZE": 4}.items():
+        monkeypatch.setenv(name, str(value))
+
+
+@pytest.mark.usefixtures("one_of_four")
+def test_join__refuses_more_processes_than_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(UsageError, match="4 processes are more than the 2 GPUs here: --nproc-per-node 2"):
+        ranks.join(torch.device("cuda"))
+    with pytest.raises(UsageError, match="'cuda:1' is one, and there are 4 processes"):
+        ranks.join(torch.device("cuda:1"))
+
+
+def test_import__leaves_torch_alone() -> None:
+    """The command line asks for its rank before anything else, and --help is to stay quick."""
+    code = "import sys, vtdl_cli.ranks; print('torch' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout == "False\n"

@@ -1,0 +1,133 @@
+"""What two processes make of things that one could make alone; run twice by tests/test_ranks.py, which knows the answers.
+
+Nothing here compares: each process writes what it got to `<folder>/<rank>.pt`.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tests.method.linear_encoder import DIM, LinearEncoder
+from vtdl_cli import ranks
+from vtdl_cli.method.encoders import EncoderPair
+from vtdl_cli.method.loss import NoiseContrastiveLoss
+from vtdl_cli.method.memory import KeyQueue, VideoBank
+from vtdl_cli.method.vtdl import VTDL
+
+PARTS = (3, 2)
+"""Videos of the batch in each process: of unequal number, as where one could not be read."""
+
+NUM_VIDEOS = sum(PARTS)
+SHAPE = 2, 3, 2, 2
+"""C, T, H, W of a clip."""
+
+
+def clips_of_all(seed: int) -> torch.Tensor:
+    """Clips (N, C, T, H, W) of the whole batch, of a scale that grows with the video."""
+    scale = torch.arange(1.0, NUM_VIDEOS + 1).view(-1, 1, 1, 1, 1)
+    return scale * torch.randn(NUM_VIDEOS, *SHAPE, generator=torch.Generator().manual_seed(seed))
+
+
+def part(values: torch.Tensor) -> torch.Tensor:
+    """This process's rows of what belongs to the whole batch."""
+    return values.split(PARTS)[ranks.rank()] if ranks.count() > 1 else values
+
+
+class NormFirst(nn.Module):
+    """Its output is what batch norm makes of the clips: (N, C)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm3d(2)
+
+    def forward(self, clips: torch.Tensor) -> torch.Tensor:
+        normalised: torch.Tensor = self.norm(clips).mean((2, 3, 4))
+        return normalised
+
+
+def step_of_vtdl() -> dict[str, Any]:
+    """One step of the whole method without batch norm: its gradients, its loss and its memory."""
+    torch.manual_seed(0)
+    method = VTDL(
+        EncoderPair(LinearEncoder(), 0.9, key_shuffle=ranks.count() > 1),
+        KeyQueue(7, DIM),
+        temperature=0.5,
+        anchor_augmentation=nn.Identity(),
+    )
+    clips = [part(clips_of_all(seed)) for seed in (1, 2, 3)]
+    parallel = ranks.parallel(method)  # to be kept until the gradients are there
+    step = parallel(*clips, part(torch.arange(NUM_VIDEOS)))
+    (step.loss * (ranks.count() * len(clips[0]) / NUM_VIDEOS)).backward()
+    gradients = {name: value.grad for name, value in method.encoders.query.named_parameters()}
+    return {"gradients": gradients, "loss": step.loss.detach(), "memory": method.memory.state_dict()}
+
+
+def dealt_keys() -> dict[str, Any]:
+    """Keys under ShuffleBN, and the order that the first process dealt them in."""
+    torch.manual_seed(5 + ranks.rank())
+    order = ranks.from_first(torch.randperm(NUM_VIDEOS))
+    torch.manual_seed(5 + ranks.rank())
+    pair = EncoderPair(NormFirst(), 0.9, key_shuffle=True)
+    return {"keys": pair.embed_key(part(clips_of_all(4))), "order": order}
+
+
+def bank() -> torch.Tensor:
+    torch.manual_seed(0)
+    bank = VideoBank(6, 4, 3)
+    bank.push(part(torch.eye(NUM_VIDEOS)[:, :3]), part(torch.arange(NUM_VIDEOS)))
+    return bank.keys
+
+
+def normaliser() -> torch.Tensor:
+    loss = NoiseContrastiveLoss(10)
+    loss(part(torch.arange(NUM_VIDEOS * 3.0).view(NUM_VIDEOS, 3) / 10))
+    return loss.normaliser
+
+
+def statistics() -> dict[str, torch.Tensor]:
+    """Of a batch norm that has seen this process's part of a batch."""
+    network = NormFirst()
+    network(part(clips_of_all(6)))
+    own = network.norm.state_dict()["running_mean"].clone()
+    ranks.average_statistics(network)
+    return {"own": own, **network.norm.state_dict()}
+
+
+def copied() -> torch.Tensor:
+    torch.manual_seed(ranks.rank())
+    network = nn.Linear(3, 2)
+    ranks.copy_first(network)
+    return network.weight.detach()
+
+
+@ranks.by_first
+def leave_word(folder: Path) -> None:
+    (folder / "written").write_text(f"by {ranks.rank()}")
+
+
+def everything(folder: Path) -> dict[str, Any]:
+    """All of it, in the same order in both processes."""
+    leave_word(folder)
+    gathered = ranks.gather(part(torch.arange(NUM_VIDEOS)))
+    return {
+        "exchanged": ranks.exchange(f"from {ranks.rank()}"),
+        "from_first": ranks.from_first(ranks.rank()),
+        "gathered": gathered,
+        "own": ranks.own_rows(gathered, PARTS[ranks.rank()]),
+        "total": ranks.total(torch.tensor(1.0 + ranks.rank())),
+        "vtdl": step_of_vtdl(),
+        "dealt": dealt_keys(),
+        "bank": bank(),
+        "normaliser": normaliser(),
+        "statistics": statistics(),
+        "copied": copied(),
+    }
+
+
+if __name__ == "__main__":
+    ranks.join(torch.device("cpu"))
+    torch.save(everything(Path(sys.argv[1])), Path(sys.argv[1]) / f"{ranks.rank()}.pt")
+    ranks.leave()
