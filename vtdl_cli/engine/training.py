@@ -15,7 +15,7 @@ import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from vtdl_cli import ranks
 from vtdl_cli.config import Config
 from vtdl_cli.config import Training as TrainingSection
-from vtdl_cli.data.datasets import Batch, EpochBatches, VideoClips
+from vtdl_cli.data.datasets import Batch, EpochBatches, Unreadable, VideoClips
 from vtdl_cli.data.lists import VideoList
 from vtdl_cli.engine.bad_videos import BadVideos
 from vtdl_cli.engine.build import Machine, build_optimizer, build_schedule
@@ -36,6 +36,15 @@ from vtdl_cli.errors import Interrupted, VtdlError
 from vtdl_cli.runtime import Reporter, StopRequest, seed_torch
 
 REFRESH_SECONDS = 1.0  # between two looks at the device's numbers: each look waits for it
+
+
+class Note(NamedTuple):
+    """What one process tells the others before a step."""
+
+    signal: str
+    save_is_due: bool
+    num_videos: int
+    unreadable: list[Unreadable]
 
 
 class Training:
@@ -123,11 +132,12 @@ class Training:
     def batches(self) -> Iterator[Batch]:
         """The rest of this epoch's batches; between two of them signals are answered and checkpoints saved on time."""
         while True:
-            self._answer_signals()
             began = time.monotonic()
             batch = next(self._stream)
             self._waited += time.monotonic() - began
-            sizes = self._agree_on(batch)
+            notes = ranks.exchange(self._note(batch))
+            self._answer(notes)
+            sizes = self._count_videos(notes)
             for group in self.optimizer.param_groups:
                 group["lr"] = self._rate()
             if all(sizes):
@@ -142,14 +152,6 @@ class Training:
             if self.between_epochs:
                 ranks.average_statistics(self.model)
                 return
-
-    def _agree_on(self, batch: Batch) -> list[int]:
-        """How many videos of the batch each process has; those that none could read are counted by all."""
-        parts = ranks.exchange((len(batch), batch.unreadable))
-        self.bad_videos.add([video for _, unreadable in parts for video in unreadable], self.reporter)
-        sizes = [size for size, _ in parts]
-        self._batch_size, self._batch_total = len(batch), sum(sizes)
-        return sizes
 
     def learn(self, loss: Tensor) -> None:
         """Move the weights against the gradient of `loss`, the mean over this process's videos of the batch.
@@ -296,13 +298,26 @@ class Training:
 
     # ---- between steps
 
-    def _answer_signals(self) -> None:
-        if signal := self._stop.arrived():
+    def _note(self, batch: Batch) -> Note:
+        """What all processes have to know of this one before a step."""
+        save_is_due = time.monotonic() - self._saved_at > 60 * self.options.checkpoint_minutes
+        return Note(self._stop.name, save_is_due, len(batch), batch.unreadable)
+
+    def _answer(self, notes: list[Note]) -> None:
+        """Save where it is due or where a signal came to any process, and stop in that case."""
+        if signal := next(filter(None, (note.signal for note in notes)), ""):
             self.save()
             self.run.draw()
             raise Interrupted(f"{signal} after step {self.step} of {self.total_steps}: saved. Go on with --resume")
-        if ranks.from_first(time.monotonic() - self._saved_at > 60 * self.options.checkpoint_minutes):
+        if notes[0].save_is_due:
             self.save()
+
+    def _count_videos(self, notes: list[Note]) -> list[int]:
+        """How many videos of the batch each process has; those that could not be read are counted by all."""
+        self.bad_videos.add([video for note in notes for video in note.unreadable], self.reporter)
+        sizes = [note.num_videos for note in notes]
+        self._batch_size, self._batch_total = sizes[ranks.rank()], sum(sizes)
+        return sizes
 
     def _rate(self) -> float:
         return self.options.optimizer.learning_rate * self.schedule(self.step / self.order.steps_per_epoch)
