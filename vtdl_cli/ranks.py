@@ -31,7 +31,7 @@ def rank() -> int:
 
 def count() -> int:
     """How many processes there are."""
-    return int(os.environ["WORLD_SIZE"]) if {"RANK", "WORLD_SIZE"} <= os.environ.keys() else 1
+    return int(os.environ["WORLD_SIZE"]) if {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= os.environ.keys() else 1
 
 
 def is_first() -> bool:
@@ -41,7 +41,7 @@ def is_first() -> bool:
 
 def local_rank() -> int:
     """The number of this process on its machine, from 0."""
-    return int(os.environ.get("LOCAL_RANK", "0")) if count() > 1 else 0
+    return int(os.environ["LOCAL_RANK"]) if count() > 1 else 0
 
 
 def local_count() -> int:

@@ -111,7 +111,7 @@ class Training:
         self._meter = Meter()
         self._own_videos = self._num_videos = 0  # of the batch: this process's, and those of all
         self._saved_at = self._shown_at = 0.0
-        self._stop = StopRequest()
+        self._stop, self._told_left_out = StopRequest(), False
         if ranks.rank():  # the same first weights in all processes, and other draws in each from here on
             seed_torch(int(np.random.SeedSequence((execution.seed, ranks.rank())).generate_state(1)[0]))
 
@@ -143,9 +143,7 @@ class Training:
                 yield batch
                 self._meter.add_clips(sum(sizes) * batch.windows.shape[1])
             elif any(sizes):
-                self.reporter.warn(
-                    f"step {self.step}: {sum(sizes)} videos are too few for {len(sizes)} processes: left out"
-                )
+                self._tell_left_out(sum(sizes))
             self.step += 1
             self._show()
             if self.between_epochs:
@@ -290,6 +288,13 @@ class Training:
         sizes = [note.num_videos for note in notes]
         self._own_videos, self._num_videos = sizes[ranks.rank()], sum(sizes)
         return sizes
+
+    def _tell_left_out(self, num_videos: int) -> None:
+        """Once: an epoch's last batch may be so small in every epoch."""
+        if not self._told_left_out:
+            self._told_left_out = True
+            rule = f"{num_videos} videos are too few for {ranks.count()} processes: left out, as such steps will be"
+            self.reporter.warn(f"step {self.step}: {rule}")
 
     def _rate(self) -> float:
         return self.options.optimizer.learning_rate * self.schedule(self.step / self.order.steps_per_epoch)
