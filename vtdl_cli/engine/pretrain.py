@@ -23,7 +23,7 @@ from vtdl_cli.engine.collapse import signs_of_collapse
 from vtdl_cli.engine.inference import Collected, collect, forward_videos
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.engine.run_folder import RunFolder
-from vtdl_cli.engine.training import Training
+from vtdl_cli.engine.training import Training, check_batch
 from vtdl_cli.errors import ListError, UsageError
 from vtdl_cli.method.task import Task
 from vtdl_cli.metrics import cluster, knn_accuracy
@@ -54,6 +54,7 @@ def pretrain(
     """
     videos = train_list.read()
     _check_size(config, videos)
+    check_batch("pretrain", config.pretrain.batch_size)
     check_processes(config)
     run = RunFolder(out, resume=execution.resume, overwrite=execution.overwrite)
     machine = build_machine(execution.device, config.pretrain.precision, execution.workers)
