@@ -111,10 +111,10 @@ def check_processes(config: Config) -> None:
             "method.key_shuffle 'devices' deals keys among processes, and there is one. Start several with torchrun, "
             "or --set method.key_shuffle=auto --set method.key_splits=2, which parts the batch in one process"
         )
-    if ranks.count() > 1 and method.key_splits > 1:
+    if ranks.count() > 1 and method.key_splits > 1 and method.key_shuffle != "none":
         raise UsageError(
             f"method.key_splits {method.key_splits} parts the keys of one process, and there are {ranks.count()}, "
-            "which deal theirs among themselves. Leave it out"
+            "which deal theirs among themselves. Leave it out, or --set method.key_shuffle=none"
         )
 
 
