@@ -94,7 +94,10 @@ def test_import__says_what_starts_anew(tmp_path: Path) -> None:
     torch.save(flow, tmp_path / "flow.pth")
     result = succeed("convert", str(tmp_path / "flow.pth"), *I3D, "--out", str(tmp_path / "ours.pt"), "--quiet")
     names = "(conv3d_2b_1x1.batch3d.bias, conv3d_1a_7x7.conv3d.weight)"
-    assert f"warning: 2 tensors of the backbone {names} were not there, or in another shape" in result.stderr
+    assert (
+        f"warning: tensors of the backbone that were not there, or in another shape, start anew: 2 {names}\n"
+        in result.stderr
+    )
     rows = [line.split("│") for line in result.stdout.splitlines() if "│" in line]
     told = {row[1].strip(): row[2].strip() for row in rows}
     assert told["misshaped"] == "1 (conv3d_1a_7x7.conv3d.weight)"
@@ -135,7 +138,7 @@ def test_import__values_that_are_no_numbers(tmp_path: Path, value: float) -> Non
         state[f"module.{name}"].view(-1)[0] = value
     source = authors_checkpoint(tmp_path / "ckpt.pth", model=state)
     line = ["convert", str(source), *I3D, "--out", str(tmp_path / "ours.pt")]
-    refuse(*line, code=1, says=("are infinite or no numbers, in 'conv3d_2b_1x1.conv3d.weight' and 1 more tensors",))
+    refuse(*line, code=1, says=("are infinite or no numbers, in tensor 'conv3d_2b_1x1.conv3d.weight' and 1 more.",))
     assert not (tmp_path / "ours.pt").exists()
     succeed(*line, "--key-encoder")  # which is sound
 

@@ -83,8 +83,8 @@ def convert(
         named = {name: count_names(result[name], shown=SHOWN_NAMES) for name in LISTS if name in result}
         show({**result, **named}, as_json, "converted")
     if fresh := result.get("missing", []) + result.get("misshaped", []):
-        text = f"{count_names(fresh, 'tensors of the backbone')} were not there, or in another shape: they start anew"
-        speaker(quiet).warn(text)
+        which = "tensors of the backbone that were not there, or in another shape, start anew"
+        speaker(quiet).warn(f"{which}: {count_names(fresh)}")
     if not as_json and "stage" in result:
         for line in _next_steps(result, preset, assignments):
             typer.echo(f"next: {line}", err=True)

@@ -66,7 +66,9 @@ def take_key_encoder(path: Path, out: Path) -> dict[str, Any]:
     content = load_checkpoint(path)
     tensors = tensors_under(content, KEY_ENCODER)
     if not tensors:
-        raise CheckpointError(f"weights '{path}' have no key encoder: only pretraining by vtdl leaves one")
+        raise CheckpointError(
+            f"weights '{path}' have no key encoder: only pretraining by vtdl leaves one. Leave out --key-encoder"
+        )
     check_finite(tensors, path)
     kept = {name: content[name] for name in ("stage", "config", "classes", "num_classes", "list_sha256", "seed")}
     origin = {"converted_from": str(path), "encoder": "key"}

@@ -112,8 +112,8 @@ def check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
         CheckpointError: naming the first of them.
     """
     if broken := [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]:
-        more = f" and {len(broken) - 1} more tensors" if len(broken) > 1 else ""
+        more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
         raise CheckpointError(
-            f"weights '{path}' have values that are infinite or no numbers, in '{broken[0]}'{more}. "
+            f"weights '{path}' have values that are infinite or no numbers, in tensor '{broken[0]}'{more}. "
             "Take a checkpoint from before its training broke down"
         )

@@ -1,5 +1,6 @@
 """Files of tensors and plain types, read without running anything that is in them."""
 
+import errno
 import re
 import shlex
 import warnings
@@ -43,7 +44,7 @@ def suggest_convert(path: Path) -> str:
 
 def _reason(path: Path, error: Exception) -> str:
     """Why a file could not be read, and what to do."""
-    if isinstance(error, OSError) and error.strerror:
+    if isinstance(error, OSError) and error.strerror and error.errno != errno.EINVAL:  # a seek to where damage points
         return error.strerror.lower()
     with path.open("rb") as file:
         beginning = file.read(2)
