@@ -85,7 +85,7 @@ class Harmful:
 
 def test_load__checkpoint_with_code_is_refused_and_not_run(tmp_path: Path) -> None:
     torch.save({"schema": SCHEMA, "model": Harmful(tmp_path / "ran")}, tmp_path / "a.pt")
-    with pytest.raises(CheckpointError, match=r"a.pt' cannot be read: it holds other things than tensors"):
+    with pytest.raises(CheckpointError, match=r"a.pt' cannot be read: it holds '\S+', which loading would run"):
         load_checkpoint(tmp_path / "a.pt")
     assert not (tmp_path / "ran").exists()
 
@@ -101,18 +101,18 @@ def test_load__plain_pickle_with_code_is_refused_and_not_run(tmp_path: Path) -> 
 
 
 def test_load__truncated_at_every_tenth(tmp_path: Path) -> None:
-    save_checkpoint(tmp_path / "a.pt", {"model": {"w": torch.rand(500)}})
+    save_checkpoint(tmp_path / "a.pt", {"model": {"w": torch.rand(5000)}})
     whole = (tmp_path / "a.pt").read_bytes()
     for tenth in range(10):
         (tmp_path / "b.pt").write_bytes(whole[: len(whole) * tenth // 10])
-        with pytest.raises(CheckpointError, match=r"b.pt' cannot be read: it is damaged, cut short"):
+        with pytest.raises(CheckpointError, match=r"b.pt' cannot be read: it is (damaged, cut short|empty$)"):
             load_checkpoint(tmp_path / "b.pt")
 
 
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ({"state_dict": {}}, "were not written by vtdl"),
+        ({"state_dict": {}}, r"were not written by vtdl. First: vtdl convert \S+a.pt --preset ... --out ...$"),
         ([1, 2], "were not written by vtdl"),
         (torch.zeros(3), "were not written by vtdl"),
         ({"schema": 99, "model": {}}, "have schema 99, this version reads 1"),
@@ -128,7 +128,7 @@ def test_load__absent_file_and_text(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"do not exist. Give a run folder"):
         load_checkpoint(tmp_path / "a.pt")
     (tmp_path / "a.pt").write_text("hello")
-    with pytest.raises(CheckpointError, match=r"a.pt' cannot be read: it is damaged, cut short, or no checkpoint$"):
+    with pytest.raises(CheckpointError, match=r"a.pt' cannot be read: it is no checkpoint$"):
         load_checkpoint(tmp_path / "a.pt")
 
 

@@ -121,11 +121,13 @@ def test_pretrain__queue_holds_the_last_keys(pretrained: Path) -> None:
 
 
 def test_pretrain__piped_lines_are_plain(toy: Toy, tmp_path: Path) -> None:
-    result = succeed(*toy.pretrain(tmp_path / "run", "--set", "pretrain.epochs=1"))
+    jitter = ("--set", "data.jitter={hue: 0.0}")
+    result = succeed(*toy.pretrain(tmp_path / "run", "--set", "pretrain.epochs=1", *jitter))
     assert "\x1b" not in result.output
     assert any(line.startswith("pretrain 3/3 loss ") for line in result.stderr.splitlines())
     assert any(line.startswith("epoch 1/1 loss ") for line in result.stderr.splitlines())
-    assert f"next: vtdl finetune --preset {toy.preset} --weights {tmp_path / 'run'}" in result.stderr
+    settings = f"--preset {toy.preset} --set pretrain.epochs=1 --set 'data.jitter={{hue: 0.0}}'"
+    assert f"next: vtdl finetune {settings} --weights {tmp_path / 'run'} --train-list" in result.stderr
     assert result.stdout.startswith("pretrained")
 
 

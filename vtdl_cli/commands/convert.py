@@ -1,7 +1,9 @@
 """`vtdl convert`."""
 
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,6 +15,9 @@ vtdl convert ckpt_epoch_48.pth --preset hmdb51/i3d --out authors.pt
 
 vtdl convert runs/mine --out backbone.pt
 """
+
+LISTS = ("missing", "unexpected", "misshaped", "classifier", "heads_left_out")
+SHOWN_NAMES = 6  # of each list, in a table for people
 
 
 def convert(
@@ -34,34 +39,61 @@ def convert(
         typer.Option(metavar="OLD=NEW", help="Replace the beginning of names; may be repeated."),
     ] = None,
     key_encoder: Annotated[
-        bool, typer.Option("--key-encoder", help="Take the authors' momentum encoder, not the trained one.")
+        bool,
+        typer.Option(
+            "--key-encoder",
+            help="Take the momentum encoder, not the trained one: of the authors' files, or of a run pretrained by "
+            "vtdl, as a checkpoint for finetune --weights.",
+        ),
     ] = False,
+    classes: Annotated[
+        Path | None,
+        typer.Option(help="classes.txt with the names of their classifier's classes. Default: their numbers."),
+    ] = None,
     min_match: Annotated[
-        float, typer.Option(min=0, max=100, help="Percent of tensors, but for heads, that have to be in both networks.")
-    ] = 95.0,
+        float | None,
+        typer.Option(
+            min=0, max=100, help="Percent of the backbone's tensors that have to be in both networks. Default: 95."
+        ),
+    ] = None,
     overwrite: o.OverwriteOption = False,
     as_json: o.JsonOption = False,
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Bring weights in from other code, or take a backbone out; the other way round is told by the file."""
+    """Bring weights in from other code, or take a backbone out; the other way round is told by the file.
+
+    A classifier that fits comes along: then the checkpoint is a finetuned network's, and can be evaluated.
+    """
     from vtdl_cli.commands.screen import show, speaker
     from vtdl_cli.config import load_config
 
     config = load_config(preset, assignments or ()) if preset else None
+    from vtdl_cli.engine.comparison import count_names
     from vtdl_cli.engine.convert import convert
+    from vtdl_cli.engine.import_weights import Import
 
-    result = convert(
-        weights,
-        out,
-        config,
-        rename=rename or (),
-        key_encoder=key_encoder,
-        min_match=min_match,
-        overwrite=overwrite,
+    wanted = Import(
+        config=config, assignments=assignments or (), rename=rename or (), min_match=min_match, classes=classes
     )
-    show(result, as_json, "converted")
-    if result.get("missing"):
-        speaker(quiet).warn(f"{len(result['missing'])} tensors of the backbone were not there: they start anew")
-    if not as_json and "matched" in result:
-        typer.echo(f"next: vtdl finetune --preset {preset} --weights {out} ...", err=True)
+    result = convert(weights, out, wanted, key_encoder=key_encoder, overwrite=overwrite)
+    if as_json:
+        show(result, as_json, "converted")
+    else:
+        named = {name: count_names(result[name], shown=SHOWN_NAMES) for name in LISTS if name in result}
+        show({**result, **named}, as_json, "converted")
+    if fresh := result.get("missing", []) + result.get("misshaped", []):
+        which = "tensors of the backbone that were not there, or in another shape, start anew"
+        speaker(quiet).warn(f"{which}: {count_names(fresh)}")
+    if not as_json and "stage" in result:
+        for line in _next_steps(result, preset, assignments):
+            typer.echo(f"next: {line}", err=True)
+
+
+def _next_steps(result: dict[str, Any], preset: str | None, assignments: list[str] | None) -> Iterator[str]:
+    """What can be done with the checkpoint."""
+    weights = f"--weights {shlex.quote(result['out'])}"
+    if result["stage"] == "finetune":
+        yield f"vtdl evaluate {weights} --list ... --out ..."
+    typed = o.retype(preset, assignments) if preset else "--preset ..."
+    yield f"vtdl finetune {typed} {weights} --train-list ... --val-list ... --out ..."

@@ -1,5 +1,6 @@
 """`vtdl finetune`."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -63,4 +64,5 @@ def finetune(
     )
     show(result, as_json, "plan" if dry_run else "finetuned")
     if not (dry_run or as_json):
-        typer.echo(f"next: vtdl evaluate --weights {out} --list {val_list} --out ...", err=True)
+        typed = shlex.join(["--weights", str(out), "--list", str(val_list)])
+        typer.echo(f"next: vtdl evaluate {typed} --out ...", err=True)

@@ -1,5 +1,6 @@
 """Options that several commands share, and how they become what the engine is asked."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -80,6 +81,11 @@ QuietOption = Annotated[
     bool, typer.Option("--quiet", help="No progress; warnings, errors and the result only.", rich_help_panel=SPEAKING)
 ]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=SPEAKING)]
+
+
+def retype(preset: str, assignments: list[str] | None) -> str:
+    """`--preset` and `--set` as the next command needs them, quoted for a shell."""
+    return shlex.join(["--preset", preset, *(word for text in assignments or () for word in ("--set", text))])
 
 
 def list_source(path: Path, root: Path | None, strip_prefix: str, columns: str | None) -> "ListSource":

@@ -1,5 +1,6 @@
 """`vtdl pretrain`."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -48,6 +49,5 @@ def pretrain(
     result = pretrain(config, videos, out, how, speaker(quiet), weights=weights)
     show(result, as_json, "plan" if dry_run else "pretrained")
     if not (dry_run or as_json):
-        typer.echo(
-            f"next: vtdl finetune --preset {preset} --weights {out} --train-list ... --val-list ... --out ...", err=True
-        )
+        typed = f"{o.retype(preset, assignments)} --weights {shlex.quote(str(out))}"
+        typer.echo(f"next: vtdl finetune {typed} --train-list ... --val-list ... --out ...", err=True)

@@ -4,7 +4,6 @@ A checkpoint is a dict with `schema`, `stage`, `config`, `classes`, `model` and,
 """
 
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vtdl_cli import __version__
+from vtdl_cli.engine.tensor_file import read_tensors, suggest_convert
 from vtdl_cli.errors import CheckpointError
 from vtdl_cli.runtime import Reporter, replacing
 
@@ -21,7 +21,7 @@ Stage = Literal["pretrain", "finetune"]
 
 BACKBONE_PREFIXES = ("encoders.query.backbone.", "encoder.backbone.", "backbone.")
 """Where a checkpoint may keep its backbone: VTDL's is the query encoder's (README, Method); that of other methods; of
-a finetuned network."""
+a finetuned network, or one from elsewhere."""
 
 RUN_WEIGHTS = ("best.pt", "last.pt")
 """What stands for a run folder: only finetuning writes a best."""
@@ -42,34 +42,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     content = read_tensors(path)
     if not isinstance(content, dict) or "schema" not in content or "model" not in content:
-        raise CheckpointError(f"weights '{path}' were not written by vtdl: they hold no schema and model")
+        raise CheckpointError(f"weights '{path}' were not written by vtdl. {suggest_convert(path)}")
     if content["schema"] != SCHEMA:
         raise CheckpointError(f"weights '{path}' have schema {content['schema']}, this version reads {SCHEMA}")
     return content
-
-
-def read_tensors(path: Path, allowed: Sequence[type] = ()) -> Any:
-    """What a file of tensors and plain types holds, on the CPU; of classes `allowed` alone are let in.
-
-    Raises:
-        CheckpointError: it is not there, is something else, or carries code; none of it was run.
-    """
-    try:
-        with torch.serialization.safe_globals(list(allowed)):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise CheckpointError(f"weights '{path}' do not exist. Give a run folder or a checkpoint file") from None
-    except Exception as error:  # unpickling damaged bytes raises nearly anything
-        raise CheckpointError(f"weights '{path}' cannot be read: {_reason(error)}") from error
-
-
-def _reason(error: Exception) -> str:
-    """Why a file could not be read; torch's own words are advice to run what is in it."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    if "nsupported" in str(error):  # "Unsupported global", "Unsupported operand"
-        return "it holds other things than tensors and plain types, which loading would run"
-    return "it is damaged, cut short, or no checkpoint"
 
 
 def find_weights(name: str) -> Path:

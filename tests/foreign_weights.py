@@ -1,0 +1,75 @@
+"""Files of weights as other code writes them, and a network thin enough for tests."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vtdl_cli.config import load_config
+from vtdl_cli.engine.build import build_trunk
+from vtdl_cli.models.heads import pool_features
+
+I3D = ("--preset", "hmdb51/i3d", "--set", "model.width=4")
+NUM_TENSORS = 285
+"""Of an I3D's backbone, of any width: 57 convolutions with a batch norm of four tensors each, counters left out."""
+
+
+def thin_i3d(seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    return build_trunk(load_config("hmdb51/i3d", ["model.width=4"])).eval()
+
+
+def authors_state(seed: int) -> dict[str, Tensor]:
+    """Named as the authors' DataParallel saves them, heads and all (README, Method)."""
+    state = {f"module.{name}": tensor for name, tensor in thin_i3d(seed).state_dict().items()}
+    heads = {
+        "id_head.2.weight": torch.zeros(128, 64),
+        "id_head.2.bias": torch.zeros(128),
+        "cls_head.2.weight": torch.ones(9),
+    }
+    return state | {f"module.{name}": tensor for name, tensor in heads.items()}
+
+
+def authors_checkpoint(path: Path, **more: Any) -> Path:
+    """As after the authors' pretraining."""
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(2))], 0.003, momentum=0.9)
+    content = {
+        "opt": argparse.Namespace(dataset="hmdb51", softmax=True, learning_rate=0.003, lr_decay_epochs=[120, 160]),
+        "model": authors_state(1),
+        "contrast": {"memory": torch.zeros(9, 128), "params": torch.tensor([9.0])},
+        "optimizer": optimizer.state_dict(),
+        "epoch": 48,
+        "model_ema": authors_state(2),
+    }
+    torch.save(content | more, path)
+    return path
+
+
+def authors_finetuned(path: Path, num_classes: int, **more: Tensor) -> Path:
+    """As the authors' finetuning writes it: its DataParallel holds a network that holds the I3D as `base_model`."""
+    state = {f"module.base_model.{name}": tensor for name, tensor in thin_i3d(3).state_dict().items()}
+    classifier = {"conv3d_0c_1x1_custom.conv3d.weight": torch.randn(num_classes, 64, 7, 1, 1)}
+    state |= {f"module.base_model.{name}": tensor for name, tensor in (classifier | more).items()}
+    content = {"epoch": 45, "arch": "i3d", "state_dict": state, "best_prec1": 52.9}
+    torch.save(content, path, _use_new_zipfile_serialization=False)  # by a torch of 2020
+    return path
+
+
+def features(trunk: nn.Module) -> Tensor:
+    """Of two clips, always the same."""
+    clips = torch.randn(2, 3, 16, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        return pool_features(trunk(clips))
+
+
+class Bomb:
+    """Makes a folder when it is unpickled by a reader that runs what it reads."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.trace),)
