@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import product
+from math import prod
 from typing import Any, cast
 
 import numpy as np
@@ -18,9 +19,8 @@ from numpy.random import Generator
 from vtdl_cli.data.sampling import SHORT_VIDEOS
 from vtdl_cli.data.triplets import NEGATIVES, Starts, TripletSampler
 
-CLIP_LEN, STRIDE, SPAN, GAP = 4, 3, 12, 3
+CLIP_LEN = 4
 STRIDES = range(1, 9)
-LENGTHS = (1, 2, 3, 4, 11, SPAN, SPAN + GAP - 1, SPAN + GAP, SPAN + GAP + 1, 20, 100)
 
 Chances = Counter[Starts]
 """Starts -> how probable they are, a Fraction."""
@@ -50,9 +50,9 @@ class Walk:
         self.asked += 1
         return self.answers[self.asked - 1]
 
-    def chance(self) -> Fraction:
-        """Of the answers given since the last `go_on`."""
-        return Fraction(1, int(np.prod(self.among[: self.asked], dtype=object)))
+    def sequences(self) -> int:
+        """How many there are like the one just given, of which each is as probable as it."""
+        return prod(self.among)
 
     def go_on(self) -> bool:
         """To the next sequence, if there is one."""
@@ -67,13 +67,17 @@ class Walk:
 
 def chances_of(sampler: TripletSampler, num_frames: int) -> Chances:
     """Every triplet that the sampler can draw."""
-    walk, chances = Walk(), Chances()
+    walk, ways = Walk(), Counter[tuple[Starts, int]]()
     while True:
         starts = sampler.starts(num_frames, cast("Generator", walk))
-        chances[starts] += walk.chance()  # type: ignore[assignment]  # a Fraction
+        ways[starts, walk.sequences()] += 1
         if not walk.go_on():
-            assert sum(chances.values()) == 1
-            return chances
+            break
+    chances: Chances = Counter()
+    for (starts, sequences), count in ways.items():
+        chances[starts] += Fraction(count, sequences)  # type: ignore[assignment]  # a Fraction
+    assert sum(chances.values()) == 1
+    return chances
 
 
 # ---- ours
@@ -90,14 +94,14 @@ def allowed_at_a_gap(num_frames: int, window: int, gap: int) -> set[tuple[int, i
 
 
 @pytest.mark.parametrize("stride", STRIDES)
-@pytest.mark.parametrize("gap", [None, 0, 1, 5])
+@pytest.mark.parametrize("gap", [None, 0, 5])
 @pytest.mark.parametrize("longer", [0, 7])
 def test_gap__every_allowed_pair_occurs_and_no_other(stride: int, gap: int | None, longer: int) -> None:
     """Oracle: `allowed_at_a_gap`; a gap not given is a quarter of the span, of 4 frames: the stride. Either clip is
     first as often as the other."""
     window, apart = CLIP_LEN * stride + longer, stride if gap is None else gap
     sampler = TripletSampler(CLIP_LEN, stride, gap=gap, window=window if longer else None)
-    for num_frames in (1, 2, 3, 9, window, window + apart - 1, window + apart, window + apart + 1, window + apart + 6):
+    for num_frames in (1, 2, 9, window + apart - 1, window + apart, window + apart + 6):
         chances = chances_of(sampler, num_frames)
         assert {starts[:2] for starts in chances} == allowed_at_a_gap(num_frames, window, apart)
         mirrored = Counter({Starts(b, a): chance for (a, b, _), chance in chances.items()})
@@ -107,7 +111,7 @@ def test_gap__every_allowed_pair_occurs_and_no_other(stride: int, gap: int | Non
 def test_gap__wrapping_tells_nothing_about_which_clip_it_is() -> None:
     """Oracle: by hand: in a video of 13 frames anchor and negative jump from the last frame to the first at 9 of 13
     starts each (those from which 9 frames on there is none)."""
-    chances = chances_of(TripletSampler(CLIP_LEN, STRIDE), 13)
+    chances = chances_of(TripletSampler(CLIP_LEN, 3), 13)
     for which in (0, 1):
         assert sum(chance for starts, chance in chances.items() if starts[which] + 9 >= 13) == Fraction(9, 13)
 
@@ -216,7 +220,7 @@ def test_video_data_set__by_hand() -> None:
 def test_num_starts__are_the_places_where_an_anchor_starts(negative: str, short_videos: str, stride: int) -> None:
     """Oracle: those of every triplet that can be drawn, of the table's lengths around a window and its gap."""
     for window in (None, CLIP_LEN * stride + 3):
-        sampler = TripletSampler(CLIP_LEN, stride, negative, redraws=0, window=window, short_videos=short_videos)
+        sampler = TripletSampler(CLIP_LEN, stride, negative, None, 0, 1, window, short_videos)  # nothing is moved
         room = window or CLIP_LEN * stride
         for num_frames in (1, 2, 5, room, room + stride - 1, room + stride, room + stride + 1):
             anchors = {starts.anchor for starts in chances_of(sampler, num_frames)}
@@ -230,8 +234,8 @@ def test_triplets__frames_are_those_of_clips_that_start_there(negative: str, sho
     """Oracle: README, Method: the positive is the anchor's interval; decoded indices never exceed n; clips as
     `data.sampling` has them, whose own tables are in test_sampling.py; `on_the_fly` leaves out the last frame."""
     sampler = TripletSampler(CLIP_LEN, stride, negative, threshold=5, short_videos=short_videos)
-    for num_frames in (*LENGTHS, 33, 47):
-        for seed in range(10):
+    for num_frames in (1, 2, 11, 33, 100):
+        for seed in range(4):
             starts = sampler.starts(num_frames, np.random.default_rng(seed))
             anchor, positive, other = sampler(num_frames, np.random.default_rng(seed))
             seen = max(num_frames - 1, 1) if negative == "on_the_fly" else num_frames
@@ -243,6 +247,6 @@ def test_triplets__frames_are_those_of_clips_that_start_there(negative: str, sho
 
 def test_triplets__without_the_own_negative_no_third_clip_is_read() -> None:
     """Oracle: the anchor and positive of the same draws with it."""
-    with_it, without = (TripletSampler(CLIP_LEN, STRIDE, own_negative=own) for own in (True, False))
+    with_it, without = (TripletSampler(CLIP_LEN, 3, own_negative=own) for own in (True, False))
     clips = [sampler(40, np.random.default_rng(3)) for sampler in (with_it, without)]
     assert np.array_equal(clips[0][:2], clips[1])
