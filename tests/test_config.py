@@ -155,11 +155,15 @@ def test_set__leaves_the_given_values_alone() -> None:
         ("model.depth=34", "model.depth '34' in 'demo' is not valid: input should be 10, 18 or 50"),
         ("model.depth=null", "model in 'demo' is not valid: r3d needs a depth: 10, 18 or 50"),
         ("model.name=c3d", "c3d has one depth only: leave model.depth out, or --set model.depth=null"),
-        ("data.crop_size=1000", "crop_size 1000 is larger than short_side 36"),
-        ("method.queue.size=15", "method.queue.size 15 holds less than one batch, pretrain.batch_size 16"),
+        ("data.crop_size=1000", "crop_size 1000 is larger than short_side 36: raise that one, too"),
+        ("method.queue.size=15", "method.queue.size 15 holds less than one batch: make it 16 or more"),
         ("pretrain={}", "is not of the form section.key=value"),
-        ("method.strong_negative=true", "strong_negative needs a negative_augmentation"),
-        ("method.key_splits=9", "method.key_splits 9 leaves parts of one clip of pretrain.batch_size 16"),
+        ("method.strong_negative=true", "strong_negative is the positive itself without a negative_augmentation"),
+        (
+            "method.queue=5",
+            "key 'method.queue' of 'demo' is a section, and no value. Set what is in it: method.queue.size, ",
+        ),
+        ("method.key_splits=9", "method.key_splits 9 leaves parts of one clip: make it 8 or less"),
     ],
 )
 def test_set__mistake_is_one_line(assignment: str, says: str) -> None:
@@ -178,7 +182,7 @@ def test_set__all_mistakes_at_once() -> None:
     ("assignments", "says"),
     [
         (["method.own_negative=false", "method.own_negative_gradient=false"], "has no effect without own_negative"),
-        (["method.own_negative=false", "method.margin_weight=1"], "margin_weight needs own_negative"),
+        (["method.own_negative=false", "method.margin_weight=1"], "margin_weight is of positive against own negative"),
         (["method.own_negative=false", "method.negative_augmentation=shuffle"], "negative_augmentation has no effect"),
         (["method.key_splits=2", "method.key_statistics=running"], "key_splits has no effect where"),
         (
@@ -196,7 +200,7 @@ def test_set__all_mistakes_at_once() -> None:
             ["method.own_negative=false", "method.sampling={negative: on_the_fly, threshold_frames: 2, redraws: 1}"],
             "sampling.threshold_frames has no effect without own_negative",
         ),
-        (["method.sampling.window_frames=3"], "method.sampling.window_frames 3 is shorter than a clip's span"),
+        (["method.sampling.window_frames=3"], "method.sampling.window_frames 3 is shorter than a clip: make it"),
         (["evaluate.starts=[0, 10]", "evaluate.clips=5"], "clips 5 and 2 starts exclude each other"),
         (["method.name=clip_order", "pretrain.clip_len_frames=2"], "clip_order cuts clips in three"),
         (["data.modality=flow", "method.consistency_weight=1"], "flow would have to turn too"),

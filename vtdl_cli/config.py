@@ -54,7 +54,9 @@ class Data(Section):
     @model_validator(mode="after")
     def _crop_fits(self) -> Self:
         if self.crop_size > self.short_side:
-            raise ValueError(f"crop_size {self.crop_size} is larger than short_side {self.short_side}")
+            raise ValueError(
+                f"crop_size {self.crop_size} is larger than short_side {self.short_side}: raise that one, too"
+            )
         return self
 
 
@@ -154,11 +156,11 @@ class Method(Section):
         if not (self.own_negative or self.strong_negative or self.own_negative_gradient):
             raise ValueError("own_negative_gradient=false has no effect without own_negative: leave it out")
         if self.margin_weight and not self.own_negative:
-            raise ValueError("margin_weight needs own_negative: the margin lies between positive and negative")
+            raise ValueError("margin_weight is of positive against own negative: own_negative=true, or leave it out")
         if self.strong_negative and self.negative_augmentation == "none":
-            raise ValueError("strong_negative needs a negative_augmentation: without one it is the positive itself")
+            raise ValueError("strong_negative is the positive itself without a negative_augmentation: choose one")
         if self.negative_augmentation != "none" and not (self.own_negative or self.strong_negative):
-            raise ValueError("negative_augmentation has no effect without own_negative or strong_negative")
+            raise ValueError("negative_augmentation has no effect without own_negative or strong_negative: add one")
         of_negatives = [name for name in self.sampling.given() if name != "window_frames"]
         if of_negatives and not self.own_negative:
             raise ValueError(f"sampling.{of_negatives[0]} has no effect without own_negative: leave it out")
@@ -263,9 +265,9 @@ class Config(Section):
     def _batch_fits(self) -> Self:
         size, batch, splits = self.method.queue.size, self.pretrain.batch_size, self.method.key_splits
         if size < batch and self.method.queue.memory == "queue" and self.method.name == "vtdl":
-            raise ValueError(f"method.queue.size {size} holds less than one batch, pretrain.batch_size {batch}")
+            raise ValueError(f"method.queue.size {size} holds less than one batch: make it {batch} or more")
         if 2 * splits > batch and splits > 1:
-            raise ValueError(f"method.key_splits {splits} leaves parts of one clip of pretrain.batch_size {batch}")
+            raise ValueError(f"method.key_splits {splits} leaves parts of one clip: make it {batch // 2} or less")
         if self.method.key_statistics == "running" and splits > 1:
             raise ValueError("method.key_splits has no effect where method.key_statistics is 'running': leave it out")
         if self.method.key_statistics == "running" and self.method.key_shuffle == "devices":
@@ -276,7 +278,7 @@ class Config(Section):
     def _clips_fit_the_method(self) -> Self:
         span, window = self.pretrain.clip_len_frames * self.pretrain.stride_frames, self.method.sampling.window_frames
         if window is not None and window < span:
-            raise ValueError(f"method.sampling.window_frames {window} is shorter than a clip's span of {span} frames")
+            raise ValueError(f"method.sampling.window_frames {window} is shorter than a clip: make it {span} or more")
         if self.method.name == "clip_order" and self.pretrain.clip_len_frames < 3:
             raise ValueError("method.name clip_order cuts clips in three: pretrain.clip_len_frames must be 3 or more")
         return self
@@ -418,6 +420,9 @@ def _explain(detail: dict[str, Any], source: str) -> str:
         return f"key '{key}' of '{source}' is unknown.{_nearest(key, all_keys())} See: vtdl presets show demo"
     if detail["type"] == "missing":
         return f"key '{key}' is missing from '{source}'. Add it, or --set {key}=..."
+    if detail["type"] == "model_type":
+        keys = [name for name in all_keys() if name.rpartition(".")[0] == key]
+        return f"key '{key}' of '{source}' is a section, and no value. Set what is in it: {', '.join(keys)}"
     rule = detail["msg"].removeprefix("Value error, ")
     value = "" if isinstance(detail["input"], dict) else f" '{detail['input']}'"
     return f"{key or 'configuration'}{value} in '{source}' is not valid: {rule[:1].lower()}{rule[1:]}"
