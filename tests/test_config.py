@@ -190,6 +190,16 @@ def test_set__all_mistakes_at_once() -> None:
             "gap_frames has no effect where negative is",
         ),
         (["method.sampling.redraws=1"], "redraws has no effect where negative is 'gap'"),
+        (["data.short_videos=restart"], "data.short_videos 'restart' does not loop, and method.sampling.negative"),
+        (["data.short_videos=sort"], "data.short_videos 'sort' does not loop, and method.sampling.negative"),
+        (
+            ["method.own_negative=false", "method.sampling.gap_frames=9"],
+            "sampling.gap_frames has no effect without own_negative",
+        ),
+        (
+            ["method.own_negative=false", "method.sampling={negative: on_the_fly, threshold_frames: 2, redraws: 1}"],
+            "sampling.threshold_frames has no effect without own_negative",
+        ),
         (["method.sampling.window_frames=3"], "method.sampling.window_frames 3 is shorter than a clip: make it"),
         (["evaluate.starts=[0, 10]", "evaluate.clips=5"], "clips 5 and 2 starts exclude each other"),
         (["method.name=clip_order", "pretrain.clip_len_frames=2"], "clip_order cuts clips in three"),
@@ -210,6 +220,37 @@ def test_set__all_mistakes_at_once() -> None:
 def test_set__options_that_contradict(assignments: list[str], says: str) -> None:
     (line,) = mistakes(*assignments)
     assert says in line
+
+
+@pytest.mark.parametrize(
+    "assignments",
+    [
+        ["data.short_videos=restart", "method.sampling.negative=shift", "method.sampling.window_frames=128"],
+        ["data.short_videos=sort", "method.sampling.negative=on_the_fly"],
+        ["data.short_videos=restart", "method.own_negative=false"],
+        ["data.short_videos=restart", "method.name=clip_order"],
+        ["method.sampling.negative=on_the_fly", "method.own_negative=false"],
+        ["method.sampling.window_frames=40", "method.own_negative=false"],
+    ],
+)
+def test_set__options_that_go_together(assignments: list[str]) -> None:
+    load_config("demo", assignments)
+
+
+@pytest.mark.parametrize(
+    ("values", "threshold"),
+    [
+        ("{}", 2),
+        ("{negative: shift}", 2),
+        ("{negative: on_the_fly}", 4),
+        ("{negative: on_the_fly, threshold_frames: 2}", 2),
+    ],
+)
+def test_sampling__threshold_is_the_rules_own(values: str, threshold: int) -> None:
+    """Oracle: README, Method: 2 in the authors' frame data set, 4 in their video data set; a given one is kept."""
+    config = load_config("demo", [f"method.sampling={values}"])
+    assert config.method.sampling.threshold_frames == threshold
+    assert build_config(config.to_dict()) == config
 
 
 def test_set__what_the_chosen_method_knows() -> None:

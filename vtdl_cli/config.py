@@ -99,19 +99,33 @@ class Queue(Section):
 class Sampling(Section):
     """Where the clips of a triplet start (README, Method; `data/triplets.py`)."""
 
-    negative: Literal["gap", "shift", "redraw"] = "gap"  # how its start is kept away from the anchor's
+    negative: Literal["gap", "shift", "redraw", "on_the_fly"] = "gap"  # how its start is kept away from the anchor's
     gap_frames: NonNegativeInt | None = None  # gap: least distance of the starts; none: a quarter of the span
-    threshold_frames: NonNegativeInt = 2  # shift, redraw: starts closer than this are moved apart
-    redraws: NonNegativeInt = 3  # redraw: how often the negative is drawn anew before it is moved
+    threshold_frames: NonNegativeInt = 2  # not gap: starts closer than this are moved apart; on_the_fly has 4
+    redraws: NonNegativeInt = 3  # redraw, on_the_fly: how often the negative is drawn before it is moved
     window_frames: PositiveInt | None = None  # that a start leaves to the end; none: the span, the authors' 128
 
+    @model_validator(mode="before")
+    @classmethod
+    def _threshold_of_the_rule(cls, values: Any) -> Any:
+        """Write the rule's own threshold down where none is given."""
+        if isinstance(values, dict) and values.get("negative") == "on_the_fly":
+            return {"threshold_frames": 4, **values}
+        return values
+
     @model_validator(mode="after")
-    def _gap_belongs(self) -> Self:
-        belongs = {"gap_frames": ("gap",), "threshold_frames": ("shift", "redraw"), "redraws": ("redraw",)}
+    def _options_belong(self) -> Self:
+        authors = ("shift", "redraw", "on_the_fly")
+        belongs = {"gap_frames": ("gap",), "threshold_frames": authors, "redraws": ("redraw", "on_the_fly")}
         for name, rules in belongs.items():
             if getattr(self, name) != Sampling.model_fields[name].default and self.negative not in rules:
                 raise ValueError(f"{name} has no effect where negative is '{self.negative}': leave it out")
         return self
+
+    def given(self) -> dict[str, int]:
+        """The options that are not the rule's own."""
+        own = Sampling(negative=self.negative)
+        return {name: value for name, value in self if value != getattr(own, name)}
 
 
 class Method(Section):
@@ -147,6 +161,9 @@ class Method(Section):
             raise ValueError("strong_negative is the positive itself without a negative_augmentation: choose one")
         if self.negative_augmentation != "none" and not (self.own_negative or self.strong_negative):
             raise ValueError("negative_augmentation has no effect without own_negative or strong_negative: add one")
+        of_negatives = [name for name in self.sampling.given() if name != "window_frames"]
+        if of_negatives and not self.own_negative:
+            raise ValueError(f"sampling.{of_negatives[0]} has no effect without own_negative: leave it out")
         return self
 
 
@@ -264,6 +281,17 @@ class Config(Section):
             raise ValueError(f"method.sampling.window_frames {window} is shorter than a clip: make it {span} or more")
         if self.method.name == "clip_order" and self.pretrain.clip_len_frames < 3:
             raise ValueError("method.name clip_order cuts clips in three: pretrain.clip_len_frames must be 3 or more")
+        return self
+
+    @model_validator(mode="after")
+    def _gaps_go_round_the_loop(self) -> Self:
+        method, short_videos = self.method, self.data.short_videos
+        has_gaps = method.name == "vtdl" and method.own_negative and method.sampling.negative == "gap"
+        if has_gaps and short_videos != "loop":
+            raise ValueError(
+                f"data.short_videos '{short_videos}' does not loop, and method.sampling.negative 'gap' counts round "
+                "the loop in short videos: --set data.short_videos=loop, or --set method.sampling.negative=shift"
+            )
         return self
 
     @model_validator(mode="after")

@@ -81,13 +81,36 @@ def author_clip(start: int, num_frames: int, clip_len: int, stride: int) -> list
     return frames
 
 
-@pytest.mark.parametrize("num_frames", [1, 2, 3, 8, 61, 64, 65, 100])
-@pytest.mark.parametrize("stride", [1, 2, 4, 8])
-def test_restart__goes_on_at_the_first_frame(num_frames: int, stride: int) -> None:
-    """Oracle: `author_clip`, from every start."""
+def author_sorted_clip(start: int, num_frames: int, clip_len: int, stride: int) -> list[int]:
+    """Frames from 0: the places mod n, sorted; one that is not past the one before goes to the frame after that.
+
+    Theirs asks for frames past the end where the clip is longer than the video; ours stays on the last."""
+    frames = sorted((start + t * stride) % num_frames for t in range(clip_len))
+    for t in range(1, clip_len):
+        if frames[t] <= frames[t - 1]:
+            frames[t] = frames[t - 1] + 1
+    return [min(frame, num_frames - 1) for frame in frames]
+
+
+def loop_clip(start: int, num_frames: int, clip_len: int, stride: int) -> list[int]:
+    """Frames from 0: step by single frames, from the last one to the first."""
+    frames, place = [], start
+    for _ in range(clip_len):
+        frames.append(place)
+        for _ in range(stride):
+            place = 0 if place == num_frames - 1 else place + 1
+    return frames
+
+
+@pytest.mark.parametrize("num_frames", [1, 2, 3, 8, 16, 17, 61, 64, 65, 100])
+@pytest.mark.parametrize("stride", range(1, 9))
+def test_short_videos__clips_from_every_start(num_frames: int, stride: int) -> None:
+    """Oracle: `author_clip` (which counts from 1), `author_sorted_clip` and `loop_clip`, a frame at a time."""
     for start in range(num_frames):
-        ours = SHORT_VIDEOS["restart"](start, num_frames, 16, stride)
-        assert (ours + 1).tolist() == author_clip(start + 1, num_frames, 16, stride)
+        where = (start, num_frames, 16, stride)
+        found = {name: clip(*where).tolist() for name, clip in SHORT_VIDEOS.items()}
+        restart = [place - 1 for place in author_clip(start + 1, *where[1:])]
+        assert found == {"loop": loop_clip(*where), "restart": restart, "sort": author_sorted_clip(*where)}
 
 
 def test_loop__keeps_the_stride_round_the_end() -> None:
@@ -100,13 +123,15 @@ def test_loop__keeps_the_stride_round_the_end() -> None:
     ("start", "num_frames", "expected"),
     [
         (2, 100, [2, 5, 8, 11]),
-        (5, 10, [2, 5, 6, 8]),  # 5, 8, 11 mod 9, 14 mod 9: in order 2, 5, 5, 8; the second 5 is moved on
+        (5, 9, [2, 5, 6, 8]),  # 5, 8, 11 mod 9, 14 mod 9: in order 2, 5, 5, 8; the second 5 is moved on
+        (0, 3, [0, 1, 2, 2]),  # four times 0: each goes one further, and the last stays in the video
+        (0, 6, [0, 1, 3, 4]),  # 0, 0, 3, 3
         (0, 1, [0, 0, 0, 0]),
-        (0, 10, [0, 3, 6, 9]),  # it fits: the last frame is as good as any
+        (0, 10, [0, 3, 6, 9]),
     ],
 )
 def test_sort__puts_a_wrapped_clip_in_order(start: int, num_frames: int, expected: list[int]) -> None:
-    """Oracle: by hand: modulo one frame less than there are, sorted, and one added to a frame seen before."""
+    """Oracle: by hand: the places round the video, sorted; no frame comes twice while there are others after it."""
     assert SHORT_VIDEOS["sort"](start, num_frames, CLIP_LEN, STRIDE).tolist() == expected
 
 

@@ -28,6 +28,26 @@ def test_starts_and_negatives_are_those_of_their_frame_data_set(config: Config) 
     assert build_triplet_sampler(config) == authors
 
 
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (
+            ["sampling.negative=on_the_fly", "short_videos=sort"],
+            TripletSampler(16, 4, "on_the_fly", None, 4, 3, None, "sort"),
+        ),
+        (["sampling.negative=redraw", "sampling.redraws=5"], TripletSampler(16, 4, "redraw", redraws=5)),
+        (["sampling.negative=shift", "sampling.threshold_frames=9"], TripletSampler(16, 4, "shift", threshold=9)),
+        (["sampling.gap_frames=7"], TripletSampler(16, 4, gap=7)),
+        (["sampling.window_frames=128"], TripletSampler(16, 4, window=128)),
+        (["own_negative=false"], TripletSampler(16, 4, own_negative=False)),
+    ],
+)
+def test_sampling_is_what_the_settings_say(settings: list[str], expected: TripletSampler) -> None:
+    """Oracle: the sampler by hand; the first are those of their video data set."""
+    assignments = [("data." if text.startswith("short") else "method.") + text for text in settings]
+    assert build_triplet_sampler(load_config("kinetics400/i3d", assignments)) == expected
+
+
 def test_clips_restart_in_every_stage(config: Config) -> None:
     assert SHORT_VIDEOS[config.data.short_videos](8, 10, 4, 1).tolist() == [8, 9, 0, 1]
 

@@ -27,13 +27,14 @@ def restarted(start: int, num_frames: int, clip_len: int, stride: int) -> np.nda
 
 
 def put_in_order(start: int, num_frames: int, clip_len: int, stride: int) -> np.ndarray:
-    """Go round the video short of its last frame, then sort: a clip that wrapped loses the order of its frames."""
-    if start + stride * (clip_len - 1) < num_frames:
-        return looped(start, num_frames, clip_len, stride)
-    indices = np.sort(looped(start, max(num_frames - 1, 1), clip_len, stride))
-    indices[1:] += indices[1:] == indices[:-1]
-    indices[indices >= num_frames] = num_frames - 1
-    return indices
+    """Go round the video, then sort: a clip that wrapped loses the order of its frames.
+
+    A frame that has been shown already gives way to the next one, up to the last of the video.
+    """
+    steps = np.arange(clip_len)
+    in_order = np.sort(looped(start, num_frames, clip_len, stride))
+    rising = np.maximum.accumulate(in_order - steps) + steps
+    return np.minimum(rising, num_frames - 1)
 
 
 SHORT_VIDEOS: dict[str, Callable[[int, int, int, int], np.ndarray]] = {

@@ -1,12 +1,12 @@
 """Which frames make a triplet: where anchor and negative start (README, Method).
 
 Ours is the rule `gap`. The others are the authors', kept to reproduce and to compare: `shift` is their frame data
-set's (`data/dataset.py:71-105, 236-267`), `redraw` the variant commented out there (`:242-251`), and their video data
-set's (`data/video_dataset.py:112-169`).
+set's (`data/dataset.py:71-105, 236-267`), `redraw` the variant commented out there (`:242-251`), and `on_the_fly` their
+video data set's (`data/video_dataset.py:112-169`), whose clips `sort`.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -32,8 +32,8 @@ class TripletSampler:
         stride: frames from one to the next.
         negative: a name of NEGATIVES.
         gap: least distance of the two starts in frames, by `gap`; none: a quarter of the span.
-        threshold: starts closer than this are moved apart, by `shift` and `redraw`.
-        redraws: how often `redraw` draws the negative anew, before it moves it.
+        threshold: starts closer than this are moved apart, by the authors' rules.
+        redraws: how often `redraw` and `on_the_fly` draw the negative, before they move it.
         window: frames that a start leaves to the end where the video has them; none: the span, T times the stride.
         short_videos: a name of `data.sampling.SHORT_VIDEOS`.
         own_negative: off: anchor and positive alone, as nothing will look at a third clip.
@@ -55,13 +55,26 @@ class TripletSampler:
 
     def starts(self, num_frames: int, generator: Generator) -> Starts:
         """Where the clips of one triplet start."""
-        return NEGATIVES[self.negative](self, num_frames, generator)
+        return self.rule.draw(self, self.seen(num_frames), generator)
+
+    def num_starts(self, num_frames: int) -> int:
+        """How many places the anchor can start from."""
+        return self.rule.num_anchors(self, self.seen(num_frames))
 
     def indices(self, starts: Starts, num_frames: int) -> np.ndarray:
         """The frames of clips that start there, (3, T) or (2, T)."""
-        go_on = SHORT_VIDEOS[self.short_videos]
-        anchor, negative = (go_on(start, num_frames, self.clip_len, self.stride) for start in starts[:2])
+        go_on, seen = SHORT_VIDEOS[self.short_videos], self.seen(num_frames)
+        anchor, negative = (go_on(start, seen, self.clip_len, self.stride) for start in starts[:2])
         return np.stack([anchor, anchor, negative] if self.own_negative else [anchor, anchor])
+
+    @property
+    def rule(self) -> "Rule":
+        """How starts are found."""
+        return NEGATIVES[self.negative]
+
+    def seen(self, num_frames: int) -> int:
+        """How many frames of a video the rule takes for there."""
+        return max(num_frames - self.rule.unseen, 1)
 
     @property
     def span(self) -> int:
@@ -73,13 +86,27 @@ class TripletSampler:
         """Frames that a start leaves to the end."""
         return self.window or self.span
 
-    def num_starts(self, num_frames: int) -> int:
-        """How many places a clip can start from."""
-        return num_starts(num_frames, self.room, self.short_videos)
+    @property
+    def least_gap(self) -> int:
+        """Frames between the two starts, by `gap`, in a video that has the room."""
+        return self.span // 4 if self.gap is None else self.gap
 
-    def start(self, num_frames: int, generator: Generator) -> int:
-        """Any of them."""
-        return int(generator.integers(self.num_starts(num_frames)))
+
+class Rule(NamedTuple):
+    """A way to find starts: functions of sampler and frames of the video.
+
+    Attributes:
+        draw: the starts of a triplet.
+        num_anchors: how many places the anchor can start from.
+        unseen: frames at the end of a video that it takes for not there.
+    """
+
+    draw: Callable[[TripletSampler, int, Generator], Starts]
+    num_anchors: Callable[[TripletSampler, int], int]
+    unseen: int = 0
+
+
+# ---- ours
 
 
 def _at_a_gap(sampler: TripletSampler, num_frames: int, generator: Generator) -> Starts:
@@ -89,10 +116,10 @@ def _at_a_gap(sampler: TripletSampler, num_frames: int, generator: Generator) ->
     so that a jump from the last frame to the first tells nothing about which clip it is; the gap is then counted round
     the loop, and is at most half of it.
     """
-    gap = sampler.span // 4 if sampler.gap is None else sampler.gap
-    room = num_frames - sampler.room - gap
-    if room >= 0:
-        earlier, later = np.sort(generator.integers(room + 1, size=2)) + np.array([0, gap])
+    gap = sampler.least_gap
+    last = num_frames - sampler.room - gap
+    if last >= 0:
+        earlier, later = np.sort(generator.integers(last + 1, size=2)) + np.array([0, gap])
         anchor, negative = generator.permutation([earlier, later])
         return Starts(int(anchor), int(negative))
     gap = min(gap, num_frames // 2)
@@ -100,68 +127,75 @@ def _at_a_gap(sampler: TripletSampler, num_frames: int, generator: Generator) ->
     return Starts(anchor, int(anchor + generator.integers(gap, num_frames - gap + 1)) % num_frames)
 
 
+def _anchors_at_a_gap(sampler: TripletSampler, num_frames: int) -> int:
+    """Those of the earlier clip and of the later one, which may be the same."""
+    places = num_frames - sampler.room - sampler.least_gap + 1
+    return places + min(places, sampler.least_gap) if places > 0 else num_frames
+
+
+# ---- the authors'
+
+
 def _shifted(sampler: TripletSampler, num_frames: int, generator: Generator) -> Starts:
     """Start each anywhere; move the negative on by a third of the video where it is closer than the threshold."""
-    anchor, negative = sampler.start(num_frames, generator), sampler.start(num_frames, generator)
+    anchor, negative = _start(sampler, num_frames, generator), _start(sampler, num_frames, generator)
     if abs(anchor - negative) >= sampler.threshold:
         return Starts(anchor, negative)
     return Starts(anchor, _move_on(negative, num_frames // 3, num_frames), moved=True)
 
 
 def _redrawn(sampler: TripletSampler, num_frames: int, generator: Generator) -> Starts:
-    """Draw the negative anew where it is closer than the threshold; after the last redraw, move it on by chance."""
-    anchor = sampler.start(num_frames, generator)
-    for _ in range(1 + sampler.redraws):
-        negative = sampler.start(num_frames, generator)
+    """Draw the negative until it is far enough; after the last redraw, it lies by chance further on than the anchor."""
+    anchor = _start(sampler, num_frames, generator)
+    negative = _redraw(sampler, num_frames, generator, anchor)
+    if negative is not None:
+        return Starts(anchor, negative)
+    distance = int(generator.integers(num_frames // 8, 2 * (num_frames // 3) + 1))
+    return Starts(anchor, _move_on(anchor, distance, num_frames), moved=True)
+
+
+def _on_the_fly(sampler: TripletSampler, num_frames: int, generator: Generator) -> Starts:
+    """Draw the negative until it is far enough; after the last redraw, draw it once more and move that on by chance."""
+    anchor = _start(sampler, num_frames, generator)
+    negative = _redraw(sampler, num_frames, generator, anchor)
+    if negative is not None:
+        return Starts(anchor, negative)
+    distances = max(num_frames // 8, 2 * (num_frames // 3), 1)
+    negative = _start(sampler, num_frames, generator) + int(generator.integers(distances))
+    return Starts(anchor, negative % num_frames, moved=True)
+
+
+def _redraw(sampler: TripletSampler, num_frames: int, generator: Generator, anchor: int) -> int | None:
+    """The first of `redraws` draws that is as far from the anchor as the threshold; none where none is."""
+    for _ in range(sampler.redraws):
+        negative = _start(sampler, num_frames, generator)
         if abs(anchor - negative) >= sampler.threshold:
-            return Starts(anchor, negative)
-    lowest, highest = num_frames // 8, 2 * (num_frames // 3)
-    distance = int(generator.integers(lowest, highest + 1))
-    return Starts(anchor, _move_on(negative, distance, num_frames), moved=True)
+            return negative
+    return None
+
+
+def _start(sampler: TripletSampler, num_frames: int, generator: Generator) -> int:
+    return int(generator.integers(sampler.rule.num_anchors(sampler, num_frames)))
 
 
 def _move_on(start: int, distance: int, num_frames: int) -> int:
-    """As the authors do, who count from 1 and take what then is frame 0 for frame 1."""
+    """As in the frame data set, which counts from 1 and takes what then is frame 0 for frame 1."""
     return max((start + 1 + distance) % num_frames, 1) - 1
 
 
-NEGATIVES: dict[str, Callable[[TripletSampler, int, Generator], Starts]] = {
-    "gap": _at_a_gap,
-    "shift": _shifted,
-    "redraw": _redrawn,
+def _window_starts(sampler: TripletSampler, num_frames: int) -> int:
+    return num_starts(num_frames, sampler.room, sampler.short_videos)
+
+
+def _video_starts(sampler: TripletSampler, num_frames: int) -> int:
+    """Two less than fit: the video data set draws below num_frames - span - 1."""
+    return max(num_frames - sampler.room - 1, 1)
+
+
+NEGATIVES = {
+    "gap": Rule(_at_a_gap, _anchors_at_a_gap),
+    "shift": Rule(_shifted, _window_starts),
+    "redraw": Rule(_redrawn, _window_starts),
+    "on_the_fly": Rule(_on_the_fly, _video_starts, unseen=1),  # OpenCV, they say, counts one more than can be decoded
 }
-"""How the negative's start is found."""
-
-
-def triplet_shares(sampler: TripletSampler, num_frames: np.ndarray, seed: int = 0) -> dict[str, float]:
-    """What triplets a list's videos give, in percent, from one draw of each.
-
-    Args:
-        sampler: that draws them.
-        num_frames: of the videos, (N,).
-        seed: of the draws.
-
-    Returns:
-        `forced_start`: videos whose clips can start in one place alone. `moved_negative`: negatives that were too close
-        as drawn. `anchor_jumps`, `negative_jumps`: clips that leave their stride, most often from the end to the start.
-        `overlap`: pairs whose intervals have frames in common.
-    """
-    generator = np.random.default_rng(seed)
-    extent = (sampler.clip_len - 1) * sampler.stride + 1
-    sampler = replace(sampler, own_negative=True)
-    rows = []
-    for count in num_frames.tolist():
-        starts = sampler.starts(count, generator)
-        anchor, _, negative = sampler.indices(starts, count)
-        rows.append(
-            (
-                sampler.num_starts(count) == 1,
-                starts.moved,
-                (np.diff(anchor) != sampler.stride).any(),
-                (np.diff(negative) != sampler.stride).any(),
-                abs(starts.anchor - starts.negative) < extent,
-            )
-        )
-    names = ("forced_start", "moved_negative", "anchor_jumps", "negative_jumps", "overlap")
-    shares = 100 * np.mean(rows, axis=0)
-    return {name: round(float(share), 1) for name, share in zip(names, shares, strict=True)}
+"""How the negative's start is found, and with it the anchor's."""

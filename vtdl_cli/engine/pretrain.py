@@ -8,18 +8,17 @@ import torch
 from vtdl_cli import ranks
 from vtdl_cli.config import Config
 from vtdl_cli.data.lists import VideoList
-from vtdl_cli.data.triplets import triplet_shares
 from vtdl_cli.engine.build import (
     Machine,
     build_machine,
     build_method,
     build_pretraining_clips,
     build_test_clips,
-    build_triplet_sampler,
 )
 from vtdl_cli.engine.checkpoint import begin_from
 from vtdl_cli.engine.clips import autocast, device_clips
 from vtdl_cli.engine.collapse import signs_of_collapse
+from vtdl_cli.engine.forecast import keys_per_video, triplets, warnings
 from vtdl_cli.engine.inference import Collected, collect, forward_videos
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.engine.run_folder import RunFolder
@@ -46,13 +45,14 @@ def pretrain(
         weights: a run folder or checkpoint whose backbone to start from; none: from nothing.
 
     Returns:
-        The plan, with the last epoch's `metrics` and the `skipped` videos unless it was a dry run.
+        The plan, with the last epoch's `metrics` and the `skipped` videos; of a dry run, which looks into no video,
+        with what triplets the list's frame counts give.
 
     Raises:
         UsageError, ListError, CheckpointError: something does not fit; nothing has been written.
         Interrupted: by a signal, after saving.
     """
-    videos = train_list.read()
+    videos = train_list.read(absent=reporter.warn if execution.dry_run else None)
     _check_size(config, videos)
     check_batch("pretrain", config.pretrain.batch_size)
     check_processes(config)
@@ -79,8 +79,11 @@ def pretrain(
         origin={"weights": weights},
     )
     plan = training.plan(machine) | {"method": config.method.name, "weights": weights or "none"}
+    plan |= keys_per_video(config, videos)
+    for warning in warnings(config, videos):
+        reporter.warn(warning)
     if execution.dry_run:
-        return plan | {"triplets_percent": _triplets(config, videos, execution.seed)}
+        return plan | triplets(config, videos, execution.seed)
     if execution.resume:
         training.resume()
     train(training, method, machine, videos)
@@ -141,16 +144,6 @@ def train(training: Training, method: Task, machine: Machine, videos: VideoList)
         for name in signs.keys() - warned:
             training.reporter.warn(signs[name])
         warned |= signs.keys()
-
-
-def _triplets(config: Config, videos: VideoList, seed: int) -> dict[str, float] | str:
-    """What the triplets of this list will be like, by its own frame counts."""
-    if config.method.name != "vtdl":
-        return f"{config.method.name} has none"
-    known = videos.frames[videos.frames > 0]
-    if not len(known):
-        return "the list gives no frame counts. To count them: vtdl lists convert"
-    return triplet_shares(build_triplet_sampler(config), known, seed)
 
 
 def relabel(training: Training, method: Task, machine: Machine, videos: VideoList, seed: int) -> None:

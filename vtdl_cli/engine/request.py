@@ -1,5 +1,6 @@
 """What a command asks of the engine, in plain types: which videos, and how to run."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +18,12 @@ class ListSource:
     strip_prefix: str = ""
     columns: str | None = None
 
-    def read(self, *, needs_classes: bool = True) -> VideoList:
+    def read(self, *, needs_classes: bool = True, absent: Callable[[str], None] | None = None) -> VideoList:
         """The list, with its first videos looked for on the disk.
 
         Args:
             needs_classes: without, a video file or a folder of frames may stand in place of a list, of class -1.
+            absent: who is told where none of its first videos is there, as a dry run may go on; none: that is an error.
 
         Raises:
             ListError: the list is wrong, none of its first videos is there, or it is a video where classes are needed.
@@ -30,7 +32,12 @@ class ListSource:
         if may_be_video(self.path):
             return self._read_video(needs_classes)
         videos = read_list(self.path, root=self.root, strip_prefix=self.strip_prefix, columns=self.columns)
-        check_present(videos)
+        try:
+            check_present(videos)
+        except ListError as error:
+            if absent is None:
+                raise
+            absent(f"a run would be refused: {error}")
         return videos
 
     def _read_video(self, needs_classes: bool) -> VideoList:
