@@ -65,7 +65,7 @@ class Model(Section):
     depth: Literal[10, 18, 50] | None = None  # r3d and r2p1d only
     width: PositiveInt = 64  # channels of the first stage; every other stage scales with it
     embedding_dim: PositiveInt = 128
-    first_weights: Literal["kaiming", "xavier"] = "kaiming"  # of the backbone: torchvision's, or the authors'
+    first_weights: Literal["kaiming", "xavier"] = "kaiming"  # of convolutions: torchvision's, or the authors'
 
     @model_validator(mode="after")
     def _depth_belongs(self) -> Self:
@@ -126,6 +126,7 @@ class Method(Section):
     loss: Literal["info_nce", "nce"] = "info_nce"
     margin_weight: NonNegativeFloat = 0.0  # of the triplet margin loss beside it
     consistency_weight: NonNegativeFloat = 0.0  # of the spatio-temporal consistency loss beside it
+    consistency_transforms: Literal["spatial", "all"] = "spatial"  # 2 flips x 4 rotations, or also flipped in time: 16
     key_statistics: Literal["batch", "running"] = "batch"  # what batch norm of the key encoder goes by
     key_splits: PositiveInt = 1  # parts of a batch of keys that are normalised apart, in one process
     key_shuffle: Literal["auto", "devices", "none"] = "auto"  # ShuffleBN: keys dealt among processes, where several

@@ -9,8 +9,13 @@ PATIENCE_EPOCHS = 3  # a loss may stay at chance while embeddings find their pla
 NEAR_CHANCE = 0.99
 
 
-def signs_of_collapse(row: Row, num_choices: int | None) -> dict[str, str]:
-    """What is wrong with an epoch of a task of so many choices, by the name of the reading that tells it."""
+def signs_of_collapse(row: Row, num_choices: float | None) -> dict[str, str]:
+    """What is wrong with an epoch of a task of so many choices, by the name of the reading that tells it.
+
+    Args:
+        row: readings of the epoch; without a `spread` where batches are of one clip.
+        num_choices: among which the right one had to be told, on average; None: the loss has no such chance.
+    """
     signs = {}
     if row.get("spread", 1.0) < COLLAPSED_SPREAD:
         signs["spread"] = (
@@ -20,7 +25,7 @@ def signs_of_collapse(row: Row, num_choices: int | None) -> dict[str, str]:
     chance = math.log(num_choices) if num_choices else math.inf
     if row["epoch"] >= PATIENCE_EPOCHS and row["loss"] >= NEAR_CHANCE * chance:
         signs["loss"] = (
-            f"after {row['epoch']:.0f} epochs the loss is {row['loss']:.2f}, at chance, which is {chance:.2f}. "
+            f"after {row['epoch']:.0f} epochs the loss is {row['loss']:.2f}, at or above chance, which is {chance:.2f}. "
             "Raise pretrain.optimizer.learning_rate or the epochs, or look at the plan: vtdl pretrain --dry-run"
         )
     return signs

@@ -3,6 +3,7 @@
 Labels come from the clip itself, as in VCOP, which embeds each block apart; here the shuffled clip is seen whole.
 """
 
+from collections.abc import Mapping
 from itertools import permutations
 
 import torch
@@ -23,7 +24,6 @@ class ClipOrder(Task):
         encoder: clips (N, C, T, H, W) -> logits (N, 6).
     """
 
-    num_choices = len(ORDERS)
     orders: Tensor
 
     def __init__(self, encoder: nn.Module) -> None:
@@ -38,6 +38,10 @@ class ClipOrder(Task):
         logits = self.encoder(in_order(clip, self.orders[order])).float()  # (N, 6)
         loss = F.cross_entropy(logits, order)
         return Step(loss, {"order_top1": 100 * (logits.argmax(1) == order).float().mean()})
+
+    def num_choices(self, _readings: Mapping[str, float]) -> float:
+        """The orders."""
+        return len(ORDERS)
 
 
 def in_order(clips: Tensor, blocks: Tensor) -> Tensor:

@@ -5,6 +5,8 @@ The authors' code has this as a stage after the contrast: features, k-means, cla
 clusters mean nothing from one to the next.
 """
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -31,7 +33,7 @@ class PseudoLabels(Task):
 
     def __init__(self, encoder: nn.Module, num_videos: int, num_clusters: int, relabel_every: int = 1) -> None:
         super().__init__()
-        self.encoder, self.num_choices, self.relabel_every = encoder, num_clusters, relabel_every
+        self.encoder, self.num_clusters, self.relabel_every = encoder, num_clusters, relabel_every
         self.register_buffer("labels", torch.full((num_videos,), NO_CLUSTER))
 
     def forward(self, *clips: Tensor) -> Step:
@@ -40,6 +42,10 @@ class PseudoLabels(Task):
         logits, label = self.encoder(clip).float(), self.labels[video]  # (N, K), (N,)
         loss = F.cross_entropy(logits, label, ignore_index=NO_CLUSTER)
         return Step(loss, {"cluster_top1": 100 * (logits.argmax(1) == label).float().mean()})
+
+    def num_choices(self, _readings: Mapping[str, float]) -> float:
+        """The clusters."""
+        return self.num_clusters
 
     @torch.no_grad()
     def relabel(self, videos: Tensor, labels: Tensor) -> None:

@@ -1,6 +1,6 @@
 """What pretraining asks of a method. `clip_order.py` is the shortest there is, to begin a new one from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -20,13 +20,10 @@ class Task(nn.Module):
         backbone_name: where in it the backbone is that features are taken from.
         relabel_every: epochs between two clusterings of the videos by their features, whose labels `relabel` is given
             before the epoch; 0: the method has no use for them.
-        num_choices: among how many the right one has to be told, where the loss is the cross-entropy of that: it begins
-            near their logarithm, and a run that stays there learns nothing; None for another loss.
     """
 
     backbone_name = "encoder.backbone"
     relabel_every: int = 0
-    num_choices: int | None = None
 
     def forward(self, *clips: Tensor) -> Step:
         """The loss of one batch.
@@ -51,6 +48,16 @@ class Task(nn.Module):
 
     def relabel(self, videos: Tensor, labels: Tensor) -> None:
         """Take the clusters `labels` (M,) of `videos` (M,)."""
+
+    def num_choices(self, _readings: Mapping[str, float]) -> float | None:
+        """Among how many the right one has to be told, where the loss is the cross-entropy of that: by default another.
+
+        Chance is their logarithm: the loss begins near it, and a run that stays there learns nothing.
+
+        Args:
+            readings: means of an epoch's.
+        """
+        return None
 
     def after_step(self) -> None:
         """What else changes once the optimiser has made its step: by default nothing."""

@@ -5,7 +5,7 @@ the negative shows another interval. The anchor is mixed with one of its still f
 motion: close to the positive, away from the negative and from other videos.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +37,7 @@ class VTDL(Task):
         criterion: from the logits to the loss.
         margin_weight: of the triplet margin loss on (q, k, n) beside it; the authors compute it and leave it out.
         consistency_weight: of the spatio-temporal consistency loss beside it.
+        consistency_transforms: those it draws from, a key of `consistency.TRANSFORMS`.
     """
 
     backbone_name = "encoders.query.backbone"
@@ -57,6 +58,7 @@ class VTDL(Task):
         criterion: Callable[[Tensor], Tensor] = info_nce,
         margin_weight: float = 0.0,
         consistency_weight: float = 0.0,
+        consistency_transforms: str = "spatial",
     ) -> None:
         super().__init__()
         self.encoders, self.memory, self.criterion = encoders, memory, criterion
@@ -66,9 +68,7 @@ class VTDL(Task):
         self.own_negative, self.own_negative_gradient = own_negative, own_negative_gradient
         self.strong_negative, self.mask_own_video = strong_negative, mask_own_video
         self.temperature, self.margin_weight = temperature, margin_weight
-        self.consistency, self.consistency_weight = ConsistencyLoss(), consistency_weight
-        if criterion is info_nce and not (margin_weight or consistency_weight):
-            self.num_choices = 1 + memory.size + own_negative + strong_negative
+        self.consistency, self.consistency_weight = ConsistencyLoss(consistency_transforms), consistency_weight
 
     def forward(self, *clips: Tensor) -> Step:
         """Loss of a batch of triplets; its keys enter the memory after the logits have read it.
@@ -82,11 +82,12 @@ class VTDL(Task):
         k = self.encoders.embed_key(self.positive_augmentation(positive))  # (N, D), no gradient
         own = self._own_negatives(positive, negative)  # (N, D) each
         m, origin = self.memory.read()  # (K, D), (K,), as they were before this batch
-        masked = video[:, None] == origin if self.mask_own_video else None  # (N, K)
+        own_video = video[:, None] == origin  # (N, K)
+        masked = own_video if self.mask_own_video else None
 
         logits = triplet_logits(q, k, m, own, masked, self.temperature)  # (N, K + 2), positive first
         self.memory.push(k, video)
-        readings = health(logits.detach(), q.detach(), own) | {"queue_age": self.memory.age()}
+        readings = health(logits.detach(), q.detach(), own, own_video) | {"queue_age": self.memory.age()}
         return Step(self.criterion(logits) + self._beside(q, k, own, anchor), readings)
 
     def _own_negatives(self, positive: Tensor, negative: list[Tensor]) -> dict[str, Tensor]:
@@ -113,6 +114,13 @@ class VTDL(Task):
     def begin_from_backbone(self) -> None:
         """The key encoder is a copy again."""
         self.encoders.key.load_state_dict(self.encoders.query.state_dict())
+
+    def num_choices(self, readings: Mapping[str, float]) -> float | None:
+        """The positive, the keys that are not masked, and the video's own negatives; None where more is added."""
+        if self.criterion is not info_nce or self.margin_weight or self.consistency_weight:
+            return None
+        masked_share = readings["own_video_share"] if self.mask_own_video else 0
+        return 1 + self.memory.size * (1 - masked_share) + self.own_negative + self.strong_negative
 
     def after_step(self) -> None:
         """Let the key encoder follow."""
