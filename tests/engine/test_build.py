@@ -147,9 +147,7 @@ IN_TESTS_OF_THEIR_OWN = {"method.key_shuffle", "model.first_weights"}
 
 
 @pytest.mark.parametrize(("assignments", "path", "expected"), TABLE, ids=str)
-def test_option__is_what_is_built(
-    assignments: str, path: str, expected: Any, videos: VideoList, plain: Built
-) -> None:
+def test_option__is_what_is_built(assignments: str, path: str, expected: Any, videos: VideoList, plain: Built) -> None:
     """Oracle: the table, none of which is so already without the options: one that is passed over shows."""
     assert look(plain, path) != expected
     assert look(build(assignments, videos), path) == expected

@@ -58,9 +58,7 @@ def test_consistency__draws_every_transform_of_its_set_and_no_other(transforms: 
     torch.manual_seed(0)
     for _ in range(200):
         loss(lambda each: seen.add(each.numpy().tobytes()) or each, clips)
-    expected = {
-        transform(clips, flip, turns).numpy().tobytes() for flip in range(number // 4) for turns in range(4)
-    }
+    expected = {transform(clips, flip, turns).numpy().tobytes() for flip in range(number // 4) for turns in range(4)}
     assert len(expected) == number
     assert seen == expected
 
