@@ -155,13 +155,17 @@ def test_set__leaves_the_given_values_alone() -> None:
         ("model.depth=34", "model.depth '34' in 'demo' is not valid: input should be 10, 18 or 50"),
         ("model.depth=null", "model in 'demo' is not valid: r3d needs a depth: 10, 18 or 50"),
         ("model.name=c3d", "c3d has one depth only: leave model.depth out, or --set model.depth=null"),
-        ("data.crop_size=1000", "crop_size 1000 is larger than short_side 36"),
-        ("method.queue.size=15", "method.queue.size 15 holds less than one batch, pretrain.batch_size 16"),
+        ("data.crop_size=1000", "crop_size 1000 is larger than short_side 36: raise that one, too"),
+        ("method.queue.size=15", "method.queue.size 15 holds less than one batch: make it 16 or more"),
         ("pretrain={}", "is not of the form section.key=value"),
-        ("method.strong_negative=true", "strong_negative needs a negative_augmentation"),
+        ("method.strong_negative=true", "strong_negative is the positive itself without a negative_augmentation"),
+        (
+            "method.queue=5",
+            "key 'method.queue' of 'demo' is a section, and no value. Set what is in it: method.queue.size, ",
+        ),
         ("method.momentum=1", "method.momentum '1' in 'demo' is not valid: input should be less than 1"),
-        ("method.consistency_transforms=all", "consistency_transforms has no effect without consistency_weight"),
-        ("method.key_splits=9", "method.key_splits 9 leaves parts of one clip of pretrain.batch_size 16"),
+        ("method.consistency_transforms=all", "consistency_transforms has no effect without a consistency_weight"),
+        ("method.key_splits=9", "method.key_splits 9 leaves parts of one clip: make it 8 or less"),
     ],
 )
 def test_set__mistake_is_one_line(assignment: str, says: str) -> None:
@@ -180,7 +184,7 @@ def test_set__all_mistakes_at_once() -> None:
     ("assignments", "says"),
     [
         (["method.own_negative=false", "method.own_negative_gradient=false"], "has no effect without own_negative"),
-        (["method.own_negative=false", "method.margin_weight=1"], "margin_weight needs own_negative"),
+        (["method.own_negative=false", "method.margin_weight=1"], "margin_weight is of positive against own negative"),
         (["method.own_negative=false", "method.negative_augmentation=shuffle"], "negative_augmentation has no effect"),
         (["method.key_splits=2", "method.key_statistics=running"], "key_splits has no effect where"),
         (
@@ -188,7 +192,7 @@ def test_set__all_mistakes_at_once() -> None:
             "gap_frames has no effect where negative is",
         ),
         (["method.sampling.redraws=1"], "redraws has no effect where negative is 'gap'"),
-        (["method.sampling.window_frames=3"], "method.sampling.window_frames 3 is shorter than a clip's span"),
+        (["method.sampling.window_frames=3"], "method.sampling.window_frames 3 is shorter than a clip: make it"),
         (["evaluate.starts=[0, 10]", "evaluate.clips=5"], "clips 5 and 2 starts exclude each other"),
         (["method.name=clip_order", "pretrain.clip_len_frames=2"], "clip_order cuts clips in three"),
         (["data.modality=flow", "method.consistency_weight=1"], "flow would have to turn too"),
@@ -205,12 +209,12 @@ def test_set__all_mistakes_at_once() -> None:
         (["method.clusters=9"], "'method.clusters=9' has no effect where method.name is 'vtdl'"),
         (
             ["method.tca.version=3", "pretrain.batch_size=1"],
-            "method.tca.version 3 mixes in a frame of another clip, and pretrain.batch_size is 1",
+            "method.tca.version 3 needs another clip: make pretrain.batch_size 2 or more",
         ),
-        (["method.tca.version=1", "pretrain.batch_size=1"], "method.tca.version 1 mixes in"),
+        (["method.tca.version=1", "pretrain.batch_size=1"], "method.tca.version 1 needs another clip"),
         (
             ["method.negative_augmentation=shuffle", "pretrain.clip_len_frames=1"],
-            "method.negative_augmentation 'shuffle' changes nothing in clips of one frame",
+            "'shuffle' changes nothing in one frame: make pretrain.clip_len_frames 2 or more",
         ),
         (
             ["method.negative_augmentation=block_shuffle", "pretrain.clip_len_frames=1"],
@@ -218,7 +222,7 @@ def test_set__all_mistakes_at_once() -> None:
         ),
         (
             ["method.positive_augmentation=motion", "pretrain.clip_len_frames=1"],
-            "method.positive_augmentation 'motion' changes nothing in clips of one frame",
+            "method.positive_augmentation 'motion' changes nothing in one frame",
         ),
     ],
 )

@@ -1,5 +1,6 @@
 """The README's commands, run in the order in which a newcomer would."""
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -82,3 +83,27 @@ def test_readme__map_names_every_part() -> None:
     }
     engine = tree[tree.index("  engine/ ") : tree.index("build.py")]
     assert [name for name in stages if name not in engine] == []
+
+
+def ablation_commands() -> list[str]:
+    """Of the table of published rows; what every command needs besides is `...` there."""
+    text = README.read_text(encoding="utf-8")
+    table = text[text.index("| row of the published ablation") :].split("\n\n")[0]
+    return re.findall(r"`vtdl (.*?) \.\.\.`", table)
+
+
+def test_readme__ablation_has_a_command_for_each_row() -> None:
+    """Oracle: the published rows: two from scratch, two pretrained; and the untabulated one, pretrained, too."""
+    assert [line.split()[0] for line in ablation_commands()] == ["finetune"] * 2 + ["pretrain"] * 3
+
+
+@pytest.mark.parametrize("line", ablation_commands())
+def test_readme__ablation_commands_pass_their_checks(line: str, toy: Toy, tmp_path: Path) -> None:
+    """For both data sets; a batch of four, as the list has twelve videos."""
+    name, *options = shlex.split(line)
+    lists = toy.pretrain(tmp_path / "run") if name == "pretrain" else toy.finetune(tmp_path / "run")
+    less = ("--set", f"{name}.batch_size=4", "--dry-run", "--json")
+    for preset in ("hmdb51/i3d", "ucf101/i3d"):
+        chosen = [preset if word == "hmdb51/i3d" else word for word in options]
+        plan = json.loads(succeed(*lists, *chosen, *less).stdout)
+        assert plan["stage"] == name

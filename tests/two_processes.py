@@ -68,7 +68,7 @@ def step_of_vtdl() -> dict[str, Any]:
 def dealt_keys() -> dict[str, Any]:
     """Keys under ShuffleBN, and the order that the first process dealt them in."""
     torch.manual_seed(5 + ranks.rank())
-    order = ranks.from_first(torch.randperm(NUM_VIDEOS))
+    order = ranks.shared_order(NUM_VIDEOS)
     torch.manual_seed(5 + ranks.rank())
     pair = EncoderPair(NormFirst(), 0.9, key_shuffle=True)
     return {"keys": pair.embed_key(part(clips_of_all(4))), "order": order}

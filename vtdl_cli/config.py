@@ -55,7 +55,9 @@ class Data(Section):
     @model_validator(mode="after")
     def _crop_fits(self) -> Self:
         if self.crop_size > self.short_side:
-            raise ValueError(f"crop_size {self.crop_size} is larger than short_side {self.short_side}")
+            raise ValueError(
+                f"crop_size {self.crop_size} is larger than short_side {self.short_side}: raise that one, too"
+            )
         return self
 
 
@@ -142,13 +144,13 @@ class Method(Section):
         if not (self.own_negative or self.strong_negative or self.own_negative_gradient):
             raise ValueError("own_negative_gradient=false has no effect without own_negative: leave it out")
         if self.margin_weight and not self.own_negative:
-            raise ValueError("margin_weight needs own_negative: the margin lies between positive and negative")
+            raise ValueError("margin_weight is of positive against own negative: own_negative=true, or leave it out")
         if self.strong_negative and self.negative_augmentation == "none":
-            raise ValueError("strong_negative needs a negative_augmentation: without one it is the positive itself")
+            raise ValueError("strong_negative is the positive itself without a negative_augmentation: choose one")
         if self.negative_augmentation != "none" and not (self.own_negative or self.strong_negative):
-            raise ValueError("negative_augmentation has no effect without own_negative or strong_negative")
+            raise ValueError("negative_augmentation has no effect without own_negative or strong_negative: add one")
         if self.consistency_transforms != "spatial" and not self.consistency_weight:
-            raise ValueError("consistency_transforms has no effect without consistency_weight: leave it out")
+            raise ValueError("consistency_transforms has no effect without a consistency_weight: add one")
         return self
 
 
@@ -250,9 +252,9 @@ class Config(Section):
     def _batch_fits(self) -> Self:
         size, batch, splits = self.method.queue.size, self.pretrain.batch_size, self.method.key_splits
         if size < batch and self.method.queue.memory == "queue" and self.method.name == "vtdl":
-            raise ValueError(f"method.queue.size {size} holds less than one batch, pretrain.batch_size {batch}")
+            raise ValueError(f"method.queue.size {size} holds less than one batch: make it {batch} or more")
         if 2 * splits > batch and splits > 1:
-            raise ValueError(f"method.key_splits {splits} leaves parts of one clip of pretrain.batch_size {batch}")
+            raise ValueError(f"method.key_splits {splits} leaves parts of one clip: make it {batch // 2} or less")
         if self.method.key_statistics == "running" and splits > 1:
             raise ValueError("method.key_splits has no effect where method.key_statistics is 'running': leave it out")
         if self.method.key_statistics == "running" and self.method.key_shuffle == "devices":
@@ -263,7 +265,7 @@ class Config(Section):
     def _clips_fit_the_method(self) -> Self:
         span, window = self.pretrain.clip_len_frames * self.pretrain.stride_frames, self.method.sampling.window_frames
         if window is not None and window < span:
-            raise ValueError(f"method.sampling.window_frames {window} is shorter than a clip's span of {span} frames")
+            raise ValueError(f"method.sampling.window_frames {window} is shorter than a clip: make it {span} or more")
         if self.method.name == "clip_order" and self.pretrain.clip_len_frames < 3:
             raise ValueError("method.name clip_order cuts clips in three: pretrain.clip_len_frames must be 3 or more")
         return self
@@ -274,14 +276,15 @@ class Config(Section):
             return self
         tca = self.method.tca
         if tca.alpha and tca.version != 2 and self.pretrain.batch_size == 1:
-            raise ValueError(
-                f"method.tca.version {tca.version} mixes in a frame of another clip, and pretrain.batch_size is 1"
-            )
+            raise ValueError(f"method.tca.version {tca.version} needs another clip: make pretrain.batch_size 2 or more")
         of_several_frames = {"negative": ("shuffle", "block_shuffle", "dropout"), "positive": ("motion",)}
         for clip, names in of_several_frames.items():
             chosen = getattr(self.method, f"{clip}_augmentation")
             if chosen in names and self.pretrain.clip_len_frames == 1:
-                raise ValueError(f"method.{clip}_augmentation '{chosen}' changes nothing in clips of one frame")
+                raise ValueError(
+                    f"method.{clip}_augmentation '{chosen}' changes nothing in one frame: "
+                    "make pretrain.clip_len_frames 2 or more"
+                )
         return self
 
     @model_validator(mode="after")
@@ -438,6 +441,9 @@ def _explain(detail: dict[str, Any], source: str) -> str:
         return f"key '{key}' of '{source}' is unknown.{_nearest(key, all_keys())} See: vtdl presets show demo"
     if detail["type"] == "missing":
         return f"key '{key}' is missing from '{source}'. Add it, or --set {key}=..."
+    if detail["type"] == "model_type":
+        keys = [name for name in all_keys() if name.rpartition(".")[0] == key]
+        return f"key '{key}' of '{source}' is a section, and no value. Set what is in it: {', '.join(keys)}"
     rule = detail["msg"].removeprefix("Value error, ")
     value = "" if isinstance(detail["input"], dict) else f" '{detail['input']}'"
     return f"{key or 'configuration'}{value} in '{source}' is not valid: {rule[:1].lower()}{rule[1:]}"

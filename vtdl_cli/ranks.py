@@ -31,7 +31,7 @@ def rank() -> int:
 
 def count() -> int:
     """How many processes there are."""
-    return int(os.environ["WORLD_SIZE"]) if {"RANK", "WORLD_SIZE"} <= os.environ.keys() else 1
+    return int(os.environ["WORLD_SIZE"]) if {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= os.environ.keys() else 1
 
 
 def is_first() -> bool:
@@ -41,7 +41,7 @@ def is_first() -> bool:
 
 def local_rank() -> int:
     """The number of this process on its machine, from 0."""
-    return int(os.environ.get("LOCAL_RANK", "0")) if count() > 1 else 0
+    return int(os.environ["LOCAL_RANK"]) if count() > 1 else 0
 
 
 def local_count() -> int:
@@ -117,6 +117,16 @@ def from_first(thing: Thing) -> Thing:
     return exchange(thing)[0]
 
 
+def _exchange_number(number: int) -> list[int]:
+    """`exchange` of a whole number: a third of its time, for what is asked several times a step."""
+    import torch
+    from torch import distributed
+
+    numbers = [torch.zeros(1, dtype=torch.long) for _ in range(count())]
+    distributed.all_gather(numbers, torch.tensor([number]))
+    return [int(each) for each in numbers]
+
+
 def gather(values: Tensor) -> Tensor:
     """The rows (N, ...) of all processes, whose N may differ, in the order of their ranks; no gradient."""
     if count() == 1:
@@ -124,7 +134,7 @@ def gather(values: Tensor) -> Tensor:
     import torch
     from torch import distributed
 
-    lengths = exchange(len(values))
+    lengths = _exchange_number(len(values))
     padded = values.new_zeros(max(lengths), *values.shape[1:])
     padded[: len(values)] = values
     parts = [torch.empty_like(padded) for _ in lengths]
@@ -134,8 +144,18 @@ def gather(values: Tensor) -> Tensor:
 
 def own_rows(gathered: Tensor, length: int) -> Tensor:
     """The rows, `length` in number, that this process has in what was gathered from all."""
-    first = sum(exchange(length)[: rank()])
+    first = sum(_exchange_number(length)[: rank()]) if count() > 1 else 0
     return gathered[first : first + length]
+
+
+def shared_order(length: int) -> Tensor:
+    """A random order of 0 to `length` - 1 that all processes know; the first draws it, from torch's generator."""
+    import torch
+
+    order = torch.randperm(length)
+    if count() > 1:
+        torch.distributed.broadcast(order, 0)
+    return order
 
 
 def total(value: Tensor) -> Tensor:

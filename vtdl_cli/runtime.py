@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from vtdl_cli import ranks
 from vtdl_cli.errors import UsageError, VtdlError
@@ -228,3 +228,22 @@ def seed_torch(seed: int) -> None:
     import torch
 
     torch.manual_seed(seed)
+
+
+def random_state(device: torch.device) -> dict[str, Any]:
+    """Of torch's generators: the CPU's and, where it is a GPU, that of `device`."""
+    import torch
+
+    return {
+        "cpu": torch.get_rng_state(),
+        "cuda": [torch.cuda.get_rng_state(device)] if device.type == "cuda" else [],
+    }
+
+
+def restore_random_state(state: dict[str, Any], device: torch.device) -> None:
+    """Let the generators go on from what `random_state` gave, on a GPU where that was one."""
+    import torch
+
+    torch.set_rng_state(state["cpu"])
+    if device.type == "cuda" and len(state["cuda"]) == 1:
+        torch.cuda.set_rng_state(state["cuda"][0], device)

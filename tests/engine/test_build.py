@@ -1,6 +1,5 @@
 """What each option builds, and that without it something else is built."""
 
-import functools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -58,7 +57,9 @@ def plain(videos: VideoList) -> Built:
 
 def look(built: Built, path: str) -> Any:
     """The value at a path of attributes, of a module its class; None where it does not go so far."""
-    found = functools.reduce(lambda thing, name: getattr(thing, name, None), path.split("."), built)
+    found: Any = built
+    for name in path.split("."):
+        found = getattr(found, name, None)
     return type(found) if isinstance(found, nn.Module) else found
 
 
@@ -183,7 +184,7 @@ def test_key_shuffle__needs_several_processes_and_batches_of_keys(
     options: str, processes: int, shuffles: bool, videos: VideoList, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Oracle: README, Method: ShuffleBN among processes, where there are several and keys go by their batch."""
-    for name, value in {"RANK": 0, "WORLD_SIZE": processes}.items():
+    for name, value in {"RANK": 0, "LOCAL_RANK": 0, "WORLD_SIZE": processes}.items():
         monkeypatch.setenv(name, str(value))
     assert build(options, videos).method.encoders.key_shuffle == shuffles
 

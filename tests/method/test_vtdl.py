@@ -205,11 +205,12 @@ def test_forward__tells_the_share_of_own_video_keys_whether_or_not_they_are_mask
     assert shares == pytest.approx([0, 1 / 21])
 
 
-@pytest.mark.parametrize(("mask_own_video", "choices"), [(True, 2 + 0.75 * QUEUE), (False, 2 + QUEUE)])
-def test_num_choices__own_keys_that_are_masked_are_none(mask_own_video: bool, choices: float) -> None:
-    """Oracle: by hand: the positive, the own negative, and what is left of the seven keys."""
+@pytest.mark.parametrize(("mask_own_video", "kept"), [(True, (QUEUE - 1, QUEUE, QUEUE)), (False, (QUEUE,))])
+def test_forward__chance_counts_the_columns_that_are_not_masked(mask_own_video: bool, kept: tuple[int, ...]) -> None:
+    """Oracle: by hand: of the second batch one query has a key of its own; the positive and the own negative beside."""
     method = make_method(LinearEncoder(), mask_own_video=mask_own_video)
-    assert method.num_choices({"own_video_share": 0.25}) == pytest.approx(choices)
+    _, second = [method(*make_triplets(step)).readings["chance_loss"].item() for step in (0, 1)]
+    assert second == pytest.approx(np.mean([math.log(2 + keys) for keys in kept]))
 
 
 def test_state_dict__a_restored_method_goes_on_identically() -> None:

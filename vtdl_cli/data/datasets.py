@@ -5,6 +5,7 @@ video that cannot be read gives an `Unreadable` in its place, which the batch ca
 replaced.
 """
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -202,6 +203,9 @@ def build_loader(dataset: VideoClips, batches: EpochBatches, *, workers: int, on
     Where a GPU computes, batches are pinned for it; where this process does, the workers give way to it. The loader
     draws from a generator of its own: torch's global one belongs to the training, or a resumed run would differ.
     """
+    warnings.filterwarnings(
+        "ignore", message="This DataLoader will create"
+    )  # more workers than cores, as was asked for
     return DataLoader(
         dataset,
         batch_sampler=batches,

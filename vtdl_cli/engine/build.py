@@ -165,7 +165,7 @@ def build_clip_order(config: Config, _num_videos: int) -> ClipOrder:
 def build_pseudo_labels(config: Config, num_videos: int) -> PseudoLabels:
     """Our classifier over the clusters of the list's videos."""
     method = config.method
-    return PseudoLabels(build_linear(config, method.clusters), num_videos, method.clusters, method.relabel_every)
+    return PseudoLabels(build_linear(config, method.clusters), num_videos, method.relabel_every)
 
 
 METHODS: dict[str, Callable[[Config, int], Task]] = {

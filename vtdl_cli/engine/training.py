@@ -15,27 +15,36 @@ import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from vtdl_cli import ranks
 from vtdl_cli.config import Config
 from vtdl_cli.config import Training as TrainingSection
-from vtdl_cli.data.datasets import Batch, EpochBatches, VideoClips
+from vtdl_cli.data.datasets import Batch, EpochBatches, Unreadable, VideoClips
 from vtdl_cli.data.lists import VideoList
 from vtdl_cli.engine.bad_videos import BadVideos
 from vtdl_cli.engine.build import Machine, build_optimizer, build_schedule
 from vtdl_cli.engine.checkpoint import Checkpoint, Stage, check_same_run, load_checkpoint, save_checkpoint
 from vtdl_cli.engine.gradients import gradient_readings
+from vtdl_cli.engine.meter import Meter
 from vtdl_cli.engine.request import Execution
 from vtdl_cli.engine.run_folder import RunFolder
 from vtdl_cli.errors import Interrupted, VtdlError
-from vtdl_cli.runtime import Reporter, StopRequest, seed_torch
+from vtdl_cli.runtime import Reporter, StopRequest, random_state, restore_random_state, seed_torch
 
 REFRESH_SECONDS = 1.0  # between two looks at the device's numbers: each look waits for it
+
+
+class Note(NamedTuple):
+    """What one process tells the others before a step."""
+
+    signal: str
+    save_is_due: bool
+    num_videos: int
+    unreadable: list[Unreadable]
 
 
 class Training:
@@ -99,11 +108,10 @@ class Training:
         self.bad_videos = BadVideos(len(videos), config.data.max_bad_fraction)
         self.step, self.total_steps = 0, self.order.epochs * self.order.steps_per_epoch
         self.best: dict[str, float] = {}
-        self._sums: dict[str, Tensor] = {}
-        self._latest: dict[str, Tensor] = {}
-        self._recorded = self._batch_size = self._batch_total = 0
-        self._clips = self._waited = self._saved_at = self._shown_at = self._epoch_began = 0.0
-        self._stop = StopRequest()
+        self._meter = Meter()
+        self._own_videos = self._num_videos = 0  # of the batch: this process's, and those of all
+        self._saved_at = self._shown_at = 0.0
+        self._stop, self._told_left_out = StopRequest(), False
         if ranks.rank():  # the same first weights in all processes, and other draws in each from here on
             seed_torch(int(np.random.SeedSequence((execution.seed, ranks.rank())).generate_state(1)[0]))
 
@@ -113,7 +121,8 @@ class Training:
         """Epoch numbers from 0, from where the run stands to its end."""
         if self.step >= self.total_steps:
             return
-        self._saved_at = self._epoch_began = time.monotonic()
+        self._saved_at = time.monotonic()
+        self._meter.restart_clock()
         with self._stop, self.reporter.progress(self.total_steps, self.identity["stage"], start=self.step) as self._bar:
             self._stream = iter(self.loader)
             while self.step < self.total_steps:
@@ -123,33 +132,23 @@ class Training:
     def batches(self) -> Iterator[Batch]:
         """The rest of this epoch's batches; between two of them signals are answered and checkpoints saved on time."""
         while True:
-            self._answer_signals()
-            began = time.monotonic()
-            batch = next(self._stream)
-            self._waited += time.monotonic() - began
-            sizes = self._agree_on(batch)
+            with self._meter.waiting():
+                batch = next(self._stream)
+            notes = ranks.exchange(self._note(batch))
+            self._answer(notes)
+            sizes = self._count_videos(notes)
             for group in self.optimizer.param_groups:
                 group["lr"] = self._rate()
             if all(sizes):
                 yield batch
-                self._clips += sum(sizes) * batch.windows.shape[1]
+                self._meter.add_clips(sum(sizes) * batch.windows.shape[1])
             elif any(sizes):
-                self.reporter.warn(
-                    f"step {self.step}: {sum(sizes)} videos are too few for {len(sizes)} processes: left out"
-                )
+                self._tell_left_out(sum(sizes))
             self.step += 1
             self._show()
             if self.between_epochs:
                 ranks.average_statistics(self.model)
                 return
-
-    def _agree_on(self, batch: Batch) -> list[int]:
-        """How many videos of the batch each process has; those that none could read are counted by all."""
-        parts = ranks.exchange((len(batch), batch.unreadable))
-        self.bad_videos.add([video for _, unreadable in parts for video in unreadable], self.reporter)
-        sizes = [size for size, _ in parts]
-        self._batch_size, self._batch_total = len(batch), sum(sizes)
-        return sizes
 
     def learn(self, loss: Tensor) -> None:
         """Move the weights against the gradient of `loss`, the mean over this process's videos of the batch.
@@ -157,7 +156,7 @@ class Training:
         Gradients are averaged over processes: the loss counts by its share of the videos.
         """
         self.optimizer.zero_grad()
-        (loss * (ranks.count() * self._batch_size / self._batch_total)).backward()
+        (loss * (ranks.count() * self._own_videos / self._num_videos)).backward()
         self.optimizer.step()
 
     @property
@@ -167,19 +166,13 @@ class Training:
 
     def record(self, **readings: Tensor) -> None:
         """Add one step's scalars, means over this process's videos, to the epoch's; they stay on the device."""
-        self._latest = {name: value.detach() for name, value in readings.items()}
-        for name, value in self._latest.items():
-            total = self._sums.get(name, torch.zeros((), dtype=torch.float64, device=value.device))
-            self._sums[name] = total + self._batch_size * value
-        self._recorded += self._batch_total
+        self._meter.record(readings, self._own_videos, self._num_videos)
 
     def close_epoch(self, readings: dict[str, float]) -> dict[str, float]:
         """Log the epoch with `readings` of its own, and save; returns all of its readings."""
         epoch = self.step // self.order.steps_per_epoch
-        row = {"epoch": epoch, "step": self.step, **self._means(), **readings, **self._pace()}
-        self._sums, self._recorded = {}, 0
-        self._clips = self._waited = 0.0
-        self._epoch_began = time.monotonic()  # saving counts to the next epoch: the seconds of all are the run's
+        row = {"epoch": epoch, "step": self.step, **self._meter.means(), **readings, **self._pace()}
+        self._meter.restart()  # saving counts to the next epoch: the seconds of all are the run's
         self._check_finite(row)
         self.run.open(self.config.to_yaml)
         self.run.log(row)
@@ -196,7 +189,7 @@ class Training:
 
     def save(self) -> None:
         """Write last.pt."""
-        self._check_finite(*ranks.exchange({name: float(value) for name, value in self._latest.items()}))
+        self._check_finite(*ranks.exchange(self._meter.latest()))
         self._write(self.run.last)
         self._saved_at = time.monotonic()
 
@@ -221,12 +214,13 @@ class Training:
         check_same_run(content, self.identity, str(self.run.path))
         self.model.load_state_dict(content["model"])
         self.optimizer.load_state_dict(content["optimizer"])
-        self._restore_random_state([content["random"], *content.get("random_of_others", [])])
+        device = next(self.model.parameters()).device
+        random_states = [content["random"], *content.get("random_of_others", [])]
+        if ranks.rank() < len(random_states):  # of more processes than there were, the new ones draw anew
+            restore_random_state(random_states[ranks.rank()], device)
+        self._meter.load(content, device)
         self.step, self.best = content["step"], content["best"]
         self.bad_videos.found = {int(index): tuple(value) for index, value in content["bad_videos"].items()}
-        device = next(self.model.parameters()).device
-        self._sums = {name: value.to(device) for name, value in content["sums"].items()} if ranks.is_first() else {}
-        self._recorded = content["recorded"]
         self.order.start_step = self.step
         self.run.rewind(self.step)
         done = f"epoch {self.step / self.order.steps_per_epoch:.2f} of {self.order.epochs}"
@@ -258,7 +252,7 @@ class Training:
 
     def _content(self) -> Checkpoint:
         ranks.average_statistics(self.model)
-        random, *others = ranks.exchange(self._random_state())
+        random, *others = ranks.exchange(random_state(next(self.model.parameters()).device))
         return {
             **self.identity,
             "model": self.model.state_dict(),
@@ -267,42 +261,40 @@ class Training:
             "epoch": self.step / self.order.steps_per_epoch,
             "best": self.best,
             "bad_videos": self.bad_videos.found,
-            "sums": self._everyones_sums(),
-            "recorded": self._recorded,
+            **self._meter.state(),
             "random": random,
             "random_of_others": others,
         }
 
-    def _everyones_sums(self) -> dict[str, Tensor]:
-        """The sums of the epoch over the videos of all processes."""
-        parts = ranks.exchange({name: value.cpu() for name, value in self._sums.items()})
-        return {name: torch.stack([part[name] for part in parts if name in part]).sum(0) for name in parts[0]}
-
-    def _random_state(self) -> dict[str, Any]:
-        device = next(self.model.parameters()).device
-        return {
-            "cpu": torch.get_rng_state(),
-            "cuda": [torch.cuda.get_rng_state(device)] if device.type == "cuda" else [],
-        }
-
-    def _restore_random_state(self, states: list[dict[str, Any]]) -> None:
-        """Go on drawing where the run stopped; where it had fewer processes, a new one draws anew."""
-        if ranks.rank() >= len(states):
-            return
-        state, device = states[ranks.rank()], next(self.model.parameters()).device
-        torch.set_rng_state(state["cpu"])
-        if device.type == "cuda" and len(state["cuda"]) == 1:
-            torch.cuda.set_rng_state(state["cuda"][0], device)
-
     # ---- between steps
 
-    def _answer_signals(self) -> None:
-        if signal := self._stop.arrived():
+    def _note(self, batch: Batch) -> Note:
+        """What all processes have to know of this one before a step."""
+        save_is_due = time.monotonic() - self._saved_at > 60 * self.options.checkpoint_minutes
+        return Note(self._stop.name, save_is_due, len(batch), batch.unreadable)
+
+    def _answer(self, notes: list[Note]) -> None:
+        """Save where it is due or where a signal came to any process, and stop in that case."""
+        if signal := next(filter(None, (note.signal for note in notes)), ""):
             self.save()
             self.run.draw()
             raise Interrupted(f"{signal} after step {self.step} of {self.total_steps}: saved. Go on with --resume")
-        if ranks.from_first(time.monotonic() - self._saved_at > 60 * self.options.checkpoint_minutes):
+        if notes[0].save_is_due:
             self.save()
+
+    def _count_videos(self, notes: list[Note]) -> list[int]:
+        """How many videos of the batch each process has; those that could not be read are counted by all."""
+        self.bad_videos.add([video for note in notes for video in note.unreadable], self.reporter)
+        sizes = [note.num_videos for note in notes]
+        self._own_videos, self._num_videos = sizes[ranks.rank()], sum(sizes)
+        return sizes
+
+    def _tell_left_out(self, num_videos: int) -> None:
+        """Once: an epoch's last batch may be so small in every epoch."""
+        if not self._told_left_out:
+            self._told_left_out = True
+            rule = f"{num_videos} videos are too few for {ranks.count()} processes: left out, as such steps will be"
+            self.reporter.warn(f"step {self.step}: {rule}")
 
     def _rate(self) -> float:
         return self.options.optimizer.learning_rate * self.schedule(self.step / self.order.steps_per_epoch)
@@ -314,7 +306,7 @@ class Training:
             self._bar.advance()
             return
         self._shown_at = time.monotonic()
-        latest = {name: float(value) for name, value in self._latest.items()}
+        latest = self._meter.latest()
         self._check_finite(latest)
         shown = {**latest, **self._pace()}
         self._bar.advance(
@@ -322,19 +314,7 @@ class Training:
         )
 
     def _pace(self) -> dict[str, float]:
-        seconds = max(time.monotonic() - self._epoch_began, 1e-9)
-        memory = {"peak_memory_gib": torch.cuda.max_memory_allocated() / 2**30} if torch.cuda.is_initialized() else {}
-        return {
-            **memory,
-            "learning_rate": self._rate(),
-            "clips_per_second": self._clips / seconds,
-            "waiting_share": self._waited / seconds,
-            "seconds": seconds,
-            "skipped": len(self.bad_videos.found),
-        }
-
-    def _means(self) -> dict[str, float]:
-        return {name: float(total) / self._recorded for name, total in self._everyones_sums().items()}
+        return {"learning_rate": self._rate(), **self._meter.pace(), "skipped": len(self.bad_videos.found)}
 
     def _check_finite(self, *readings: dict[str, float]) -> None:
         loss = sum(each.get("loss", 0.0) for each in readings)

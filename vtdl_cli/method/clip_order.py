@@ -3,7 +3,6 @@
 Labels come from the clip itself, as in VCOP, which embeds each block apart; here the shuffled clip is seen whole.
 """
 
-from collections.abc import Mapping
 from itertools import permutations
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vtdl_cli.method.frames import take_frames
+from vtdl_cli.method.loss import chance_loss
 from vtdl_cli.method.task import Step, Task
 
 BLOCKS = 3
@@ -37,11 +37,8 @@ class ClipOrder(Task):
         order = torch.randint(len(ORDERS), (len(clip),), device=clip.device)  # (N,)
         logits = self.encoder(in_order(clip, self.orders[order])).float()  # (N, 6)
         loss = F.cross_entropy(logits, order)
-        return Step(loss, {"order_top1": 100 * (logits.argmax(1) == order).float().mean()})
-
-    def num_choices(self, _readings: Mapping[str, float]) -> float:
-        """The orders."""
-        return len(ORDERS)
+        top1 = 100 * (logits.argmax(1) == order).float().mean()
+        return Step(loss, {"order_top1": top1, "chance_loss": chance_loss(logits)})
 
 
 def in_order(clips: Tensor, blocks: Tensor) -> Tensor:

@@ -47,10 +47,8 @@ class ConsistencyLoss(nn.Module):
             feature_map: the backbone.
             clips: normalised.
         """
-        flip, quarter_turns = (
-            int(torch.randint(self.num_flips, ())),
-            int(torch.randint(4, ())),
-        )  # on the CPU: nobody waits
+        flip = int(torch.randint(self.num_flips, ()))  # on the CPU, where nobody waits for it
+        quarter_turns = int(torch.randint(4, ()))
         expected = transform(feature_map(clips), flip, quarter_turns).float()
         found = feature_map(self.mixup(transform(clips, flip, quarter_turns))).float()
         maxima = F.mse_loss(found.amax((2, 3, 4)), expected.amax((2, 3, 4)))

@@ -63,7 +63,7 @@ class EncoderPair(nn.Module):
     def _embed_dealt(self, clips: Tensor) -> Tensor:
         """Keys (N, D) of this process's clips, each made by the process that it was dealt to."""
         everyones = ranks.gather(clips)  # (M, C, T, H, W), M clips in all processes
-        order = ranks.from_first(torch.randperm(len(everyones))).to(clips.device)
+        order = ranks.shared_order(len(everyones)).to(clips.device)
         mine = order.tensor_split(ranks.count())[ranks.rank()]
         dealt = ranks.gather(self.key(everyones[mine]))  # (M, D)
         return ranks.own_rows(dealt[order.argsort()], len(clips))

@@ -3,11 +3,11 @@
 One clip a video and one encoder: the positive is what the bank keeps of the video from epochs before.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from vtdl_cli.method.loss import health, info_nce, triplet_logits
+from vtdl_cli.method.loss import chance_loss, health, info_nce, triplet_logits
 from vtdl_cli.method.memory import VideoBank
 from vtdl_cli.method.task import Step, Task
 
@@ -38,8 +38,6 @@ class InstanceDiscrimination(Task):
         logits = triplet_logits(q, k, m, {}, own_video, self.temperature)  # (N, K + 1)
         self.bank.push(q.detach(), video)
         readings = health(logits.detach(), q.detach(), {}, own_video) | {"queue_age": self.bank.age()}
+        if self.criterion is info_nce:
+            readings["chance_loss"] = chance_loss(logits)
         return Step(self.criterion(logits), readings)
-
-    def num_choices(self, readings: Mapping[str, float]) -> float | None:
-        """The positive and the keys of other videos."""
-        return 1 + self.bank.size * (1 - readings["own_video_share"]) if self.criterion is info_nce else None

@@ -52,6 +52,12 @@ def info_nce(logits: Tensor) -> Tensor:
     return F.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.long))
 
 
+@torch.no_grad()
+def chance_loss(logits: Tensor) -> Tensor:
+    """What the mean cross-entropy is where all columns of logits (N, columns) look alike, but for masked ones."""
+    return (logits != -torch.inf).sum(1).log().mean()
+
+
 class NoiseContrastiveLoss(nn.Module):
     """NCE: tell the positive from noise, each column by itself (arXiv 1805.01978, equations 6 and 7).
 

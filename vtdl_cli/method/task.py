@@ -1,13 +1,17 @@
 """What pretraining asks of a method. `clip_order.py` is the shortest there is, to begin a new one from."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from torch import Tensor, nn
 
 
 class Step(NamedTuple):
-    """One step's result: the loss, a scalar with gradient, and readings, scalars without."""
+    """One step's result: the loss, a scalar with gradient, and readings, scalars without.
+
+    A reading `chance_loss` says what the loss is where nothing is told apart, if that is known: who stays there learns
+    nothing, and is warned of.
+    """
 
     loss: Tensor
     readings: dict[str, Tensor]
@@ -48,16 +52,6 @@ class Task(nn.Module):
 
     def relabel(self, videos: Tensor, labels: Tensor) -> None:
         """Take the clusters `labels` (M,) of `videos` (M,)."""
-
-    def num_choices(self, _readings: Mapping[str, float]) -> float | None:
-        """Among how many the right one has to be told, where the loss is the cross-entropy of that: by default another.
-
-        Chance is their logarithm: the loss begins near it, and a run that stays there learns nothing.
-
-        Args:
-            readings: means of an epoch's.
-        """
-        return None
 
     def after_step(self) -> None:
         """What else changes once the optimiser has made its step: by default nothing."""

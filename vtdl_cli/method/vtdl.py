@@ -5,7 +5,7 @@ the negative shows another interval. The anchor is mixed with one of its still f
 motion: close to the positive, away from the negative and from other videos.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from vtdl_cli.method.consistency import ConsistencyLoss
 from vtdl_cli.method.encoders import EncoderPair
-from vtdl_cli.method.loss import health, info_nce, triplet_logits
+from vtdl_cli.method.loss import chance_loss, health, info_nce, triplet_logits
 from vtdl_cli.method.memory import Memory
 from vtdl_cli.method.task import Step, Task
 
@@ -88,6 +88,8 @@ class VTDL(Task):
         logits = triplet_logits(q, k, m, own, masked, self.temperature)  # (N, K + 2), positive first
         self.memory.push(k, video)
         readings = health(logits.detach(), q.detach(), own, own_video) | {"queue_age": self.memory.age()}
+        if self.criterion is info_nce and not (self.margin_weight or self.consistency_weight):
+            readings["chance_loss"] = chance_loss(logits)
         return Step(self.criterion(logits) + self._beside(q, k, own, anchor), readings)
 
     def _own_negatives(self, positive: Tensor, negative: list[Tensor]) -> dict[str, Tensor]:
@@ -114,13 +116,6 @@ class VTDL(Task):
     def begin_from_backbone(self) -> None:
         """The key encoder is a copy again."""
         self.encoders.key.load_state_dict(self.encoders.query.state_dict())
-
-    def num_choices(self, readings: Mapping[str, float]) -> float | None:
-        """The positive, the keys that are not masked, and the video's own negatives; None where more is added."""
-        if self.criterion is not info_nce or self.margin_weight or self.consistency_weight:
-            return None
-        masked_share = readings["own_video_share"] if self.mask_own_video else 0
-        return 1 + self.memory.size * (1 - masked_share) + self.own_negative + self.strong_negative
 
     def after_step(self) -> None:
         """Let the key encoder follow."""
