@@ -174,8 +174,14 @@ def test_key_shuffle__is_refused_where_it_has_no_effect(toy: Toy, tmp_path: Path
 def test_several_processes__are_refused_where_one_works(
     toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "2"}.items():
+    for name, value in {"RANK": "0", "WORLD_SIZE": "6", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "6"}.items():
         monkeypatch.setenv(name, value)
+    small = (
+        "finetune.batch_size 5 is that of all 6 processes: less than one video for each",
+        "finetune.batch_size=6 or",
+    )
+    refuse(*toy.finetune(tmp_path / "run"), code=2, says=small)
+    monkeypatch.setenv("WORLD_SIZE", "2")
     refuse("demo", "--out", str(tmp_path / "demo"), code=2, says=("command 'demo' is the work of one process",))
     split = ("--set", "method.key_splits=2")
     says = ("method.key_splits 2 parts the keys of one process, and there are 2",)

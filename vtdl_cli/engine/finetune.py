@@ -16,7 +16,7 @@ from vtdl_cli.engine.clips import autocast, device_clips
 from vtdl_cli.engine.inference import collect, forward_videos
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.engine.run_folder import Row, RunFolder
-from vtdl_cli.engine.training import Training
+from vtdl_cli.engine.training import Training, check_batch
 from vtdl_cli.errors import CheckpointError, ListError
 from vtdl_cli.metrics import accuracies
 from vtdl_cli.models.encoder import Encoder
@@ -51,6 +51,7 @@ def finetune(
     check_labels(val_videos, videos.num_classes, videos.classes)
     if linear_probe and weights is None:
         raise CheckpointError("a linear probe needs a trained backbone. Give --weights RUN")
+    check_batch("finetune", config.finetune.batch_size)
     run = RunFolder(out, resume=execution.resume, overwrite=execution.overwrite)
     machine = build_machine(execution.device, config.finetune.precision, execution.workers)
     seed_torch(execution.seed)

@@ -23,7 +23,7 @@ from vtdl_cli.engine.collapse import signs_of_collapse
 from vtdl_cli.engine.inference import Collected, collect, forward_videos
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.engine.run_folder import RunFolder
-from vtdl_cli.engine.training import Training
+from vtdl_cli.engine.training import Training, check_batch
 from vtdl_cli.errors import ListError, UsageError
 from vtdl_cli.method.task import Task
 from vtdl_cli.metrics import cluster, knn_accuracy
@@ -54,6 +54,7 @@ def pretrain(
     """
     videos = train_list.read()
     _check_size(config, videos)
+    check_batch("pretrain", config.pretrain.batch_size)
     check_processes(config)
     run = RunFolder(out, resume=execution.resume, overwrite=execution.overwrite)
     machine = build_machine(execution.device, config.pretrain.precision, execution.workers)
@@ -110,10 +111,10 @@ def check_processes(config: Config) -> None:
             "method.key_shuffle 'devices' deals keys among processes, and there is one. Start several with torchrun, "
             "or --set method.key_shuffle=auto --set method.key_splits=2, which parts the batch in one process"
         )
-    if ranks.count() > 1 and method.key_splits > 1:
+    if ranks.count() > 1 and method.key_splits > 1 and method.key_shuffle != "none":
         raise UsageError(
             f"method.key_splits {method.key_splits} parts the keys of one process, and there are {ranks.count()}, "
-            "which deal theirs among themselves. Leave it out"
+            "which deal theirs among themselves. Leave it out, or --set method.key_shuffle=none"
         )
 
 

@@ -32,7 +32,7 @@ from vtdl_cli.engine.gradients import gradient_readings
 from vtdl_cli.engine.meter import Meter
 from vtdl_cli.engine.request import Execution
 from vtdl_cli.engine.run_folder import RunFolder
-from vtdl_cli.errors import Interrupted, VtdlError
+from vtdl_cli.errors import Interrupted, UsageError, VtdlError
 from vtdl_cli.runtime import Reporter, StopRequest, random_state, restore_random_state, seed_torch
 
 REFRESH_SECONDS = 1.0  # between two looks at the device's numbers: each look waits for it
@@ -45,6 +45,19 @@ class Note(NamedTuple):
     save_is_due: bool
     num_videos: int
     unreadable: list[Unreadable]
+
+
+def check_batch(stage: Stage, batch_size: int) -> None:
+    """Refuse at the start batches that have not a video for each process.
+
+    Raises:
+        UsageError: they are so small.
+    """
+    if batch_size < ranks.count():
+        raise UsageError(
+            f"{stage}.batch_size {batch_size} is that of all {ranks.count()} processes: less than one video for each. "
+            f"--set {stage}.batch_size={ranks.count()} or more, or start fewer processes"
+        )
 
 
 class Training:
