@@ -106,7 +106,7 @@ def test_load_config__missing_keys_are_named(tmp_path: Path) -> None:
         ("pretrain.optimizer.learning_rate=1e-3", "pretrain.optimizer.learning_rate", 0.001),
         ("pretrain.optimizer.learning_rate=3E-4", "pretrain.optimizer.learning_rate", 0.0003),
         ("pretrain.optimizer.learning_rate=1", "pretrain.optimizer.learning_rate", 1.0),
-        ("pretrain.schedule.milestones=[5, 9]", "pretrain.schedule.milestones", [5, 9]),
+        ("evaluate.starts=[5, 9]", "evaluate.starts", [5, 9]),
         ("method.queue.mask_own_video=false", "method.queue.mask_own_video", False),
         ("method.sampling.gap_frames=9", "method.sampling.gap_frames", 9),
         (" data.decoder = pyav", "data.decoder", "pyav"),
@@ -163,6 +163,8 @@ def test_set__leaves_the_given_values_alone() -> None:
             "method.queue=5",
             "key 'method.queue' of 'demo' is a section, and no value. Set what is in it: method.queue.size, ",
         ),
+        ("method.momentum=1", "method.momentum '1' in 'demo' is not valid: input should be less than 1"),
+        ("method.consistency_transforms=all", "consistency_transforms has no effect without a consistency_weight"),
         ("method.key_splits=9", "method.key_splits 9 leaves parts of one clip: make it 8 or less"),
     ],
 )
@@ -215,6 +217,23 @@ def test_set__all_mistakes_at_once() -> None:
             "'method.queue.memory=bank' has no effect",
         ),
         (["method.clusters=9"], "'method.clusters=9' has no effect where method.name is 'vtdl'"),
+        (
+            ["method.tca.version=3", "pretrain.batch_size=1"],
+            "method.tca.version 3 needs another clip: make pretrain.batch_size 2 or more",
+        ),
+        (["method.tca.version=1", "pretrain.batch_size=1"], "method.tca.version 1 needs another clip"),
+        (
+            ["method.negative_augmentation=shuffle", "pretrain.clip_len_frames=1"],
+            "'shuffle' changes nothing in one frame: make pretrain.clip_len_frames 2 or more",
+        ),
+        (
+            ["method.negative_augmentation=block_shuffle", "pretrain.clip_len_frames=1"],
+            "method.negative_augmentation 'block_shuffle' changes nothing",
+        ),
+        (
+            ["method.positive_augmentation=motion", "pretrain.clip_len_frames=1"],
+            "method.positive_augmentation 'motion' changes nothing in one frame",
+        ),
     ],
 )
 def test_set__options_that_contradict(assignments: list[str], says: str) -> None:
@@ -251,6 +270,51 @@ def test_sampling__threshold_is_the_rules_own(values: str, threshold: int) -> No
     config = load_config("demo", [f"method.sampling={values}"])
     assert config.method.sampling.threshold_frames == threshold
     assert build_config(config.to_dict()) == config
+
+
+NOT_AUGMENTED = ("pretrain.augment=false", "finetune.augment=false")
+
+
+@pytest.mark.parametrize(
+    ("beside", "assignment", "reason"),
+    [
+        (["method.tca.alpha=0"], "method.tca.version=3", "method.tca.alpha is 0"),
+        (["method.tca.alpha=0"], "method.tca.side=both", "method.tca.alpha is 0"),
+        (["method.tca.alpha=0"], "method.tca.per=sample", "method.tca.alpha is 0"),
+        (NOT_AUGMENTED, "data.jitter.single_operation=true", "neither stage augments"),
+        (NOT_AUGMENTED, "data.jitter={hue: 0.1}", "neither stage augments"),
+        (NOT_AUGMENTED, "data.rotation_degrees=5", "neither stage augments"),
+        (["data.modality=flow"], "data.jitter.hue=0.1", "data.modality is 'flow'"),
+        ([], "pretrain.schedule.milestones=[3]", "pretrain.schedule.name is 'cosine'"),
+        ([], "pretrain.schedule.factor=0.3", "pretrain.schedule.name is 'cosine'"),
+        (["finetune.schedule.name=constant"], "finetune.schedule.factor=0.3", "finetune.schedule.name is 'constant'"),
+        ([], "pretrain.optimizer.momentum=0.5", "pretrain.optimizer.name is 'adamw'"),
+    ],
+)
+def test_set__what_has_no_effect_is_refused(beside: list[str], assignment: str, reason: str) -> None:
+    """In whatever order it is set; the demo's preset has TCA, cosine schedules and AdamW."""
+    for assignments in ([*beside, assignment], [assignment, *beside]):
+        (line,) = mistakes(*assignments)
+        assert line == f"--set '{assignment}' has no effect where {reason}. Leave it out"
+
+
+@pytest.mark.parametrize(
+    ("preset", "assignments"),
+    [
+        ("demo", ["method.tca.alpha=0"]),  # its preset sets `per`
+        ("hmdb51/i3d-author", ["pretrain.augment=false", "finetune.augment=false"]),  # single_operation
+        ("hmdb51/i3d-author", ["finetune.augment=false", "data.jitter.single_operation=false"]),  # one stage augments
+        ("hmdb51/i3d", ["pretrain.schedule.name=cosine"]),  # milestones and factor
+        ("hmdb51/i3d", ["pretrain.optimizer.name=adamw"]),  # momentum
+        ("weizmann/r3d", ["pretrain.epochs=1"]),  # shorter than its warm-up
+        ("demo", ["method.tca.version=3", "pretrain.batch_size=2"]),
+        ("demo", ["method.tca.alpha=0", "pretrain.batch_size=1"]),
+        ("demo", ["method.name=clip_order", "pretrain.batch_size=1"]),
+    ],
+)
+def test_set__over_a_preset_that_holds_what_then_has_no_effect(preset: str, assignments: list[str]) -> None:
+    """A preset's own keys may come to nothing: one switches off one thing at a time."""
+    load_config(preset, assignments)
 
 
 def test_set__what_the_chosen_method_knows() -> None:

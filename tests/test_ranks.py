@@ -83,6 +83,14 @@ def test_nce__normaliser_is_that_of_the_whole_batch(found: Found) -> None:
         torch.testing.assert_close(each["normaliser"], one.normaliser())
 
 
+def test_spread__is_that_of_the_whole_batch(found: Found) -> None:
+    """Oracle: one process with all embeddings; by hand, of two in five dimensions, one in each process: deviations of
+    1/2, 1/2, 0, 0 and 0, whose mean by sqrt(5) is 0.447. In each process alone there is no spread."""
+    for each in found:
+        torch.testing.assert_close(each["spread"], one.spread())
+        assert each["spread_of_two"].item() == pytest.approx(5**0.5 / 5)
+
+
 def test_shuffle_bn__each_key_is_normalised_with_those_it_was_dealt_to(found: Found) -> None:
     """Oracle: NumPy. Clips in the order dealt, cut in 3 and 2; mean and deviation of each cut; back to where they were."""
     order = found[0]["dealt"]["order"].numpy()

@@ -13,7 +13,7 @@ from torch import nn
 from tests.method.linear_encoder import DIM, LinearEncoder
 from vtdl_cli import ranks
 from vtdl_cli.method.encoders import EncoderPair
-from vtdl_cli.method.loss import NoiseContrastiveLoss
+from vtdl_cli.method.loss import NoiseContrastiveLoss, health
 from vtdl_cli.method.memory import KeyQueue, VideoBank
 from vtdl_cli.method.vtdl import VTDL
 
@@ -84,7 +84,15 @@ def bank() -> torch.Tensor:
 def normaliser() -> torch.Tensor:
     loss = NoiseContrastiveLoss(10)
     loss(part(torch.arange(NUM_VIDEOS * 3.0).view(NUM_VIDEOS, 3) / 10))
-    return loss.normaliser
+    return loss.log_normaliser
+
+
+def spread(*, each_has_one: bool = False) -> torch.Tensor:
+    """Of embeddings on the axes, as health reads it; of one in each process, or of all of them."""
+    rows = ranks.count() if each_has_one else NUM_VIDEOS
+    query = torch.eye(NUM_VIDEOS)[:rows]
+    mine = query[[ranks.rank()]] if each_has_one else part(query)
+    return health(torch.zeros(len(mine), 3), mine, {}, torch.zeros(len(mine), 2, dtype=torch.bool))["spread"]
 
 
 def statistics() -> dict[str, torch.Tensor]:
@@ -122,6 +130,8 @@ def everything(folder: Path) -> dict[str, Any]:
         "dealt": dealt_keys(),
         "bank": bank(),
         "normaliser": normaliser(),
+        "spread": spread(),
+        "spread_of_two": spread(each_has_one=True),
         "statistics": statistics(),
         "copied": copied(),
     }

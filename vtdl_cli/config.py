@@ -5,7 +5,7 @@ A preset is one YAML file that holds every stage. The defaults are the published
 
 import copy
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Self, get_args
@@ -20,6 +20,7 @@ NonNegativeInt = Annotated[int, Field(ge=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+BelowOne = Annotated[float, Field(ge=0, lt=1)]
 Decoder = Literal["decord", "pyav", "torchcodec"]
 
 
@@ -67,7 +68,7 @@ class Model(Section):
     depth: Literal[10, 18, 50] | None = None  # r3d and r2p1d only
     width: PositiveInt = 64  # channels of the first stage; every other stage scales with it
     embedding_dim: PositiveInt = 128
-    first_weights: Literal["kaiming", "xavier"] = "kaiming"  # of the backbone: torchvision's, or the authors'
+    first_weights: Literal["kaiming", "xavier"] = "kaiming"  # of convolutions: torchvision's, or the authors'
 
     @model_validator(mode="after")
     def _depth_belongs(self) -> Self:
@@ -84,7 +85,7 @@ class Tca(Section):
 
     version: Literal[1, 2, 3] = 2  # whose still frame is mixed in: 2 its own, 1 the next clip's, 3 a random clip's
     side: Literal["query", "key", "both"] = "query"  # the anchor, the positive, or each with draws of its own
-    alpha: Annotated[float, Field(ge=0, lt=1)] = 0.1  # the still frame's weight is drawn from 0 to alpha
+    alpha: BelowOne = 0.1  # the still frame's weight is drawn from 0 to alpha
     per: Literal["batch", "sample"] = "batch"  # one weight for the whole batch, or one for each clip
 
 
@@ -133,7 +134,7 @@ class Method(Section):
 
     name: Literal["vtdl", "instance_discrimination", "clip_order", "pseudo_labels"] = "vtdl"
     temperature: PositiveFloat = 0.07
-    momentum: Fraction = 0.999  # of the key encoder
+    momentum: BelowOne = 0.999  # of the key encoder, which at 1 would never move
     own_negative: bool = True  # another interval of the same video as a negative
     own_negative_gradient: bool = True  # off: it is pushed away from, and does not move itself
     strong_negative: bool = False  # one more negative: the positive under `negative_augmentation`
@@ -142,6 +143,7 @@ class Method(Section):
     loss: Literal["info_nce", "nce"] = "info_nce"
     margin_weight: NonNegativeFloat = 0.0  # of the triplet margin loss beside it
     consistency_weight: NonNegativeFloat = 0.0  # of the spatio-temporal consistency loss beside it
+    consistency_transforms: Literal["spatial", "all"] = "spatial"  # 2 flips x 4 rotations, or also flipped in time: 16
     key_statistics: Literal["batch", "running"] = "batch"  # what batch norm of the key encoder goes by
     key_splits: PositiveInt = 1  # parts of a batch of keys that are normalised apart, in one process
     key_shuffle: Literal["auto", "devices", "none"] = "auto"  # ShuffleBN: keys dealt among processes, where several
@@ -164,6 +166,8 @@ class Method(Section):
         of_negatives = [name for name in self.sampling.given() if name != "window_frames"]
         if of_negatives and not self.own_negative:
             raise ValueError(f"sampling.{of_negatives[0]} has no effect without own_negative: leave it out")
+        if self.consistency_transforms != "spatial" and not self.consistency_weight:
+            raise ValueError("consistency_transforms has no effect without a consistency_weight: add one")
         return self
 
 
@@ -295,6 +299,23 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _augmentations_find_something_to_change(self) -> Self:
+        if self.method.name != "vtdl":
+            return self
+        tca = self.method.tca
+        if tca.alpha and tca.version != 2 and self.pretrain.batch_size == 1:
+            raise ValueError(f"method.tca.version {tca.version} needs another clip: make pretrain.batch_size 2 or more")
+        of_several_frames = {"negative": ("shuffle", "block_shuffle", "dropout"), "positive": ("motion",)}
+        for clip, names in of_several_frames.items():
+            chosen = getattr(self.method, f"{clip}_augmentation")
+            if chosen in names and self.pretrain.clip_len_frames == 1:
+                raise ValueError(
+                    f"method.{clip}_augmentation '{chosen}' changes nothing in one frame: "
+                    "make pretrain.clip_len_frames 2 or more"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _flow_is_not_turned(self) -> Self:
         if self.data.modality == "flow" and self.method.consistency_weight:
             raise ValueError("method.consistency_weight turns pictures, and flow would have to turn too: leave it out")
@@ -366,7 +387,7 @@ def build_config(values: dict[str, Any], assignments: Iterable[str] = (), source
     except ValidationError as error:
         mistakes += [_explain(dict(detail), source) for detail in error.errors()]
         raise ConfigError("\n".join(mistakes)) from None
-    mistakes += [mistake for text in assignments if (mistake := _without_effect(config.method.name, text))]
+    mistakes += [mistake for text in assignments if (mistake := _without_effect(config, text))]
     if mistakes:
         raise ConfigError("\n".join(mistakes))
     return config
@@ -389,16 +410,44 @@ def _assign(values: dict[str, Any], text: str) -> str:
     return ""
 
 
-def _without_effect(method: str, text: str) -> str:
-    """What is wrong with setting a key that the chosen method does not know, or nothing."""
-    section, _, key = text.partition("=")[0].strip().partition(".")
-    if section != "method" or key == "name":
-        return ""
-    if method in OF_NEIGHBOURS:
-        known = any(f"{name}.".startswith(f"{key}.") for name in OF_NEIGHBOURS[method])
-    else:
-        known = key not in OF_NEIGHBOURS["pseudo_labels"]
-    return "" if known else f"--set '{text}' has no effect where method.name is '{method}'. Leave it out"
+def _without_effect(config: Config, text: str) -> str:
+    """What is wrong with setting a key that this configuration has no use for, or nothing.
+
+    A preset may hold such keys: who switches off one thing by `--set` need not take back what belongs to it.
+    """
+    key = text.partition("=")[0].strip()
+    for idle, reason in _idle_keys(config):
+        if f"{key}.".startswith(f"{idle}."):
+            return f"--set '{text}' has no effect where {reason}. Leave it out"
+    return ""
+
+
+def _idle_keys(config: Config) -> Iterator[tuple[str, str]]:
+    """Keys and sections that have no effect in this configuration, and where that is so."""
+    for key in _foreign_keys(config.method.name):
+        yield f"method.{key}", f"method.name is '{config.method.name}'"
+    if config.method.tca.alpha == 0:
+        for key in ("version", "side", "per"):
+            yield f"method.tca.{key}", "method.tca.alpha is 0"
+    if config.data.modality == "flow":
+        yield "data.jitter", "data.modality is 'flow'"
+    if not (config.pretrain.augment or config.finetune.augment):
+        for key in ("jitter", "rotation_degrees"):
+            yield f"data.{key}", "neither stage augments"
+    for stage, training in (("pretrain", config.pretrain), ("finetune", config.finetune)):
+        if training.schedule.name != "step":
+            for key in ("milestones", "factor"):
+                yield f"{stage}.schedule.{key}", f"{stage}.schedule.name is '{training.schedule.name}'"
+        if training.optimizer.name != "sgd":
+            yield f"{stage}.optimizer.momentum", f"{stage}.optimizer.name is '{training.optimizer.name}'"
+
+
+def _foreign_keys(method: str) -> Iterable[str]:
+    """Keys and sections of `method` that the chosen method does not know."""
+    if method not in OF_NEIGHBOURS:
+        return OF_NEIGHBOURS["pseudo_labels"]
+    known = {"name", *OF_NEIGHBOURS[method]}
+    return [key for key in all_keys(Method) if not any(f"{name}.".startswith(f"{key}.") for name in known)]
 
 
 def _read_value(text: str) -> Any:

@@ -139,7 +139,28 @@ def test_fixed_clips__start_where_they_are_told() -> None:
     """Oracle: by hand; the authors' test takes frames 0 and 10."""
     sampler = fixed_clips(CLIP_LEN, STRIDE, [0, 10])
     assert sampler(100, np.random.default_rng(0)).tolist() == [[0, 3, 6, 9], [10, 13, 16, 19]]
-    assert sampler(8, np.random.default_rng(0)).tolist() == [[0, 3, 6, 1], [7, 2, 5, 0]]
+
+
+@pytest.mark.parametrize(
+    ("starts", "num_frames", "expected"),
+    [
+        ([0, 10], 20, [0, 10]),  # the second ends with frame 19
+        ([0, 10], 19, [0, 0]),  # and does not fit: the authors' test has one clip then
+        ([10, 0], 19, [0, 0]),
+        ([0, 5, 9], 18, [0, 5, 0]),
+        ([0, 10], 10, [0, 0]),
+        ([0, 10], 9, [0, 0]),  # neither fits: the earlier one goes on past the end
+        ([10, 12], 9, [8, 8]),  # from the last frame
+    ],
+)
+@pytest.mark.parametrize("short_videos", SHORT_VIDEOS)
+def test_fixed_clips__a_start_whose_clip_does_not_fit_gives_way(
+    starts: list[int], num_frames: int, expected: list[int], short_videos: str
+) -> None:
+    """Oracle: by hand; clips of 4 frames, 3 apart, reach over 10 frames. Those that fit stand in, so that the mean over
+    two clips is that of the one that fits."""
+    clips = fixed_clips(CLIP_LEN, STRIDE, starts, short_videos)(num_frames, np.random.default_rng(0))
+    assert clips.tolist() == [SHORT_VIDEOS[short_videos](s, num_frames, CLIP_LEN, STRIDE).tolist() for s in expected]
 
 
 @pytest.mark.parametrize("make", [lambda: TripletSampler(4, 3), lambda: random_clip(4, 3)])

@@ -1,6 +1,7 @@
 """The report through the real command, on real runs and on damaged ones."""
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -106,7 +107,8 @@ def test_report__pretraining_that_learnt_nothing_is_told(pretrained: Path, tmp_p
     """Oracle: the toy's 16 keys, the positive and the own negative are 18 choices, and ln 18 is 2.89."""
     run = Path(shutil.copytree(pretrained, tmp_path / "run"))
     for loss, is_told in ((2.89, True), (2.5, False)):
-        (run / "metrics.jsonl").write_text(json.dumps({"epoch": 3, "step": 9, "loss": loss, "spread": 0.5}) + "\n")
+        row = {"epoch": 3, "step": 9, "loss": loss, "chance_loss": math.log(18), "spread": 0.5}
+        (run / "metrics.jsonl").write_text(json.dumps(row) + "\n")
         assert ("Warning: after 3 epochs the loss is" in report_of(run, "--overwrite")) == is_told
 
 

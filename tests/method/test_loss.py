@@ -22,6 +22,7 @@ def own(negative: Tensor | None) -> dict[str, Tensor]:
 
 
 OWN = own(torch.empty(0))  # the readings go by names alone
+NOBODY = torch.zeros(1, 1, dtype=torch.bool)  # no key is of a query's own video
 
 
 def own_keys() -> Tensor:
@@ -116,7 +117,8 @@ def test_info_nce__random_embeddings_give_little_more_than_the_chance_loss() -> 
 def test_health__readings_by_hand() -> None:
     """Oracle: by hand, from exp(logits) = [6, 2, 1, 1] / 10 and [4, masked, 2, 2] / 8."""
     logits = torch.tensor([[6.0, 2, 1, 1], [4, 0, 2, 2]]).log()
-    readings = {name: float(value) for name, value in health(logits, unit(2, 0), OWN).items()}
+    own_video = torch.tensor([[False, False], [True, False]])
+    readings = {name: float(value) for name, value in health(logits, unit(2, 0), OWN, own_video).items()}
     readings.pop("spread")
     assert readings == pytest.approx(
         {
@@ -126,23 +128,24 @@ def test_health__readings_by_hand() -> None:
             "positive_probability": (0.6 + 0.5) / 2,
             "queue_probability": (0.3 + 0.25) / 2,
             "own_negative_probability": (0.1 + 0.25) / 2,
-            "masked_share": 1 / 4,
+            "own_video_share": 1 / 4,
         }
     )
 
 
 def test_health__without_own_negative_the_last_column_belongs_to_the_queue() -> None:
     """Oracle: by hand, from exp(logits) = [5, 3, 2] / 10."""
-    readings = health(torch.tensor([[5.0, 3, 2]]).log(), unit(1, 0), {})
+    readings = health(torch.tensor([[5.0, 3, 2]]).log(), unit(1, 0), {}, NOBODY)
     assert "own_negative_logit" not in readings
     assert float(readings["queue_probability"]) == pytest.approx(0.5)
     assert float(readings["queue_logit"]) == pytest.approx((math.log(3) + math.log(2)) / 2)
 
 
 def test_health__a_queue_masked_in_full_is_no_division_by_zero() -> None:
-    readings = health(torch.tensor([[1.0, -math.inf, -math.inf, 1.0]]), unit(1, 0), OWN)
+    logits = torch.tensor([[1.0, -math.inf, -math.inf, 1.0]])
+    readings = health(logits, unit(1, 0), OWN, torch.ones(1, 2, dtype=torch.bool))
     assert all(value.isfinite() for value in readings.values())
-    assert (float(readings["masked_share"]), float(readings["queue_logit"])) == (1, 0)
+    assert (float(readings["own_video_share"]), float(readings["queue_logit"])) == (1, 0)
 
 
 @pytest.mark.parametrize(
@@ -155,8 +158,13 @@ def test_health__a_queue_masked_in_full_is_no_division_by_zero() -> None:
 )
 def test_health__spread_tells_a_full_sphere_from_a_point(embeddings: list[list[float]], spread: float) -> None:
     """Oracle: by hand: sqrt(D) times the mean of the coordinates' standard deviations."""
-    reading = health(torch.zeros(len(embeddings), 3), torch.tensor(embeddings), OWN)["spread"]
+    reading = health(torch.zeros(len(embeddings), 3), torch.tensor(embeddings), OWN, NOBODY)["spread"]
     assert float(reading) == pytest.approx(spread, abs=1e-6)
+
+
+def test_health__one_embedding_has_no_spread() -> None:
+    """It is a point by definition, and says nothing of a collapse."""
+    assert "spread" not in health(torch.zeros(1, 3), unit(1, 0), OWN, NOBODY)
 
 
 def slow_nce(logits: np.ndarray, normaliser: float, num_videos: int) -> float:
@@ -171,23 +179,53 @@ def slow_nce(logits: np.ndarray, normaliser: float, num_videos: int) -> float:
     return total / len(logits)
 
 
-def test_nce__equals_the_slow_sum_with_the_first_batchs_normaliser() -> None:
-    """Oracle: `slow_nce`; Z is 20 videos times the mean of exp(logit) of the first batch, and stays."""
+@pytest.mark.parametrize("temperature", [0.5, 0.01])
+def test_nce__equals_the_slow_sum_with_the_first_batchs_normaliser(temperature: float) -> None:
+    """Oracle: `slow_nce` in float64; Z is 20 videos times the mean of exp(logit) of the first batch, and stays. At the
+    lower temperature exp(logit) reaches 1e42 and more, which float32 does not hold."""
     loss, masked = NoiseContrastiveLoss(20), own_keys()
+    query = unit(3, 0)
+    positive = F.normalize(query + 0.1 * unit(3, 1))
     first, second = (
-        triplet_logits(unit(3, s), unit(3, s + 1), unit(5, s + 2), own(unit(3, 9)), masked, 0.5) for s in (0, 4)
+        triplet_logits(query, positive, unit(5, s + 2), own(unit(3, 9)), masked, temperature) for s in (0, 4)
     )
     finite = first[first.isfinite()].double().exp()
     normaliser = 20 * float(finite.mean())
     for logits in (first, second):
         expected = slow_nce(logits.double().numpy(), normaliser, 20)
         assert float(loss(logits)) == pytest.approx(expected, rel=1e-5)
-    assert float(loss.normaliser) == pytest.approx(normaliser, rel=1e-5)
+    assert float(loss.log_normaliser) == pytest.approx(math.log(normaliser), rel=1e-5)
 
 
-def test_nce__gradient_is_finite_beside_masked_keys() -> None:
-    q = unit(3, 0).requires_grad_()
-    NoiseContrastiveLoss(20)(triplet_logits(q, unit(3, 1), unit(5, 2), {}, own_keys(), TEMPERATURE)).backward()
+@pytest.mark.parametrize("temperature", [TEMPERATURE, 0.005])
+def test_nce__gradient_is_that_of_the_slow_sum_beside_masked_keys(temperature: float) -> None:
+    """Oracle: differences of `slow_nce` in float64, with the normaliser held."""
+    logits = triplet_logits(unit(3, 0), unit(3, 1), unit(5, 2), {}, own_keys(), temperature).requires_grad_()
+    loss = NoiseContrastiveLoss(20)
+    loss(logits).backward()
+    values, normaliser = logits.detach().double().numpy(), math.exp(float(loss.log_normaliser))
+    expected = np.zeros_like(values)
+    for place in zip(*np.isfinite(values).nonzero(), strict=True):
+        nudge = np.zeros_like(values)
+        nudge[place] = 1e-4
+        ahead, behind = (slow_nce(values + sign * nudge, normaliser, 20) for sign in (1, -1))
+        expected[place] = (ahead - behind) / 2e-4
+    assert logits.grad is not None
+    np.testing.assert_allclose(logits.grad.numpy(), expected, atol=1e-5)
+    assert np.abs(expected).max() > 0.01
+
+
+def test_nce__a_query_whose_keys_are_all_masked_has_no_noise_to_be_told_from() -> None:
+    """Oracle: the limit of equations 6 and 7 for no noise: P / (P + 0) = 1, loss 0 and gradient 0."""
+    q = unit(1, 0).requires_grad_()
+    masked = torch.ones(1, 5, dtype=torch.bool)
+    loss = NoiseContrastiveLoss(20)(triplet_logits(q, unit(1, 1), unit(5, 2), {}, masked, TEMPERATURE))
+    loss.backward()
     assert q.grad is not None
-    assert torch.isfinite(q.grad).all()
-    assert q.grad.abs().sum() > 0
+    assert (float(loss.detach()), float(q.grad.abs().max())) == (0, 0)
+
+
+def test_nce__embeddings_that_are_no_numbers_are_not_taken_for_masked_ones() -> None:
+    """A run that has come apart must show it."""
+    q = torch.full((3, 6), math.nan)
+    assert NoiseContrastiveLoss(20)(triplet_logits(q, unit(3, 1), unit(5, 2), {}, None, TEMPERATURE)).isnan()

@@ -19,7 +19,7 @@ class Head(nn.Module):
 
 def make_task() -> PseudoLabels:
     torch.manual_seed(0)
-    return PseudoLabels(Encoder(), 5, 3)
+    return PseudoLabels(Encoder(), 5)
 
 
 class Encoder(nn.Module):
@@ -51,3 +51,4 @@ def test_forward__asks_for_the_cluster_of_the_video() -> None:
     total = math.log(math.exp(2) + 2)
     assert step.loss.item() == pytest.approx(((total - 2) + total) / 2)
     assert step.readings["cluster_top1"].item() == pytest.approx(100 / 3)
+    assert step.readings["chance_loss"].item() == pytest.approx(math.log(3))

@@ -197,6 +197,22 @@ def test_forward__readings_carry_no_graph_and_tell_of_the_own_negative() -> None
     assert total == pytest.approx(1)
 
 
+@pytest.mark.parametrize("mask_own_video", [True, False])
+def test_forward__tells_the_share_of_own_video_keys_whether_or_not_they_are_masked(mask_own_video: bool) -> None:
+    """Oracle: by hand: the queue's seven slots hold videos 0, 1 and 2 when 2, 3 and 4 ask: 1 of 21 is its own."""
+    method = make_method(LinearEncoder(), mask_own_video=mask_own_video)
+    shares = [method(*make_triplets(step)).readings["own_video_share"].item() for step in (0, 1)]
+    assert shares == pytest.approx([0, 1 / 21])
+
+
+@pytest.mark.parametrize(("mask_own_video", "kept"), [(True, (QUEUE - 1, QUEUE, QUEUE)), (False, (QUEUE,))])
+def test_forward__chance_counts_the_columns_that_are_not_masked(mask_own_video: bool, kept: tuple[int, ...]) -> None:
+    """Oracle: by hand: of the second batch one query has a key of its own; the positive and the own negative beside."""
+    method = make_method(LinearEncoder(), mask_own_video=mask_own_video)
+    _, second = [method(*make_triplets(step)).readings["chance_loss"].item() for step in (0, 1)]
+    assert second == pytest.approx(np.mean([math.log(2 + keys) for keys in kept]))
+
+
 def test_state_dict__a_restored_method_goes_on_identically() -> None:
     """Oracle: the method that was never stopped."""
     method = make_method(NormedEncoder())

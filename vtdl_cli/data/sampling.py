@@ -102,10 +102,16 @@ def consecutive_clips(clip_len: int, stride: int, short_videos: str = "loop") ->
 
 
 def fixed_clips(clip_len: int, stride: int, starts: Sequence[int], short_videos: str = "loop") -> IndexSampler:
-    """Clips that start at these frames, or at the last one of a video that ends before; the generator is not used."""
-    go_on = SHORT_VIDEOS[short_videos]
+    """Clips that start at these frames, where a whole clip fits; the generator is not used.
+
+    A start whose clip does not fit gives way to those that do, in turn: a video that has room for one of two starts
+    shows that clip twice, whose mean is the clip's own. Where none fits the earliest stays, and goes on past the end.
+    """
+    go_on, extent = SHORT_VIDEOS[short_videos], (clip_len - 1) * stride + 1
 
     def sample(num_frames: int, _generator: Generator) -> np.ndarray:
-        return np.stack([go_on(min(start, num_frames - 1), num_frames, clip_len, stride) for start in starts])
+        fitting = [start for start in starts if start + extent <= num_frames] or [min(*starts, num_frames - 1)]
+        kept = [fitting[place % len(fitting)] for place in range(len(starts))]
+        return np.stack([go_on(start, num_frames, clip_len, stride) for start in kept])
 
     return sample

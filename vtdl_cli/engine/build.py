@@ -89,9 +89,14 @@ def build_trunk(config: Config) -> Backbone:
     """The backbone alone, with fresh weights."""
     model, channels = config.model, CHANNELS[config.data.modality]
     trunk = build_backbone(model.name, depth=model.depth, width=model.width, in_channels=channels)
-    if model.first_weights != "kaiming":
-        initialise(trunk, model.first_weights)
-    return trunk
+    return _with_first_weights(trunk, config)
+
+
+def _with_first_weights(network: Network, config: Config) -> Network:
+    """A network whose convolutions start by the rule that is asked for; by default as each has been built."""
+    if config.model.first_weights != "kaiming":
+        initialise(network, config.model.first_weights)
+    return network
 
 
 def build_method(config: Config, num_videos: int) -> Task:
@@ -134,6 +139,7 @@ def build_vtdl(config: Config, num_videos: int) -> VTDL:
         criterion=build_criterion(config, num_videos),
         margin_weight=method.margin_weight,
         consistency_weight=method.consistency_weight,
+        consistency_transforms=method.consistency_transforms,
     )
 
 
@@ -159,7 +165,7 @@ def build_clip_order(config: Config, _num_videos: int) -> ClipOrder:
 def build_pseudo_labels(config: Config, num_videos: int) -> PseudoLabels:
     """Our classifier over the clusters of the list's videos."""
     method = config.method
-    return PseudoLabels(build_linear(config, method.clusters), num_videos, method.clusters, method.relabel_every)
+    return PseudoLabels(build_linear(config, method.clusters), num_videos, method.relabel_every)
 
 
 METHODS: dict[str, Callable[[Config, int], Task]] = {
@@ -189,7 +195,8 @@ def build_positive_augmentation(config: Config) -> nn.Module:
 def build_network(config: Config, num_classes: int) -> Encoder:
     """A fresh backbone with its classifier."""
     trunk = build_trunk(config)
-    return Encoder(trunk, build_classifier(config.model.name, trunk.feature_dim, num_classes, config.finetune.dropout))
+    head = build_classifier(config.model.name, trunk.feature_dim, num_classes, config.finetune.dropout)
+    return Encoder(trunk, _with_first_weights(head, config))
 
 
 def build_optimizer(training: Training, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:

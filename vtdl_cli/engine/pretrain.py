@@ -140,7 +140,7 @@ def train(training: Training, method: Task, machine: Machine, videos: VideoList)
         every = config.pretrain.knn_every
         due = every and (epoch + 1) % every == 0
         row = training.close_epoch({"knn_top1": knn_reading(training, method, machine, videos)} if due else {})
-        signs = signs_of_collapse(row, method.num_choices)
+        signs = signs_of_collapse(row)
         for name in signs.keys() - warned:
             training.reporter.warn(signs[name])
         warned |= signs.keys()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vtdl_cli.method.frames import take_frames
+from vtdl_cli.method.loss import chance_loss
 from vtdl_cli.method.task import Step, Task
 
 BLOCKS = 3
@@ -23,7 +24,6 @@ class ClipOrder(Task):
         encoder: clips (N, C, T, H, W) -> logits (N, 6).
     """
 
-    num_choices = len(ORDERS)
     orders: Tensor
 
     def __init__(self, encoder: nn.Module) -> None:
@@ -37,7 +37,8 @@ class ClipOrder(Task):
         order = torch.randint(len(ORDERS), (len(clip),), device=clip.device)  # (N,)
         logits = self.encoder(in_order(clip, self.orders[order])).float()  # (N, 6)
         loss = F.cross_entropy(logits, order)
-        return Step(loss, {"order_top1": 100 * (logits.argmax(1) == order).float().mean()})
+        top1 = 100 * (logits.argmax(1) == order).float().mean()
+        return Step(loss, {"order_top1": top1, "chance_loss": chance_loss(logits)})
 
 
 def in_order(clips: Tensor, blocks: Tensor) -> Tensor:

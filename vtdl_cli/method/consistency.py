@@ -13,6 +13,9 @@ from torch.nn import functional as F
 from vtdl_cli.method.tca import TemporalConsistentAugmentation
 
 FLIPS: tuple[tuple[int, ...], ...] = ((), (4,), (2,), (4, 2))  # none, left and right, time, both
+TRANSFORMS = {"spatial": 2, "all": 4}
+"""A set of transforms -> how many of FLIPS are in it, beside all rotations: 8 of space alone, or 16 with time's."""
+
 CHANNEL_MEAN_WEIGHT = 10  # authors' `loss/inverse_loss.py`
 MIXUP_ALPHA = 0.3  # authors' `TC/config.py`
 
@@ -26,20 +29,26 @@ def transform(clips: Tensor, flip: int, quarter_turns: int) -> Tensor:
 
 
 class ConsistencyLoss(nn.Module):
-    """MSE of the maps, of their channels' maxima, and ten times that of their mean over channels."""
+    """MSE of the maps, of their channels' maxima, and ten times that of their mean over channels.
 
-    def __init__(self) -> None:
+    Args:
+        transforms: a key of TRANSFORMS; the authors' is `spatial` (`loss/inverse_loss.py`).
+    """
+
+    def __init__(self, transforms: str = "spatial") -> None:
         super().__init__()
+        self.num_flips = TRANSFORMS[transforms]
         self.mixup = TemporalConsistentAugmentation(MIXUP_ALPHA, per_sample=True)
 
     def forward(self, feature_map: Callable[[Tensor], Tensor], clips: Tensor) -> Tensor:
-        """Compare the maps of clips (N, C, T, R, R) and of their transformed ones, by one spatial transform a batch.
+        """Compare the maps of clips (N, C, T, R, R) and of their transformed ones, by one transform a batch.
 
         Args:
             feature_map: the backbone.
             clips: normalised.
         """
-        flip, quarter_turns = int(torch.randint(2, ())), int(torch.randint(4, ()))  # on the CPU: nobody waits
+        flip = int(torch.randint(self.num_flips, ()))  # on the CPU, where nobody waits for it
+        quarter_turns = int(torch.randint(4, ()))
         expected = transform(feature_map(clips), flip, quarter_turns).float()
         found = feature_map(self.mixup(transform(clips, flip, quarter_turns))).float()
         maxima = F.mse_loss(found.amax((2, 3, 4)), expected.amax((2, 3, 4)))

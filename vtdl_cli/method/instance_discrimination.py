@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from vtdl_cli.method.loss import health, info_nce, triplet_logits
+from vtdl_cli.method.loss import chance_loss, health, info_nce, triplet_logits
 from vtdl_cli.method.memory import VideoBank
 from vtdl_cli.method.task import Step, Task
 
@@ -27,7 +27,6 @@ class InstanceDiscrimination(Task):
     ) -> None:
         super().__init__()
         self.encoder, self.bank, self.temperature, self.criterion = encoder, bank, temperature, criterion
-        self.num_choices = 1 + bank.size if criterion is info_nce else None
 
     def forward(self, *clips: Tensor) -> Step:
         """Loss of a batch; its embeddings enter the bank after the logits have read it."""
@@ -35,6 +34,10 @@ class InstanceDiscrimination(Task):
         q = self.encoder(clip)  # (N, D)
         k = self.bank.keys[video].clone()  # (N, D)
         m, origin = self.bank.read()  # (K, D), (K,)
-        logits = triplet_logits(q, k, m, {}, video[:, None] == origin, self.temperature)  # (N, K + 1)
+        own_video = video[:, None] == origin  # (N, K)
+        logits = triplet_logits(q, k, m, {}, own_video, self.temperature)  # (N, K + 1)
         self.bank.push(q.detach(), video)
-        return Step(self.criterion(logits), health(logits.detach(), q.detach(), {}) | {"queue_age": self.bank.age()})
+        readings = health(logits.detach(), q.detach(), {}, own_video) | {"queue_age": self.bank.age()}
+        if self.criterion is info_nce:
+            readings["chance_loss"] = chance_loss(logits)
+        return Step(self.criterion(logits), readings)

@@ -6,6 +6,7 @@
 Shapes: N clips, D numbers an embedding, K keys in memory.
 """
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -51,48 +52,57 @@ def info_nce(logits: Tensor) -> Tensor:
     return F.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.long))
 
 
+@torch.no_grad()
+def chance_loss(logits: Tensor) -> Tensor:
+    """What the mean cross-entropy is where all columns of logits (N, columns) look alike, but for masked ones."""
+    return (logits != -torch.inf).sum(1).log().mean()
+
+
 class NoiseContrastiveLoss(nn.Module):
     """NCE: tell the positive from noise, each column by itself (arXiv 1805.01978, equations 6 and 7).
 
     P(i|v) = exp(logit) / Z, against noise that is uniform over the videos. Z is set once, from the first batch, to the
-    number of videos times the mean of exp(logit), as the authors have it (`NCEAverage.py`).
+    number of videos times the mean of exp(logit), as the authors have it (`NCEAverage.py`). All is computed in logs:
+    at low temperatures exp(logit) is more than float32 holds.
 
     Args:
         num_videos: n of the training list.
 
     Attributes:
-        normaliser: Z, (); 0 before the first batch.
+        log_normaliser: ln Z, (); minus infinity before the first batch.
     """
 
-    normaliser: Tensor
+    log_normaliser: Tensor
 
     def __init__(self, num_videos: int) -> None:
         super().__init__()
         self.num_videos = num_videos
-        self.register_buffer("normaliser", torch.zeros(()))
+        self.register_buffer("log_normaliser", torch.tensor(-torch.inf))
 
     def forward(self, logits: Tensor) -> Tensor:
         """Mean over the clips of logits (N, 1 + negatives); a masked column, at minus infinity, counts for nothing."""
-        counted = logits.isfinite()
-        powers = logits.exp()  # 0 where masked
+        masked = logits == -torch.inf
+        counted = (~masked).sum(1, keepdim=True)  # (N, 1)
         with torch.no_grad():
-            first = self.num_videos * ranks.total(powers.sum()) / ranks.total(counted.sum())
-            self.normaliser.copy_(torch.where(self.normaliser > 0, self.normaliser, first))
-        probability = powers / self.normaliser
-        noise = (counted.sum(1, keepdim=True) - 1) / self.num_videos  # m P_n
-        noise = noise.clamp(min=torch.finfo(noise.dtype).tiny)  # of a query whose keys are all masked
-        of_positive = (probability[:, :1] / (probability[:, :1] + noise)).log()
-        of_noise = (noise / (probability[:, 1:] + noise)).log()  # 0 where masked
+            everyones = ranks.gather(logits.logsumexp(1)).logsumexp(0)  # ln of the sum over all clips and columns
+            first = everyones - ranks.total(counted.sum()).log() + math.log(self.num_videos)
+            self.log_normaliser.copy_(torch.where(self.log_normaliser.isfinite(), self.log_normaliser, first))
+        log_noise = (counted - 1).log() - math.log(self.num_videos)  # ln (m P_n)
+        # h = P / (P + m P_n) = sigmoid(ln P - ln (m P_n)), and 1 - h the same of the negative
+        log_odds = (logits - self.log_normaliser - log_noise).masked_fill(masked, -torch.inf)
+        of_positive, of_noise = F.logsigmoid(log_odds[:, :1]), F.logsigmoid(-log_odds[:, 1:])  # 0 where masked
         return -(of_positive.sum() + of_noise.sum()) / len(logits)
 
 
 @torch.no_grad()
-def health(logits: Tensor, query: Tensor, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def health(logits: Tensor, query: Tensor, own: Mapping[str, Tensor], own_video: Tensor) -> dict[str, Tensor]:
     """Readings that tell a healthy run from a collapsed one; scalars that stay on the device.
 
     Logits are cosines divided by the temperature; a probability is a column's share of the softmax.
-    The positive's is the authors' "ins prob". `spread` is sqrt(D) times the mean standard deviation of
-    the embeddings' coordinates: near 1 where they fill the sphere, near 0 where they have collapsed.
+    The positive's is the authors' "ins prob". `own_video_share` is the share of keys that come from the
+    query's own video, (N, K) `own_video`, masked or not. `spread` is sqrt(D) times the mean standard
+    deviation of the embeddings' coordinates over the clips of all processes: near 1 where they fill the
+    sphere, near 0 where they have collapsed; a single clip has none.
     """
     probability = logits.softmax(1)
     last = logits.shape[1] - len(own)
@@ -103,9 +113,11 @@ def health(logits: Tensor, query: Tensor, own: Mapping[str, Tensor]) -> dict[str
         "queue_logit": torch.where(kept, memory_logits, 0).sum() / kept.sum().clamp(min=1),
         "positive_probability": probability[:, 0].mean(),
         "queue_probability": probability[:, 1:last].sum(1).mean(),
-        "masked_share": 1 - kept.float().mean(),
-        "spread": query.float().std(0, correction=0).mean() * query.shape[1] ** 0.5,
+        "own_video_share": own_video.float().mean(),
     }
+    everyones = ranks.gather(query.float())  # (M, D), M clips in all processes
+    if len(everyones) > 1:
+        readings["spread"] = everyones.std(0, correction=0).mean() * query.shape[1] ** 0.5
     for name, column in zip(own, range(last, logits.shape[1]), strict=True):
         readings[f"{name}_logit"] = logits[:, column].mean()
         readings[f"{name}_probability"] = probability[:, column].mean()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vtdl_cli.method.loss import chance_loss
 from vtdl_cli.method.task import Step, Task
 
 NO_CLUSTER = -1  # of a video that could not be read when features were taken
@@ -20,7 +21,6 @@ class PseudoLabels(Task):
     Args:
         encoder: clips (N, C, T, H, W) -> logits (N, K); with a `backbone` and a `head` with a `linear`.
         num_videos: of the training list.
-        num_clusters: K.
         relabel_every: epochs from one clustering to the next.
 
     Attributes:
@@ -29,9 +29,9 @@ class PseudoLabels(Task):
 
     labels: Tensor
 
-    def __init__(self, encoder: nn.Module, num_videos: int, num_clusters: int, relabel_every: int = 1) -> None:
+    def __init__(self, encoder: nn.Module, num_videos: int, relabel_every: int = 1) -> None:
         super().__init__()
-        self.encoder, self.num_choices, self.relabel_every = encoder, num_clusters, relabel_every
+        self.encoder, self.relabel_every = encoder, relabel_every
         self.register_buffer("labels", torch.full((num_videos,), NO_CLUSTER))
 
     def forward(self, *clips: Tensor) -> Step:
@@ -39,7 +39,8 @@ class PseudoLabels(Task):
         clip, video = clips
         logits, label = self.encoder(clip).float(), self.labels[video]  # (N, K), (N,)
         loss = F.cross_entropy(logits, label, ignore_index=NO_CLUSTER)
-        return Step(loss, {"cluster_top1": 100 * (logits.argmax(1) == label).float().mean()})
+        top1 = 100 * (logits.argmax(1) == label).float().mean()
+        return Step(loss, {"cluster_top1": top1, "chance_loss": chance_loss(logits)})
 
     @torch.no_grad()
     def relabel(self, videos: Tensor, labels: Tensor) -> None:

@@ -7,7 +7,11 @@ from torch import Tensor, nn
 
 
 class Step(NamedTuple):
-    """One step's result: the loss, a scalar with gradient, and readings, scalars without."""
+    """One step's result: the loss, a scalar with gradient, and readings, scalars without.
+
+    A reading `chance_loss` says what the loss is where nothing is told apart, if that is known: who stays there learns
+    nothing, and is warned of.
+    """
 
     loss: Tensor
     readings: dict[str, Tensor]
@@ -20,13 +24,10 @@ class Task(nn.Module):
         backbone_name: where in it the backbone is that features are taken from.
         relabel_every: epochs between two clusterings of the videos by their features, whose labels `relabel` is given
             before the epoch; 0: the method has no use for them.
-        num_choices: among how many the right one has to be told, where the loss is the cross-entropy of that: it begins
-            near their logarithm, and a run that stays there learns nothing; None for another loss.
     """
 
     backbone_name = "encoder.backbone"
     relabel_every: int = 0
-    num_choices: int | None = None
 
     def forward(self, *clips: Tensor) -> Step:
         """The loss of one batch.

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from vtdl_cli.method.consistency import ConsistencyLoss
 from vtdl_cli.method.encoders import EncoderPair
-from vtdl_cli.method.loss import health, info_nce, triplet_logits
+from vtdl_cli.method.loss import chance_loss, health, info_nce, triplet_logits
 from vtdl_cli.method.memory import Memory
 from vtdl_cli.method.task import Step, Task
 
@@ -37,6 +37,7 @@ class VTDL(Task):
         criterion: from the logits to the loss.
         margin_weight: of the triplet margin loss on (q, k, n) beside it; the authors compute it and leave it out.
         consistency_weight: of the spatio-temporal consistency loss beside it.
+        consistency_transforms: those it draws from, a key of `consistency.TRANSFORMS`.
     """
 
     backbone_name = "encoders.query.backbone"
@@ -57,6 +58,7 @@ class VTDL(Task):
         criterion: Callable[[Tensor], Tensor] = info_nce,
         margin_weight: float = 0.0,
         consistency_weight: float = 0.0,
+        consistency_transforms: str = "spatial",
     ) -> None:
         super().__init__()
         self.encoders, self.memory, self.criterion = encoders, memory, criterion
@@ -66,9 +68,7 @@ class VTDL(Task):
         self.own_negative, self.own_negative_gradient = own_negative, own_negative_gradient
         self.strong_negative, self.mask_own_video = strong_negative, mask_own_video
         self.temperature, self.margin_weight = temperature, margin_weight
-        self.consistency, self.consistency_weight = ConsistencyLoss(), consistency_weight
-        if criterion is info_nce and not (margin_weight or consistency_weight):
-            self.num_choices = 1 + memory.size + own_negative + strong_negative
+        self.consistency, self.consistency_weight = ConsistencyLoss(consistency_transforms), consistency_weight
 
     def forward(self, *clips: Tensor) -> Step:
         """Loss of a batch of triplets; its keys enter the memory after the logits have read it.
@@ -82,11 +82,14 @@ class VTDL(Task):
         k = self.encoders.embed_key(self.positive_augmentation(positive))  # (N, D), no gradient
         own = self._own_negatives(positive, negative)  # (N, D) each
         m, origin = self.memory.read()  # (K, D), (K,), as they were before this batch
-        masked = video[:, None] == origin if self.mask_own_video else None  # (N, K)
+        own_video = video[:, None] == origin  # (N, K)
+        masked = own_video if self.mask_own_video else None
 
         logits = triplet_logits(q, k, m, own, masked, self.temperature)  # (N, K + 2), positive first
         self.memory.push(k, video)
-        readings = health(logits.detach(), q.detach(), own) | {"queue_age": self.memory.age()}
+        readings = health(logits.detach(), q.detach(), own, own_video) | {"queue_age": self.memory.age()}
+        if self.criterion is info_nce and not (self.margin_weight or self.consistency_weight):
+            readings["chance_loss"] = chance_loss(logits)
         return Step(self.criterion(logits) + self._beside(q, k, own, anchor), readings)
 
     def _own_negatives(self, positive: Tensor, negative: list[Tensor]) -> dict[str, Tensor]:
