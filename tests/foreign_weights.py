@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vtdl_cli.config import load_config
 from vtdl_cli.engine.build import build_trunk
 from vtdl_cli.models.heads import pool_features
+from vtdl_cli.settings import load_config
 
 I3D = ("--preset", "hmdb51/i3d", "--set", "model.width=4")
 NUM_TENSORS = 285

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from vtdl_cli.config import Config, all_keys, build_config, find_preset, load_config, preset_dir, preset_names
+from vtdl_cli.config import Config
 from vtdl_cli.errors import ConfigError, UsageError
+from vtdl_cli.settings import all_keys, build_config, find_preset, load_config, preset_dir, preset_names
 
 REPOSITORY = Path(__file__).parent.parent
 PRESETS = preset_names()
@@ -368,7 +369,7 @@ def test_wheel__holds_presets_and_licence(wheel: Path) -> None:
 
 def test_wheel__finds_its_presets(wheel: Path, tmp_path: Path) -> None:
     zipfile.ZipFile(wheel).extractall(tmp_path)
-    code = "from vtdl_cli.config import preset_dir, preset_names; print(preset_dir(), *preset_names(), sep='\\n')"
+    code = "from vtdl_cli.settings import preset_dir, preset_names; print(preset_dir(), *preset_names(), sep='\\n')"
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     result = subprocess.run(
         [sys.executable, "-c", code], env=environment, cwd=tmp_path, check=True, capture_output=True, text=True

@@ -1,19 +1,12 @@
-"""The configuration: typed sections, presets, `--set`, and all mistakes reported at once.
+"""The configuration: typed sections, and what may not stand together in them.
 
-A preset is one YAML file that holds every stage. The defaults are the published ones; a preset states what it changes.
+The defaults are the published ones; a preset states what it changes. `settings.py` reads presets and `--set`.
 """
 
-import copy
-import difflib
-from collections.abc import Iterable, Iterator
-from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from vtdl_cli.errors import ConfigError, UsageError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 PositiveInt = Annotated[int, Field(ge=1)]
 NonNegativeInt = Annotated[int, Field(ge=0)]
@@ -130,7 +123,7 @@ class Sampling(Section):
 
 
 class Method(Section):
-    """The pretext task; `name` chooses it. A preset may hold keys of another one (OF_NEIGHBOURS), `--set` may not."""
+    """The pretext task; `name` chooses it. A preset may hold keys of another one, `--set` may not (`settings.py`)."""
 
     name: Literal["vtdl", "instance_discrimination", "clip_order", "pseudo_labels"] = "vtdl"
     temperature: PositiveFloat = 0.07
@@ -169,14 +162,6 @@ class Method(Section):
         if self.consistency_transforms != "spatial" and not self.consistency_weight:
             raise ValueError("consistency_transforms has no effect without a consistency_weight: add one")
         return self
-
-
-OF_NEIGHBOURS = {
-    "instance_discrimination": {"temperature", "loss", "queue.size"},
-    "clip_order": set[str](),
-    "pseudo_labels": {"clusters", "relabel_every"},
-}
-"""Keys of `method` that the others know; vtdl knows all but those of pseudo_labels."""
 
 
 class Optimizer(Section):
@@ -328,168 +313,3 @@ class Config(Section):
     def to_yaml(self) -> str:
         """The resolved configuration as it could be read again."""
         return yaml.safe_dump(self.to_dict(), sort_keys=False)
-
-
-def preset_dir() -> Path:
-    """Where the presets lie: inside an installed package, or at the top of a checkout."""
-    packaged = Path(__file__).parent / "presets"
-    return packaged if packaged.is_dir() else Path(__file__).parent.parent / "presets"
-
-
-def preset_names() -> list[str]:
-    """Names of all presets, such as `hmdb51/i3d`."""
-    return sorted(str(path.relative_to(preset_dir()).with_suffix("")) for path in preset_dir().rglob("*.yaml"))
-
-
-def find_preset(name: str) -> Path:
-    """The file of a preset given by name or by path.
-
-    Raises:
-        UsageError: there is no such preset or file.
-    """
-    if name in preset_names():
-        return preset_dir() / f"{name}.yaml"
-    if Path(name).is_file():
-        return Path(name)
-    raise UsageError(
-        f"preset '{name}' is neither a preset nor a file.{_nearest(name, preset_names())} See: vtdl presets list"
-    )
-
-
-def load_config(preset: str, assignments: Iterable[str] = ()) -> Config:
-    """Read a preset and apply `section.key=value` assignments.
-
-    Raises:
-        ConfigError: with one line for each mistake in file and assignments.
-    """
-    path = find_preset(preset)
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: no UTF-8, or a date that does not exist
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"preset '{preset}' is not YAML: {reason}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"preset '{preset}' holds no sections. See: vtdl presets show demo")
-    return build_config(values, assignments, source=preset)
-
-
-def build_config(values: dict[str, Any], assignments: Iterable[str] = (), source: str = "checkpoint") -> Config:
-    """Validate plain values with `section.key=value` assignments on top of them.
-
-    Raises:
-        ConfigError: with one line for each mistake.
-    """
-    values = copy.deepcopy(values)
-    assignments = list(assignments)
-    mistakes = [mistake for text in assignments if (mistake := _assign(values, text))]
-    try:
-        config = Config.model_validate(values)
-    except ValidationError as error:
-        mistakes += [_explain(dict(detail), source) for detail in error.errors()]
-        raise ConfigError("\n".join(mistakes)) from None
-    mistakes += [mistake for text in assignments if (mistake := _without_effect(config, text))]
-    if mistakes:
-        raise ConfigError("\n".join(mistakes))
-    return config
-
-
-def _assign(values: dict[str, Any], text: str) -> str:
-    """Put one assignment into `values`; what is wrong with it is returned, or nothing."""
-    key, equals, value = text.partition("=")
-    *sections, name = key.strip().split(".")
-    if not equals or not sections or not name:
-        return f"--set '{text}' is not of the form section.key=value. For example: --set pretrain.epochs=10"
-    for section in sections:
-        values = values.setdefault(section, {})
-        if not isinstance(values, dict):
-            return f"--set '{text}' goes into '{section}', which is a value and not a section"
-    try:
-        values[name] = _read_value(value)
-    except (yaml.YAMLError, ValueError):  # ValueError: a date that does not exist
-        return f"--set '{text}' has a value that is not YAML"
-    return ""
-
-
-def _without_effect(config: Config, text: str) -> str:
-    """What is wrong with setting a key that this configuration has no use for, or nothing.
-
-    A preset may hold such keys: who switches off one thing by `--set` need not take back what belongs to it.
-    """
-    key = text.partition("=")[0].strip()
-    for idle, reason in _idle_keys(config):
-        if f"{key}.".startswith(f"{idle}."):
-            return f"--set '{text}' has no effect where {reason}. Leave it out"
-    return ""
-
-
-def _idle_keys(config: Config) -> Iterator[tuple[str, str]]:
-    """Keys and sections that have no effect in this configuration, and where that is so."""
-    for key in _foreign_keys(config.method.name):
-        yield f"method.{key}", f"method.name is '{config.method.name}'"
-    if config.method.tca.alpha == 0:
-        for key in ("version", "side", "per"):
-            yield f"method.tca.{key}", "method.tca.alpha is 0"
-    if config.data.modality == "flow":
-        yield "data.jitter", "data.modality is 'flow'"
-    if not (config.pretrain.augment or config.finetune.augment):
-        for key in ("jitter", "rotation_degrees"):
-            yield f"data.{key}", "neither stage augments"
-    for stage, training in (("pretrain", config.pretrain), ("finetune", config.finetune)):
-        if training.schedule.name != "step":
-            for key in ("milestones", "factor"):
-                yield f"{stage}.schedule.{key}", f"{stage}.schedule.name is '{training.schedule.name}'"
-        if training.optimizer.name != "sgd":
-            yield f"{stage}.optimizer.momentum", f"{stage}.optimizer.name is '{training.optimizer.name}'"
-
-
-def _foreign_keys(method: str) -> Iterable[str]:
-    """Keys and sections of `method` that the chosen method does not know."""
-    if method not in OF_NEIGHBOURS:
-        return OF_NEIGHBOURS["pseudo_labels"]
-    known = {"name", *OF_NEIGHBOURS[method]}
-    return [key for key in all_keys(Method) if not any(f"{name}.".startswith(f"{key}.") for name in known)]
-
-
-def _read_value(text: str) -> Any:
-    """A YAML value; YAML 1.1 takes `1e-3` for a word, people do not."""
-    value = yaml.safe_load(text)
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
-
-
-def _explain(detail: dict[str, Any], source: str) -> str:
-    """One line for one of pydantic's errors."""
-    location = [str(part) for part in detail["loc"]]
-    key = ".".join(location)
-    if detail["type"] == "extra_forbidden":
-        return f"key '{key}' of '{source}' is unknown.{_nearest(key, all_keys())} See: vtdl presets show demo"
-    if detail["type"] == "missing":
-        return f"key '{key}' is missing from '{source}'. Add it, or --set {key}=..."
-    if detail["type"] == "model_type":
-        keys = [name for name in all_keys() if name.rpartition(".")[0] == key]
-        return f"key '{key}' of '{source}' is a section, and no value. Set what is in it: {', '.join(keys)}"
-    rule = detail["msg"].removeprefix("Value error, ")
-    value = "" if isinstance(detail["input"], dict) else f" '{detail['input']}'"
-    return f"{key or 'configuration'}{value} in '{source}' is not valid: {rule[:1].lower()}{rule[1:]}"
-
-
-def _nearest(word: str, choices: list[str]) -> str:
-    matches = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
-    return f" Did you mean '{matches[0]}'?" if matches else ""
-
-
-def all_keys(section: type[BaseModel] = Config, prefix: str = "") -> list[str]:
-    """Every key a preset may hold, with its section: `pretrain.optimizer.name`."""
-    keys = []
-    for name, field in section.model_fields.items():
-        keys.append(prefix + name)
-        inner = field.annotation
-        if isinstance(inner, UnionType):
-            inner = next((kind for kind in get_args(inner) if isinstance(kind, type)), None)
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            keys += all_keys(inner, f"{prefix}{name}.")
-    return keys

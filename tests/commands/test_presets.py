@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 from tests.toy import refuse, succeed, vtdl
-from vtdl_cli.config import find_preset, load_config, preset_names
+from vtdl_cli.settings import find_preset, load_config, preset_names
 
 
 def test_list__names_every_preset_with_its_purpose() -> None:

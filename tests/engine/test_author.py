@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from tests.toy import NUM_TRAIN, Toy, succeed
-from vtdl_cli.config import Config, load_config
+from vtdl_cli.config import Config
 from vtdl_cli.data.lists import read_list
 from vtdl_cli.data.sampling import SHORT_VIDEOS, fixed_clips
 from vtdl_cli.data.triplets import TripletSampler
 from vtdl_cli.engine.build import build_pretraining_clips, build_triplet_sampler, build_trunk, build_vtdl
+from vtdl_cli.settings import load_config
 
 AUTHORS: dict[str, Any] = {
     # clips and triplets: train_temporal_dis.py:284-286; data/dataset.py:71-105, 236-267

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from tests.toy import NUM_TRAIN, Toy
-from vtdl_cli.config import all_keys, load_config
 from vtdl_cli.data.lists import VideoList, read_list
 from vtdl_cli.engine.build import build_method, build_network, build_pretraining_clips, build_training_clips
 from vtdl_cli.method.clip_order import ClipOrder
@@ -22,6 +21,7 @@ from vtdl_cli.method.tca import TemporalConsistentAugmentation
 from vtdl_cli.models.c3d import C3D
 from vtdl_cli.models.heads import TemporalConvClassifier
 from vtdl_cli.models.i3d import I3D
+from vtdl_cli.settings import all_keys, load_config
 
 NUM_CLASSES = 5
 PLAIN = "model.width=4"

@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 from tests.toy import PRESET, Toy, load, refuse, succeed
-from vtdl_cli.config import load_config
 from vtdl_cli.engine.build import build_method, build_trunk
 from vtdl_cli.engine.checkpoint import (
     SCHEMA,
@@ -19,6 +18,7 @@ from vtdl_cli.engine.checkpoint import (
     transplant_backbone,
 )
 from vtdl_cli.errors import CheckpointError, VtdlError
+from vtdl_cli.settings import load_config
 
 
 @pytest.fixture

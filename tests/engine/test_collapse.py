@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from tests.toy import Toy, rows, succeed
-from vtdl_cli.config import load_config
 from vtdl_cli.engine.build import build_method
 from vtdl_cli.engine.collapse import signs_of_collapse
+from vtdl_cli.settings import load_config
 
 HEALTHY = {"epoch": 5.0, "spread": 0.8, "loss": 1.0, "chance_loss": math.log(258)}
 

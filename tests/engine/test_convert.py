@@ -10,9 +10,9 @@ import torch
 
 from tests.foreign_weights import I3D, Bomb, authors_checkpoint, authors_finetuned, authors_state, thin_i3d
 from tests.toy import Toy, load, refuse, succeed
-from vtdl_cli.config import load_config
 from vtdl_cli.engine.build import build_embedder
 from vtdl_cli.engine.trained import load_embedder, load_trunk
+from vtdl_cli.settings import load_config
 
 # ---- which file
 

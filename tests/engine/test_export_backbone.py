@@ -9,11 +9,11 @@ from torch import Tensor
 
 from tests.foreign_weights import features
 from tests.toy import Toy, load, refuse, succeed
-from vtdl_cli.config import load_config
 from vtdl_cli.engine.build import build_trunk
 from vtdl_cli.engine.checkpoint import find_weights
 from vtdl_cli.engine.trained import load_trunk
 from vtdl_cli.models.heads import pool_features
+from vtdl_cli.settings import load_config
 
 
 def test_export__backbone_of_a_run_for_elsewhere(toy: Toy, pretrained: Path, finetuned: Path, tmp_path: Path) -> None:

@@ -33,7 +33,6 @@ from tests.toy import (
     succeed,
     vtdl,
 )
-from vtdl_cli.config import load_config
 from vtdl_cli.data.datasets import Batch
 from vtdl_cli.data.feature_parts import FeatureParts
 from vtdl_cli.engine.bad_videos import BadVideos
@@ -44,6 +43,7 @@ from vtdl_cli.engine.inference import VideoOutputs
 from vtdl_cli.engine.trained import load_trunk
 from vtdl_cli.errors import VtdlError
 from vtdl_cli.runtime import Silence
+from vtdl_cli.settings import load_config
 
 DIM = 32  # width 4, times 8
 

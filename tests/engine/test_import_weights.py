@@ -21,10 +21,10 @@ from tests.foreign_weights import (
 )
 from tests.models.test_heads import authors_classifier
 from tests.toy import CLASSES, Toy, load, refuse, succeed
-from vtdl_cli.config import load_config
 from vtdl_cli.engine.build import build_trunk
 from vtdl_cli.engine.trained import load_classifier, load_trunk
 from vtdl_cli.models.heads import pool_features
+from vtdl_cli.settings import load_config
 
 # ---- backbones
 

@@ -28,7 +28,7 @@ from tests.toy import (
     vtdl,
     without_times,
 )
-from vtdl_cli.config import load_config
+from vtdl_cli.settings import load_config
 
 READINGS = {
     "loss",

@@ -14,10 +14,10 @@ from PIL import Image
 
 from tests.toy import CLASSES, NUM_FRAMES, NUM_TRAIN, Toy, refuse, succeed, write_video
 from vtdl_cli.analysis.strip import Row, draw_strip
-from vtdl_cli.config import load_config
 from vtdl_cli.data.decoding import open_video
 from vtdl_cli.engine.build import build_network
 from vtdl_cli.engine.checkpoint import save_checkpoint
+from vtdl_cli.settings import load_config
 
 
 def line(weights: Path | str, video: Path, out: Path, *more: str) -> list[str]:

@@ -66,7 +66,7 @@ def convert(
     A classifier that fits comes along: then the checkpoint is a finetuned network's, and can be evaluated.
     """
     from vtdl_cli.commands.screen import show, speaker
-    from vtdl_cli.config import load_config
+    from vtdl_cli.settings import load_config
 
     config = load_config(preset, assignments or ()) if preset else None
     from vtdl_cli.engine.comparison import count_names

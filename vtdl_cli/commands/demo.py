@@ -43,7 +43,7 @@ def demo(
 ) -> None:
     """Run the whole chain on videos it generates: pretrained against from scratch, in minutes, without data or GPU."""
     from vtdl_cli.commands.screen import show, speaker
-    from vtdl_cli.config import load_config
+    from vtdl_cli.settings import load_config
 
     how = o.execution(seed, device, workers, resume=resume, overwrite=overwrite, dry_run=dry_run)
     config = load_config(preset, assignments or ())

@@ -83,8 +83,8 @@ def extract(
 ) -> None:
     """Write a feature vector for every video, every clip or every time position, to HDF5."""
     from vtdl_cli.commands.screen import show, speaker
-    from vtdl_cli.config import load_config
     from vtdl_cli.errors import UsageError
+    from vtdl_cli.settings import load_config
 
     fresh, chosen = weights == "none", tuple(assignments or ())
     if preset and not fresh:

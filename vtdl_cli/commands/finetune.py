@@ -46,7 +46,7 @@ def finetune(
 ) -> None:
     """Train a classifier on labels: from pretrained weights, from nothing, or as a linear probe."""
     from vtdl_cli.commands.screen import show, speaker
-    from vtdl_cli.config import load_config
+    from vtdl_cli.settings import load_config
 
     how = o.execution(seed, device, workers, resume=resume, overwrite=overwrite, dry_run=dry_run)
     config = load_config(preset, assignments or ())

@@ -17,7 +17,7 @@ def list_presets(as_json: o.JsonOption = False, debug: o.DebugOption = False) ->
     """List the names of all presets with what each is for."""
     import json
 
-    from vtdl_cli.config import find_preset, preset_names
+    from vtdl_cli.settings import find_preset, preset_names
 
     titles = {
         name: find_preset(name).read_text(encoding="utf-8").splitlines()[0].lstrip("# ") for name in preset_names()
@@ -37,7 +37,7 @@ def show(
     """Print a preset as it is written, or resolved: with --set, or as JSON, every setting stands in it."""
     import json
 
-    from vtdl_cli.config import find_preset, load_config
+    from vtdl_cli.settings import find_preset, load_config
 
     config = load_config(name, assignments or ())
     if as_json:
@@ -56,9 +56,9 @@ def copy(
     debug: o.DebugOption = False,
 ) -> None:
     """Copy a preset to a file of your own, to be changed and given to --preset."""
-    from vtdl_cli.config import find_preset
     from vtdl_cli.errors import UsageError
     from vtdl_cli.runtime import replacing
+    from vtdl_cli.settings import find_preset
 
     source = find_preset(name)
     if target.is_dir():

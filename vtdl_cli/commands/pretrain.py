@@ -39,7 +39,7 @@ def pretrain(
 ) -> None:
     """Learn from videos without labels, by VTDL or another method of the preset."""
     from vtdl_cli.commands.screen import show, speaker
-    from vtdl_cli.config import load_config
+    from vtdl_cli.settings import load_config
 
     how = o.execution(seed, device, workers, resume=resume, overwrite=overwrite, dry_run=dry_run)
     config = load_config(preset, assignments or ())

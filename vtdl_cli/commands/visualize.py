@@ -100,7 +100,7 @@ def triplet(
     Methods that take one clip of a video have that alone. Numbers in the picture are those of the video's frames.
     """
     from vtdl_cli.commands.screen import show
-    from vtdl_cli.config import load_config
+    from vtdl_cli.settings import load_config
 
     how = o.execution(seed, "cpu", 0, overwrite=overwrite)
     config = load_config(preset, assignments or ())

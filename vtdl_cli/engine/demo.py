@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from vtdl_cli.config import Config, build_config
+from vtdl_cli.config import Config
 from vtdl_cli.data.features import read_features
 from vtdl_cli.data.lists import write_list
 from vtdl_cli.data.motion import CLASSES, write_videos
@@ -29,6 +29,7 @@ from vtdl_cli.engine.run_folder import RunFolder, refuse_used_folder
 from vtdl_cli.engine.triplet import draw_triplet
 from vtdl_cli.errors import UsageError
 from vtdl_cli.runtime import Reporter, replacing
+from vtdl_cli.settings import build_config
 
 TEST_FRACTION = 20 / 84
 LABELLED_PER_CLASS = 2

@@ -8,11 +8,12 @@ from pathlib import Path
 import yaml
 
 from vtdl_cli.analysis.report.content import Note, Pairs
-from vtdl_cli.config import Config, Schedule, build_config
+from vtdl_cli.config import Config, Schedule
 from vtdl_cli.engine.checkpoint import Checkpoint, Stage, file_sha256, find_weights, load_checkpoint
 from vtdl_cli.engine.collapse import signs_of_collapse
 from vtdl_cli.engine.run_folder import CONFIG, METRICS, Row, read_log
 from vtdl_cli.errors import CheckpointError, ConfigError, UsageError, VtdlError
+from vtdl_cli.settings import build_config
 
 STAGES = {"pretrain": "Pretraining", "finetune": "Finetuning"}
 

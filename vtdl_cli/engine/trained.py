@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from vtdl_cli.config import Config, build_config
+from vtdl_cli.config import Config
 from vtdl_cli.engine.build import WITH_EMBEDDING, build_embedder, build_network, build_trunk
 from vtdl_cli.engine.checkpoint import (
     Checkpoint,
@@ -17,6 +17,7 @@ from vtdl_cli.engine.checkpoint import (
 )
 from vtdl_cli.errors import CheckpointError
 from vtdl_cli.models.encoder import Backbone, Encoder
+from vtdl_cli.settings import build_config
 
 
 @dataclass(frozen=True)
