@@ -58,8 +58,10 @@ def test_readme__commands_run_in_order(toy: Toy, tmp_path: Path, monkeypatch: py
 
 @pytest.mark.parametrize("line", commands(in_loops=True), ids=" ".join)
 def test_readme__loops_hold_commands_that_parse(line: list[str]) -> None:
-    values = {"$seed": "1", "$epochs": "25", "$small": "", "$settings": "", "$fresh": ""}  # the last three hold options
-    words = [re.sub(r"\$(seed|epochs|small|settings|fresh)", lambda match: values[match[0]], word) for word in line]
+    values = {"$seed": "1", "$epochs": "25", "$small": "", "$settings": "", "$fresh": "", "$groups": ""}
+    words = [
+        re.sub(r"\$(seed|epochs|small|settings|fresh|groups)", lambda match: values[match[0]], word) for word in line
+    ]
     words = [word for word in words if word]
     parser: Any = typer.main.get_command(app)
     while hasattr(parser, "commands"):
