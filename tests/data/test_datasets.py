@@ -225,3 +225,12 @@ def test_epoch_batches__in_the_lists_order_by_hand() -> None:
     """Oracle: by hand."""
     order = EpochBatches(3, 2, epochs=2)
     assert list(order) == [[(0, 0), (0, 1)], [(0, 2)], [(1, 0), (1, 1)], [(1, 2)]]
+
+
+@pytest.mark.parametrize("first", range(8))
+def test_epoch_batches__from_a_first_video_in_parts(first: int) -> None:
+    """Oracle: by hand: videos `first` to 6, three at a time, each in one of two parts, in order; from 7 on none."""
+    parts = [list(EpochBatches(7, 3, first=first, part=part, parts=2)) for part in range(2)]
+    assert len(parts[0]) == len(parts[1]) == -(-(7 - first) // 3)
+    videos = [index for batches in zip(*parts, strict=True) for batch in batches for _, index in batch]
+    assert videos == list(range(first, 7))

@@ -184,6 +184,8 @@ class EpochBatches(Sampler[list[Key]]):
         return self.epochs * self.steps_per_epoch - self.start_step
 
     def __iter__(self) -> Iterator[list[Key]]:
+        if not len(self):  # resumed where all is done
+            return
         first_epoch, skipped = divmod(self.start_step, self.steps_per_epoch)
         for epoch in range(first_epoch, self.epochs):
             order = self._order(epoch)
