@@ -70,8 +70,8 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def begin_from(weights: str, backbone: nn.Module, reporter: Reporter) -> None:
-    """Give `backbone` the weights of a run folder's or a checkpoint's, and say so.
+def begin_from(weights: str, backbone: nn.Module, reporter: Reporter) -> str:
+    """Give `backbone` the weights of a run folder's or a checkpoint's, and say so; returns the file's SHA-256.
 
     Raises:
         CheckpointError: nothing is there, or it does not fit.
@@ -79,6 +79,7 @@ def begin_from(weights: str, backbone: nn.Module, reporter: Reporter) -> None:
     source = find_weights(weights)
     count = transplant_backbone(backbone, load_checkpoint(source))
     reporter.line(f"backbone from '{source}': all {count} tensors match")
+    return file_sha256(source)
 
 
 def transplant_backbone(backbone: nn.Module, checkpoint: Checkpoint) -> int:
@@ -125,35 +126,3 @@ def load_every_tensor(network: nn.Module, theirs: dict[str, Tensor], checkpoint:
             "Choose the preset that these weights were trained with"
         )
     network.load_state_dict(theirs)
-
-
-MAY_CHANGE = {"epochs", "checkpoint_minutes", "keep_every", "knn_every", "log_gradients"}
-"""Settings that may change when a run resumes: none changes what a step computes, but for the length of a cosine."""
-
-
-def check_same_run(content: Checkpoint, identity: Checkpoint, run: str) -> None:
-    """Refuse to go on with another list, seed or configuration.
-
-    Raises:
-        CheckpointError: naming all that differs.
-    """
-    before, now = (
-        _flatten(
-            {name: of[name] for name in ("stage", "list_sha256", "seed")}
-            | of["origin"]
-            | {part: of["config"][part] for part in ("data", "model", "method", identity["stage"])}
-        )
-        for of in (content, identity)
-    )
-    changed = [key for key in now if before.get(key) != now[key] and key.split(".")[-1] not in MAY_CHANGE]
-    if changed:
-        lines = [f"run '{run}' cannot go on: {key} was '{before.get(key)}', now it is '{now[key]}'" for key in changed]
-        lines[-1] += ". Resume with what it was started with, or choose another --out"
-        raise CheckpointError("\n".join(lines))
-
-
-def _flatten(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in section.items():
-        flat |= _flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return flat
