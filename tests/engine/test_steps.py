@@ -77,6 +77,21 @@ def test_gradients__are_of_one_step(toy: Toy, tmp_path: Path, monkeypatch: pytes
     assert all(compared)
 
 
+def test_learn__of_two_processes_is_that_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: by hand: videos with gradients 1 to 5, three here and two there: their mean is 3, and so is the processes'."""
+    for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    moved = []
+    for num_videos, mean in ((3, 2.0), (2, 4.5)):
+        weight = nn.Parameter(torch.tensor(0.0))
+        training = Training.__new__(Training)
+        training.optimizer = torch.optim.SGD([weight], lr=1.0)
+        training._own_videos, training._num_videos = num_videos, 5
+        training.learn(mean * weight)
+        moved.append(-weight.item())
+    assert sum(moved) / 2 == pytest.approx(3)
+
+
 def test_validation__is_what_evaluate_finds(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Oracle: `vtdl evaluate` of the same weights with one clip: dropout is off, batch norm uses what it has learnt."""
     logits = list[np.ndarray]()
