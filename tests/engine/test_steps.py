@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from tests.toy import NUM_TRAIN, Toy, load, rows, succeed, vtdl
+from tests.toy import NUM_TRAIN, Toy, load, rows, step_of, succeed, vtdl
+from vtdl_cli import ranks
 from vtdl_cli.engine import finetune as finetuning
 from vtdl_cli.engine import pretrain as pretraining
 from vtdl_cli.engine.inference import forward_videos
@@ -207,10 +208,11 @@ def test_skipped__are_counted_in_every_epoch_after(toy: Toy, tmp_path: Path) -> 
     assert [row["skipped"] for row in rows(tmp_path / "run")] == [1, 1]
 
 
+@pytest.mark.parametrize(("minutes", "step", "saved"), [(15, 6, 3), (1e-6, 5, 4)])
 def test_loss__that_is_not_finite_is_found_where_it_is_saved(
-    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, minutes: float, step: int, saved: int
 ) -> None:
-    """The bar looks only now and then: what is saved is looked at first, in every epoch."""
+    """The bar looks only now and then: what is saved is looked at first, at an epoch's end and in its middle."""
     record = Training.record
 
     def spoil(training: Training, **readings: torch.Tensor) -> None:
@@ -218,6 +220,25 @@ def test_loss__that_is_not_finite_is_found_where_it_is_saved(
 
     monkeypatch.setattr(Training, "record", spoil)
     monkeypatch.setattr(Training, "_show", lambda _: None)
-    result = vtdl(*toy.finetune(tmp_path / "run"))
-    assert result.stderr.splitlines()[-1].startswith("error: loss 'nan' is not finite at step 6, learning rate 0.01")
+    result = vtdl(*toy.finetune(tmp_path / "run", *settings("finetune", f"checkpoint_minutes={minutes}")))
+    assert result.stderr.splitlines()[-1].startswith(
+        f"error: loss 'nan' is not finite at step {step}, learning rate 0.01"
+    )
     assert [row["epoch"] for row in rows(tmp_path / "run")] == [1]
+    assert step_of(tmp_path / "run/checkpoints/last.pt") == saved
+
+
+def test_statistics__are_those_of_all_processes_before_validation(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each process knows its own part of the batches: they are averaged after an epoch's last step, and when saved."""
+    events = list[str]()
+
+    def look_through(*arguments: Any, **options: Any) -> Any:
+        events.append("look")
+        return forward_videos(*arguments, **options)
+
+    monkeypatch.setattr(ranks, "average_statistics", lambda _: events.append("average"))
+    monkeypatch.setattr(finetuning, "forward_videos", look_through)
+    succeed(*toy.finetune(tmp_path / "run"))
+    assert events == ["average", "look", "average"] * 2
