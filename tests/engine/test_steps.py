@@ -173,6 +173,13 @@ def test_readings__weigh_every_video_alike(toy: Toy, tmp_path: Path, monkeypatch
     assert [(row["epoch"], row["step"]) for row in rows(tmp_path / "run")] == [(1, 3), (2, 6)]
 
 
+def test_pace__counts_the_clips_of_an_epoch(pretrained: Path, finetuned: Path) -> None:
+    """Oracle: by hand: twelve videos; pretraining sees three clips of each, finetuning one."""
+    for run, clips in ((pretrained, 36), (finetuned, 12)):
+        counted = [row["clips_per_second"] * row["seconds"] for row in rows(run)]
+        assert counted == pytest.approx([clips] * len(counted))
+
+
 @pytest.mark.parametrize("every", [0, 2])
 def test_validation__comes_when_due_and_at_the_end(toy: Toy, tmp_path: Path, every: int) -> None:
     """Oracle: README: every so many epochs, and always after the last."""
