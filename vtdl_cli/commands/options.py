@@ -41,7 +41,8 @@ DecoderOption = Annotated[
     ),
 ]
 ClassesOption = Annotated[
-    Path | None, typer.Option(help="classes.txt with the classes' names. Default: the folders of the videos.")
+    Path | None,
+    typer.Option(help="classes.txt with the classes' names. Default: those in the file, else the videos' folders."),
 ]
 SeedOption = Annotated[
     int, typer.Option(min=0, help="Of initial weights, order, clips and augmentation.", rich_help_panel=RUNNING)

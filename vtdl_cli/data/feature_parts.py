@@ -13,7 +13,8 @@ import h5py
 import numpy as np
 
 from vtdl_cli import ranks
-from vtdl_cli.data.features import Columns, open_features, write_features
+from vtdl_cli.data.features import Columns, class_names_in, open_features, write_features
+from vtdl_cli.data.label_sets import compare_classes, label_set
 from vtdl_cli.errors import ListError, UsageError
 from vtdl_cli.runtime import check_writable, replacing
 
@@ -73,11 +74,18 @@ class FeatureParts:
         self.done, self.skipped = state["done"], state["skipped"]
 
     def _check_same(self, provenance: Mapping[str, Any]) -> None:
-        differing = [name for name, value in self.provenance.items() if provenance.get(name) != value]
+        differing = [
+            name for name, value in self.provenance.items() if name != "classes" and provenance.get(name) != value
+        ]
         if differing:
             raise UsageError(
                 f"output '{self.out}' was begun with another {', '.join(differing)}. Use --overwrite, or another --out"
             )
+        begun, now = (
+            label_set(owner, class_names_in(attributes), ())
+            for owner, attributes in ((f"output '{self.out}'", provenance), ("its list", self.provenance))
+        )
+        compare_classes(begun, now, "Use --overwrite, or another --out")
 
     def _parts(self) -> list[Path]:
         return sorted(self.folder.glob("[0-9]*.npz"))
