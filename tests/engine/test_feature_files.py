@@ -26,7 +26,7 @@ NETWORK = {
 }
 
 
-def write(path: Path, *numbers: int, shape: tuple[int, ...] = (DIM,), **attributes: str) -> Path:
+def write(path: Path, *numbers: int, shape: tuple[int, ...] = (DIM,), **attributes: Any) -> Path:
     """Features of the videos with these numbers; the class is a number's parity, and -1 from 100 on."""
     at = np.array(numbers)
     values = np.random.default_rng(numbers).normal(size=(len(at), *shape)).astype(np.float32)
@@ -92,7 +92,7 @@ def test_merge__of_what_was_merged_keeps_every_origin(tmp_path: Path) -> None:
     assert answer[str(tmp_path / "abc.h5")]["list_sha256"] == ["a", "b", "c"]
 
 
-def named(*names: str) -> dict[str, str]:
+def named(*names: str) -> dict[str, Any]:
     return {"classes": json.dumps(names)}
 
 

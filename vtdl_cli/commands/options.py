@@ -96,6 +96,12 @@ def list_source(path: Path, root: Path | None, strip_prefix: str, columns: str |
     return ListSource(path, root, strip_prefix, columns)
 
 
+def retype_list(source: "ListSource") -> list[str]:
+    """The options that another list of the same folder needs."""
+    given = {"--root": source.root, "--strip-prefix": source.strip_prefix, "--list-columns": source.columns}
+    return [word for option, value in given.items() if value for word in (option, str(value))]
+
+
 def protocol(clips: int | None, crops: int, aggregate: str = "softmax") -> "Protocol":
     """How videos are looked at.
 
