@@ -132,7 +132,7 @@ def next_of(toy: Toy, folder: Path, *more: str) -> str:
     return succeed(*line, "--set", "finetune.epochs=1").stderr
 
 
-def test_finetune__next_command_measures_without_flattery(toy: Toy, tmp_path: Path) -> None:
+def test_finetune__next_command_measures_without_bias(toy: Toy, tmp_path: Path) -> None:
     """The list that chose nothing: of the test, else with the last epoch; and it runs as it is printed."""
     for source, name in ((toy.val_list, "val_split_1.txt"), (toy.val_list.with_name("classes.txt"), "classes.txt")):
         shutil.copy(source, tmp_path / name)

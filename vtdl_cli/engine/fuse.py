@@ -57,7 +57,9 @@ def fuse(
     origin["protocol"] = f"{len(inputs)} networks, {origin['protocol']}"
     skipped, selected = _skipped(inputs), combine(map(_is_selected, inputs))
     if selected:
-        reporter.warn("weights of one input at least were chosen on these videos: its accuracy and the mean's flatter")
+        reporter.warn(
+            "weights of at least one input were chosen on these videos: the accuracy of the mean is optimistic"
+        )
     fused = Scores(
         _mean(inputs, shares), first.labels, first.paths, classes, {**origin, "skipped": json.dumps(skipped)}
     )

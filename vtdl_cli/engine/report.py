@@ -14,8 +14,8 @@ from vtdl_cli.runtime import Reporter, check_new_file, replacing
 
 REPORT_FILE = "report.html"
 SELECTED = {
-    True: "the weights were chosen on these very videos, and the accuracy flatters. Measure on others, or last.pt.",
-    None: "whether the weights were chosen on these videos is not known.",
+    True: "the weights were chosen on these videos: this accuracy is optimistic. Evaluate on others, or last.pt.",
+    None: "the weights do not say whether they were chosen on these videos.",
 }
 """What is to be said of an accuracy, by `selected_on_this_list` of its metrics.json."""
 

@@ -1,7 +1,7 @@
 """Which list chose the weights of a run, and whether it is the one that they are measured on.
 
-best.pt is the epoch that does best on the validation list. On that list its accuracy flatters: it is the highest of as
-many as there were epochs. What is reported should come from other videos, or from last.pt, which nobody chose.
+best.pt is the epoch that does best on the validation list. On that list its accuracy is optimistic: it is the maximum
+over all epochs. What is reported should come from other videos, or from last.pt, which is not chosen.
 """
 
 import re
@@ -67,11 +67,12 @@ def tell_selection(weights: str, listed: str, selected: bool | None, reporter: R
     """Say so where a list that is measured on has chosen the weights, or may have."""
     if selected:
         last = Path(weights).with_name("last.pt")
+        other = (
+            f"or use --weights {last}, which" if last.is_file() else "or use the last checkpoint of their run, which"
+        )
         reporter.warn(
-            f"weights '{weights}' were chosen on videos of list '{listed}': this accuracy flatters. "
-            f"Use a list of other videos, or --weights {last}, which nobody chose"
+            f"weights '{weights}' were chosen on videos of list '{listed}': this accuracy is optimistic. "
+            f"Evaluate on other videos, {other} was not chosen on any"
         )
     elif selected is None:
-        reporter.line(
-            f"whether weights '{weights}' were chosen on list '{listed}' is not known: they do not say on which"
-        )
+        reporter.line(f"weights '{weights}' do not say whether list '{listed}' was used to choose them")
