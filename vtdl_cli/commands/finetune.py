@@ -77,7 +77,7 @@ def finetune(
 
 
 def _next_steps(out: Path, val_list: "ListSource", *, chooses: bool) -> Iterator[str]:
-    """How to measure without bias: on the test list, else on the validation list with weights that it did not choose."""
+    """How to measure without bias: on the test list, else on the validation list by weights that it did not choose."""
     from vtdl_cli.engine.prepare_lists import find_test_list
 
     weights, measured = out, find_test_list(val_list.path)
