@@ -3,6 +3,7 @@
 Shapes: `N` videos, `D` channels; between them, in some files, the clips of a video and the times of a clip.
 """
 
+import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -147,6 +148,18 @@ def write_features(
             for name, column in columns.items():
                 column[here] = block[name]
         file.attrs.update({"schema": SCHEMA, **attributes})
+
+
+def values_of(attribute: Any) -> list[str]:
+    """What an attribute says: one thing, or in a file of several origins one for each."""
+    text = str(attribute)
+    return json.loads(text) if text.startswith('["') else [text]
+
+
+def join_values(values: Iterable[str]) -> str:
+    """An attribute of rows of several origins: one value where they agree, else a JSON list."""
+    distinct = list(dict.fromkeys(values))
+    return distinct[0] if len(distinct) == 1 else json.dumps(distinct)
 
 
 def network_of(attributes: Mapping[str, Any]) -> dict[str, str]:

@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 
 from vtdl_cli.data.feature_tables import ARRAY, writer_for
-from vtdl_cli.data.features import SCHEMA, Columns, network_of, open_features, read_blocks, write_features
+from vtdl_cli.data.features import (
+    SCHEMA,
+    Columns,
+    join_values,
+    network_of,
+    open_features,
+    read_blocks,
+    values_of,
+    write_features,
+)
 from vtdl_cli.data.lists import UNKNOWN_CLASS
 from vtdl_cli.errors import UsageError
 from vtdl_cli.runtime import check_new_file, replacing
@@ -73,7 +82,7 @@ def _describe(file: FeatureFile) -> dict[str, Any]:
 
 def _told(value: Any) -> Any:
     """An attribute in plain types: of files put together it may be a list."""
-    told = _values(value)
+    told = values_of(value)
     return told[0] if len(told) == 1 else told
 
 
@@ -141,16 +150,9 @@ def _join(files: Sequence[FeatureFile]) -> dict[str, str]:
     """The attributes of all: one value where they agree, else a JSON list."""
     joined = {"skipped": json.dumps([video for file in files for video in file.skipped])}
     for name in dict.fromkeys(name for file in files for name in file.attributes if name not in OWN):
-        values = [value for file in files for value in _values(file.attributes.get(name, ""))]
-        distinct = list(dict.fromkeys(values))
-        joined[name] = distinct[0] if len(distinct) == 1 else json.dumps(distinct)
+        values = [value for file in files for value in values_of(file.attributes.get(name, ""))]
+        joined[name] = join_values(values)
     return joined
-
-
-def _values(attribute: Any) -> list[str]:
-    """What an attribute says: one thing, or in a file that was put together one for each of its origins."""
-    text = str(attribute)
-    return json.loads(text) if text.startswith('["') else [text]
 
 
 def export_features(path: Path, out: Path, *, average: bool = False, overwrite: bool = False) -> dict[str, Any]:

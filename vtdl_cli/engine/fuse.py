@@ -9,18 +9,22 @@ import numpy as np
 
 from vtdl_cli.data.disk import stem
 from vtdl_cli.data.scores import Scores, align, read_scores
-from vtdl_cli.engine.results import SCORES_FILE, measure, refuse_results, write_results
+from vtdl_cli.engine.groups import choose_groups
+from vtdl_cli.engine.results import ORIGIN, SCORES_FILE, measure, refuse_results, write_results
 from vtdl_cli.errors import UsageError
 from vtdl_cli.metrics import accuracies
+from vtdl_cli.runtime import Reporter
 
 SWEEP = np.linspace(0, 1, 11)  # of the second file's share
 
 
 def fuse(
     paths: Sequence[Path],
+    reporter: Reporter,
     *,
     weights: Sequence[float] = (),
     sweep: bool = False,
+    group_by: str | None = None,
     out: Path | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
@@ -28,8 +32,10 @@ def fuse(
 
     Args:
         paths: two or more scores.h5, such as of RGB and of flow.
+        reporter: who is told.
         weights: one for each file; none: all alike.
         sweep: of two files, also top-1 by the share of the second.
+        group_by: a regex, whose first group names the recording that a video is cut from; none: that of the files.
         out: folder for the fused metrics, scores and pictures; none writes nothing.
         overwrite: replace what is in it.
 
@@ -50,10 +56,10 @@ def fuse(
     origin = {name: " and ".join(dict.fromkeys(str(scores.attributes[name]) for scores in inputs)) for name in names}
     origin["protocol"] = f"{len(inputs)} networks, {origin['protocol']}"
     skipped = _skipped(inputs)
-    fused = Scores(
-        _mean(inputs, shares), first.labels, first.paths, first.classes, {**origin, "skipped": json.dumps(skipped)}
-    )
-    metrics: dict[str, Any] = {**origin, **measure(fused), "num_videos": len(first.labels), "skipped": skipped}
+    groups = choose_groups(first.paths, group_by, str(first.attributes.get("group_by", "")), reporter)
+    attributes = {**origin, "skipped": json.dumps(skipped), "group_by": groups.regex}
+    fused = Scores(_mean(inputs, shares), first.labels, first.paths, first.classes, attributes)
+    metrics: dict[str, Any] = {**origin, **measure(fused, groups), "num_videos": len(first.labels), "skipped": skipped}
     metrics["inputs"] = {
         str(path): {"weight": share, **_described(scores)}
         for path, share, scores in zip(paths, shares, inputs, strict=True)
@@ -79,7 +85,7 @@ def _skipped(inputs: Sequence[Scores]) -> list[dict[str, str]]:
 
 def _described(scores: Scores) -> dict[str, Any]:
     """One network's own accuracies, and where they come from."""
-    origin = {name: scores.attributes.get(name, "") for name in ("weights_sha256", "list_sha256")}
+    origin = {name: scores.attributes.get(name, "") for name in ORIGIN}
     return {**accuracies(scores.values, scores.labels), **origin}
 
 
