@@ -252,3 +252,33 @@ def test_finish__without_a_single_row_is_an_error_and_writes_nothing(out: Path) 
     with pytest.raises(ListError, match="would be empty: no video of the list could be read"):
         parts.finish(NAMES.__getitem__)
     assert not out.exists()
+
+
+def test_feature_parts__rows_of_two_versions_are_told(out: Path) -> None:
+    """A folder that has moved, or another torch, changes no feature or its last digits: the file names both. What
+    changes numbers is refused, and so is not what an older version did not write.
+    """
+    before = {**PROVENANCE, "root": "/a", "torch_version": "2.10", "precision": "float32", "group_by": ""}
+    parts = start(out, provenance=before)
+    parts.begin()
+    parts.add(3, [SKIPPED], columns(0, 1))
+    with pytest.raises(UsageError, match="was begun with another precision"):
+        start(out, resume=True, provenance={**before, "precision": "bfloat16"})
+    for _ in range(2):  # resumed twice: told once more, named once
+        now = {**before, "torch_version": "2.11", "group_by": "(a)"}
+        parts = start(out, resume=True, provenance=now)
+        assert parts.standing(6).endswith("goes on at video 3 of 6; its torch_version was '2.10'")
+    finish(parts)
+    with h5py.File(out) as file:
+        assert json.loads(file.attrs["torch_version"]) == ["2.10", "2.11"]
+        assert [file.attrs[name] for name in ("root", "precision", "group_by")] == ["/a", "float32", "(a)"]
+    assert start(out, resume=True, provenance={**before, "torch_version": "2.12"}).finished
+
+
+def test_feature_parts__of_an_older_version(out: Path, begun: FeatureParts) -> None:
+    assert begun.done == 3
+    parts = start(out, resume=True, provenance={**PROVENANCE, "root": "/a", "precision": "float32"})
+    assert parts.differing == {"root": "unknown"}
+    finish(parts)
+    with h5py.File(out) as file:
+        assert json.loads(file.attrs["root"]) == ["unknown", "/a"]

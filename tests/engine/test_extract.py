@@ -84,6 +84,10 @@ def test_extract__attributes_say_where_features_come_from(toy: Toy, pretrained: 
         "weights_sha256": digest,
         "list_sha256": hashlib.sha256(toy.val_list.read_bytes()).hexdigest(),
         "decoder": "decord",
+        "root": str(toy.root),
+        "precision": "float32",
+        "torch_version": torch.__version__,
+        "group_by": "",
         "skipped": "[]",
     }
     assert {name: attributes[name] for name in expected} == expected

@@ -270,3 +270,14 @@ def test_export__bad_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     succeed(*export(file, tmp_path / "f.npy", "--overwrite"))
     refuse(*export(tmp_path / "g.h5", tmp_path / "g.csv"), code=2, says=("g.h5' are not there",))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["f.h5", "f.npy"]
+
+
+def test_merge__of_two_machines_names_both(tmp_path: Path) -> None:
+    """Neither the version of torch nor the folder that videos lie in makes other features; the file says all."""
+    a = write(tmp_path / "a.h5", 0, root="/a", torch_version="2.10", precision="float32")
+    b = write(tmp_path / "b.h5", 1, root="/b", torch_version="2.11", precision="bfloat16")
+    succeed(*merge(tmp_path / "all.h5", a, b))
+    attributes = read(tmp_path / "all.h5")["attributes"]
+    assert [json.loads(attributes[name]) for name in ("root", "torch_version", "precision")] == [
+        ["/a", "/b"], ["2.10", "2.11"], ["float32", "bfloat16"],
+    ]  # fmt: skip

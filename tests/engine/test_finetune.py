@@ -1,6 +1,7 @@
 """Finetuning through the real command on generated videos whose classes differ by colour."""
 
 import json
+import math
 import shlex
 import shutil
 from pathlib import Path
@@ -26,7 +27,7 @@ def write_list(folder: Path, lines: list[str], classes: tuple[str, ...] | None =
 
 def test_finetune__writes_a_run_folder(finetuned: Path) -> None:
     assert files_in(finetuned) == {*RUN_FILES, "checkpoints/best.pt"}
-    readings = {"loss", "train_top1", "val_top1", "val_top5", "val_mean_class", "learning_rate", "skipped"}
+    readings = {"loss", "train_top1", "val_top1", "val_mean_class", "learning_rate", "skipped"}
     assert all(set(row) >= readings for row in rows(finetuned))
 
 
@@ -154,3 +155,30 @@ def test_finetune__dry_run_writes_nothing(toy: Toy, pretrained: Path, tmp_path: 
     result = succeed(*toy.finetune(tmp_path / "run", "--weights", str(pretrained), "--dry-run", "--json"))
     assert json.loads(result.stdout)["val_videos"] == 6
     assert list(tmp_path.iterdir()) == []
+
+
+def test_finetune__logs_the_rate_that_was_used(toy: Toy, tmp_path: Path) -> None:
+    """Oracle: half a cosine by hand: 2 epochs of 3 steps, whose last steps begin after 2/3 and 5/3 epochs; the same
+    where a run stops after its first epoch and goes on.
+    """
+    cosine = ("--set", "finetune.schedule={name: cosine}")
+    expected = [1e-2 * (1 + math.cos(math.pi * done / 2)) / 2 for done in (2 / 3, 5 / 3)]
+    succeed(*toy.finetune(tmp_path / "run", *cosine))
+    assert [row["learning_rate"] for row in rows(tmp_path / "run")] == pytest.approx(expected)
+    step = ("--set", "finetune.schedule={name: step, milestones: [1], factor: 0.1}")
+    succeed(*toy.finetune(tmp_path / "step", *step, "--set", "finetune.epochs=1"))
+    succeed(*toy.finetune(tmp_path / "step", *step, "--resume"))
+    assert [row["learning_rate"] for row in rows(tmp_path / "step")] == pytest.approx([1e-2, 1e-3])
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_finetune__a_last_batch_of_one_video(toy: Toy, tmp_path: Path, epochs: int) -> None:
+    """12 videos in batches of 11, seen in 16 pixels: the last map is one position, which has no spread."""
+    small = ("data.crop_size=16", "finetune.batch_size=11", f"finetune.epochs={epochs}")
+    result = succeed(*toy.finetune(tmp_path / "run", *(word for text in small for word in ("--set", text))))
+    assert result.stderr.count("batch norm has a single video to go by") == 1
+    assert "Another finetune.batch_size avoids that" in result.stderr
+    model = last_of(tmp_path / "run")
+    assert all(values.isfinite().all() for values in model.values())
+    assert model["backbone.stem.1.num_batches_tracked"] == 2 * epochs  # whose map is larger
+    assert model["backbone.layer4.0.conv1.1.num_batches_tracked"] == epochs

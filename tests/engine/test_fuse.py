@@ -137,6 +137,21 @@ def test_fuse__one_file_is_no_mean(files: list[str]) -> None:
     refuse("fuse", files[0], code=2, says=("takes two or more files of scores, not 1",))
 
 
+def test_fuse__scores_that_are_not_finite(tmp_path: Path) -> None:
+    """Refused by whoever reads scores: a class would count as right, or none."""
+    values = np.full((4, 3), 0.25)
+    files = []
+    for name, wrong in (("good", 0.5), ("nan", np.nan), ("infinite", np.inf)):
+        values[2, 1] = wrong
+        attributes = {"protocol": "video@10", "aggregate": "logits"}
+        files.append(tmp_path / f"{name}.h5")
+        write_scores(files[-1], Scores(values, np.arange(4) % 3, list("abcd"), list("xyz"), attributes))
+    for bad in files[1:]:
+        says = f"scores '{bad}' have numbers that are not finite, those of 'c' to begin with"
+        refuse("fuse", str(files[0]), str(bad), "--out", str(tmp_path / "out"), code=2, says=(says,))
+    assert not (tmp_path / "out").exists()
+
+
 def test_fuse__a_video_twice_is_refused(tmp_path: Path) -> None:
     twice = [PATHS[0], *PATHS[:-1]]
     for name, scores in (("a.h5", RGB), ("b.h5", FLOW)):

@@ -60,7 +60,7 @@ def _show(result: dict[str, Any], out: Path) -> None:
     """The table, the pictures, and what to type next."""
     from rich.console import Console
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
     console.print(_table(result))
     free = result["label_free"]
     console.print(

@@ -31,6 +31,7 @@ def fuse(
             "A share chosen on the videos it is measured on flatters: choose it on others.",
         ),
     ] = False,
+    group_by: o.GroupsOption = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for metrics.json, scores.h5, per_class.csv and confusion.png.")
     ] = None,
@@ -48,5 +49,5 @@ def fuse(
         raise UsageError(f"--weights '{weights}' are not numbers with commas. For example: --weights 1,1.5") from None
     from vtdl_cli.engine.fuse import fuse
 
-    result = fuse(paths, speaker(False), weights=numbers, sweep=sweep, out=out, overwrite=overwrite)
+    result = fuse(paths, speaker(False), weights=numbers, sweep=sweep, group_by=group_by, out=out, overwrite=overwrite)
     show(result, as_json, "fused")

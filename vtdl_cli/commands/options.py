@@ -47,6 +47,15 @@ ClassesOption = Annotated[
 SeedOption = Annotated[
     int, typer.Option(min=0, help="Of initial weights, order, clips and augmentation.", rich_help_panel=RUNNING)
 ]
+GroupsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--group-by",
+        metavar="REGEX",
+        help="Intervals go by recordings: videos whose file names agree in the regex's first group are cut from one. "
+        "'' goes by video. Default: what prepare-lists made the list with.",
+    ),
+]
 ClipsOption = Annotated[
     int | None, typer.Option(min=1, help="Clips, spread evenly over each video. Default: the preset's.")
 ]

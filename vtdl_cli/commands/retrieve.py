@@ -26,6 +26,7 @@ def retrieve(
     ] = None,
     rows: Annotated[int | None, typer.Option(min=1, help="Queries in the picture. Default: 6.")] = None,
     classes: o.ClassesOption = None,
+    group_by: o.GroupsOption = None,
     per_query: Annotated[
         Path | None, typer.Option(help="CSV to write: each query's first right rank and nearest video. Default: none.")
     ] = None,
@@ -47,6 +48,13 @@ def retrieve(
 
     wanted = Picture(picture, root, rows or 6, seed) if picture is not None and root is not None else None
     result = retrieve(
-        gallery, query, speaker(quiet), classes=classes, picture=wanted, per_query=per_query, overwrite=overwrite
+        gallery,
+        query,
+        speaker(quiet),
+        classes=classes,
+        group_by=group_by,
+        picture=wanted,
+        per_query=per_query,
+        overwrite=overwrite,
     )
     show(result, as_json, "retrieved")

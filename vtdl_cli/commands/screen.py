@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 from rich.table import Table
@@ -22,7 +21,7 @@ def speaker(quiet: bool) -> Reporter:
     """The reporter for this run: everything goes to stderr, stdout is for results; of several processes one speaks."""
     if not ranks.is_first():
         return Silence()
-    return Speaker(Console(stderr=True, highlight=False, soft_wrap=True), quiet)
+    return Speaker(Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False), quiet)
 
 
 class Speaker:
@@ -40,11 +39,11 @@ class Speaker:
     def line(self, text: str) -> None:
         """Print one line, above a running bar."""
         if not self.quiet:
-            self.console.print(text, markup=False)
+            self.console.print(text, markup=False, emoji=False)
 
     def warn(self, text: str) -> None:
         """Print one line that begins with `warning:`, however quiet."""
-        self.console.print(f"warning: {text}", markup=False, style="yellow")
+        self.console.print(f"warning: {text}", markup=False, emoji=False, style="yellow")
 
     @contextmanager
     def progress(self, total: int, description: str, start: int = 0) -> Iterator[Progress]:
@@ -65,10 +64,10 @@ class Speaker:
 
 def _bars(console: Console) -> RichProgress:
     return RichProgress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[shown]}"),
+        TextColumn("{task.fields[shown]}", markup=False),
         TimeRemainingColumn(),
         TextColumn("left"),
         console=console,
@@ -116,19 +115,19 @@ def show(result: Mapping[str, Any], as_json: bool, title: str) -> None:
     if as_json:
         sys.stdout.write(json.dumps(result, indent=2) + "\n")
         return
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)  # names are printed as they are
     table = Table(title=title, show_header=False, title_justify="left", pad_edge=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in flatten(result):
-        table.add_row(escape(name), escape(value))
+        table.add_row(name, value)
     console.print(table)
 
 
 def flatten(result: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Rows of a nested result; numbers keep four digits."""
+    """Rows of a nested result, by the names that JSON has, as some are classes or files; numbers keep four digits."""
     for name, value in result.items():
-        label = f"{prefix}{name.replace('_', ' ')}"
+        label = f"{prefix}{name}"
         if isinstance(value, Mapping):
             yield from flatten(value, f"{label}: ")
         elif isinstance(value, float):

@@ -13,10 +13,23 @@ import h5py
 import numpy as np
 
 from vtdl_cli import ranks
-from vtdl_cli.data.features import Columns, class_names_in, open_features, write_features
+from vtdl_cli.data.features import (
+    Columns,
+    class_names_in,
+    join_values,
+    open_features,
+    values_of,
+    write_features,
+)
 from vtdl_cli.data.label_sets import compare_classes, label_set
 from vtdl_cli.errors import ListError, UsageError
 from vtdl_cli.runtime import check_writable, replacing
+
+JOINED = ("root", "torch_version")
+"""Of the provenance: what changes no feature, or its last digits at most. Rows of several go into one file, which names
+all of them."""
+MAY_DIFFER = (*JOINED, "group_by")
+"""The last says how to read the file, and of an extraction that is resumed the last word counts."""
 
 
 class FeatureParts:
@@ -24,7 +37,7 @@ class FeatureParts:
 
     Args:
         out: the HDF5 file to be.
-        provenance: what the features depend on; rows of another provenance are not mixed in.
+        provenance: what the features depend on; rows of another provenance, but for MAY_DIFFER, are not mixed in.
         resume: go on with rows that are there; leave a finished file as it is.
         overwrite: replace a finished file, and forget rows that are there.
 
@@ -35,6 +48,7 @@ class FeatureParts:
         done: videos of the list dealt with so far, skipped ones included.
         skipped: path and reason of each video that could not be read.
         finished: whether the file is there already, whole.
+        differing: of JOINED, what the rows that are there have otherwise: name -> theirs.
     """
 
     def __init__(self, out: Path, provenance: Mapping[str, str], *, resume: bool, overwrite: bool) -> None:
@@ -43,6 +57,7 @@ class FeatureParts:
         self.out, self.folder = out, out.with_name(f".{out.name}.parts")
         self.provenance = dict(provenance)
         self.done, self.skipped = 0, list[dict[str, str]]()
+        self.differing: dict[str, str] = {}
         begun = self.folder.exists()
         check_writable(out.parent)
         self.finished = resume and not begun and out.exists() and h5py.is_hdf5(out)
@@ -61,7 +76,8 @@ class FeatureParts:
             return f"output '{self.out}' is finished: nothing to do"
         if not self.done:
             return f"output '{self.out}' has not been begun yet: starting from the beginning"
-        return f"output '{self.out}' goes on at video {self.done} of {num_videos}"
+        changed = "".join(f"; its {name} was '{theirs}'" for name, theirs in self.differing.items())
+        return f"output '{self.out}' goes on at video {self.done} of {num_videos}{changed}"
 
     def _go_on(self, resume: bool) -> None:
         if not resume:
@@ -71,12 +87,12 @@ class FeatureParts:
             return
         state = json.loads(str(np.load(parts[-1])["state"]))
         self._check_same(state["provenance"])
+        self._join(state["provenance"])
         self.done, self.skipped = state["done"], state["skipped"]
 
     def _check_same(self, provenance: Mapping[str, Any]) -> None:
-        differing = [
-            name for name, value in self.provenance.items() if name != "classes" and provenance.get(name) != value
-        ]
+        compared = {name: value for name, value in self.provenance.items() if name not in (*MAY_DIFFER, "classes")}
+        differing = [name for name, value in compared.items() if provenance.get(name, value) != value]
         if differing:
             raise UsageError(
                 f"output '{self.out}' was begun with another {', '.join(differing)}. Use --overwrite, or another --out"
@@ -86,6 +102,14 @@ class FeatureParts:
             for owner, attributes in ((f"output '{self.out}'", provenance), ("its list", self.provenance))
         )
         compare_classes(begun, now, "Use --overwrite, or another --out")
+
+    def _join(self, provenance: Mapping[str, str]) -> None:
+        """Say of the rows to come and of those that are there what each is made with."""
+        for name in (name for name in JOINED if name in self.provenance):
+            ours, theirs = self.provenance[name], provenance.get(name, "unknown")
+            self.provenance[name] = join_values([*values_of(theirs), ours])
+            if ours not in values_of(theirs):
+                self.differing[name] = theirs
 
     def _parts(self) -> list[Path]:
         return sorted(self.folder.glob("[0-9]*.npz"))

@@ -182,6 +182,18 @@ def write_features(
         file.attrs.update({"schema": SCHEMA, **attributes})
 
 
+def values_of(attribute: Any) -> list[str]:
+    """What an attribute says: one thing, or in a file of several origins one for each."""
+    text = str(attribute)
+    return json.loads(text) if text.startswith('["') else [text]
+
+
+def join_values(values: Iterable[str]) -> str:
+    """An attribute of rows of several origins: one value where they agree, else a JSON list."""
+    distinct = list(dict.fromkeys(values))
+    return distinct[0] if len(distinct) == 1 else json.dumps(distinct)
+
+
 def network_of(attributes: Mapping[str, Any]) -> dict[str, str]:
     """What features must have in common to be compared; fresh weights, which have no hash, go by their seed."""
     names = ("backbone", "layer", "modality")

@@ -124,6 +124,12 @@ def read_scores(path: Path) -> Scores:
         ) from error
     if scores.values.shape != (len(scores.paths), len(classes)) or len(scores.labels) != len(scores.paths):
         raise UsageError(f"scores '{path}' do not fit together: as many rows and columns as videos and classes are due")
+    finite = np.isfinite(scores.values).all(1)
+    if not finite.all():
+        raise UsageError(
+            f"scores '{path}' have numbers that are not finite, those of '{scores.paths[int(finite.argmin())]}' to "
+            "begin with. Run vtdl evaluate again, with weights that have not diverged"
+        )
     return scores
 
 

@@ -71,11 +71,20 @@ class Machine:
         """A loader with this machine's workers."""
         return build_loader(dataset, order, workers=self.workers, on_gpu=self.device.type == "cuda")
 
+    @property
+    def precision(self) -> str:
+        """What it computes in, `float32` or `bfloat16`, whatever was asked for."""
+        return str(self.autocast or torch.float32).removeprefix("torch.")
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """What of it figures depend on, if only in their last digits."""
+        return {"precision": self.precision, "torch_version": str(torch.__version__)}
+
     def describe(self) -> str:
         """For people: `cpu, float32, 2 workers`."""
-        precision = "float32" if self.autocast is None else str(self.autocast).removeprefix("torch.")
         processes = f" in each of {ranks.count()} processes" if ranks.count() > 1 else ""
-        return f"{self.device}, {precision}, {self.workers} workers{processes}"
+        return f"{self.device}, {self.precision}, {self.workers} workers{processes}"
 
 
 def build_machine(device: str, precision: str, workers: int | None) -> Machine:

@@ -204,7 +204,7 @@ class Stages:
         for videos, file in zip((self.labelled, self.test), self.features(name), strict=True):
             extract(weights, videos, file, self.execution, self.bars, config=self.config)
         known, unknown = (read_features(file) for file in self.features(name))
-        return knn(known, unknown)["knn@1"]
+        return 100 * float(knn(known, unknown)["knn@1"].mean())
 
 
 def seconds_of(run: Path) -> float:

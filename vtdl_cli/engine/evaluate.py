@@ -16,15 +16,16 @@ from vtdl_cli.data.scores import ClipSpool, Scores
 from vtdl_cli.engine.bad_videos import BadVideos
 from vtdl_cli.engine.build import Machine, build_machine, build_test_clips, decoder_of
 from vtdl_cli.engine.finetune import check_labels
+from vtdl_cli.engine.groups import Groups, choose_groups, recorded_regex
 from vtdl_cli.engine.inference import VideoOutputs, collect, forward_videos, until_signal
 from vtdl_cli.engine.request import Execution, ListSource, Protocol
-from vtdl_cli.engine.results import measure, refuse_results, remove_stale_results, write_metrics, write_results
+from vtdl_cli.engine.results import ORIGIN, measure, refuse_results, remove_stale_results, write_metrics, write_results
 from vtdl_cli.engine.selection import combine, is_selected_on, tell_selection
 from vtdl_cli.engine.trained import Source, load_classifier
 from vtdl_cli.errors import UsageError, VtdlError
-from vtdl_cli.metrics import softmax
+from vtdl_cli.metrics import ACCURACIES, softmax
 from vtdl_cli.models.encoder import Encoder
-from vtdl_cli.runtime import Reporter, existing_folder
+from vtdl_cli.runtime import Reporter, Silence, existing_folder
 
 
 def protocol_name(clips: int, crops: int = 1) -> str:
@@ -48,6 +49,7 @@ class Measurement:
     videos: VideoList
     protocol: Protocol
     machine: Machine
+    groups: Groups
     selected: bool | None = None
     warnings: Sequence[str] = ()
 
@@ -92,6 +94,7 @@ class Measurement:
             "selected_on_this_list": self.selected,
             "root": str(self.videos.root),
             "decoder": decoder_of(self.source.config),
+            **self.machine.provenance,
         }
 
 
@@ -103,6 +106,7 @@ def evaluate(
     reporter: Reporter,
     protocol: Protocol | None = None,
     assignments: Sequence[str] = (),
+    group_by: str | None = None,
 ) -> dict[str, Any]:
     """Measure finetuned networks on lists: one on one, one on several, or each on its own, as with three splits.
 
@@ -114,6 +118,7 @@ def evaluate(
         reporter: who is told.
         protocol: none: the preset's.
         assignments: `section.key=value` on top of the configuration inside the weights.
+        group_by: a regex, whose first group names the recording that a video is cut from; none: that of the list.
 
     Returns:
         What metrics.json holds.
@@ -129,7 +134,7 @@ def evaluate(
         refuse_results(folder, execution.overwrite)
     protocol = protocol or Protocol()
     networks = {name: load_tested(name, protocol, assignments) for name in dict.fromkeys(weights)}
-    tests = [prepare(networks[name], source, execution, protocol) for name, source in pairs]
+    tests = [prepare(networks[name], source, execution, protocol, group_by, reporter) for name, source in pairs]
     for test in tests:
         for warning in test.warnings:
             reporter.warn(warning)
@@ -170,8 +175,9 @@ def summarise(results: dict[str, dict[str, Any]]) -> dict[str, Any]:
         name: " and ".join(sorted({metrics[name] for metrics in results.values()}))
         for name in ("protocol", "aggregate")
     }
-    for name in ("top1", "top5", "mean_class"):
-        values = [metrics[name] for metrics in results.values()]
+    every = list(results.values())
+    for name in (name for name in ACCURACIES if all(name in metrics for metrics in every)):
+        values = [metrics[name] for metrics in every]
         summary[name] = {"mean": float(np.mean(values)), "std": float(np.std(values, ddof=1))}
     selected = combine(metrics["selected_on_this_list"] for metrics in results.values())
     return {**summary, "selected_on_this_list": selected, "num_tests": len(results), "tests": results}
@@ -189,7 +195,12 @@ def load_tested(weights: str, protocol: Protocol, assignments: Sequence[str]) ->
 
 
 def prepare(
-    tested: tuple[Encoder, Source], source: ListSource, execution: Execution, protocol: Protocol
+    tested: tuple[Encoder, Source],
+    source: ListSource,
+    execution: Execution,
+    protocol: Protocol,
+    group_by: str | None = None,
+    reporter: Reporter = Silence(),
 ) -> Measurement:
     """Check all that one measurement needs besides its network.
 
@@ -200,8 +211,10 @@ def prepare(
     videos = source.read()
     warnings = check_labels(videos, trained.label_set, trained.num_classes)
     machine = build_machine(execution.device, trained.config.finetune.precision, execution.workers)
+    names = [videos.name(index) for index in range(len(videos))]
+    groups = choose_groups(names, group_by, recorded_regex(source.path), reporter)
     selected = is_selected_on(trained.selection, videos)
-    return Measurement(network, trained, videos, protocol, machine, selected, warnings)
+    return Measurement(network, trained, videos, protocol, machine, groups, selected, warnings)
 
 
 def run(test: Measurement, out: Path, reporter: Reporter) -> dict[str, Any]:
@@ -217,12 +230,12 @@ def run(test: Measurement, out: Path, reporter: Reporter) -> dict[str, Any]:
     with closing(ClipSpool(existing_folder(out), (test.views, len(classes)))) as spool:
         found = collect(average(test, spool), bad_videos, reporter, test.plan["protocol"])
         metrics: dict[str, Any] = {**test.plan, "num_videos": len(found.label), "skipped": bad_videos.as_list()}
-        origin = {name: metrics[name] for name in ("protocol", "aggregate", "weights_sha256", "list_sha256")}
+        origin = {name: metrics[name] for name in ("protocol", "aggregate", *ORIGIN)}
         paths = [test.videos.name(index) for index in found.index]
-        origin["skipped"] = json.dumps(metrics["skipped"])
+        origin |= {"skipped": json.dumps(metrics["skipped"]), "group_by": test.groups.regex}
         origin["selected_on_this_list"] = json.dumps(test.selected)
         scores = Scores(found.values, found.label, paths, classes, origin)
-        metrics |= {**measure(scores), "seconds": round(time.monotonic() - began, 2)}
+        metrics |= {**measure(scores, test.groups), "seconds": round(time.monotonic() - began, 2)}
         write_results(out, metrics, scores, spool)
     return metrics
 

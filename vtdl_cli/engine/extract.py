@@ -20,6 +20,7 @@ from vtdl_cli.engine.bad_videos import BadVideos
 from vtdl_cli.engine.build import Machine, build_machine, build_test_clips, decoder_of
 from vtdl_cli.engine.evaluate import protocol_name
 from vtdl_cli.engine.feature_files import export_features, look_at
+from vtdl_cli.engine.groups import recorded_regex
 from vtdl_cli.engine.inference import VideoOutputs, forward_videos
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.engine.trained import Source, fresh_trunk, load_embedder, load_trunk
@@ -81,11 +82,12 @@ def extract(
     network, source = load_layer(weights, config, assignments, wanted)
     config, videos = source.config, videos_list.read(needs_classes=False)
     clips = wanted.clips or config.extract.clips
-    provenance = _provenance(source, videos, wanted, clips, execution.seed)
-    parts = FeatureParts(out, provenance, resume=execution.resume, overwrite=execution.overwrite)
     machine = build_machine(execution.device, config.pretrain.precision, execution.workers)
+    provenance = _provenance(source, videos, wanted, clips, execution.seed) | machine.provenance
+    provenance["group_by"] = recorded_regex(videos_list.path)
+    parts = FeatureParts(out, provenance, resume=execution.resume, overwrite=execution.overwrite)
     array = array_beside(out, overwrite=execution.overwrite or parts.finished) if npy else None
-    plan = {"out": str(out), "videos": len(videos), **provenance}
+    plan = {"out": str(out), "videos": len(videos), **parts.provenance}
     if execution.dry_run:
         return {**plan, "machine": machine.describe()}
     began = time.monotonic()
@@ -206,6 +208,7 @@ def _provenance(source: Source, videos: VideoList, wanted: Wanted, clips: int, s
         "weights_sha256": source.sha256,
         "list_sha256": videos.sha256,
         **({"classes": json.dumps(videos.classes)} if videos.classes else {}),
+        "root": str(videos.root),
         "modality": config.data.modality,
         "decoder": decoder_of(config),
         "preset": config.model_copy(update={"data": data}).to_yaml(),

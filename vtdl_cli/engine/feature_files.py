@@ -13,9 +13,11 @@ from vtdl_cli.data.features import (
     SCHEMA,
     Columns,
     class_names_in,
+    join_values,
     network_of,
     open_features,
     read_blocks,
+    values_of,
     write_features,
 )
 from vtdl_cli.data.label_sets import LabelSet, compare_classes, label_set
@@ -88,7 +90,7 @@ def _describe(file: FeatureFile) -> dict[str, Any]:
 
 def _told(value: Any) -> Any:
     """An attribute in plain types: of files put together it may be a list."""
-    told = _values(value)
+    told = values_of(value)
     return told[0] if len(told) == 1 else told
 
 
@@ -169,16 +171,9 @@ def _join(files: Sequence[FeatureFile]) -> dict[str, str]:
     """The attributes of all: one value where they agree, else a JSON list."""
     joined = {"skipped": json.dumps([video for file in files for video in file.skipped])}
     for name in dict.fromkeys(name for file in files for name in file.attributes if name not in OWN):
-        values = [value for file in files for value in _values(file.attributes.get(name, ""))]
-        distinct = list(dict.fromkeys(values))
-        joined[name] = distinct[0] if len(distinct) == 1 else json.dumps(distinct)
+        values = [value for file in files for value in values_of(file.attributes.get(name, ""))]
+        joined[name] = join_values(values)
     return joined
-
-
-def _values(attribute: Any) -> list[str]:
-    """What an attribute says: one thing, or in a file that was put together one for each of its origins."""
-    text = str(attribute)
-    return json.loads(text) if text.startswith('["') else [text]
 
 
 def export_features(path: Path, out: Path, *, average: bool = False, overwrite: bool = False) -> dict[str, Any]:

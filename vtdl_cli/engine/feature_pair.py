@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vtdl_cli.data.features import Features, network_of, read_features
+from vtdl_cli.data.features import Features, network_of, read_features, values_of
 from vtdl_cli.data.label_sets import compare_classes
 from vtdl_cli.data.lists import UNKNOWN_CLASS
 from vtdl_cli.errors import UsageError
@@ -70,6 +70,12 @@ def check_pair(known: Features, unknown: Features) -> None:
             f"features '{unknown.path}' share {len(shared)} videos with '{known.path}', '{shared[0]}' among them: "
             "a video would be found by itself. Use lists that share none"
         )
+
+
+def recorded_in(features: Features) -> str:
+    """The regex of the recordings that a file's videos are cut from; empty where it has none, or several by merging."""
+    recorded = values_of(features.attributes.get("group_by", ""))
+    return recorded[0] if len(recorded) == 1 else ""
 
 
 def _shared_videos(known: Features, unknown: Features) -> Iterator[str]:

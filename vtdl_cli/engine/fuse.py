@@ -10,7 +10,8 @@ import numpy as np
 from vtdl_cli.data.disk import stem
 from vtdl_cli.data.label_sets import compare_classes
 from vtdl_cli.data.scores import Scores, align, read_scores
-from vtdl_cli.engine.results import SCORES_FILE, measure, refuse_results, write_results
+from vtdl_cli.engine.groups import choose_groups
+from vtdl_cli.engine.results import ORIGIN, SCORES_FILE, measure, refuse_results, write_results
 from vtdl_cli.engine.selection import combine
 from vtdl_cli.errors import UsageError
 from vtdl_cli.metrics import accuracies
@@ -25,6 +26,7 @@ def fuse(
     *,
     weights: Sequence[float] = (),
     sweep: bool = False,
+    group_by: str | None = None,
     out: Path | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
@@ -35,6 +37,7 @@ def fuse(
         reporter: who is told.
         weights: one for each file; none: all alike.
         sweep: of two files, also top-1 by the share of the second.
+        group_by: a regex, whose first group names the recording that a video is cut from; none: that of the files.
         out: folder for the fused metrics, scores and pictures; none writes nothing.
         overwrite: replace what is in it.
 
@@ -60,11 +63,11 @@ def fuse(
         reporter.warn(
             "weights of at least one input were chosen on these videos: the accuracy of the mean is optimistic"
         )
-    fused = Scores(
-        _mean(inputs, shares), first.labels, first.paths, classes, {**origin, "skipped": json.dumps(skipped)}
-    )
-    fused.attributes["selected_on_this_list"] = json.dumps(selected)
-    metrics: dict[str, Any] = {**origin, **measure(fused), "num_videos": len(first.labels), "skipped": skipped}
+    groups = choose_groups(first.paths, group_by, str(first.attributes.get("group_by", "")), reporter)
+    attributes = {**origin, "skipped": json.dumps(skipped), "group_by": groups.regex}
+    attributes["selected_on_this_list"] = json.dumps(selected)
+    fused = Scores(_mean(inputs, shares), first.labels, first.paths, classes, attributes)
+    metrics: dict[str, Any] = {**origin, **measure(fused, groups), "num_videos": len(first.labels), "skipped": skipped}
     metrics["selected_on_this_list"] = selected
     metrics["inputs"] = {
         str(path): {"weight": share, **_described(scores)}
@@ -91,7 +94,7 @@ def _skipped(inputs: Sequence[Scores]) -> list[dict[str, str]]:
 
 def _described(scores: Scores) -> dict[str, Any]:
     """One network's own accuracies, and where they come from."""
-    origin = {name: scores.attributes.get(name, "") for name in ("weights_sha256", "list_sha256")}
+    origin = {name: scores.attributes.get(name, "") for name in ORIGIN}
     return {**accuracies(scores.values, scores.labels), **origin, "selected_on_this_list": _is_selected(scores)}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vtdl_cli.analysis.report.content import ACCURACIES, ClassScore, Note, Result, Retrieval
+from vtdl_cli.analysis.report.content import ClassScore, Note, Result, Retrieval
 from vtdl_cli.data.scores import Scores, read_scores
 from vtdl_cli.engine.results import CONFUSION_FILE, METRICS_FILE, SCORES_FILE
 from vtdl_cli.engine.samples import show_samples
@@ -15,7 +15,12 @@ from vtdl_cli.metrics import confusion, most_confused
 from vtdl_cli.runtime import Reporter
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
-ORIGINS = ("list", "list_sha256", "root", "decoder", "weights", "weights_sha256", "seconds")
+ALWAYS = ("top1", "mean_class")
+"""Readings of every metrics.json: top-5 says nothing of five classes or fewer."""
+
+ORIGINS = (
+    "list", "list_sha256", "root", "decoder", "weights", "weights_sha256", "precision", "torch_version", "seconds",
+)  # fmt: skip
 """Of metrics.json: what an evaluation was made of."""
 
 
@@ -73,7 +78,7 @@ def _read_metrics(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         content = None
     metrics: dict[str, Any] = content if isinstance(content, dict) else {}
-    if not isinstance(metrics.get("protocol"), str) or not all(_is_reading(metrics.get(name)) for name in ACCURACIES):
+    if not isinstance(metrics.get("protocol"), str) or not all(_is_reading(metrics.get(name)) for name in ALWAYS):
         raise UsageError(f"results '{path}' are damaged, or not of vtdl evaluate. Name a folder that it wrote")
     return metrics
 
@@ -136,10 +141,12 @@ def read_retrieval(path: Path) -> Retrieval:
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Names and values of nested JSON; of lists their length."""
+    """Names and values of nested JSON; of an interval its ends, of other lists their length."""
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from _flatten(value, f"{prefix}{name} ")
+        elif isinstance(value, list) and len(value) == 2 and all(isinstance(end, float) for end in value):
+            yield prefix + name, f"{value[0]:.4g} to {value[1]:.4g}"
         elif isinstance(value, list):
             yield prefix + name, f"{len(value)} entries"
         else:

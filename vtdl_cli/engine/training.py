@@ -128,7 +128,7 @@ class Training:
         self._meter = Meter()
         self._own_videos = self._num_videos = 0  # of the batch: this process's, and those of all
         self._saved_at = self._shown_at = 0.0
-        self._stop, self._told_left_out = StopRequest(), False
+        self._stop, self._told = StopRequest(), set[str]()
         if ranks.rank():  # the same first weights in all processes, and other draws in each from here on
             seed_torch(int(np.random.SeedSequence((execution.seed, ranks.rank())).generate_state(1)[0]))
 
@@ -157,6 +157,7 @@ class Training:
             for group in self.optimizer.param_groups:
                 group["lr"] = self._rate()
             if all(sizes):
+                self._tell_alone(sizes)
                 yield batch
                 self._meter.add_clips(sum(sizes) * batch.windows.shape[1])
             elif any(sizes):
@@ -308,14 +309,28 @@ class Training:
         return sizes
 
     def _tell_left_out(self, num_videos: int) -> None:
-        """Once: an epoch's last batch may be so small in every epoch."""
-        if not self._told_left_out:
-            self._told_left_out = True
-            rule = f"{num_videos} videos are too few for {ranks.count()} processes: left out, as such steps will be"
-            self.reporter.warn(f"step {self.step}: {rule}")
+        rule = f"{num_videos} videos are too few for {ranks.count()} processes: left out, as such steps will be"
+        self._tell_once("left out", rule)
+
+    def _tell_alone(self, sizes: list[int]) -> None:
+        """Of a process with one video; see `models.normalisation`."""
+        if 1 in sizes and any(isinstance(layer, nn.BatchNorm3d) and layer.training for layer in self.model.modules()):
+            rule = "batch norm has a single video to go by, or running averages where its map is a single position"
+            self._tell_once("alone", f"{rule}. Another {self.identity['stage']}.batch_size avoids that")
+
+    def _tell_once(self, what: str, text: str) -> None:
+        """An epoch's last batch may be so small in every epoch."""
+        if what not in self._told:
+            self._told.add(what)
+            self.reporter.warn(f"step {self.step}: {text}")
 
     def _rate(self) -> float:
         return self.options.optimizer.learning_rate * self.schedule(self.step / self.order.steps_per_epoch)
+
+    def _used_rate(self) -> float:
+        """Of the step that was made last, also by a run that this one resumes."""
+        rate: float = self.optimizer.param_groups[0]["lr"]
+        return rate
 
     def _show(self) -> None:
         """Move the bar; now and then fetch the numbers beside it."""
@@ -332,13 +347,13 @@ class Training:
         )
 
     def _pace(self) -> dict[str, float]:
-        return {"learning_rate": self._rate(), **self._meter.pace(), "skipped": len(self.bad_videos.found)}
+        return {"learning_rate": self._used_rate(), **self._meter.pace(), "skipped": len(self.bad_videos.found)}
 
     def _check_finite(self, *readings: dict[str, float]) -> None:
         loss = sum(each.get("loss", 0.0) for each in readings)
         if not math.isfinite(loss):
             raise VtdlError(
-                f"loss '{loss}' is not finite at step {self.step}, learning rate {self._rate():.3g}; "
+                f"loss '{loss}' is not finite at step {self.step}, learning rate {self._used_rate():.3g}; "
                 f"checkpoint '{self.run.last}' is from before. Lower the learning rate, or --set "
                 f"{self.identity['stage']}.precision=fp32"
             )
