@@ -4,9 +4,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tests share the cores with one another
 
-from tests.toy import Toy, make_toy, succeed
+import pytest  # noqa: E402
+
+from tests.toy import Toy, make_toy, succeed  # noqa: E402
 
 
 @pytest.fixture(scope="session")

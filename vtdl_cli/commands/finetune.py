@@ -45,7 +45,7 @@ def finetune(
     debug: o.DebugOption = False,
 ) -> None:
     """Train a classifier on labels: from pretrained weights, from nothing, or as a linear probe."""
-    from vtdl_cli.commands.screen import show, speaker
+    from vtdl_cli.commands.screen import say, show, speaker
     from vtdl_cli.settings import load_config
 
     how = o.execution(seed, device, workers, resume=resume, overwrite=overwrite, dry_run=dry_run)
@@ -65,4 +65,4 @@ def finetune(
     show(result, as_json, "plan" if dry_run else "finetuned")
     if not (dry_run or as_json):
         typed = shlex.join(["--weights", str(out), "--list", str(val_list)])
-        typer.echo(f"next: vtdl evaluate {typed} --out ...", err=True)
+        say(f"next: vtdl evaluate {typed} --out ...")

@@ -149,7 +149,7 @@ def check_same_run(content: Checkpoint, identity: Checkpoint, run: str) -> None:
     if changed:
         lines = [f"run '{run}' cannot go on: {key} was '{before.get(key)}', now it is '{now[key]}'" for key in changed]
         lines[-1] += ". Resume with what it was started with, or choose another --out"
-        raise CheckpointError("\n".join(lines))
+        raise CheckpointError(*lines)
 
 
 def _flatten(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
