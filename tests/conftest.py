@@ -6,9 +6,9 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tests share the cores with one another
 
-import pytest  # noqa: E402
+import pytest
 
-from tests.toy import Toy, make_toy, succeed  # noqa: E402
+from tests.toy import Toy, make_toy, succeed
 
 
 @pytest.fixture(scope="session")

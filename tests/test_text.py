@@ -91,10 +91,10 @@ def test_prepare_lists__folders_cannot_act_on_the_terminal(toy: Toy, tmp_path: P
 
 
 def test_main__names_that_the_encoding_lacks(tmp_path: Path) -> None:
-    """A real process whose stdout is ASCII: a class named in Chinese, a preset's comment, a file name that is no UTF-8."""
-    (tmp_path / "漢.yaml").write_text("# 漢字 \x9b\n")
+    """A real process whose streams are ASCII, and a file name that is no UTF-8."""
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
-    command = [sys.executable, "-m", "vtdl_cli", "lists", "check", os.fsencode(tmp_path) + b"/\xff.txt"]
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.txt")
+    command = [sys.executable, "-m", "vtdl_cli", "lists", "check", name]
     done = subprocess.run(command, env=environment, capture_output=True, check=False)
     assert done.returncode == 1
     assert b"\\udcff.txt' cannot be read" in done.stderr
