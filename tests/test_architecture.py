@@ -10,7 +10,7 @@ import vtdl_cli
 PACKAGE = Path(vtdl_cli.__file__).parent
 MODULES = sorted(path.relative_to(PACKAGE.parent) for path in PACKAGE.rglob("*.py"))
 
-FLOOR = {"metrics", "intervals", "runtime", "ranks", "errors"}
+FLOOR = {"metrics", "intervals", "runtime", "ranks", "text", "errors"}
 LEAVES = ("method", "models", "data", "analysis")
 MAY_IMPORT = {
     "__main__": {"cli", "ranks"},
@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "config": set(),
     "metrics": {"intervals", "errors"},
     "intervals": set(),
+    "text": set(),
     "runtime": {"ranks", "errors"},
     "ranks": {"errors"},
     "errors": set(),

@@ -3,7 +3,6 @@
 import shlex
 import subprocess
 import sys
-import time
 from typing import Any
 
 import pytest
@@ -76,18 +75,10 @@ def examples_of(command: list[str]) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_help__is_quick_and_light(command: list[str]) -> None:
-    """Half a second is promised, and 0.3 s was measured on an idle core; 1 s allows for a busy one."""
-    seconds = []
-    for _ in range(3):
-        began = time.monotonic()
-        line = [sys.executable, "-c", RUN_AND_LIST_MODULES, *command, "--help"]
-        result = subprocess.run(line, capture_output=True, text=True, check=True)
-        seconds.append(time.monotonic() - began)
-        if seconds[-1] < 1.0:
-            break
-    print(f"vtdl {' '.join(command)} --help: {min(seconds):.2f} s")
-    assert min(seconds) < 1.0
+def test_help__imports_nothing_heavy(command: list[str]) -> None:
+    """What makes it quick: 0.3 s on an idle core, where torch alone takes seconds."""
+    line = [sys.executable, "-c", RUN_AND_LIST_MODULES, *command, "--help"]
+    result = subprocess.run(line, capture_output=True, text=True, check=True)
     assert "Usage: " in result.stdout
     assert not HEAVY & set(result.stderr.split())
 
@@ -167,7 +158,7 @@ def failing_app(error: BaseException) -> typer.Typer:
     ("error", "code", "stderr"),
     [
         (ListError("list 'a' is empty"), 1, "error: list 'a' is empty\n"),
-        (ConfigError("one\ntwo"), 2, "error: one\nerror: two\n"),
+        (ConfigError("one", "two"), 2, "error: one\nerror: two\n"),
         (Interrupted("SIGTERM: saved"), 75, "error: SIGTERM: saved\n"),
         (KeyboardInterrupt(), 1, "error: interrupted without saving\n"),
         (FileNotFoundError(2, "No such file", "a.txt"), 1, "error: file 'a.txt' cannot be used: no such file\n"),
@@ -193,7 +184,7 @@ def test_boundary__debug_lets_the_error_pass() -> None:
 
 def test_boundary__full_gpu_names_the_batch() -> None:
     error = type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory")  # torch's, without a GPU to fill
-    assert "pretrain.batch_size" in describe(error)[0]
+    assert "pretrain.batch_size" in describe(error)[0][0]
 
 
 def test_boundary__closed_pipe_is_quiet() -> None:

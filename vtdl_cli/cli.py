@@ -1,7 +1,7 @@
 """The command line: which commands there are, and the one place where errors become lines and exit codes."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -58,16 +58,23 @@ def reporting_errors(debug: bool) -> Iterator[None]:
     except (Exception, KeyboardInterrupt) as error:
         if debug or isinstance(error, (typer.Exit, typer.Abort, BrokenPipeError)):  # Typer ends a closed pipe quietly
             raise
-        message, code = describe(error)
-        for line in message.splitlines():
-            typer.echo(f"error: {line}", err=True)
+        from vtdl_cli.commands.screen import say  # not at the top: Rich is slow to import
+
+        lines, code = describe(error)
+        for line in lines:
+            say(f"error: {line}")
         sys.exit(code)
 
 
-def describe(error: BaseException) -> tuple[str, int]:
-    """What is said about a failure, and its exit code."""
+def describe(error: BaseException) -> tuple[Sequence[str], int]:
+    """What is said about a failure, a line for each mistake, and its exit code."""
     if isinstance(error, VtdlError):
-        return str(error), error.exit_code
+        return error.lines, error.exit_code
+    line, code = _describe_other(error)
+    return [line] if line else [], code
+
+
+def _describe_other(error: BaseException) -> tuple[str, int]:
     if isinstance(error, TyperException):
         message = error.format_message().rstrip(".")  # empty where a group was called without a command: help was shown
         if not message:

@@ -9,14 +9,26 @@ VtdlError                 1   the run failed
 └── Interrupted          75   a signal stopped the run after it had saved
 
 A message reads `<what> '<value>' <which rule it breaks>. <what to type next>`, without a leading "error:": the
-command line adds that to each of its lines.
+command line adds that to each line. A name in a message may hold a line break, so lines are given apart.
 """
 
 
 class VtdlError(Exception):
-    """The run failed; the message is shown to the user as it stands."""
+    """The run failed; the message is shown to the user as it stands.
+
+    Args:
+        lines: one for each mistake.
+    """
 
     exit_code = 1
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """Of the message."""
+        return self.args
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines)
 
 
 class UsageError(VtdlError):
@@ -45,8 +57,10 @@ class UnreadableVideo(VtdlError):
         super().__init__(path, reason)  # both, so that the exception survives pickling between processes
         self.path, self.reason = path, reason
 
-    def __str__(self) -> str:
-        return f"video '{self.path}' cannot be read: {self.reason}"
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """Of the message."""
+        return (f"video '{self.path}' cannot be read: {self.reason}",)
 
 
 class CheckpointError(VtdlError):

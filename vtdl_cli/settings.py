@@ -80,10 +80,10 @@ def build_config(values: dict[str, Any], assignments: Iterable[str] = (), source
         config = Config.model_validate(values)
     except ValidationError as error:
         mistakes += [_explain(dict(detail), source) for detail in error.errors()]
-        raise ConfigError("\n".join(mistakes)) from None
+        raise ConfigError(*mistakes) from None
     mistakes += [mistake for text in assignments if (mistake := _without_effect(config, text))]
     if mistakes:
-        raise ConfigError("\n".join(mistakes))
+        raise ConfigError(*mistakes)
     return config
 
 

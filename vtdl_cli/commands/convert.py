@@ -87,7 +87,7 @@ def convert(
         speaker(quiet).warn(f"{which}: {count_names(fresh)}")
     if not as_json and "stage" in result:
         for line in _next_steps(result, preset, assignments):
-            typer.echo(f"next: {line}", err=True)
+            speaker(quiet).line(f"next: {line}")
 
 
 def _next_steps(result: dict[str, Any], preset: str | None, assignments: list[str] | None) -> Iterator[str]:

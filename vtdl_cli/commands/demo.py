@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vtdl_cli.commands import options as o
+from vtdl_cli.text import printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -67,8 +68,9 @@ def _show(result: dict[str, Any], out: Path) -> None:
         f"\nBefore any finetuning, kNN: untrained network {free['untrained']:.1f}%, "
         f"pretrained {free['pretrained']:.1f}%. Chance: {result['chance']:.1f}%. {result['seconds']:.0f} s in all."
     )
-    curves, strip = result["pictures"]
+    curves, strip = map(printable, result["pictures"])
     console.print(f"Pictures: {curves}  {strip}\n\nNext, on its videos:\n")
+    out = Path(printable(str(out)))
     root, lists = out / "videos", out / "lists"
     console.print(
         f"vtdl finetune --preset {out}/pretraining/config.yaml --weights {out}/pretraining --linear-probe --train-list "

@@ -73,7 +73,7 @@ def finetune(
     show(result, as_json, "plan" if dry_run else "finetuned")
     if not (dry_run or as_json):
         for line in _next_steps(out, val_source, chooses=bool(config.finetune.validate_every)):
-            typer.echo(line, err=True)
+            speaker(quiet).line(line)
 
 
 def _next_steps(out: Path, val_list: "ListSource", *, chooses: bool) -> Iterator[str]:

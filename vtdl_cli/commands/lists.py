@@ -43,7 +43,7 @@ def check(
     report = check_list(source, speaker(quiet), open_videos=open_videos, decoder=decoder, workers=workers)
     show(report, as_json, f"list: {path}")
     if report["problems"]:
-        raise ListError("\n".join(f"list '{path}': {problem}" for problem in report["problems"]))
+        raise ListError(*(f"list '{path}': {problem}" for problem in report["problems"]))
 
 
 @lists.command(

@@ -13,8 +13,15 @@ from rich.table import Table
 
 from vtdl_cli import ranks
 from vtdl_cli.runtime import Progress, Reporter, Silence
+from vtdl_cli.text import printable
 
 PLAIN_EVERY = 50  # steps between two lines in a pipe
+JSON_ONLY = ("preset",)  # of results: a whole file of settings
+
+
+def say(line: str) -> None:
+    """Print one line on stderr."""
+    sys.stderr.write(f"{printable(line)}\n")
 
 
 def speaker(quiet: bool) -> Reporter:
@@ -39,11 +46,11 @@ class Speaker:
     def line(self, text: str) -> None:
         """Print one line, above a running bar."""
         if not self.quiet:
-            self.console.print(text, markup=False, emoji=False)
+            self.console.print(printable(text), markup=False, emoji=False)
 
     def warn(self, text: str) -> None:
         """Print one line that begins with `warning:`, however quiet."""
-        self.console.print(f"warning: {text}", markup=False, emoji=False, style="yellow")
+        self.console.print(f"warning: {printable(text)}", markup=False, emoji=False, style="yellow")
 
     @contextmanager
     def progress(self, total: int, description: str, start: int = 0) -> Iterator[Progress]:
@@ -79,7 +86,7 @@ class Bar:
 
     def __init__(self, bars: RichProgress, total: int, description: str, start: int) -> None:
         self.bars = bars
-        self.task: TaskID = bars.add_task(description, total=total, completed=start, shown="")
+        self.task: TaskID = bars.add_task(printable(description), total=total, completed=start, shown="")
 
     def advance(self, n: int = 1, **fields: str) -> None:
         """Move on, and show the fields where there are any."""
@@ -107,7 +114,7 @@ class Lines:
 
 
 def _join(fields: Mapping[str, str]) -> str:
-    return "  ".join(f"{name} {value}" for name, value in fields.items())
+    return "  ".join(f"{name} {printable(value)}" for name, value in fields.items())
 
 
 def show(result: Mapping[str, Any], as_json: bool, title: str) -> None:
@@ -116,11 +123,11 @@ def show(result: Mapping[str, Any], as_json: bool, title: str) -> None:
         sys.stdout.write(json.dumps(result, indent=2) + "\n")
         return
     console = Console(highlight=False, markup=False, emoji=False)  # names are printed as they are
-    table = Table(title=title, show_header=False, title_justify="left", pad_edge=False)
+    table = Table(title=printable(title), show_header=False, title_justify="left", pad_edge=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in flatten(result):
-        table.add_row(name, value)
+        table.add_row(printable(name), printable(value))
     console.print(table)
 
 
@@ -134,7 +141,7 @@ def flatten(result: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield label, f"{value:.4g}"
         elif isinstance(value, list):
             yield label, _listed(value)
-        elif "\n" not in str(value):
+        elif name not in JSON_ONLY:
             yield label, "none" if value is None else str(value)
 
 

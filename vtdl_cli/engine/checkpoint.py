@@ -153,7 +153,7 @@ def check_same_run(content: Checkpoint, identity: Checkpoint, run: str) -> None:
     if changed:
         lines = [f"run '{run}' cannot go on: {key} was '{before.get(key)}', now it is '{now[key]}'" for key in changed]
         lines[-1] += f". {REMEDY}"
-        raise CheckpointError("\n".join(lines))
+        raise CheckpointError(*lines)
     begun, resumed = (
         label_set(owner, of.get("classes"), range(of.get("num_classes", 0)))
         for owner, of in ((f"run '{run}'", content), ("its training list", identity))
