@@ -137,6 +137,7 @@ TABLE: list[tuple[str, str, Any]] = [
     ("model.name=i3d model.depth=null", "network.head", TemporalConvClassifier),
     ("model.name=r2p1d", "network.backbone.layer1.0.conv1.0", nn.Sequential),
     ("model.depth=50", "network.backbone.feature_dim", 128),
+    ("finetune.dropout=0.25", "network.head.dropout.p", 0.25),
     ("model.width=6", "method.trained_backbone.feature_dim", 48),
     ("model.embedding_dim=16", "method.encoders.query.head.linear.out_features", 16),
     ("model.embedding_dim=16", "method.memory.keys.shape", torch.Size([256, 16])),
@@ -151,6 +152,9 @@ TABLE: list[tuple[str, str, Any]] = [
     ("data.jitter.single_operation=true", "pretraining.viewer.single_operation", True),
     ("data.jitter.single_operation=true", "finetuning.viewer.single_operation", True),
     ("data.modality=flow", JITTER, None),
+    ("data.decoder=decord", "pretraining.decoder", "decord"),
+    ("data.decoder=decord", "finetuning.decoder", "decord"),
+    (f"data.short_videos=restart {SHIFT}", "pretraining.sampler.short_videos", "restart"),
     ("pretrain.augment=false", "pretraining.viewer.augment", False),
     ("finetune.augment=false", "finetuning.viewer.augment", False),
 ]
@@ -336,3 +340,10 @@ def test_machine__is_the_one_asked_for() -> None:
     for precision, kind in (("fp32", None), ("bf16", torch.bfloat16)):
         machine = build_machine("cpu", precision, 3)
         assert (machine.device.type, machine.autocast, machine.workers) == ("cpu", kind, 3)
+
+
+def test_machine__lays_weights_out_channels_last() -> None:
+    """Oracle: torch's own word on a convolution that has been placed."""
+    placed = build_machine("cpu", "fp32", 0).place(nn.Conv3d(2, 4, 3))
+    assert placed.weight.is_contiguous(memory_format=torch.channels_last_3d)
+    assert not nn.Conv3d(2, 4, 3).weight.is_contiguous(memory_format=torch.channels_last_3d)

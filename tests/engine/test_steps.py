@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from tests.toy import NUM_TRAIN, Toy, load, rows, succeed, vtdl
+from tests.toy import NUM_TRAIN, Toy, load, rows, step_of, succeed, vtdl
+from vtdl_cli import ranks
 from vtdl_cli.engine import finetune as finetuning
 from vtdl_cli.engine import pretrain as pretraining
 from vtdl_cli.engine.inference import forward_videos
@@ -75,6 +76,21 @@ def test_gradients__are_of_one_step(toy: Toy, tmp_path: Path, monkeypatch: pytes
     succeed(*toy.finetune(tmp_path / "run", *settings("finetune", "epochs=1")))
     assert len(compared) == 3 * 38  # steps and weights
     assert all(compared)
+
+
+def test_learn__of_two_processes_is_that_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: by hand: videos with gradients 1 to 5, three here and two there: their mean is 3, and so is the processes'."""
+    for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    moved = []
+    for num_videos, mean in ((3, 2.0), (2, 4.5)):
+        weight = nn.Parameter(torch.tensor(0.0))
+        training = Training.__new__(Training)
+        training.optimizer = torch.optim.SGD([weight], lr=1.0)
+        training._own_videos, training._num_videos = num_videos, 5
+        training.learn(mean * weight)
+        moved.append(-weight.item())
+    assert sum(moved) / 2 == pytest.approx(3)
 
 
 def test_validation__is_what_evaluate_finds(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,6 +173,13 @@ def test_readings__weigh_every_video_alike(toy: Toy, tmp_path: Path, monkeypatch
     assert [(row["epoch"], row["step"]) for row in rows(tmp_path / "run")] == [(1, 3), (2, 6)]
 
 
+def test_pace__counts_the_clips_of_an_epoch(pretrained: Path, finetuned: Path) -> None:
+    """Oracle: by hand: twelve videos; pretraining sees three clips of each, finetuning one."""
+    for run, clips in ((pretrained, 36), (finetuned, 12)):
+        counted = [row["clips_per_second"] * row["seconds"] for row in rows(run)]
+        assert counted == pytest.approx([clips] * len(counted))
+
+
 @pytest.mark.parametrize("every", [0, 2])
 def test_validation__comes_when_due_and_at_the_end(toy: Toy, tmp_path: Path, every: int) -> None:
     """Oracle: README: every so many epochs, and always after the last."""
@@ -192,10 +215,11 @@ def test_skipped__are_counted_in_every_epoch_after(toy: Toy, tmp_path: Path) -> 
     assert [row["skipped"] for row in rows(tmp_path / "run")] == [1, 1]
 
 
+@pytest.mark.parametrize(("minutes", "step", "saved"), [(15, 6, 3), (1e-6, 5, 4)])
 def test_loss__that_is_not_finite_is_found_where_it_is_saved(
-    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, minutes: float, step: int, saved: int
 ) -> None:
-    """The bar looks only now and then: what is saved is looked at first, in every epoch."""
+    """The bar looks only now and then: what is saved is looked at first, at an epoch's end and in its middle."""
     record = Training.record
 
     def spoil(training: Training, **readings: torch.Tensor) -> None:
@@ -203,6 +227,25 @@ def test_loss__that_is_not_finite_is_found_where_it_is_saved(
 
     monkeypatch.setattr(Training, "record", spoil)
     monkeypatch.setattr(Training, "_show", lambda _: None)
-    result = vtdl(*toy.finetune(tmp_path / "run"))
-    assert result.stderr.splitlines()[-1].startswith("error: loss 'nan' is not finite at step 6, learning rate 0.01")
+    result = vtdl(*toy.finetune(tmp_path / "run", *settings("finetune", f"checkpoint_minutes={minutes}")))
+    assert result.stderr.splitlines()[-1].startswith(
+        f"error: loss 'nan' is not finite at step {step}, learning rate 0.01"
+    )
     assert [row["epoch"] for row in rows(tmp_path / "run")] == [1]
+    assert step_of(tmp_path / "run/checkpoints/last.pt") == saved
+
+
+def test_statistics__are_those_of_all_processes_before_validation(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each process knows its own part of the batches: they are averaged after an epoch's last step, and when saved."""
+    events = list[str]()
+
+    def look_through(*arguments: Any, **options: Any) -> Any:
+        events.append("look")
+        return forward_videos(*arguments, **options)
+
+    monkeypatch.setattr(ranks, "average_statistics", lambda _: events.append("average"))
+    monkeypatch.setattr(finetuning, "forward_videos", look_through)
+    succeed(*toy.finetune(tmp_path / "run"))
+    assert events == ["average", "look", "average"] * 2
