@@ -10,9 +10,10 @@ import numpy as np
 
 from vtdl_cli.data.feature_tables import ARRAY, writer_for
 from vtdl_cli.data.features import SCHEMA, Columns, network_of, open_features, read_blocks, write_features
+from vtdl_cli.data.hdf5_rows import Warn, silent
 from vtdl_cli.data.lists import UNKNOWN_CLASS
 from vtdl_cli.errors import UsageError
-from vtdl_cli.runtime import check_new_file, replacing
+from vtdl_cli.runtime import Reporter, check_new_file, replacing
 
 OWN = ("schema", "skipped")
 """Attributes that do not say where features came from."""
@@ -20,12 +21,12 @@ OWN = ("schema", "skipped")
 
 @dataclass(frozen=True)
 class FeatureFile:
-    """What a file says of its features: shape (N, ..., D), labels (N,) and attributes."""
+    """What a file says of its features: shape (N, ..., D) and attributes, and whether it has checksums of them."""
 
     path: Path
     shape: tuple[int, ...]
-    labels: np.ndarray
     attributes: dict[str, Any]
+    has_checksums: bool
 
     @property
     def skipped(self) -> list[dict[str, str]]:
@@ -34,27 +35,29 @@ class FeatureFile:
         return found
 
 
-def look_at(path: Path) -> FeatureFile:
-    """Read all but the features themselves.
+def look_at(path: Path, warn: Warn = silent) -> FeatureFile:
+    """Read what is not rows.
 
     Raises:
-        UsageError: `path` is no whole file of features.
+        UsageError: `path` is no file of features.
     """
-    with open_features(path) as file:
-        return FeatureFile(path, file["features"].shape, file["labels"][:], dict(file.attrs))
+    with open_features(path, warn) as file:
+        return FeatureFile(path, file.shape("features"), file.attributes, file.checksums is not None)
 
 
-def describe_features(paths: Sequence[Path]) -> dict[str, dict[str, Any]]:
-    """What each file holds and where that came from, by the file's path.
+def describe_features(paths: Sequence[Path], reporter: Reporter) -> dict[str, dict[str, Any]]:
+    """What each file holds and where that came from, by the file's path; all of it is read, to find damage.
 
     Raises:
         UsageError: one of them is no whole file of features.
     """
-    return {str(file.path): _describe(file) for file in map(look_at, paths)}
+    return {str(path): _describe(look_at(path, reporter.warn)) for path in paths}
 
 
 def _describe(file: FeatureFile) -> dict[str, Any]:
-    known = file.labels[file.labels != UNKNOWN_CLASS]
+    with open_features(file.path) as rows:
+        labels = np.concatenate([block["labels"] for block in read_blocks(rows)])
+    known = labels[labels != UNKNOWN_CLASS]
     classes, counts = np.unique(known, return_counts=True)
     return {
         "shape": list(file.shape),
@@ -66,7 +69,8 @@ def _describe(file: FeatureFile) -> dict[str, Any]:
             "fewest_videos": int(counts.min()) if len(counts) else None,
             "most_videos": int(counts.max()) if len(counts) else None,
         },
-        "videos_without_class": len(file.labels) - len(known),
+        "videos_without_class": len(labels) - len(known),
+        "checksums": "match" if file.has_checksums else "none",
         "skipped": file.skipped,
     }
 
@@ -77,7 +81,7 @@ def _told(value: Any) -> Any:
     return told[0] if len(told) == 1 else told
 
 
-def merge_features(paths: Sequence[Path], out: Path, *, overwrite: bool = False) -> dict[str, Any]:
+def merge_features(paths: Sequence[Path], out: Path, reporter: Reporter, *, overwrite: bool = False) -> dict[str, Any]:
     """Put files of one network and different videos together, in the order given.
 
     An attribute that differs, as that of the list does, becomes a JSON list of its values.
@@ -91,7 +95,7 @@ def merge_features(paths: Sequence[Path], out: Path, *, overwrite: bool = False)
     if len(paths) < 2:
         raise UsageError(f"merge '{paths[0]}' with what? Name two files or more")
     check_new_file(out, "--out", overwrite=overwrite, sources=paths)
-    files = [look_at(path) for path in paths]
+    files = [look_at(path, reporter.warn) for path in paths]
     for file in files[1:]:
         _check_same(files[0], file)
     _check_distinct(paths)
@@ -122,7 +126,7 @@ def _check_distinct(paths: Sequence[Path]) -> None:
     seen: dict[str, Path] = {}
     for path in paths:
         with open_features(path) as file:
-            for video in file["paths"].asstr()[:]:
+            for video in file.read("paths"):
                 if video in seen:
                     raise UsageError(
                         f"features of video '{video}' are in '{seen[video]}' and again in '{path}'. "
@@ -150,10 +154,17 @@ def _join(files: Sequence[FeatureFile]) -> dict[str, str]:
 def _values(attribute: Any) -> list[str]:
     """What an attribute says: one thing, or in a file that was put together one for each of its origins."""
     text = str(attribute)
-    return json.loads(text) if text.startswith('["') else [text]
+    try:
+        values: Any = json.loads(text) if text.startswith('["') else None
+    except (ValueError, RecursionError):
+        values = None
+    is_list = isinstance(values, list) and all(isinstance(value, str) for value in values)
+    return values if is_list else [text]
 
 
-def export_features(path: Path, out: Path, *, average: bool = False, overwrite: bool = False) -> dict[str, Any]:
+def export_features(
+    path: Path, out: Path, reporter: Reporter, *, average: bool = False, overwrite: bool = False
+) -> dict[str, Any]:
     """Write features as an array or a table.
 
     Args:
@@ -170,8 +181,8 @@ def export_features(path: Path, out: Path, *, average: bool = False, overwrite: 
     """
     write = writer_for(out)
     check_new_file(out, "--out", overwrite=overwrite, sources=[path])
-    with open_features(path) as file:
-        whole: tuple[int, ...] = file["features"].shape
+    with open_features(path, reporter.warn) as file:
+        whole = file.shape("features")
         shape = (whole[0], whole[-1]) if average else whole
         if len(shape) > 2 and out.suffix != ARRAY:
             raise UsageError(

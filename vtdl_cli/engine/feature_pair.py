@@ -8,15 +8,16 @@ import numpy as np
 from vtdl_cli.data.features import Features, network_of, read_features
 from vtdl_cli.data.lists import UNKNOWN_CLASS
 from vtdl_cli.errors import UsageError
+from vtdl_cli.runtime import Reporter
 
 
-def read_pair(known: Path, unknown: Path) -> tuple[Features, Features]:
+def read_pair(known: Path, unknown: Path, reporter: Reporter) -> tuple[Features, Features]:
     """Read two files whose videos are to be compared: by one network, of different videos with known classes.
 
     Raises:
-        UsageError: a file holds no features, or the two do not belong together.
+        UsageError: a file holds no features, is damaged, or the two do not belong together.
     """
-    pair = read_features(known), read_features(unknown)
+    pair = read_features(known, reporter.warn), read_features(unknown, reporter.warn)
     for features in pair:
         check_classes(features)
     check_pair(*pair)

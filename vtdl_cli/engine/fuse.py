@@ -12,12 +12,14 @@ from vtdl_cli.data.scores import Scores, align, read_scores
 from vtdl_cli.engine.results import SCORES_FILE, measure, refuse_results, write_results
 from vtdl_cli.errors import UsageError
 from vtdl_cli.metrics import accuracies
+from vtdl_cli.runtime import Reporter
 
 SWEEP = np.linspace(0, 1, 11)  # of the second file's share
 
 
 def fuse(
     paths: Sequence[Path],
+    reporter: Reporter,
     *,
     weights: Sequence[float] = (),
     sweep: bool = False,
@@ -28,6 +30,7 @@ def fuse(
 
     Args:
         paths: two or more scores.h5, such as of RGB and of flow.
+        reporter: is told of files in which damage would not be noticed.
         weights: one for each file; none: all alike.
         sweep: of two files, also top-1 by the share of the second.
         out: folder for the fused metrics, scores and pictures; none writes nothing.
@@ -44,7 +47,7 @@ def fuse(
         raise UsageError(f"--sweep goes with two files, not with {len(paths)}. Leave it out, or give --weights")
     if out is not None:
         _refuse_out(out, paths, overwrite)
-    first, *others = [read_scores(path) for path in paths]
+    first, *others = [read_scores(path, reporter.warn) for path in paths]
     inputs = [first, *(_matched(first, other, paths[0], path) for path, other in zip(paths[1:], others, strict=True))]
     names = ("protocol", "aggregate")
     origin = {name: " and ".join(dict.fromkeys(str(scores.attributes[name]) for scores in inputs)) for name in names}

@@ -40,7 +40,7 @@ def probe(
         UsageError: a file holds no features, or the two do not belong together.
     """
     began = time.monotonic()
-    known, unknown = read_pair(train, test)
+    known, unknown = read_pair(train, test, reporter)
     classes, counts = np.unique(known.labels, return_counts=True)
     if per_class and counts.min() < max(per_class):
         raise UsageError(

@@ -98,7 +98,7 @@ def retrieve(
         VtdlError: a video of the picture cannot be read; nothing has been written.
     """
     began = time.monotonic()
-    known, asked = read_pair(gallery, query)
+    known, asked = read_pair(gallery, query, reporter)
     if picture is not None:
         picture.check(overwrite=overwrite, sources=[gallery, query])
     if per_query is not None:
