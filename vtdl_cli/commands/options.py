@@ -43,8 +43,12 @@ DecoderOption = Annotated[
 ClassesOption = Annotated[
     Path | None, typer.Option(help="classes.txt with the classes' names. Default: the folders of the videos.")
 ]
+MOST_SEED = 2**32 - 1  # NumPy's
 SeedOption = Annotated[
-    int, typer.Option(min=0, help="Of initial weights, order, clips and augmentation.", rich_help_panel=RUNNING)
+    int,
+    typer.Option(
+        min=0, max=MOST_SEED, help="Of initial weights, order, clips and augmentation.", rich_help_panel=RUNNING
+    ),
 ]
 ClipsOption = Annotated[
     int | None, typer.Option(min=1, help="Clips, spread evenly over each video. Default: the preset's.")

@@ -13,9 +13,10 @@ from typing import Any, Self
 import numpy as np
 
 from vtdl_cli.data.hdf5_layout import TEXT, Column, Layout
-from vtdl_cli.data.hdf5_rows import RowsFile, Warn, open_rows, silent, write_rows
+from vtdl_cli.data.hdf5_rows import RowsFile, open_rows, write_rows
 from vtdl_cli.data.lists import MOST_CLASSES, UNKNOWN_CLASS
 from vtdl_cli.errors import UsageError
+from vtdl_cli.runtime import Warn, silent
 
 SCHEMA = 1
 COLUMNS = {

@@ -6,7 +6,7 @@ where columns lie is covered by HDF5's own checksums, which its files have from 
 
 import json
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,24 +16,19 @@ import h5py
 import numpy as np
 
 from vtdl_cli.data.hdf5_layout import TEXT, Column, Layout, check_content, check_file, plain
-from vtdl_cli.runtime import replacing
+from vtdl_cli.runtime import Warn, replacing, silent
 
 CHECKSUMS = "checksums"
 OF_ATTRIBUTES = "attributes"  # among the checksums, which otherwise go by the names of columns
 VERSION = "v108"  # of the file format: the first with checksums of what is not rows
 
 Rows = np.ndarray | list[str]
-Warn = Callable[[str], None]
 
 
 def finish(pending: Iterable[Future[None]]) -> None:
     """Wait, and raise what was raised there."""
     for each in pending:
         each.result()
-
-
-def silent(_text: str) -> None:
-    """Takes warnings that nobody needs, or needs again."""
 
 
 class Checksum:
@@ -206,7 +201,7 @@ def open_rows(path: Path, layout: Layout, warn: Warn = silent) -> Iterator[RowsF
             check_content(file, path, layout)
             rows = RowsFile(file, path, layout)
         if rows.checksums is None:
-            warn(f"{layout.what} '{path}' have no checksums, as of an earlier version: damage would not be noticed")
+            warn(f"{layout.what} '{path}' are of an earlier version, without checksums: damage would not be noticed")
         yield rows
 
 

@@ -15,8 +15,8 @@ import numpy as np
 
 from vtdl_cli import ranks
 from vtdl_cli.data.hdf5_layout import TEXT, Column, Layout
-from vtdl_cli.data.hdf5_rows import Warn, open_rows, silent, write_rows
-from vtdl_cli.runtime import cannot_write
+from vtdl_cli.data.hdf5_rows import open_rows, write_rows
+from vtdl_cli.runtime import Warn, cannot_write, silent
 
 SCHEMA = 1
 BLOCK_BYTES = 2**24  # of clip scores in memory at a time

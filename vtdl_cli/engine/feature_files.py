@@ -10,10 +10,9 @@ import numpy as np
 
 from vtdl_cli.data.feature_tables import ARRAY, writer_for
 from vtdl_cli.data.features import SCHEMA, Columns, network_of, open_features, read_blocks, write_features
-from vtdl_cli.data.hdf5_rows import Warn, silent
 from vtdl_cli.data.lists import UNKNOWN_CLASS
 from vtdl_cli.errors import UsageError
-from vtdl_cli.runtime import Reporter, check_new_file, replacing
+from vtdl_cli.runtime import Reporter, Warn, check_new_file, replacing, silent
 
 OWN = ("schema", "skipped")
 """Attributes that do not say where features came from."""

@@ -27,7 +27,16 @@ from vtdl_cli.data.datasets import Batch, EpochBatches, Unreadable, VideoClips
 from vtdl_cli.data.lists import VideoList
 from vtdl_cli.engine.bad_videos import BadVideos
 from vtdl_cli.engine.build import Machine, build_optimizer, build_schedule
-from vtdl_cli.engine.checkpoint import Checkpoint, Stage, check_same_run, load_checkpoint, save_checkpoint
+from vtdl_cli.engine.checkpoint import (
+    Checkpoint,
+    Stage,
+    check_same_run,
+    load_checkpoint,
+    load_every_tensor,
+    load_optimizer,
+    save_checkpoint,
+)
+from vtdl_cli.engine.checkpoint_content import State, check_content
 from vtdl_cli.engine.gradients import gradient_readings
 from vtdl_cli.engine.meter import Meter
 from vtdl_cli.engine.request import Execution
@@ -223,10 +232,11 @@ class Training:
             if self.run.rows():  # of an epoch that was logged, and the run killed before it was saved
                 self.run.rewind(0)
             return
-        content = load_checkpoint(self.run.last)
+        content = load_checkpoint(self.run.last, self.reporter.warn)
+        check_content(content, self.run.last, State)
         check_same_run(content, self.identity, str(self.run.path))
-        self.model.load_state_dict(content["model"])
-        self.optimizer.load_state_dict(content["optimizer"])
+        load_every_tensor(self.model, content["model"], content)
+        load_optimizer(self.optimizer, content["optimizer"]["state"], self.run.last)
         device = next(self.model.parameters()).device
         random_states = [content["random"], *content.get("random_of_others", [])]
         if ranks.rank() < len(random_states):  # of more processes than there were, the new ones draw anew
