@@ -1,7 +1,7 @@
 """HDF5 files of rows, one a video: written with a checksum of each column, and held to it as they are read.
 
-Features and scores are such files. The attribute `checksums` has the CRC-32 of each column and of the other attributes;
-where columns lie is covered by HDF5's own checksums, which its files have from version 1.8 on.
+Features and scores are such files. The attribute `checksums` has the CRC-32 of each column; all else in a file, its
+attributes among it, is covered by its seal (`hdf5_seal.py`).
 """
 
 import json
@@ -16,11 +16,10 @@ import h5py
 import numpy as np
 
 from vtdl_cli.data.hdf5_layout import TEXT, Column, Layout, check_content, check_file, plain
+from vtdl_cli.data.hdf5_seal import SEAL_BYTES, Extent, is_sealed, write_seal
 from vtdl_cli.runtime import Warn, replacing, silent
 
 CHECKSUMS = "checksums"
-OF_ATTRIBUTES = "attributes"  # among the checksums, which otherwise go by the names of columns
-VERSION = "v108"  # of the file format: the first with checksums of what is not rows
 
 Rows = np.ndarray | list[str]
 
@@ -50,11 +49,6 @@ class Checksum:
         return f"{self._value:08x}"
 
 
-def checksum_of(attributes: Mapping[str, Any]) -> str:
-    """CRC-32 of attributes."""
-    return f"{zlib.crc32(json.dumps(attributes, sort_keys=True).encode()):08x}"
-
-
 class RowsWriter:
     """A file under way; see `write_rows`."""
 
@@ -77,12 +71,17 @@ class RowsWriter:
         dataset[start : self._ends[name]] = typed
         self._checksums[name].add(typed)
 
-    def seal(self, attributes: Mapping[str, Any]) -> None:
-        """Write the attributes, and the checksums of all."""
-        self._file.attrs.update(attributes)
+    def close(self, attributes: Mapping[str, Any]) -> None:
+        """Write the attributes, and the checksums of the columns."""
         checksums = {name: str(checksum) for name, checksum in self._checksums.items()}
-        checksums[OF_ATTRIBUTES] = checksum_of(plain_attributes(self._file))
-        self._file.attrs[CHECKSUMS] = json.dumps(checksums)
+        self._file.attrs.update({**attributes, CHECKSUMS: json.dumps(checksums)})
+
+    def extents(self) -> list[Extent]:
+        """Where the rows of numbers lie; text lies elsewhere, and HDF5 has only references to it in its rows."""
+        columns = [
+            self._file[name].id for name in self._checksums if not h5py.check_string_dtype(self._file[name].dtype)
+        ]
+        return [(column.get_offset(), column.get_offset() + column.get_storage_size()) for column in columns]
 
 
 @contextmanager
@@ -92,10 +91,13 @@ def write_rows(path: Path, attributes: Mapping[str, Any]) -> Iterator[RowsWriter
     Raises:
         VtdlError: the disk is full, or the folder cannot be written.
     """
-    with replacing(path) as temporary, h5py.File(temporary, "w", libver=(VERSION, VERSION)) as file:
-        writer = RowsWriter(file)
-        yield writer
-        writer.seal(attributes)
+    with replacing(path) as temporary:
+        with h5py.File(temporary, "w", userblock_size=SEAL_BYTES) as file:
+            writer = RowsWriter(file)
+            yield writer
+            writer.close(attributes)
+            extents = writer.extents()
+        write_seal(temporary, extents)
 
 
 class RowsFile:
@@ -106,13 +108,10 @@ class RowsFile:
         checksums: by column; none: written elsewhere, or by an earlier version.
     """
 
-    def __init__(self, file: h5py.File, path: Path, layout: Layout) -> None:
+    def __init__(self, file: h5py.File, path: Path, layout: Layout, *, sealed: bool) -> None:
         self._file, self._path, self._layout = file, path, layout
         self.attributes = plain_attributes(file)
-        self.checksums: dict[str, str] | None = None
-        if CHECKSUMS in file.attrs:
-            self.checksums = dict(json.loads(file.attrs[CHECKSUMS]))
-            self._compare(OF_ATTRIBUTES, checksum_of(self.attributes))
+        self.checksums: dict[str, str] | None = json.loads(file.attrs[CHECKSUMS]) if sealed else None
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Of a whole column."""
@@ -195,11 +194,14 @@ def open_rows(path: Path, layout: Layout, warn: Warn = silent) -> Iterator[RowsF
     """
     check_file(path, layout)
     with layout.reading(path):
+        sealed = is_sealed(path)
         file = h5py.File(path)
     with file:
         with layout.reading(path):
             check_content(file, path, layout)
-            rows = RowsFile(file, path, layout)
+            if CHECKSUMS in file.attrs and not sealed:
+                raise ValueError
+            rows = RowsFile(file, path, layout, sealed=sealed)
         if rows.checksums is None:
             warn(f"{layout.what} '{path}' are of an earlier version, without checksums: damage would not be noticed")
         yield rows
