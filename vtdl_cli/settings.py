@@ -135,7 +135,7 @@ def _assign(values: dict[str, Any], text: str) -> str:
     try:
         values[name] = _read_value(value)
     except ValueError:  # also of a date that does not exist
-        return f"--set '{text}' has a value that is not YAML"
+        return f"--set '{_shortened(text)}' has a value that is not YAML, or nested too deeply"
     return ""
 
 

@@ -87,7 +87,7 @@ class FeatureParts:
         Raises:
             DamagedFile: it is not whole, or one is missing before it.
         """
-        with self._reading(path), np.load(path) as part:
+        with self._open(path) as part:
             if part.zip.testzip() is not None:  # by the checksums of the zip
                 raise ValueError
             state: dict[str, Any] = json.loads(str(part["state"]))
@@ -98,10 +98,11 @@ class FeatureParts:
             return state
 
     @contextmanager
-    def _reading(self, path: Path) -> Iterator[None]:
-        """Turn whatever a damaged part raises into one line."""
+    def _open(self, path: Path) -> Iterator[Any]:
+        """Open a part; whatever reading a damaged one raises becomes one line."""
         try:
-            yield
+            with path.open("rb") as file, np.load(file) as part:  # by a path alone, NumPy leaves a damaged zip open
+                yield part
         except (*DAMAGE, MemoryError) as error:
             raise DamagedFile(
                 f"output '{self.out}' cannot be resumed: its part '{path}' is damaged, or one before it is missing. "
@@ -121,7 +122,7 @@ class FeatureParts:
     def _rows(self) -> Iterator[Mapping[str, np.ndarray]]:
         """Each part that has rows, one open at a time: hours make more parts than a process may open files."""
         for path in self._parts():
-            with self._reading(path), np.load(path) as part:
+            with self._open(path) as part:
                 rows = {name: part[name] for name in ROWS if name in part}
             if len(rows.get("labels", ())):
                 yield rows

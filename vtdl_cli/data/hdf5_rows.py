@@ -66,7 +66,7 @@ class RowsWriter:
     def append(self, name: str, rows: Any) -> None:
         """Write the next rows of a column."""
         dataset, start = self._file[name], self._ends[name]
-        typed = list(rows) if h5py.check_string_dtype(dataset.dtype) else np.asarray(rows, dataset.dtype)
+        typed = list(rows) if h5py.check_string_dtype(dataset.dtype) else np.ascontiguousarray(rows, dataset.dtype)
         self._ends[name] = start + len(typed)
         dataset[start : self._ends[name]] = typed
         self._checksums[name].add(typed)
