@@ -255,7 +255,7 @@ def odd_parts(begun: FeatureParts) -> Iterator[tuple[str, bytes]]:
     with np.load(path) as part:
         rows = dict(part)
     state = json.loads(str(rows["state"]))
-    for name, change in {
+    changes: dict[str, dict[str, Any]] = {
         "no state": {"state": None},
         "state is no JSON": {"state": np.array("{")},
         "state is a list": {"state": np.array("[1]")},
@@ -265,7 +265,8 @@ def odd_parts(begun: FeatureParts) -> Iterator[tuple[str, bytes]]:
         "labels are text": {"labels": np.array(["a", "b"])},
         "rows are missing": {"positions": rows["positions"][:1]},
         "positions beyond": {"positions": rows["positions"] + 5},
-    }.items():
+    }
+    for name, change in changes.items():
         file = io.BytesIO()
         np.savez(file, **{key: value for key, value in (rows | change).items() if value is not None})
         yield name, file.getvalue()

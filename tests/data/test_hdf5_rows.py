@@ -18,7 +18,7 @@ from vtdl_cli.errors import DamagedFile, UsageError
 
 NUM_VIDEOS, DIM = 40, 16
 VALUES = np.random.default_rng(0).normal(size=(NUM_VIDEOS, DIM)).astype(np.float32)
-COLUMNS = {
+COLUMNS: dict[str, Any] = {
     "features": VALUES,
     "labels": np.arange(NUM_VIDEOS) % 4,
     "num_frames": np.arange(NUM_VIDEOS) + 30,
@@ -66,7 +66,7 @@ def test_read__no_damage_goes_unnoticed(tmp_path: Path, name: str) -> None:
         write(path)
     else:
         attributes = {"protocol": "video@10", "aggregate": "softmax", "skipped": "[]"}
-        scores = Scores(VALUES[:, :4], np.arange(NUM_VIDEOS) % 4, COLUMNS["paths"], list("abcd"), attributes)  # type: ignore[arg-type]
+        scores = Scores(VALUES[:, :4], np.arange(NUM_VIDEOS) % 4, COLUMNS["paths"], list("abcd"), attributes)
         write_scores(path, scores)
     whole, content = path.read_bytes(), content_of(path)
     assert not isinstance(content, str)

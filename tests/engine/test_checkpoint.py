@@ -37,7 +37,7 @@ def of_pretraining(preset: str, *assignments: str) -> dict[str, Any]:
     torch.manual_seed(1)
     config = load_config(preset, assignments)
     model = build_method(config, 9).state_dict()
-    origin = {"classes": None, "num_classes": 0, "list_sha256": "a", "seed": 0, "origin": {}}
+    origin: dict[str, Any] = {"classes": None, "num_classes": 0, "list_sha256": "a", "seed": 0, "origin": {}}
     return {"stage": "pretrain", "config": config.to_dict(), "model": model, **origin}
 
 

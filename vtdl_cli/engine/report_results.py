@@ -65,6 +65,8 @@ def read_result(folder: Path, name: str, reporter: Reporter) -> Result:
         raise
     except UsageError as error:
         notes.append(Note(f"No classes and no samples: {error}."))
+        if (folder / SCORES_FILE).exists():
+            reporter.warn(f"left out: {error}")
         return Result(name, metrics, confusion=picture or None, notes=notes)
     samples, reasons = show_samples(scores, metrics)
     return Result(name, metrics, class_scores(scores), picture or None, samples, [*notes, *reasons])
