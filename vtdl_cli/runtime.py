@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
@@ -56,6 +56,14 @@ class Silence:
 
     def advance(self, n: int = 1, **fields: str) -> None:
         """Show nothing."""
+
+
+Warn = Callable[[str], None]
+"""What takes a line that somebody should act upon: a reporter's `warn`."""
+
+
+def silent(_text: str) -> None:
+    """Takes warnings that nobody needs, or needs again."""
 
 
 LOWEST_PRIORITY = 19  # of a process, in POSIX

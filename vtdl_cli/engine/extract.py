@@ -98,7 +98,7 @@ def extract(
     if not ranks.is_first():
         return plan
     if array:
-        export_features(out, array, overwrite=True)
+        export_features(out, array, reporter, overwrite=True)
     seconds = round(time.monotonic() - began, 2)
     return {**plan, "shape": list(look_at(out).shape), "skipped": parts.skipped, "seconds": seconds}
 

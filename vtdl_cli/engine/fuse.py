@@ -52,7 +52,7 @@ def fuse(
         raise UsageError(f"--sweep goes with two files, not with {len(paths)}. Leave it out, or give --weights")
     if out is not None:
         _refuse_out(out, paths, overwrite)
-    first, *others = [read_scores(path) for path in paths]
+    first, *others = [read_scores(path, reporter.warn) for path in paths]
     classes = _common_classes(paths, [first, *others], reporter)
     inputs = [first, *(_matched(first, other, paths[0], path) for path, other in zip(paths[1:], others, strict=True))]
     names = ("protocol", "aggregate")
