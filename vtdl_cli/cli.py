@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from vtdl_cli import __version__, ranks
+from vtdl_cli import __version__, ranks, workers
 from vtdl_cli.commands import (
     bench,
     convert,
@@ -82,6 +82,8 @@ def describe(error: BaseException) -> tuple[str, int]:
         return "the GPU's memory is full. Lower the batch: --set pretrain.batch_size=... or finetune.batch_size=...", 1
     if ranks.tells_of_loss(error):
         return f"another of {ranks.count()} processes has ended: its own message says why. Start anew, with --resume", 1
+    if told := workers.describe_loss(error):
+        return told, 1
     reason = " ".join(str(error).split())
     name = type(error).__name__
     return f"unexpected {name} '{reason}'. This is a mistake of vtdl: please report what --debug prints", 1

@@ -21,7 +21,7 @@ from vtdl_cli.data.lists import VideoList
 from vtdl_cli.data.sampling import IndexSampler
 from vtdl_cli.data.views import Draws, Viewer, resize_short_side
 from vtdl_cli.errors import UnreadableVideo
-from vtdl_cli.runtime import give_way_to_parent, leave_signals_to_parent
+from vtdl_cli.workers import give_way_to_parent, leave_signals_to_parent
 
 Key = tuple[int, int]
 """(epoch, index of the video in the list)."""

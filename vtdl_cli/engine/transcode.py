@@ -12,7 +12,7 @@ from vtdl_cli.data.disk import stem
 from vtdl_cli.data.lists import CLASSES_FILE, VideoList, write_classes, write_list
 from vtdl_cli.data.transcoding import Compressed, Pictures
 from vtdl_cli.engine.check_list import check_same_classes
-from vtdl_cli.engine.parallel import each
+from vtdl_cli.engine.parallel import each, listening
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.errors import Interrupted, ListError, UnreadableVideo, UsageError
 from vtdl_cli.runtime import Reporter, StopRequest, check_writable, default_workers, replacing
@@ -56,8 +56,10 @@ def transcode(
     frames: dict[Path, int] = {}
     skipped: list[dict[str, str]] = []
     workers = default_workers() if execution.workers is None else execution.workers
-    with StopRequest() as stop, reporter.progress(len(first_of), "videos", start=len(there)) as bar:
-        for index, result in each(iter(jobs), partial(_write, writer), workers):
+    results = each(iter(jobs), partial(_write, writer), workers)
+    progress = reporter.progress(len(first_of), "videos", start=len(there))
+    with StopRequest() as stop, listening(results), progress as bar:
+        for index, result in results:
             if isinstance(result, str):
                 skipped.append({"path": videos.name(index), "reason": result})
                 reporter.warn(f"skipped video '{videos.path(index)}': {result}")
