@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import vtdl_cli
-from tests.fateful_work import square, stay, stay_or_see, write_slowly
+from tests.fateful_work import square, stay_or_see, write_slowly
 from tests.toy import ENVIRONMENT
 from vtdl_cli.engine.parallel import CRASHED, KILLED, each, listening
 

@@ -51,10 +51,10 @@ def merge(
     debug: o.DebugOption = False,
 ) -> None:
     """Put features of one network and different videos together, in the order given."""
-    from vtdl_cli.commands.screen import show
+    from vtdl_cli.commands.screen import show, speaker
     from vtdl_cli.engine.feature_files import merge_features
 
-    show(merge_features(files, out, overwrite=overwrite), as_json, "merged")
+    show(merge_features(files, out, overwrite=overwrite, reporter=speaker(False)), as_json, "merged")
 
 
 @features.command(
@@ -83,7 +83,8 @@ def export(
     debug: o.DebugOption = False,
 ) -> None:
     """Write features for other programs."""
-    from vtdl_cli.commands.screen import show
+    from vtdl_cli.commands.screen import show, speaker
     from vtdl_cli.engine.feature_files import export_features
 
-    show(export_features(file, out, average=average, overwrite=overwrite), as_json, "exported")
+    result = export_features(file, out, average=average, overwrite=overwrite, reporter=speaker(False))
+    show(result, as_json, "exported")

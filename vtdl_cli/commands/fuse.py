@@ -39,7 +39,7 @@ def fuse(
     debug: o.DebugOption = False,
 ) -> None:
     """Average the scores of several networks, such as of RGB and of flow, and measure the mean."""
-    from vtdl_cli.commands.screen import show
+    from vtdl_cli.commands.screen import show, speaker
     from vtdl_cli.errors import UsageError
 
     try:
@@ -48,4 +48,5 @@ def fuse(
         raise UsageError(f"--weights '{weights}' are not numbers with commas. For example: --weights 1,1.5") from None
     from vtdl_cli.engine.fuse import fuse
 
-    show(fuse(paths, weights=numbers, sweep=sweep, out=out, overwrite=overwrite), as_json, "fused")
+    result = fuse(paths, weights=numbers, sweep=sweep, out=out, overwrite=overwrite, reporter=speaker(False))
+    show(result, as_json, "fused")

@@ -10,14 +10,22 @@ from vtdl_cli.engine.export_backbone import ONNX, export_backbone
 from vtdl_cli.engine.foreign import check_finite, read_foreign
 from vtdl_cli.engine.import_weights import Import, import_weights
 from vtdl_cli.errors import CheckpointError, UsageError
-from vtdl_cli.runtime import check_new_file
+from vtdl_cli.locks import releasing_locks, take_file
+from vtdl_cli.runtime import Reporter, Silence, check_new_file
 
 KEY_ENCODER = "encoders.key."
 """What its names begin with in a run of ours."""
 
 
+@releasing_locks
 def convert(
-    weights: str, out: Path, wanted: Import, *, key_encoder: bool = False, overwrite: bool = False
+    weights: str,
+    out: Path,
+    wanted: Import,
+    *,
+    key_encoder: bool = False,
+    overwrite: bool = False,
+    reporter: Reporter = Silence(),
 ) -> dict[str, Any]:
     """Import weights that are not ours; of a run of ours, export the backbone, or take the key encoder.
 
@@ -27,6 +35,7 @@ def convert(
         wanted: how to read weights that are not ours.
         key_encoder: take the momentum encoder instead of the one that was trained.
         overwrite: whether `out` may be there.
+        reporter: for a warning where it cannot be locked.
 
     Returns:
         What was written, and `stage` where it is a checkpoint.
@@ -36,6 +45,7 @@ def convert(
         UsageError: an option does not go with these weights; nothing has been written.
     """
     path = find_weights(weights)
+    take_file(out, reporter)
     check_new_file(out, "--out", overwrite=overwrite, sources=[path])
     content = read_foreign(path)
     ours = is_ours(content)

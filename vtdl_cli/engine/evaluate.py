@@ -21,6 +21,7 @@ from vtdl_cli.engine.request import Execution, ListSource, Protocol
 from vtdl_cli.engine.results import measure, refuse_results, remove_stale_results, write_metrics, write_results
 from vtdl_cli.engine.trained import Source, load_classifier
 from vtdl_cli.errors import UsageError, VtdlError
+from vtdl_cli.locks import releasing_locks, take_folder
 from vtdl_cli.metrics import softmax
 from vtdl_cli.models.encoder import Encoder
 from vtdl_cli.runtime import Reporter, existing_folder
@@ -86,6 +87,7 @@ class Measurement:
         }
 
 
+@releasing_locks
 def evaluate(
     weights: Sequence[str],
     lists: Sequence[ListSource],
@@ -125,6 +127,9 @@ def evaluate(
         plans = [{**test.plan, "machine": test.machine.describe()} for test in tests]
         named = {folder.name: plan for folder, plan in zip(folders, plans, strict=True)}
         return {"tests": named} if several else plans[0]
+    for folder in dict.fromkeys((out, *folders)):
+        take_folder(folder, reporter)
+        refuse_results(folder, execution.overwrite)  # once more: another one may just have written them
     results = {folder.name: run(test, folder, reporter) for folder, test in zip(folders, tests, strict=True)}
     if execution.overwrite:
         remove_stale_results(out, keep=folders)

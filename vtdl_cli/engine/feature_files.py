@@ -12,7 +12,8 @@ from vtdl_cli.data.feature_tables import ARRAY, writer_for
 from vtdl_cli.data.features import SCHEMA, Columns, network_of, open_features, read_blocks, write_features
 from vtdl_cli.data.lists import UNKNOWN_CLASS
 from vtdl_cli.errors import UsageError
-from vtdl_cli.runtime import check_new_file, replacing
+from vtdl_cli.locks import releasing_locks, take_file
+from vtdl_cli.runtime import Reporter, Silence, check_new_file, replacing
 
 OWN = ("schema", "skipped")
 """Attributes that do not say where features came from."""
@@ -77,7 +78,10 @@ def _told(value: Any) -> Any:
     return told[0] if len(told) == 1 else told
 
 
-def merge_features(paths: Sequence[Path], out: Path, *, overwrite: bool = False) -> dict[str, Any]:
+@releasing_locks
+def merge_features(
+    paths: Sequence[Path], out: Path, *, overwrite: bool = False, reporter: Reporter = Silence()
+) -> dict[str, Any]:
     """Put files of one network and different videos together, in the order given.
 
     An attribute that differs, as that of the list does, becomes a JSON list of its values.
@@ -90,6 +94,7 @@ def merge_features(paths: Sequence[Path], out: Path, *, overwrite: bool = False)
     """
     if len(paths) < 2:
         raise UsageError(f"merge '{paths[0]}' with what? Name two files or more")
+    take_file(out, reporter)
     check_new_file(out, "--out", overwrite=overwrite, sources=paths)
     files = [look_at(path) for path in paths]
     for file in files[1:]:
@@ -153,7 +158,10 @@ def _values(attribute: Any) -> list[str]:
     return json.loads(text) if text.startswith('["') else [text]
 
 
-def export_features(path: Path, out: Path, *, average: bool = False, overwrite: bool = False) -> dict[str, Any]:
+@releasing_locks
+def export_features(
+    path: Path, out: Path, *, average: bool = False, overwrite: bool = False, reporter: Reporter = Silence()
+) -> dict[str, Any]:
     """Write features as an array or a table.
 
     Args:
@@ -161,6 +169,7 @@ def export_features(path: Path, out: Path, *, average: bool = False, overwrite: 
         out: .npy, .csv or .parquet.
         average: over the clips of a video and the times of a clip, where the file keeps them apart.
         overwrite: replace `out`.
+        reporter: for a warning where `out` cannot be locked.
 
     Returns:
         The new file's path and the shape of the features in it.
@@ -168,8 +177,19 @@ def export_features(path: Path, out: Path, *, average: bool = False, overwrite: 
     Raises:
         UsageError: `path` is no whole file of features, `out` is in the way, or cannot hold what `path` does.
     """
-    write = writer_for(out)
+    writer_for(out)
+    take_file(out, reporter)
     check_new_file(out, "--out", overwrite=overwrite, sources=[path])
+    return {"out": str(out), "shape": list(write_table(path, out, average=average))}
+
+
+def write_table(path: Path, out: Path, *, average: bool = False) -> tuple[int, ...]:
+    """Write the features of a file as `export_features` does, and return their shape; `out` is the caller's to check.
+
+    Raises:
+        UsageError: `path` is no whole file of features, or `out` cannot hold what it does.
+    """
+    write = writer_for(out)
     with open_features(path) as file:
         whole: tuple[int, ...] = file["features"].shape
         shape = (whole[0], whole[-1]) if average else whole
@@ -180,4 +200,4 @@ def export_features(path: Path, out: Path, *, average: bool = False, overwrite: 
             )
         with replacing(out) as temporary:
             write(temporary, shape, read_blocks(file, average=average))
-    return {"out": str(out), "shape": list(shape)}
+    return shape

@@ -18,11 +18,13 @@ from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.engine.run_folder import Row, RunFolder
 from vtdl_cli.engine.training import Training, check_batch
 from vtdl_cli.errors import CheckpointError, ListError
+from vtdl_cli.locks import releasing_locks
 from vtdl_cli.metrics import accuracies
 from vtdl_cli.models.encoder import Encoder
 from vtdl_cli.runtime import Reporter, seed_torch
 
 
+@releasing_locks
 def finetune(
     config: Config,
     train_list: ListSource,
@@ -80,6 +82,7 @@ def finetune(
     }
     if execution.dry_run:
         return plan
+    run.claim(reporter)
     if execution.resume:
         training.resume()
     val_clips = build_test_clips(config, val_videos, config.finetune, clips=1)

@@ -11,11 +11,14 @@ from vtdl_cli.data.disk import stem
 from vtdl_cli.data.scores import Scores, align, read_scores
 from vtdl_cli.engine.results import SCORES_FILE, measure, refuse_results, write_results
 from vtdl_cli.errors import UsageError
+from vtdl_cli.locks import releasing_locks, take_folder
 from vtdl_cli.metrics import accuracies
+from vtdl_cli.runtime import Reporter, Silence
 
 SWEEP = np.linspace(0, 1, 11)  # of the second file's share
 
 
+@releasing_locks
 def fuse(
     paths: Sequence[Path],
     *,
@@ -23,6 +26,7 @@ def fuse(
     sweep: bool = False,
     out: Path | None = None,
     overwrite: bool = False,
+    reporter: Reporter = Silence(),
 ) -> dict[str, Any]:
     """Measure the weighted mean of several files of scores.
 
@@ -32,6 +36,7 @@ def fuse(
         sweep: of two files, also top-1 by the share of the second.
         out: folder for the fused metrics, scores and pictures; none writes nothing.
         overwrite: replace what is in it.
+        reporter: for a warning where the folder cannot be locked.
 
     Returns:
         What metrics.json holds: `inputs`, each with its own accuracies, and those of the mean.
@@ -44,6 +49,7 @@ def fuse(
         raise UsageError(f"--sweep goes with two files, not with {len(paths)}. Leave it out, or give --weights")
     if out is not None:
         _refuse_out(out, paths, overwrite)
+        take_folder(out, reporter)
     first, *others = [read_scores(path) for path in paths]
     inputs = [first, *(_matched(first, other, paths[0], path) for path, other in zip(paths[1:], others, strict=True))]
     names = ("protocol", "aggregate")

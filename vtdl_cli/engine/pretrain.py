@@ -24,12 +24,14 @@ from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.engine.run_folder import RunFolder
 from vtdl_cli.engine.training import Training, check_batch
 from vtdl_cli.errors import ListError, UsageError
+from vtdl_cli.locks import releasing_locks
 from vtdl_cli.method.task import Task
 from vtdl_cli.metrics import cluster, knn_accuracy
 from vtdl_cli.models.encoder import PooledFeatures
 from vtdl_cli.runtime import Reporter, seed_torch
 
 
+@releasing_locks
 def pretrain(
     config: Config,
     train_list: ListSource,
@@ -84,6 +86,7 @@ def pretrain(
         reporter.warn(warning)
     if execution.dry_run:
         return plan | triplets(config, videos, execution.seed)
+    run.claim(reporter)
     if execution.resume:
         training.resume()
     train(training, method, machine, videos)

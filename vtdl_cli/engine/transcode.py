@@ -15,6 +15,7 @@ from vtdl_cli.engine.check_list import check_same_classes
 from vtdl_cli.engine.parallel import each, listening
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.errors import Interrupted, ListError, UnreadableVideo, UsageError
+from vtdl_cli.locks import releasing_locks, take_folder
 from vtdl_cli.runtime import Reporter, StopRequest, check_writable, default_workers, replacing
 
 __all__ = ["Compressed", "Pictures", "transcode"]
@@ -24,6 +25,7 @@ Job = tuple[Path, Path]  # source and target
 FORM_FILE = "form.json"  # in the output folder: what everything in it was written with
 
 
+@releasing_locks
 def transcode(
     source: ListSource, out: Path, writer: Writer, execution: Execution, reporter: Reporter
 ) -> dict[str, Any]:
@@ -48,6 +50,7 @@ def transcode(
     videos = source.read()
     targets = _targets(videos, out, writer.suffix)
     listing = out / source.path.name
+    take_folder(out, reporter)
     there = _clear_the_way(videos, targets, out, listing, writer, execution)
     first_of: dict[Path, int] = {}  # a video may be listed twice
     for index, target in enumerate(targets):
