@@ -1,5 +1,6 @@
 """The command line: which commands there are, and the one place where errors become lines and exit codes."""
 
+import errno
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -75,6 +76,8 @@ def describe(error: BaseException) -> tuple[str, int]:
         return f"{message}{'' if message.endswith('?') else '.'} See: vtdl --help", error.exit_code
     if isinstance(error, KeyboardInterrupt):
         return "interrupted without saving", 1
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return "too many files are open. Allow more (ulimit -n 4096), or use fewer --workers", 1
     if isinstance(error, OSError) and error.strerror:
         what = f"file '{error.filename}'" if error.filename else "a file"
         return f"{what} cannot be used: {error.strerror.lower()}", 1

@@ -122,7 +122,7 @@ def evaluate(
         refuse_results(folder, execution.overwrite)
     protocol = protocol or Protocol()
     networks = {name: load_tested(name, protocol, assignments) for name in dict.fromkeys(weights)}
-    tests = [prepare(networks[name], source, execution, protocol) for name, source in pairs]
+    tests = [prepare(networks[name], source, execution, protocol, reporter) for name, source in pairs]
     if execution.dry_run:
         plans = [{**test.plan, "machine": test.machine.describe()} for test in tests]
         named = {folder.name: plan for folder, plan in zip(folders, plans, strict=True)}
@@ -180,7 +180,7 @@ def load_tested(weights: str, protocol: Protocol, assignments: Sequence[str]) ->
 
 
 def prepare(
-    tested: tuple[Encoder, Source], source: ListSource, execution: Execution, protocol: Protocol
+    tested: tuple[Encoder, Source], source: ListSource, execution: Execution, protocol: Protocol, reporter: Reporter
 ) -> Measurement:
     """Check all that one measurement needs besides its network.
 
@@ -190,7 +190,7 @@ def prepare(
     network, trained = tested
     videos = source.read()
     check_labels(videos, trained.num_classes, trained.classes)
-    machine = build_machine(execution.device, trained.config.finetune.precision, execution.workers)
+    machine = build_machine(execution.device, trained.config.finetune.precision, execution.workers, reporter)
     return Measurement(network, trained, videos, protocol, machine)
 
 

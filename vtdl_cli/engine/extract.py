@@ -83,7 +83,7 @@ def extract(
     config, videos = source.config, videos_list.read(needs_classes=False)
     clips = wanted.clips or config.extract.clips
     provenance = _provenance(source, videos, wanted, clips, execution.seed)
-    machine = build_machine(execution.device, config.pretrain.precision, execution.workers)
+    machine = build_machine(execution.device, config.pretrain.precision, execution.workers, reporter)
     if not execution.dry_run and not out.is_dir():
         take_file(out, reporter)
     parts = FeatureParts(out, provenance, resume=execution.resume, overwrite=execution.overwrite)

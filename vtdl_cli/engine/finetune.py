@@ -55,7 +55,7 @@ def finetune(
         raise CheckpointError("a linear probe needs a trained backbone. Give --weights RUN")
     check_batch("finetune", config.finetune.batch_size)
     run = RunFolder(out, resume=execution.resume, overwrite=execution.overwrite)
-    machine = build_machine(execution.device, config.finetune.precision, execution.workers)
+    machine = build_machine(execution.device, config.finetune.precision, execution.workers, reporter)
     seed_torch(execution.seed)
     network = build_network(config, videos.num_classes)
     if weights is not None:

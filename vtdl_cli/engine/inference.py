@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from vtdl_cli import ranks
 from vtdl_cli.data.datasets import Batch, EpochBatches, VideoClips
+from vtdl_cli.data.loading import Loader
 from vtdl_cli.engine.bad_videos import BadVideos
 from vtdl_cli.engine.build import Machine
 from vtdl_cli.engine.clips import autocast, device_clips
@@ -84,9 +84,7 @@ def check_each_once(dealt_with: Sequence[int], expected: range) -> None:
         )
 
 
-def load_videos(
-    dataset: VideoClips, machine: Machine, *, views: int, batch_clips: int, start: int = 0
-) -> "DataLoader[Batch]":
+def load_videos(dataset: VideoClips, machine: Machine, *, views: int, batch_clips: int, start: int = 0) -> Loader:
     """The batches of `forward_videos`, before any network has seen them."""
     together = ranks.count() * max(1, batch_clips // views)
     order = EpochBatches(len(dataset), together, first=start, part=ranks.rank(), parts=ranks.count())

@@ -59,7 +59,7 @@ def pretrain(
     check_batch("pretrain", config.pretrain.batch_size)
     check_processes(config)
     run = RunFolder(out, resume=execution.resume, overwrite=execution.overwrite)
-    machine = build_machine(execution.device, config.pretrain.precision, execution.workers)
+    machine = build_machine(execution.device, config.pretrain.precision, execution.workers, reporter)
     seed_torch(execution.seed)
     method = build_method(config, len(videos))
     if weights is not None:

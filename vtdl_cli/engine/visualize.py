@@ -72,7 +72,7 @@ def visualize(
     chosen = _find_class(category, kind, source)
     strip = _refuse_outputs(out, video, execution.overwrite)
     take_file(out, reporter)
-    machine = build_machine(execution.device, "fp32", 0)
+    machine = build_machine(execution.device, "fp32", 0, reporter)
     backbone = network.backbone if isinstance(network, Encoder) else network
     watched = Watched(machine.place(network.requires_grad_(False)), machine, kind, choose_layer(backbone, layer))
     film = open_film(video, source, source.config.finetune if watched.classifies else source.config.extract)
