@@ -78,6 +78,8 @@ def describe(error: BaseException) -> tuple[str, int]:
         return "interrupted without saving", 1
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
         return "too many files are open. Allow more (ulimit -n 4096), or use fewer --workers", 1
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return "memory is full. Use fewer --workers, or a smaller batch", 1
     if isinstance(error, OSError) and error.strerror:
         what = f"file '{error.filename}'" if error.filename else "a file"
         return f"{what} cannot be used: {error.strerror.lower()}", 1

@@ -18,7 +18,7 @@ LOWEST_PRIORITY = 19  # of a process, in POSIX
 HELD = (signal.SIGINT, signal.SIGUSR1)  # the signals that a worker ignores
 
 
-def leave_signals_to_parent(_worker: int = 0) -> None:
+def leave_signals_to_parent() -> None:
     """In a worker process: Ctrl-C is the parent's to answer, SIGTERM ends the worker as usual, and so does its end."""
     for number in HELD:
         signal.signal(number, signal.SIG_IGN)
@@ -27,7 +27,7 @@ def leave_signals_to_parent(_worker: int = 0) -> None:
     end_with_parent()
 
 
-def give_way_to_parent(_worker: int = 0) -> None:
+def give_way_to_parent() -> None:
     """In a worker process whose parent computes on the same cores: run where the parent leaves them.
 
     Each of the parent's parallel operations waits for its slowest thread, which is the one that a worker has pushed off
@@ -72,8 +72,8 @@ def describe_loss(error: BaseException) -> str:
     """What is said where torch's DataLoader has lost a worker; empty where an error tells of something else."""
     if not isinstance(error, RuntimeError) or "DataLoader worker (pid" not in str(error):
         return ""
-    found = re.search(r"killed by signal: ([\w ]+)", str(error))
-    ended_by = found[1] if found else "no word why"
+    found = re.search(r"killed by signal: ([\w ]+)", f"{error} {error.__cause__}")
+    ended_by = found[1] if found else "without a word"
     again = "and start again, with --resume where the command has it"
     if ended_by == "Killed":
         return (

@@ -7,10 +7,12 @@ the batch again. Here the worker itself does, and what goes wrong is told in pla
 import os
 import pickle
 import signal
+import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing.queues import Queue
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
@@ -21,11 +23,15 @@ from torch.utils.data import DataLoader, Dataset
 
 from vtdl_cli import ranks
 from vtdl_cli.data.datasets import Batch, EpochBatches, Key, VideoClips, collate
+from vtdl_cli.errors import VtdlError
 from vtdl_cli.workers import give_way_to_parent, held_signals, leave_signals_to_parent
 
 SHARED_MEMORY = Path("/dev/shm")  # Linux's
 MOST_AHEAD = 4  # batches that a worker makes ahead of time
+OWN_FILES = 64  # that a process may have open besides those of its batches
 ROOM_SHARE = 0.8  # of the room in shared memory that batches may take: others want some
+
+MORE_ROOM = "Give it more room (docker run --shm-size 8g), or use fewer --workers"
 
 Tell = Callable[[str], None]
 
@@ -50,12 +56,19 @@ class Parcel:
         """The batch.
 
         Raises:
-            Exception: whatever went wrong in the worker; OSError: too many files are open.
+            Exception: whatever went wrong in the worker.
+            VtdlError: the windows cannot be fetched.
         """
         if self.error is not None:
             raise self.error
         batch: Batch = pickle.loads(self.others)
-        batch.windows = _tensor(pickle.loads(self.windows))
+        try:
+            batch.windows = _tensor(pickle.loads(self.windows))
+        except (EOFError, OSError, RuntimeError) as error:
+            raise VtdlError(
+                f"a batch cannot be fetched from its worker ({type(error).__name__} {error}), most often because too "
+                "many files are open. Allow more (ulimit -n 4096), or use --workers 0"
+            ) from error
         batch.draws = {name: _tensor(values) for name, values in batch.draws.items()}
         batch.label, batch.index, batch.num_frames = map(_tensor, (batch.label, batch.index, batch.num_frames))
         return batch
@@ -77,10 +90,15 @@ def pack(batch: Batch, *, share: bool) -> Parcel:
     trouble = ""
     if share and batch.windows.numel():
         try:
-            return Parcel(bytes(ForkingPickler.dumps(batch.windows)), others)
+            return Parcel(_share(batch.windows), others)
         except (OSError, RuntimeError) as error:
             trouble = " ".join(str(error).split())
     return Parcel(pickle.dumps(batch.windows.numpy()), others, trouble)
+
+
+def _share(windows: torch.Tensor) -> bytes:
+    """Move windows to shared memory, and say where they are."""
+    return bytes(ForkingPickler.dumps(windows))
 
 
 def _tensor(values: Any) -> torch.Tensor:
@@ -90,7 +108,7 @@ def _tensor(values: Any) -> torch.Tensor:
 class Packed(Dataset[Parcel]):
     """The batches of a dataset as parcels, made and packed in a worker."""
 
-    def __init__(self, dataset: VideoClips, share: bool) -> None:
+    def __init__(self, dataset: VideoClips, *, share: bool) -> None:
         self.dataset, self.share = dataset, share
 
     def __len__(self) -> int:
@@ -118,14 +136,37 @@ class Loader:
     tell: Tell
 
     def __iter__(self) -> Iterator[Batch]:
-        with held_signals():
-            stream = iter(self.stream)
-        for arrived in stream:
+        for arrived in self._start():
             if isinstance(arrived, Parcel):
                 if arrived.trouble:
-                    self.tell(_explain(f"a worker found no room there ({arrived.trouble})"))
+                    self.tell(_explain(f"{arrived.trouble}. {MORE_ROOM}"))
                 arrived = arrived.unpack()
             yield arrived
+
+    def _start(self) -> Iterator[Any]:
+        """Start the workers.
+
+        Raises:
+            VtdlError: the system does not let them.
+        """
+        try:
+            with held_signals():
+                return iter(self.stream)
+        except OSError as error:
+            _delete_quietly(error)
+            raise VtdlError(
+                f"workers cannot be started: {str(error.strerror).lower()}. Use --workers 0, or give the system what "
+                f"it lacks: room in {SHARED_MEMORY} (docker run --shm-size 8g), open files (ulimit -n 4096) or memory"
+            ) from error
+
+
+def _delete_quietly(error: Exception) -> None:
+    """Delete what failed halfway through its start: torch's iterator would complain of parts that it has not."""
+    before, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    try:
+        traceback.clear_frames(error.__traceback__)
+    finally:
+        sys.unraisablehook = before
 
 
 def build_loader(
@@ -146,24 +187,29 @@ def build_loader(
     warnings.filterwarnings(
         "ignore", message="This DataLoader will create"
     )  # more workers than cores, as was asked for
-    ahead, share = MOST_AHEAD, True
-    if workers:
-        ahead = batches_ahead(room_in_shared_memory(), workers * batches.own_size * dataset.sample_bytes())
-        ahead, share = max(1, ahead), ahead > 0
-        if not share:
-            tell(_explain(f"there is no room for a batch of each of {workers} workers"))
+    ahead, reason = _plan(workers, batches.own_size * dataset.sample_bytes()) if workers else (None, "")
+    if reason:
+        tell(_explain(reason))
     gather: Callable[[Any], Any] = _as_it_is if workers else collate
     stream: DataLoader[Any] = DataLoader(
-        Packed(dataset, share) if workers else dataset,
+        Packed(dataset, share=not reason) if workers else dataset,
         batch_sampler=batches,
         num_workers=workers,
         collate_fn=gather,
         pin_memory=on_gpu,
-        worker_init_fn=_begin_on_gpu if on_gpu else _begin,
+        worker_init_fn=partial(_begin, leave_signals_to_parent if on_gpu else give_way_to_parent),
         generator=torch.Generator(),
-        prefetch_factor=ahead if workers else None,
+        prefetch_factor=ahead,
     )
     return Loader(stream, tell)
+
+
+def _plan(workers: int, batch_bytes: int) -> tuple[int, str]:
+    """How many batches each worker makes ahead of time; and why they do not go through shared memory, if so."""
+    if open_files() < OWN_FILES + workers * (MOST_AHEAD + 1):
+        return 1, f"only {open_files()} files may be open. Allow more: ulimit -n 4096"
+    ahead = batches_ahead(room_in_shared_memory(), workers * batch_bytes)
+    return max(1, ahead), "" if ahead else f"it has no room for a batch of each of {workers} workers. {MORE_ROOM}"
 
 
 def batches_ahead(room_bytes: float, bytes_of_one_each: int) -> int:
@@ -180,25 +226,28 @@ def room_in_shared_memory() -> float:
     return status.f_bavail * status.f_frsize / ranks.local_count()
 
 
+def open_files() -> float:
+    """How many this process may have."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return float("inf")
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return float("inf") if soft == resource.RLIM_INFINITY else soft
+
+
 def _explain(reason: str) -> str:
-    return (
-        f"batches go through pipes, which is slower, and not through shared memory ({SHARED_MEMORY}): {reason}. "
-        "Give it more room (docker run --shm-size 8g), use fewer --workers, or a smaller batch"
-    )
+    return f"batches go through pipes, which is slower, not through shared memory ({SHARED_MEMORY}): {reason}"
 
 
 def _as_it_is(parcel: Parcel) -> Parcel:
     return parcel
 
 
-def _begin(worker: int) -> None:
+def _begin(prepare: Callable[[], None], _worker: int) -> None:
+    """In a worker process, at its start."""
     Queue._on_queue_feeder_error = staticmethod(_end)  # type: ignore[attr-defined]
-    give_way_to_parent(worker)
-
-
-def _begin_on_gpu(worker: int) -> None:
-    Queue._on_queue_feeder_error = staticmethod(_end)  # type: ignore[attr-defined]
-    leave_signals_to_parent(worker)
+    prepare()
 
 
 def _end(_error: Exception, _parcel: object) -> None:
