@@ -1,5 +1,6 @@
 """Help, version, and the boundary where errors become lines and exit codes."""
 
+import errno
 import shlex
 import subprocess
 import sys
@@ -170,6 +171,12 @@ def failing_app(error: BaseException) -> typer.Typer:
         (ConfigError("one\ntwo"), 2, "error: one\nerror: two\n"),
         (Interrupted("SIGTERM: saved"), 75, "error: SIGTERM: saved\n"),
         (KeyboardInterrupt(), 1, "error: interrupted without saving\n"),
+        (MemoryError(), 1, "error: memory is full. Use fewer --workers, or a smaller batch\n"),
+        (
+            OSError(errno.EMFILE, "Too many open files", "a.mp4"),
+            1,
+            "error: too many files are open. Allow more (ulimit -n 4096), or use fewer --workers\n",
+        ),
         (FileNotFoundError(2, "No such file", "a.txt"), 1, "error: file 'a.txt' cannot be used: no such file\n"),
     ],
 )
@@ -178,7 +185,7 @@ def test_boundary__turns_errors_into_lines_and_codes(error: BaseException, code:
     assert (result.exit_code, result.stderr, result.stdout) == (code, stderr, "")
 
 
-@pytest.mark.parametrize("error", [ZeroDivisionError("x\ny"), AttributeError("x\ny"), MemoryError("x\ny")])
+@pytest.mark.parametrize("error", [ZeroDivisionError("x\ny"), AttributeError("x\ny"), RuntimeError("x\ny")])
 def test_boundary__unforeseen_error_is_one_line(error: Exception) -> None:
     result = CliRunner().invoke(failing_app(error), ["fail"])
     assert result.exit_code == 1

@@ -82,7 +82,7 @@ def read_any_order(
     return frames if np.array_equal(ascending, wanted) else frames[places]
 
 
-SYSTEM_IS_OUT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # of files that may be open, or memory
+TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)  # of this process, of the system
 
 
 @contextmanager
@@ -91,14 +91,14 @@ def unreadable_on_error(path: Path, reason: str | Callable[[], str]) -> Iterator
 
     Raises:
         UnreadableVideo: the video's fault.
-        OSError, MemoryError: the system has run out of something, which is no video's.
+        OSError: too many files are open, which is no video's.
     """
     try:
         yield
-    except (UnreadableVideo, MemoryError):
+    except UnreadableVideo:
         raise
     except Exception as error:  # the libraries raise RuntimeError, OSError, ValueError and kinds of their own
-        if isinstance(error, OSError) and error.errno in SYSTEM_IS_OUT:
+        if isinstance(error, OSError) and error.errno in TOO_MANY_FILES:
             raise OSError(error.errno, error.strerror, str(path)) from error  # the library's own may not be pickled
         raise unreadable(path, reason if isinstance(reason, str) else reason(), error) from error
 
