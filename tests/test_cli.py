@@ -1,5 +1,6 @@
 """Help, version, and the boundary where errors become lines and exit codes."""
 
+import errno
 import shlex
 import subprocess
 import sys
@@ -161,6 +162,11 @@ def failing_app(error: BaseException) -> typer.Typer:
         (ConfigError("one", "two"), 2, "error: one\nerror: two\n"),
         (Interrupted("SIGTERM: saved"), 75, "error: SIGTERM: saved\n"),
         (KeyboardInterrupt(), 1, "error: interrupted without saving\n"),
+        (
+            OSError(errno.EMFILE, "Too many open files", "a.mp4"),
+            1,
+            "error: too many files are open. Allow more (ulimit -n 4096), or use fewer --workers\n",
+        ),
         (FileNotFoundError(2, "No such file", "a.txt"), 1, "error: file 'a.txt' cannot be used: no such file\n"),
     ],
 )
@@ -186,7 +192,7 @@ def test_boundary__full_memory_names_what_to_lower(error: Exception) -> None:
     assert "model.width" in message
 
 
-@pytest.mark.parametrize("error", [ZeroDivisionError("x\ny"), AttributeError("x\ny")])
+@pytest.mark.parametrize("error", [ZeroDivisionError("x\ny"), AttributeError("x\ny"), RuntimeError("x\ny")])
 def test_boundary__unforeseen_error_is_one_line(error: Exception) -> None:
     result = CliRunner().invoke(failing_app(error), ["fail"])
     assert result.exit_code == 1

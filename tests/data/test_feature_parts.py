@@ -11,7 +11,7 @@ import pytest
 
 from tests.damage import damages
 from vtdl_cli.data.feature_parts import FeatureParts
-from vtdl_cli.errors import DamagedFile, ListError, UsageError
+from vtdl_cli.errors import DamagedFile, ListError, UsageError, VtdlError
 
 NAMES = [f"class a/video é {number}.avi" for number in range(6)]
 PROVENANCE = {"weights_sha256": "ab12", "list_sha256": "cd34", "protocol": "video@10"}
@@ -241,8 +241,8 @@ def test_feature_parts__more_parts_than_files_may_be_open(out: Path, few_open_fi
     parts = start(out)
     parts.begin()
     for number in range(few_open_files):
-        parts.add(number + 1, [], columns(0))
-    parts.finish(NAMES.__getitem__)
+        parts.add(number + 1, [], columns(number))
+    parts.finish(str)
     with h5py.File(out) as file:
         assert file["features"].shape == (few_open_files, 4)
 
@@ -297,6 +297,14 @@ def test_feature_parts__a_part_that_is_missing_is_noticed(out: Path, begun: Feat
     (begun.folder / "000000002.npz").unlink()
     with pytest.raises(DamagedFile, match="000000003.npz' is damaged, or one before it is missing. Remove it"):
         start(out, resume=True)
+
+
+def test_finish__lost_part_is_an_error_and_writes_nothing(out: Path, begun: FeatureParts) -> None:
+    """Oracle: six videos less the two rows of the part that is removed."""
+    next(begun.folder.glob("*2.npz")).unlink()
+    with pytest.raises(VtdlError, match=r"would have 3 rows and 1 skipped videos of 6: parts in '.*' are missing"):
+        finish(begun)
+    assert not out.exists()
 
 
 def test_finish__without_a_single_row_is_an_error_and_writes_nothing(out: Path) -> None:

@@ -19,7 +19,7 @@ from vtdl_cli import ranks
 from vtdl_cli.data.features import Columns, join_values, open_features, rows_at_a_time, values_of, write_features
 from vtdl_cli.data.hdf5_layout import class_names_in, lists_videos
 from vtdl_cli.data.label_sets import compare_classes, label_set
-from vtdl_cli.errors import DamagedFile, ListError, UsageError
+from vtdl_cli.errors import DamagedFile, ListError, UsageError, VtdlError
 from vtdl_cli.runtime import check_writable, replacing
 
 JOINED = ("root", "torch_version")
@@ -189,14 +189,25 @@ class FeatureParts:
 
         Raises:
             ListError: there is not a single row.
+            VtdlError: rows and skipped videos are not as many as videos were dealt with.
         """
         shapes = [part["features"].shape for part in self._rows()]
         if not shapes:
             raise ListError(f"output '{self.out}' would be empty: no video of the list could be read")
+        self._check_complete()
         shape = (sum(shape[0] for shape in shapes), *shapes[0][1:])
         attributes = {**self.provenance, "skipped": json.dumps(self.skipped)}
         write_features(self.out, shape, (_named(part, name_of) for part in self._rows()), attributes)
         self._forget()
+
+    def _check_complete(self) -> None:
+        """Hold the parts to what the last of them says: each video once, in a row or among the skipped."""
+        positions = np.concatenate([part["positions"] for part in self._rows()])
+        if len(np.unique(positions)) != len(positions) or len(positions) + len(self.skipped) != self.done:
+            raise VtdlError(
+                f"output '{self.out}' would have {len(positions)} rows and {len(self.skipped)} skipped videos of "
+                f"{self.done}: parts in '{self.folder}' are missing or damaged. Start anew with --overwrite"
+            )
 
 
 def _count_rows(part: Mapping[str, np.ndarray], done: int) -> int:

@@ -24,6 +24,7 @@ from vtdl_cli.data.hdf5_layout import class_names_in
 from vtdl_cli.data.label_sets import LabelSet, compare_classes, label_set
 from vtdl_cli.data.lists import UNKNOWN_CLASS
 from vtdl_cli.errors import UsageError
+from vtdl_cli.locks import releasing_locks, take_file
 from vtdl_cli.runtime import Reporter, Warn, check_new_file, replacing, silent
 
 OWN = ("schema", "skipped", "classes")
@@ -100,6 +101,7 @@ def _told(value: Any) -> Any:
     return told[0] if len(told) == 1 else told
 
 
+@releasing_locks
 def merge_features(paths: Sequence[Path], out: Path, reporter: Reporter, *, overwrite: bool = False) -> dict[str, Any]:
     """Put files of one network and different videos together, in the order given.
 
@@ -114,6 +116,7 @@ def merge_features(paths: Sequence[Path], out: Path, reporter: Reporter, *, over
     """
     if len(paths) < 2:
         raise UsageError(f"merge '{paths[0]}' with what? Name two files or more")
+    take_file(out, reporter)
     check_new_file(out, "--out", overwrite=overwrite, sources=paths)
     files = [look_at(path, reporter.warn) for path in paths]
     for file in files[1:]:
@@ -182,6 +185,7 @@ def _join(files: Sequence[FeatureFile]) -> dict[str, str]:
     return joined
 
 
+@releasing_locks
 def export_features(
     path: Path, out: Path, reporter: Reporter, *, average: bool = False, overwrite: bool = False
 ) -> dict[str, Any]:
@@ -192,6 +196,7 @@ def export_features(
         out: .npy, .csv or .parquet.
         average: over the clips of a video and the times of a clip, where the file keeps them apart.
         overwrite: replace `out`.
+        reporter: for a warning where `out` cannot be locked.
 
     Returns:
         The new file's path and the shape of the features in it.
@@ -199,9 +204,20 @@ def export_features(
     Raises:
         UsageError: `path` is no whole file of features, `out` is in the way, or cannot hold what `path` does.
     """
-    write = writer_for(out)
+    writer_for(out)
+    take_file(out, reporter)
     check_new_file(out, "--out", overwrite=overwrite, sources=[path])
-    with open_features(path, reporter.warn) as file:
+    return {"out": str(out), "shape": list(write_table(path, out, reporter.warn, average=average))}
+
+
+def write_table(path: Path, out: Path, warn: Warn = silent, *, average: bool = False) -> tuple[int, ...]:
+    """Write the features of a file as `export_features` does, and return their shape; `out` is the caller's to check.
+
+    Raises:
+        UsageError: `path` is no whole file of features, or `out` cannot hold what it does.
+    """
+    write = writer_for(out)
+    with open_features(path, warn) as file:
         whole = file.shape("features")
         shape = (whole[0], whole[-1]) if average else whole
         if len(shape) > 2 and out.suffix != ARRAY:
@@ -211,4 +227,4 @@ def export_features(
             )
         with replacing(out) as temporary:
             write(temporary, shape, read_blocks(file, average=average), class_names_in(file.attributes))
-    return {"out": str(out), "shape": list(shape)}
+    return shape
