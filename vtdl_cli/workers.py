@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import re
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 
 LOWEST_PRIORITY = 19  # of a process, in POSIX
+KILL = 9  # SIGKILL, which Windows has not
 HELD = (signal.SIGINT, signal.SIGUSR1)  # the signals that a worker ignores
 
 
@@ -63,29 +64,44 @@ def _mask(*, block: bool) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK if block else signal.SIG_UNBLOCK, HELD)
 
 
+def lost(workers: Sequence[BaseProcess], wait_seconds: float = 0.0) -> int | None:
+    """The exit code of one of them that has ended otherwise than it should, or ends so while this waits."""
+    wait([worker.sentinel for worker in workers], wait_seconds)
+    return next((worker.exitcode for worker in workers if worker.exitcode), None)
+
+
 def is_killed(exit_code: int | None) -> bool:
     """Whether a process ended by SIGKILL, as the system ends those that take the last of its memory."""
-    return exit_code is not None and exit_code == -getattr(signal, "SIGKILL", 9)
+    return exit_code == -KILL
 
 
-def describe_loss(error: BaseException) -> str:
-    """What is said where torch's DataLoader has lost a worker; empty where an error tells of something else."""
-    if not isinstance(error, RuntimeError) or "DataLoader worker (pid" not in str(error):
-        return ""
-    found = re.search(r"killed by signal: ([\w ]+)", f"{error} {error.__cause__}")
-    ended_by = found[1] if found else "without a word"
+def explain_loss(exit_code: int | None) -> str:
+    """What is said of a loader's worker that ended unbidden; none: nobody knows how."""
     again = "and start again, with --resume where the command has it"
-    if ended_by == "Killed":
+    if is_killed(exit_code):
         return (
             "a worker process was killed by the system, most often because memory ran out. Use fewer --workers "
             f"or a smaller batch, {again}"
         )
-    if ended_by == "Bus error":
+    if exit_code == -getattr(signal, "SIGBUS", 7):
         return (
             "a worker process found no room in shared memory (/dev/shm). Give the container more of it (docker run "
             f"--shm-size 8g) or use --workers 0, {again}"
         )
+    if exit_code is None:
+        ended_by = "exit code unknown"
+    else:
+        ended_by = f"exit code {exit_code}" if exit_code > 0 else f"signal {signal.strsignal(-exit_code)}"
     return (
         f"a worker process ended by itself ({ended_by}), most often in a decoder. Find the video: vtdl lists check "
         f"--open; leave it out or choose another data.decoder, {again}"
     )
+
+
+def describe_loss(error: BaseException) -> str:
+    """`explain_loss` for what torch raises, at any moment, once a worker is gone; empty for any other error."""
+    if not isinstance(error, RuntimeError) or "DataLoader worker (pid" not in str(error):
+        return ""
+    told = f"{error} {error.__cause__}"
+    exit_codes = (-number for number in signal.valid_signals() if f"signal: {signal.strsignal(number)}" in told)
+    return explain_loss(next(exit_codes, None))

@@ -19,7 +19,7 @@ from vtdl_cli.cli import describe
 from vtdl_cli.data import loading
 from vtdl_cli.data.datasets import Batch, EpochBatches, Sample, Unreadable
 from vtdl_cli.data.loading import Loader, build_loader
-from vtdl_cli.errors import UsageError
+from vtdl_cli.errors import UsageError, VtdlError
 
 NUM_VIDEOS = 7
 
@@ -117,12 +117,12 @@ def test_build_loader__raises_what_a_worker_raised() -> None:
     [
         (signal.SIGKILL, "a worker process was killed by the system, most often because memory ran out. Use fewer"),
         (signal.SIGBUS, "a worker process found no room in shared memory (/dev/shm)"),
-        (signal.SIGSEGV, "a worker process ended by itself (Segmentation fault), most often in a decoder. Find"),
+        (signal.SIGSEGV, "a worker process ended by itself (signal Segmentation fault), most often in a decoder. Find"),
     ],
 )
 def test_worker__that_is_killed_is_told_as_such(number: signal.Signals, says: str) -> None:
     began = time.monotonic()
-    with pytest.raises(RuntimeError) as raised:
+    with pytest.raises(VtdlError) as raised:
         list(load(Fateful(lambda: os.kill(os.getpid(), number)), 2))
     (message,), code = describe(raised.value)
     assert code == 1
@@ -134,7 +134,7 @@ def test_worker__that_is_killed_is_told_as_such(number: signal.Signals, says: st
 def test_worker__that_cannot_send_a_parcel_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """What cannot be pickled stands in for what memory has no room to pickle."""
     monkeypatch.setattr(loading, "pack", lambda *_, **__: lambda: None)
-    with pytest.raises(RuntimeError) as raised:
+    with pytest.raises(VtdlError) as raised:
         list(load(Videos(), 1))
     assert "killed by the system" in describe(raised.value)[0]
 

@@ -24,16 +24,21 @@ from torch.utils.data import DataLoader, Dataset
 from vtdl_cli import ranks
 from vtdl_cli.data.datasets import Batch, EpochBatches, Key, VideoClips, collate
 from vtdl_cli.errors import VtdlError
-from vtdl_cli.workers import give_way_to_parent, held_signals, leave_signals_to_parent
+from vtdl_cli.workers import explain_loss, give_way_to_parent, held_signals, leave_signals_to_parent, lost
 
 SHARED_MEMORY = Path("/dev/shm")  # Linux's
 MOST_AHEAD = 4  # batches that a worker makes ahead of time
+LOSS_SHOWS_SECONDS = 1.0  # at most, from what it did to others until a process has ended
 OWN_FILES = 64  # that a process may have open besides those of its batches
 ROOM_SHARE = 0.8  # of the room in shared memory that batches may take: others want some
 
 MORE_ROOM = "Give it more room (docker run --shm-size 8g), or use fewer --workers"
 
 Tell = Callable[[str], None]
+
+
+class NotFetched(VtdlError):
+    """A worker has sent word of a batch, and it is not there."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ class Parcel:
 
         Raises:
             Exception: whatever went wrong in the worker.
-            VtdlError: the windows cannot be fetched.
+            NotFetched: where the windows lie in shared memory, and are out of reach.
         """
         if self.error is not None:
             raise self.error
@@ -65,7 +70,7 @@ class Parcel:
         try:
             batch.windows = _tensor(pickle.loads(self.windows))
         except (EOFError, OSError, RuntimeError) as error:
-            raise VtdlError(
+            raise NotFetched(
                 f"a batch cannot be fetched from its worker ({type(error).__name__} {error}), most often because too "
                 "many files are open. Allow more (ulimit -n 4096), or use --workers 0"
             ) from error
@@ -136,14 +141,23 @@ class Loader:
     tell: Tell
 
     def __iter__(self) -> Iterator[Batch]:
-        for arrived in self._start():
-            if isinstance(arrived, Parcel):
-                if arrived.trouble:
-                    self.tell(_explain(f"{arrived.trouble}. {MORE_ROOM}"))
-                arrived = arrived.unpack()
-            yield arrived
+        stream = self._start()
+        workers = getattr(stream, "_workers", [])  # torch's, which are no part of its interface
+        try:
+            yield from map(self._open, stream)
+        except (NotFetched, RuntimeError) as error:
+            if exit_code := lost(workers, LOSS_SHOWS_SECONDS):
+                raise VtdlError(explain_loss(exit_code)) from error
+            raise
 
-    def _start(self) -> Iterator[Any]:
+    def _open(self, arrived: "Parcel | Batch") -> Batch:
+        if isinstance(arrived, Batch):
+            return arrived
+        if arrived.trouble:
+            self.tell(_explain(f"{arrived.trouble}. {MORE_ROOM}"))
+        return arrived.unpack()
+
+    def _start(self) -> "Iterator[Parcel | Batch]":
         """Start the workers.
 
         Raises:
@@ -245,7 +259,8 @@ def _as_it_is(parcel: Parcel) -> Parcel:
 
 
 def _begin(prepare: Callable[[], None], _worker: int) -> None:
-    """In a worker process, at its start."""
+    """In a worker process, at its start: what goes wrong is told to the parent, and to nobody else."""
+    sys.excepthook = lambda *_: None  # called in a thread that shares memory, where the parent has gone away meanwhile
     Queue._on_queue_feeder_error = staticmethod(_end)  # type: ignore[attr-defined]
     prepare()
 
