@@ -1,7 +1,10 @@
 """Commands that are killed, interrupted and asked to stop, and go on: to the same end as if nothing had happened."""
 
+import random
+import re
 import shutil
 import signal
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,9 @@ SHARES = {
 """How often each command is tried."""
 
 SIGNALS = {"SIGKILL": 50, "SIGTERM": 20, "SIGINT": 10, "two SIGINT": 15, "SIGUSR1": 5}
+WITH_WORKERS = {"SIGKILL": 30, "two SIGINT": 40}
+"""Of those that start workers anew: who stops them, and in what order, is the hard part."""
+
 VARIANTS = {"plain": 60, "killed twice": 10, "over an older run": 14, "resumed with other options": 16}
 FINETUNING = {"its weights deleted": 12, "its classes reversed": 8}
 SECONDS_PAST_END = 1.05  # of an undisturbed run: some signals come too late
@@ -87,18 +93,27 @@ def _choose(trial: Trial, stage: Stage) -> Attempt:
 def draw_shots(one: Attempt) -> list[Shot]:
     """A signal at a random moment, or right before a random change of a file; or two."""
     draw = one.trial.draw
-    (name,) = draw.choices([*SIGNALS], [*SIGNALS.values()])
+    shares = SIGNALS | (WITH_WORKERS if one.scenario.spawns and one.workers else {})
+    (name,) = draw.choices([*shares], [*shares.values()])
     number = signal.Signals[name.split()[-1]]
     known = one.stage.reference(one.scenario, workers=one.workers)
     target = draw.choice(("process", "group")) if number != signal.SIGINT else "group"  # a terminal tells them all
     if known.events and draw.random() < 0.5:
-        event = draw.randrange(len(known.events))
+        event = draw_event(known.events, draw)
         return [Shot(number, target, event=event + more) for more in range(2 if name == "two SIGINT" else 1)]
     if one.workers and number == signal.SIGKILL and draw.random() < 0.3:
         target = "worker"
     seconds = draw.uniform(0, SECONDS_PAST_END * known.seconds)
     shots = [Shot(number, target, seconds)]
     return shots + ([Shot(number, target, seconds + draw.uniform(0, 0.3))] if name == "two SIGINT" else [])
+
+
+def draw_event(events: Sequence[str], draw: random.Random) -> int:
+    """The number of a change of a file: each kind as often as another, though some come once and others all the time."""
+    kinds: dict[str, list[int]] = {}
+    for number, event in enumerate(events):
+        kinds.setdefault(re.sub(r"\d+", "#", event), []).append(number)
+    return draw.choice(draw.choice([*kinds.values()]))
 
 
 def go_on(one: Attempt) -> None:

@@ -5,6 +5,7 @@ What a forked command does is what `python -m vtdl_cli` does, its end included, 
 """
 
 import atexit
+import contextlib
 import ctypes
 import importlib
 import json
@@ -178,7 +179,7 @@ class Running:
 
     def _send(self, shot: Shot) -> None:
         if shot.target == "worker":
-            workers = [pid for pid in session(self.pid) if pid != self.pid]
+            workers = [pid for pid in session(self.pid) if pid != self.pid and "resource_tracker" not in _name(pid)]
             if workers:
                 os.kill(random.Random(str(shot)).choice(workers), shot.number)
         elif shot.target == "group":
@@ -304,10 +305,16 @@ def _end_session(leader: int, grace_seconds: float) -> list[str]:
         time.sleep(0.02)
     names = []
     for pid in left:
-        try:
-            known = re.search(r"multiprocessing\.\w+", Path(f"/proc/{pid}/cmdline").read_text())
-            names.append(known[0] if known else "a fork of it")
+        names.append(_name(pid))
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        except OSError:
-            continue
     return names
+
+
+def _name(pid: int) -> str:
+    """What a process is, as multiprocessing names it."""
+    try:
+        known = re.search(r"multiprocessing\.\w+", Path(f"/proc/{pid}/cmdline").read_text())
+    except OSError:
+        return "a process that has ended"
+    return known[0] if known else "a forked worker"

@@ -8,15 +8,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tests.campaign.process import Ended
 from tests.campaign.trial import Trial
-from tests.toy import Toy, make_toy
+from tests.toy import CLASSES, Toy, make_toy, write_video
 
 TOY = Toy(Path("videos"), Path("lists/train.txt"), Path("lists/val.txt"), Path("tiny.yaml"))
 """By relative paths: every trial's folder looks alike, so that its results can be compared byte by byte."""
 
 OUT = Path("out")
 QUIET = ("--quiet", "--json")
+LONG_FRAMES, LONG_HEIGHT, LONG_WIDTH = 120, 96, 128
 NUM_LISTED = 13
 """Videos of lists/all.txt."""
 
@@ -60,19 +63,28 @@ class Scenario:
         return self.line[0]
 
 
-def _training(stage: str, *more: str) -> tuple[str, ...]:
-    """Settings by which a training leaves every kind of file, and saves after every step."""
-    names = (f"{stage}.keep_every=1", f"{stage}.log_gradients=true", f"{stage}.checkpoint_minutes=1e-9", *more)
-    return _set(*names)
+_EVERY_STEP = "pretrain.checkpoint_minutes=1e-9"
+"""When pretraining saves; finetuning does so after an epoch."""
 
 
 PRETRAIN = Scenario(
-    (*TOY.pretrain(OUT), *_training("pretrain", "pretrain.epochs=3", "pretrain.knn_every=2"), *QUIET),
+    (
+        *TOY.pretrain(OUT),
+        *_set("pretrain.epochs=3", "pretrain.keep_every=1", "pretrain.knn_every=2", "pretrain.log_gradients=true"),
+        *_set(_EVERY_STEP),
+        *QUIET,
+    ),
     ("--resume",),
     ("--seed", "1"),
 )
 FINETUNE = Scenario(
-    (*TOY.finetune(OUT, "--weights", "pretrained"), *_training("finetune"), *QUIET), ("--resume",), ("--seed", "1")
+    (
+        *TOY.finetune(OUT, "--weights", "pretrained"),
+        *_set("finetune.epochs=3", "finetune.keep_every=1", "finetune.log_gradients=true"),
+        *QUIET,
+    ),
+    ("--resume",),
+    ("--seed", "1"),
 )
 EVALUATE = Scenario((*TOY.evaluate(Path("finetuned"), OUT), *QUIET), ("--overwrite",), ("--clips", "3"))
 EXTRACT = Scenario(
@@ -90,7 +102,7 @@ PREPARE = Scenario(
     ("--seed", "1"),
     spawns=True,
 )
-_TRANSCODED = ("lists/train.txt", "--root", "videos", "--out", "out", "--short-side", "32", "--workers", "0", *QUIET)
+_TRANSCODED = ("lists/long.txt", "--root", "long", "--out", "out", "--short-side", "42", "--workers", "0", *QUIET)
 COMPRESS = Scenario(("compress", *_TRANSCODED), ("--resume",), ("--crf", "30"), spawns=True)
 FRAMES = Scenario(("extract-frames", *_TRANSCODED), ("--resume",), ("--quality", "50"), spawns=True)
 SCENARIOS = (PRETRAIN, FINETUNE, EVALUATE, EXTRACT, PREPARE, COMPRESS, FRAMES)
@@ -196,7 +208,20 @@ def _make_inputs(inputs: Path) -> None:
     make_toy(inputs)
     rows = [line for name in ("train", "val") for line in (inputs / f"lists/{name}.txt").read_text().splitlines()]
     (inputs / "lists/all.txt").write_text("".join(f"{row}\n" for row in rows[:NUM_LISTED]))
+    make_long(inputs)
     make_named(inputs)
+
+
+def make_long(inputs: Path) -> None:
+    """Videos that take some time to read and write, each another one."""
+    draw = np.random.default_rng(0)
+    names = [f"{name}/{name}_{number}.mp4" for name in CLASSES for number in range(2)]
+    for name in names:
+        shift = np.cumsum(draw.integers(-2, 3, (LONG_FRAMES, 2)), axis=0)
+        picture = draw.integers(0, 255, (LONG_HEIGHT, LONG_WIDTH, 3)).astype(np.uint8)
+        write_video(inputs / "long" / name, np.stack([np.roll(picture, (x, y), (0, 1)) for x, y in shift]))
+    rows = [f"{name} {CLASSES.index(name.split('/')[0])} {LONG_FRAMES}\n" for name in names]
+    (inputs / "lists/long.txt").write_text("".join(rows))
 
 
 def make_named(inputs: Path) -> None:
