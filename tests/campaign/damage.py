@@ -96,7 +96,8 @@ def _attempt(trial: Trial, stage: Stage, readers: Sequence[Reader]) -> None:
     ended = trial.run(reader.line)
     warnings, whole = stage.whole[reader]
     if ended.code:
-        trial.check_refusal(ended, before)
+        kept = {name for name in files_in(trial.work) if name.startswith(reader.victim)}  # rows, for --resume
+        trial.check_refusal(ended, before | kept)
     elif ended.warnings <= warnings and (found := differences(reader.reads(trial.work / OUT, ended.stdout), whole)):
         trial.silent(f"{' '.join(reader.line[:2])} read {reader.victim} with other numbers: {kind}")
         trial.lines.append(f"differs: {found[0]}")

@@ -176,7 +176,7 @@ READERS = {
         (*TOY.extract("none", OUT / "features.h5", "--preset", "tiny.yaml", "--list", _LIST, "--clips", "1"),),
         _judge_features,
     ),
-    "evaluate": Reader((*TOY.evaluate(Path("finetuned"), OUT, "--list", _LIST),), _judge_metrics),
+    "evaluate": Reader((*TOY.evaluate(Path("finetuned"), OUT, test_list=Path(_LIST)),), _judge_metrics),
     "plan of pretraining": Reader((*TOY.pretrain(OUT), "--train-list", _LIST, "--dry-run"), _judge_count),
     "plan of finetuning": Reader(
         (*TOY.finetune(OUT), "--train-list", _LIST, "--val-list", _LIST, "--dry-run"), _judge_count

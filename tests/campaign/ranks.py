@@ -57,10 +57,10 @@ def attempt(trial: Trial, stage: Stage) -> None:
 
 def command(scenario: Scenario, videos: str, clips: int, out: Path) -> tuple[str, ...]:
     """What every process is asked to do."""
-    more = ("--list", videos, "--clips", str(clips))
+    more = ("--clips", str(clips), *QUIET)
     if scenario is EVALUATE:
-        return (*TOY.evaluate(Path("finetuned"), out, *more), *QUIET)
-    return (*TOY.extract("pretrained", out / "features.h5", *more), *QUIET)
+        return (*TOY.evaluate(Path("finetuned"), out, *more, test_list=Path(videos)),)
+    return (*TOY.extract("pretrained", out / "features.h5", "--list", videos, *more),)
 
 
 def start(trial: Trial, line: tuple[str, ...], processes: int) -> list[Ended]:

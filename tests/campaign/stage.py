@@ -102,7 +102,7 @@ PREPARE = Scenario(
     ("--seed", "1"),
     spawns=True,
 )
-_TRANSCODED = ("lists/long.txt", "--root", "long", "--out", "out", "--short-side", "42", "--workers", "0", *QUIET)
+_TRANSCODED = ("lists/long.txt", "--root", "long", "--out", "out", "--short-side", "32", "--workers", "0", *QUIET)
 COMPRESS = Scenario(("compress", *_TRANSCODED), ("--resume",), ("--crf", "30"), spawns=True)
 FRAMES = Scenario(("extract-frames", *_TRANSCODED), ("--resume",), ("--quality", "50"), spawns=True)
 SCENARIOS = (PRETRAIN, FINETUNE, EVALUATE, EXTRACT, PREPARE, COMPRESS, FRAMES)

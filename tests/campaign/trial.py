@@ -13,8 +13,8 @@ from tests.campaign.process import Ended, Running, Shot
 from tests.toy import files_in
 
 KINDS = ("lost", "silent", "traceback", "hang")
-CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-"""What a terminal does not print but act upon, line breaks of the tool's own left out; directions of text, too."""
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""What a terminal does not print but act upon, tabs and the tool's own line breaks left out; directions of text, too."""
 
 
 @dataclass(frozen=True)
