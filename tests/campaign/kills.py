@@ -29,8 +29,11 @@ SIGNALS = {"SIGKILL": 50, "SIGTERM": 20, "SIGINT": 10, "two SIGINT": 15, "SIGUSR
 WITH_WORKERS = {"SIGKILL": 30, "two SIGINT": 40}
 """Of those that start workers anew: who stops them, and in what order, is the hard part."""
 
+EARLY = {"SIGKILL": 80, "SIGTERM": 20}
+"""Where a run is resumed otherwise: what is there decides, so the moments between two files are what counts."""
+
 VARIANTS = {"plain": 60, "killed twice": 10, "over an older run": 14, "resumed with other options": 16}
-FINETUNING = {"its weights deleted": 12, "its classes reversed": 8}
+FINETUNING = {"resumed with other options": 40, "its weights deleted": 12, "its classes reversed": 8}
 SECONDS_PAST_END = 1.05  # of an undisturbed run: some signals come too late
 RESULTS = (".pt", ".mp4", ".jpg", ".h5")
 """What a user has once a run has written it: nothing but --overwrite may replace it by something else."""
@@ -93,12 +96,13 @@ def _choose(trial: Trial, stage: Stage) -> Attempt:
 def draw_shots(one: Attempt) -> list[Shot]:
     """A signal at a random moment, or right before a random change of a file; or two."""
     draw = one.trial.draw
-    shares = SIGNALS | (WITH_WORKERS if one.scenario.spawns and one.workers else {})
+    early = one.variant in CHANGES
+    shares = EARLY if early else SIGNALS | (WITH_WORKERS if one.scenario.spawns and one.workers else {})
     (name,) = draw.choices([*shares], [*shares.values()])
     number = signal.Signals[name.split()[-1]]
     known = one.stage.reference(one.scenario, workers=one.workers)
     target = draw.choice(("process", "group")) if number != signal.SIGINT else "group"  # a terminal tells them all
-    if known.events and draw.random() < 0.5:
+    if known.events and draw.random() < (0.9 if early else 0.5):
         event = draw_event(known.events, draw)
         return [Shot(number, target, event=event + more) for more in range(2 if name == "two SIGINT" else 1)]
     if one.workers and number == signal.SIGKILL and draw.random() < 0.3:
