@@ -1,7 +1,6 @@
 """The campaign in small, and what it judges by: a campaign that finds nothing has to be able to find something."""
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -17,6 +16,9 @@ from tests.campaign.process import Ended, Shot
 from tests.campaign.trial import Trial, flaws
 
 
+REPOSITORY = Path(__file__).parents[2]
+
+
 def ended(code: int = 0, stdout: str = "", stderr: str = "", *, hung: bool = False) -> Ended:
     return Ended(["extract"], code, stdout, stderr, 1.0, hung)
 
@@ -24,8 +26,8 @@ def ended(code: int = 0, stdout: str = "", stderr: str = "", *, hung: bool = Fal
 @pytest.mark.slow
 def test_campaign__in_small_finds_nothing(tmp_path: Path) -> None:
     line = [sys.executable, "-m", "tests.campaign", "--each", "12", "--out", str(tmp_path / "campaign")]
-    result = subprocess.run(line, text=True, capture_output=True, check=False, env={**os.environ})
-    assert result.returncode == 0, result.stdout
+    result = subprocess.run(line, text=True, capture_output=True, check=False, cwd=REPOSITORY)
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 @pytest.mark.parametrize(
