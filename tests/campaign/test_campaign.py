@@ -15,7 +15,6 @@ from tests.campaign.lists import ORDERS, Fuzzed, Row, judge, lines_of, read
 from tests.campaign.process import Ended, Shot
 from tests.campaign.trial import Trial, flaws
 
-
 REPOSITORY = Path(__file__).parents[2]
 
 
