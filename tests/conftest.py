@@ -4,6 +4,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tests share the cores with one another
+
 import pytest
 
 from tests.toy import Toy, make_toy, succeed

@@ -1,9 +1,9 @@
 """Help, version, and the boundary where errors become lines and exit codes."""
 
+import errno
 import shlex
 import subprocess
 import sys
-import time
 from typing import Any
 
 import pytest
@@ -76,18 +76,10 @@ def examples_of(command: list[str]) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_help__is_quick_and_light(command: list[str]) -> None:
-    """Half a second is promised, and 0.3 s was measured on an idle core; 1 s allows for a busy one."""
-    seconds = []
-    for _ in range(3):
-        began = time.monotonic()
-        line = [sys.executable, "-c", RUN_AND_LIST_MODULES, *command, "--help"]
-        result = subprocess.run(line, capture_output=True, text=True, check=True)
-        seconds.append(time.monotonic() - began)
-        if seconds[-1] < 1.0:
-            break
-    print(f"vtdl {' '.join(command)} --help: {min(seconds):.2f} s")
-    assert min(seconds) < 1.0
+def test_help__imports_nothing_heavy(command: list[str]) -> None:
+    """What makes it quick: 0.3 s on an idle core, where torch alone takes seconds."""
+    line = [sys.executable, "-c", RUN_AND_LIST_MODULES, *command, "--help"]
+    result = subprocess.run(line, capture_output=True, text=True, check=True)
     assert "Usage: " in result.stdout
     assert not HEAVY & set(result.stderr.split())
 
@@ -167,9 +159,14 @@ def failing_app(error: BaseException) -> typer.Typer:
     ("error", "code", "stderr"),
     [
         (ListError("list 'a' is empty"), 1, "error: list 'a' is empty\n"),
-        (ConfigError("one\ntwo"), 2, "error: one\nerror: two\n"),
+        (ConfigError("one", "two"), 2, "error: one\nerror: two\n"),
         (Interrupted("SIGTERM: saved"), 75, "error: SIGTERM: saved\n"),
         (KeyboardInterrupt(), 1, "error: interrupted without saving\n"),
+        (
+            OSError(errno.EMFILE, "Too many open files", "a.mp4"),
+            1,
+            "error: too many files are open. Allow more (ulimit -n 4096), or use fewer --workers\n",
+        ),
         (FileNotFoundError(2, "No such file", "a.txt"), 1, "error: file 'a.txt' cannot be used: no such file\n"),
     ],
 )
@@ -178,7 +175,24 @@ def test_boundary__turns_errors_into_lines_and_codes(error: BaseException, code:
     assert (result.exit_code, result.stderr, result.stdout) == (code, stderr, "")
 
 
-@pytest.mark.parametrize("error", [ZeroDivisionError("x\ny"), AttributeError("x\ny"), MemoryError("x\ny")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 7 TiB"),
+        OSError(12, "Cannot allocate memory"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:128] data. DefaultCPUAllocator: can't allocate memory: you tried"),
+    ],
+)
+def test_boundary__full_memory_names_what_to_lower(error: Exception) -> None:
+    """Oracle: the words of NumPy, Linux and torch, as each was met."""
+    (message,), code = describe(error)
+    assert code == 1
+    assert message.startswith("the memory is full (")
+    assert "pretrain.batch_size" in message
+    assert "model.width" in message
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("x\ny"), AttributeError("x\ny"), RuntimeError("x\ny")])
 def test_boundary__unforeseen_error_is_one_line(error: Exception) -> None:
     result = CliRunner().invoke(failing_app(error), ["fail"])
     assert result.exit_code == 1
@@ -193,7 +207,7 @@ def test_boundary__debug_lets_the_error_pass() -> None:
 
 def test_boundary__full_gpu_names_the_batch() -> None:
     error = type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory")  # torch's, without a GPU to fill
-    assert "pretrain.batch_size" in describe(error)[0]
+    assert "pretrain.batch_size" in describe(error)[0][0]
 
 
 def test_boundary__closed_pipe_is_quiet() -> None:

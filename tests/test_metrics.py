@@ -3,21 +3,19 @@ import warnings
 import numpy as np
 import pytest
 import scipy.special
-import scipy.stats
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, top_k_accuracy_score
 from sklearn.neighbors import NearestNeighbors
 
 import vtdl_cli.metrics
+from vtdl_cli.intervals import class_mean_interval, share_interval
 from vtdl_cli.metrics import (
     accuracies,
-    bootstrap_intervals,
-    class_mean_interval,
+    accuracy_intervals,
     cluster,
     confusion,
     knn_accuracy,
     nearest,
     ranks,
-    share_interval,
     softmax,
     unit,
     vote,
@@ -52,11 +50,18 @@ def test_accuracies__equal_scikit_learn(num_videos: int, num_classes: int) -> No
 
 
 def test_accuracies__by_hand() -> None:
-    """Oracle: by hand: classes 0 (2 of 3 right) and 2 (0 of 1) occur; with 3 classes everything is in the top 5."""
+    """Oracle: by hand: classes 0 (2 of 3 right) and 2 (0 of 1) occur."""
     scores = np.array([[3, 1, 2], [3, 1, 2], [1, 3, 2], [3, 2, 1]])
     assert accuracies(scores, np.array([0, 0, 0, 2])) == pytest.approx(
-        {"top1": 50.0, "top5": 100.0, "mean_class": 100 * (2 / 3 + 0) / 2}
+        {"top1": 50.0, "mean_class": 100 * (2 / 3 + 0) / 2}
     )
+
+
+def test_accuracies__top5_needs_six_classes() -> None:
+    """Oracle: by hand: of five classes everything is in the top 5, of six the last one is not."""
+    labels = np.zeros(3, np.int64)
+    assert "top5" not in accuracies(np.tile(np.arange(5.0), (3, 1)), labels)
+    assert accuracies(np.tile(np.arange(6.0), (3, 1)), labels)["top5"] == 0
 
 
 def test_accuracies__of_equal_scores_the_lower_class_counts() -> None:
@@ -77,40 +82,17 @@ def test_softmax__against_scipy() -> None:
     assert softmax(np.empty((0, 2, 0), np.float32)).shape == (0, 2, 0)
 
 
-def test_bootstrap_intervals__against_scipy() -> None:
-    """Oracle: scipy's percentile bootstrap; its draws are others, and the ends of either differ by chance."""
+def test_accuracy_intervals__one_for_each_accuracy() -> None:
+    """Oracle: the intervals of `vtdl_cli.intervals`, which has tests of its own."""
     scores, labels = random_scores(150, 9)
-    place = ranks(scores, labels)
-    ours = bootstrap_intervals(scores, labels)
-
-    def class_mean(rows: np.ndarray) -> float:
-        return float(np.mean([(place[rows][labels[rows] == label] == 0).mean() for label in np.unique(labels[rows])]))
-
-    for name, right, statistic, draws in (
-        ("top1", place < 1, np.mean, 20_000),
-        ("top5", place < 5, np.mean, 20_000),
-        ("mean_class", np.arange(150), class_mean, 2_000),
-    ):
-        theirs = scipy.stats.bootstrap(
-            (right,), statistic, n_resamples=draws, vectorized=False, method="percentile", rng=np.random.default_rng(1)
-        ).confidence_interval
-        assert ours[name] == pytest.approx((100 * theirs.low, 100 * theirs.high), abs=1.2), name
-
-
-def test_class_mean_interval__does_not_depend_on_how_many_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    scores, labels = random_scores(40, 5)
-    hits = ranks(scores, labels) < 1
-    whole = class_mean_interval(hits, labels, draws=50)
-    monkeypatch.setattr(vtdl_cli.metrics, "BOOTSTRAP_ENTRIES", 7 * 40)
-    assert class_mean_interval(hits, labels, draws=50) == whole
-
-
-def test_bootstrap_intervals__of_one_answer_have_no_width() -> None:
-    """Oracle: by hand: where all or none are right, so is every draw."""
-    labels = np.array([0, 1, 1])
-    assert bootstrap_intervals(np.eye(2)[labels], labels)["mean_class"] == [100, 100]
-    assert bootstrap_intervals(1 - np.eye(2)[labels], labels)["top1"] == [0, 0]
-    assert bootstrap_intervals(np.eye(2)[:1], labels[:1])["top5"] == [100, 100]
+    place, groups = ranks(scores, labels), [str(row // 5) for row in range(150)]
+    assert accuracy_intervals(scores, labels) == {
+        "top1": share_interval(place < 1),
+        "top5": share_interval(place < 5),
+        "mean_class": class_mean_interval(place < 1, labels),
+    }
+    assert accuracy_intervals(scores, labels, groups)["top5"] == share_interval(place < 5, groups)
+    assert accuracy_intervals(scores[:, :5], labels % 5).keys() == {"top1", "mean_class"}
 
 
 def test_confusion__equals_scikit_learn() -> None:
@@ -185,15 +167,6 @@ def test_cluster__finds_directions_whatever_the_length() -> None:
     found = cluster(features, 3, seed=0)
     assert [len(set(found[truth == number].tolist())) for number in range(3)] == [1, 1, 1]
     assert set(found.tolist()) == {0, 1, 2}
-
-
-def test_share_interval__equals_drawing_with_replacement() -> None:
-    """Oracle: the bootstrap written out, 4000 draws of all 60 hits and misses."""
-    hits = np.arange(60) % 4 == 0
-    draws = np.random.default_rng(1).choice(hits, size=(4000, 60)).mean(axis=1)
-    assert share_interval(hits) == pytest.approx(100 * np.percentile(draws, [2.5, 97.5]), abs=1.7)  # one of 60
-    assert share_interval(np.ones(5, bool)) == [100, 100]
-    assert share_interval(hits) == share_interval(hits)
 
 
 def test_unit__length_is_1_or_stays_0() -> None:

@@ -1,5 +1,6 @@
 """`python -m vtdl_cli` and the `vtdl` script."""
 
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ def main() -> None:
         from vtdl_cli.cli import app
     except KeyboardInterrupt:
         sys.exit("error: interrupted without saving")
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that its encoding lacks is written as an escape
+        sys.stdout.reconfigure(errors="backslashreplace")
     with hushed():
         app(prog_name="vtdl")
 

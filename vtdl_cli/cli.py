@@ -1,7 +1,8 @@
 """The command line: which commands there are, and the one place where errors become lines and exit codes."""
 
+import errno
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from vtdl_cli import __version__, ranks
+from vtdl_cli import __version__, ranks, workers
 from vtdl_cli.commands import (
     bench,
     convert,
@@ -58,16 +59,23 @@ def reporting_errors(debug: bool) -> Iterator[None]:
     except (Exception, KeyboardInterrupt) as error:
         if debug or isinstance(error, (typer.Exit, typer.Abort, BrokenPipeError)):  # Typer ends a closed pipe quietly
             raise
-        message, code = describe(error)
-        for line in message.splitlines():
-            typer.echo(f"error: {line}", err=True)
+        from vtdl_cli.commands.screen import say  # not at the top: Rich is slow to import
+
+        lines, code = describe(error)
+        for line in lines:
+            say(f"error: {line}")
         sys.exit(code)
 
 
-def describe(error: BaseException) -> tuple[str, int]:
-    """What is said about a failure, and its exit code."""
+def describe(error: BaseException) -> tuple[Sequence[str], int]:
+    """What is said about a failure, a line for each mistake, and its exit code."""
     if isinstance(error, VtdlError):
-        return str(error), error.exit_code
+        return error.lines, error.exit_code
+    line, code = _describe_other(error)
+    return [line] if line else [], code
+
+
+def _describe_other(error: BaseException) -> tuple[str, int]:
     if isinstance(error, TyperException):
         message = error.format_message().rstrip(".")  # empty where a group was called without a command: help was shown
         if not message:
@@ -75,6 +83,11 @@ def describe(error: BaseException) -> tuple[str, int]:
         return f"{message}{'' if message.endswith('?') else '.'} See: vtdl --help", error.exit_code
     if isinstance(error, KeyboardInterrupt):
         return "interrupted without saving", 1
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return "too many files are open. Allow more (ulimit -n 4096), or use fewer --workers", 1
+    if _is_out_of_memory(error):
+        reason = " ".join(str(error).split()) or "no more could be had"
+        return f"the memory is full ({reason}). {LESS_MEMORY}", 1
     if isinstance(error, OSError) and error.strerror:
         what = f"file '{error.filename}'" if error.filename else "a file"
         return f"{what} cannot be used: {error.strerror.lower()}", 1
@@ -82,9 +95,27 @@ def describe(error: BaseException) -> tuple[str, int]:
         return "the GPU's memory is full. Lower the batch: --set pretrain.batch_size=... or finetune.batch_size=...", 1
     if ranks.tells_of_loss(error):
         return f"another of {ranks.count()} processes has ended: its own message says why. Start anew, with --resume", 1
+    if told := workers.describe_loss(error):
+        return told, 1
     reason = " ".join(str(error).split())
     name = type(error).__name__
     return f"unexpected {name} '{reason}'. This is a mistake of vtdl: please report what --debug prints", 1
+
+
+LESS_MEMORY = (
+    "Lower the batch (--set pretrain.batch_size=..., finetune.batch_size, evaluate.batch_clips, extract.batch_clips), "
+    "--workers, or what makes networks large: model.width, method.queue.size"
+)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Tell Python's and NumPy's, the system's, and torch's, which on a CPU is told by its words alone."""
+    words = ("not enough memory", "can't allocate memory", "Storage size calculation overflowed")
+    return (
+        isinstance(error, MemoryError)
+        or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+        or (isinstance(error, RuntimeError) and any(each in str(error) for each in words))
+    )
 
 
 app = typer.Typer(

@@ -1,10 +1,15 @@
 """Numbers on scores and features. Accuracies are percentages."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from vtdl_cli.intervals import class_mean_interval, share_interval
+
+ACCURACIES = ("top1", "top5", "mean_class")
+"""All that `accuracies` may give."""
+
 KNN_ROWS = 1024  # of the similarity matrix at a time: all of it would be 230 GB for Kinetics
-BOOTSTRAP_DRAWS = 10_000
-BOOTSTRAP_ENTRIES = 2**20  # of drawn videos at a time
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -29,64 +34,29 @@ def ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return before
 
 
+def hits(scores: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
+    """Which videos are right, bool (N,), under `top1` and, where there are more than five classes, `top5`.
+
+    Arguments as of `ranks`.
+    """
+    place = ranks(scores, labels)
+    return {f"top{k}": place < k for k in (1, 5) if k == 1 or scores.shape[1] > k}
+
+
 def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Overall top-1 and top-5, and top-1 averaged over the classes that occur; arguments as of `ranks`."""
-    place = ranks(scores, labels)
-    return {
-        "top1": 100 * float((place < 1).mean()),
-        "top5": 100 * float((place < 5).mean()),
-        "mean_class": 100 * float(np.mean([(place[labels == label] < 1).mean() for label in np.unique(labels)])),
-    }
+    """Those of `hits`, and top-1 averaged over the classes that occur; arguments as of `ranks`."""
+    found = hits(scores, labels)
+    mean_class = np.mean([found["top1"][labels == label].mean() for label in np.unique(labels)])
+    return {name: 100 * float(hit.mean()) for name, hit in found.items()} | {"mean_class": 100 * float(mean_class)}
 
 
-def bootstrap_intervals(scores: np.ndarray, labels: np.ndarray) -> dict[str, list[float]]:
-    """What each of `accuracies` could have been with other videos of the same kind; arguments as of `ranks`.
-
-    The N videos are drawn anew with replacement (Efron's percentile bootstrap): ends are the 2.5 and 97.5 percentiles,
-    in percent. They say nothing of other trainings.
-    """
-    place = ranks(scores, labels)
-    return {
-        "top1": share_interval(place < 1),
-        "top5": share_interval(place < 5),
-        "mean_class": class_mean_interval(place < 1, labels),
-    }
-
-
-def share_interval(hits: np.ndarray, seed: int = 0) -> list[float]:
-    """Bootstrap interval of the share of `hits`, bool (N,), in percent.
-
-    Drawing N of N hits and misses with replacement, and counting hits, is drawing from a binomial distribution.
-    """
-    counts = np.random.default_rng(seed).binomial(len(hits), hits.mean(), BOOTSTRAP_DRAWS)
-    return _ends(counts / len(hits))
-
-
-def class_mean_interval(hits: np.ndarray, labels: np.ndarray, *, draws: int = 1000, seed: int = 0) -> list[float]:
-    """Bootstrap interval of the mean over classes of the share of hits, in percent; a class that a draw leaves out does
-    not count in it.
-
-    Args:
-        hits: bool (N,).
-        labels: (N,).
-        draws: of N videos each.
-        seed: of the draws.
-    """
-    order = np.argsort(labels, kind="stable")
-    first = np.unique(labels[order], return_index=True)[1]  # of each class
-    generator, means = np.random.default_rng(seed), []
-    at_a_time = max(1, BOOTSTRAP_ENTRIES // len(labels))
-    for begun in range(0, draws, at_a_time):
-        number = min(at_a_time, draws - begun)
-        times = generator.multinomial(len(labels), np.full(len(labels), 1 / len(labels)), number)  # (number, N)
-        drawn, right = (np.add.reduceat(part, first, axis=1) for part in (times, times * hits[order]))
-        means.append(np.divide(right, drawn, out=np.full(right.shape, np.nan), where=drawn > 0))
-    return _ends(np.nanmean(np.concatenate(means), axis=1))
-
-
-def _ends(shares: np.ndarray) -> list[float]:
-    low, high = np.percentile(100 * shares, [2.5, 97.5])
-    return [float(low), float(high)]
+def accuracy_intervals(
+    scores: np.ndarray, labels: np.ndarray, groups: Sequence[str] | None = None
+) -> dict[str, list[float]]:
+    """The 95% interval of each of `accuracies`, in percent; `groups` as of `class_mean_interval`."""
+    found = hits(scores, labels)
+    by_class = class_mean_interval(found["top1"], labels, groups)
+    return {name: share_interval(hit, groups) for name, hit in found.items()} | {"mean_class": by_class}
 
 
 def confusion(predicted: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:

@@ -160,3 +160,36 @@ def test_thumbnail__is_small_and_keeps_its_shape() -> None:
     (link,) = Page(thumbnail(np.zeros((1080, 1920, 3), np.uint8), "wide").html).links
     with Image.open(io.BytesIO(base64.b64decode(link.split(",")[1]))) as image:
         assert image.size == (320, 180)
+
+
+@pytest.mark.parametrize(
+    ("right", "best", "worst"),
+    [
+        ([4, 0, 0], ["4 of 4"], ["0 of 4"] * 2),
+        ([0, 0], [], ["0 of 4"] * 2),
+        ([4, 4, 4], ["4 of 4"] * 3, []),
+        ([4, 4, 4, 1], ["4 of 4"] * 3, ["1 of 4"]),
+        ([4] * 9 + [3], ["4 of 4"] * 5, ["3 of 4"]),
+    ],
+)
+def test_class_tables__best_has_rights_and_worst_has_wrongs(
+    right: list[int], best: list[str], worst: list[str]
+) -> None:
+    classes = [ClassScore(f"class {index}", 4, number, "") for index, number in enumerate(right)]  # best first
+    tables = list(class_tables(classes))
+    found: dict[str, list[str]] = {"Best classes": [], "Worst classes": []}
+    for heading, part in zip(tables[::2], tables[1::2], strict=True):
+        found["".join(Page(heading.html).text)] = [text for text in Page(part.html).text if " of " in text]
+    assert [*found.values()] == [best, worst]
+
+
+def test_render__result_without_top5() -> None:
+    """Of a few classes it is not measured: no column where no result has it."""
+    few = {name: value for name, value in METRICS.items() if name != "top5"} | {"intervals_by": "group"}
+    text = " ".join(Page(render(Report("run", "", results=[Result("few", few)]))).text)
+    assert "top-5" not in text
+    assert "not measured" not in text
+    assert "Of few: over other recordings" in text
+    both = " ".join(Page(render(Report("run", "", results=[Result("few", few), Result("many", METRICS)]))).text)
+    assert "top-5" in both
+    assert both.count("not measured") == 1

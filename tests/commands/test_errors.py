@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.toy import Toy, error_lines, files_in, refuse, rows, succeed, vtdl
+from tests.toy import NUM_TRAIN, Toy, error_lines, files_in, refuse, rows, succeed, vtdl
 
 Change = Callable[[Toy, Path, list[str]], list[str]]
 """(toy, empty folder, good command line) -> the bad one."""
@@ -179,13 +179,13 @@ def test_faults__are_skipped_counted_and_named(toy: Toy, data_dir: Path, tmp_pat
 
 
 def test_faults__above_the_fraction_stop_the_run(toy: Toy, data_dir: Path, tmp_path: Path) -> None:
-    source, _ = list_with_faults(toy, data_dir, tmp_path)
+    source, faults = list_with_faults(toy, data_dir, tmp_path)
     before = files_in(tmp_path)
     result = vtdl(*toy.pretrain(tmp_path / "run", "--quiet", "--train-list", str(source)))
     (line,) = error_lines(result)
     assert result.exit_code == 1
     assert line.startswith(
-        "error: 3 of 24 videos cannot be read, more than data.max_bad_fraction 0.05 allows; the first "
+        f"error: 3 of {NUM_TRAIN + len(faults)} videos cannot be read, more than data.max_bad_fraction 0.05 allows; the first "
     )
     assert line.endswith("Remove them from the list, or --set data.max_bad_fraction=1")
     assert files_in(tmp_path) == before

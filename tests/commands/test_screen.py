@@ -77,12 +77,12 @@ def test_show__table_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     show({"top_1": 1 / 3, "skipped": [{"path": "[x]"}], "best": {"epoch": 2}, "name": "[x]"}, False, "evaluated")
     shown = capsys.readouterr().out
     assert shown.startswith("evaluated")
-    for part in ("top 1", "0.3333", "best: epoch", "[x]"):
+    for part in ("top_1", "0.3333", "best: epoch", "[x]"):
         assert part in shown
 
 
 def test_flatten__leaves_texts_of_many_lines_out() -> None:
-    assert list(flatten({"preset": "a\nb", "none": None, "n": {"x_y": 2}})) == [("none", "none"), ("n: x y", "2")]
+    assert list(flatten({"preset": "a\nb", "none": None, "n": {"x_y": 2}})) == [("none", "none"), ("n: x_y", "2")]
 
 
 def test_flatten__numbers_are_said_and_things_are_counted() -> None:
@@ -90,3 +90,17 @@ def test_flatten__numbers_are_said_and_things_are_counted() -> None:
     result = {"shape": [70, 128], "R@1": [1 / 3, 50.0], "skipped": [{"path": "a.avi"}, {"path": "b.avi"}], "empty": []}
     rows = [("shape", "70 x 128"), ("R@1", "0.3333 to 50"), ("skipped", "2"), ("empty", "0")]
     assert list(flatten(result)) == rows
+
+
+@pytest.mark.parametrize("name", ["bridge_down", "[red]bold[/red]", ":smile:", "[/]", "a\\[b]", "$x_1$"])
+def test_show__names_are_printed_as_they_are(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    """Class, file and folder names stand in keys, values and titles."""
+    show({"classes": {name: {"train": 1}}, "weights": name}, False, f"lists: {name}")
+    assert capsys.readouterr().out.count(name) == 3
+    for terminal in (True, False):
+        said, text = speaker(terminal=terminal)
+        said.line(name)
+        said.warn(name)
+        with said.progress(1, name) as bar:
+            bar.advance(1, loss=name)
+        assert text.getvalue().count(name) >= 4

@@ -84,6 +84,10 @@ def test_extract__attributes_say_where_features_come_from(toy: Toy, pretrained: 
         "weights_sha256": digest,
         "list_sha256": hashlib.sha256(toy.val_list.read_bytes()).hexdigest(),
         "decoder": "decord",
+        "root": str(toy.root),
+        "precision": "float32",
+        "torch_version": torch.__version__,
+        "group_by": "",
         "skipped": "[]",
     }
     assert {name: attributes[name] for name in expected} == expected
@@ -186,7 +190,7 @@ def untrained(toy: Toy, path: Path, method: str, *, only: str = "") -> Path:
     config = load_config(str(toy.preset), [f"method.name={method}"])
     model = {name: value for name, value in build_method(config, 12).state_dict().items() if name.startswith(only)}
     facts = {"stage": "pretrain", "config": config.to_dict(), "classes": None, "num_classes": 0}
-    save_checkpoint(path, facts | {"model": model})
+    save_checkpoint(path, facts | {"list_sha256": "", "seed": 0, "origin": {}, "model": model})
     return path
 
 

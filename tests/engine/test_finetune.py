@@ -1,6 +1,9 @@
 """Finetuning through the real command on generated videos whose classes differ by colour."""
 
 import json
+import math
+import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -24,7 +27,7 @@ def write_list(folder: Path, lines: list[str], classes: tuple[str, ...] | None =
 
 def test_finetune__writes_a_run_folder(finetuned: Path) -> None:
     assert files_in(finetuned) == {*RUN_FILES, "checkpoints/best.pt"}
-    readings = {"loss", "train_top1", "val_top1", "val_top5", "val_mean_class", "learning_rate", "skipped"}
+    readings = {"loss", "train_top1", "val_top1", "val_mean_class", "learning_rate", "skipped"}
     assert all(set(row) >= readings for row in rows(finetuned))
 
 
@@ -95,8 +98,10 @@ def test_finetune__class_outside_the_head(toy: Toy, tmp_path: Path) -> None:
 
 def test_finetune__lists_of_other_classes(toy: Toy, tmp_path: Path) -> None:
     val = write_list(tmp_path / "val", ["red/red_4.mp4 0 24"], classes=("red", "green", "blue"))
-    says = (f"list '{val}' has a classes.txt that differs from the one trained with (3 classes against 3)",)
-    refuse(*toy.finetune(tmp_path / "run", "--val-list", str(val)), code=1, says=says)
+    says = (
+        f"classes of list '{val}' are those of list '{toy.train_list}' in another order: class 0 is 'red' here and",
+    )
+    refuse(*toy.finetune(tmp_path / "run", "--val-list", str(val)), code=2, says=says)
     assert not (tmp_path / "run").exists()
 
 
@@ -122,7 +127,59 @@ def test_finetune__weights_that_are_not_there(toy: Toy, tmp_path: Path, weights:
     assert not (tmp_path / "run").exists()
 
 
+def next_of(toy: Toy, folder: Path, *more: str) -> str:
+    """What is said at the end of a finetuning whose validation list lies in `folder`, from the first word on the list."""
+    line = toy.finetune(folder / "run", "--val-list", str(folder / "val_split_1.txt"), "--overwrite", *more)
+    said = succeed(*line, "--set", "finetune.epochs=1").stderr.splitlines(keepends=True)
+    return "".join(text for text in said if text.startswith(("best.pt", "next: ")))
+
+
+def test_finetune__next_command_measures_without_bias(toy: Toy, tmp_path: Path) -> None:
+    """The list that chose nothing: of the test, else with the last epoch; and it runs as it is printed."""
+    for source, name in ((toy.val_list, "val_split_1.txt"), (toy.val_list.with_name("classes.txt"), "classes.txt")):
+        shutil.copy(source, tmp_path / name)
+    run, val, test = tmp_path / "run", tmp_path / "val_split_1.txt", tmp_path / "test_split_1.txt"
+    evaluate = f"next: vtdl evaluate --weights {{}} --list {{}} --root {toy.root} --out ...\n"
+    assert next_of(toy, tmp_path) == (
+        f"best.pt was chosen on '{val}', and there is no test list beside it; last.pt was not chosen\n"
+        + evaluate.format(run / "checkpoints/last.pt", val)
+    )
+    assert next_of(toy, tmp_path, "--set", "finetune.validate_every=0") == evaluate.format(run, val)
+    test.write_text("\n".join(toy.train_list.read_text().splitlines()[:6]) + "\n")
+    said = next_of(toy, tmp_path)
+    assert said == evaluate.format(run, test)
+    words = shlex.split(said.removeprefix("next: vtdl ").replace("...", str(tmp_path / "out")))
+    assert not json.loads(succeed(*words, "--json", "--quiet").stdout)["selected_on_this_list"]
+
+
 def test_finetune__dry_run_writes_nothing(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
     result = succeed(*toy.finetune(tmp_path / "run", "--weights", str(pretrained), "--dry-run", "--json"))
     assert json.loads(result.stdout)["val_videos"] == 6
     assert list(tmp_path.iterdir()) == []
+
+
+def test_finetune__logs_the_rate_that_was_used(toy: Toy, tmp_path: Path) -> None:
+    """Oracle: half a cosine by hand: 2 epochs of 3 steps, whose last steps begin after 2/3 and 5/3 epochs; the same
+    where a run stops after its first epoch and goes on.
+    """
+    cosine = ("--set", "finetune.schedule={name: cosine}")
+    expected = [1e-2 * (1 + math.cos(math.pi * done / 2)) / 2 for done in (2 / 3, 5 / 3)]
+    succeed(*toy.finetune(tmp_path / "run", *cosine))
+    assert [row["learning_rate"] for row in rows(tmp_path / "run")] == pytest.approx(expected)
+    step = ("--set", "finetune.schedule={name: step, milestones: [1], factor: 0.1}")
+    succeed(*toy.finetune(tmp_path / "step", *step, "--set", "finetune.epochs=1"))
+    succeed(*toy.finetune(tmp_path / "step", *step, "--resume"))
+    assert [row["learning_rate"] for row in rows(tmp_path / "step")] == pytest.approx([1e-2, 1e-3])
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_finetune__a_last_batch_of_one_video(toy: Toy, tmp_path: Path, epochs: int) -> None:
+    """12 videos in batches of 11, seen in 16 pixels: the last map is one position, which has no spread."""
+    small = ("data.crop_size=16", "finetune.batch_size=11", f"finetune.epochs={epochs}")
+    result = succeed(*toy.finetune(tmp_path / "run", *(word for text in small for word in ("--set", text))))
+    assert result.stderr.count("batch norm has a single video to go by") == 1
+    assert "Another finetune.batch_size avoids that" in result.stderr
+    model = last_of(tmp_path / "run")
+    assert all(values.isfinite().all() for values in model.values())
+    assert model["backbone.stem.1.num_batches_tracked"] == 2 * epochs  # whose map is larger
+    assert model["backbone.layer4.0.conv1.1.num_batches_tracked"] == epochs

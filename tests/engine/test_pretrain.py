@@ -350,3 +350,18 @@ def test_resume__damaged_checkpoint_is_one_line(toy: Toy, tmp_path: Path) -> Non
     folder.mkdir(parents=True)
     (folder / "last.pt").write_bytes(b"PK\x03\x04 cut short")
     refuse(*toy.pretrain(tmp_path / "run", "--resume"), code=1, says=("last.pt' cannot be read: it is damaged",))
+
+
+def test_pretrain__a_split_of_one_clip(toy: Toy, tmp_path: Path) -> None:
+    """A batch of four, one of which cannot be read: its keys are dealt into two parts, of two clips and of one, whose map
+    of 16 pixels is one position.
+    """
+    (tmp_path / "broken.mp4").write_bytes(b"")
+    lines = [f"{tmp_path / 'broken.mp4'} 0 24", *toy.train_list.read_text().splitlines()[1:]]
+    (tmp_path / "list.txt").write_text("\n".join(lines) + "\n")
+    (tmp_path / "classes.txt").write_text(toy.train_list.with_name("classes.txt").read_text())
+    small = ("data.crop_size=16", "method.key_splits=2", "data.max_bad_fraction=1")
+    words = (word for text in small for word in ("--set", text))
+    succeed(*toy.pretrain(tmp_path / "run", "--train-list", str(tmp_path / "list.txt"), *words))
+    assert [row["skipped"] for row in rows(tmp_path / "run")] == [1, 1]
+    assert all(math.isfinite(row["loss"]) for row in rows(tmp_path / "run"))

@@ -8,6 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
+from vtdl_cli.analysis.picture import save_picture
+from vtdl_cli.text import printable
+
 MAX_NUMBERED = 25  # classes up to which every cell says its count
 MAX_NAMED = 110  # classes up to which every row and column is named
 MAX_PAIRS = 40  # confusions that are listed beside a picture of more classes than that
@@ -23,7 +26,7 @@ def draw_confusion(counts: np.ndarray, classes: Sequence[str], title: str, path:
         title: above the picture.
         path: where to; the suffix does not matter.
     """
-    number = len(classes)
+    number, classes = len(classes), [printable(name) for name in classes]
     shares = counts / counts.sum(1, keepdims=True).clip(1)
     side = float(np.clip(0.45 * number if number <= MAX_NUMBERED else 0.16 * number, 4.5, 16))
     named = number <= MAX_NAMED
@@ -43,7 +46,7 @@ def draw_confusion(counts: np.ndarray, classes: Sequence[str], title: str, path:
         panel.text(0, 1, worst_pairs(counts, shares, classes), va="top", fontsize=9, linespacing=1.5, parse_math=False)
     bar = figure.colorbar(image, ax=axis, label="share of the true class", shrink=min(0.8, 4 / side), aspect=25)
     bar.set_ticks([0, 0.05, 0.2, 0.5, 1])
-    figure.savefig(path, format="png", dpi=110)
+    save_picture(figure, path, dpi=110)
 
 
 def _write_counts(axis: Axes, counts: np.ndarray, shares: np.ndarray) -> None:

@@ -8,6 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from vtdl_cli.analysis.picture import save_picture
+
 PANELS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("loss", "", ("loss", "val_loss")),
     ("probability", "", ("positive_probability", "queue_probability", "own_negative_probability")),
@@ -54,7 +56,7 @@ def draw_curves(runs: Mapping[str, Rows], path: Path | IO[bytes]) -> None:
         handles = [Line2D([], [], **style) for style in named.values()]
         for text in figure.legend(handles, list(named), loc="outside right upper").get_texts():
             text.set_parse_math(False)
-    figure.savefig(path, format="png", dpi=120)
+    save_picture(figure, path, dpi=120)
 
 
 def _panels_of_one(rows: Rows) -> Iterator[tuple[str, list[Line]]]:

@@ -9,6 +9,8 @@ import numpy as np
 from matplotlib import patheffects
 from matplotlib.figure import Figure
 
+from vtdl_cli.analysis.picture import save_picture
+
 PERPLEXITY = 30.0  # scikit-learn's own default; about as many neighbours count as near
 FEW_CLASSES = 20  # have a colour each, and a legend; more are named where they lie
 MARKERS = "os^DvPX*<>"  # colours alone are not told apart by everybody
@@ -69,7 +71,7 @@ def draw_points(
             text.set_parse_math(False)
     else:
         _name_classes(axis, points, labels, names)
-    figure.savefig(path, format="png", dpi=120)
+    save_picture(figure, path, dpi=120)
 
 
 def _colour(number: int, num_classes: int) -> Any:

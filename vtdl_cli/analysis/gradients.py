@@ -11,6 +11,8 @@ from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from vtdl_cli.analysis.picture import save_picture
+
 MAX_LINES = 12  # epochs that are drawn; more hide one another
 COLOURS = ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0, 0.9, 256)))  # its end is too pale for lines
 
@@ -45,7 +47,7 @@ def draw_gradients(
     axes[1].set_xticks(range(len(layers)), layers, rotation=90, fontsize=7)
     axes[1].set_xlabel("weights, from the first layer to the last")
     figure.colorbar(scale, ax=axes, label="epoch", pad=0.01, ticks=MaxNLocator(8, integer=True))
-    figure.savefig(path, format="png", dpi=110)
+    save_picture(figure, path, dpi=110)
 
 
 def _mark(axis: Any, where: np.ndarray, height: float, marker: str, label: str) -> None:

@@ -15,6 +15,8 @@ from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 from torch.nn import functional as F
 
+from vtdl_cli.analysis.picture import save_picture
+
 Area = tuple[int, int, int, int]
 
 COLOURS = matplotlib.colormaps["turbo"](np.linspace(0, 1, 256))[:, :3].astype(np.float32)
@@ -82,7 +84,7 @@ def draw_overlays(
     bar = figure.colorbar(colours, ax=axes, fraction=0.03, pad=0.01, aspect=30)
     bar.set_label(meaning, fontsize=8)
     bar.ax.tick_params(labelsize=8)
-    figure.savefig(path, format="png", dpi=120)
+    save_picture(figure, path, dpi=120)
 
 
 def _seen_colours() -> np.ndarray:

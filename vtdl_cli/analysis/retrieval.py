@@ -9,6 +9,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from vtdl_cli.analysis.picture import save_picture
+
 RIGHT, WRONG = "#1a7f37", "#c62828"
 CELL_INCHES = 1.75  # width of one frame
 TEXT_INCHES = 0.5  # of height, above and below it
@@ -46,7 +48,7 @@ def draw_retrieval(rows: Sequence[Sequence[Shown]], title: str, path: Path) -> N
     for line, row in zip(axes, rows, strict=True):
         for axis, shown in zip(line, row, strict=True):
             _draw_one(axis, shown)
-    figure.savefig(path, format="png", dpi=110)
+    save_picture(figure, path, dpi=110)
 
 
 def _draw_one(axis: Any, shown: Shown) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from vtdl_cli.analysis.picture import save_picture
+
 FRAME_INCHES = 1.5  # longer side of one frame
 DOTS_PER_INCH = 110
 PER_LINE = 8  # frames beside one another
@@ -57,7 +59,7 @@ def draw_strip(rows: Sequence[Row], title: str, path: Path) -> None:
             line, column = divmod(place, across)
             background = {"facecolor": "black", "alpha": 0.6, "pad": 1.0, "linewidth": 0}
             axis.text(column + 0.03, line + 0.05, number, va="top", color="white", fontsize=7, bbox=background)
-    figure.savefig(path, format="png", dpi=DOTS_PER_INCH)
+    save_picture(figure, path, dpi=DOTS_PER_INCH)
 
 
 def _mosaic(frames: np.ndarray, across: int) -> np.ndarray:

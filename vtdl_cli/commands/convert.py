@@ -76,7 +76,7 @@ def convert(
     wanted = Import(
         config=config, assignments=assignments or (), rename=rename or (), min_match=min_match, classes=classes
     )
-    result = convert(weights, out, wanted, key_encoder=key_encoder, overwrite=overwrite)
+    result = convert(weights, out, wanted, speaker(quiet), key_encoder=key_encoder, overwrite=overwrite)
     if as_json:
         show(result, as_json, "converted")
     else:
@@ -87,7 +87,7 @@ def convert(
         speaker(quiet).warn(f"{which}: {count_names(fresh)}")
     if not as_json and "stage" in result:
         for line in _next_steps(result, preset, assignments):
-            typer.echo(f"next: {line}", err=True)
+            speaker(quiet).line(f"next: {line}")
 
 
 def _next_steps(result: dict[str, Any], preset: str | None, assignments: list[str] | None) -> Iterator[str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vtdl_cli.commands import options as o
+from vtdl_cli.text import printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -60,15 +61,16 @@ def _show(result: dict[str, Any], out: Path) -> None:
     """The table, the pictures, and what to type next."""
     from rich.console import Console
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
     console.print(_table(result))
     free = result["label_free"]
     console.print(
         f"\nBefore any finetuning, kNN: untrained network {free['untrained']:.1f}%, "
         f"pretrained {free['pretrained']:.1f}%. Chance: {result['chance']:.1f}%. {result['seconds']:.0f} s in all."
     )
-    curves, strip = result["pictures"]
+    curves, strip = map(printable, result["pictures"])
     console.print(f"Pictures: {curves}  {strip}\n\nNext, on its videos:\n")
+    out = Path(printable(str(out)))
     root, lists = out / "videos", out / "lists"
     console.print(
         f"vtdl finetune --preset {out}/pretraining/config.yaml --weights {out}/pretraining --linear-probe --train-list "

@@ -32,6 +32,7 @@ def evaluate(
     aggregate: Annotated[
         str, typer.Option(metavar="softmax|logits", help="What is averaged over the clips and crops of a video.")
     ] = "softmax",
+    group_by: o.GroupsOption = None,
     assignments: o.SetOption = None,
     root: o.RootOption = None,
     strip_prefix: o.StripOption = "",
@@ -52,5 +53,5 @@ def evaluate(
     from vtdl_cli.engine.evaluate import evaluate
 
     lists = [o.list_source(path, root, strip_prefix, list_columns) for path in test_lists]
-    result = evaluate(weights, lists, out, how, speaker(quiet), protocol, assignments or ())
+    result = evaluate(weights, lists, out, how, speaker(quiet), protocol, assignments or (), group_by)
     show(result, as_json, "plan" if dry_run else f"evaluated: {out}")

@@ -23,11 +23,11 @@ def info(
     as_json: o.JsonOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Say what files of features hold, and where that came from."""
-    from vtdl_cli.commands.screen import show
+    """Say what files of features hold, and where that came from; read them whole to find damage."""
+    from vtdl_cli.commands.screen import show, speaker
     from vtdl_cli.engine.feature_files import describe_features
 
-    described = describe_features(files)
+    described = describe_features(files, speaker(quiet=False))
     if as_json:
         show(described, as_json, "")
         return
@@ -51,10 +51,10 @@ def merge(
     debug: o.DebugOption = False,
 ) -> None:
     """Put features of one network and different videos together, in the order given."""
-    from vtdl_cli.commands.screen import show
+    from vtdl_cli.commands.screen import show, speaker
     from vtdl_cli.engine.feature_files import merge_features
 
-    show(merge_features(files, out, overwrite=overwrite), as_json, "merged")
+    show(merge_features(files, out, speaker(quiet=False), overwrite=overwrite), as_json, "merged")
 
 
 @features.command(
@@ -72,7 +72,7 @@ def export(
         typer.Option(
             metavar="X.npy|X.csv|X.parquet",
             help="File to write: an array of the features alone, or a table with a line a video (path, label, "
-            "num_frames, f0, f1, ...). Parquet needs pyarrow.",
+            "class where it is named, num_frames, f0, f1, ...). Parquet needs pyarrow.",
         ),
     ],
     average: Annotated[
@@ -83,7 +83,8 @@ def export(
     debug: o.DebugOption = False,
 ) -> None:
     """Write features for other programs."""
-    from vtdl_cli.commands.screen import show
+    from vtdl_cli.commands.screen import show, speaker
     from vtdl_cli.engine.feature_files import export_features
 
-    show(export_features(file, out, average=average, overwrite=overwrite), as_json, "exported")
+    result = export_features(file, out, speaker(quiet=False), average=average, overwrite=overwrite)
+    show(result, as_json, "exported")

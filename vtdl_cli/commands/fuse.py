@@ -31,6 +31,7 @@ def fuse(
             "A share chosen on the videos it is measured on flatters: choose it on others.",
         ),
     ] = False,
+    group_by: o.GroupsOption = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for metrics.json, scores.h5, per_class.csv and confusion.png.")
     ] = None,
@@ -39,7 +40,7 @@ def fuse(
     debug: o.DebugOption = False,
 ) -> None:
     """Average the scores of several networks, such as of RGB and of flow, and measure the mean."""
-    from vtdl_cli.commands.screen import show
+    from vtdl_cli.commands.screen import show, speaker
     from vtdl_cli.errors import UsageError
 
     try:
@@ -48,4 +49,6 @@ def fuse(
         raise UsageError(f"--weights '{weights}' are not numbers with commas. For example: --weights 1,1.5") from None
     from vtdl_cli.engine.fuse import fuse
 
-    show(fuse(paths, weights=numbers, sweep=sweep, out=out, overwrite=overwrite), as_json, "fused")
+    said = speaker(quiet=False)
+    result = fuse(paths, said, weights=numbers, sweep=sweep, group_by=group_by, out=out, overwrite=overwrite)
+    show(result, as_json, "fused")

@@ -43,7 +43,7 @@ def check(
     report = check_list(source, speaker(quiet), open_videos=open_videos, decoder=decoder, workers=workers)
     show(report, as_json, f"list: {path}")
     if report["problems"]:
-        raise ListError("\n".join(f"list '{path}': {problem}" for problem in report["problems"]))
+        raise ListError(*(f"list '{path}': {problem}" for problem in report["problems"]))
 
 
 @lists.command(
@@ -51,12 +51,15 @@ def check(
 
 vtdl lists convert authors_list.txt --out lists/train.txt --strip-prefix /data/hmdb51
 
-vtdl lists convert kinetics_list.txt --root kinetics400 --out kinetics.txt --decoder pyav
+vtdl lists convert trainlist01.txt --from-one --root UCF-101 --out lists/train.txt
 """
 )
 def convert(
     path: ListArgument,
     out: Annotated[Path, typer.Option(help="List to write: path, class, frames.")],
+    from_one: Annotated[
+        bool, typer.Option("--from-one", help="The list counts classes from 1, as UCF101's own do: write them from 0.")
+    ] = False,
     decoder: o.DecoderOption = "decord",
     root: o.RootOption = None,
     strip_prefix: o.StripOption = "",
@@ -72,5 +75,13 @@ def convert(
     from vtdl_cli.engine.check_list import convert_list
 
     source = o.list_source(path, root, strip_prefix, list_columns)
-    result = convert_list(source, out, speaker(quiet), decoder=decoder, workers=workers, overwrite=overwrite)
+    result = convert_list(
+        source,
+        out,
+        speaker(quiet),
+        decoder=decoder,
+        workers=workers,
+        first_class=int(from_one),
+        overwrite=overwrite,
+    )
     show(result, as_json, "converted")

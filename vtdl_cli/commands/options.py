@@ -41,10 +41,24 @@ DecoderOption = Annotated[
     ),
 ]
 ClassesOption = Annotated[
-    Path | None, typer.Option(help="classes.txt with the classes' names. Default: the folders of the videos.")
+    Path | None,
+    typer.Option(help="classes.txt with the classes' names. Default: those in the file, else the videos' folders."),
 ]
+MOST_SEED = 2**32 - 1  # NumPy's
 SeedOption = Annotated[
-    int, typer.Option(min=0, help="Of initial weights, order, clips and augmentation.", rich_help_panel=RUNNING)
+    int,
+    typer.Option(
+        min=0, max=MOST_SEED, help="Of initial weights, order, clips and augmentation.", rich_help_panel=RUNNING
+    ),
+]
+GroupsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--group-by",
+        metavar="REGEX",
+        help="Intervals go by recordings: videos whose file names agree in the regex's first group are cut from one. "
+        "'' goes by video. Default: what prepare-lists made the list with.",
+    ),
 ]
 ClipsOption = Annotated[
     int | None, typer.Option(min=1, help="Clips, spread evenly over each video. Default: the preset's.")
@@ -93,6 +107,12 @@ def list_source(path: Path, root: Path | None, strip_prefix: str, columns: str |
     from vtdl_cli.engine.request import ListSource
 
     return ListSource(path, root, strip_prefix, columns)
+
+
+def retype_list(source: "ListSource") -> list[str]:
+    """The options that another list of the same folder needs."""
+    given = {"--root": source.root, "--strip-prefix": source.strip_prefix, "--list-columns": source.columns}
+    return [word for option, value in given.items() if value for word in (option, str(value))]
 
 
 def protocol(clips: int | None, crops: int, aggregate: str = "softmax") -> "Protocol":

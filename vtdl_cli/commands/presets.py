@@ -38,12 +38,14 @@ def show(
     import json
 
     from vtdl_cli.settings import find_preset, load_config
+    from vtdl_cli.text import printable_lines
 
     config = load_config(name, assignments or ())
     if as_json:
         typer.echo(json.dumps(config.to_dict(), indent=2))
     else:
-        typer.echo(config.to_yaml() if assignments else find_preset(name).read_text(encoding="utf-8"), nl=False)
+        text = config.to_yaml() if assignments else find_preset(name).read_text(encoding="utf-8")
+        typer.echo(printable_lines(text.expandtabs()), nl=False)
 
 
 @presets.command(
@@ -56,6 +58,7 @@ def copy(
     debug: o.DebugOption = False,
 ) -> None:
     """Copy a preset to a file of your own, to be changed and given to --preset."""
+    from vtdl_cli.commands.screen import say
     from vtdl_cli.errors import UsageError
     from vtdl_cli.runtime import replacing
     from vtdl_cli.settings import find_preset
@@ -67,4 +70,4 @@ def copy(
         raise UsageError(f"target '{target}' exists. Use --overwrite, or name another file")
     with replacing(target) as temporary:
         temporary.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
-    typer.echo(f"copied {name} to {target}", err=True)
+    say(f"copied {name} to {target}")

@@ -50,4 +50,4 @@ def pretrain(
     show(result, as_json, "plan" if dry_run else "pretrained")
     if not (dry_run or as_json):
         typed = f"{o.retype(preset, assignments)} --weights {shlex.quote(str(out))}"
-        typer.echo(f"next: vtdl finetune {typed} --train-list ... --val-list ... --out ...", err=True)
+        speaker(quiet).line(f"next: vtdl finetune {typed} --train-list ... --val-list ... --out ...")

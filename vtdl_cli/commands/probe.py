@@ -22,7 +22,8 @@ def probe(
         str, typer.Option(metavar="N,M,...", help="Also learn from N videos of each class, drawn again and again.")
     ] = "",
     repeats: Annotated[int, typer.Option(min=1, help="Draws for each number of --per-class.")] = 5,
-    seed: Annotated[int, typer.Option(min=0, help="Of the draws.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=o.MOST_SEED, help="Of the draws.")] = 0,
+    group_by: o.GroupsOption = None,
     as_json: o.JsonOption = False,
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
@@ -36,5 +37,6 @@ def probe(
         raise UsageError(f"--per-class '{per_class}' is not a list of numbers from 1. For example: --per-class 1,5,10")
     from vtdl_cli.engine.probe import probe
 
-    result = probe(train, test, speaker(quiet), per_class=[int(text) for text in numbers], repeats=repeats, seed=seed)
+    shots = [int(text) for text in numbers]
+    result = probe(train, test, speaker(quiet), per_class=shots, repeats=repeats, seed=seed, group_by=group_by)
     show(result, as_json, "features measured")

@@ -26,10 +26,11 @@ def retrieve(
     ] = None,
     rows: Annotated[int | None, typer.Option(min=1, help="Queries in the picture. Default: 6.")] = None,
     classes: o.ClassesOption = None,
+    group_by: o.GroupsOption = None,
     per_query: Annotated[
         Path | None, typer.Option(help="CSV to write: each query's first right rank and nearest video. Default: none.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the choice of queries in the picture.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=o.MOST_SEED, help="Of the choice of queries in the picture.")] = 0,
     overwrite: o.OverwriteOption = False,
     as_json: o.JsonOption = False,
     quiet: o.QuietOption = False,
@@ -47,6 +48,13 @@ def retrieve(
 
     wanted = Picture(picture, root, rows or 6, seed) if picture is not None and root is not None else None
     result = retrieve(
-        gallery, query, speaker(quiet), classes=classes, picture=wanted, per_query=per_query, overwrite=overwrite
+        gallery,
+        query,
+        speaker(quiet),
+        classes=classes,
+        group_by=group_by,
+        picture=wanted,
+        per_query=per_query,
+        overwrite=overwrite,
     )
     show(result, as_json, "retrieved")

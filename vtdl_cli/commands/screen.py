@@ -7,22 +7,28 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 from rich.table import Table
 
 from vtdl_cli import ranks
 from vtdl_cli.runtime import Progress, Reporter, Silence
+from vtdl_cli.text import printable
 
 PLAIN_EVERY = 50  # steps between two lines in a pipe
+JSON_ONLY = ("preset",)  # of results: a whole file of settings
+
+
+def say(line: str) -> None:
+    """Print one line on stderr."""
+    sys.stderr.write(f"{printable(line)}\n")
 
 
 def speaker(quiet: bool) -> Reporter:
     """The reporter for this run: everything goes to stderr, stdout is for results; of several processes one speaks."""
     if not ranks.is_first():
         return Silence()
-    return Speaker(Console(stderr=True, highlight=False, soft_wrap=True), quiet)
+    return Speaker(Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False), quiet)
 
 
 class Speaker:
@@ -40,11 +46,11 @@ class Speaker:
     def line(self, text: str) -> None:
         """Print one line, above a running bar."""
         if not self.quiet:
-            self.console.print(text, markup=False)
+            self.console.print(printable(text), markup=False, emoji=False)
 
     def warn(self, text: str) -> None:
         """Print one line that begins with `warning:`, however quiet."""
-        self.console.print(f"warning: {text}", markup=False, style="yellow")
+        self.console.print(f"warning: {printable(text)}", markup=False, emoji=False, style="yellow")
 
     @contextmanager
     def progress(self, total: int, description: str, start: int = 0) -> Iterator[Progress]:
@@ -65,10 +71,10 @@ class Speaker:
 
 def _bars(console: Console) -> RichProgress:
     return RichProgress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[shown]}"),
+        TextColumn("{task.fields[shown]}", markup=False),
         TimeRemainingColumn(),
         TextColumn("left"),
         console=console,
@@ -80,7 +86,7 @@ class Bar:
 
     def __init__(self, bars: RichProgress, total: int, description: str, start: int) -> None:
         self.bars = bars
-        self.task: TaskID = bars.add_task(description, total=total, completed=start, shown="")
+        self.task: TaskID = bars.add_task(printable(description), total=total, completed=start, shown="")
 
     def advance(self, n: int = 1, **fields: str) -> None:
         """Move on, and show the fields where there are any."""
@@ -108,7 +114,7 @@ class Lines:
 
 
 def _join(fields: Mapping[str, str]) -> str:
-    return "  ".join(f"{name} {value}" for name, value in fields.items())
+    return "  ".join(f"{name} {printable(value)}" for name, value in fields.items())
 
 
 def show(result: Mapping[str, Any], as_json: bool, title: str) -> None:
@@ -116,26 +122,26 @@ def show(result: Mapping[str, Any], as_json: bool, title: str) -> None:
     if as_json:
         sys.stdout.write(json.dumps(result, indent=2) + "\n")
         return
-    console = Console(highlight=False)
-    table = Table(title=title, show_header=False, title_justify="left", pad_edge=False)
+    console = Console(highlight=False, markup=False, emoji=False)  # names are printed as they are
+    table = Table(title=printable(title), show_header=False, title_justify="left", pad_edge=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, value in flatten(result):
-        table.add_row(escape(name), escape(value))
+        table.add_row(printable(name), printable(value))
     console.print(table)
 
 
 def flatten(result: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Rows of a nested result; numbers keep four digits."""
+    """Rows of a nested result, by the names that JSON has, as some are classes or files; numbers keep four digits."""
     for name, value in result.items():
-        label = f"{prefix}{name.replace('_', ' ')}"
+        label = f"{prefix}{name}"
         if isinstance(value, Mapping):
             yield from flatten(value, f"{label}: ")
         elif isinstance(value, float):
             yield label, f"{value:.4g}"
         elif isinstance(value, list):
             yield label, _listed(value)
-        elif "\n" not in str(value):
+        elif name not in JSON_ONLY:
             yield label, "none" if value is None else str(value)
 
 

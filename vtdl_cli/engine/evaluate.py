@@ -16,12 +16,15 @@ from vtdl_cli.data.scores import ClipSpool, Scores
 from vtdl_cli.engine.bad_videos import BadVideos
 from vtdl_cli.engine.build import Machine, build_machine, build_test_clips, decoder_of
 from vtdl_cli.engine.finetune import check_labels
+from vtdl_cli.engine.groups import Groups, choose_groups, recorded_regex
 from vtdl_cli.engine.inference import VideoOutputs, collect, forward_videos, until_signal
 from vtdl_cli.engine.request import Execution, ListSource, Protocol
-from vtdl_cli.engine.results import measure, refuse_results, remove_stale_results, write_metrics, write_results
+from vtdl_cli.engine.results import ORIGIN, measure, refuse_results, remove_stale_results, write_metrics, write_results
+from vtdl_cli.engine.selection import combine, is_selected_on, tell_selection
 from vtdl_cli.engine.trained import Source, load_classifier
 from vtdl_cli.errors import UsageError, VtdlError
-from vtdl_cli.metrics import softmax
+from vtdl_cli.locks import releasing_locks, take_folder
+from vtdl_cli.metrics import ACCURACIES, softmax
 from vtdl_cli.models.encoder import Encoder
 from vtdl_cli.runtime import Reporter, existing_folder
 
@@ -35,13 +38,21 @@ def protocol_name(clips: int, crops: int = 1) -> str:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One network on one list: checked, and nothing computed yet."""
+    """One network on one list: checked, and nothing computed yet.
+
+    Attributes:
+        selected: whether the list had a part in choosing the network's weights; none: not known.
+        warnings: what is to be said of the list's classes.
+    """
 
     network: Encoder
     source: Source
     videos: VideoList
     protocol: Protocol
     machine: Machine
+    groups: Groups
+    selected: bool | None = None
+    warnings: Sequence[str] = ()
 
     @property
     def starts(self) -> Sequence[int]:
@@ -81,11 +92,14 @@ class Measurement:
             "weights_sha256": self.source.sha256,
             "list": str(self.videos.source),
             "list_sha256": self.videos.sha256,
+            "selected_on_this_list": self.selected,
             "root": str(self.videos.root),
             "decoder": decoder_of(self.source.config),
+            **self.machine.provenance,
         }
 
 
+@releasing_locks
 def evaluate(
     weights: Sequence[str],
     lists: Sequence[ListSource],
@@ -94,6 +108,7 @@ def evaluate(
     reporter: Reporter,
     protocol: Protocol | None = None,
     assignments: Sequence[str] = (),
+    group_by: str | None = None,
 ) -> dict[str, Any]:
     """Measure finetuned networks on lists: one on one, one on several, or each on its own, as with three splits.
 
@@ -105,6 +120,7 @@ def evaluate(
         reporter: who is told.
         protocol: none: the preset's.
         assignments: `section.key=value` on top of the configuration inside the weights.
+        group_by: a regex, whose first group names the recording that a video is cut from; none: that of the list.
 
     Returns:
         What metrics.json holds.
@@ -120,11 +136,18 @@ def evaluate(
         refuse_results(folder, execution.overwrite)
     protocol = protocol or Protocol()
     networks = {name: load_tested(name, protocol, assignments) for name in dict.fromkeys(weights)}
-    tests = [prepare(networks[name], source, execution, protocol) for name, source in pairs]
+    tests = [prepare(networks[name], source, execution, protocol, reporter, group_by) for name, source in pairs]
+    for test in tests:
+        for warning in test.warnings:
+            reporter.warn(warning)
+        tell_selection(test.source.path, str(test.videos.source), test.selected, reporter)
     if execution.dry_run:
         plans = [{**test.plan, "machine": test.machine.describe()} for test in tests]
         named = {folder.name: plan for folder, plan in zip(folders, plans, strict=True)}
         return {"tests": named} if several else plans[0]
+    for folder in dict.fromkeys((out, *folders)):
+        take_folder(folder, reporter)
+        refuse_results(folder, execution.overwrite)  # once more: another one may just have written them
     results = {folder.name: run(test, folder, reporter) for folder, test in zip(folders, tests, strict=True)}
     if execution.overwrite:
         remove_stale_results(out, keep=folders)
@@ -157,10 +180,12 @@ def summarise(results: dict[str, dict[str, Any]]) -> dict[str, Any]:
         name: " and ".join(sorted({metrics[name] for metrics in results.values()}))
         for name in ("protocol", "aggregate")
     }
-    for name in ("top1", "top5", "mean_class"):
-        values = [metrics[name] for metrics in results.values()]
+    every = list(results.values())
+    for name in (name for name in ACCURACIES if all(name in metrics for metrics in every)):
+        values = [metrics[name] for metrics in every]
         summary[name] = {"mean": float(np.mean(values)), "std": float(np.std(values, ddof=1))}
-    return {**summary, "num_tests": len(results), "tests": results}
+    selected = combine(metrics["selected_on_this_list"] for metrics in results.values())
+    return {**summary, "selected_on_this_list": selected, "num_tests": len(results), "tests": results}
 
 
 def load_tested(weights: str, protocol: Protocol, assignments: Sequence[str]) -> tuple[Encoder, Source]:
@@ -175,7 +200,12 @@ def load_tested(weights: str, protocol: Protocol, assignments: Sequence[str]) ->
 
 
 def prepare(
-    tested: tuple[Encoder, Source], source: ListSource, execution: Execution, protocol: Protocol
+    tested: tuple[Encoder, Source],
+    source: ListSource,
+    execution: Execution,
+    protocol: Protocol,
+    reporter: Reporter,
+    group_by: str | None = None,
 ) -> Measurement:
     """Check all that one measurement needs besides its network.
 
@@ -184,9 +214,12 @@ def prepare(
     """
     network, trained = tested
     videos = source.read()
-    check_labels(videos, trained.num_classes, trained.classes)
-    machine = build_machine(execution.device, trained.config.finetune.precision, execution.workers)
-    return Measurement(network, trained, videos, protocol, machine)
+    warnings = check_labels(videos, trained.label_set, trained.num_classes)
+    machine = build_machine(execution.device, trained.config.finetune.precision, execution.workers, reporter)
+    names = [videos.name(index) for index in range(len(videos))]
+    groups = choose_groups(names, group_by, recorded_regex(source.path), reporter)
+    selected = is_selected_on(trained.selection, videos)
+    return Measurement(network, trained, videos, protocol, machine, groups, selected, warnings)
 
 
 def run(test: Measurement, out: Path, reporter: Reporter) -> dict[str, Any]:
@@ -202,11 +235,12 @@ def run(test: Measurement, out: Path, reporter: Reporter) -> dict[str, Any]:
     with closing(ClipSpool(existing_folder(out), (test.views, len(classes)))) as spool:
         found = collect(average(test, spool), bad_videos, reporter, test.plan["protocol"])
         metrics: dict[str, Any] = {**test.plan, "num_videos": len(found.label), "skipped": bad_videos.as_list()}
-        origin = {name: metrics[name] for name in ("protocol", "aggregate", "weights_sha256", "list_sha256")}
+        origin = {name: metrics[name] for name in ("protocol", "aggregate", *ORIGIN)}
         paths = [test.videos.name(index) for index in found.index]
-        origin["skipped"] = json.dumps(metrics["skipped"])
+        origin |= {"skipped": json.dumps(metrics["skipped"]), "group_by": test.groups.regex}
+        origin["selected_on_this_list"] = json.dumps(test.selected)
         scores = Scores(found.values, found.label, paths, classes, origin)
-        metrics |= {**measure(scores), "seconds": round(time.monotonic() - began, 2)}
+        metrics |= {**measure(scores, test.groups), "seconds": round(time.monotonic() - began, 2)}
         write_results(out, metrics, scores, spool)
     return metrics
 

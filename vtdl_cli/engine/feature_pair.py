@@ -5,21 +5,31 @@ from pathlib import Path
 
 import numpy as np
 
-from vtdl_cli.data.features import Features, network_of, read_features
+from vtdl_cli.data.features import Features, network_of, read_features, values_of
+from vtdl_cli.data.label_sets import compare_classes
 from vtdl_cli.data.lists import UNKNOWN_CLASS
 from vtdl_cli.errors import UsageError
+from vtdl_cli.runtime import Reporter
 
 
-def read_pair(known: Path, unknown: Path) -> tuple[Features, Features]:
-    """Read two files whose videos are to be compared: by one network, of different videos with known classes.
+def read_pair(known: Path, unknown: Path, reporter: Reporter) -> tuple[Features, Features]:
+    """Read two files whose videos are to be compared: by one network, of different videos, with the same classes.
+
+    Args:
+        known: features to learn from, or to search in.
+        unknown: those to test on, or to search for.
+        reporter: is warned where classes can be compared by number alone, or damage would not be noticed.
 
     Raises:
-        UsageError: a file holds no features, or the two do not belong together.
+        UsageError: a file holds no features, is damaged, or the two do not belong together.
     """
-    pair = read_features(known), read_features(unknown)
+    pair = read_features(known, reporter.warn), read_features(unknown, reporter.warn)
     for features in pair:
         check_classes(features)
     check_pair(*pair)
+    remedy = "Extract both from lists that go by one classes.txt"
+    if warning := compare_classes(pair[0].label_set, pair[1].label_set, remedy):
+        reporter.warn(warning)
     return pair
 
 
@@ -60,6 +70,12 @@ def check_pair(known: Features, unknown: Features) -> None:
             f"features '{unknown.path}' share {len(shared)} videos with '{known.path}', '{shared[0]}' among them: "
             "a video would be found by itself. Use lists that share none"
         )
+
+
+def recorded_in(features: Features) -> str:
+    """The regex of the recordings that a file's videos are cut from; empty where it has none, or several by merging."""
+    recorded = values_of(features.attributes.get("group_by", ""))
+    return recorded[0] if len(recorded) == 1 else ""
 
 
 def _shared_videos(known: Features, unknown: Features) -> Iterator[str]:

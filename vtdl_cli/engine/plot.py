@@ -95,7 +95,7 @@ def plot_features(
         method: `tsne` or `pca`.
         seed: of t-SNE and of the draw.
         max_videos: as many are drawn at random from more.
-        classes: names of the classes; none: the folders of the videos.
+        classes: names of the classes; none: those in the file, else the folders of the videos.
         overwrite: replace `out`.
 
     Raises:
@@ -103,7 +103,7 @@ def plot_features(
     """
     if method not in METHODS:
         raise UsageError(f"--method '{method}' is unknown. Choose from {', '.join(METHODS)}")
-    features = read_features(file)
+    features = read_features(file, reporter.warn)
     out = out or file.with_name(f"{file.stem}-{method}.png")
     check_new_file(out, "--out", overwrite=overwrite, sources=[file])
     names = class_names([features], classes)

@@ -12,10 +12,12 @@ from vtdl_cli.data.official import OFFICIAL, Located, OfficialSplit, by_class, l
 from vtdl_cli.engine.audit import printable
 from vtdl_cli.engine.prepare_lists import Candidates, Making, make_lists, refuse_outputs
 from vtdl_cli.errors import ListError, UsageError
+from vtdl_cli.locks import releasing_locks, take_folder
 
 SHOWN_PATHS = 3  # of what was found, where nothing was that was looked for
 
 
+@releasing_locks
 def prepare_official(dataset: str, root: Path, splits: Path, making: Making, *, split: int = 1) -> dict[str, Any]:
     """Write the lists of an official split for as many of its videos as are there, in the split's order.
 
@@ -35,6 +37,7 @@ def prepare_official(dataset: str, root: Path, splits: Path, making: Making, *, 
         VtdlError: an output cannot be written.
     """
     refuse_outputs(making, split)
+    take_folder(making.out, making.reporter)
     official = OFFICIAL[dataset](splits, split)
     if not official.videos:
         raise UsageError(f"--splits '{splits}' lists no video for split {split}. Take the files from a whole download")
@@ -46,12 +49,12 @@ def prepare_official(dataset: str, root: Path, splits: Path, making: Making, *, 
             f"'{official.videos[0].name}', found {shown or 'no video'}. Name the folder that the videos lie in"
         )
     videos = [video for _, video in located.found]
-    is_val = np.array([video.is_val for video in videos])
+    sides = np.array([video.side for video in videos])
     candidates = Candidates(
         official.classes,
         [name for name, _ in located.found],
         np.array([video.label for video in videos], dtype=np.int64),
-        lambda kept: is_val[kept],
+        lambda kept: sides[kept],
         groups=[video.group for video in videos],
         findings=_findings(official, located),
         warnings=_against_the_disk(official, located),

@@ -9,9 +9,11 @@ import numpy as np
 
 from vtdl_cli.data.features import Features
 from vtdl_cli.data.splits import draw_per_class
-from vtdl_cli.engine.feature_pair import read_pair
+from vtdl_cli.engine.feature_pair import read_pair, recorded_in
+from vtdl_cli.engine.groups import choose_groups
 from vtdl_cli.errors import UsageError
-from vtdl_cli.metrics import accuracies, nearest, vote
+from vtdl_cli.intervals import share_interval
+from vtdl_cli.metrics import accuracies, accuracy_intervals, nearest, vote
 from vtdl_cli.runtime import Progress, Reporter
 
 NEIGHBOURS = (1, 5, 20)
@@ -21,7 +23,14 @@ HELD_OUT = 5  # folds; each takes its turn as the part of the training videos th
 
 
 def probe(
-    train: Path, test: Path, reporter: Reporter, *, per_class: Sequence[int] = (), repeats: int = 5, seed: int = 0
+    train: Path,
+    test: Path,
+    reporter: Reporter,
+    *,
+    per_class: Sequence[int] = (),
+    repeats: int = 5,
+    seed: int = 0,
+    group_by: str | None = None,
 ) -> dict[str, Any]:
     """Measure the features of `test` by those of `train`, once with all training videos and once for each low shot.
 
@@ -31,25 +40,30 @@ def probe(
         per_class: numbers of training videos of each class, for low-shot readings.
         repeats: draws of each low shot.
         seed: of the draws.
+        group_by: a regex, whose first group names the recording that a test video is cut from; none: that of its list.
 
     Returns:
-        Accuracies in percent: `knn@1`, `knn@5`, `knn@20` and `linear` with all training videos; under `per_class`
-        mean and deviation of each over the draws. Where there are fewer videos than voters, `knn` is left out.
+        Accuracies in percent, `knn@1`, `knn@5`, `knn@20` and `linear`, with all training videos, and their `intervals`
+        (95%); under `per_class` mean and deviation of each over the draws. Where there are fewer videos than voters,
+        `knn` is left out.
 
     Raises:
         UsageError: a file holds no features, or the two do not belong together.
     """
     began = time.monotonic()
-    known, unknown = read_pair(train, test)
+    known, unknown = read_pair(train, test, reporter)
     classes, counts = np.unique(known.labels, return_counts=True)
     if per_class and counts.min() < max(per_class):
+        rarest = known.label_set.describe(classes[counts.argmin()])
         raise UsageError(
-            f"--per-class '{max(per_class)}' is more than class {classes[counts.argmin()]} of '{train}' has: "
+            f"--per-class '{max(per_class)}' is more than class {rarest} of '{train}' has: "
             f"{counts.min()} videos. Use at most that"
         )
     result: dict[str, Any] = {"train": str(train), "test": str(test)}
     result |= {"num_train": len(known.labels), "num_test": len(unknown.labels), "dim": known.values.shape[1]}
-    result |= measure(known, unknown)
+    groups = choose_groups(unknown.paths, group_by, recorded_in(unknown), reporter)
+    readings, intervals = measure(known, unknown, groups.keys(unknown.paths))
+    result |= {**readings, "intervals": intervals, **groups.describe(unknown.paths)}
     if absent := [f"knn@{k}" for k in NEIGHBOURS if k > len(known.labels)]:
         reporter.warn(f"{', '.join(absent)} is left out: '{train}' has {len(known.labels)} videos")
     if per_class:
@@ -62,25 +76,37 @@ def probe(
 
 
 def _draw(known: Features, unknown: Features, number: int, seed: int, bar: Progress) -> dict[str, float]:
-    readings = measure(known.rows(draw_per_class(known.labels, number, seed)), unknown)
+    readings, _ = measure(known.rows(draw_per_class(known.labels, number, seed)), unknown)
     bar.advance()
     return readings
 
 
-def measure(known: Features, unknown: Features) -> dict[str, float]:
-    """All accuracies of one pair."""
-    return knn(known, unknown) | linear(known, unknown)
+def measure(
+    known: Features, unknown: Features, groups: Sequence[str] | None = None
+) -> tuple[dict[str, float], dict[str, list[float]]]:
+    """All accuracies of one pair, and the interval of each, where test videos of a group go together."""
+    voted, (scores, labels) = knn(known, unknown), linear(known, unknown)
+    readings = {name: 100 * float(hit.mean()) for name, hit in voted.items()}
+    readings |= {f"linear_{name}": value for name, value in accuracies(scores, labels).items()}
+    intervals = {name: share_interval(hit, groups) for name, hit in voted.items()}
+    intervals |= {f"linear_{name}": ends for name, ends in accuracy_intervals(scores, labels, groups).items()}
+    return readings, intervals
 
 
-def knn(known: Features, unknown: Features) -> dict[str, float]:
-    """Nearest neighbours by cosine vote, for every number of voters that the training videos allow."""
+def knn(known: Features, unknown: Features) -> dict[str, np.ndarray]:
+    """Which test videos the nearest by cosine vote right, bool (N,), for every number of voters that there are."""
     numbers = [k for k in NEIGHBOURS if k <= len(known.labels)]
     voters = known.labels[nearest(unknown.values, known.values, k=max(numbers))]
-    return {f"knn@{k}": 100 * float((vote(voters[:, :k]) == unknown.labels).mean()) for k in numbers}
+    return {f"knn@{k}": vote(voters[:, :k]) == unknown.labels for k in numbers}
 
 
-def linear(known: Features, unknown: Features) -> dict[str, float]:
-    """Logistic regression on standardised features; its strength is chosen within the training videos."""
+def linear(known: Features, unknown: Features) -> tuple[np.ndarray, np.ndarray]:
+    """Logistic regression on standardised features; its strength is chosen within the training videos.
+
+    Returns:
+        Scores (N, C) and labels (N,) of the test videos among the C classes that occur, minus infinity where a class
+        has no training video.
+    """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GridSearchCV, StratifiedKFold
     from sklearn.pipeline import make_pipeline
@@ -95,9 +121,10 @@ def linear(known: Features, unknown: Features) -> dict[str, float]:
         grid = {"logisticregression__C": STRENGTHS}
         model = GridSearchCV(model, grid, cv=StratifiedKFold(folds, shuffle=True, random_state=0))
     model.fit(known.values, known.labels)
-    scores = np.full((len(unknown.labels), int(max(classes.max(), unknown.labels.max())) + 1), -np.inf)
-    scores[:, classes] = model.predict_proba(unknown.values)
-    return {f"linear_{name}": value for name, value in accuracies(scores, unknown.labels).items()}
+    occurring = np.union1d(classes, unknown.labels)
+    scores = np.full((len(unknown.labels), len(occurring)), -np.inf)
+    scores[:, np.isin(occurring, classes)] = model.predict_proba(unknown.values)
+    return scores, np.searchsorted(occurring, unknown.labels)
 
 
 def _spread(draws: Sequence[dict[str, float]]) -> Iterator[tuple[str, dict[str, float]]]:

@@ -6,16 +6,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vtdl_cli.analysis.report.content import ACCURACIES, ClassScore, Note, Result, Retrieval
+from vtdl_cli.analysis.report.content import ClassScore, Note, Result, Retrieval
 from vtdl_cli.data.scores import Scores, read_scores
 from vtdl_cli.engine.results import CONFUSION_FILE, METRICS_FILE, SCORES_FILE
 from vtdl_cli.engine.samples import show_samples
-from vtdl_cli.errors import UsageError
+from vtdl_cli.errors import DamagedFile, UsageError
 from vtdl_cli.metrics import confusion, most_confused
 from vtdl_cli.runtime import Reporter
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
-ORIGINS = ("list", "list_sha256", "root", "decoder", "weights", "weights_sha256", "seconds")
+ALWAYS = ("top1", "mean_class")
+"""Readings of every metrics.json: top-5 says nothing of five classes or fewer."""
+
+ORIGINS = (
+    "list", "list_sha256", "root", "decoder", "weights", "weights_sha256", "precision", "torch_version", "seconds",
+)  # fmt: skip
 """Of metrics.json: what an evaluation was made of."""
 
 
@@ -26,11 +31,12 @@ def find_results(run: Path, given: Sequence[Path], reporter: Reporter) -> list[R
         UsageError: a folder that was given holds none, or something else under their name.
     """
     if given:
-        return [read_result(folder, str(folder)) for top in given for folder in _result_folders(top)]
+        return [read_result(folder, str(folder), reporter) for top in given for folder in _result_folders(top)]
     found = []
     for folder in sorted(path.parent for path in run.rglob(METRICS_FILE)):
         try:
-            found.append(read_result(folder, str(folder.relative_to(run)) if folder != run else "results"))
+            name = str(folder.relative_to(run)) if folder != run else "results"
+            found.append(read_result(folder, name, reporter))
         except UsageError as error:
             reporter.warn(f"left out: {error}")
     return found
@@ -43,11 +49,11 @@ def _result_folders(top: Path) -> list[Path]:
     return folders
 
 
-def read_result(folder: Path, name: str) -> Result:
+def read_result(folder: Path, name: str, reporter: Reporter) -> Result:
     """One folder, by the name that the page gives it.
 
     Raises:
-        UsageError: its metrics.json is not what `vtdl evaluate` writes.
+        UsageError: its metrics.json is not what `vtdl evaluate` writes, or its scores are damaged.
     """
     metrics = _read_metrics(folder / METRICS_FILE)
     if "tests" in metrics:  # the summary of several evaluations, which stand in folders of their own
@@ -59,9 +65,13 @@ def read_result(folder: Path, name: str) -> Result:
         picture = b""
         notes.append(Note(f"No picture of the confusion: {CONFUSION_FILE} is absent or damaged.", _again(folder)))
     try:
-        scores = read_scores(folder / SCORES_FILE)
+        scores = read_scores(folder / SCORES_FILE, reporter.warn)
+    except DamagedFile:
+        raise
     except UsageError as error:
         notes.append(Note(f"No classes and no samples: {error}."))
+        if (folder / SCORES_FILE).exists():
+            reporter.warn(f"left out: {error}")
         return Result(name, metrics, confusion=picture or None, notes=notes)
     samples, reasons = show_samples(scores, metrics)
     return Result(name, metrics, class_scores(scores), picture or None, samples, [*notes, *reasons])
@@ -73,7 +83,7 @@ def _read_metrics(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         content = None
     metrics: dict[str, Any] = content if isinstance(content, dict) else {}
-    if not isinstance(metrics.get("protocol"), str) or not all(_is_reading(metrics.get(name)) for name in ACCURACIES):
+    if not isinstance(metrics.get("protocol"), str) or not all(_is_reading(metrics.get(name)) for name in ALWAYS):
         raise UsageError(f"results '{path}' are damaged, or not of vtdl evaluate. Name a folder that it wrote")
     return metrics
 
@@ -136,10 +146,12 @@ def read_retrieval(path: Path) -> Retrieval:
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Names and values of nested JSON; of lists their length."""
+    """Names and values of nested JSON; of an interval its ends, of other lists their length."""
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from _flatten(value, f"{prefix}{name} ")
+        elif isinstance(value, list) and len(value) == 2 and all(isinstance(end, float) for end in value):
+            yield prefix + name, f"{value[0]:.4g} to {value[1]:.4g}"
         elif isinstance(value, list):
             yield prefix + name, f"{len(value)} entries"
         else:

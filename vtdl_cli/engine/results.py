@@ -12,11 +12,15 @@ import numpy as np
 from vtdl_cli import ranks
 from vtdl_cli.analysis.confusion import draw_confusion
 from vtdl_cli.data.scores import ClipSpool, Scores, write_scores
+from vtdl_cli.engine.groups import Groups
 from vtdl_cli.errors import UsageError
-from vtdl_cli.metrics import accuracies, bootstrap_intervals, confusion, most_confused
+from vtdl_cli.metrics import accuracies, accuracy_intervals, confusion, most_confused
 from vtdl_cli.runtime import check_writable, replacing
 
 METRICS_FILE, SCORES_FILE, CONFUSION_FILE = "metrics.json", "scores.h5", "confusion.png"
+ORIGIN = ("weights_sha256", "list_sha256", "root", "precision", "torch_version")
+"""What scores keep of where they come from, as metrics.json has it."""
+
 OUTPUTS = (METRICS_FILE, SCORES_FILE, "per_class.csv", CONFUSION_FILE)
 
 
@@ -43,11 +47,12 @@ def remove_stale_results(out: Path, keep: Sequence[Path]) -> None:
                 folder.rmdir()
 
 
-def measure(scores: Scores) -> dict[str, Any]:
-    """Accuracies, and the 95% interval of each."""
+def measure(scores: Scores, groups: Groups) -> dict[str, Any]:
+    """Accuracies, the 95% interval of each, and what these go by."""
     return {
         **accuracies(scores.values, scores.labels),
-        "intervals": bootstrap_intervals(scores.values, scores.labels),
+        "intervals": accuracy_intervals(scores.values, scores.labels, groups.keys(scores.paths)),
+        **groups.describe(scores.paths),
     }
 
 

@@ -1,10 +1,10 @@
 """Whether a run may be resumed with what is asked for now, and what its user should know of it."""
 
 from collections.abc import Iterator, Sequence
-from itertools import zip_longest
 from typing import Any
 
 from vtdl_cli.config import Training
+from vtdl_cli.data.label_sets import compare_classes, label_set
 from vtdl_cli.engine.build import build_schedule
 from vtdl_cli.engine.checkpoint import Checkpoint, file_sha256, find_weights
 from vtdl_cli.engine.run_folder import Row
@@ -13,12 +13,15 @@ from vtdl_cli.errors import CheckpointError
 MAY_CHANGE = {"epochs", "checkpoint_minutes", "keep_every", "knn_every", "log_gradients"}
 """Settings that may change when a run resumes: none changes what a step computes, but for the length of a cosine."""
 
+REMEDY = "Resume with what it was started with, or choose another --out"
+
 
 def check_same_run(content: Checkpoint, identity: Checkpoint, run: str) -> None:
     """Refuse to go on with another list, classes, seed, configuration or start.
 
     Raises:
-        CheckpointError: naming all that differs; of the classes the first.
+        CheckpointError: naming all that differs.
+        UsageError: the classes have other names.
     """
     before, now = (
         _flatten(
@@ -30,15 +33,17 @@ def check_same_run(content: Checkpoint, identity: Checkpoint, run: str) -> None:
     )
     if _begin_alike(content["origin"], now.get("weights")):
         now.pop("weights", None)
-    for number, pair in enumerate(zip_longest(content["classes"] or (), identity["classes"] or ())):
-        if pair[0] != pair[1]:
-            before[f"class {number}"], now[f"class {number}"] = pair
-            break
     changed = [key for key in now if before.get(key) != now[key] and key.split(".")[-1] not in MAY_CHANGE]
     if changed:
         lines = [f"run '{run}' cannot go on: {key} was '{before.get(key)}', now it is '{now[key]}'" for key in changed]
-        lines[-1] += ". Resume with what it was started with, or choose another --out"
-        raise CheckpointError("\n".join(lines))
+        lines[-1] += f". {REMEDY}"
+        raise CheckpointError(*lines)
+    begun, resumed = (
+        label_set(owner, of.get("classes"), range(of.get("num_classes", 0)))
+        for owner, of in ((f"run '{run}'", content), ("its training list", identity))
+    )
+    if only_numbers := compare_classes(begun, resumed, REMEDY):
+        raise CheckpointError(f"run '{run}' cannot go on: {only_numbers}. {REMEDY}")
 
 
 def _begin_alike(origin: dict[str, Any], weights: str | None) -> bool:

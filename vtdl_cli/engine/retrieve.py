@@ -18,9 +18,11 @@ from vtdl_cli.analysis.retrieval import Shown, draw_retrieval
 from vtdl_cli.data.decoding import read_middle_frame
 from vtdl_cli.data.features import Features
 from vtdl_cli.engine.class_names import class_names
-from vtdl_cli.engine.feature_pair import read_pair
+from vtdl_cli.engine.feature_pair import read_pair, recorded_in
+from vtdl_cli.engine.groups import Groups, choose_groups
 from vtdl_cli.errors import UnreadableVideo, UsageError, VtdlError
-from vtdl_cli.metrics import nearest, share_interval, unit
+from vtdl_cli.intervals import share_interval
+from vtdl_cli.metrics import nearest, unit
 from vtdl_cli.runtime import Reporter, check_new_file, replacing
 
 RANKS = (1, 5, 10, 20, 50)
@@ -76,6 +78,7 @@ def retrieve(
     reporter: Reporter,
     *,
     classes: Path | None = None,
+    group_by: str | None = None,
     picture: Picture | None = None,
     per_query: Path | None = None,
     overwrite: bool = False,
@@ -85,20 +88,22 @@ def retrieve(
     Args:
         gallery: HDF5 of `vtdl extract`, of the training videos; clips of one video are averaged.
         query: the same, of the test videos.
-        classes: names of the classes; none: the folders of the videos.
+        classes: names of the classes; none: those in the files, else the folders of the videos.
+        group_by: a regex, whose first group names the recording that a query is cut from; none: that of its list.
         picture: of some queries with their neighbours.
         per_query: CSV to write, one query a line.
         overwrite: replace outputs that are there.
 
     Returns:
-        `R@1`, `R@5`, .. in percent, as far as the gallery reaches, and their bootstrap `intervals` (95%, over queries).
+        `R@1`, `R@5`, .. in percent, as far as the gallery reaches, their `intervals` (95%, over queries), and what
+        these go by.
 
     Raises:
         UsageError: a file holds no features, the two do not belong together, or an output is in the way.
         VtdlError: a video of the picture cannot be read; nothing has been written.
     """
     began = time.monotonic()
-    known, asked = read_pair(gallery, query)
+    known, asked = read_pair(gallery, query, reporter)
     if picture is not None:
         picture.check(overwrite=overwrite, sources=[gallery, query])
     if per_query is not None:
@@ -107,7 +112,8 @@ def retrieve(
     ranked = nearest(asked.values, known.values, k=min(max(RANKS), len(known.labels)))
     search = Search(known, asked, ranked, class_names((known, asked), classes))
     _warn(search, reporter)
-    readings, intervals = recalls(search)
+    groups = choose_groups(asked.paths, group_by, recorded_in(asked), reporter)
+    readings, intervals = recalls(search, groups)
     outputs: dict[str, str] = {}
     if picture is not None:
         draw(search, picture, f"R@1 {readings['R@1']:.1f}% of {len(asked.labels)} queries", reporter)
@@ -126,17 +132,19 @@ def retrieve(
         "protocol": _protocol(search),
         **readings,
         "intervals": intervals,
+        **groups.describe(asked.paths),
         **outputs,
         "seconds": round(time.monotonic() - began, 2),
     }
 
 
-def recalls(search: Search) -> tuple[dict[str, float], dict[str, list[float]]]:
+def recalls(search: Search, groups: Groups) -> tuple[dict[str, float], dict[str, list[float]]]:
     """R@k in percent, and its interval, for every k up to the size of the gallery."""
     right = search.right()
     hits = {f"R@{k}": np.any(right[:, :k], axis=1) for k in RANKS if k <= right.shape[1]}
     readings = {name: 100 * float(hit.mean()) for name, hit in hits.items()}
-    return readings, {name: share_interval(hit) for name, hit in hits.items()}
+    keys = groups.keys(search.queries.paths)
+    return readings, {name: share_interval(hit, keys) for name, hit in hits.items()}
 
 
 def _protocol(search: Search) -> str:

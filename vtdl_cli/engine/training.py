@@ -28,12 +28,21 @@ from vtdl_cli.data.datasets import Batch, EpochBatches, Unreadable, VideoClips
 from vtdl_cli.data.lists import VideoList
 from vtdl_cli.engine.bad_videos import BadVideos
 from vtdl_cli.engine.build import Machine, build_optimizer, build_schedule
-from vtdl_cli.engine.checkpoint import Checkpoint, Stage, load_checkpoint, save_checkpoint
+from vtdl_cli.engine.checkpoint import (
+    Checkpoint,
+    Stage,
+    load_checkpoint,
+    load_every_tensor,
+    load_optimizer,
+    save_checkpoint,
+)
+from vtdl_cli.engine.checkpoint_content import State, check_content
 from vtdl_cli.engine.gradients import gradient_readings
 from vtdl_cli.engine.meter import Meter
 from vtdl_cli.engine.request import Execution
 from vtdl_cli.engine.resuming import check_same_run, standing, warnings
 from vtdl_cli.engine.run_folder import RunFolder
+from vtdl_cli.engine.selection import Selection
 from vtdl_cli.errors import Interrupted, UsageError, VtdlError
 from vtdl_cli.runtime import Reporter, StopRequest, random_state, restore_random_state, seed_torch
 
@@ -78,6 +87,7 @@ class Training:
         reporter: who is told.
         drop_last: leave out an epoch's incomplete last batch.
         origin: what else the checkpoints are to say of where they come from.
+        selection: how the best epoch is chosen; none: there is nothing to choose, the last one validated is the best.
     """
 
     def __init__(
@@ -95,6 +105,7 @@ class Training:
         reporter: Reporter,
         drop_last: bool,
         origin: dict[str, Any] | None = None,
+        selection: Selection | None = None,
     ) -> None:
         self.options: TrainingSection = config.pretrain if stage == "pretrain" else config.finetune
         self.config, self.model, self.run, self.reporter = config, model, run, reporter
@@ -123,11 +134,12 @@ class Training:
         self.bad_videos = BadVideos(len(videos), config.data.max_bad_fraction)
         self.step, self.total_steps = 0, self.order.epochs * self.order.steps_per_epoch
         self.best: dict[str, float] = {}
+        self.selection = selection
         self._meter = Meter()
         self._own_videos = self._num_videos = 0  # of the batch: this process's, and those of all
         self._saved_at = self._shown_at = 0.0
         self._saved_step = 0
-        self._stop, self._told_left_out = StopRequest(), False
+        self._stop, self._told = StopRequest(), set[str]()
         if ranks.rank():  # the same first weights in all processes, and other draws in each from here on
             seed_torch(int(np.random.SeedSequence((execution.seed, ranks.rank())).generate_state(1)[0]))
 
@@ -158,6 +170,7 @@ class Training:
             for group in self.optimizer.param_groups:
                 group["lr"] = self._rate()
             if all(sizes):
+                self._tell_alone(sizes)
                 yield batch
                 self._meter.add_clips(sum(sizes) * batch.windows.shape[1])
             elif any(sizes):
@@ -191,13 +204,15 @@ class Training:
 
         Args:
             readings: beside those of its steps.
-            best_by: the one of them, where it is there, that has to beat all epochs before to make this one the best.
+            best_by: the one of them, where it is there, that has to beat all epochs before to make this one the best;
+                where no list selects an epoch, the last that has it is.
         """
         epoch = self.step // self.order.steps_per_epoch
         row = {"epoch": epoch, "step": self.step, **self._meter.means(), **readings, **self._pace()}
         self._meter.restart()  # saving counts to the next epoch: the seconds of all are the run's
         self._check_finite(row)
-        if best_by in readings and readings[best_by] > self.best.get(best_by, -math.inf):
+        chosen = self.selection is None or readings.get(best_by, -math.inf) > self.best.get(best_by, -math.inf)
+        if best_by in readings and chosen:
             self.best = {"epoch": epoch, **readings}
         gradients = gradient_readings(self.model) if self.options.log_gradients else {}
         self.run.open(self.config.to_yaml)
@@ -244,7 +259,8 @@ class Training:
             self.run.refuse_to_replace(self.config.to_yaml())
             self.reporter.line(f"run folder '{self.run.path}' has no checkpoint yet: starting from the beginning")
             return
-        content = load_checkpoint(self.run.last)
+        content = load_checkpoint(self.run.last, self.reporter.warn)
+        check_content(content, self.run.last, State)
         check_same_run(content, self.identity, str(self.run.path))
         self._load(content)
         self.reporter.line(standing(content, self.options, str(self.run.path)))
@@ -256,8 +272,8 @@ class Training:
     def _load(self, content: Checkpoint) -> None:
         """Take over what a checkpoint holds."""
         self.identity["origin"] = content["origin"]
-        self.model.load_state_dict(content["model"])
-        self.optimizer.load_state_dict(content["optimizer"])
+        load_every_tensor(self.model, content["model"], content)
+        load_optimizer(self.optimizer, content["optimizer"]["state"], self.run.last)
         device = next(self.model.parameters()).device
         random_states = [content["random"], *content.get("random_of_others", [])]
         if ranks.rank() < len(random_states):  # of more processes than there were, the new ones draw anew
@@ -294,6 +310,7 @@ class Training:
             "step": self.step,
             "epoch": self.step / self.order.steps_per_epoch,
             "best": self.best,
+            "selection": self.selection,
             "bad_videos": self.bad_videos.found,
             **self._meter.state(),
             "random": random,
@@ -328,14 +345,28 @@ class Training:
         return sizes
 
     def _tell_left_out(self, num_videos: int) -> None:
-        """Once: an epoch's last batch may be so small in every epoch."""
-        if not self._told_left_out:
-            self._told_left_out = True
-            rule = f"{num_videos} videos are too few for {ranks.count()} processes: left out, as such steps will be"
-            self.reporter.warn(f"step {self.step}: {rule}")
+        rule = f"{num_videos} videos are too few for {ranks.count()} processes: left out, as such steps will be"
+        self._tell_once("left out", rule)
+
+    def _tell_alone(self, sizes: list[int]) -> None:
+        """Of a process with one video; see `models.normalisation`."""
+        if 1 in sizes and any(isinstance(layer, nn.BatchNorm3d) and layer.training for layer in self.model.modules()):
+            rule = "batch norm has a single video to go by, or running averages where its map is a single position"
+            self._tell_once("alone", f"{rule}. Another {self.identity['stage']}.batch_size avoids that")
+
+    def _tell_once(self, what: str, text: str) -> None:
+        """An epoch's last batch may be so small in every epoch."""
+        if what not in self._told:
+            self._told.add(what)
+            self.reporter.warn(f"step {self.step}: {text}")
 
     def _rate(self) -> float:
         return self.options.optimizer.learning_rate * self.schedule(self.step / self.order.steps_per_epoch)
+
+    def _used_rate(self) -> float:
+        """Of the step that was made last."""
+        rate: float = self.optimizer.param_groups[0]["lr"]
+        return rate
 
     def _show(self) -> None:
         """Move the bar; now and then fetch the numbers beside it."""
@@ -352,13 +383,13 @@ class Training:
         )
 
     def _pace(self) -> dict[str, float]:
-        return {"learning_rate": self._rate(), **self._meter.pace(), "skipped": len(self.bad_videos.found)}
+        return {"learning_rate": self._used_rate(), **self._meter.pace(), "skipped": len(self.bad_videos.found)}
 
     def _check_finite(self, *readings: dict[str, float]) -> None:
         loss = sum(each.get("loss", 0.0) for each in readings)
         if not math.isfinite(loss):
             raise VtdlError(
-                f"loss '{loss}' is not finite at step {self.step}, learning rate {self._rate():.3g}; "
+                f"loss '{loss}' is not finite at step {self.step}, learning rate {self._used_rate():.3g}; "
                 f"checkpoint '{self.run.last}' is from before. Lower the learning rate, or --set "
                 f"{self.identity['stage']}.precision=fp32"
             )

@@ -35,11 +35,12 @@ class PseudoLabels(Task):
         self.register_buffer("labels", torch.full((num_videos,), NO_CLUSTER))
 
     def forward(self, *clips: Tensor) -> Step:
-        """Ask for the cluster of each clip's video."""
+        """Ask for the cluster of each clip's video; where none of them is in any, loss and gradient are 0."""
         clip, video = clips
         logits, label = self.encoder(clip).float(), self.labels[video]  # (N, K), (N,)
-        loss = F.cross_entropy(logits, label, ignore_index=NO_CLUSTER)
-        top1 = 100 * (logits.argmax(1) == label).float().mean()
+        number = (label != NO_CLUSTER).sum().clamp(min=1)
+        loss = F.cross_entropy(logits, label, ignore_index=NO_CLUSTER, reduction="sum") / number
+        top1 = 100 * (logits.argmax(1) == label).sum() / number
         return Step(loss, {"cluster_top1": top1, "chance_loss": chance_loss(logits)})
 
     @torch.no_grad()

@@ -7,13 +7,14 @@ from torch import nn
 
 from vtdl_cli.models.convolution import Conv3d, initialise
 from vtdl_cli.models.encoder import Backbone
+from vtdl_cli.models.normalisation import BatchNorm3d
 
 
 def convolution_unit(in_channels: int, out_channels: int) -> nn.Sequential:
     """Build 3x3x3 convolution with bias, batch norm, ReLU: (N, in, T, H, W) -> (N, out, T, H, W)."""
     return nn.Sequential(
         Conv3d(in_channels, out_channels, (3, 3, 3), padding=(1, 1, 1), bias=True),
-        nn.BatchNorm3d(out_channels),
+        BatchNorm3d(out_channels),
         nn.ReLU(inplace=True),
     )
 

@@ -57,7 +57,7 @@ def initialise(module: nn.Module, rule: str = "kaiming") -> None:
     """
     for layer in module.modules():
         if isinstance(layer, nn.Conv3d | nn.BatchNorm3d):
-            _FIRST_WEIGHTS[rule, type(layer) is nn.BatchNorm3d](layer.weight)
+            _FIRST_WEIGHTS[rule, isinstance(layer, nn.BatchNorm3d)](layer.weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from vtdl_cli.models.convolution import Conv3d, Triple, initialise
 from vtdl_cli.models.encoder import Backbone
+from vtdl_cli.models.normalisation import BatchNorm3d
 
 # Channels of each mixed block at width 64: branch 0, branch 1 (reduce, out), branch 2 (reduce, out), branch 3.
 # Inception-v1, Szegedy et al. 2015 (arXiv 1409.4842), table 1, as in the authors' file.
@@ -48,7 +49,7 @@ class Unit(nn.Module):
         super().__init__()
         padding = kernel // 2 if stride == 1 else 0  # a strided one needs more at the end: see forward
         self.conv3d = Conv3d(in_channels, out_channels, (kernel,) * 3, stride=(stride,) * 3, padding=(padding,) * 3)
-        self.batch3d = nn.BatchNorm3d(out_channels)
+        self.batch3d = BatchNorm3d(out_channels)
         self.pads = stride > 1
 
     def forward(self, x: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from vtdl_cli.errors import UsageError
 from vtdl_cli.models.convolution import Conv3d, initialise
 from vtdl_cli.models.encoder import Backbone
+from vtdl_cli.models.normalisation import BatchNorm3d
 
 Convolution = Callable[[int, int, int, int], nn.Module]
 
@@ -27,7 +28,7 @@ def split_convolution(in_channels: int, out_channels: int, mid_channels: int, st
     """Build R(2+1)D's pair, 1x3x3 in space then 3x1x1 in time; shapes as in `full_convolution`."""
     return nn.Sequential(
         Conv3d(in_channels, mid_channels, (1, 3, 3), stride=(1, stride, stride), padding=(0, 1, 1)),
-        nn.BatchNorm3d(mid_channels),
+        BatchNorm3d(mid_channels),
         nn.ReLU(inplace=True),
         Conv3d(mid_channels, out_channels, (3, 1, 1), stride=(stride, 1, 1), padding=(1, 0, 0)),
     )
@@ -42,7 +43,7 @@ def full_stem(in_channels: int, width: int) -> nn.Sequential:
     """Build R3D's 3x7x7 stem: (N, in, T, H, W) -> (N, width, T, H/2, W/2)."""
     return nn.Sequential(
         Conv3d(in_channels, width, (3, 7, 7), stride=(1, 2, 2), padding=(1, 3, 3)),
-        nn.BatchNorm3d(width),
+        BatchNorm3d(width),
         nn.ReLU(inplace=True),
     )
 
@@ -52,10 +53,10 @@ def split_stem(in_channels: int, width: int) -> nn.Sequential:
     mid_channels = max(1, round(45 * width / 64))  # 45 at width 64: the authors' file and torchvision, not the formula
     return nn.Sequential(
         Conv3d(in_channels, mid_channels, (1, 7, 7), stride=(1, 2, 2), padding=(0, 3, 3)),
-        nn.BatchNorm3d(mid_channels),
+        BatchNorm3d(mid_channels),
         nn.ReLU(inplace=True),
         Conv3d(mid_channels, width, (3, 1, 1), padding=(1, 0, 0)),
-        nn.BatchNorm3d(width),
+        BatchNorm3d(width),
         nn.ReLU(inplace=True),
     )
 
@@ -66,7 +67,7 @@ def shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
         return nn.Identity()
     return nn.Sequential(
         Conv3d(in_channels, out_channels, (1, 1, 1), stride=(stride, stride, stride)),
-        nn.BatchNorm3d(out_channels),
+        BatchNorm3d(out_channels),
     )
 
 
@@ -79,9 +80,9 @@ class BasicBlock(nn.Module):
         super().__init__()
         mid = count_mid_channels(in_channels, channels)
         self.conv1 = nn.Sequential(
-            convolution(in_channels, channels, mid, stride), nn.BatchNorm3d(channels), nn.ReLU(inplace=True)
+            convolution(in_channels, channels, mid, stride), BatchNorm3d(channels), nn.ReLU(inplace=True)
         )
-        self.conv2 = nn.Sequential(convolution(channels, channels, mid, 1), nn.BatchNorm3d(channels))
+        self.conv2 = nn.Sequential(convolution(channels, channels, mid, 1), BatchNorm3d(channels))
         self.downsample = shortcut(in_channels, channels, stride)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -99,12 +100,12 @@ class Bottleneck(nn.Module):
         mid = count_mid_channels(in_channels, channels)
         out_channels = self.expansion * channels
         self.conv1 = nn.Sequential(
-            Conv3d(in_channels, channels, (1, 1, 1)), nn.BatchNorm3d(channels), nn.ReLU(inplace=True)
+            Conv3d(in_channels, channels, (1, 1, 1)), BatchNorm3d(channels), nn.ReLU(inplace=True)
         )
         self.conv2 = nn.Sequential(
-            convolution(channels, channels, mid, stride), nn.BatchNorm3d(channels), nn.ReLU(inplace=True)
+            convolution(channels, channels, mid, stride), BatchNorm3d(channels), nn.ReLU(inplace=True)
         )
-        self.conv3 = nn.Sequential(Conv3d(channels, out_channels, (1, 1, 1)), nn.BatchNorm3d(out_channels))
+        self.conv3 = nn.Sequential(Conv3d(channels, out_channels, (1, 1, 1)), BatchNorm3d(out_channels))
         self.downsample = shortcut(in_channels, out_channels, stride)
 
     def forward(self, x: Tensor) -> Tensor:

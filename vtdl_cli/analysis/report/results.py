@@ -26,18 +26,21 @@ def accuracy_table(results: Sequence[Result]) -> Markup:
     """A row for each result."""
     if not results:
         return Markup("")
+    names = [name for name in ACCURACIES if any(name in result.metrics for result in results)]
     rows: list[list[Child]] = [
         [
             result.name,
             str(result.metrics["protocol"]),
             str(result.metrics.get("num_videos", result.metrics.get("num_tests", ""))),
-            *(accuracy_cell(result.metrics, name) for name in ACCURACIES),
+            *(accuracy_cell(result.metrics, name) for name in names),
         ]
         for result in results
     ]
-    content = [table(("results", "protocol", "videos", *ACCURACIES.values()), rows, "accuracy")]
+    content = [table(("results", "protocol", "videos", *(ACCURACIES[name] for name in names)), rows, "accuracy")]
     if any("intervals" in result.metrics for result in results):
-        words = "Small numbers and bars (0 to 100%): 95% intervals, by drawing the test videos anew (bootstrap)."
+        words = "Small numbers and bars (0 to 100%): 95% intervals, over other videos of the same kind."
+        if by_group := [result.name for result in results if result.metrics.get("intervals_by") == "group"]:
+            words += f" Of {', '.join(by_group)}: over other recordings, as several videos are cut from each."
         content.append(element("p", words, class_="legend"))
     return join(content)
 
@@ -72,9 +75,10 @@ def result_section(result: Result) -> Markup:
 
 
 def class_tables(classes: Sequence[ClassScore]) -> Iterator[Markup]:
-    """Best and worst; no class stands in both."""
-    best = min(SHOWN_CLASSES, -(-len(classes) // 2))
-    worst = min(SHOWN_CLASSES, len(classes) - best)
+    """Best and worst; no class stands in both, none of the best is all wrong, none of the worst all right."""
+    perfect = sum(each.right == each.videos for each in classes)
+    best = min(SHOWN_CLASSES, max(perfect, -(-len(classes) // 2)), sum(each.right > 0 for each in classes))
+    worst = min(SHOWN_CLASSES, len(classes) - max(best, perfect))
     for title, part in (("Best classes", classes[:best]), ("Worst classes", classes[::-1][:worst])):
         if part:
             yield element("h3", title)

@@ -1,0 +1,50 @@
+"""Batch norm of a batch that has one value a channel."""
+
+import pytest
+import torch
+from torch import nn
+
+from vtdl_cli.models.normalisation import BatchNorm3d
+from vtdl_cli.models.zoo import BACKBONES, build_backbone
+
+
+def make(kind: type[nn.BatchNorm3d]) -> nn.BatchNorm3d:
+    norm = kind(3)
+    norm.load_state_dict(
+        {
+            "weight": torch.tensor([1.0, 2.0, 3.0]),
+            "bias": torch.tensor([0.0, -1.0, 1.0]),
+            "running_mean": torch.tensor([0.5, 0.0, -0.5]),
+            "running_var": torch.tensor([1.0, 4.0, 0.25]),
+            "num_batches_tracked": torch.tensor(7),
+        }
+    )
+    return norm
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 1, 1, 1), (2, 3, 1, 1, 1), (1, 3, 1, 2, 1)])
+def test_batch_norm__against_torch(shape: tuple[int, ...]) -> None:
+    """Oracle: torch's layer, in evaluation for a single value a channel, where it raises in training."""
+    ours, theirs = make(BatchNorm3d), make(nn.BatchNorm3d)
+    single = shape == (1, 3, 1, 1, 1)
+    theirs.train(not single)
+    clips = torch.randn(shape, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    output, expected = ours(clips), theirs(clips)
+    torch.testing.assert_close(output, expected)
+    gradients = (torch.autograd.grad((x**2).sum(), clips)[0] for x in (output, expected))
+    torch.testing.assert_close(*gradients)
+    for name, values in theirs.state_dict().items():
+        torch.testing.assert_close(ours.state_dict()[name], values, msg=name)
+    if single:
+        with pytest.raises(ValueError, match="more than 1 value"):
+            theirs.train()(clips)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_backbones__learn_from_one_clip_of_one_position(name: str) -> None:
+    backbone = build_backbone(name, depth=10, width=4).train()
+    feature_map = backbone(torch.randn(1, 3, 8, 16, 16))
+    assert feature_map.shape[2:] == (1, 1, 1)
+    feature_map.sum().backward()
+    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in backbone.parameters())
+    assert all(values.isfinite().all() for values in backbone.state_dict().values())

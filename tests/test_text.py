@@ -1,0 +1,101 @@
+"""What is printable stays as it is, and nothing else reaches a terminal."""
+
+import os
+import subprocess
+import sys
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+from tests.toy import Toy, error_lines, succeed, vtdl
+from vtdl_cli.errors import ConfigError, UnreadableVideo, UsageError
+from vtdl_cli.text import printable, printable_lines
+
+CLEAR = "\x1b[2J\x1b]0;owned\x07"  # clears the screen and names the window
+NASTY = f"a{CLEAR}\nerror: forged [red]"
+SHOWN = r"a\x1b[2J\x1b]0;owned\x07\nerror: forged [red]"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (NASTY, SHOWN),
+        ("\u202egpj.exe", r"\u202egpj.exe"),
+        ("a\u2028b\u2029c\x85d\x9be\x7f", r"a\u2028b\u2029c\x85d\x9be\x7f"),
+        ("\udcff.mp4", r"\udcff.mp4"),  # what Python makes of the byte FF in a file name
+        ("Übung 漢字 \u200d🤸🏽\u200d♀️ é.mp4", "Übung 漢字 \u200d🤸🏽\u200d♀️ é.mp4"),
+        ("back\\slash", "back\\slash"),
+    ],
+)  # by hand
+def test_printable__escapes_what_acts(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+def test_printable__leaves_no_control_character() -> None:
+    """Oracle: Unicode's own categories, over all characters."""
+    every = "".join(map(chr, range(sys.maxunicode + 1)))
+    left = {unicodedata.category(each) for each in printable(every)}
+    assert not left & {"Cc", "Cs", "Zl", "Zp"}
+    assert "Cf" in left  # joiners, which scripts and emoji need
+
+
+def test_printable_lines__keeps_breaks() -> None:
+    assert printable_lines("a\nb\x1b") == "a\nb\\x1b"
+
+
+def test_errors__lines() -> None:
+    assert ConfigError("one", "two").lines == ("one", "two")
+    assert str(ConfigError("one", "two")) == "one\ntwo"
+    assert UsageError("a\nb").lines == ("a\nb",)
+    assert UnreadableVideo("x.mp4", "short").lines == ("video 'x.mp4' cannot be read: short",)
+
+
+@pytest.mark.parametrize("option", ["--train-list", "--weights", "--out", "--preset", "--set", "--list-columns"])
+def test_options__cannot_act_on_the_terminal(toy: Toy, tmp_path: Path, option: str) -> None:
+    out = ("--out", f"{toy.preset}/{NASTY}") if option == "--out" else ("--out", str(tmp_path / "run"))
+    result = vtdl(*toy.pretrain(tmp_path / "run", *out, *((option, NASTY) if option != "--out" else ())))
+    assert result.exit_code in (1, 2)
+    (line,) = error_lines(result)
+    assert "\x1b" not in result.output
+    assert SHOWN in line
+
+
+def test_list__names_cannot_act_on_the_terminal(toy: Toy, tmp_path: Path) -> None:
+    """A video in a list, a class in classes.txt and a run folder: warnings, tables, epochs and pictures."""
+    name = f"{CLEAR}[red].mp4"
+    (tmp_path / name).write_bytes(b"no video")
+    (tmp_path / "list.txt").write_text(toy.val_list.read_text() + f"{tmp_path / name} 1 9\n")
+    (tmp_path / "classes.txt").write_text(f"{CLEAR}[red]\ngreen\n\u202ered\n")
+    lists = ("--train-list", str(tmp_path / "list.txt"), "--val-list", str(tmp_path / "list.txt"))
+    run = tmp_path / f"run{CLEAR}"
+    result = succeed(*toy.finetune(run, *lists, "--set", "finetune.epochs=1"))
+    assert f"warning: skipped video '{printable(str(tmp_path / name))}'" in result.stderr
+    out = tmp_path / "results"
+    test = ("--list", str(tmp_path / "list.txt"), "--root", str(toy.root), "--workers", "0")
+    result_2 = succeed("evaluate", "--weights", str(run), *test, "--out", str(out))
+    assert not any(mark in each.output for each in (result, result_2) for mark in ("\x1b", "\x07", "\u202e"))
+    assert (out / "confusion.png").stat().st_size
+
+
+def test_prepare_lists__folders_cannot_act_on_the_terminal(toy: Toy, tmp_path: Path) -> None:
+    source = next((toy.root / "blue").iterdir())
+    for folder in (f"one{CLEAR}", "two"):
+        (tmp_path / "videos" / folder).mkdir(parents=True)
+        for number in range(2):
+            (tmp_path / "videos" / folder / f"{number}{CLEAR}.mp4").write_bytes(source.read_bytes())
+    out = ("--out", str(tmp_path / "lists"), "--workers", "0")
+    result = vtdl("prepare-lists", "folder", "--root", str(tmp_path / "videos"), *out)
+    assert "\x1b" not in result.output
+    assert printable(CLEAR) in result.output
+
+
+def test_main__names_that_the_encoding_lacks(tmp_path: Path) -> None:
+    """A real process whose streams are ASCII, and a file name that is no UTF-8."""
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.txt")
+    command = [sys.executable, "-m", "vtdl_cli", "lists", "check", name]
+    done = subprocess.run(command, env=environment, capture_output=True, check=False)
+    assert done.returncode == 1
+    assert b"\\udcff.txt' cannot be read" in done.stderr
+    assert b"Traceback" not in done.stderr
