@@ -121,6 +121,36 @@ def test_convert__keeps_class_names(toy: Toy, tmp_path: Path) -> None:
     assert (tmp_path / "classes.txt").read_text().split() == list(CLASSES)
 
 
+def counted_from_one(toy: Toy, target: Path) -> Path:
+    """The toy's training list as UCF101's own files are: class 0 is empty."""
+    rows = (line.rsplit(None, 2) for line in toy.train_list.read_text().splitlines())
+    target.write_text("".join(f"{path} {int(label) + 1}\n" for path, label, _ in rows))
+    return target
+
+
+def test_check__points_out_a_list_that_counts_from_one(toy: Toy, tmp_path: Path) -> None:
+    listed = counted_from_one(toy, tmp_path / "list.txt")
+    line = ["lists", "check", str(listed), "--root", str(toy.root)]
+    result = succeed(*line, "--json")
+    assert json.loads(result.stdout)["classes"]["seem_to_count_from_one"]
+    says = f"list '{listed}' has no video of class 0, and some of each class from 1 to 3: if it counts classes from 1"
+    assert f"warning: {says}" in result.stderr
+    (tmp_path / "classes.txt").write_text("".join(f"{name}\n" for name in CLASSES))
+    refuse(*line, code=1, says=(f"Where the list counts them from 1: vtdl lists convert {listed} --from-one --out",))
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_convert__counts_from_zero_what_counts_from_one(toy: Toy, tmp_path: Path, named: bool) -> None:
+    """Oracle: the list that it was made from."""
+    listed, out = counted_from_one(toy, tmp_path / "list.txt"), tmp_path / "lists" / "train.txt"
+    if named:
+        (tmp_path / "classes.txt").write_text("".join(f"{name}\n" for name in CLASSES))
+    succeed("lists", "convert", str(listed), "--from-one", "--root", str(toy.root), "--workers", "0", "--out", str(out))
+    assert out.read_text() == toy.train_list.read_text()
+    again = ("lists", "convert", str(toy.train_list), "--from-one", "--out", str(tmp_path / "twice.txt"))
+    refuse(*again, code=1, says=("has class '0', but class counts from 1",))
+
+
 def test_convert__frames_that_cannot_be_counted(toy: Toy, tmp_path: Path) -> None:
     foreign = rewrite(toy, tmp_path / "foreign.txt", "{path} {label}")
     line = ["lists", "convert", str(foreign), "--out", str(tmp_path / "out.txt"), "--quiet", "--workers", "0"]

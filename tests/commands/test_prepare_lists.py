@@ -1,6 +1,7 @@
 """`vtdl prepare-lists` on the command line; what it computes is tested with the engine and the data."""
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,24 @@ def test_folder__writes_lists_that_train(toy: Toy, tmp_path: Path) -> None:
     assert json.loads(succeed(*toy.finetune(tmp_path / "run", *given, "--dry-run", "--json")).stdout)["val_videos"] == 6
 
 
+def test_folder__next_commands_run_as_they_are_printed(toy: Toy, tmp_path: Path) -> None:
+    """With the preset, the weights and the output for `...`; the last one measures on the test list."""
+    lists, run = tmp_path / "lists", tmp_path / "run"
+    line = ["prepare-lists", "folder", "--root", str(toy.root), "--out", str(lists), "--workers", "0"]
+    said = succeed(*line, "--val-fraction", "0.2", "--test-fraction", "0.2", "--quiet").stderr.splitlines()
+    commands = [shlex.split(text.removeprefix("next: vtdl ")) for text in said]
+    assert [command[0] for command in commands] == ["pretrain", "finetune", "evaluate"]
+    assert commands[1][5:9] == ["--train-list", f"{lists}/train_split_1.txt", "--val-list", f"{lists}/val_split_1.txt"]
+    assert commands[2][3:5] == ["--list", f"{lists}/test_split_1.txt"]
+    given = {"--preset": str(toy.preset), "--weights": "none", "--out": str(run)}
+    for command in commands[:2]:
+        filled = [
+            given[option] if word == "..." else word for option, word in zip(["", *command], command, strict=False)
+        ]
+        succeed(*filled, "--device", "cpu", "--workers", "0", "--dry-run", "--json")
+    assert succeed(*line, "--overwrite").stderr.count("next: ") == 2
+
+
 def test_folder__result_for_people(toy: Toy, tmp_path: Path) -> None:
     line = ["prepare-lists", "folder", "--root", str(toy.root), "--out", str(tmp_path / "lists"), "--workers", "0"]
     shown = succeed(*line).stdout
@@ -40,6 +59,8 @@ def test_folder__bad_input(toy: Toy, tmp_path: Path) -> None:
         (("--group-by", "("), "'('"),
         (("--decoder", "vlc"), "'vlc'"),
         (("--val-groups", "anna"), "--group-by"),
+        (("--test-fraction", "0.2", "--test-groups", "anna"), "Choose one"),
+        (("--val-fraction", "0.5", "--test-fraction", "0.5"), "leave nothing to train on"),
     ):
         refuse(*line, *more, code=2, says=(says,))
     assert list(tmp_path.iterdir()) == []

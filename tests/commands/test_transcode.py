@@ -184,7 +184,14 @@ def test_pictures_of_two_sizes__are_refused_not_scaled(tmp_path: Path, command: 
 
 def test_classes__of_another_list_are_not_taken(toy: Toy, tmp_path: Path) -> None:
     (tmp_path / "classes.txt").write_text("one\ntwo\nthree\n")
-    refuse(*line(toy, "compress", tmp_path), code=2, says=("names other classes than list",))
+    says = (
+        f"classes of file '{tmp_path / 'classes.txt'}' are not those of list '{toy.train_list}': they lack 'blue' and 2"
+    )
+    refuse(*line(toy, "compress", tmp_path), code=2, says=(says,))
     target = ["--out", str(tmp_path / "list.txt")]
-    refuse("lists", "convert", str(toy.train_list), *target, code=2, says=("names other classes than list",))
+    refuse("lists", "convert", str(toy.train_list), *target, code=2, says=(says,))
     assert files_in(tmp_path) == {"classes.txt"}
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "plain" / "list.txt").write_text(toy.train_list.read_text())
+    unnamed = ("compress", str(tmp_path / "plain" / "list.txt"), "--root", str(toy.root), "--out", str(tmp_path))
+    refuse(*unnamed, code=2, says=("has no class names, and would go by",))

@@ -3,6 +3,7 @@ import pickle
 import time
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -100,13 +101,20 @@ def test_read_list__obeys_the_columns_named(tmp_path: Path, columns: str) -> Non
         ("a.avi 0\nb.avi -1\n", None, {}, ["list.txt:2'", "class '-1'", "counts from 0"]),
         ("a.avi 0 9\nb.avi 1 -1\n", None, {}, ["list.txt:2'", "frames '-1'"]),
         ("a.avi 0 9\nb.avi 1\n", None, {"columns": CLASS_FRAMES}, ["list.txt:2'", "'path class frames'"]),
-        ("a.avi 1 9\nb.avi 2 9\n", "p\nq\n", {}, ["list.txt:2'", "class '2'", "classes.txt", "names 2, 0 to 1"]),
+        (
+            "a.avi 1 9\nb.avi 2 9\n",
+            "p\nq\n",
+            {},
+            ["list.txt:2'", "class '2'", "classes.txt", "names 2, 0 to 1", "from 1", "--from-one"],
+        ),
+        ("a.avi 0 9\nb.avi 2 9\n", "p\nq\n", {}, ["list.txt:2'", "class '2'", "Correct either file"]),
+        ("a.avi 1 9\nb.avi 0 9\n", "p\nq\n", {"first_class": 1}, ["list.txt:2'", "class '0'", "counts from 1"]),
         (b"a.avi 0\n\xff.avi 1\n", None, {}, ["list.txt:2'", "UTF-8"]),
         ("a.avi 0\n".encode("utf-16-le"), None, {}, ["list.txt:1'", "UTF-8"]),
     ],
 )
 def test_read_list__names_file_line_and_rule(
-    tmp_path: Path, text: str | bytes, classes: str | None, options: dict[str, str], words: list[str]
+    tmp_path: Path, text: str | bytes, classes: str | None, options: dict[str, Any], words: list[str]
 ) -> None:
     with pytest.raises(ListError) as caught:
         read_list(make_list(tmp_path, text, classes=classes), **options)
@@ -114,6 +122,13 @@ def test_read_list__names_file_line_and_rule(
     assert [word for word in words if word not in message] == []
     assert "\n" not in message
     assert str(tmp_path) in message
+
+
+def test_read_list__counts_classes_from_zero_whatever_the_file_does(tmp_path: Path) -> None:
+    """Oracle: by hand; classes of UCF101's own lists go from 1 to 101."""
+    videos = read_list(make_list(tmp_path, "a.avi 1\nb.avi 3\nc.avi 2\n", classes="p\nq\nr\n"), first_class=1)
+    assert videos.labels.tolist() == [0, 2, 1]
+    assert videos.label_set.names == ["p", "q", "r"]
 
 
 def test_read_list__names_the_one_line_that_lost_a_column(tmp_path: Path) -> None:
@@ -137,7 +152,7 @@ def test_read_list__refuses_what_is_no_file(tmp_path: Path, name: str) -> None:
         ({"strip_prefix": "/dat"}, ["--strip-prefix '/dat'", "whole folders"]),
     ],
 )
-def test_read_list__usage_errors_say_what_to_type(tmp_path: Path, options: dict[str, str], words: list[str]) -> None:
+def test_read_list__usage_errors_say_what_to_type(tmp_path: Path, options: dict[str, Any], words: list[str]) -> None:
     with pytest.raises(UsageError) as caught:
         read_list(make_list(tmp_path, "/data/x/a.avi 0\n"), **options)
     assert [word for word in words if word not in str(caught.value)] == []
@@ -155,7 +170,7 @@ def test_read_list__usage_errors_say_what_to_type(tmp_path: Path, options: dict[
         ("../c/a.avi", {"root": "videos"}, "videos/../c/a.avi"),
     ],
 )
-def test_read_list__joins_root_and_path(tmp_path: Path, listed: str, options: dict[str, str], path: str) -> None:
+def test_read_list__joins_root_and_path(tmp_path: Path, listed: str, options: dict[str, Any], path: str) -> None:
     videos = read_list(make_list(tmp_path, f"{listed} 0\n"), **options)
     assert videos.path(0) == Path(path.format(folder=tmp_path))
 

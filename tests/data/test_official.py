@@ -20,12 +20,12 @@ from vtdl_cli.errors import UsageError
 HEADER = "label,youtube_id,time_start,time_end,split,is_cc\n"
 
 
-def stems(split: OfficialSplit, *, is_val: bool) -> dict[str, int]:
+def stems(split: OfficialSplit, side: str) -> dict[str, int]:
     """Name of each video of one side, in lower case, without folder and suffix -> class."""
     return {
         video.name.rpartition("/")[2].removesuffix(".avi").lower(): video.label
         for video in split.videos
-        if video.is_val == is_val
+        if video.side == side
     }
 
 
@@ -55,9 +55,9 @@ def touch(root: Path, names: Iterable[str]) -> None:
 )
 def test_official__no_recording_is_on_both_sides(data_dir: Path, dataset: str, folder: str, number: int) -> None:
     """Oracle: both data sets' own word for it; UCF101 has 25 groups in each of its 101 classes."""
-    sides: dict[str, set[bool]] = {}
+    sides: dict[str, set[str]] = {}
     for video in OFFICIAL[dataset](data_dir / "splits" / folder, number).videos:
-        sides.setdefault(video.group, set()).add(video.is_val)
+        sides.setdefault(video.group, set()).add(video.side)
     assert [group for group, both in sides.items() if len(both) > 1] == []
     assert len(sides) == 25 * 101 if dataset == "ucf101" else 2000 <= len(sides) < 2100
 
@@ -66,8 +66,8 @@ def test_ucf101__equals_the_published_lists(data_dir: Path) -> None:
     """Oracle: the authors' lists of split 1; of the others, that train and test make up all 13,320 videos."""
     folder, lists = data_dir / "splits" / "ucfTrainTestlist", data_dir / "lists_published"
     split = read_ucf101(folder, 1)
-    assert stems(split, is_val=False) == published(lists / "ucf101_rgb_train_split_1.txt", 2)
-    assert stems(split, is_val=True) == published(lists / "ucf101_rgb_val_split_1.txt", 2)
+    assert stems(split, "train") == published(lists / "ucf101_rgb_train_split_1.txt", 2)
+    assert stems(split, "val") == published(lists / "ucf101_rgb_val_split_1.txt", 2)
     assert (len(split.classes), split.classes[0], split.classes[-1]) == (101, "ApplyEyeMakeup", "YoYo")
     for number in (1, 2, 3):
         videos = read_ucf101(folder, number).videos
@@ -84,9 +84,9 @@ def test_hmdb51__equals_the_published_lists(data_dir: Path) -> None:
     split = read_hmdb51(folder, 1)
     theirs = [line.split()[1] for line in (lists / "hmdb51_classInd.txt").read_text().splitlines()]
     theirs[20:22] = ["kick_ball", "kick"]
-    for side, is_val in (("train", False), ("val", True)):
+    for side in ("train", "val"):
         wanted = named(published(lists / f"hmdb51_rgb_{side}_split_1.txt", 2), theirs)
-        assert named(stems(split, is_val=is_val), split.classes) == wanted
+        assert named(stems(split, side), split.classes) == wanted
     for number in (2, 3):
         counts = by_class(read_hmdb51(folder, number).videos, split.classes)
         assert set(map(str, counts.values())) == {"{'train': 70, 'val': 30}"}
@@ -96,12 +96,12 @@ def test_kinetics__equals_the_published_list(data_dir: Path) -> None:
     """Oracle: the authors' list of the 19,761 validation videos that they had, and the published label map."""
     split = read_kinetics(data_dir / "splits" / "kinetics400")
     theirs = published(data_dir / "lists_published" / "ssd_kinetics_video_vallist.txt", 1)
-    ours = {video.keys[1].lower(): video.label for video in split.videos if video.is_val}
+    ours = {video.keys[1].lower(): video.label for video in split.videos if video.side == "val"}
     assert len(ours) == 19_906
     assert {name: ours[name] for name in theirs} == theirs
     label_map = (data_dir / "splits" / "kinetics400" / "label_map_k400.txt").read_text().splitlines()
     assert split.classes == label_map
-    assert [video.is_val for video in split.videos].index(True) == 400  # training first
+    assert [video.side for video in split.videos].index("val") == 400  # training first
 
 
 def test_ucf101__class_that_the_index_lacks(tmp_path: Path) -> None:
@@ -193,8 +193,8 @@ def test_locate__whole_hmdb51(data_dir: Path, tmp_path: Path) -> None:
     assert len(every) == 6766
     touch(tmp_path, every)
     located = locate(tmp_path, split)
-    sides = [video.is_val for _, video in located.found]
-    assert (len(sides) - sum(sides), sum(sides), len(located.unlisted)) == (3570, 1530, 6766 - 5100)
+    sides = [video.side for _, video in located.found]
+    assert (sides.count("train"), sides.count("val"), len(located.unlisted)) == (3570, 1530, 6766 - 5100)
     assert (located.missing, located.twice) == ([], [])
 
 
@@ -238,9 +238,9 @@ def test_locate__kinetics_by_segment_then_by_id(tmp_path: Path) -> None:
     ]
     touch(root, files)
     located = locate(root, read_kinetics(tmp_path / "all.csv"))
-    assert [(name, video.label, video.is_val) for name, video in located.found] == [
-        (files[0], 0, False),
-        (files[1], 1, False),
+    assert [(name, video.label, video.side) for name, video in located.found] == [
+        (files[0], 0, "train"),
+        (files[1], 1, "train"),
     ]
     assert [video.name for video in located.missing] == ["AAAAAAAAAAA_000060_000070", "DDDDDDDDDDD_000000_000010"]
     assert located.unlisted == [files[2]]

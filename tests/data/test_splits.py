@@ -4,7 +4,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vtdl_cli.data.splits import draw_per_class, group_keys, scan_class_folders, split_fraction, split_groups
+from vtdl_cli.data.splits import (
+    Share,
+    check_shares,
+    draw_per_class,
+    group_keys,
+    scan_class_folders,
+    split_videos,
+)
 from vtdl_cli.errors import UsageError
 
 
@@ -77,6 +84,12 @@ def test_scan__counts_real_folders(data_dir: Path, name: str, num_classes: int, 
     assert (len(found.classes), len(found.videos)) == (num_classes, num_videos)
 
 
+def validation(labels: np.ndarray, groups: list[str] | None, fraction: float, seed: int) -> np.ndarray:
+    """Bool [N]: who is in validation, where there is no test side."""
+    found: np.ndarray = split_videos(labels, groups, {"val": fraction}, seed) == "val"
+    return found
+
+
 @pytest.mark.parametrize(
     ("counts", "fraction", "expected"),
     [
@@ -89,46 +102,114 @@ def test_scan__counts_real_folders(data_dir: Path, name: str, num_classes: int, 
         ([7], 0.5, [3]),  # 3.5: a half more is no nearer, so it is not taken
     ],
 )
-def test_split_fraction__gives_every_class_its_share(counts: list[int], fraction: float, expected: list[int]) -> None:
+def test_split_videos__gives_every_class_its_share(counts: list[int], fraction: float, expected: list[int]) -> None:
     labels = np.repeat(np.arange(len(counts)), counts)
     for seed in range(5):
-        validation = split_fraction(labels, None, fraction, seed)
-        assert validation.dtype == np.bool_
-        assert np.bincount(labels[validation], minlength=len(counts)).tolist() == expected
+        drawn = validation(labels, None, fraction, seed)
+        assert np.bincount(labels[drawn], minlength=len(counts)).tolist() == expected
 
 
-def test_split_fraction__depends_on_the_seed_alone() -> None:
+def test_split_videos__two_sides_are_drawn_as_ever() -> None:
+    """Oracle: golden, by the version that knew no third side: the same seed, the same lists."""
+    drawn = np.flatnonzero(validation(np.repeat(np.arange(5), 8), None, 0.25, 3))
+    assert drawn.tolist() == [2, 3, 11, 12, 17, 23, 29, 30, 32, 33]
+    generator = np.random.default_rng(0)
+    labels, groups = generator.integers(0, 6, 200), [f"g{group}" for group in generator.integers(0, 40, 200)]
+    drawn = validation(labels, groups, 0.3, 7)
+    assert sorted({int(groups[index][1:]) for index in np.flatnonzero(drawn)}) == [
+        3, 6, 8, 9, 12, 13, 17, 21, 23, 28, 31, 32, 37,
+    ]  # fmt: skip
+    assert drawn.sum() == 67
+
+
+def test_split_videos__depends_on_the_seed_alone() -> None:
     labels = np.repeat(np.arange(5), 20)
-    first = split_fraction(labels, None, 0.25, 3)
-    assert np.array_equal(first, split_fraction(labels, None, 0.25, 3))
-    assert not np.array_equal(first, split_fraction(labels, None, 0.25, 4))
+    first = validation(labels, None, 0.25, 3)
+    assert np.array_equal(first, validation(labels, None, 0.25, 3))
+    assert not np.array_equal(first, validation(labels, None, 0.25, 4))
 
 
-def test_split_fraction__keeps_groups_whole() -> None:
+def test_split_videos__keeps_groups_whole() -> None:
     # Nine actors, each in all ten classes: 2.25 videos of each class are wanted, two actors are nearest.
     labels = np.tile(np.arange(10), 9)
     groups = [f"actor{i // 10}" for i in range(90)]
-    validation = split_fraction(labels, groups, 0.25, 0)
-    chosen = {group for group, val in zip(groups, validation, strict=True) if val}
+    drawn = validation(labels, groups, 0.25, 0)
+    chosen = {group for group, val in zip(groups, drawn, strict=True) if val}
     assert len(chosen) == 2
-    assert validation.sum() == 20
+    assert drawn.sum() == 20
 
 
-@pytest.mark.parametrize("fraction", [-0.1, 1.0, 25, float("nan")])
-def test_split_fraction__refuses_what_is_no_share(fraction: float) -> None:
-    with pytest.raises(UsageError, match=f"--val-fraction '{fraction}'"):
-        split_fraction(np.zeros(4, dtype=np.int64), None, fraction, 0)
+@pytest.mark.parametrize(
+    ("counts", "fractions", "expected"),
+    [
+        ([20, 8], (0.25, 0.25), [(10, 5, 5), (4, 2, 2)]),
+        ([20], (0.0, 0.25), [(15, 0, 5)]),
+        ([3], (0.5, 0.5), [(1, 1, 1)]),
+        ([2], (0.25, 0.25), [(1, 1, 0)]),  # training first, then validation, then test
+        ([1], (0.25, 0.25), [(1, 0, 0)]),
+        ([5], (0.9, 0.05), [(1, 3, 1)]),  # each keeps one from those before it
+    ],
+)
+def test_split_videos__three_sides(
+    counts: list[int], fractions: tuple[float, float], expected: list[tuple[int, ...]]
+) -> None:
+    """Oracle: by hand."""
+    labels = np.repeat(np.arange(len(counts)), counts)
+    for seed in range(5):
+        sides = split_videos(labels, None, dict(zip(("val", "test"), fractions, strict=True)), seed)
+        found = [
+            tuple(int((sides[labels == label] == side).sum()) for side in ("train", "val", "test"))
+            for label in range(len(counts))
+        ]
+        assert found == expected
 
 
-def test_split_groups__selects_by_key() -> None:
-    assert split_groups(["a", "b", "a", "c"], ["a", "c"]).tolist() == [True, False, True, True]
+def test_split_videos__a_test_side_leaves_the_validation_side_as_it_is() -> None:
+    """And takes whole groups of what was training's."""
+    labels, groups = np.tile(np.arange(10), 9), [f"actor{i // 10}" for i in range(90)]
+    two, three = (split_videos(labels, groups, {"val": 0.25, "test": share}, 4) for share in (0.0, 0.25))
+    assert np.array_equal(two == "val", three == "val")
+    owners = {
+        group: {side for name, side in zip(groups, three.tolist(), strict=True) if name == group} for group in groups
+    }
+    assert sorted(side for (side,) in owners.values()) == ["test"] * 2 + ["train"] * 5 + ["val"] * 2
 
 
-def test_split_groups__lists_the_groups_there_are() -> None:
+def test_split_videos__named_groups_are_not_drawn_from() -> None:
+    """Oracle: by hand: of the six videos of two groups that are left, a half is the other group."""
+    groups = ["a", "a", "b", "b", "b", "c", "c", "c"]
+    held_out: dict[str, Share] = {"val": 0.5, "test": ["a"]}
+    for seed in range(5):
+        sides = split_videos(np.zeros(8, np.int64), groups, held_out, seed).tolist()
+        assert sides[:2] == ["test"] * 2
+        assert {sides[2], sides[5]} == {"train", "val"}
+        assert sides == ["test"] * 2 + [sides[2]] * 3 + [sides[5]] * 3
+
+
+def test_split_videos__named_groups_alone() -> None:
+    sides = split_videos(np.zeros(4, np.int64), ["a", "b", "a", "c"], {"val": ["a", "c"]}, 0)
+    assert sides.tolist() == ["val", "train", "val", "val"]
+
+
+@pytest.mark.parametrize("fraction", [-0.1, 1.0, 25.0, float("nan")])
+@pytest.mark.parametrize("side", ["val", "test"])
+def test_check_shares__refuses_what_is_no_share(side: str, fraction: float) -> None:
+    with pytest.raises(UsageError, match=f"--{side}-fraction '{fraction}'"):
+        check_shares(None, {side: fraction})
+
+
+def test_check_shares__lists_the_groups_there_are() -> None:
     with pytest.raises(UsageError, match=r"--val-groups 'x' is not a group of these videos\. The groups are a, b$"):
-        split_groups(["b", "a", "b"], ["a", "x"])
+        check_shares(["b", "a", "b"], {"val": ["a", "x"]})
     with pytest.raises(UsageError, match=r"19, \.\.\.$"):
-        split_groups([f"{i:02d}" for i in range(40)], ["x"])
+        check_shares([f"{i:02d}" for i in range(40)], {"test": ["x"]})
+
+
+def test_check_shares__what_no_video_can_be() -> None:
+    with pytest.raises(UsageError, match="--val-fraction 0.6 and --test-fraction 0.4 leave nothing to train on"):
+        check_shares(None, {"val": 0.6, "test": 0.4})
+    with pytest.raises(UsageError, match="--test-groups 'a' is one of --val-groups, too"):
+        check_shares(["a", "b"], {"val": ["a"], "test": ["a"]})
 
 
 def test_group_keys__searches_the_file_name_only() -> None:

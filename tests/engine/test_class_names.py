@@ -1,5 +1,6 @@
 """Names of classes, from folders or from a file."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from vtdl_cli.data.features import Features
 from vtdl_cli.engine.class_names import class_names
+from vtdl_cli.errors import UsageError
 
 
 @pytest.mark.parametrize(
@@ -25,6 +27,15 @@ def test_class_names__are_folders_where_those_tell_the_classes(
 ) -> None:
     features = Features(Path("a.h5"), np.zeros((len(paths), 2)), np.array(labels), paths, {})
     assert class_names([features], None) == names
+
+
+def test_class_names__in_the_file_come_first(tmp_path: Path) -> None:
+    plain = Features(Path("a.h5"), np.zeros((2, 2)), np.array([1, 0]), ["bend/a.avi", "run/b.avi"], {})
+    named = replace(plain, path=Path("b.h5"), attributes={"classes": '["zero", "one", "two"]'})
+    assert class_names([plain, named], None) == {0: "zero", 1: "one"}
+    (tmp_path / "classes.txt").write_text("one\nzero\ntwo\n")
+    with pytest.raises(UsageError, match="class 0 is 'zero' here and 'one' there. Leave --classes out"):
+        class_names([named], tmp_path / "classes.txt")
 
 
 def test_class_names__of_a_file(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ def test_demo__result(shown: tuple[Path, dict[str, Any]]) -> None:
         for protocol in ("clip@1", "video@10"):
             written = json.loads((out / name / protocol / "metrics.json").read_text())
             assert (written["top1"], written["protocol"]) == (result[name][protocol], protocol)
+            assert written["selected_on_this_list"] is False  # it is validated once, after the last epoch
     assert (result["pretraining_videos"], result["test_videos"], result["labelled_videos"]) == (96, 32, 16)
 
 

@@ -26,7 +26,7 @@ NETWORK = {
 }
 
 
-def write(path: Path, *numbers: int, shape: tuple[int, ...] = (DIM,), **attributes: str) -> Path:
+def write(path: Path, *numbers: int, shape: tuple[int, ...] = (DIM,), **attributes: Any) -> Path:
     """Features of the videos with these numbers; the class is a number's parity, and -1 from 100 on."""
     at = np.array(numbers)
     values = np.random.default_rng(numbers).normal(size=(len(at), *shape)).astype(np.float32)
@@ -54,7 +54,7 @@ def test_info__tells_what_a_file_holds(tmp_path: Path) -> None:
         "shape": [4, DIM],
         "schema": 1,
         "list_sha256": "a",
-        "classes": {"seen": 2, "highest": 1, "fewest_videos": 1, "most_videos": 3},
+        "classes": {"names": None, "seen": 2, "highest": 1, "fewest_videos": 1, "most_videos": 3},
         "videos_without_class": 0,
         "skipped": [{"path": "bad a.mp4", "reason": "the file is empty"}],
     }
@@ -90,6 +90,60 @@ def test_merge__of_what_was_merged_keeps_every_origin(tmp_path: Path) -> None:
     assert json.loads(read(tmp_path / "abc.h5")["attributes"]["list_sha256"]) == ["a", "b", "c"]
     answer = json.loads(succeed("features", "info", str(tmp_path / "abc.h5"), "--json").stdout)
     assert answer[str(tmp_path / "abc.h5")]["list_sha256"] == ["a", "b", "c"]
+
+
+def named(*names: str) -> dict[str, Any]:
+    return {"classes": json.dumps(names)}
+
+
+def test_info__tells_the_names_of_classes(tmp_path: Path) -> None:
+    a = write(tmp_path / "a.h5", 0, 1, **named("even", "odd"))
+    answer = json.loads(succeed("features", "info", str(a), "--json").stdout)
+    assert answer[str(a)]["classes"]["names"] == ["even", "odd"]
+
+
+def test_merge__keeps_names_that_all_have(tmp_path: Path) -> None:
+    """A file without a class has no names to give, and takes none away."""
+    names = named("even", "odd")
+    files = [
+        write(tmp_path / "a.h5", 0, 1, **names),
+        write(tmp_path / "b.h5", 100),
+        write(tmp_path / "c.h5", 3, **names),
+    ]
+    assert succeed(*merge(tmp_path / "all.h5", *files)).stderr == ""
+    assert read(tmp_path / "all.h5")["attributes"]["classes"] == names["classes"]
+
+
+def test_merge__without_names_on_one_side_is_told_and_gives_none(tmp_path: Path) -> None:
+    a, b = write(tmp_path / "a.h5", 0, 1), write(tmp_path / "b.h5", 2, **named("even", "odd"))
+    stderr = succeed(*merge(tmp_path / "all.h5", a, b)).stderr
+    assert f"warning: classes of features '{a}' have no names" in stderr
+    assert "the merged file has no names" in stderr
+    assert "classes" not in read(tmp_path / "all.h5")["attributes"]
+
+
+def test_merge__names_in_another_order_are_refused_whatever_stands_between(tmp_path: Path) -> None:
+    a, b, c = (
+        write(tmp_path / "a.h5", 0),
+        write(tmp_path / "b.h5", 1, **named("even", "odd")),
+        write(tmp_path / "c.h5", 2, **named("odd", "even")),
+    )
+    says = f"classes of features '{c}' are those of features '{b}' in another order: class 0 is 'odd' here and 'even' there"
+    refuse(*merge(tmp_path / "all.h5", a, b, c), code=2, says=(says,))
+    assert not (tmp_path / "all.h5").exists()
+
+
+@pytest.mark.parametrize(
+    ("classes", "says"),
+    [
+        ('["even"]', "name 1 classes and have class 1. Extract them again"),
+        ("even, odd", "have 'classes' that are no list of names"),
+        ("[1, 2]", "have 'classes' that are no list of names"),
+    ],
+)
+def test_info__names_that_cannot_be(tmp_path: Path, classes: str, says: str) -> None:
+    a = write(tmp_path / "a.h5", 0, 1, classes=classes)
+    refuse("features", "info", str(a), code=2, says=(f"features '{a}' {says}",))
 
 
 @pytest.mark.parametrize(
@@ -162,6 +216,18 @@ def test_export__csv_gives_every_number_back(tmp_path: Path, monkeypatch: pytest
     assert np.array_equal(values, read(file)["features"])
 
 
+def test_export__table_has_the_names_of_classes(tmp_path: Path) -> None:
+    """Oracle: the csv module; what has no class has no name."""
+    file = write(tmp_path / "f.h5", 0, 1, 100, **named("even", "odd"))
+    succeed(*export(file, tmp_path / "f.csv"))
+    with (tmp_path / "f.csv").open(encoding="utf-8", newline="") as table:
+        rows = list(csv.DictReader(table))
+    assert list(rows[0])[:4] == ["path", "label", "class", "num_frames"]
+    assert [(row["label"], row["class"], row["num_frames"]) for row in rows] == [
+        ("0", "even", "30"), ("1", "odd", "31"), ("-1", "", "130"),
+    ]  # fmt: skip
+
+
 def test_export__average_of_clips_and_times(tmp_path: Path) -> None:
     file = write(tmp_path / "f.h5", 0, 1, shape=(2, 3, DIM))
     says = "have 2 x 3 x 4 numbers a video, and a table has one line. Add --average, or choose .npy"
@@ -182,6 +248,8 @@ def test_export__parquet(tmp_path: Path) -> None:
     succeed(*export(file, tmp_path / "f.parquet"))
     table = parquet.read_table(tmp_path / "f.parquet")
     assert table.column_names == ["path", "label", "num_frames", "f0", "f1", "f2", "f3"]
+    succeed(*export(write(tmp_path / "g.h5", 0, 1, **named("even", "odd")), tmp_path / "g.parquet"))
+    assert parquet.read_table(tmp_path / "g.parquet").to_pydict()["class"] == ["even", "odd"]
     columns = table.to_pydict()
     assert (columns["path"], columns["label"]) == (["0,é.mp4", "1,é.mp4", "100,é.mp4"], [0, 1, -1])
     values = np.array([columns[f"f{channel}"] for channel in range(DIM)], np.float32).T

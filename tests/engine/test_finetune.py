@@ -2,6 +2,8 @@
 
 import json
 import math
+import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -96,8 +98,10 @@ def test_finetune__class_outside_the_head(toy: Toy, tmp_path: Path) -> None:
 
 def test_finetune__lists_of_other_classes(toy: Toy, tmp_path: Path) -> None:
     val = write_list(tmp_path / "val", ["red/red_4.mp4 0 24"], classes=("red", "green", "blue"))
-    says = (f"list '{val}' has a classes.txt that differs from the one trained with (3 classes against 3)",)
-    refuse(*toy.finetune(tmp_path / "run", "--val-list", str(val)), code=1, says=says)
+    says = (
+        f"classes of list '{val}' are those of list '{toy.train_list}' in another order: class 0 is 'red' here and",
+    )
+    refuse(*toy.finetune(tmp_path / "run", "--val-list", str(val)), code=2, says=says)
     assert not (tmp_path / "run").exists()
 
 
@@ -121,6 +125,30 @@ def test_finetune__weights_that_are_not_there(toy: Toy, tmp_path: Path, weights:
     line = toy.finetune(tmp_path / "run", "--weights", str(tmp_path / weights))
     refuse(*line, code=1, says=(f"weights '{tmp_path / weights}'",))
     assert not (tmp_path / "run").exists()
+
+
+def next_of(toy: Toy, folder: Path, *more: str) -> str:
+    """What is said at the end of a finetuning whose validation list lies in `folder`, from the first word on the list."""
+    line = toy.finetune(folder / "run", "--val-list", str(folder / "val_split_1.txt"), "--overwrite", "--quiet", *more)
+    return succeed(*line, "--set", "finetune.epochs=1").stderr
+
+
+def test_finetune__next_command_measures_without_bias(toy: Toy, tmp_path: Path) -> None:
+    """The list that chose nothing: of the test, else with the last epoch; and it runs as it is printed."""
+    for source, name in ((toy.val_list, "val_split_1.txt"), (toy.val_list.with_name("classes.txt"), "classes.txt")):
+        shutil.copy(source, tmp_path / name)
+    run, val, test = tmp_path / "run", tmp_path / "val_split_1.txt", tmp_path / "test_split_1.txt"
+    evaluate = f"next: vtdl evaluate --weights {{}} --list {{}} --root {toy.root} --out ...\n"
+    assert next_of(toy, tmp_path) == (
+        f"best.pt was chosen on '{val}', and there is no test list beside it; last.pt was not chosen\n"
+        + evaluate.format(run / "checkpoints/last.pt", val)
+    )
+    assert next_of(toy, tmp_path, "--set", "finetune.validate_every=0") == evaluate.format(run, val)
+    test.write_text("\n".join(toy.train_list.read_text().splitlines()[:6]) + "\n")
+    said = next_of(toy, tmp_path)
+    assert said == evaluate.format(run, test)
+    words = shlex.split(said.removeprefix("next: vtdl ").replace("...", str(tmp_path / "out")))
+    assert not json.loads(succeed(*words, "--json", "--quiet").stdout)["selected_on_this_list"]
 
 
 def test_finetune__dry_run_writes_nothing(toy: Toy, pretrained: Path, tmp_path: Path) -> None:

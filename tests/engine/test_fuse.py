@@ -70,7 +70,6 @@ def test_fuse__sweep_is_told_and_not_taken(files: list[str]) -> None:
             "are of other videos than '{first}': 2 are in one only, '0/0.mp4' among",
         ),
         ({"labels": 3 - LABELS}, "have another label for '0/0.mp4' than '{first}'"),
-        ({"classes": list("abce")}, "have 4 classes, '{first}' has 4, or others"),
         ({"attributes": {**ORIGIN, "aggregate": "logits"}}, "are means of logits, '{first}' of softmax"),
     ],
 )
@@ -79,6 +78,45 @@ def test_fuse__other_scores_are_refused(files: list[str], tmp_path: Path, change
     line = ("fuse", files[0], str(tmp_path / "other.h5"), "--out", str(tmp_path / "out"))
     refuse(*line, code=2, says=(f"scores '{tmp_path / 'other.h5'}' {says.format(first=files[0])}",))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("classes", "says"),
+    [
+        ("abce", "are not those of scores '{first}': they lack 'd', and they add 'e'"),
+        ("abdc", "are those of scores '{first}' in another order: class 2 is 'd' here and 'c' there"),
+    ],
+)
+def test_fuse__other_classes_are_refused(files: list[str], tmp_path: Path, classes: str, says: str) -> None:
+    write_scores(tmp_path / "other.h5", replace(FLOW, classes=list(classes)))
+    line = ("fuse", files[0], str(tmp_path / "other.h5"))
+    refuse(*line, code=2, says=(f"classes of scores '{tmp_path / 'other.h5'}' {says.format(first=files[0])}",))
+
+
+def test_fuse__numbers_give_way_to_names_and_are_told(files: list[str], tmp_path: Path) -> None:
+    write_scores(tmp_path / "numbers.h5", replace(FLOW, classes=list("0123")))
+    line = ("fuse", str(tmp_path / "numbers.h5"), files[0], "--out", str(tmp_path / "out"))
+    assert f"warning: classes of scores '{tmp_path / 'numbers.h5'}' have no names" in succeed(*line).stderr
+    assert read_scores(tmp_path / "out" / "scores.h5").classes == list("abcd")
+    write_scores(tmp_path / "five.h5", replace(FLOW, values=np.ones((40, 5)), classes=list("01234")))
+    refuse("fuse", files[0], str(tmp_path / "five.h5"), code=2, says=("have 5 classes, scores",))
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [(("true", "false"), True), (("false", "false"), False), (("false", None), None), ((None, "true"), True)],
+)
+def test_fuse__says_whether_an_input_was_chosen_on_these_videos(
+    tmp_path: Path, told: tuple[str | None, ...], expected: bool | None
+) -> None:
+    for name, scores, text in zip("ab", (RGB, FLOW), told, strict=True):
+        more = {} if text is None else {"selected_on_this_list": text}
+        write_scores(tmp_path / f"{name}.h5", replace(scores, attributes={**ORIGIN, **more}))
+    result = succeed("fuse", str(tmp_path / "a.h5"), str(tmp_path / "b.h5"), "--out", str(tmp_path / "out"), "--json")
+    assert json.loads(result.stdout)["selected_on_this_list"] is expected
+    assert ("were chosen on these videos" in result.stderr) == (expected is True)
+    attributes = read_scores(tmp_path / "out" / "scores.h5").attributes
+    assert json.loads(attributes["selected_on_this_list"]) is expected
 
 
 @pytest.mark.parametrize(

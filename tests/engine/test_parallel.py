@@ -113,6 +113,7 @@ def test_finetune__in_two_processes_leaves_out_a_batch_of_one(toy: Toy, pretrain
     """Eleven videos in batches of five: the last one has nobody for the second process."""
     few = tmp_path / "eleven.txt"
     few.write_text("".join(toy.train_list.read_text().splitlines(keepends=True)[:11]))
+    few.with_name("classes.txt").write_text(toy.train_list.with_name("classes.txt").read_text())
     run = tmp_path / "run"
     arguments = toy.finetune(run, "--weights", str(pretrained), "--train-list", str(few))
     _, stderr = both(*arguments)

@@ -74,7 +74,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def prepare(root: Path, **options: Any) -> dict[str, Any]:
     how = {"out": root.parent / "lists", "workers": 0, "reporter": Silence(), **options}
-    which = {name: how.pop(name) for name in ("val_fraction", "group_by", "val_groups") if name in how}
+    sides = ("val_fraction", "test_fraction", "group_by", "val_groups", "test_groups")
+    which = {name: how.pop(name) for name in sides if name in how}
     return prepare_folder(root, Making(**how), **which)
 
 
@@ -117,6 +118,8 @@ def test_prepare_folder__audits_what_it_did(root: Path) -> None:
             "seed": 5,
             "group_by": None,
             "val_groups": [],
+            "test_fraction": 0.0,
+            "test_groups": [],
             "per_class": None,
             "fraction": None,
             "decoder": "decord",
@@ -166,6 +169,62 @@ def test_prepare_folder__without_validation_writes_one_list(root: Path) -> None:
     assert written(root) == ["audit.json", "classes.txt", "train_split_1.txt"]  # nor does the old one stay
     assert len(names_in(root, "train_split_1.txt")) == 16
     assert audit["warnings"] == []
+
+
+def test_prepare_folder__a_third_list_is_disjoint_by_groups(root: Path) -> None:
+    """Oracle: by hand: of four people one validates and one is for the test; the validation list is as without it."""
+    prepare(root, group_by="^([a-z])_")
+    before = names_in(root, "val_split_1.txt")
+    audit = prepare(root, group_by="^([a-z])_", test_fraction=0.25, overwrite=True)
+    assert written(root) == [*ALL_FILES[:2], "test_split_1.txt", *ALL_FILES[2:]]
+    lists = [names_in(root, f"{side}_split_1.txt") for side in ("train", "val", "test")]
+    people = [{name.split("/")[1][0] for name in names} for names in lists]
+    assert [len(each) for each in people] == [2, 1, 1]
+    assert set.union(*people) == set("abcd")
+    assert lists[1] == before
+    assert audit["splits"] == {"train": 8, "val": 4, "test": 4}
+    assert audit["classes"]["run"] == {"train": 4, "val": 2, "test": 2}
+    assert sorted(audit["groups"].values()) == ["test", "train", "train", "val"]
+    assert audit["warnings"] == []
+    prepare(root, overwrite=True)
+    assert written(root) == ALL_FILES  # nor does the old one stay
+
+
+def test_prepare_folder__named_test_groups_and_a_draw(root: Path) -> None:
+    audit = prepare(root, group_by="^([a-z])_", test_groups=["c"], val_fraction=0.34)
+    assert {name.split("/")[1][0] for name in names_in(root, "test_split_1.txt")} == {"c"}
+    assert (audit["groups"]["c"], audit["splits"]) == ("test", {"train": 8, "val": 4, "test": 4})
+    assert (audit["options"]["test_groups"], audit["options"]["test_fraction"]) == (["c"], None)
+
+
+def test_prepare_folder__low_shot_draws_from_training_alone(root: Path) -> None:
+    everything = prepare(root, test_fraction=0.25)
+    held_out = [names_in(root, f"{side}_split_1.txt") for side in ("val", "test")]
+    few = prepare(root, test_fraction=0.25, per_class=1, overwrite=True)
+    assert (everything["splits"], few["splits"]) == (
+        {"train": 8, "val": 4, "test": 4},
+        {"train": 2, "val": 4, "test": 4},
+    )
+    assert held_out == [names_in(root, f"{side}_split_1.txt") for side in ("val", "test")]
+
+
+def test_prepare_folder__warns_of_a_class_without_a_test_video(root: Path) -> None:
+    for number in (1, 2):
+        (root / "jump").mkdir(exist_ok=True)
+        (root / "jump" / f"e_{number}.avi").write_text(str(30 + number))
+    audit = prepare(root, test_fraction=0.25)
+    assert audit["classes"]["jump"] == {"train": 1, "val": 1, "test": 0}
+    assert audit["warnings"] == ["1 of 3 classes have no video in test: jump"]
+
+
+def test_audit__same_content_in_two_of_three_lists(root: Path) -> None:
+    (root / "run" / "c_1.avi").write_text("77")
+    (root / "walk" / "d_1.avi").write_text("77")
+    audit = prepare(root, group_by="^([a-z])_", val_groups=["d"], test_groups=["c"])
+    assert audit["on_both_sides"] == [["walk/d_1.avi", "run/c_1.avi"]]
+    assert audit["warnings"] == [
+        "1 videos are in more than one of train, val, test under two names; the first is 'walk/d_1.avi'"
+    ]
 
 
 def test_prepare_folder__warns_of_classes_on_one_side_only(root: Path) -> None:
@@ -223,6 +282,10 @@ def test_prepare_folder__refuses_to_overwrite(root: Path, existing: str) -> None
         ({"fraction": 0.5, "per_class": 1}, "--per-class and --fraction exclude each other"),
         ({"group_by": "^(x)"}, "--group-by '^(x)' finds no key in 'run/a_1.avi'"),
         ({"group_by": "^([a-z])_", "val_groups": ["z"]}, "The groups are a, b, c, d"),
+        ({"test_fraction": -0.5}, "--test-fraction '-0.5' is not a share"),
+        ({"test_fraction": 0.5, "val_fraction": 0.5}, "leave nothing to train on"),
+        ({"test_groups": ["a"]}, "--test-groups 'a' needs to know what a group is. Add --group-by REGEX"),
+        ({"group_by": "^([a-z])_", "val_groups": ["a"], "test_groups": ["a"]}, "is one of --val-groups, too"),
     ],
 )
 def test_prepare_folder__refuses_before_opening_any_video(

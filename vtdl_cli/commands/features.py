@@ -51,10 +51,10 @@ def merge(
     debug: o.DebugOption = False,
 ) -> None:
     """Put features of one network and different videos together, in the order given."""
-    from vtdl_cli.commands.screen import show
+    from vtdl_cli.commands.screen import show, speaker
     from vtdl_cli.engine.feature_files import merge_features
 
-    show(merge_features(files, out, overwrite=overwrite), as_json, "merged")
+    show(merge_features(files, out, speaker(False), overwrite=overwrite), as_json, "merged")
 
 
 @features.command(
@@ -72,7 +72,7 @@ def export(
         typer.Option(
             metavar="X.npy|X.csv|X.parquet",
             help="File to write: an array of the features alone, or a table with a line a video (path, label, "
-            "num_frames, f0, f1, ...). Parquet needs pyarrow.",
+            "class where it is named, num_frames, f0, f1, ...). Parquet needs pyarrow.",
         ),
     ],
     average: Annotated[

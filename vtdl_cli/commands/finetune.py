@@ -1,12 +1,16 @@
 """`vtdl finetune`."""
 
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vtdl_cli.commands import options as o
+
+if TYPE_CHECKING:
+    from vtdl_cli.engine.request import ListSource
 
 EPILOG = """Examples:
 
@@ -21,7 +25,10 @@ def finetune(
     train_list: Annotated[Path, typer.Option(help="Labelled videos to learn from.")],
     val_list: Annotated[
         Path,
-        typer.Option(help="Labelled videos to validate on, a centre clip each, every finetune.validate_every epochs."),
+        typer.Option(
+            help="Labelled videos to validate on, a centre clip each, every finetune.validate_every epochs. They "
+            "choose best.pt: report its accuracy on others."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Run folder to write: checkpoints, metrics, curves.")],
     weights: Annotated[
@@ -52,10 +59,11 @@ def finetune(
     config = load_config(preset, assignments or ())
     from vtdl_cli.engine.finetune import finetune
 
+    val_source = o.list_source(val_list, root, strip_prefix, list_columns)
     result = finetune(
         config,
         o.list_source(train_list, root, strip_prefix, list_columns),
-        o.list_source(val_list, root, strip_prefix, list_columns),
+        val_source,
         out,
         how,
         speaker(quiet),
@@ -64,5 +72,19 @@ def finetune(
     )
     show(result, as_json, "plan" if dry_run else "finetuned")
     if not (dry_run or as_json):
-        typed = shlex.join(["--weights", str(out), "--list", str(val_list)])
-        say(f"next: vtdl evaluate {typed} --out ...")
+        for line in _next_steps(out, val_source, chooses=bool(config.finetune.validate_every)):
+            say(line)
+
+
+def _next_steps(out: Path, val_list: "ListSource", *, chooses: bool) -> Iterator[str]:
+    """How to measure without bias: on the test list, else on the validation list by weights that it did not choose."""
+    from vtdl_cli.engine.prepare_lists import find_test_list
+
+    weights, measured = out, find_test_list(val_list.path)
+    if measured is None:
+        measured = val_list.path
+        if chooses:
+            weights = out / "checkpoints" / "last.pt"
+            yield f"best.pt was chosen on '{measured}', and there is no test list beside it; last.pt was not chosen"
+    typed = ["--weights", str(weights), "--list", str(measured), *o.retype_list(val_list)]
+    yield f"next: vtdl evaluate {shlex.join(typed)} --out ..."

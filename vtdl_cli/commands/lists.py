@@ -51,12 +51,15 @@ def check(
 
 vtdl lists convert authors_list.txt --out lists/train.txt --strip-prefix /data/hmdb51
 
-vtdl lists convert kinetics_list.txt --root kinetics400 --out kinetics.txt --decoder pyav
+vtdl lists convert trainlist01.txt --from-one --root UCF-101 --out lists/train.txt
 """
 )
 def convert(
     path: ListArgument,
     out: Annotated[Path, typer.Option(help="List to write: path, class, frames.")],
+    from_one: Annotated[
+        bool, typer.Option("--from-one", help="The list counts classes from 1, as UCF101's own do: write them from 0.")
+    ] = False,
     decoder: o.DecoderOption = "decord",
     root: o.RootOption = None,
     strip_prefix: o.StripOption = "",
@@ -72,5 +75,13 @@ def convert(
     from vtdl_cli.engine.check_list import convert_list
 
     source = o.list_source(path, root, strip_prefix, list_columns)
-    result = convert_list(source, out, speaker(quiet), decoder=decoder, workers=workers, overwrite=overwrite)
+    result = convert_list(
+        source,
+        out,
+        speaker(quiet),
+        decoder=decoder,
+        workers=workers,
+        first_class=int(from_one),
+        overwrite=overwrite,
+    )
     show(result, as_json, "converted")

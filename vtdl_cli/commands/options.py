@@ -41,7 +41,8 @@ DecoderOption = Annotated[
     ),
 ]
 ClassesOption = Annotated[
-    Path | None, typer.Option(help="classes.txt with the classes' names. Default: the folders of the videos.")
+    Path | None,
+    typer.Option(help="classes.txt with the classes' names. Default: those in the file, else the videos' folders."),
 ]
 SeedOption = Annotated[
     int, typer.Option(min=0, help="Of initial weights, order, clips and augmentation.", rich_help_panel=RUNNING)
@@ -102,6 +103,12 @@ def list_source(path: Path, root: Path | None, strip_prefix: str, columns: str |
     from vtdl_cli.engine.request import ListSource
 
     return ListSource(path, root, strip_prefix, columns)
+
+
+def retype_list(source: "ListSource") -> list[str]:
+    """The options that another list of the same folder needs."""
+    given = {"--root": source.root, "--strip-prefix": source.strip_prefix, "--list-columns": source.columns}
+    return [word for option, value in given.items() if value for word in (option, str(value))]
 
 
 def protocol(clips: int | None, crops: int, aggregate: str = "softmax") -> "Protocol":

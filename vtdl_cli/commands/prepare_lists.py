@@ -1,5 +1,7 @@
 """`vtdl prepare-lists folder|ucf101|hmdb51|kinetics`."""
 
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,7 +39,7 @@ RootOption = Annotated[
 
 vtdl prepare-lists folder --root videos --out lists
 
-vtdl prepare-lists folder --root videos --out lists --group-by '^([^_]+)_' --val-groups anna,bert
+vtdl prepare-lists folder --root videos --out lists --group-by '^([^_]+)_' --val-fraction 0.2 --test-groups anna,bert
 """
 )
 def folder(
@@ -45,13 +47,22 @@ def folder(
         Path, typer.Option(help="Folder with a sub-folder of videos, or of folders of frames, for each class.")
     ],
     out: OutOption,
-    val_fraction: Annotated[float, typer.Option(help="Share of each class's videos for validation, 0 to 1.")] = 0.25,
+    val_fraction: Annotated[
+        float, typer.Option(help="Share of each class's videos to validate on, which chooses the epoch; 0 to 1.")
+    ] = 0.25,
+    test_fraction: Annotated[
+        float,
+        typer.Option(help="Share to report accuracy on, which neither trains nor chooses; 0 writes no such list."),
+    ] = 0.0,
     group_by: Annotated[
         str | None,
         typer.Option(metavar="REGEX", help="Keep videos together whose file names agree in the regex's first group."),
     ] = None,
     val_groups: Annotated[
         str, typer.Option(metavar="A,B,...", help="The groups to validate on, instead of drawing them.")
+    ] = "",
+    test_groups: Annotated[
+        str, typer.Option(metavar="A,B,...", help="The groups to report accuracy on, instead of drawing them.")
     ] = "",
     per_class: PerClassOption = None,
     fraction: FractionOption = None,
@@ -65,17 +76,22 @@ def folder(
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Write lists of the videos in class folders, split into training and validation."""
+    """Write lists of the videos in class folders, split into training, validation and, where asked for, test."""
     from vtdl_cli.engine.prepare_lists import prepare_folder
+    from vtdl_cli.errors import UsageError
 
+    if test_fraction and test_groups:
+        raise UsageError(f"--test-fraction {test_fraction} draws groups and --test-groups names them. Choose one")
     audit = prepare_folder(
         root,
         _making(out, quiet, per_class, fraction, seed, decoder, verify, min_frames, workers, overwrite),
         val_fraction=val_fraction,
         group_by=group_by,
         val_groups=[group for group in val_groups.split(",") if group],
+        test_fraction=test_fraction,
+        test_groups=[group for group in test_groups.split(",") if group],
     )
-    _show(audit, as_json, out)
+    _show(audit, as_json, out, root)
 
 
 @prepare_lists.command(
@@ -190,13 +206,33 @@ def _making(
 def _official(dataset: str, root: Path, splits: Path, making: "Making", as_json: bool, split: int = 1) -> None:
     from vtdl_cli.engine.prepare_official import prepare_official
 
-    _show(prepare_official(dataset, root, splits, making, split=split), as_json, making.out)
+    _show(prepare_official(dataset, root, splits, making, split=split), as_json, making.out, root, split)
 
 
-def _show(audit: dict[str, Any], as_json: bool, out: Path) -> None:
-    from vtdl_cli.commands.screen import show
+def _show(audit: dict[str, Any], as_json: bool, out: Path, root: Path, split: int = 1) -> None:
+    from vtdl_cli.commands.screen import say, show
 
     show(audit if as_json else {name: _summary(value) for name, value in audit.items()}, as_json, f"lists: {out}")
+    if not as_json:
+        for line in _next_steps(audit, out, root, split):
+            say(f"next: {line}")
+
+
+def _next_steps(audit: dict[str, Any], out: Path, root: Path, split: int) -> Iterator[str]:
+    """What each list is for."""
+    from vtdl_cli.engine.prepare_lists import list_files
+
+    lists = {
+        side: shlex.quote(str(out / name)) for side, name in list_files(split).items() if audit["splits"].get(side)
+    }
+    rooted = f"--root {shlex.quote(str(root))} --out ..."
+    if "train" in lists:
+        yield f"vtdl pretrain --preset ... --train-list {lists['train']} {rooted}"
+    if {"train", "val"} <= lists.keys():
+        both = f"--train-list {lists['train']} --val-list {lists['val']}"
+        yield f"vtdl finetune --preset ... --weights ... {both} {rooted}"
+    if "test" in lists:
+        yield f"vtdl evaluate --weights ... --list {lists['test']} {rooted}"
 
 
 def _summary(value: Any) -> Any:

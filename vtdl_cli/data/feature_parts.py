@@ -13,7 +13,15 @@ import h5py
 import numpy as np
 
 from vtdl_cli import ranks
-from vtdl_cli.data.features import Columns, join_values, open_features, values_of, write_features
+from vtdl_cli.data.features import (
+    Columns,
+    class_names_in,
+    join_values,
+    open_features,
+    values_of,
+    write_features,
+)
+from vtdl_cli.data.label_sets import compare_classes, label_set
 from vtdl_cli.errors import ListError, UsageError
 from vtdl_cli.runtime import check_writable, replacing
 
@@ -83,12 +91,17 @@ class FeatureParts:
         self.done, self.skipped = state["done"], state["skipped"]
 
     def _check_same(self, provenance: Mapping[str, Any]) -> None:
-        fixed = {name: value for name, value in self.provenance.items() if name not in MAY_DIFFER}
-        differing = [name for name, value in fixed.items() if provenance.get(name, value) != value]
+        compared = {name: value for name, value in self.provenance.items() if name not in (*MAY_DIFFER, "classes")}
+        differing = [name for name, value in compared.items() if provenance.get(name, value) != value]
         if differing:
             raise UsageError(
                 f"output '{self.out}' was begun with another {', '.join(differing)}. Use --overwrite, or another --out"
             )
+        begun, now = (
+            label_set(owner, class_names_in(attributes), ())
+            for owner, attributes in ((f"output '{self.out}'", provenance), ("its list", self.provenance))
+        )
+        compare_classes(begun, now, "Use --overwrite, or another --out")
 
     def _join(self, provenance: Mapping[str, str]) -> None:
         """Say of the rows to come and of those that are there what each is made with."""

@@ -14,6 +14,7 @@ from typing import Any, Self
 import h5py
 import numpy as np
 
+from vtdl_cli.data.label_sets import LabelSet, label_set
 from vtdl_cli.errors import UsageError
 from vtdl_cli.runtime import replacing
 
@@ -34,6 +35,11 @@ class Features:
     labels: np.ndarray
     paths: list[str]
     attributes: dict[str, Any]
+
+    @property
+    def label_set(self) -> LabelSet:
+        """What its labels stand for."""
+        return label_set(f"features '{self.path}'", class_names_in(self.attributes), self.labels)
 
     def rows(self, chosen: np.ndarray) -> Self:
         """The videos that a bool (N,) chooses."""
@@ -106,7 +112,33 @@ def _content_flaw(file: h5py.File) -> str:
     counts = {name: len(file[name]) for name in COLUMNS}
     if len(set(counts.values())) > 1:
         return f"do not fit together: rows of {', '.join(f'{name} {n}' for name, n in counts.items())}. Extract again"
-    return "" if counts["features"] else "hold no video. Extract those of another list"
+    if not counts["features"]:
+        return "hold no video. Extract those of another list"
+    return _names_flaw(file)
+
+
+def _names_flaw(file: h5py.File) -> str:
+    try:
+        names = class_names_in(file.attrs)
+    except ValueError:
+        return "have 'classes' that are no list of names. Extract them again"
+    if names is not None and (highest := int(file["labels"][:].max())) >= len(names):
+        return f"name {len(names)} classes and have class {highest}. Extract them again"
+    return ""
+
+
+def class_names_in(attributes: Mapping[str, Any]) -> list[str] | None:
+    """The names of classes, by number; none where the list had none, or in a file of an earlier version.
+
+    Raises:
+        ValueError: something else stands in their place.
+    """
+    if "classes" not in attributes:
+        return None
+    names = json.loads(str(attributes["classes"]))
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(names)
+    return names
 
 
 def read_blocks(file: h5py.File, *, average: bool = False) -> Iterator[Columns]:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vtdl_cli.data.label_sets import LabelSet, label_set
 from vtdl_cli.errors import ListError, UsageError
 
 LIST_COLUMNS = ("path class frames", "path frames class", "path class")
@@ -74,6 +75,11 @@ class VideoList:
         """As many as classes.txt names; without one, the largest class plus 1."""
         return len(self.classes) if self.classes is not None else int(self.labels.max()) + 1
 
+    @property
+    def label_set(self) -> LabelSet:
+        """What its labels stand for."""
+        return label_set(f"list '{self.source}'", self.classes, self.labels)
+
 
 @dataclass(frozen=True, eq=False)
 class _Lines:
@@ -103,7 +109,12 @@ class _Lines:
 
 
 def read_list(
-    path: str | Path, *, root: str | Path | None = None, strip_prefix: str = "", columns: str | None = None
+    path: str | Path,
+    *,
+    root: str | Path | None = None,
+    strip_prefix: str = "",
+    columns: str | None = None,
+    first_class: int = 0,
 ) -> VideoList:
     """Read a list of videos.
 
@@ -112,6 +123,7 @@ def read_list(
         root: the folder that relative paths start from; the list's own folder when None.
         strip_prefix: a folder to drop from the start of paths, such as `/data/hmdb51`.
         columns: one of `LIST_COLUMNS`; found out from the lines when None.
+        first_class: what the file counts its classes from; here they count from 0.
 
     Raises:
         ListError: the file cannot be read, a line is malformed, a class does not fit, or the columns are ambiguous.
@@ -126,7 +138,7 @@ def read_list(
     beside = source.with_name(CLASSES_FILE)
     classes = read_classes(beside) if beside.is_file() else None
     columns = columns or _detect_columns(lines, canonical=classes is not None)
-    labels, frames = _read_integers(lines, columns, classes)
+    labels, frames = _read_integers(lines, columns, classes, first_class)
     names = [lines.name(index, len(columns.split())) for index in range(len(labels))]
     bounds = np.cumsum([0, *map(len, names)], dtype=np.int64)
     digest = hashlib.sha256(content).hexdigest()
@@ -287,22 +299,26 @@ def _detect_columns(lines: _Lines, *, canonical: bool) -> str:
 
 
 def _read_integers(
-    lines: _Lines, columns: str, classes: list[str] | None
+    lines: _Lines, columns: str, classes: list[str] | None, first_class: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Classes and frame counts, int64 [N] each, checked."""
     order = columns.split()[1:]
     ends = lines.ends[:, 2 - len(order) :]
     for index in np.flatnonzero((ends == _NO_INTEGER).any(axis=1))[:1]:
         raise lines.misfit(int(index), f"'{columns}'")
-    for index, column in np.argwhere(ends < 0)[:1]:
-        value, rule = ends[index, column], f"but {order[column]} counts from 0"
+    lowest = np.array([first_class if name == "class" else 0 for name in order])
+    for index, column in np.argwhere(ends < lowest)[:1]:
+        value, rule = ends[index, column], f"but {order[column]} counts from {lowest[column]}"
         where = f"list '{lines.source}:{lines.numbers[index]}' has {order[column]} '{value}'"
         raise ListError(f"{where}, {rule} (read as '{columns}'). Correct the line, or use --list-columns")
-    labels = np.ascontiguousarray(ends[:, order.index("class")])
+    labels = ends[:, order.index("class")] - first_class
     known = len(classes) if classes is not None else np.iinfo(np.int64).max
     for index in np.flatnonzero(labels >= known)[:1]:
         where = f"list '{lines.source}:{lines.numbers[index]}' has class '{labels[index]}' (read as '{columns}')"
         rule = f"but the {CLASSES_FILE} beside it names {known}, 0 to {known - 1}"
+        if labels.min() == 1 and labels.max() == known:  # as UCF101's own files do
+            rule += f". Where the list counts them from 1: vtdl lists convert {lines.source} --from-one --out ..."
+            raise ListError(f"{where}, {rule}")
         raise ListError(f"{where}, {rule}. Correct either file, or use --list-columns")
     frames = ends[:, order.index("frames")].copy() if "frames" in order else np.zeros_like(labels)
     return labels, frames

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vtdl_cli.data.disk import stem, walk_videos
+from vtdl_cli.data.splits import SIDES, TRAIN, VAL
 from vtdl_cli.errors import UsageError
 
 KINETICS_COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
-_SIDES = {"train": False, "val": True, "validate": True}
-"""What the `split` column of Kinetics' annotations says, and whether that is validation; `test` has no labels."""
+_SIDES = {"train": TRAIN, "val": VAL, "validate": VAL}
+"""What the `split` column of Kinetics' annotations says -> side; `test` has no labels."""
+_FLAGS = {"1": TRAIN, "2": VAL}
+"""What HMDB51's split files say -> side; 0 is not used."""
 _SECONDS = re.compile(r"\d+(\.\d+)?")
 
 
@@ -23,7 +26,7 @@ class OfficialVideo(NamedTuple):
     name: str  # as the split spells it
     keys: tuple[str, ...]  # of files that may be it; the first that is on the disk counts
     label: int
-    is_val: bool
+    side: str  # TRAIN or VAL
     group: str  # of clips cut from one recording
 
 
@@ -56,8 +59,8 @@ def read_ucf101(folder: Path, split: int) -> OfficialSplit:
     classes = [line.split(None, 1)[-1] for line in _lines(folder / "classInd.txt") if line]
     numbers = {name.casefold(): number for number, name in enumerate(classes)}
     videos = []
-    for side, is_val in (("train", False), ("test", True)):
-        path = folder / f"{side}list{split:02d}.txt"
+    for name_of_file, side in (("trainlist", TRAIN), ("testlist", VAL)):
+        path = folder / f"{name_of_file}{split:02d}.txt"
         for line_number, line in enumerate(_lines(path), start=1):
             if not line:
                 continue
@@ -70,7 +73,7 @@ def read_ucf101(folder: Path, split: int) -> OfficialSplit:
                 )
             key = stem(file_name).casefold()
             group = key.rpartition("_c")[0]  # v_Archery_g01_c01 is the first clip of the first group
-            videos.append(OfficialVideo(name, (key,), numbers[class_name.casefold()], is_val, group))
+            videos.append(OfficialVideo(name, (key,), numbers[class_name.casefold()], side, group))
     return OfficialSplit(classes, videos, str.casefold)
 
 
@@ -83,7 +86,7 @@ def read_hmdb51(folder: Path, split: int) -> OfficialSplit:
     classes = sorted({path.name.rpartition("_test_split")[0] for path in folder.glob("*_test_split[123].txt")})
     if not classes:
         _lines(folder / f"brush_hair_test_split{split}.txt")  # is absent, and says so
-    sides: dict[str, list[OfficialVideo]] = {"1": [], "2": []}
+    sides: dict[str, list[OfficialVideo]] = {flag: [] for flag in _FLAGS}
     for label, class_name in enumerate(classes):
         path = folder / f"{class_name}_test_split{split}.txt"
         for line_number, line in enumerate(_lines(path), start=1):
@@ -94,7 +97,7 @@ def read_hmdb51(folder: Path, split: int) -> OfficialSplit:
                 name = name.strip()
                 key, recording = stem(name).casefold(), name.rpartition(f"_{class_name}_")[0]
                 group = f"{class_name}/{recording or name}"
-                sides[flag].append(OfficialVideo(f"{class_name}/{name}", (key,), label, flag == "2", group))
+                sides[flag].append(OfficialVideo(f"{class_name}/{name}", (key,), label, _FLAGS[flag], group))
             elif flag != "0":
                 raise UsageError(
                     f"split file '{path}:{line_number}' reads '{line}', which is not 'name 0|1|2'. Correct it"
@@ -128,7 +131,7 @@ def read_kinetics(path: Path, _split: int = 1) -> OfficialSplit:
         for row in labelled
         for video in [row["youtube_id"]]
     ]
-    return OfficialSplit(classes, sorted(videos, key=lambda video: video.is_val), str)
+    return OfficialSplit(classes, sorted(videos, key=lambda video: SIDES.index(video.side)), str)
 
 
 def _annotations(path: Path) -> Iterator[dict[str, str]]:
@@ -209,5 +212,5 @@ def by_class(videos: Iterable[OfficialVideo], classes: list[str]) -> dict[str, d
     """How many videos of each class there are in training and validation; classes without any are left out."""
     counts: dict[str, dict[str, int]] = {}
     for video in videos:
-        counts.setdefault(classes[video.label], {"train": 0, "val": 0})["val" if video.is_val else "train"] += 1
+        counts.setdefault(classes[video.label], {TRAIN: 0, VAL: 0})[video.side] += 1
     return counts

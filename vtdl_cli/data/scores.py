@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 
 from vtdl_cli import ranks
+from vtdl_cli.data.label_sets import LabelSet, label_set
 from vtdl_cli.errors import UsageError
 from vtdl_cli.runtime import cannot_write, replacing
 
@@ -39,6 +40,10 @@ class Scores:
     paths: list[str]
     classes: list[str]
     attributes: dict[str, Any] = field(default_factory=dict)
+
+    def label_set(self, path: Path) -> LabelSet:
+        """What its columns stand for; `path` is the file's, for messages."""
+        return label_set(f"scores '{path}'", self.classes, np.arange(len(self.classes)))
 
 
 class ClipSpool:

@@ -1,4 +1,4 @@
-"""Where the videos of a folder of classes come from, and how they are split into training and validation.
+"""Where the videos of a folder of classes come from, and how they are split into training, validation and test.
 
 The split functions are pure: the same arguments give the same split on every machine.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +18,12 @@ from numpy.typing import NDArray
 from vtdl_cli.data.disk import is_video, sorted_entries
 from vtdl_cli.data.lists import unlistable
 from vtdl_cli.errors import UsageError
+
+TRAIN, VAL, TEST = SIDES = ("train", "val", "test")
+"""What learns, what chooses among epochs and settings, and what is reported."""
+
+Share = float | Collection[str]
+"""A side's fraction of every class, from 0 up to 1, or the names of its groups."""
 
 _NAMED_AT_MOST = 20  # group keys in one error line
 
@@ -56,69 +62,90 @@ def scan_class_folders(root: str | Path, *, flow: bool = False) -> ClassFolders:
     return found
 
 
-def split_fraction(
-    labels: NDArray[np.int64], groups: Sequence[str] | None, fraction: float, seed: int
-) -> NDArray[np.bool_]:
-    """Draw close to `fraction` of every class for validation, groups kept whole.
+def split_videos(
+    labels: NDArray[np.int64], groups: Sequence[str] | None, held_out: Mapping[str, Share], seed: int
+) -> NDArray[np.str_]:
+    """Deal videos to sides, groups kept whole; what no side takes is for training.
 
-    Groups (single videos when None) are visited in a seeded order; one goes to validation where that brings the
-    counts of its classes nearer to their targets. A class of two videos or more aims for one on each side at least.
+    Groups that a side names are its own. Of the other videos each side draws close to its fraction of every class:
+    groups (single videos when None) are visited in a seeded order, and taken where that brings the counts of their
+    classes nearer to their targets. A class of two videos or more aims for one in training at least, and one on each
+    side in turn while there are more. A side's draw does not depend on those after it.
 
     Args:
         labels: int64 [N].
         groups: a key for each video, or None.
-        fraction: of each class, 0 <= fraction < 1.
+        held_out: of each side besides training, in the order of the draw, see `Share`.
         seed: of the order.
 
     Returns:
-        bool [N], true for validation.
-
-    Raises:
-        UsageError: `fraction` is out of range.
+        str [N], the side of each.
     """
-    check_fraction(fraction)
-    validation = np.zeros(len(labels), dtype=np.bool_)
-    missing = _targets(labels, fraction)
+    sides = np.full(len(labels), TRAIN, "<U8")
+    for side, share in held_out.items():
+        if not isinstance(share, float):
+            sides[[group in share for group in groups or ()]] = side
+    fractions = {side: share for side, share in held_out.items() if isinstance(share, float)}
+    free = np.flatnonzero(sides == TRAIN)
     members: dict[str | int, list[int]] = {}
-    for index in range(len(labels)):
+    for index in free.tolist():
         members.setdefault(index if groups is None else groups[index], []).append(index)
-    keys = list(members)
-    for position in np.random.default_rng(seed).permutation(len(keys)):
-        indices = members[keys[position]]
+    order = [list(members.values())[place] for place in np.random.default_rng(seed).permutation(len(members))]
+    for side, missing in zip(fractions, _targets(labels[free], list(fractions.values())), strict=True):
+        order = _draw_groups(side, order, missing, labels, sides)
+    return sides
+
+
+def _draw_groups(
+    side: str,
+    order: Sequence[list[int]],
+    missing: dict[int, float],
+    labels: NDArray[np.int64],
+    sides: NDArray[np.str_],
+) -> list[list[int]]:
+    """Give `side` groups of indices until none of its classes comes nearer to what it misses; returns the others."""
+    left = []
+    for indices in order:
         counts = Counter(labels[indices].tolist())
         if sum(abs(missing[label] - n) - abs(missing[label]) for label, n in counts.items()) < 0:
-            validation[indices] = True
+            sides[indices] = side
             for label, n in counts.items():
                 missing[label] -= n
-    return validation
+        else:
+            left.append(indices)
+    return left
 
 
-def check_fraction(fraction: float) -> None:
-    """Refuse what cannot be a share of the videos.
-
-    Raises:
-        UsageError: not 0 <= fraction < 1.
-    """
-    if not 0 <= fraction < 1:
-        raise UsageError(
-            f"--val-fraction '{fraction}' is not a share: it lies from 0 up to, not including, 1. Try 0.25"
-        )
-
-
-def split_groups(groups: Sequence[str], val_groups: Iterable[str]) -> NDArray[np.bool_]:
-    """Put the videos of the named groups into validation.
-
-    Returns:
-        bool [N], true for validation.
+def check_shares(groups: Sequence[str] | None, held_out: Mapping[str, Share]) -> None:
+    """Refuse what cannot be dealt.
 
     Raises:
-        UsageError: no video belongs to a named group.
+        UsageError: a fraction is none, or all of them leave nothing to train on; a group is not there, or two sides
+            name it.
     """
-    existing, wanted = sorted(set(groups)), set(val_groups)
-    if unknown := sorted(wanted.difference(existing)):
-        listed = ", ".join(existing[:_NAMED_AT_MOST]) + (", ..." if len(existing) > _NAMED_AT_MOST else "")
-        raise UsageError(f"--val-groups '{unknown[0]}' is not a group of these videos. The groups are {listed}")
-    return np.array([group in wanted for group in groups], dtype=np.bool_)
+    fractions = {side: share for side, share in held_out.items() if isinstance(share, float)}
+    for side, fraction in fractions.items():
+        if not 0 <= fraction < 1:
+            raise UsageError(
+                f"--{side}-fraction '{fraction}' is not a share: it lies from 0 up to, not including, 1. Try 0.25"
+            )
+    if sum(fractions.values()) >= 1:
+        told = " and ".join(f"--{side}-fraction {fraction}" for side, fraction in fractions.items())
+        raise UsageError(f"{told} leave nothing to train on: together they have to be less than 1")
+    owners: dict[str, str] = {}
+    for side, share in held_out.items():
+        if not isinstance(share, float):
+            _check_groups(side, share, groups or (), owners)
+
+
+def _check_groups(side: str, wanted: Collection[str], groups: Sequence[str], owners: dict[str, str]) -> None:
+    existing = sorted(set(groups))
+    for group in sorted(wanted):
+        if group not in existing:
+            listed = ", ".join(existing[:_NAMED_AT_MOST]) + (", ..." if len(existing) > _NAMED_AT_MOST else "")
+            raise UsageError(f"--{side}-groups '{group}' is not a group of these videos. The groups are {listed}")
+        if (owner := owners.setdefault(group, side)) != side:
+            raise UsageError(f"--{side}-groups '{group}' is one of --{owner}-groups, too. Name each group once")
 
 
 def draw_per_class(labels: NDArray[np.int64], number: int, seed: int) -> NDArray[np.bool_]:
@@ -196,7 +223,14 @@ def _shown(entry: os.DirEntry[str]) -> str:
     return f"{entry.name}/" if entry.is_dir() else entry.name
 
 
-def _targets(labels: NDArray[np.int64], fraction: float) -> dict[int, float]:
-    """How many videos of each class validation should get; a share of a video is allowed."""
-    counts = Counter(labels.tolist())
-    return {label: min(max(fraction * n, 1), n - 1) if fraction else 0 for label, n in counts.items()}
+def _targets(labels: NDArray[np.int64], fractions: Sequence[float]) -> list[dict[int, float]]:
+    """How many videos of each class each side should get; a share of a video is allowed."""
+    targets: list[dict[int, float]] = [{} for _ in fractions]
+    for label, n in Counter(labels.tolist()).items():
+        left = float(n - 1)  # one is for training
+        for place, fraction in enumerate(fractions):
+            others = sum(later > 0 for later in fractions[place + 1 :])
+            most = max(left - others, min(left, 1.0))
+            targets[place][label] = min(max(fraction * n, 1.0), most) if fraction else 0.0
+            left -= targets[place][label]
+    return targets

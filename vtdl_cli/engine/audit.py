@@ -23,7 +23,8 @@ class Listed(NamedTuple):
     facts: VideoFacts
 
 
-Sides = dict[str, list[Listed]]  # of train and val
+Sides = dict[str, list[Listed]]
+"""What is listed, by side; see `data.splits.SIDES`."""
 
 
 def count(sides: Sides, classes: Sequence[str], root: Path) -> dict[str, Any]:
@@ -55,7 +56,7 @@ def _common(values: Iterable[str]) -> dict[str, int]:
 
 
 def _same_content(sides: Sides, root: Path) -> dict[str, list[list[str]]]:
-    """Files of the same bytes: all groups of them, and those that stand on both sides."""
+    """Files of the same bytes: all groups of them, and those that stand on several sides."""
     of_size: dict[int, list[tuple[str, str]]] = {}
     for side, listed in sides.items():
         for row in listed:
@@ -77,21 +78,22 @@ def _digest(path: Path) -> bytes:
         return hashlib.file_digest(file, "sha256").digest()
 
 
-def warnings_of(audit: dict[str, Any], files: dict[str, str], *, val_wanted: bool) -> list[str]:
+def warnings_of(audit: dict[str, Any], files: dict[str, str]) -> list[str]:
     """What in the audit needs a look, one line each."""
-    warnings = []
+    warnings, sides = [], audit["splits"]
+    in_both = "in train and in val" if len(sides) < 3 else f"in more than one of {', '.join(sides)}"
     if rejected := audit["rejected"]:
         first = f"'{rejected[0]['path']}': {rejected[0]['reason']}"
         warnings.append(f"{len(rejected)} videos are left out, see rejected.txt; the first is {first}")
     if ignored := audit["ignored"]:
         warnings.append(f"{len(ignored)} files or folders hold no video and are ignored; the first is '{ignored[0]}'")
     if both := audit["on_both_sides"]:
-        warnings.append(f"{len(both)} videos are in train and in val under two names; the first is '{both[0][0]}'")
+        warnings.append(f"{len(both)} videos are {in_both} under two names; the first is '{both[0][0]}'")
     if both := audit["groups_on_both_sides"]:
-        warnings.append(f"{len(both)} recordings have clips in train and in val; the first is '{both[0]}'")
-    for side in ("train", "val") if val_wanted else ("train",):
+        warnings.append(f"{len(both)} recordings have clips {in_both}; the first is '{both[0]}'")
+    for side, number in sides.items():
         absent = [name for name, counts in audit["classes"].items() if not counts[side]]
-        if not audit["splits"][side]:
+        if not number:
             warnings.append(f"no video is left for {side}: {files[side]} is not written")
         elif absent:
             named = ", ".join(absent[:_NAMED_AT_MOST]) + (", ..." if len(absent) > _NAMED_AT_MOST else "")

@@ -9,6 +9,7 @@ import numpy as np
 
 from vtdl_cli.data.decoding import FLOW
 from vtdl_cli.data.disk import stem, walk_videos
+from vtdl_cli.data.label_sets import compare_classes, counting_warning, label_set
 from vtdl_cli.data.lists import CLASSES_FILE, VideoList, exists, read_classes, read_list, write_classes, write_list
 from vtdl_cli.engine.audit import spread
 from vtdl_cli.engine.request import ListSource
@@ -29,7 +30,7 @@ def check_list(
         open_videos: count the frames of those that are there.
         decoder: what opens them.
         workers: processes that open them.
-        reporter: for progress.
+        reporter: for progress, and a warning where the list seems to count classes from 1.
 
     Returns:
         What was found; `proposal`, options that would make missing videos be found, or none; `problems`, a line each.
@@ -51,6 +52,7 @@ def check_list(
             "named": len(videos.classes) if videos.classes else None,
             "highest": int(labels[-1]),
             "without_videos": int(labels[-1]) + 1 - len(labels),
+            "seem_to_count_from_one": videos.label_set.seems_to_count_from_one,
             "fewest_videos": int(counts.min()),
             "most_videos": int(counts.max()),
         },
@@ -61,6 +63,8 @@ def check_list(
         "repeated": repeated,
         "proposal": _proposal(videos, missing, source.strip_prefix, flow=decoder == FLOW) if len(missing) else None,
     }
+    if warning := counting_warning(videos.label_set):
+        reporter.warn(warning)
     if open_videos and present.any():
         report |= _open(videos, np.flatnonzero(present), names, decoder, workers, reporter)
     return {**report, "problems": _problems(report)}
@@ -166,12 +170,13 @@ def check_same_classes(folder: Path, videos: VideoList) -> None:
     Raises:
         UsageError: the folder has other names, or the list has none.
     """
-    beside = folder / CLASSES_FILE
-    if beside.exists() and read_classes(beside) != videos.classes:
-        raise UsageError(
-            f"file '{beside}' names other classes than list '{videos.source}', which would go by them. "
-            "Choose another folder: --out"
-        )
+    beside, remedy = folder / CLASSES_FILE, "Choose another folder: --out"
+    if not beside.exists():
+        return
+    names = read_classes(beside)
+    theirs = label_set(f"file '{beside}'", names, np.arange(len(names)))
+    if compare_classes(videos.label_set, theirs, remedy):
+        raise UsageError(f"list '{videos.source}' has no class names, and would go by '{beside}'. {remedy}")
 
 
 def convert_list(
@@ -181,9 +186,19 @@ def convert_list(
     *,
     decoder: str = "decord",
     workers: int | None = None,
+    first_class: int = 0,
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Rewrite a list in the canonical order, its prefix stripped; frames that it does not give are counted.
+
+    Args:
+        source: the list.
+        out: the list to write, with a classes.txt beside it where `source` has one.
+        reporter: for progress.
+        decoder: what opens videos whose frames are counted.
+        workers: processes that open them.
+        first_class: what the list counts its classes from; written from 0.
+        overwrite: replace `out`.
 
     Returns:
         What was read and written.
@@ -195,7 +210,13 @@ def convert_list(
     check_writable(out.parent)
     if out.exists() and not overwrite:
         raise UsageError(f"file '{out}' exists already. Choose another --out, or add --overwrite")
-    videos = read_list(source.path, root=source.root, strip_prefix=source.strip_prefix, columns=source.columns)
+    videos = read_list(
+        source.path,
+        root=source.root,
+        strip_prefix=source.strip_prefix,
+        columns=source.columns,
+        first_class=first_class,
+    )
     check_same_classes(out.parent, videos)
     names = [videos.name(index) for index in range(len(videos))]
     frames = videos.frames.copy()

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vtdl_cli import __version__
+from vtdl_cli.data.label_sets import compare_classes, label_set
 from vtdl_cli.engine.tensor_file import read_tensors, suggest_convert
 from vtdl_cli.errors import CheckpointError
 from vtdl_cli.runtime import Reporter, replacing
@@ -130,12 +131,15 @@ def load_every_tensor(network: nn.Module, theirs: dict[str, Tensor], checkpoint:
 MAY_CHANGE = {"epochs", "checkpoint_minutes", "keep_every", "knn_every", "log_gradients"}
 """Settings that may change when a run resumes: none changes what a step computes, but for the length of a cosine."""
 
+REMEDY = "Resume with what it was started with, or choose another --out"
+
 
 def check_same_run(content: Checkpoint, identity: Checkpoint, run: str) -> None:
-    """Refuse to go on with another list, seed or configuration.
+    """Refuse to go on with another list, seed, configuration or other classes.
 
     Raises:
         CheckpointError: naming all that differs.
+        UsageError: the classes have other names.
     """
     before, now = (
         _flatten(
@@ -148,8 +152,14 @@ def check_same_run(content: Checkpoint, identity: Checkpoint, run: str) -> None:
     changed = [key for key in now if before.get(key) != now[key] and key.split(".")[-1] not in MAY_CHANGE]
     if changed:
         lines = [f"run '{run}' cannot go on: {key} was '{before.get(key)}', now it is '{now[key]}'" for key in changed]
-        lines[-1] += ". Resume with what it was started with, or choose another --out"
+        lines[-1] += f". {REMEDY}"
         raise CheckpointError(*lines)
+    begun, resumed = (
+        label_set(owner, of.get("classes"), range(of.get("num_classes", 0)))
+        for owner, of in ((f"run '{run}'", content), ("its training list", identity))
+    )
+    if only_numbers := compare_classes(begun, resumed, REMEDY):
+        raise CheckpointError(f"run '{run}' cannot go on: {only_numbers}. {REMEDY}")
 
 
 def _flatten(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -20,6 +20,7 @@ from vtdl_cli.engine.groups import Groups, choose_groups, recorded_regex
 from vtdl_cli.engine.inference import VideoOutputs, collect, forward_videos, until_signal
 from vtdl_cli.engine.request import Execution, ListSource, Protocol
 from vtdl_cli.engine.results import ORIGIN, measure, refuse_results, remove_stale_results, write_metrics, write_results
+from vtdl_cli.engine.selection import combine, is_selected_on, tell_selection
 from vtdl_cli.engine.trained import Source, load_classifier
 from vtdl_cli.errors import UsageError, VtdlError
 from vtdl_cli.metrics import ACCURACIES, softmax
@@ -36,7 +37,12 @@ def protocol_name(clips: int, crops: int = 1) -> str:
 
 @dataclass(frozen=True)
 class Measurement:
-    """One network on one list: checked, and nothing computed yet."""
+    """One network on one list: checked, and nothing computed yet.
+
+    Attributes:
+        selected: whether the list had a part in choosing the network's weights; none: not known.
+        warnings: what is to be said of the list's classes.
+    """
 
     network: Encoder
     source: Source
@@ -44,6 +50,8 @@ class Measurement:
     protocol: Protocol
     machine: Machine
     groups: Groups
+    selected: bool | None = None
+    warnings: Sequence[str] = ()
 
     @property
     def starts(self) -> Sequence[int]:
@@ -83,6 +91,7 @@ class Measurement:
             "weights_sha256": self.source.sha256,
             "list": str(self.videos.source),
             "list_sha256": self.videos.sha256,
+            "selected_on_this_list": self.selected,
             "root": str(self.videos.root),
             "decoder": decoder_of(self.source.config),
             **self.machine.provenance,
@@ -126,6 +135,10 @@ def evaluate(
     protocol = protocol or Protocol()
     networks = {name: load_tested(name, protocol, assignments) for name in dict.fromkeys(weights)}
     tests = [prepare(networks[name], source, execution, protocol, group_by, reporter) for name, source in pairs]
+    for test in tests:
+        for warning in test.warnings:
+            reporter.warn(warning)
+        tell_selection(test.source.path, str(test.videos.source), test.selected, reporter)
     if execution.dry_run:
         plans = [{**test.plan, "machine": test.machine.describe()} for test in tests]
         named = {folder.name: plan for folder, plan in zip(folders, plans, strict=True)}
@@ -166,7 +179,8 @@ def summarise(results: dict[str, dict[str, Any]]) -> dict[str, Any]:
     for name in (name for name in ACCURACIES if all(name in metrics for metrics in every)):
         values = [metrics[name] for metrics in every]
         summary[name] = {"mean": float(np.mean(values)), "std": float(np.std(values, ddof=1))}
-    return {**summary, "num_tests": len(results), "tests": results}
+    selected = combine(metrics["selected_on_this_list"] for metrics in results.values())
+    return {**summary, "selected_on_this_list": selected, "num_tests": len(results), "tests": results}
 
 
 def load_tested(weights: str, protocol: Protocol, assignments: Sequence[str]) -> tuple[Encoder, Source]:
@@ -195,11 +209,12 @@ def prepare(
     """
     network, trained = tested
     videos = source.read()
-    check_labels(videos, trained.num_classes, trained.classes)
+    warnings = check_labels(videos, trained.label_set, trained.num_classes)
     machine = build_machine(execution.device, trained.config.finetune.precision, execution.workers)
     names = [videos.name(index) for index in range(len(videos))]
     groups = choose_groups(names, group_by, recorded_regex(source.path), reporter)
-    return Measurement(network, trained, videos, protocol, machine, groups)
+    selected = is_selected_on(trained.selection, videos)
+    return Measurement(network, trained, videos, protocol, machine, groups, selected, warnings)
 
 
 def run(test: Measurement, out: Path, reporter: Reporter) -> dict[str, Any]:
@@ -218,6 +233,7 @@ def run(test: Measurement, out: Path, reporter: Reporter) -> dict[str, Any]:
         origin = {name: metrics[name] for name in ("protocol", "aggregate", *ORIGIN)}
         paths = [test.videos.name(index) for index in found.index]
         origin |= {"skipped": json.dumps(metrics["skipped"]), "group_by": test.groups.regex}
+        origin["selected_on_this_list"] = json.dumps(test.selected)
         scores = Scores(found.values, found.label, paths, classes, origin)
         metrics |= {**measure(scores, test.groups), "seconds": round(time.monotonic() - began, 2)}
         write_results(out, metrics, scores, spool)

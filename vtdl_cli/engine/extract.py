@@ -1,5 +1,6 @@
 """Extraction: what a layer of a network makes of every video, into HDF5."""
 
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -206,6 +207,7 @@ def _provenance(source: Source, videos: VideoList, wanted: Wanted, clips: int, s
         "weights": source.path if source.sha256 else f"none, seed {seed}",
         "weights_sha256": source.sha256,
         "list_sha256": videos.sha256,
+        **({"classes": json.dumps(videos.classes)} if videos.classes else {}),
         "root": str(videos.root),
         "modality": config.data.modality,
         "decoder": decoder_of(config),

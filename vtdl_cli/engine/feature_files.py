@@ -12,6 +12,7 @@ from vtdl_cli.data.feature_tables import ARRAY, writer_for
 from vtdl_cli.data.features import (
     SCHEMA,
     Columns,
+    class_names_in,
     join_values,
     network_of,
     open_features,
@@ -19,11 +20,12 @@ from vtdl_cli.data.features import (
     values_of,
     write_features,
 )
+from vtdl_cli.data.label_sets import LabelSet, compare_classes, label_set
 from vtdl_cli.data.lists import UNKNOWN_CLASS
 from vtdl_cli.errors import UsageError
-from vtdl_cli.runtime import check_new_file, replacing
+from vtdl_cli.runtime import Reporter, check_new_file, replacing
 
-OWN = ("schema", "skipped")
+OWN = ("schema", "skipped", "classes")
 """Attributes that do not say where features came from."""
 
 
@@ -35,6 +37,11 @@ class FeatureFile:
     shape: tuple[int, ...]
     labels: np.ndarray
     attributes: dict[str, Any]
+
+    @property
+    def label_set(self) -> LabelSet:
+        """What its labels stand for."""
+        return label_set(f"features '{self.path}'", class_names_in(self.attributes), self.labels)
 
     @property
     def skipped(self) -> list[dict[str, str]]:
@@ -70,6 +77,7 @@ def _describe(file: FeatureFile) -> dict[str, Any]:
         "schema": int(file.attributes.get("schema", SCHEMA)),
         **{name: _told(value) for name, value in sorted(file.attributes.items()) if name not in OWN},
         "classes": {
+            "names": class_names_in(file.attributes),
             "seen": len(classes),
             "highest": int(classes[-1]) if len(classes) else None,
             "fewest_videos": int(counts.min()) if len(counts) else None,
@@ -86,10 +94,11 @@ def _told(value: Any) -> Any:
     return told[0] if len(told) == 1 else told
 
 
-def merge_features(paths: Sequence[Path], out: Path, *, overwrite: bool = False) -> dict[str, Any]:
+def merge_features(paths: Sequence[Path], out: Path, reporter: Reporter, *, overwrite: bool = False) -> dict[str, Any]:
     """Put files of one network and different videos together, in the order given.
 
-    An attribute that differs, as that of the list does, becomes a JSON list of its values.
+    An attribute that differs, as that of the list does, becomes a JSON list of its values. Classes keep their names
+    where all files with labels have them.
 
     Returns:
         The new file's path, shape and the videos skipped.
@@ -104,8 +113,9 @@ def merge_features(paths: Sequence[Path], out: Path, *, overwrite: bool = False)
     for file in files[1:]:
         _check_same(files[0], file)
     _check_distinct(paths)
+    names = _common_names(files, reporter)
     shape = (sum(file.shape[0] for file in files), *files[0].shape[1:])
-    write_features(out, shape, _blocks(paths), _join(files))
+    write_features(out, shape, _blocks(paths), _join(files) | names)
     skipped = [video for file in files for video in file.skipped]
     return {"out": str(out), "files": len(files), "shape": list(shape), "skipped": skipped}
 
@@ -118,6 +128,17 @@ def _check_same(first: FeatureFile, other: FeatureFile) -> None:
             f"features '{other.path}' have another {', '.join(differing)} than '{first.path}': '{theirs[name]}' "
             f"against '{ours[name]}'. Extract both alike"
         )
+
+
+def _common_names(files: Sequence[FeatureFile], reporter: Reporter) -> dict[str, str]:
+    """The attribute that names the classes of all files; empty where one of them has labels without names."""
+    labelled = [file.label_set for file in files if len(file.label_set.occurring)]
+    labelled.sort(key=lambda labels: labels.names is None)  # what all are held against has names, if any has
+    for labels in labelled[1:]:
+        if warning := compare_classes(labelled[0], labels, "Extract both from lists that go by one classes.txt"):
+            reporter.warn(f"{warning}; the merged file has no names")
+    has_names = bool(labelled) and all(labels.names for labels in labelled)
+    return {"classes": json.dumps(labelled[0].names)} if has_names else {}
 
 
 def _identity(file: FeatureFile) -> dict[str, str]:
@@ -181,5 +202,5 @@ def export_features(path: Path, out: Path, *, average: bool = False, overwrite: 
                 f"Add --average, or choose {ARRAY}"
             )
         with replacing(out) as temporary:
-            write(temporary, shape, read_blocks(file, average=average))
+            write(temporary, shape, read_blocks(file, average=average), class_names_in(file.attrs))
     return {"out": str(out), "shape": list(shape)}

@@ -6,12 +6,19 @@ from pathlib import Path
 import numpy as np
 
 from vtdl_cli.data.features import Features, network_of, read_features, values_of
+from vtdl_cli.data.label_sets import compare_classes
 from vtdl_cli.data.lists import UNKNOWN_CLASS
 from vtdl_cli.errors import UsageError
+from vtdl_cli.runtime import Reporter
 
 
-def read_pair(known: Path, unknown: Path) -> tuple[Features, Features]:
-    """Read two files whose videos are to be compared: by one network, of different videos with known classes.
+def read_pair(known: Path, unknown: Path, reporter: Reporter) -> tuple[Features, Features]:
+    """Read two files whose videos are to be compared: by one network, of different videos, with the same classes.
+
+    Args:
+        known: features to learn from, or to search in.
+        unknown: those to test on, or to search for.
+        reporter: is warned where classes can be compared by number alone.
 
     Raises:
         UsageError: a file holds no features, or the two do not belong together.
@@ -20,6 +27,9 @@ def read_pair(known: Path, unknown: Path) -> tuple[Features, Features]:
     for features in pair:
         check_classes(features)
     check_pair(*pair)
+    remedy = "Extract both from lists that go by one classes.txt"
+    if warning := compare_classes(pair[0].label_set, pair[1].label_set, remedy):
+        reporter.warn(warning)
     return pair
 
 

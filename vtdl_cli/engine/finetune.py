@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from vtdl_cli import ranks
 from vtdl_cli.config import Config
 from vtdl_cli.data.datasets import VideoClips
+from vtdl_cli.data.label_sets import LabelSet, compare_classes, counting_warning
 from vtdl_cli.data.lists import VideoList
 from vtdl_cli.engine.bad_videos import BadVideos
 from vtdl_cli.engine.build import Machine, build_machine, build_network, build_test_clips, build_training_clips
@@ -16,11 +17,15 @@ from vtdl_cli.engine.clips import autocast, device_clips
 from vtdl_cli.engine.inference import collect, forward_videos
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.engine.run_folder import Row, RunFolder
+from vtdl_cli.engine.selection import select_by
 from vtdl_cli.engine.training import Training, check_batch
 from vtdl_cli.errors import CheckpointError, ListError
 from vtdl_cli.metrics import accuracies
 from vtdl_cli.models.encoder import Encoder
 from vtdl_cli.runtime import Reporter, seed_torch
+
+VALIDATED_BY = "val_top1"
+"""The reading that chooses the best epoch."""
 
 
 def finetune(
@@ -48,7 +53,12 @@ def finetune(
         Interrupted: by a signal, after saving.
     """
     videos, val_videos = train_list.read(), val_list.read()
-    check_labels(val_videos, videos.num_classes, videos.classes)
+    for warning in (
+        counting_warning(videos.label_set),
+        *check_labels(val_videos, videos.label_set, videos.num_classes),
+    ):
+        if warning:
+            reporter.warn(warning)
     if linear_probe and weights is None:
         raise CheckpointError("a linear probe needs a trained backbone. Give --weights RUN")
     check_batch("finetune", config.finetune.batch_size)
@@ -72,6 +82,7 @@ def finetune(
         reporter=reporter,
         drop_last=False,
         origin={"linear_probe": linear_probe, "weights": weights, "val_list_sha256": val_videos.sha256},
+        selection=select_by(VALIDATED_BY, val_videos) if config.finetune.validate_every else None,
     )
     plan = training.plan(machine) | {
         "val_videos": len(val_videos),
@@ -121,7 +132,7 @@ def train(
         validation: Row = {}
         if (epoch + 1) % every == 0 or epoch + 1 == config.finetune.epochs:
             validation = validate(training, network.eval(), machine, val_clips, val_bad)
-            training.save_best(validation, "val_top1")
+            training.save_best(validation, VALIDATED_BY)
         training.close_epoch(validation)
 
 
@@ -133,21 +144,37 @@ def validate(training: Training, network: Encoder, machine: Machine, clips: Vide
     return {f"val_{name}": value for name, value in accuracies(logits.values[:, 0], logits.label).items()}
 
 
-def check_labels(videos: VideoList, num_classes: int, classes: list[str] | None) -> None:
-    """A list's classes must be those the classifier knows.
+def check_labels(videos: VideoList, trained: LabelSet, num_classes: int) -> list[str]:
+    """A list's classes must be those that the classifier knows.
+
+    Args:
+        videos: the list.
+        trained: what the classifier's outputs stand for.
+        num_classes: as many as it has.
+
+    Returns:
+        What is to be warned of.
 
     Raises:
-        ListError: a class outside the head, or other names for the same numbers.
+        UsageError: other names for the same numbers.
+        ListError: a class outside the head.
     """
-    if videos.classes is not None and classes is not None and videos.classes != classes:
-        raise ListError(
-            f"list '{videos.source}' has a classes.txt that differs from the one trained with "
-            f"({len(videos.classes)} classes against {num_classes}). Prepare both lists in one go"
-        )
+    if not videos.classes or not trained.names:
+        _check_range(videos, num_classes)
+    remedy = "Prepare both lists in one go: a list may lack videos of a class, its classes.txt names it all the same"
+    warnings = compare_classes(trained, videos.label_set, remedy), counting_warning(videos.label_set)
+    return [warning for warning in warnings if warning]
+
+
+def _check_range(videos: VideoList, num_classes: int) -> None:
     outside = videos.labels >= num_classes
-    if outside.any():
-        first = int(outside.argmax())
-        raise ListError(
-            f"{videos.source}:{videos.line(first)}: class '{videos.labels[first]}' is outside the classifier's "
-            f"{num_classes} classes, 0 to {num_classes - 1}. Prepare both lists in one go, or check --list-columns"
-        )
+    if not outside.any():
+        return
+    first = int(outside.argmax())
+    hint = "Prepare both lists in one go, or check --list-columns"
+    if videos.labels.min() == 1 and videos.labels.max() == num_classes:  # as UCF101's own files do
+        hint = f"Where the list counts them from 1: vtdl lists convert {videos.source} --from-one --out ..."
+    raise ListError(
+        f"{videos.source}:{videos.line(first)}: class '{videos.labels[first]}' is outside the classifier's "
+        f"{num_classes} classes, 0 to {num_classes - 1}. {hint}"
+    )

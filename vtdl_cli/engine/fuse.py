@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from vtdl_cli.data.disk import stem
+from vtdl_cli.data.label_sets import compare_classes
 from vtdl_cli.data.scores import Scores, align, read_scores
 from vtdl_cli.engine.groups import choose_groups
 from vtdl_cli.engine.results import ORIGIN, SCORES_FILE, measure, refuse_results, write_results
+from vtdl_cli.engine.selection import combine
 from vtdl_cli.errors import UsageError
 from vtdl_cli.metrics import accuracies
 from vtdl_cli.runtime import Reporter
@@ -51,15 +53,22 @@ def fuse(
     if out is not None:
         _refuse_out(out, paths, overwrite)
     first, *others = [read_scores(path) for path in paths]
+    classes = _common_classes(paths, [first, *others], reporter)
     inputs = [first, *(_matched(first, other, paths[0], path) for path, other in zip(paths[1:], others, strict=True))]
     names = ("protocol", "aggregate")
     origin = {name: " and ".join(dict.fromkeys(str(scores.attributes[name]) for scores in inputs)) for name in names}
     origin["protocol"] = f"{len(inputs)} networks, {origin['protocol']}"
-    skipped = _skipped(inputs)
+    skipped, selected = _skipped(inputs), combine(map(_is_selected, inputs))
+    if selected:
+        reporter.warn(
+            "weights of at least one input were chosen on these videos: the accuracy of the mean is optimistic"
+        )
     groups = choose_groups(first.paths, group_by, str(first.attributes.get("group_by", "")), reporter)
     attributes = {**origin, "skipped": json.dumps(skipped), "group_by": groups.regex}
-    fused = Scores(_mean(inputs, shares), first.labels, first.paths, first.classes, attributes)
+    attributes["selected_on_this_list"] = json.dumps(selected)
+    fused = Scores(_mean(inputs, shares), first.labels, first.paths, classes, attributes)
     metrics: dict[str, Any] = {**origin, **measure(fused, groups), "num_videos": len(first.labels), "skipped": skipped}
+    metrics["selected_on_this_list"] = selected
     metrics["inputs"] = {
         str(path): {"weight": share, **_described(scores)}
         for path, share, scores in zip(paths, shares, inputs, strict=True)
@@ -86,7 +95,12 @@ def _skipped(inputs: Sequence[Scores]) -> list[dict[str, str]]:
 def _described(scores: Scores) -> dict[str, Any]:
     """One network's own accuracies, and where they come from."""
     origin = {name: scores.attributes.get(name, "") for name in ORIGIN}
-    return {**accuracies(scores.values, scores.labels), **origin}
+    return {**accuracies(scores.values, scores.labels), **origin, "selected_on_this_list": _is_selected(scores)}
+
+
+def _is_selected(scores: Scores) -> bool | None:
+    """Whether a network's weights were chosen on the videos it was measured on; none: not known."""
+    return {"true": True, "false": False}.get(str(scores.attributes.get("selected_on_this_list")))
 
 
 def _shares(weights: Sequence[float], number: int) -> list[float]:
@@ -100,17 +114,31 @@ def _shares(weights: Sequence[float], number: int) -> list[float]:
     return [weight / sum(weights) for weight in weights] if weights else [1 / number] * number
 
 
+def _common_classes(paths: Sequence[Path], inputs: Sequence[Scores], reporter: Reporter) -> list[str]:
+    """The classes that the columns of all stand for; numbers give way to names.
+
+    Raises:
+        UsageError: they are not the same.
+    """
+    told = [scores.label_set(path) for path, scores in zip(paths, inputs, strict=True)]
+    told.sort(key=lambda labels: labels.names is None)  # what all are held against has names, if any has
+    for labels in told[1:]:
+        if len(labels.occurring) != len(told[0].occurring):
+            raise UsageError(
+                f"{labels.owner} have {len(labels.occurring)} classes, {told[0].owner} have {len(told[0].occurring)}. "
+                "Evaluate networks that were finetuned on lists of one classes.txt"
+            )
+        if warning := compare_classes(told[0], labels, "Evaluate networks that were finetuned with one classes.txt"):
+            reporter.warn(warning)
+    return told[0].names or inputs[0].classes
+
+
 def _matched(first: Scores, other: Scores, first_path: Path, path: Path) -> Scores:
     """`other` in the order of `first`.
 
     Raises:
-        UsageError: it has other classes, videos or labels, or was averaged in another way.
+        UsageError: it has other videos or labels, or was averaged in another way.
     """
-    if other.classes != first.classes:
-        raise UsageError(
-            f"scores '{path}' have {len(other.classes)} classes, '{first_path}' has {len(first.classes)}, or others. "
-            "Evaluate both on one list"
-        )
     ours, theirs = _keys(first, other)
     for path_of, keys in ((first_path, ours), (path, theirs)):
         if len(set(keys)) < len(keys):

@@ -95,7 +95,7 @@ def plot_features(
         method: `tsne` or `pca`.
         seed: of t-SNE and of the draw.
         max_videos: as many are drawn at random from more.
-        classes: names of the classes; none: the folders of the videos.
+        classes: names of the classes; none: those in the file, else the folders of the videos.
         overwrite: replace `out`.
 
     Raises:

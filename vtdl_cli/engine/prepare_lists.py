@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,13 +15,17 @@ from numpy.typing import NDArray
 from vtdl_cli.data.decoding import FLOW
 from vtdl_cli.data.lists import CLASSES_FILE, write_classes, write_list
 from vtdl_cli.data.splits import (
-    check_fraction,
+    SIDES,
+    TEST,
+    TRAIN,
+    VAL,
+    Share,
+    check_shares,
     draw_fraction,
     draw_per_class,
     group_keys,
     scan_class_folders,
-    split_fraction,
-    split_groups,
+    split_videos,
 )
 from vtdl_cli.engine.audit import Listed, Sides, count, line_of, printable, warnings_of
 from vtdl_cli.engine.survey import survey
@@ -36,10 +40,19 @@ NOTES_FILE = ".survey.jsonl"
 
 def list_files(split: int) -> dict[str, str]:
     """The lists' names, by side."""
-    return {side: f"{side}_split_{split}.txt" for side in ("train", "val")}
+    return {side: f"{side}_split_{split}.txt" for side in SIDES}
 
 
 LIST_FILES = list_files(1)
+
+
+def find_test_list(val_list: Path) -> Path | None:
+    """The test list that was made together with a validation list; none: it is not there."""
+    for split in (1, 2, 3):
+        files = list_files(split)
+        if val_list.name == files[VAL] and val_list.with_name(files[TEST]).is_file():
+            return val_list.with_name(files[TEST])
+    return None
 
 
 @dataclass(frozen=True)
@@ -48,7 +61,7 @@ class Making:
 
     Attributes:
         out: the folder to write into, made when absent.
-        per_class: videos of each class that the training list keeps, drawn; the validation list stays whole.
+        per_class: videos of each class that the training list keeps, drawn; the other lists stay whole.
         fraction: or which share of each class.
         seed: of all draws.
         decoder: what opens the videos, see `data.decoding`.
@@ -79,9 +92,9 @@ class Candidates:
         classes: names, by number.
         names: N paths relative to the root.
         labels: int64 [N].
-        split: from the indices [K] of the readable ones to who of them is in validation, bool [K].
+        split: from the indices [K] of the readable ones to the side of each, str [K].
         groups: the key of each video, where some are known to be cut from one recording.
-        val_wanted: whether a validation list is expected.
+        sides: those that a list is expected of, of SIDES.
         ignored: what holds no video.
         findings: what else belongs into the audit.
         warnings: what of that needs a look.
@@ -90,9 +103,9 @@ class Candidates:
     classes: list[str]
     names: list[str]
     labels: NDArray[np.int64]
-    split: Callable[[NDArray[np.intp]], NDArray[np.bool_]]
+    split: Callable[[NDArray[np.intp]], NDArray[np.str_]]
     groups: list[str] | None = None
-    val_wanted: bool = True
+    sides: tuple[str, ...] = (TRAIN, VAL)
     ignored: list[str] = field(default_factory=list)
     findings: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
@@ -103,17 +116,23 @@ def prepare_folder(
     making: Making,
     *,
     val_fraction: float = 0.25,
+    test_fraction: float = 0.0,
     group_by: str | None = None,
     val_groups: Sequence[str] = (),
+    test_groups: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Write lists for the videos `<root>/<class>/<video>`, their class names and an audit.
+
+    Groups that are named are not drawn from: fractions are those of the other videos.
 
     Args:
         root: the folder of class folders; listed paths are relative to it.
         making: where to, and how.
         val_fraction: share of every class for validation, 0 <= val_fraction < 1; 0 writes no validation list.
+        test_fraction: share of every class that neither trains nor validates; 0 writes no test list.
         group_by: a regex; its first group, searched in file names, is the key of a group that is kept whole.
-        val_groups: the groups that are the validation set; nothing is drawn then.
+        val_groups: the groups that are the validation set, instead of drawing it.
+        test_groups: the groups that are the test set, instead of drawing it.
 
     Returns:
         The audit, as audit.json holds it.
@@ -126,21 +145,22 @@ def prepare_folder(
     refuse_outputs(making, split=1)
     found = scan_class_folders(root, flow=making.decoder == FLOW)
     names, labels = [name for name, _ in found.videos], np.array([label for _, label in found.videos], dtype=np.int64)
-    groups, chosen = _choose_groups(names, group_by, val_groups)
-    check_fraction(val_fraction)  # whatever was typed wrong shows before any video is opened
-
-    def split(kept: NDArray[np.intp]) -> NDArray[np.bool_]:
-        if chosen is not None:
-            return chosen[kept]
-        return split_fraction(labels[kept], groups and [groups[index] for index in kept], val_fraction, making.seed)
-
-    options = {
-        "val_fraction": val_fraction if chosen is None else None,
-        "group_by": group_by,
-        "val_groups": sorted(set(val_groups)),
+    held_out: dict[str, Share] = {
+        VAL: sorted(set(val_groups)) or float(val_fraction),
+        TEST: sorted(set(test_groups)) or float(test_fraction),
     }
-    wanted = chosen is not None or val_fraction > 0
-    candidates = Candidates(found.classes, names, labels, split, groups, wanted, found.ignored)
+    groups = _group(names, group_by, held_out)
+    check_shares(groups, held_out)  # whatever was typed wrong shows before any video is opened
+
+    def split(kept: NDArray[np.intp]) -> NDArray[np.str_]:
+        return split_videos(labels[kept], groups and [groups[index] for index in kept], held_out, making.seed)
+
+    options: dict[str, Any] = {"group_by": group_by}
+    for side, share in held_out.items():
+        options[f"{side}_fraction"] = share if isinstance(share, float) else None
+        options[f"{side}_groups"] = [] if isinstance(share, float) else share
+    sides = (TRAIN, *(side for side, share in held_out.items() if share))
+    candidates = Candidates(found.classes, names, labels, split, groups, sides, found.ignored)
     return make_lists("folder", root, candidates, options, making)
 
 
@@ -184,14 +204,13 @@ def _make_lists(
         raise ListError(
             f"--root '{root}' has no readable video: '{names[0]}': {found.reasons[0]}. Try another --decoder"
         )
-    is_val = candidates.split(found.readable)
-    listed = is_val | _drawn(labels[found.readable], ~is_val, making)
-    chosen = found.readable[listed].tolist()
-    sides: Sides = {"train": [], "val": []}
-    for index, val in zip(chosen, is_val[listed], strict=True):
-        row = Listed(names[index], int(labels[index]), found.facts[index])
-        sides["val" if val else "train"].append(row)
-    groups = _group_sides([candidates.groups[index] for index in chosen], is_val[listed]) if candidates.groups else {}
+    side_of = candidates.split(found.readable)
+    listed = (side_of != TRAIN) | _drawn(labels[found.readable], side_of == TRAIN, making)
+    chosen, dealt = found.readable[listed].tolist(), side_of[listed].tolist()
+    sides: Sides = {side: [] for side in candidates.sides}
+    for index, side in zip(chosen, dealt, strict=True):
+        sides[side].append(Listed(names[index], int(labels[index]), found.facts[index]))
+    groups = _sides_of_groups([candidates.groups[index] for index in chosen], dealt) if candidates.groups else {}
     audit = {
         "dataset": dataset,
         "root": printable(str(root)),
@@ -206,8 +225,8 @@ def _make_lists(
         },
         **count(sides, candidates.classes, root),
         "left_out": int((~listed).sum()),
-        "groups": groups if options.get("group_by") else None,
-        "groups_on_both_sides": [group for group, side in groups.items() if side == "both"],
+        "groups": {group: " and ".join(on) for group, on in groups.items()} if options.get("group_by") else None,
+        "groups_on_both_sides": [group for group, on in groups.items() if len(on) > 1],
         "rejected": [
             {"path": printable(names[index]), "reason": printable(reason)} for index, reason in found.reasons.items()
         ],
@@ -215,21 +234,25 @@ def _make_lists(
         **candidates.findings,
     }
     files = list_files(split)
-    audit["warnings"] = candidates.warnings + warnings_of(audit, files, val_wanted=candidates.val_wanted)
+    audit["warnings"] = candidates.warnings + warnings_of(audit, files)
     _write_outputs(making.out, files, candidates.classes, sides, audit)
     return audit
 
 
-def _choose_groups(
-    names: Sequence[str], group_by: str | None, val_groups: Sequence[str]
-) -> tuple[list[str] | None, NDArray[np.bool_] | None]:
-    """The key of each video, if any; and who is in validation, bool [N], where that was said and need not be drawn."""
-    if group_by is None:
-        if val_groups:
-            raise UsageError(f"--val-groups '{val_groups[0]}' needs to know what a group is. Add --group-by REGEX")
-        return None, None
-    groups = group_keys(names, group_by)
-    return groups, split_groups(groups, val_groups) if val_groups else None
+def _group(names: Sequence[str], group_by: str | None, held_out: Mapping[str, Share]) -> list[str] | None:
+    """The key of each video, if any.
+
+    Raises:
+        UsageError: groups are named, and nothing says what a group is; or the regex finds none.
+    """
+    if group_by is not None:
+        return group_keys(names, group_by)
+    for side, share in held_out.items():
+        if not isinstance(share, float):
+            raise UsageError(
+                f"--{side}-groups '{next(iter(share))}' needs to know what a group is. Add --group-by REGEX"
+            )
+    return None
 
 
 def _drawn(labels: NDArray[np.int64], is_train: NDArray[np.bool_], making: Making) -> NDArray[np.bool_]:
@@ -242,13 +265,10 @@ def _drawn(labels: NDArray[np.int64], is_train: NDArray[np.bool_], making: Makin
     return drawn
 
 
-def _group_sides(groups: Sequence[str], is_val: NDArray[np.bool_]) -> dict[str, str]:
-    """Where the clips of each group are: train, val, or both."""
-    sides: dict[str, str] = {}
-    for group, val in sorted(zip(groups, is_val.tolist(), strict=True)):
-        side = "val" if val else "train"
-        sides[group] = side if sides.get(group, side) == side else "both"
-    return sides
+def _sides_of_groups(groups: Sequence[str], dealt: Sequence[str]) -> dict[str, list[str]]:
+    """Where the clips of each group are: on one side, or on several."""
+    pairs = set(zip(groups, dealt, strict=True))
+    return {group: [side for side in SIDES if (group, side) in pairs] for group in sorted(set(groups))}
 
 
 def refuse_outputs(making: Making, split: int) -> None:

@@ -46,12 +46,12 @@ def prepare_official(dataset: str, root: Path, splits: Path, making: Making, *, 
             f"'{official.videos[0].name}', found {shown or 'no video'}. Name the folder that the videos lie in"
         )
     videos = [video for _, video in located.found]
-    is_val = np.array([video.is_val for video in videos])
+    sides = np.array([video.side for video in videos])
     candidates = Candidates(
         official.classes,
         [name for name, _ in located.found],
         np.array([video.label for video in videos], dtype=np.int64),
-        lambda kept: is_val[kept],
+        lambda kept: sides[kept],
         groups=[video.group for video in videos],
         findings=_findings(official, located),
         warnings=_against_the_disk(official, located),

@@ -51,11 +51,12 @@ def probe(
         UsageError: a file holds no features, or the two do not belong together.
     """
     began = time.monotonic()
-    known, unknown = read_pair(train, test)
+    known, unknown = read_pair(train, test, reporter)
     classes, counts = np.unique(known.labels, return_counts=True)
     if per_class and counts.min() < max(per_class):
+        rarest = known.label_set.describe(classes[counts.argmin()])
         raise UsageError(
-            f"--per-class '{max(per_class)}' is more than class {classes[counts.argmin()]} of '{train}' has: "
+            f"--per-class '{max(per_class)}' is more than class {rarest} of '{train}' has: "
             f"{counts.min()} videos. Use at most that"
         )
     result: dict[str, Any] = {"train": str(train), "test": str(test)}

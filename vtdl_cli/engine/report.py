@@ -13,6 +13,12 @@ from vtdl_cli.engine.report_run import Run, main_settings, provenance, read_run,
 from vtdl_cli.runtime import Reporter, check_new_file, replacing
 
 REPORT_FILE = "report.html"
+SELECTED = {
+    True: "the weights were chosen on these videos: this accuracy is optimistic. Evaluate on others, or last.pt.",
+    None: "the weights do not say whether they were chosen on these videos.",
+}
+"""What is to be said of an accuracy, by `selected_on_this_list` of its metrics.json."""
+
 NO_RETRIEVAL = Note(
     "No retrieval. It goes by the features of two lists (vtdl extract), and comes onto this page by --retrieval FILE.",
     "vtdl retrieve --gallery train.h5 --query val.h5 --json > retrieval.json",
@@ -92,6 +98,8 @@ def _notes_on_accuracy(run: Run, results: Sequence[Result]) -> Iterator[Note]:
             f"vtdl evaluate --weights {folder} --list LIST --root FOLDER --out {folder}/results",
         )
     for result in results:
+        if note := SELECTED.get(result.metrics.get("selected_on_this_list", False)):
+            yield Note(f"{result.name}: {note}")
         theirs, ours = result.metrics.get("weights_sha256"), run.weights[1]
         if ours and theirs and theirs != ours:
             yield Note(f"{result.name} was measured with other weights than the run holds now: sha256 {theirs}.")

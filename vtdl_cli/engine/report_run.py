@@ -12,6 +12,7 @@ from vtdl_cli.config import Config, Schedule
 from vtdl_cli.engine.checkpoint import Checkpoint, Stage, file_sha256, find_weights, load_checkpoint
 from vtdl_cli.engine.collapse import signs_of_collapse
 from vtdl_cli.engine.run_folder import CONFIG, METRICS, Row, read_log
+from vtdl_cli.engine.selection import read_selection
 from vtdl_cli.errors import CheckpointError, ConfigError, UsageError, VtdlError
 from vtdl_cli.settings import build_config
 
@@ -178,8 +179,18 @@ def provenance(run: Run) -> Iterator[tuple[str, str]]:
     yield "weights", run.weights[0]
     yield "weights sha256", run.weights[1]
     yield "epoch of the weights", f"{run.checkpoint['epoch']:g}"
+    if run.stage == "finetune":
+        yield "chosen among epochs", _selection(run)
     yield "training list sha256", str(run.checkpoint["list_sha256"])
     yield "seed", str(run.checkpoint["seed"])
     for name, value in run.checkpoint["origin"].items():
         yield {"weights": "began from"}.get(name, name.replace("_", " ")), "none" if value is None else str(value)
     yield "versions", ", ".join(f"{name} {version}" for name, version in run.checkpoint["versions"].items())
+
+
+def _selection(run: Run) -> str:
+    selection = read_selection(run.checkpoint, Path(run.weights[0]))
+    if selection is None:
+        return "no"
+    by = f", by {selection['metric']}" if "metric" in selection else ""
+    return f"on list sha256 {selection['list_sha256']}{by}" if selection else "not known"

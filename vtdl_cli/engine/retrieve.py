@@ -88,7 +88,7 @@ def retrieve(
     Args:
         gallery: HDF5 of `vtdl extract`, of the training videos; clips of one video are averaged.
         query: the same, of the test videos.
-        classes: names of the classes; none: the folders of the videos.
+        classes: names of the classes; none: those in the files, else the folders of the videos.
         group_by: a regex, whose first group names the recording that a query is cut from; none: that of its list.
         picture: of some queries with their neighbours.
         per_query: CSV to write, one query a line.
@@ -103,7 +103,7 @@ def retrieve(
         VtdlError: a video of the picture cannot be read; nothing has been written.
     """
     began = time.monotonic()
-    known, asked = read_pair(gallery, query)
+    known, asked = read_pair(gallery, query, reporter)
     if picture is not None:
         picture.check(overwrite=overwrite, sources=[gallery, query])
     if per_query is not None:

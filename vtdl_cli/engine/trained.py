@@ -3,7 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
+
 from vtdl_cli.config import Config
+from vtdl_cli.data.label_sets import LabelSet, label_set
 from vtdl_cli.engine.build import WITH_EMBEDDING, build_embedder, build_network, build_trunk
 from vtdl_cli.engine.checkpoint import (
     Checkpoint,
@@ -15,6 +18,7 @@ from vtdl_cli.engine.checkpoint import (
     tensors_under,
     transplant_backbone,
 )
+from vtdl_cli.engine.selection import Selection, read_selection
 from vtdl_cli.errors import CheckpointError
 from vtdl_cli.models.encoder import Backbone, Encoder
 from vtdl_cli.settings import build_config
@@ -30,6 +34,7 @@ class Source:
         config: the configuration inside it, with the user's own assignments.
         classes: names of the classes, where the training list had them.
         num_classes: of the training list.
+        selection: how they were chosen among the epochs of their run; none: they were not.
     """
 
     path: str
@@ -37,11 +42,17 @@ class Source:
     config: Config
     classes: list[str] | None
     num_classes: int
+    selection: Selection | None = None
 
     @property
     def class_names(self) -> list[str]:
         """A name for each class: its number where the training list had no names."""
         return self.classes or [str(number) for number in range(self.num_classes)]
+
+    @property
+    def label_set(self) -> LabelSet:
+        """What a classifier's outputs stand for."""
+        return label_set(f"weights '{self.path}'", self.classes, np.arange(self.num_classes))
 
 
 def load_classifier(weights: str, assignments: Iterable[str]) -> tuple[Encoder, Source]:
@@ -120,5 +131,12 @@ def _open(weights: str, assignments: Iterable[str]) -> tuple[Checkpoint, Source]
     path = find_weights(weights)
     checkpoint = load_checkpoint(path)
     config = build_config(checkpoint["config"], assignments, source=str(path))
-    source = Source(str(path), file_sha256(path), config, checkpoint["classes"], checkpoint["num_classes"])
+    source = Source(
+        str(path),
+        file_sha256(path),
+        config,
+        checkpoint["classes"],
+        checkpoint["num_classes"],
+        read_selection(checkpoint, path),
+    )
     return checkpoint, source

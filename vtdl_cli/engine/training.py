@@ -32,6 +32,7 @@ from vtdl_cli.engine.gradients import gradient_readings
 from vtdl_cli.engine.meter import Meter
 from vtdl_cli.engine.request import Execution
 from vtdl_cli.engine.run_folder import RunFolder
+from vtdl_cli.engine.selection import Selection
 from vtdl_cli.errors import Interrupted, UsageError, VtdlError
 from vtdl_cli.runtime import Reporter, StopRequest, random_state, restore_random_state, seed_torch
 
@@ -76,6 +77,7 @@ class Training:
         reporter: who is told.
         drop_last: leave out an epoch's incomplete last batch.
         origin: what else the checkpoints are to say of where they come from.
+        selection: how the best epoch is chosen; none: there is nothing to choose, the last one validated is the best.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class Training:
         reporter: Reporter,
         drop_last: bool,
         origin: dict[str, Any] | None = None,
+        selection: Selection | None = None,
     ) -> None:
         self.options: TrainingSection = config.pretrain if stage == "pretrain" else config.finetune
         self.config, self.model, self.run, self.reporter = config, model, run, reporter
@@ -121,6 +124,7 @@ class Training:
         self.bad_videos = BadVideos(len(videos), config.data.max_bad_fraction)
         self.step, self.total_steps = 0, self.order.epochs * self.order.steps_per_epoch
         self.best: dict[str, float] = {}
+        self.selection = selection
         self._meter = Meter()
         self._own_videos = self._num_videos = 0  # of the batch: this process's, and those of all
         self._saved_at = self._shown_at = 0.0
@@ -208,8 +212,8 @@ class Training:
         self._saved_at = time.monotonic()
 
     def save_best(self, readings: dict[str, float], name: str) -> None:
-        """Write best.pt where reading `name` beats that of all epochs before."""
-        if not self.best or readings[name] > self.best[name]:
+        """Write best.pt where reading `name` beats that of all epochs before, or none is to be chosen."""
+        if self.selection is None or not self.best or readings[name] > self.best[name]:
             self.best = {"epoch": self.step // self.order.steps_per_epoch, **readings}
             self._write(self.run.best)
 
@@ -274,6 +278,7 @@ class Training:
             "step": self.step,
             "epoch": self.step / self.order.steps_per_epoch,
             "best": self.best,
+            "selection": self.selection,
             "bad_videos": self.bad_videos.found,
             **self._meter.state(),
             "random": random,
