@@ -29,8 +29,8 @@ def test_folder__next_commands_run_as_they_are_printed(toy: Toy, tmp_path: Path)
     """With the preset, the weights and the output for `...`; the last one measures on the test list."""
     lists, run = tmp_path / "lists", tmp_path / "run"
     line = ["prepare-lists", "folder", "--root", str(toy.root), "--out", str(lists), "--workers", "0"]
-    said = succeed(*line, "--val-fraction", "0.2", "--test-fraction", "0.2", "--quiet").stderr.splitlines()
-    commands = [shlex.split(text.removeprefix("next: vtdl ")) for text in said]
+    said = succeed(*line, "--val-fraction", "0.2", "--test-fraction", "0.2").stderr.splitlines()
+    commands = [shlex.split(text.removeprefix("next: vtdl ")) for text in said if text.startswith("next: ")]
     assert [command[0] for command in commands] == ["pretrain", "finetune", "evaluate"]
     assert commands[1][5:9] == ["--train-list", f"{lists}/train_split_1.txt", "--val-list", f"{lists}/val_split_1.txt"]
     assert commands[2][3:5] == ["--list", f"{lists}/test_split_1.txt"]

@@ -126,4 +126,4 @@ def test_convert__names_are_told_where_they_are_few(tmp_path: Path) -> None:
     words = " ".join(told.replace("│", " ").split())
     assert "unexpected 8 (extra_0, extra_1, extra_2, extra_3, extra_4, extra_5 and 2 more)" in words
     assert "missing 0 " in words
-    assert "heads left out 1 (conv3d_0c_1x1_custom.conv3d.weight)" in words
+    assert "heads_left_out 1 (conv3d_0c_1x1_custom.conv3d.weight)" in words

@@ -65,7 +65,7 @@ def convert(
 
     A classifier that fits comes along: then the checkpoint is a finetuned network's, and can be evaluated.
     """
-    from vtdl_cli.commands.screen import say, show, speaker
+    from vtdl_cli.commands.screen import show, speaker
     from vtdl_cli.settings import load_config
 
     config = load_config(preset, assignments or ()) if preset else None
@@ -87,7 +87,7 @@ def convert(
         speaker(quiet).warn(f"{which}: {count_names(fresh)}")
     if not as_json and "stage" in result:
         for line in _next_steps(result, preset, assignments):
-            say(f"next: {line}")
+            speaker(quiet).line(f"next: {line}")
 
 
 def _next_steps(result: dict[str, Any], preset: str | None, assignments: list[str] | None) -> Iterator[str]:

@@ -52,7 +52,7 @@ def finetune(
     debug: o.DebugOption = False,
 ) -> None:
     """Train a classifier on labels: from pretrained weights, from nothing, or as a linear probe."""
-    from vtdl_cli.commands.screen import say, show, speaker
+    from vtdl_cli.commands.screen import show, speaker
     from vtdl_cli.settings import load_config
 
     how = o.execution(seed, device, workers, resume=resume, overwrite=overwrite, dry_run=dry_run)
@@ -73,7 +73,7 @@ def finetune(
     show(result, as_json, "plan" if dry_run else "finetuned")
     if not (dry_run or as_json):
         for line in _next_steps(out, val_source, chooses=bool(config.finetune.validate_every)):
-            say(line)
+            speaker(quiet).line(line)
 
 
 def _next_steps(out: Path, val_list: "ListSource", *, chooses: bool) -> Iterator[str]:

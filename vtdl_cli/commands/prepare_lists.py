@@ -82,16 +82,17 @@ def folder(
 
     if test_fraction and test_groups:
         raise UsageError(f"--test-fraction {test_fraction} draws groups and --test-groups names them. Choose one")
+    making = _making(out, quiet, per_class, fraction, seed, decoder, verify, min_frames, workers, overwrite)
     audit = prepare_folder(
         root,
-        _making(out, quiet, per_class, fraction, seed, decoder, verify, min_frames, workers, overwrite),
+        making,
         val_fraction=val_fraction,
         group_by=group_by,
         val_groups=[group for group in val_groups.split(",") if group],
         test_fraction=test_fraction,
         test_groups=[group for group in test_groups.split(",") if group],
     )
-    _show(audit, as_json, out, root)
+    _show(audit, as_json, making, root)
 
 
 @prepare_lists.command(
@@ -206,16 +207,17 @@ def _making(
 def _official(dataset: str, root: Path, splits: Path, making: "Making", as_json: bool, split: int = 1) -> None:
     from vtdl_cli.engine.prepare_official import prepare_official
 
-    _show(prepare_official(dataset, root, splits, making, split=split), as_json, making.out, root, split)
+    _show(prepare_official(dataset, root, splits, making, split=split), as_json, making, root, split)
 
 
-def _show(audit: dict[str, Any], as_json: bool, out: Path, root: Path, split: int = 1) -> None:
-    from vtdl_cli.commands.screen import say, show
+def _show(audit: dict[str, Any], as_json: bool, making: "Making", root: Path, split: int = 1) -> None:
+    from vtdl_cli.commands.screen import show
 
-    show(audit if as_json else {name: _summary(value) for name, value in audit.items()}, as_json, f"lists: {out}")
+    result = audit if as_json else {name: _summary(value) for name, value in audit.items()}
+    show(result, as_json, f"lists: {making.out}")
     if not as_json:
-        for line in _next_steps(audit, out, root, split):
-            say(f"next: {line}")
+        for line in _next_steps(audit, making.out, root, split):
+            making.reporter.line(f"next: {line}")
 
 
 def _next_steps(audit: dict[str, Any], out: Path, root: Path, split: int) -> Iterator[str]:

@@ -38,7 +38,7 @@ def pretrain(
     debug: o.DebugOption = False,
 ) -> None:
     """Learn from videos without labels, by VTDL or another method of the preset."""
-    from vtdl_cli.commands.screen import say, show, speaker
+    from vtdl_cli.commands.screen import show, speaker
     from vtdl_cli.settings import load_config
 
     how = o.execution(seed, device, workers, resume=resume, overwrite=overwrite, dry_run=dry_run)
@@ -50,4 +50,4 @@ def pretrain(
     show(result, as_json, "plan" if dry_run else "pretrained")
     if not (dry_run or as_json):
         typed = f"{o.retype(preset, assignments)} --weights {shlex.quote(str(out))}"
-        say(f"next: vtdl finetune {typed} --train-list ... --val-list ... --out ...")
+        speaker(quiet).line(f"next: vtdl finetune {typed} --train-list ... --val-list ... --out ...")
