@@ -89,8 +89,8 @@ def _become(words: Sequence[str], environment: Mapping[str, str], out: Connectio
     for number, pipe in ((1, out), (2, err)):
         os.dup2(pipe.fileno(), number)
         pipe.close()
-    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # the old ones think that they write to another kind of file
-    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
+    sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)  # the old one knows another kind of file
+    sys.stderr = os.fdopen(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
     os.environ.clear()
     os.environ.update(environment)
     if words[0] == "-W":
