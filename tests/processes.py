@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
+from typing import Any
 
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["tests.preloaded"])
@@ -28,7 +29,7 @@ class Running:
     """A process that runs `python words...`, with as much of subprocess.Popen as tests need.
 
     Args:
-        words: `-m module arguments...` or `-c code arguments...`, and before them, if anything, `-W action`.
+        words: `-m module arguments...` or `-c code arguments...`, and before them, if anything, `-W error`.
         environment: all of it.
     """
 
@@ -45,8 +46,8 @@ class Running:
         self.pid = self.process.pid
 
     @property
-    def returncode(self) -> int | None:
-        """Its exit code; that of signal 9 is -9; none while it runs."""
+    def returncode(self) -> int | Any:
+        """Its exit code, -9 after signal 9; None while it runs."""
         return self.process.exitcode
 
     def poll(self) -> int | None:
@@ -63,8 +64,8 @@ class Running:
         """Send it signal 9."""
         self.send_signal(signal.SIGKILL)
 
-    def communicate(self, timeout: float) -> tuple[str, str]:
-        """Wait until it, and whoever it started, has ended; what was said on stdout and stderr, as far as not yet read."""
+    def communicate(self, timeout: float = 120) -> tuple[str, str]:
+        """Wait until it, and whoever it started, has ended; what was said and not yet read on stdout, stderr."""
         said = ["", ""]
 
         def read(place: int) -> None:
@@ -73,8 +74,9 @@ class Running:
         readers = [threading.Thread(target=read, args=(place,), daemon=True) for place in (0, 1)]
         for reader in readers:
             reader.start()
-        for waiting in (*readers, self.process):
-            waiting.join(timeout)
+        for reader in readers:
+            reader.join(timeout)
+        self.process.join(timeout)
         if self.returncode is None or any(reader.is_alive() for reader in readers):
             self.kill()
             raise subprocess.TimeoutExpired(str(self.process), timeout)
@@ -93,8 +95,9 @@ def _become(words: Sequence[str], environment: Mapping[str, str], out: Connectio
     sys.stderr = os.fdopen(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
     os.environ.clear()
     os.environ.update(environment)
-    if words[0] == "-W":
-        warnings.simplefilter("error" if words[1] == "error" else "default")
+    warnings.simplefilter("default")
+    if words[:2] == ("-W", "error"):
+        warnings.simplefilter("error")
         words = words[2:]
     how, what, *arguments = words
     sys.argv = [how, *arguments]

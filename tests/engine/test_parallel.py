@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from tests.engine.test_training import in_mid_epoch
+from tests.processes import ENVIRONMENT
 from tests.toy import (
-    ENVIRONMENT,
     RUN_FILES,
     Toy,
     differences,
