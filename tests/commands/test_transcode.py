@@ -1,7 +1,9 @@
 """`vtdl extract-frames` and `vtdl compress`: what they write can be trained on, and shows what the videos show."""
 
 import json
+import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -9,10 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.toy import CLASSES, NUM_FRAMES, NUM_TRAIN, Toy, files_in, refuse, succeed, vtdl
+from tests.toy import CLASSES, NUM_FRAMES, NUM_TRAIN, Toy, colour_video, files_in, refuse, succeed, vtdl, write_video
+from vtdl_cli.data import transcoding
 from vtdl_cli.data.decoding import open_video
 from vtdl_cli.data.lists import read_list
 from vtdl_cli.data.views import resize_short_side
+from vtdl_cli.data.whole_video import write_mp4
 from vtdl_cli.engine import transcode
 
 COMMANDS = ("extract-frames", "compress")
@@ -195,3 +199,84 @@ def test_classes__of_another_list_are_not_taken(toy: Toy, tmp_path: Path) -> Non
     (tmp_path / "plain" / "list.txt").write_text(toy.train_list.read_text())
     unnamed = ("compress", str(tmp_path / "plain" / "list.txt"), "--root", str(toy.root), "--out", str(tmp_path))
     refuse(*unnamed, code=2, says=("has no class names, and would go by",))
+
+
+def kill_in_video(number: int, *arguments: str) -> None:
+    """Run a command in a copy of this process, which is killed halfway through a video, counted from 1."""
+    child = os.fork()
+    if child:
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+        return
+    small_pictures, begun = transcoding._small_pictures, []
+
+    def halfway(source: Path, short_side: int) -> Iterator[np.ndarray]:
+        begun.append(source)
+        for count, picture in enumerate(small_pictures(source, short_side)):
+            if len(begun) == number and count == NUM_FRAMES // 2:
+                os._exit(9)
+            yield picture
+
+    transcoding._small_pictures = halfway
+    vtdl(*arguments)
+    os._exit(0)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in files_in(folder)}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_killed_in_a_video__resumes_to_the_same_files(toy: Toy, tmp_path: Path, command: str) -> None:
+    """Oracle: the run that was not killed. In the first video and in the third: neither has a half under its name."""
+    succeed(*line(toy, command, tmp_path / "whole"))
+    for number, name in ((1, "blue_0"), (3, "blue_2")):
+        kill_in_video(number, *line(toy, command, tmp_path / "out", "--resume"))
+        assert not list((tmp_path / "out" / "blue").glob(f"{name}*"))
+    assert len(list((tmp_path / "out" / "blue").glob("blue_*"))) == 2
+    succeed(*line(toy, command, tmp_path / "out", "--resume"))
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_killed_in_the_first_video__goes_on_as_it_began(toy: Toy, tmp_path: Path, command: str) -> None:
+    """Neither in another form, nor for another list of the same name; a list of another name is welcome."""
+    kill_in_video(1, *line(toy, command, tmp_path / "out"))
+    other = ("--resume", "--short-side", "32")
+    refuse(*line(toy, command, tmp_path / "out", *other), code=2, says=("holds videos of form ", "short_side 256"))
+    (tmp_path / "lists").mkdir()
+    for name in ("train.txt", "val.txt"):
+        (tmp_path / "lists" / name).write_text("red/red_0.mp4 2 24\n")
+    shutil.copy(toy.train_list.parent / "classes.txt", tmp_path / "lists")
+    given = ["--root", str(toy.root), "--out", str(tmp_path / "out"), "--workers", "0", "--resume"]
+    says = ("was begun with another list 'train.txt' than",)
+    refuse(command, str(tmp_path / "lists" / "train.txt"), *given, code=2, says=says)
+    assert {name for name in files_in(tmp_path / "out") if "/." not in name} == {"form.json"}
+    succeed(command, str(tmp_path / "lists" / "val.txt"), *given)
+    succeed(*line(toy, command, tmp_path / "out", "--resume"))
+
+
+@pytest.mark.parametrize("content", ["", "[1]", '{"form": 3, "lists": 4}', "{"])
+def test_form__damaged_is_one_line(toy: Toy, tmp_path: Path, content: str) -> None:
+    (tmp_path / "form.json").write_text(content)
+    refuse(*line(toy, "compress", tmp_path, "--resume"), code=2, says=("form.json' is damaged",))
+
+
+def test_compress__is_the_same_every_time(tmp_path: Path) -> None:
+    """42x32, of which 3 in 40 files came out otherwise: whatever the processes, and as without the encoder's SIMD code.
+
+    Oracle: x264 itself, told to use none: that is where it goes by pictures' sizes and by the CPU.
+    """
+    noise = np.random.default_rng(0).normal(0, 20, (NUM_FRAMES, 32, 42, 3))
+    picture = (colour_video(0, seed=1)[:, :32, :42] + noise).clip(0, 255).astype(np.uint8)
+    write_video(tmp_path / "videos/0.mp4", picture)
+    for number in range(1, 40):
+        shutil.copy(tmp_path / "videos/0.mp4", tmp_path / f"videos/{number}.mp4")
+    (tmp_path / "list.txt").write_text("".join(f"{number}.mp4 0 24\n" for number in range(40)))
+    given = ["compress", str(tmp_path / "list.txt"), "--root", str(tmp_path / "videos")]
+    for workers in ("0", "2"):
+        succeed(*given, "--out", str(tmp_path / workers), "--workers", workers)
+    found = {path.read_bytes() for workers in ("0", "2") for path in (tmp_path / workers).glob("*.mp4")}
+    options = {"crf": "20", "g": "8", "keyint_min": "8", "sc_threshold": "0", "bf": "0", "preset": "fast"}
+    pictures = transcoding._small_pictures(tmp_path / "videos/0.mp4", 256)
+    write_mp4(tmp_path / "plain.mp4", pictures, 25, "libx264", {**options, "x264-params": "asm=0"})
+    assert found == {(tmp_path / "plain.mp4").read_bytes()}

@@ -4,13 +4,25 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from tests.toy import NUM_TRAIN, Toy
+from vtdl_cli.config import Training
 from vtdl_cli.data.lists import VideoList, read_list
-from vtdl_cli.engine.build import build_method, build_network, build_pretraining_clips, build_training_clips
+from vtdl_cli.data.sampling import fixed_clips, random_clip, uniform_clips
+from vtdl_cli.engine.build import (
+    build_machine,
+    build_method,
+    build_network,
+    build_optimizer,
+    build_pretraining_clips,
+    build_schedule,
+    build_test_clips,
+    build_training_clips,
+)
 from vtdl_cli.method.clip_order import ClipOrder
 from vtdl_cli.method.frames import BlockShuffle, Cut, FrameShuffle, MotionEnhancement, TemporalDropout
 from vtdl_cli.method.instance_discrimination import InstanceDiscrimination
@@ -125,6 +137,7 @@ TABLE: list[tuple[str, str, Any]] = [
     ("model.name=i3d model.depth=null", "network.head", TemporalConvClassifier),
     ("model.name=r2p1d", "network.backbone.layer1.0.conv1.0", nn.Sequential),
     ("model.depth=50", "network.backbone.feature_dim", 128),
+    ("finetune.dropout=0.25", "network.head.dropout.p", 0.25),
     ("model.width=6", "method.trained_backbone.feature_dim", 48),
     ("model.embedding_dim=16", "method.encoders.query.head.linear.out_features", 16),
     ("model.embedding_dim=16", "method.memory.keys.shape", torch.Size([256, 16])),
@@ -139,6 +152,9 @@ TABLE: list[tuple[str, str, Any]] = [
     ("data.jitter.single_operation=true", "pretraining.viewer.single_operation", True),
     ("data.jitter.single_operation=true", "finetuning.viewer.single_operation", True),
     ("data.modality=flow", JITTER, None),
+    ("data.decoder=decord", "pretraining.decoder", "decord"),
+    ("data.decoder=decord", "finetuning.decoder", "decord"),
+    (f"data.short_videos=restart {SHIFT}", "pretraining.sampler.short_videos", "restart"),
     ("pretrain.augment=false", "pretraining.viewer.augment", False),
     ("finetune.augment=false", "finetuning.viewer.augment", False),
 ]
@@ -218,3 +234,116 @@ def test_first_weights__of_a_classifier_are_torchs_by_default(videos: VideoList)
     torch.manual_seed(0)
     built = build("model.name=i3d model.depth=null", videos)
     assert is_uniform(built.network.head.conv3d.weight, 1 / math.sqrt(64 * 7))
+
+
+# ---- how weights move
+
+
+def training(assignment: str) -> Training:
+    """The section of finetuning, with one setting of the optimiser or the schedule."""
+    return load_config("demo", [PLAIN, f"finetune.{assignment}"]).finetune
+
+
+def weights_after(options: Training, gradients: list[float]) -> list[float]:
+    """Of a single weight that begins at 2."""
+    weight = nn.Parameter(torch.tensor(2.0, dtype=torch.float64))
+    optimizer = build_optimizer(options, [weight])
+    found = []
+    for gradient in gradients:
+        weight.grad = torch.tensor(gradient, dtype=torch.float64)
+        optimizer.step()
+        found.append(weight.item())
+    return found
+
+
+def test_sgd__by_hand() -> None:
+    """Oracle: by hand: v <- .8 v + (g + .1 w), w <- w - .5 v, for gradients 1 and then 3."""
+    options = training("optimizer={name: sgd, learning_rate: 0.5, momentum: 0.8, weight_decay: 0.1}")
+    first_v = 1 + 0.1 * 2
+    first = 2 - 0.5 * first_v
+    second = first - 0.5 * (0.8 * first_v + 3 + 0.1 * first)
+    assert weights_after(options, [1, 3]) == pytest.approx([first, second])
+
+
+def test_adamw__by_hand() -> None:
+    """Oracle: Loshchilov and Hutter (arXiv 1711.05101), algorithm 2: decay apart from the gradient's moments."""
+    options = training("optimizer={name: adamw, learning_rate: 0.5, weight_decay: 0.1}")
+    weight, mean, square, expected = 2.0, 0.0, 0.0, []
+    for step, gradient in enumerate([1.0, 3.0], start=1):
+        mean, square = 0.9 * mean + 0.1 * gradient, 0.999 * square + 0.001 * gradient**2
+        move = (mean / (1 - 0.9**step)) / (math.sqrt(square / (1 - 0.999**step)) + 1e-8)
+        weight = weight - 0.5 * 0.1 * weight - 0.5 * move
+        expected.append(weight)
+    assert weights_after(options, [1, 3]) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "factors"),
+    [
+        ("{name: constant}", [1, 1, 1, 1]),
+        ("{name: step, milestones: [1, 3], factor: 0.5}", [1, 0.5, 0.5, 0.25]),
+        ("{name: cosine}", [1, (1 + math.sqrt(0.5)) / 2, 0.5, (1 - math.sqrt(0.5)) / 2]),
+        ("{name: constant, warmup_epochs: 2}", [0, 0.5, 1, 1]),
+    ],
+)
+def test_schedule__is_the_one_asked_for(schedule: str, factors: list[float]) -> None:
+    """Oracle: by hand, after 0 to 3 of 4 epochs."""
+    options = load_config("demo", [PLAIN, "finetune.epochs=4", f"finetune.schedule={schedule}"]).finetune
+    assert [build_schedule(options)(epoch) for epoch in range(4)] == pytest.approx(factors)
+
+
+# ---- what is seen of a video
+
+
+def test_clips__are_of_their_own_stage(videos: VideoList) -> None:
+    """Oracle: the settings: how many frames a clip shows, and how far apart, in pretraining, finetuning and testing."""
+    stages = {"pretrain": (4, 2), "finetune": (3, 5)}
+    given = [f"{s}.{key}={n}" for s, pair in stages.items() for key, n in zip(LENGTHS, pair, strict=True)]
+    config = load_config("demo", [PLAIN, *given, "method.name=clip_order", "data.crop_size=24", "data.short_side=30"])
+    makers = {"pretrain": build_pretraining_clips, "finetune": build_training_clips}
+    for stage, make in makers.items():
+        clips = make(config, videos, 5)
+        indices, _ = clips.draw_frames((0, 0), 1000)
+        assert indices.shape == (1, stages[stage][0])
+        assert set(np.diff(indices[0])) == {stages[stage][1]}
+        assert (clips.seed, clips.short_side, clips.viewer.crop_size) == (5, 30, 24)
+    test: Any = build_test_clips(config, videos, config.finetune, clips=2, crops=3)
+    assert test.draw_frames((0, 0), 1000)[0].shape == (2, 3)
+    assert (test.short_side, test.viewer.crop_size, test.viewer.crops) == (30, 24, 3)
+    starts = build_test_clips(config, videos, config.finetune, clips=2, starts=[0, 10])
+    assert starts.draw_frames((0, 0), 1000)[0][:, 0].tolist() == [0, 10]
+
+
+LENGTHS = ("clip_len_frames", "stride_frames")
+
+
+@pytest.mark.parametrize("short_videos", ["loop", "restart"])
+def test_short_videos__go_on_as_asked_for(videos: VideoList, short_videos: str) -> None:
+    """Oracle: `data.sampling` itself: every maker of clips passes the setting on. Five frames are less than a clip."""
+    config = load_config("demo", [PLAIN, "method.name=clip_order", f"data.short_videos={short_videos}"])
+    options = config.finetune
+    length, stride = options.clip_len_frames, options.stride_frames
+    generator = np.random.default_rng(0)
+    expected = {
+        1: uniform_clips(length, stride, 1, short_videos)(5, generator),
+        2: fixed_clips(length, stride, [0, 1], short_videos)(5, generator),
+    }
+    for clips, starts in ((1, []), (2, [0, 1])):
+        made = build_test_clips(config, videos, options, clips=clips, starts=starts)
+        np.testing.assert_array_equal(made.draw_frames((0, 0), 5)[0], expected[clips])
+    drawn, _ = build_training_clips(config, videos, 0).draw_frames((0, 0), 5)
+    again = random_clip(length, stride, short_videos)(5, np.random.default_rng((0, 0, 1)))
+    np.testing.assert_array_equal(drawn, again)
+
+
+def test_machine__is_the_one_asked_for() -> None:
+    for precision, kind in (("fp32", None), ("bf16", torch.bfloat16)):
+        machine = build_machine("cpu", precision, 3)
+        assert (machine.device.type, machine.autocast, machine.workers) == ("cpu", kind, 3)
+
+
+def test_machine__lays_weights_out_channels_last() -> None:
+    """Oracle: torch's own word on a convolution that has been placed."""
+    placed = build_machine("cpu", "fp32", 0).place(nn.Conv3d(2, 4, 3))
+    assert placed.weight.is_contiguous(memory_format=torch.channels_last_3d)
+    assert not nn.Conv3d(2, 4, 3).weight.is_contiguous(memory_format=torch.channels_last_3d)

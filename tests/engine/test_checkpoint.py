@@ -11,12 +11,12 @@ from tests.toy import PRESET, Toy, load, refuse, succeed
 from vtdl_cli.engine.build import build_method, build_trunk
 from vtdl_cli.engine.checkpoint import (
     SCHEMA,
-    check_same_run,
     find_weights,
     load_checkpoint,
     save_checkpoint,
     transplant_backbone,
 )
+from vtdl_cli.engine.resuming import check_same_run
 from vtdl_cli.errors import CheckpointError, VtdlError
 from vtdl_cli.settings import load_config
 
@@ -220,7 +220,8 @@ def test_weights__of_another_network_leave_nothing(toy: Toy, pretrained: Path, t
 
 def identity(preset: str, *assignments: str, **changes: object) -> dict[str, Any]:
     config = load_config(preset, assignments).to_dict()
-    return {"stage": "pretrain", "list_sha256": "a", "seed": 0, "origin": {}, "config": config, **changes}
+    run = {"stage": "pretrain", "list_sha256": "a", "classes": ["x", "y"], "num_classes": 2, "seed": 0, "origin": {}}
+    return {**run, "config": config, **changes}
 
 
 @pytest.mark.parametrize("key", ["pretrain.epochs=9", "pretrain.keep_every=1", "pretrain.checkpoint_minutes=3.0"])

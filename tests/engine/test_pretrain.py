@@ -313,16 +313,6 @@ def test_resume__without_a_checkpoint_starts_and_says_so(toy: Toy, tmp_path: Pat
     assert [row["loss"] for row in rows(tmp_path / "run")] == [row["loss"] for row in rows(pretrained)]
 
 
-def test_resume__run_killed_before_its_first_checkpoint(toy: Toy, tmp_path: Path) -> None:
-    """It had logged an epoch, which is not counted twice."""
-    run = tmp_path / "run"
-    run.mkdir()
-    (run / "metrics.jsonl").write_text('{"epoch": 1, "step": 3, "loss": 9.0}\n')
-    succeed(*toy.pretrain(run, "--resume"))
-    assert [row["epoch"] for row in rows(run)] == [1, 2]
-    assert rows(run)[0]["loss"] != 9.0
-
-
 def test_resume__with_more_epochs_equals_one_long_run(toy: Toy, tmp_path: Path) -> None:
     """The preset's rate is constant: four epochs in two goes are four epochs."""
     for name, epochs in (("long", "4"), ("short", "2")):

@@ -92,7 +92,7 @@ def test_signals__save_exit_75_and_go_on(pretraining: Command, uninterrupted: Pa
         code, stderr = stop_when(process, in_mid_epoch(run), number, group=workers != "0")
         assert code == 75, stderr
         step = step_of(run / "checkpoints/last.pt")
-        last_line = f"error: {number.name} after step {step} of {EPOCHS * STEPS_PER_EPOCH}: saved. Go on with --resume"
+        last_line = f"error: {number.name} after step {step} of {EPOCHS * STEPS_PER_EPOCH}: saved. Resume with --resume"
         assert stderr.splitlines()[-1] == last_line
         assert "Traceback" not in stderr
         assert not list(run.rglob("*.part"))

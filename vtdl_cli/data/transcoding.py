@@ -11,7 +11,7 @@ import numpy as np
 from vtdl_cli.data.frame_folder import FrameFolderReader
 from vtdl_cli.data.video_reader import unreadable_on_error
 from vtdl_cli.data.video_scan import scan_video
-from vtdl_cli.data.whole_video import whole_video, write_mp4
+from vtdl_cli.data.whole_video import REPEATABLE, whole_video, write_mp4
 from vtdl_cli.runtime import replacing
 
 
@@ -79,7 +79,7 @@ class Compressed:
         """
         rate = 25 if source.is_dir() else round(scan_video(source).frame_rate) or 25
         options = {"crf": str(self.crf), "g": str(self.gop), "keyint_min": str(self.gop), "sc_threshold": "0"}
-        options |= {"bf": "0", "preset": "fast"}
+        options |= {"bf": "0", "preset": "fast", **REPEATABLE}
         with replacing(target) as temporary:
             return write_mp4(temporary, _small_pictures(source, self.short_side), rate, "libx264", options)
 

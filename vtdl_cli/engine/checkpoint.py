@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from vtdl_cli import __version__
-from vtdl_cli.data.label_sets import compare_classes, label_set
 from vtdl_cli.engine.tensor_file import read_tensors, suggest_convert
 from vtdl_cli.errors import CheckpointError
 from vtdl_cli.runtime import Reporter, replacing
@@ -71,8 +70,8 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def begin_from(weights: str, backbone: nn.Module, reporter: Reporter) -> None:
-    """Give `backbone` the weights of a run folder's or a checkpoint's, and say so.
+def begin_from(weights: str, backbone: nn.Module, reporter: Reporter) -> str:
+    """Give `backbone` the weights of a run folder's or a checkpoint's, and say so; returns the file's SHA-256.
 
     Raises:
         CheckpointError: nothing is there, or it does not fit.
@@ -80,6 +79,7 @@ def begin_from(weights: str, backbone: nn.Module, reporter: Reporter) -> None:
     source = find_weights(weights)
     count = transplant_backbone(backbone, load_checkpoint(source))
     reporter.line(f"backbone from '{source}': all {count} tensors match")
+    return file_sha256(source)
 
 
 def transplant_backbone(backbone: nn.Module, checkpoint: Checkpoint) -> int:
@@ -126,44 +126,3 @@ def load_every_tensor(network: nn.Module, theirs: dict[str, Tensor], checkpoint:
             "Choose the preset that these weights were trained with"
         )
     network.load_state_dict(theirs)
-
-
-MAY_CHANGE = {"epochs", "checkpoint_minutes", "keep_every", "knn_every", "log_gradients"}
-"""Settings that may change when a run resumes: none changes what a step computes, but for the length of a cosine."""
-
-REMEDY = "Resume with what it was started with, or choose another --out"
-
-
-def check_same_run(content: Checkpoint, identity: Checkpoint, run: str) -> None:
-    """Refuse to go on with another list, seed, configuration or other classes.
-
-    Raises:
-        CheckpointError: naming all that differs.
-        UsageError: the classes have other names.
-    """
-    before, now = (
-        _flatten(
-            {name: of[name] for name in ("stage", "list_sha256", "seed")}
-            | of["origin"]
-            | {part: of["config"][part] for part in ("data", "model", "method", identity["stage"])}
-        )
-        for of in (content, identity)
-    )
-    changed = [key for key in now if before.get(key) != now[key] and key.split(".")[-1] not in MAY_CHANGE]
-    if changed:
-        lines = [f"run '{run}' cannot go on: {key} was '{before.get(key)}', now it is '{now[key]}'" for key in changed]
-        lines[-1] += f". {REMEDY}"
-        raise CheckpointError(*lines)
-    begun, resumed = (
-        label_set(owner, of.get("classes"), range(of.get("num_classes", 0)))
-        for owner, of in ((f"run '{run}'", content), ("its training list", identity))
-    )
-    if only_numbers := compare_classes(begun, resumed, REMEDY):
-        raise CheckpointError(f"run '{run}' cannot go on: {only_numbers}. {REMEDY}")
-
-
-def _flatten(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in section.items():
-        flat |= _flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return flat

@@ -1,5 +1,6 @@
 """Finetuning: a classifier on a backbone that is pretrained, fresh, or frozen (linear probe)."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +67,9 @@ def finetune(
     machine = build_machine(execution.device, config.finetune.precision, execution.workers)
     seed_torch(execution.seed)
     network = build_network(config, videos.num_classes)
-    if weights is not None:
-        begin_from(weights, network.backbone, reporter)
+    origin = {"linear_probe": linear_probe, "weights": weights, "val_list_sha256": val_videos.sha256}
+    if weights is not None and not run.resumes:
+        origin["weights_sha256"] = begin_from(weights, network.backbone, reporter)
     network.backbone.requires_grad_(not linear_probe)
     training = Training(
         "finetune",
@@ -81,7 +83,7 @@ def finetune(
         execution=execution,
         reporter=reporter,
         drop_last=False,
-        origin={"linear_probe": linear_probe, "weights": weights, "val_list_sha256": val_videos.sha256},
+        origin=origin,
         selection=select_by(VALIDATED_BY, val_videos) if config.finetune.validate_every else None,
     )
     plan = training.plan(machine) | {
@@ -98,11 +100,11 @@ def finetune(
     train(training, network, machine, val_clips, val_bad, linear_probe)
     if not ranks.is_first():
         return plan
-    last = run.rows()[-1]
+    last = _last_validated(run.rows(), training.best)
     return {
         **plan,
         "best": training.best,
-        "last": {name: last[name] for name in training.best},
+        "last": last,
         "skipped": training.bad_videos.as_list() + val_bad.as_list(),
     }
 
@@ -132,8 +134,13 @@ def train(
         validation: Row = {}
         if (epoch + 1) % every == 0 or epoch + 1 == config.finetune.epochs:
             validation = validate(training, network.eval(), machine, val_clips, val_bad)
-            training.save_best(validation, VALIDATED_BY)
-        training.close_epoch(validation)
+        training.close_epoch(validation, best_by=VALIDATED_BY)
+
+
+def _last_validated(rows: list[Row], readings: Iterable[str]) -> Row:
+    """Of the last epoch that has them: the last of all, unless a resumed run was told to end before where it stands."""
+    last = next((row for row in reversed(rows) if all(name in row for name in readings)), Row())
+    return {name: last[name] for name in readings}
 
 
 def validate(training: Training, network: Encoder, machine: Machine, clips: VideoClips, bad: BadVideos) -> Row:

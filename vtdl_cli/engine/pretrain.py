@@ -60,8 +60,9 @@ def pretrain(
     machine = build_machine(execution.device, config.pretrain.precision, execution.workers)
     seed_torch(execution.seed)
     method = build_method(config, len(videos))
-    if weights is not None:
-        begin_from(weights, method.trained_backbone, reporter)
+    origin: dict[str, Any] = {"weights": weights}
+    if weights is not None and not run.resumes:
+        origin["weights_sha256"] = begin_from(weights, method.trained_backbone, reporter)
         method.begin_from_backbone()
     method = machine.place(method)
     training = Training(
@@ -76,7 +77,7 @@ def pretrain(
         execution=execution,
         reporter=reporter,
         drop_last=True,
-        origin={"weights": weights},
+        origin=origin,
     )
     plan = training.plan(machine) | {"method": config.method.name, "weights": weights or "none"}
     plan |= keys_per_video(config, videos)

@@ -17,6 +17,7 @@ from vtdl_cli.errors import CheckpointError, ConfigError, UsageError, VtdlError
 from vtdl_cli.settings import build_config
 
 STAGES = {"pretrain": "Pretraining", "finetune": "Finetuning"}
+_ORIGINS = {"weights": "began from", "weights_sha256": "began from sha256"}
 
 
 @dataclass
@@ -184,7 +185,7 @@ def provenance(run: Run) -> Iterator[tuple[str, str]]:
     yield "training list sha256", str(run.checkpoint["list_sha256"])
     yield "seed", str(run.checkpoint["seed"])
     for name, value in run.checkpoint["origin"].items():
-        yield {"weights": "began from"}.get(name, name.replace("_", " ")), "none" if value is None else str(value)
+        yield _ORIGINS.get(name, name.replace("_", " ")), "none" if value is None else str(value)
     yield "versions", ", ".join(f"{name} {version}" for name, version in run.checkpoint["versions"].items())
 
 

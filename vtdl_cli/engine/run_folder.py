@@ -2,9 +2,13 @@
 
 Nothing is created before there is something to keep, so that a refused or failed start leaves nothing behind. Of
 several processes the first writes.
+
+An epoch counts once last.pt has been written. Its lines for the logs are put aside before that; these and whatever else
+it leaves are written after it, and when a run resumes: a kill at any moment costs no file and no line.
 """
 
 import csv
+import filecmp
 import io
 import json
 import shutil
@@ -21,6 +25,7 @@ from vtdl_cli.runtime import check_writable, replacing
 CURVES_EVERY_SECONDS = 30.0  # drawing takes about half a second: too much after each of many short epochs
 
 CONFIG, METRICS, GRADIENTS = "config.yaml", "metrics.jsonl", "gradients.jsonl"
+PENDING = ".epoch.json"  # an epoch's lines for the logs, until last.pt is written and they are logged
 
 Row = dict[str, float]
 
@@ -67,17 +72,43 @@ class RunFolder:
 
     Raises:
         UsageError: the folder holds something and neither is set, or it cannot be written.
+
+    Attributes:
+        resumes: whether there is a last.pt to go on from, and that was asked for.
     """
 
     def __init__(self, path: Path, *, resume: bool, overwrite: bool) -> None:
         self.path = path
         self.checkpoints = path / "checkpoints"
         self.last, self.best = self.checkpoints / "last.pt", self.checkpoints / "best.pt"
-        self.overwrite = overwrite and not resume
+        self.overwrite, self.resumes = overwrite and not resume, resume and self.last.exists()
         self._curves_drawn = time.monotonic()
         self._tensorboard: Any = None
         self._opened = False
         refuse_used_folder(path, "run folder", resume=resume, overwrite=overwrite)
+
+    def refuse_to_replace(self, config_yaml: str) -> None:
+        """Let a run that is to resume start from the beginning only where that costs nothing that is there.
+
+        Raises:
+            UsageError: the folder holds what a run would replace, other than the configuration that this one has.
+        """
+        config, written = self.path / CONFIG, self._written()
+        if config.exists() and config.read_text(encoding="utf-8", errors="replace") != config_yaml:
+            written.append(config)
+        if left := [str(path.relative_to(self.path)) for path in written]:
+            more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+            raise UsageError(
+                f"run folder '{self.path}' holds {left[0]}{more}, but no checkpoints/last.pt to resume from. "
+                "Use --overwrite to start anew, or another --out"
+            )
+
+    def _written(self) -> list[Path]:
+        """What an earlier run left, its configuration aside; last.pt first."""
+        logs = [self.path / name for name in (METRICS, "metrics.csv", GRADIENTS, "curves.png")]
+        checkpoints = [self.last, *sorted(self.checkpoints.glob("[!.]*"))]
+        there = [path for path in (*checkpoints, *logs) if path.is_file()]
+        return list(dict.fromkeys([*there, *sorted(self.path.glob("events.out.tfevents.*"))]))
 
     @ranks.by_first
     def open(self, config_yaml: Callable[[], str]) -> None:
@@ -91,20 +122,43 @@ class RunFolder:
             temporary.write_text(config_yaml(), encoding="utf-8")
 
     def _remove_old_run(self) -> None:
-        """Delete what a run writes, and nothing else a user may have put beside it."""
+        """Delete what a run writes, last.pt first, as nobody may go on from half a run, and nothing put beside it."""
+        for path in self._written():
+            path.unlink()
         shutil.rmtree(self.checkpoints, ignore_errors=True)
-        for old in (METRICS, "metrics.csv", GRADIENTS, "curves.png"):
-            (self.path / old).unlink(missing_ok=True)
-        for old_events in self.path.glob("events.out.tfevents.*"):
-            old_events.unlink()
 
     @ranks.by_first
-    def log(self, row: Row) -> None:
-        """Add one epoch to metrics.jsonl, metrics.csv, TensorBoard and, not too often, the curves."""
-        self._write([*self.rows(), row])
-        self._log_tensorboard(row)
+    def put_aside(self, row: Row, gradients: dict[str, Any]) -> None:
+        """Keep an epoch's line of metrics.jsonl, and that of gradients.jsonl unless it is empty, for `log`."""
+        with replacing(self.path / PENDING) as temporary:
+            temporary.write_text(json.dumps([row, gradients]), encoding="utf-8")
+
+    @ranks.by_first
+    def log(self, step: int) -> None:
+        """Log what was put aside of the epoch that ends with `step`, where last.pt stands; forget it of another one.
+
+        metrics.jsonl comes last: an epoch that it has is in TensorBoard and gradients.jsonl, too.
+        """
+        if not (self.path / PENDING).exists():
+            return
+        row, gradients = json.loads((self.path / PENDING).read_text(encoding="utf-8"))
+        before = self.rows()
+        if row["step"] == step and step not in [each["step"] for each in before]:
+            self._log_tensorboard(row)
+            if gradients:
+                earlier = [each for each in read_log(self.path / GRADIENTS) if each["step"] != step]
+                self._write_lines(GRADIENTS, [*earlier, gradients])
+            self._write([*before, row])
+        (self.path / PENDING).unlink()
         if time.monotonic() - self._curves_drawn > CURVES_EVERY_SECONDS:
             self.draw()
+
+    @ranks.by_first
+    def keep(self, copy: Path) -> None:
+        """Copy last.pt to where it stays; what is there already is left."""
+        if not copy.exists() or not filecmp.cmp(self.last, copy, shallow=False):
+            with replacing(copy) as temporary:
+                shutil.copyfile(self.last, temporary)
 
     @ranks.by_first
     def draw(self) -> None:
@@ -117,11 +171,6 @@ class RunFolder:
     def rows(self) -> list[Row]:
         """All epochs logged so far."""
         return read_log(self.path / METRICS)
-
-    @ranks.by_first
-    def log_gradients(self, row: dict[str, Any]) -> None:
-        """Add one epoch to gradients.jsonl."""
-        self._write_lines(GRADIENTS, [*read_log(self.path / GRADIENTS), row])
 
     @ranks.by_first
     def rewind(self, step: int) -> None:

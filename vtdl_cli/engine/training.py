@@ -8,13 +8,14 @@ The loops themselves are in `pretrain.py` and `finetune.py`:
             training.learn(loss), training.record(loss=loss, ...)
         training.close_epoch(readings)
 
+last.pt says where a run stands. What else an epoch leaves follows from it, and is written after it (`_publish`).
+
 Several processes go through it in step, each with its part of every batch.
 """
 
 import math
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,10 +28,11 @@ from vtdl_cli.data.datasets import Batch, EpochBatches, Unreadable, VideoClips
 from vtdl_cli.data.lists import VideoList
 from vtdl_cli.engine.bad_videos import BadVideos
 from vtdl_cli.engine.build import Machine, build_optimizer, build_schedule
-from vtdl_cli.engine.checkpoint import Checkpoint, Stage, check_same_run, load_checkpoint, save_checkpoint
+from vtdl_cli.engine.checkpoint import Checkpoint, Stage, load_checkpoint, save_checkpoint
 from vtdl_cli.engine.gradients import gradient_readings
 from vtdl_cli.engine.meter import Meter
 from vtdl_cli.engine.request import Execution
+from vtdl_cli.engine.resuming import check_same_run, standing, warnings
 from vtdl_cli.engine.run_folder import RunFolder
 from vtdl_cli.engine.selection import Selection
 from vtdl_cli.errors import Interrupted, UsageError, VtdlError
@@ -128,6 +130,7 @@ class Training:
         self._meter = Meter()
         self._own_videos = self._num_videos = 0  # of the batch: this process's, and those of all
         self._saved_at = self._shown_at = 0.0
+        self._saved_step = 0
         self._stop, self._told = StopRequest(), set[str]()
         if ranks.rank():  # the same first weights in all processes, and other draws in each from here on
             seed_torch(int(np.random.SeedSequence((execution.seed, ranks.rank())).generate_state(1)[0]))
@@ -135,16 +138,18 @@ class Training:
     # ---- the loop's three verbs
 
     def epochs(self) -> Iterator[int]:
-        """Epoch numbers from 0, from where the run stands to its end."""
-        if self.step >= self.total_steps:
-            return
+        """Epoch numbers from 0, from where the run stands to its end; then the curves are drawn."""
+        if self.step < self.total_steps:
+            yield from self._epochs_left()
+        self.run.close()
+
+    def _epochs_left(self) -> Iterator[int]:
         self._saved_at = time.monotonic()
         self._meter.restart_clock()
         with self._stop, self.reporter.progress(self.total_steps, self.identity["stage"], start=self.step) as self._bar:
             self._stream = iter(self.loader)
             while self.step < self.total_steps:
                 yield self.step // self.order.steps_per_epoch
-        self.run.close()
 
     def batches(self) -> Iterator[Batch]:
         """The rest of this epoch's batches; between two of them signals are answered and checkpoints saved on time."""
@@ -186,19 +191,26 @@ class Training:
         """Add one step's scalars, means over this process's videos, to the epoch's; they stay on the device."""
         self._meter.record(readings, self._own_videos, self._num_videos)
 
-    def close_epoch(self, readings: dict[str, float]) -> dict[str, float]:
-        """Log the epoch with `readings` of its own, and save; returns all of its readings."""
+    def close_epoch(self, readings: dict[str, float], best_by: str = "") -> dict[str, float]:
+        """Save and log the epoch with `readings` of its own; returns all of its readings.
+
+        Args:
+            readings: beside those of its steps.
+            best_by: the one of them, where it is there, that has to beat all epochs before to make this one the best;
+                where no list selects an epoch, the last that has it is.
+        """
         epoch = self.step // self.order.steps_per_epoch
         row = {"epoch": epoch, "step": self.step, **self._meter.means(), **readings, **self._pace()}
         self._meter.restart()  # saving counts to the next epoch: the seconds of all are the run's
         self._check_finite(row)
+        chosen = self.selection is None or readings.get(best_by, -math.inf) > self.best.get(best_by, -math.inf)
+        if best_by in readings and chosen:
+            self.best = {"epoch": epoch, **readings}
+        gradients = gradient_readings(self.model) if self.options.log_gradients else {}
         self.run.open(self.config.to_yaml)
-        self.run.log(row)
-        if self.options.log_gradients:
-            self.run.log_gradients({"epoch": epoch, "step": self.step, **gradient_readings(self.model)})
+        self.run.put_aside(row, {"epoch": epoch, "step": self.step, **gradients} if gradients else {})
         self.save()
-        if self.options.keep_every and epoch % self.options.keep_every == 0:
-            self._write(self.run.checkpoints / f"epoch_{epoch:04d}.pt")
+        self._publish()
         shown = " ".join(f"{name} {row[name]:.4g}" for name in _SHOWN if name in row)
         self.reporter.line(f"epoch {epoch}/{self.order.epochs} {shown}")
         return row
@@ -206,30 +218,51 @@ class Training:
     # ---- saving and resuming
 
     def save(self) -> None:
-        """Write last.pt."""
+        """Write last.pt; the first makes the run folder, so that a start that fails leaves none."""
         self._check_finite(*ranks.exchange(self._meter.latest()))
-        self._write(self.run.last)
-        self._saved_at = time.monotonic()
+        self.run.open(self.config.to_yaml)
+        content = self._content()
+        if ranks.is_first():
+            save_checkpoint(self.run.last, content)
+        self._saved_at, self._saved_step = time.monotonic(), self.step
 
-    def save_best(self, readings: dict[str, float], name: str) -> None:
-        """Write best.pt where reading `name` beats that of all epochs before, or none is to be chosen."""
-        if self.selection is None or not self.best or readings[name] > self.best[name]:
-            self.best = {"epoch": self.step // self.order.steps_per_epoch, **readings}
-            self._write(self.run.best)
+    def _publish(self) -> None:
+        """Log the epoch that last.pt ends with, and copy last.pt to where it is to stay: best.pt, epoch_0012.pt.
+
+        A resumed run does so, too, in case it was killed before it had.
+        """
+        self.run.log(self.step)
+        epoch = self.step // self.order.steps_per_epoch
+        if not self.between_epochs or not epoch:
+            return
+        if self.best.get("epoch") == epoch:
+            self.run.keep(self.run.best)
+        if self.options.keep_every and epoch % self.options.keep_every == 0:
+            self.run.keep(self.run.checkpoints / f"epoch_{epoch:04d}.pt")
 
     def resume(self) -> None:
         """Go on from last.pt, where there is one.
 
         Raises:
             CheckpointError: it belongs to another configuration, list or seed.
+            UsageError: there is none, and starting from the beginning would replace what is there.
         """
-        if not self.run.last.exists():
+        if not self.run.resumes:
+            self.run.refuse_to_replace(self.config.to_yaml())
             self.reporter.line(f"run folder '{self.run.path}' has no checkpoint yet: starting from the beginning")
-            if self.run.rows():  # of an epoch that was logged, and the run killed before it was saved
-                self.run.rewind(0)
             return
         content = load_checkpoint(self.run.last)
         check_same_run(content, self.identity, str(self.run.path))
+        self._load(content)
+        self.reporter.line(standing(content, self.options, str(self.run.path)))
+        for warning in warnings(content, self.options, self.run.rows()):
+            self.reporter.warn(warning)
+        self.run.rewind(self.step)
+        self._publish()
+
+    def _load(self, content: Checkpoint) -> None:
+        """Take over what a checkpoint holds."""
+        self.identity["origin"] = content["origin"]
         self.model.load_state_dict(content["model"])
         self.optimizer.load_state_dict(content["optimizer"])
         device = next(self.model.parameters()).device
@@ -238,12 +271,9 @@ class Training:
             restore_random_state(random_states[ranks.rank()], device)
         self._meter.load(content, device)
         self.step, self.best = content["step"], content["best"]
+        self._saved_step = self.step
         self.bad_videos.found = {int(index): tuple(value) for index, value in content["bad_videos"].items()}
         self.order.start_step = self.step
-        self.run.rewind(self.step)
-        done = f"epoch {self.step / self.order.steps_per_epoch:.2f} of {self.order.epochs}"
-        state = "is finished: nothing to do" if self.step >= self.total_steps else "goes on"
-        self.reporter.line(f"run '{self.run.path}' {state} at {done}")
 
     def plan(self, machine: Machine) -> dict[str, Any]:
         """What this run will do, for a dry run and for the result."""
@@ -260,13 +290,6 @@ class Training:
             "parameters": sum(p.numel() for group in self.optimizer.param_groups for p in group["params"]),
             "machine": machine.describe(),
         }
-
-    def _write(self, path: Path) -> None:
-        """Write a checkpoint; the first makes the run folder, so that a start that fails leaves none."""
-        self.run.open(self.config.to_yaml)
-        content = self._content()
-        if ranks.is_first():
-            save_checkpoint(path, content)
 
     def _content(self) -> Checkpoint:
         ranks.average_statistics(self.model)
@@ -293,13 +316,17 @@ class Training:
         return Note(self._stop.name, save_is_due, len(batch), batch.unreadable)
 
     def _answer(self, notes: list[Note]) -> None:
-        """Save where it is due or where a signal came to any process, and stop in that case."""
-        if signal := next(filter(None, (note.signal for note in notes)), ""):
+        """Save where it is due or where a signal came to any process, and stop in that case.
+
+        What was saved at an epoch's end stays: what a method has drawn for the next one since, it will draw again.
+        """
+        signal = next(filter(None, (note.signal for note in notes)), "")
+        if (signal or notes[0].save_is_due) and self.step != self._saved_step:
             self.save()
+        if signal:
             self.run.draw()
-            raise Interrupted(f"{signal} after step {self.step} of {self.total_steps}: saved. Go on with --resume")
-        if notes[0].save_is_due:
-            self.save()
+            saved = "saved" if self.step else "there is nothing to save yet"
+            raise Interrupted(f"{signal} after step {self.step} of {self.total_steps}: {saved}. Resume with --resume")
 
     def _count_videos(self, notes: list[Note]) -> list[int]:
         """How many videos of the batch each process has; those that could not be read are counted by all."""

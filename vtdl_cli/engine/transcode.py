@@ -21,7 +21,7 @@ __all__ = ["Compressed", "Pictures", "transcode"]
 
 Writer = Compressed | Pictures
 Job = tuple[Path, Path]  # source and target
-FORM_FILE = "form.json"  # in the output folder: what everything in it was written with
+FORM_FILE = "form.json"  # in the output folder: what everything in it was written with, and of which lists
 
 
 def transcode(
@@ -49,6 +49,7 @@ def transcode(
     targets = _targets(videos, out, writer.suffix)
     listing = out / source.path.name
     there = _clear_the_way(videos, targets, out, listing, writer, execution)
+    form_before = _keep_form(out, writer, videos)  # before the first video: whoever resumes goes by it
     first_of: dict[Path, int] = {}  # a video may be listed twice
     for index, target in enumerate(targets):
         first_of.setdefault(target, index)
@@ -62,14 +63,14 @@ def transcode(
                 skipped.append({"path": videos.name(index), "reason": result})
                 reporter.warn(f"skipped video '{videos.path(index)}': {result}")
             else:
-                if not frames:
-                    _keep_form(out, writer)
                 frames[targets[index]] = result
             bar.advance()
             if stop.arrived():
-                raise Interrupted(f"{stop.name}: what was written to '{out}' stays. Go on with --resume")
+                raise Interrupted(f"{stop.name}: what was written to '{out}' stays. Resume with --resume")
     skipped.sort(key=lambda entry: entry["path"])
     if len(skipped) == len(first_of):
+        if not form_before:
+            (out / FORM_FILE).unlink()
         raise ListError(f"no video of list '{videos.source}' can be read; the first: {skipped[0]['reason']}")
     frames |= {target: writer.count(target) for target in there}
     done = [index for index, target in enumerate(targets) if target in frames]
@@ -98,7 +99,7 @@ def _clear_the_way(
     there = {target for target in targets if target.exists()}
     if (there or listing.exists()) and not (execution.resume or execution.overwrite):
         raise UsageError(f"output folder '{out}' is in use. Use --resume to go on, --overwrite, or another --out")
-    _check_form(out, writer)
+    _check_form(out, writer, videos, resume=execution.resume)
     check_same_classes(out, videos)
     if not execution.overwrite:
         return there
@@ -139,22 +140,45 @@ def _form(writer: Writer) -> dict[str, Any]:
     return {"form": type(writer).__name__.lower(), **asdict(writer)}
 
 
-def _check_form(out: Path, writer: Writer) -> None:
-    """Refuse to mix two forms in one folder.
+def _read_form(out: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """What a folder's videos were written with, and the hash of each list they were written for; empty: nothing yet.
 
     Raises:
-        UsageError: it holds videos in another one.
+        UsageError: the file that says so is damaged.
     """
     path = out / FORM_FILE
-    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else _form(writer)
-    if before != _form(writer):
+    try:
+        form = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return form, dict(form.pop("lists", {}))
+    except (ValueError, AttributeError, TypeError):  # no JSON, or no mapping
+        raise UsageError(f"file '{path}' is damaged: its folder may hold anything. Choose another --out") from None
+
+
+def _check_form(out: Path, writer: Writer, videos: VideoList, *, resume: bool) -> None:
+    """Refuse to mix two forms in one folder, or to go on with another list of the same name.
+
+    Raises:
+        UsageError: so it would be.
+    """
+    before, lists = _read_form(out)
+    if before and before != _form(writer):
         told = ", ".join(f"{name} {value}" for name, value in before.items())
         raise UsageError(f"output folder '{out}' holds videos of {told}. Ask for the same, or choose another --out")
+    name = videos.source.name
+    if resume and lists.get(name, videos.sha256) != videos.sha256:
+        raise UsageError(
+            f"output folder '{out}' was begun with another list '{name}' than '{videos.source}' is now. "
+            "Use --overwrite, or another --out"
+        )
 
 
-def _keep_form(out: Path, writer: Writer) -> None:
+def _keep_form(out: Path, writer: Writer, videos: VideoList) -> bool:
+    """Say in the folder what is written into it; returns whether it did so before."""
+    before, lists = _read_form(out)
+    form = {**_form(writer), "lists": {**lists, videos.source.name: videos.sha256}}
     with replacing(out / FORM_FILE) as temporary:
-        temporary.write_text(json.dumps(_form(writer)) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(form) + "\n", encoding="utf-8")
+    return bool(before)
 
 
 def _targets(videos: VideoList, out: Path, suffix: str) -> list[Path]:
