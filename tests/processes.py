@@ -93,6 +93,7 @@ def _become(words: Sequence[str], environment: Mapping[str, str], out: Connectio
         pipe.close()
     sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)  # the old one knows another kind of file
     sys.stderr = os.fdopen(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
+    multiprocessing.set_start_method(None, force=True)  # the system's own, as in a new process, and no fork server
     os.environ.clear()
     os.environ.update(environment)
     warnings.simplefilter("default")
@@ -101,10 +102,13 @@ def _become(words: Sequence[str], environment: Mapping[str, str], out: Connectio
         words = words[2:]
     how, what, *arguments = words
     sys.argv = [how, *arguments]
+    code: Any = 0
     try:
         if how == "-m":
             runpy.run_module(what, run_name="__main__", alter_sys=True)
         else:
             exec(what, {"__name__": "__main__"})
-    finally:
-        atexit._run_exitfuncs()  # a forked process leaves them out
+    except SystemExit as end:
+        code = end.code
+    atexit._run_exitfuncs()  # a forked process leaves them out; only now does no frame hold what they would end
+    sys.exit(code)
