@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.toy import Toy, error_lines, refuse, succeed, vtdl
+from vtdl_cli.analysis.report.markup import element
 from vtdl_cli.errors import ConfigError, UnreadableVideo, UsageError
 from vtdl_cli.text import printable, printable_lines
 
@@ -110,3 +111,9 @@ def test_options__are_utf_8(toy: Toy, tmp_path: Path, option: str) -> None:
     line = toy.pretrain(tmp_path / "run", option, os.fsdecode(b"\xff.x"))
     refuse(*line, code=2, says=("argument '\\udcff.x' is not UTF-8. Rename the file or folder",))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_report__names_cannot_break_a_page() -> None:
+    assert element("p", "a\x1b\udcff<b>\n", title='"\x9b').html == (
+        '<p title="&quot;\\x9b">a\\x1b\\udcff&lt;b&gt;\n</p>'
+    )
