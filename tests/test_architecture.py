@@ -9,11 +9,11 @@ import vtdl_cli
 PACKAGE = Path(vtdl_cli.__file__).parent
 MODULES = sorted(path.relative_to(PACKAGE.parent) for path in PACKAGE.rglob("*.py"))
 
-FLOOR = {"metrics", "intervals", "runtime", "ranks", "text", "errors"}
+FLOOR = {"metrics", "intervals", "runtime", "locks", "workers", "ranks", "text", "errors"}
 LEAVES = ("method", "models", "data", "analysis")
 MAY_IMPORT = {
     "__main__": {"cli", "ranks"},
-    "cli": {"commands", "ranks", "errors"},
+    "cli": {"commands", "workers", "ranks", "errors"},
     "commands": {"commands", "engine", "config", "settings", *FLOOR},
     "engine": {"engine", "config", "settings", *LEAVES, *FLOOR},
     **{leaf: {leaf, *FLOOR} for leaf in LEAVES},
@@ -22,7 +22,9 @@ MAY_IMPORT = {
     "metrics": {"intervals", "errors"},
     "intervals": set(),
     "text": set(),
+    "locks": {"runtime", "ranks", "errors"},
     "runtime": {"ranks", "errors"},
+    "workers": set(),
     "ranks": {"errors"},
     "errors": set(),
     "__init__": set(),

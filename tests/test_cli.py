@@ -1,5 +1,6 @@
 """Help, version, and the boundary where errors become lines and exit codes."""
 
+import errno
 import shlex
 import subprocess
 import sys
@@ -175,6 +176,11 @@ def failing_app(error: BaseException) -> typer.Typer:
         (ConfigError("one", "two"), 2, "error: one\nerror: two\n"),
         (Interrupted("SIGTERM: saved"), 75, "error: SIGTERM: saved\n"),
         (KeyboardInterrupt(), 1, "error: interrupted without saving\n"),
+        (
+            OSError(errno.EMFILE, "Too many open files", "a.mp4"),
+            1,
+            "error: too many files are open. Allow more (ulimit -n 4096), or use fewer --workers\n",
+        ),
         (FileNotFoundError(2, "No such file", "a.txt"), 1, "error: file 'a.txt' cannot be used: no such file\n"),
     ],
 )
@@ -183,7 +189,24 @@ def test_boundary__turns_errors_into_lines_and_codes(error: BaseException, code:
     assert (result.exit_code, result.stderr, result.stdout) == (code, stderr, "")
 
 
-@pytest.mark.parametrize("error", [ZeroDivisionError("x\ny"), AttributeError("x\ny"), MemoryError("x\ny")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 7 TiB"),
+        OSError(12, "Cannot allocate memory"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:128] data. DefaultCPUAllocator: can't allocate memory: you tried"),
+    ],
+)
+def test_boundary__full_memory_names_what_to_lower(error: Exception) -> None:
+    """Oracle: the words of NumPy, Linux and torch, as each was met."""
+    (message,), code = describe(error)
+    assert code == 1
+    assert message.startswith("the memory is full (")
+    assert "pretrain.batch_size" in message
+    assert "model.width" in message
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("x\ny"), AttributeError("x\ny"), RuntimeError("x\ny")])
 def test_boundary__unforeseen_error_is_one_line(error: Exception) -> None:
     result = CliRunner().invoke(failing_app(error), ["fail"])
     assert result.exit_code == 1

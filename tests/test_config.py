@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,14 @@ def test_preset__unknown_name_gets_the_nearest() -> None:
         ("- a\n- b\n", "holds no sections"),
         ("a: [\n", "is not YAML"),
         ("a: 2020-13-45\n", "is not YAML"),
+        ("a: " + "[" * 5000, "is not YAML"),
+        ("a: " + "[" * 5000 + "]" * 5000, "nested deeper than 20 levels"),
+        ("a: &a [*a]\n", "nested deeper than 20 levels"),
+        (
+            "a: &a [1, 1, 1, 1]\n"
+            + "".join(f"{n}: &{n} [{', '.join(9 * [f'*{m}'])}]\n" for m, n in pairwise("abcdefgh")),
+            "more than 10000 values",
+        ),
     ],
 )
 def test_load_config__file_that_is_no_preset(tmp_path: Path, text: str, says: str) -> None:
@@ -141,6 +150,18 @@ def test_set__leaves_the_given_values_alone() -> None:
         ("model.name.x=3", "--set 'model.name.x=3' goes into 'name', which is a value"),
         ("pretrain.epochs=[", "has a value that is not YAML"),
         ("pretrain.epochs=2020-13-45", "has a value that is not YAML"),
+        ("pretrain.epochs=" + 5000 * "[" + 5000 * "]", "has a value that is not YAML, or nested too deeply"),
+        (
+            "model.width=100000",
+            "model.width '100000' in 'demo' is not valid: input should be less than or equal to 512",
+        ),
+        (
+            "method.queue.size=1000000000000",
+            "method.queue.size '1000000000000' in 'demo' is not valid: input should be",
+        ),
+        ("pretrain.batch_size=100000000000", "pretrain.batch_size '100000000000' in 'demo' is not valid"),
+        ("data.short_side=1000000", "data.short_side '1000000' in 'demo' is not valid"),
+        ("extract.clip_len_frames=1000000", "extract.clip_len_frames '1000000' in 'demo' is not valid"),
         ("pretrain.epoch=3", "key 'pretrain.epoch' of 'demo' is unknown. Did you mean 'pretrain.epochs'?"),
         ("pretrian.epochs=3", "key 'pretrian' of 'demo' is unknown. Did you mean 'pretrain'?"),
         ("method.tca.alhpa=0.3", "Did you mean 'method.tca.alpha'?"),

@@ -1,5 +1,4 @@
 import errno
-import multiprocessing
 import os
 import signal
 from pathlib import Path
@@ -14,8 +13,6 @@ from vtdl_cli.runtime import (
     StopRequest,
     check_writable,
     default_workers,
-    give_way_to_parent,
-    leave_signals_to_parent,
     replacing,
     seed_torch,
     select_autocast,
@@ -114,25 +111,6 @@ def test_stop_request__second_ctrl_c_does_not_wait() -> None:
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert stop.name == "SIGINT"
-
-
-def test_leave_signals_to_parent__ignores_ctrl_c() -> None:
-    before = {number: signal.getsignal(number) for number in StopRequest.SIGNALS}
-    try:
-        leave_signals_to_parent()
-        assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGUSR1)] == [signal.SIG_IGN] * 2
-        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def test_give_way_to_parent__has_the_lowest_priority() -> None:
-    """Oracle: POSIX: 19 is the nicest a process can be; this one stays as it is."""
-    before = os.nice(0)
-    with multiprocessing.get_context("fork").Pool(1, initializer=give_way_to_parent) as pool:
-        assert pool.apply(os.nice, (0,)) == 19
-    assert os.nice(0) == before
 
 
 def test_select_device__names() -> None:

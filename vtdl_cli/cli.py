@@ -1,5 +1,6 @@
 """The command line: which commands there are, and the one place where errors become lines and exit codes."""
 
+import errno
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -10,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
-from vtdl_cli import __version__, ranks
+from vtdl_cli import __version__, ranks, workers
 from vtdl_cli.commands import (
     bench,
     convert,
@@ -96,6 +97,11 @@ def _describe_other(error: BaseException) -> tuple[str, int]:
         return f"{message}{'' if message.endswith('?') else '.'} See: vtdl --help", error.exit_code
     if isinstance(error, KeyboardInterrupt):
         return "interrupted without saving", 1
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return "too many files are open. Allow more (ulimit -n 4096), or use fewer --workers", 1
+    if _is_out_of_memory(error):
+        reason = " ".join(str(error).split()) or "no more could be had"
+        return f"the memory is full ({reason}). {LESS_MEMORY}", 1
     if isinstance(error, OSError) and error.strerror:
         what = f"file '{error.filename}'" if error.filename else "a file"
         return f"{what} cannot be used: {error.strerror.lower()}", 1
@@ -103,9 +109,27 @@ def _describe_other(error: BaseException) -> tuple[str, int]:
         return "the GPU's memory is full. Lower the batch: --set pretrain.batch_size=... or finetune.batch_size=...", 1
     if ranks.tells_of_loss(error):
         return f"another of {ranks.count()} processes has ended: its own message says why. Start anew, with --resume", 1
+    if told := workers.describe_loss(error):
+        return told, 1
     reason = " ".join(str(error).split())
     name = type(error).__name__
     return f"unexpected {name} '{reason}'. This is a mistake of vtdl: please report what --debug prints", 1
+
+
+LESS_MEMORY = (
+    "Lower the batch (--set pretrain.batch_size=..., finetune.batch_size, evaluate.batch_clips, extract.batch_clips), "
+    "--workers, or what makes networks large: model.width, method.queue.size"
+)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Tell Python's and NumPy's, the system's, and torch's, which on a CPU is told by its words alone."""
+    words = ("not enough memory", "can't allocate memory", "Storage size calculation overflowed")
+    return (
+        isinstance(error, MemoryError)
+        or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+        or (isinstance(error, RuntimeError) and any(each in str(error) for each in words))
+    )
 
 
 app = typer.Typer(

@@ -8,8 +8,10 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-PositiveInt = Annotated[int, Field(ge=1)]
-NonNegativeInt = Annotated[int, Field(ge=0)]
+MOST = 1_000_000  # of whatever is counted: more is a slip, and would fill the memory or never end
+PositiveInt = Annotated[int, Field(ge=1, le=MOST)]
+NonNegativeInt = Annotated[int, Field(ge=0, le=MOST)]
+Pixels = Annotated[int, Field(ge=1, le=4096)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -38,8 +40,8 @@ class Data(Section):
 
     modality: Literal["rgb", "flow"] = "rgb"  # flow: folders of pictures in pairs, x and y; no jitter
     decoder: Decoder = "decord"  # of video files
-    short_side: PositiveInt = 256  # pixels; frames are resized to this before anything else
-    crop_size: PositiveInt = 224  # pixels; what the network sees
+    short_side: Pixels = 256  # pixels; frames are resized to this before anything else
+    crop_size: Pixels = 224  # pixels; what the network sees
     rotation_degrees: Annotated[float, Field(ge=0, le=45)] = 10.0
     jitter: Jitter = Jitter()
     short_videos: Literal["loop", "restart", "sort"] = "loop"  # how a clip goes on past the end (`data/sampling.py`)
@@ -59,8 +61,8 @@ class Model(Section):
 
     name: Literal["c3d", "r3d", "r2p1d", "i3d"]
     depth: Literal[10, 18, 50] | None = None  # r3d and r2p1d only
-    width: PositiveInt = 64  # channels of the first stage; every other stage scales with it
-    embedding_dim: PositiveInt = 128
+    width: Annotated[int, Field(ge=1, le=512)] = 64  # channels of the first stage; every other stage scales with it
+    embedding_dim: Annotated[int, Field(ge=1, le=65_536)] = 128
     first_weights: Literal["kaiming", "xavier"] = "kaiming"  # of convolutions: torchvision's, or the authors'
 
     @model_validator(mode="after")
@@ -85,7 +87,7 @@ class Tca(Section):
 class Queue(Section):
     """Earlier keys, kept as negatives (README, Method; `method/memory.py`)."""
 
-    size: PositiveInt  # keys that each query meets
+    size: Annotated[int, Field(ge=1, le=10_000_000)]  # keys that each query meets
     memory: Literal["queue", "bank"] = "queue"  # of the latest keys; or of one key for each video, `size` drawn a batch
     mask_own_video: bool = True  # a video's own stale key is no negative to it
 
@@ -185,7 +187,7 @@ class Schedule(Section):
 class Clip(Section):
     """Which frames make a clip."""
 
-    clip_len_frames: PositiveInt
+    clip_len_frames: Annotated[int, Field(ge=1, le=10_000)]
     stride_frames: PositiveInt
 
 

@@ -2,7 +2,8 @@
 
 VtdlError                 1   the run failed
 ├── UsageError            2   what was typed cannot be right
-│   └── ConfigError       2   a preset or --set is wrong; one line for each mistake
+│   ├── ConfigError       2   a preset or --set is wrong; one line for each mistake
+│   └── DamagedFile       2   an input is not as it was written
 ├── ListError             1   a list cannot be read, or does not fit
 ├── UnreadableVideo       1   one video cannot be decoded: skipped and counted by those who read many
 ├── CheckpointError       1   weights cannot be read, or do not fit
@@ -39,6 +40,10 @@ class UsageError(VtdlError):
 
 class ConfigError(UsageError):
     """A preset or `--set` is wrong; the message has one line for each mistake."""
+
+
+class DamagedFile(UsageError):
+    """An input is not as it was written: cut short, or with other content than its checksums say."""
 
 
 class ListError(VtdlError):

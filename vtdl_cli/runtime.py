@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
@@ -58,7 +58,14 @@ class Silence:
         """Show nothing."""
 
 
-LOWEST_PRIORITY = 19  # of a process, in POSIX
+Warn = Callable[[str], None]
+"""What takes a line that somebody should act upon: a reporter's `warn`."""
+
+
+def silent(_text: str) -> None:
+    """Takes warnings that nobody needs, or needs again."""
+
+
 FULL_DISK_BYTES = 2**20  # less is left where a write has just failed for want of room
 
 
@@ -89,23 +96,6 @@ class StopRequest:
         if self.name and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.name = signal.Signals(number).name
-
-
-def leave_signals_to_parent(_worker: int = 0) -> None:
-    """In a worker process: Ctrl-C is the parent's to answer, and SIGTERM ends the worker as usual."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def give_way_to_parent(_worker: int = 0) -> None:
-    """In a worker process whose parent computes on the same cores: run where the parent leaves them.
-
-    Each of the parent's parallel operations waits for its slowest thread, which is the one that a worker has pushed off
-    its core. Finetuning the demo's network took 1.3 to 1.5 times as long without this (2 cores, three pairs in turn).
-    """
-    leave_signals_to_parent()
-    os.nice(LOWEST_PRIORITY)
 
 
 @contextmanager

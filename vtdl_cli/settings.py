@@ -5,6 +5,7 @@ A preset is one YAML file that holds every stage.
 
 import copy
 import difflib
+import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import UnionType
@@ -50,6 +51,41 @@ def find_preset(name: str) -> Path:
     )
 
 
+MOST_LEVELS, MOST_VALUES = 20, 10_000
+"""Of nested settings; ours have four levels and about 100 values."""
+
+
+def check_extent(values: Any) -> Any:
+    """Hold nested values to a size that can be worked on: a few lines of YAML may stand for endlessly many values.
+
+    Raises:
+        ValueError: they are nested too deeply, or too many.
+    """
+    pending, count = [(values, 0)], 0
+    while pending:
+        value, level = pending.pop()
+        count += 1
+        if level > MOST_LEVELS or count > MOST_VALUES:
+            raise ValueError(f"it is nested deeper than {MOST_LEVELS} levels, or has more than {MOST_VALUES} values")
+        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple | set) else ()
+        pending.extend((each, level + 1) for each in inner)
+    return values
+
+
+def read_yaml(text: str) -> Any:
+    """Plain values of YAML.
+
+    Raises:
+        ValueError: it is none, or too deeply nested; the message says where.
+    """
+    try:
+        return check_extent(yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from error
+    except RecursionError:
+        raise ValueError(f"it is nested deeper than {MOST_LEVELS} levels") from None
+
+
 def load_config(preset: str, assignments: Iterable[str] = ()) -> Config:
     """Read a preset and apply `section.key=value` assignments.
 
@@ -58,10 +94,9 @@ def load_config(preset: str, assignments: Iterable[str] = ()) -> Config:
     """
     path = find_preset(preset)
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: no UTF-8, or a date that does not exist
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"preset '{preset}' is not YAML: {reason}") from error
+        values = read_yaml(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # also where it is not UTF-8, or has a date that does not exist
+        raise ConfigError(f"preset '{preset}' is not YAML of settings: {error}. See: vtdl presets show demo") from error
     if not isinstance(values, dict):
         raise ConfigError(f"preset '{preset}' holds no sections. See: vtdl presets show demo")
     return build_config(values, assignments, source=preset)
@@ -99,8 +134,8 @@ def _assign(values: dict[str, Any], text: str) -> str:
             return f"--set '{text}' goes into '{section}', which is a value and not a section"
     try:
         values[name] = _read_value(value)
-    except (yaml.YAMLError, ValueError):  # ValueError: a date that does not exist
-        return f"--set '{text}' has a value that is not YAML"
+    except ValueError:  # also of a date that does not exist
+        return f"--set '{_shortened(text)}' has a value that is not YAML, or nested too deeply"
     return ""
 
 
@@ -146,7 +181,7 @@ def _foreign_keys(method: str) -> Iterable[str]:
 
 def _read_value(text: str) -> Any:
     """A YAML value; YAML 1.1 takes `1e-3` for a word, people do not."""
-    value = yaml.safe_load(text)
+    value = read_yaml(text)
     if isinstance(value, str):
         try:
             return float(value)
@@ -167,8 +202,13 @@ def _explain(detail: dict[str, Any], source: str) -> str:
         keys = [name for name in all_keys() if name.rpartition(".")[0] == key]
         return f"key '{key}' of '{source}' is a section, and no value. Set what is in it: {', '.join(keys)}"
     rule = detail["msg"].removeprefix("Value error, ")
-    value = "" if isinstance(detail["input"], dict) else f" '{detail['input']}'"
+    value = "" if isinstance(detail["input"], dict) else f" '{_shortened(str(detail['input']))}'"
     return f"{key or 'configuration'}{value} in '{source}' is not valid: {rule[:1].lower()}{rule[1:]}"
+
+
+def _shortened(text: str) -> str:
+    """On one line, and not endless."""
+    return textwrap.shorten(text, 80, placeholder="...")
 
 
 def _nearest(word: str, choices: list[str]) -> str:

@@ -1,5 +1,6 @@
 """Oracle throughout: every frame of the file, decoded in order by PyAV, written here anew."""
 
+import resource
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -309,3 +310,17 @@ def test_decord__widths_that_it_misreads_are_refused(tmp_path: Path, width: int)
         return
     with open_video(path, "decord") as ours, open_video(path, "pyav") as theirs:
         assert difference(ours.read(range(6)), theirs.read(range(6))).max() < 0.5
+
+
+def test_open_video__too_many_open_files_are_no_fault_of_the_video(tmp_path: Path) -> None:
+    """Oracle: the system's own limit: the video is not to be counted as one that cannot be read."""
+    write_video(tmp_path / "a.mp4", np.zeros((2, 64, 96, 3), np.uint8))
+    with open_video(tmp_path / "a.mp4", "pyav") as reader:
+        assert reader.num_frames == 2
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
+    try:
+        with pytest.raises(OSError, match="Too many open files"), open_video(tmp_path / "a.mp4", "pyav"):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)

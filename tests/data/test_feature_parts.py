@@ -1,3 +1,4 @@
+import io
 import json
 import resource
 from collections.abc import Iterator
@@ -8,8 +9,9 @@ import h5py
 import numpy as np
 import pytest
 
+from tests.damage import damages
 from vtdl_cli.data.feature_parts import FeatureParts
-from vtdl_cli.errors import ListError, UsageError
+from vtdl_cli.errors import DamagedFile, ListError, UsageError, VtdlError
 
 NAMES = [f"class a/video é {number}.avi" for number in range(6)]
 PROVENANCE = {"weights_sha256": "ab12", "list_sha256": "cd34", "protocol": "video@10"}
@@ -239,10 +241,70 @@ def test_feature_parts__more_parts_than_files_may_be_open(out: Path, few_open_fi
     parts = start(out)
     parts.begin()
     for number in range(few_open_files):
-        parts.add(number + 1, [], columns(0))
-    parts.finish(NAMES.__getitem__)
+        parts.add(number + 1, [], columns(number))
+    parts.finish(str)
     with h5py.File(out) as file:
         assert file["features"].shape == (few_open_files, 4)
+
+
+def odd_parts(begun: FeatureParts) -> Iterator[tuple[str, bytes]]:
+    """Contents of the first part that are not as it was written."""
+    path = begun.folder / "000000002.npz"
+    whole = path.read_bytes()
+    yield from ((f"damage {number}", content) for number, content in enumerate(damages(whole)) if content != whole)
+    with np.load(path) as part:
+        rows = dict(part)
+    state = json.loads(str(rows["state"]))
+    changes: dict[str, dict[str, Any]] = {
+        "no state": {"state": None},
+        "state is no JSON": {"state": np.array("{")},
+        "state is a list": {"state": np.array("[1]")},
+        "done is another": {"state": np.array(json.dumps({**state, "done": 1}))},
+        "skipped is text": {"state": np.array(json.dumps({**state, "skipped": "all"}))},
+        "no labels": {"labels": None},
+        "labels are text": {"labels": np.array(["a", "b"])},
+        "rows are missing": {"positions": rows["positions"][:1]},
+        "positions beyond": {"positions": rows["positions"] + 5},
+    }
+    for name, change in changes.items():
+        file = io.BytesIO()
+        np.savez(file, **{key: value for key, value in (rows | change).items() if value is not None})
+        yield name, file.getvalue()
+    yield "empty", b""
+    yield "text", b"a letter"
+
+
+def test_feature_parts__damaged_ones_are_named(out: Path, begun: FeatureParts) -> None:
+    """Or the damage is in what nobody reads, such as a time in the zip: then the rows are those that were written."""
+    path = begun.folder / "000000002.npz"
+    refused = dict[str, str]()
+    for name, content in list(odd_parts(begun)):
+        path.write_bytes(content)
+        try:
+            rows = [part["features"].tolist() for part in start(out, resume=True)._rows()]
+        except DamagedFile as error:
+            refused[name] = str(error)
+        else:
+            assert rows == [columns(0, 1)["features"].tolist()], name
+    says = f"output '{out}' cannot be resumed: its part '{path}' is damaged, or one before it is missing. Remove it"
+    assert all(line.startswith(says) for line in refused.values())
+    assert len(refused) > 45
+    assert {"no state", "state is a list", "labels are text", "positions beyond", "empty"} <= refused.keys()
+
+
+def test_feature_parts__a_part_that_is_missing_is_noticed(out: Path, begun: FeatureParts) -> None:
+    """Oracle: three videos were dealt with, and of the first two there is nothing any more."""
+    (begun.folder / "000000002.npz").unlink()
+    with pytest.raises(DamagedFile, match="000000003.npz' is damaged, or one before it is missing. Remove it"):
+        start(out, resume=True)
+
+
+def test_finish__lost_part_is_an_error_and_writes_nothing(out: Path, begun: FeatureParts) -> None:
+    """Oracle: six videos less the two rows of the part that is removed."""
+    next(begun.folder.glob("*2.npz")).unlink()
+    with pytest.raises(VtdlError, match=r"would have 3 rows and 1 skipped videos of 6: parts in '.*' are missing"):
+        finish(begun)
+    assert not out.exists()
 
 
 def test_finish__without_a_single_row_is_an_error_and_writes_nothing(out: Path) -> None:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import vtdl_cli.data.scores
+from tests.toy import without_checksums
 from vtdl_cli.data.scores import ClipSpool, Scores, align, read_scores, write_scores
-from vtdl_cli.errors import UsageError, VtdlError
+from vtdl_cli.errors import DamagedFile, UsageError, VtdlError
 
 CLIPS = np.random.default_rng(0).normal(size=(7, 2, 3)).astype(np.float32)
 SCORES = Scores(
@@ -51,16 +52,16 @@ def test_read_scores__refuses_what_is_none(tmp_path: Path) -> None:
     write_scores(path, SCORES)
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(UsageError, match="are damaged, cut short, or no scores.h5"):
+    with pytest.raises(DamagedFile, match="are cut short or damaged. Evaluate again"):
         read_scores(path)
     with h5py.File(path, "w") as file:
         file["features"] = np.zeros(3)
-    with pytest.raises(UsageError, match="are no scores.h5 of this version: 'scores' is not in it"):
+    with pytest.raises(UsageError, match="are an HDF5 file of something else: it has no 'scores'"):
         read_scores(path)
     write_scores(path, SCORES)
-    with h5py.File(path, "a") as file:
+    with without_checksums(path) as file:
         file.attrs["schema"] = 2
-    with pytest.raises(UsageError, match="have schema '2', this version reads 1"):
+    with pytest.raises(UsageError, match="have schema 2, and this version reads 1. Evaluate again"):
         read_scores(path)
     write_scores(path, replace(SCORES, classes=["a", "b"]))
     with pytest.raises(UsageError, match="do not fit together"):

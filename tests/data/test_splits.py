@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from vtdl_cli.data.disk import walk_videos
 from vtdl_cli.data.splits import (
     Share,
     check_shares,
@@ -45,6 +46,18 @@ def test_scan__keeps_broken_links_for_the_decoder_to_report(tmp_path: Path) -> N
     touch(tmp_path, "walk/a.mp4")
     (tmp_path / "walk" / "b.mp4").symlink_to(tmp_path / "gone.mp4")
     assert [name for name, _ in scan_class_folders(tmp_path).videos] == ["walk/a.mp4", "walk/b.mp4"]
+
+
+@pytest.mark.parametrize("flow", [False, True])
+def test_scan__links_in_a_circle_stop_nothing(tmp_path: Path, flow: bool) -> None:
+    touch(tmp_path, "walk/a.mp4", "run/b/flow_x_00001.jpg", "run/b/flow_y_00001.jpg")
+    for name in ("circle", "walk/circle", "walk/circle.mp4", "run/circle"):
+        (tmp_path / name).symlink_to(tmp_path / name)
+    found = scan_class_folders(tmp_path, flow=flow)
+    videos = ["run/b"] if flow else ["run/b", "walk/a.mp4", "walk/circle.mp4"]  # opening the last will tell
+    assert [name for name, _ in found.videos] == videos
+    assert {"circle", "run/circle", "walk/circle"} <= set(found.ignored)
+    assert sorted(walk_videos(tmp_path, flow=flow)) == sorted(videos)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ def measurement(toy: Toy, finetuned: Path) -> Measurement:
     """Three clips a video, so that the preset's 8 clips at a time make batches of two videos."""
     execution = Execution(device="cpu", workers=0)
     tested = load_tested(str(finetuned), Protocol(3), ())
-    return prepare(tested, ListSource(toy.val_list, toy.root), execution, Protocol(3))
+    return prepare(tested, ListSource(toy.val_list, toy.root), execution, Protocol(3), Silence())
 
 
 def test_bench__numbers_belong_together(

@@ -1,5 +1,8 @@
 import errno
+import hashlib
 import pickle
+import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -7,12 +10,14 @@ import pytest
 import torch
 from torch import nn
 
-from tests.toy import PRESET, Toy, load, refuse, succeed
+from tests.damage import damages
+from tests.toy import PRESET, Toy, differences, load, refuse, succeed
 from vtdl_cli.engine.build import build_method, build_trunk
 from vtdl_cli.engine.checkpoint import (
     SCHEMA,
     find_weights,
     load_checkpoint,
+    load_with_sha256,
     save_checkpoint,
     transplant_backbone,
 )
@@ -31,14 +36,16 @@ def of_pretraining(preset: str, *assignments: str) -> dict[str, Any]:
     """What a checkpoint of pretraining holds of a fresh method, as far as a transplant looks at it."""
     torch.manual_seed(1)
     config = load_config(preset, assignments)
-    return {"stage": "pretrain", "config": config.to_dict(), "model": build_method(config, 9).state_dict()}
+    model = build_method(config, 9).state_dict()
+    origin: dict[str, Any] = {"classes": None, "num_classes": 0, "list_sha256": "a", "seed": 0, "origin": {}}
+    return {"stage": "pretrain", "config": config.to_dict(), "model": model, **origin}
 
 
 # ---- writing
 
 
-def test_save__can_be_loaded_with_schema_and_versions(tmp_path: Path) -> None:
-    save_checkpoint(tmp_path / "a.pt", {"model": {"w": torch.arange(3.0)}, "step": 4})
+def test_save__can_be_loaded_with_schema_and_versions(preset: str, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "a.pt", {**of_pretraining(preset), "model": {"w": torch.arange(3.0)}, "step": 4})
     content = load_checkpoint(tmp_path / "a.pt")
     assert content["schema"] == SCHEMA
     assert content["step"] == 4
@@ -130,6 +137,138 @@ def test_load__absent_file_and_text(tmp_path: Path) -> None:
     (tmp_path / "a.pt").write_text("hello")
     with pytest.raises(CheckpointError, match=r"a.pt' cannot be read: it is no checkpoint$"):
         load_checkpoint(tmp_path / "a.pt")
+
+
+def load_or_refuse(path: Path) -> Any:
+    """The content, or the one line that refuses it."""
+    try:
+        return load_checkpoint(path)
+    except CheckpointError as error:
+        return str(error)
+
+
+def test_load__no_damage_goes_unnoticed(preset: str, tmp_path: Path) -> None:
+    """Oracle: the content that was saved; bits flipped all over the file, and blocks zeroed, swapped and cut off."""
+    save_checkpoint(tmp_path / "a.pt", of_pretraining(preset))
+    saved, whole = load(tmp_path / "a.pt"), (tmp_path / "a.pt").read_bytes()
+    refused = 0
+    for damaged in damages(whole):
+        (tmp_path / "b.pt").write_bytes(damaged)
+        found = load_or_refuse(tmp_path / "b.pt")
+        refused += isinstance(found, str)
+        assert isinstance(found, str) or differences(saved, found) == []
+    assert refused > 30
+
+
+def test_load__damage_names_the_record(preset: str, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "a.pt", of_pretraining(preset))
+    with zipfile.ZipFile(tmp_path / "a.pt") as archive:
+        largest = max(archive.infolist(), key=lambda record: record.file_size)
+        content = archive.read(largest)
+    whole = (tmp_path / "a.pt").read_bytes()
+    at = whole.index(content)
+    (tmp_path / "a.pt").write_bytes(whole[:at] + bytes(4096) + whole[at + 4096 :])
+    record = largest.filename.partition("/")[2]
+    with pytest.raises(
+        CheckpointError, match=f"a.pt' are damaged: record '{record}' does not match its checksum. Take"
+    ):
+        load_checkpoint(tmp_path / "a.pt")
+
+
+def test_load__hash_beside_is_that_of_the_file(preset: str, tmp_path: Path) -> None:
+    """Oracle: hashlib on the bytes, and `load_checkpoint`."""
+    save_checkpoint(tmp_path / "a.pt", of_pretraining(preset))
+    content, sha256 = load_with_sha256(tmp_path / "a.pt")
+    assert sha256 == hashlib.sha256((tmp_path / "a.pt").read_bytes()).hexdigest()
+    assert differences(content, load_checkpoint(tmp_path / "a.pt")) == []
+
+
+NESTED: dict[str, Any] = {}
+for _ in range(100):
+    NESTED = {"a": NESTED}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("config", None, "'config' should be a valid dictionary"),
+        ("config", {"model": 3}, "'config' should have a section 'data'"),
+        ("config", NESTED, "'config' it is nested deeper than 20 levels"),
+        ("origin", [1], "'origin' should be a valid dictionary"),
+        ("model", [1], "'model' should be a valid dictionary"),
+        ("model", {"w": 3}, "'model.w' should be an instance of Tensor"),
+        ("model", {3: torch.zeros(2)}, "'model.3.[key]' should be a valid string"),
+        ("model", {"w": torch.zeros(2, dtype=torch.complex64)}, "'model.w' should be a plain tensor of numbers"),
+        ("classes", ["a", 3], "'classes.1' should be a valid string"),
+        ("num_classes", -1, "'num_classes' should be greater than or equal to 0"),
+        ("num_classes", "3", "'num_classes' should be a valid integer"),
+        ("stage", "test", "'stage' should be 'pretrain' or 'finetune'"),
+        ("seed", ..., "'seed' is missing"),
+    ],
+)
+def test_load__odd_content_is_named(preset: str, tmp_path: Path, name: str, value: Any, says: str) -> None:
+    content = of_pretraining(preset) | ({} if value is ... else {name: value})
+    if value is ...:
+        del content[name]
+    save_checkpoint(tmp_path / "a.pt", content)
+    assert load_or_refuse(tmp_path / "a.pt").startswith(
+        f"weights '{tmp_path}/a.pt' are not as vtdl writes them: {says}"
+    )
+
+
+def test_load__classes_that_do_not_fit_the_classifier(preset: str, tmp_path: Path) -> None:
+    content = of_pretraining(preset) | {"stage": "finetune", "model": {"head.weight": torch.zeros(3, 2)}}
+    for odd, says in (
+        ({"num_classes": 10**12}, "num_classes 1000000000000 should be that of the classifier"),
+        ({"num_classes": 3, "classes": ["a", "b"]}, "num_classes 3 should be that of the 2 classes"),
+    ):
+        save_checkpoint(tmp_path / "a.pt", content | odd)
+        assert says in load_or_refuse(tmp_path / "a.pt")
+
+
+def change_training(content: dict[str, Any], kind: str) -> None:
+    """Make what a training resumes from odd."""
+    state = content["optimizer"]["state"]
+    if kind == "no optimizer":
+        del content["optimizer"]
+    elif kind == "moment of another shape":
+        state[0]["exp_avg"] = torch.zeros(3)
+    elif kind == "moment missing":
+        del state[1]["exp_avg"]
+    elif kind == "parameter too many":
+        state[999] = dict(state[0])
+    elif kind == "negative step":
+        content["step"] = -1
+    elif kind == "random state":
+        content["random"]["cpu"] = torch.zeros(3, dtype=torch.uint8)
+    elif kind == "sums":
+        content["sums"] = {"loss": torch.zeros(4)}
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("no optimizer", "'optimizer' is missing"),
+        ("moment of another shape", "optimizer.state.0 is not of this network"),
+        ("moment missing", "optimizer.state.1 is not of this network"),
+        ("parameter too many", "optimizer.state.999 is not of this network"),
+        ("negative step", "'step' should be greater than or equal to 0"),
+        ("random state", "'random.cpu' should be the state of a random generator"),
+        ("sums", "'sums.loss' should be one number"),
+    ],
+)
+def test_resume__from_an_odd_checkpoint_is_refused(
+    toy: Toy, pretrained: Path, tmp_path: Path, kind: str, says: str
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(pretrained, run)
+    content = load(run / "checkpoints/last.pt")
+    change_training(content, kind)
+    torch.save(content, run / "checkpoints/last.pt")
+    before = (run / "metrics.jsonl").read_text()
+    line = toy.pretrain(run, "--resume", "--set", "pretrain.epochs=3", "--set", "pretrain.knn_every=2")
+    refuse(*line, "--quiet", code=1, says=(says,))
+    assert (run / "metrics.jsonl").read_text() == before
 
 
 def test_find_weights__best_goes_before_last(tmp_path: Path) -> None:

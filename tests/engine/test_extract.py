@@ -188,7 +188,7 @@ def untrained(toy: Toy, path: Path, method: str, *, only: str = "") -> Path:
     config = load_config(str(toy.preset), [f"method.name={method}"])
     model = {name: value for name, value in build_method(config, 12).state_dict().items() if name.startswith(only)}
     facts = {"stage": "pretrain", "config": config.to_dict(), "classes": None, "num_classes": 0}
-    save_checkpoint(path, facts | {"model": model})
+    save_checkpoint(path, facts | {"list_sha256": "", "seed": 0, "origin": {}, "model": model})
     return path
 
 

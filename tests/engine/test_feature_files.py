@@ -56,6 +56,7 @@ def test_info__tells_what_a_file_holds(tmp_path: Path) -> None:
         "list_sha256": "a",
         "classes": {"names": None, "seen": 2, "highest": 1, "fewest_videos": 1, "most_videos": 3},
         "videos_without_class": 0,
+        "checksums": "match",
         "skipped": [{"path": "bad a.mp4", "reason": "the file is empty"}],
     }
     assert (answer[str(b)]["shape"], answer[str(b)]["videos_without_class"]) == ([1, 2, 3, DIM], 1)

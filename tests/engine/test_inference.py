@@ -13,8 +13,8 @@ from vtdl_cli.data.datasets import VideoClips
 from vtdl_cli.data.lists import VideoList, read_list
 from vtdl_cli.engine.bad_videos import BadVideos
 from vtdl_cli.engine.build import Machine, build_test_clips
-from vtdl_cli.engine.inference import collect, forward_clips, forward_videos, until_signal
-from vtdl_cli.errors import ListError
+from vtdl_cli.engine.inference import check_each_once, collect, forward_clips, forward_videos, until_signal
+from vtdl_cli.errors import ListError, VtdlError
 from vtdl_cli.runtime import Silence
 from vtdl_cli.settings import load_config
 
@@ -114,3 +114,14 @@ def test_until_signal__stops_between_batches(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(KeyboardInterrupt):
         seen.extend(until_signal(batches()))  # type: ignore[arg-type]
     assert closed == [True]
+
+
+@pytest.mark.parametrize(
+    ("dealt_with", "says"),
+    [([2, 3, 4], "of 4 videos 1 were lost and 0 came twice"), ([2, 3, 3, 5], "1 were lost and 1 came twice")],
+)
+def test_check_each_once__names_what_is_lost_and_what_came_twice(dealt_with: list[int], says: str) -> None:
+    """Oracle: by hand, for videos 2 to 5 of a list whose first two were dealt with before."""
+    check_each_once([5, 2, 4, 3], range(2, 6))
+    with pytest.raises(VtdlError, match=says):
+        check_each_once(dealt_with, range(2, 6))

@@ -1,6 +1,7 @@
 """Several processes at one run, through the command line: two, on the CPU, which meet as those of torchrun do."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.engine.test_training import in_mid_epoch
+from tests.every_length import LENGTHS, extract_and_evaluate
 from tests.processes import ENVIRONMENT
 from tests.toy import (
     RUN_FILES,
@@ -153,6 +155,43 @@ def test_extract__in_two_processes_writes_what_one_does(toy: Toy, pretrained: Pa
         np.testing.assert_allclose(mine["features"][:], expected["features"][:], rtol=1e-4, atol=1e-5)
         np.testing.assert_array_equal(np.load(together.with_suffix(".npy")), mine["features"][:])
     assert not list(tmp_path.glob(".*"))
+
+
+@pytest.fixture(scope="module")
+def of_every_length(toy: Toy, pretrained: Path, finetuned: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Lists of 1 to 13 videos, the last but one of them broken, and `1`, what one process makes of them."""
+    folder = tmp_path_factory.mktemp("lengths")
+    (folder / "broken.mp4").write_bytes(b"no video")
+    (folder / "lists").mkdir()
+    shutil.copy(toy.train_list.with_name("classes.txt"), folder / "lists")
+    good = [*toy.train_list.read_text().splitlines(), *toy.val_list.read_text().splitlines()]
+    for length in LENGTHS:
+        lines = good[:length]
+        if length > 2:
+            lines[-2] = f"{folder / 'broken.mp4'} 1 24"
+        (folder / "lists" / f"{length}.txt").write_text("".join(f"{line}\n" for line in lines))
+    extract_and_evaluate(folder / "1", folder / "lists", str(toy.root), str(pretrained), str(finetuned))
+    return folder
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_rows__of_any_number_of_videos_and_processes_are_those_of_one(
+    toy: Toy, pretrained: Path, finetuned: Path, of_every_length: Path, number: int
+) -> None:
+    """Oracle: one process, whose rows and skipped videos are those of the list, each once and in order."""
+    out, weights = of_every_length / str(number), (str(pretrained), str(finetuned))
+    script = ("-m", "tests.every_length", str(out), str(of_every_length / "lists"), str(toy.root), *weights)
+    for code, _, stderr in ends(start_processes(number, *script)):
+        assert code == 0, stderr
+    for length in LENGTHS:
+        names = [line.rsplit(" ", 2)[0] for line in (of_every_length / f"lists/{length}.txt").read_text().splitlines()]
+        good = [name for name in names if not name.endswith("broken.mp4")]
+        for name, values in ((f"{length}.h5", "features"), (f"{length}/scores.h5", "scores")):
+            with h5py.File(out / name) as mine, h5py.File(of_every_length / "1" / name) as one:
+                assert mine["paths"].asstr()[:].tolist() == good == one["paths"].asstr()[:].tolist()
+                np.testing.assert_allclose(mine[values][:], one[values][:], rtol=1e-4, atol=1e-5)
+                assert mine.attrs["skipped"] == one.attrs["skipped"]
+                assert len(json.loads(str(mine.attrs["skipped"]))) == len(names) - len(good)
 
 
 def test_evaluate__mistake_is_told_once(toy: Toy, tmp_path: Path) -> None:

@@ -99,6 +99,7 @@ def test_resume__after_a_kill_in_the_first_step(toy: Toy, pretrained: Path, tmp_
     assert "goes on at epoch 0.33 of 2" in succeed(*line, "--resume").stderr
     ours, theirs = (load(run / "checkpoints/last.pt") for run in (tmp_path / "run", pretrained))
     assert differences(ours["model"], theirs["model"]) == []
+    assert [row["loss"] for row in rows(tmp_path / "run")] == [row["loss"] for row in rows(pretrained)]
 
 
 def die_at(call: int, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -14,10 +14,12 @@ from tests.toy import NUM_TRAIN, Toy, load, rows, step_of, succeed, vtdl
 from vtdl_cli import ranks
 from vtdl_cli.engine import finetune as finetuning
 from vtdl_cli.engine import pretrain as pretraining
+from vtdl_cli.engine.build import build_method
 from vtdl_cli.engine.inference import forward_videos
 from vtdl_cli.engine.training import Training
 from vtdl_cli.metrics import accuracies
 from vtdl_cli.models.encoder import PooledFeatures
+from vtdl_cli.settings import load_config
 
 STAGES = ("pretrain", "finetune")
 
@@ -249,3 +251,41 @@ def test_statistics__are_those_of_all_processes_before_validation(
     monkeypatch.setattr(finetuning, "forward_videos", look_through)
     succeed(*toy.finetune(tmp_path / "run"))
     assert events == ["average", "look", "average"] * 2
+
+
+def test_key_encoder__follows_by_momentum(toy: Toy, tmp_path: Path) -> None:
+    """Oracle: by hand: both begin alike; after one step the key is .9 of that and .1 of what the query has become."""
+    one_step = settings("pretrain", "epochs=1", f"batch_size={NUM_TRAIN}")
+    succeed(*toy.pretrain(tmp_path / "run", *one_step))
+    torch.manual_seed(0)
+    start = dict(build_method(load_config(str(toy.preset)), NUM_TRAIN).encoders.query.named_parameters())  # type: ignore[union-attr]
+    after = load(tmp_path / "run/checkpoints/last.pt")["model"]
+    for name, before in start.items():
+        query, key = (after[f"encoders.{side}.{name}"] for side in ("query", "key"))
+        torch.testing.assert_close(key, 0.9 * before.detach() + 0.1 * query, rtol=1e-5, atol=1e-7)
+    assert not torch.equal(query, before)
+
+
+def test_clusters__are_drawn_when_due_and_not_in_mid_epoch(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: by hand: every second of five epochs begins with new labels; a run that resumes in one has its labels."""
+    drawn, relabel, note = list[int](), pretraining.relabel, Training._note
+
+    def look(*arguments: Any, **options: Any) -> None:
+        drawn.append(options["seed"])
+        relabel(*arguments, **options)
+
+    def stop_in_the_third_epoch(training: Training, batch: Any) -> Any:
+        return note(training, batch)._replace(signal="SIGTERM" if training.step == 7 else "")
+
+    monkeypatch.setattr(pretraining, "relabel", look)
+    options = ("name=pseudo_labels", "clusters=3", "relabel_every=2")
+    words = [word for each in options for word in ("--set", f"method.{each}")]
+    line = [*toy.pretrain(tmp_path / "run", *words), *settings("pretrain", "epochs=5")]
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "_note", stop_in_the_third_epoch)
+        assert vtdl(*line).exit_code == 75
+    assert drawn == [0, 2]
+    succeed(*line, "--resume")
+    assert drawn == [0, 2, 4]

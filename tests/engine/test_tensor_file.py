@@ -77,6 +77,31 @@ def test_read__script(tmp_path: Path) -> None:
     assert reason(tmp_path / "script.pt").startswith("it is a TorchScript program, which loading would run")
 
 
+def test_read__files_without_checksums_are_told(tmp_path: Path) -> None:
+    """As before torch 1.6, and as torch writes where it is asked to leave checksums out: zeros stand in their place."""
+    for name in ("legacy.pth", "without.pth"):
+        before = torch.serialization.get_crc32_options()
+        torch.serialization.set_crc32_options(name == "legacy.pth")
+        torch.save({"a": torch.ones(2)}, tmp_path / name, _use_new_zipfile_serialization=name == "without.pth")
+        torch.serialization.set_crc32_options(before)
+        told: list[str] = []
+        assert read_tensors(tmp_path / name, warn=told.append)["a"].tolist() == [1, 1]
+        assert told == [f"weights '{tmp_path / name}' have no checksums: damage in them would not be noticed"]
+    told = []
+    torch.save({"a": torch.ones(2)}, tmp_path / "new.pth")
+    read_tensors(tmp_path / "new.pth", warn=told.append)
+    assert told == []
+
+
+def test_read__damage_in_weights_from_elsewhere_is_noticed(tmp_path: Path) -> None:
+    torch.save({"state_dict": {"w": torch.arange(500.0)}}, tmp_path / "a.pth")
+    content = (tmp_path / "a.pth").read_bytes()
+    at = content.index(torch.arange(500.0).numpy().tobytes()) + 403
+    (tmp_path / "a.pth").write_bytes(content[:at] + bytes([content[at] ^ 0x80]) + content[at + 1 :])  # the sign of one
+    with pytest.raises(CheckpointError, match="a.pth' are damaged: record 'data/0' does not match its checksum"):
+        read_tensors(tmp_path / "a.pth")
+
+
 def test_read__says_nothing_of_pickle_protocols(tmp_path: Path) -> None:
     """Protocol 3 is read, and torch warns of it."""
     torch.save({"a": torch.ones(2)}, tmp_path / "three.pth", pickle_protocol=3)

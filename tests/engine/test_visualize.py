@@ -44,7 +44,7 @@ def save_network(path: Path, preset: Path, stage: str, *assignments: str, **chan
     network = build_network(config, 3)
     model = {**network.state_dict(), **changes}
     content = {"stage": stage, "config": config.to_dict(), "classes": None, "num_classes": 3, "model": model}
-    save_checkpoint(path, content)
+    save_checkpoint(path, content | {"list_sha256": "", "seed": 0, "origin": {}})
 
 
 VIDEO = "red/red_5.mp4"

@@ -76,7 +76,7 @@ def convert(
     wanted = Import(
         config=config, assignments=assignments or (), rename=rename or (), min_match=min_match, classes=classes
     )
-    result = convert(weights, out, wanted, key_encoder=key_encoder, overwrite=overwrite)
+    result = convert(weights, out, wanted, speaker(quiet), key_encoder=key_encoder, overwrite=overwrite)
     if as_json:
         show(result, as_json, "converted")
     else:

@@ -23,11 +23,11 @@ def info(
     as_json: o.JsonOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Say what files of features hold, and where that came from."""
-    from vtdl_cli.commands.screen import show
+    """Say what files of features hold, and where that came from; read them whole to find damage."""
+    from vtdl_cli.commands.screen import show, speaker
     from vtdl_cli.engine.feature_files import describe_features
 
-    described = describe_features(files)
+    described = describe_features(files, speaker(quiet=False))
     if as_json:
         show(described, as_json, "")
         return
@@ -54,7 +54,7 @@ def merge(
     from vtdl_cli.commands.screen import show, speaker
     from vtdl_cli.engine.feature_files import merge_features
 
-    show(merge_features(files, out, speaker(False), overwrite=overwrite), as_json, "merged")
+    show(merge_features(files, out, speaker(quiet=False), overwrite=overwrite), as_json, "merged")
 
 
 @features.command(
@@ -83,7 +83,8 @@ def export(
     debug: o.DebugOption = False,
 ) -> None:
     """Write features for other programs."""
-    from vtdl_cli.commands.screen import show
+    from vtdl_cli.commands.screen import show, speaker
     from vtdl_cli.engine.feature_files import export_features
 
-    show(export_features(file, out, average=average, overwrite=overwrite), as_json, "exported")
+    result = export_features(file, out, speaker(quiet=False), average=average, overwrite=overwrite)
+    show(result, as_json, "exported")

@@ -49,5 +49,6 @@ def fuse(
         raise UsageError(f"--weights '{weights}' are not numbers with commas. For example: --weights 1,1.5") from None
     from vtdl_cli.engine.fuse import fuse
 
-    result = fuse(paths, speaker(False), weights=numbers, sweep=sweep, group_by=group_by, out=out, overwrite=overwrite)
+    said = speaker(quiet=False)
+    result = fuse(paths, said, weights=numbers, sweep=sweep, group_by=group_by, out=out, overwrite=overwrite)
     show(result, as_json, "fused")

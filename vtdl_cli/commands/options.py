@@ -44,8 +44,12 @@ ClassesOption = Annotated[
     Path | None,
     typer.Option(help="classes.txt with the classes' names. Default: those in the file, else the videos' folders."),
 ]
+MOST_SEED = 2**32 - 1  # NumPy's
 SeedOption = Annotated[
-    int, typer.Option(min=0, help="Of initial weights, order, clips and augmentation.", rich_help_panel=RUNNING)
+    int,
+    typer.Option(
+        min=0, max=MOST_SEED, help="Of initial weights, order, clips and augmentation.", rich_help_panel=RUNNING
+    ),
 ]
 GroupsOption = Annotated[
     str | None,

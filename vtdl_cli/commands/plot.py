@@ -53,7 +53,7 @@ def features(
     out: Annotated[Path | None, typer.Option(help="PNG to write. Default: FILE-METHOD.png beside the file.")] = None,
     max_videos: Annotated[int, typer.Option(min=4, help="Videos to show; of more, so many are drawn.")] = 5000,
     classes: o.ClassesOption = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of t-SNE, and of which videos are shown.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=o.MOST_SEED, help="Of t-SNE, and of which videos are shown.")] = 0,
     overwrite: o.OverwriteOption = False,
     as_json: o.JsonOption = False,
     quiet: o.QuietOption = False,

@@ -28,7 +28,7 @@ VerifyOption = Annotated[
     bool, typer.Option("--verify", help="Decode every video whole: finds damaged, cut short and one-coloured ones.")
 ]
 MinFramesOption = Annotated[int, typer.Option(min=1, help="Leave out videos of fewer frames.")]
-SeedOption = Annotated[int, typer.Option(min=0, help="Of the draw.")]
+SeedOption = Annotated[int, typer.Option(min=0, max=o.MOST_SEED, help="Of the draw.")]
 RootOption = Annotated[
     Path, typer.Option(help="Folder that the videos, or folders of frames, lie in, at whatever depth.")
 ]

@@ -22,7 +22,7 @@ def probe(
         str, typer.Option(metavar="N,M,...", help="Also learn from N videos of each class, drawn again and again.")
     ] = "",
     repeats: Annotated[int, typer.Option(min=1, help="Draws for each number of --per-class.")] = 5,
-    seed: Annotated[int, typer.Option(min=0, help="Of the draws.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=o.MOST_SEED, help="Of the draws.")] = 0,
     group_by: o.GroupsOption = None,
     as_json: o.JsonOption = False,
     quiet: o.QuietOption = False,

@@ -30,7 +30,7 @@ def retrieve(
     per_query: Annotated[
         Path | None, typer.Option(help="CSV to write: each query's first right rank and nearest video. Default: none.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the choice of queries in the picture.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=o.MOST_SEED, help="Of the choice of queries in the picture.")] = 0,
     overwrite: o.OverwriteOption = False,
     as_json: o.JsonOption = False,
     quiet: o.QuietOption = False,

@@ -86,7 +86,7 @@ def triplet(
     videos_list: Annotated[Path, typer.Option("--list", help="List of videos.")],
     out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("triplet.png"),
     index: Annotated[int, typer.Option(min=0, help="Which video of the list, from 0.")] = 0,
-    seed: Annotated[int, typer.Option(min=0, help="Of clips, augmentation and TCA.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=o.MOST_SEED, help="Of clips, augmentation and TCA.")] = 0,
     assignments: o.SetOption = None,
     root: o.RootOption = None,
     strip_prefix: o.StripOption = "",

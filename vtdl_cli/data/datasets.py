@@ -5,26 +5,25 @@ video that cannot be read gives an `Unreadable` in its place, which the batch ca
 replaced.
 """
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.random import Generator
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset, Sampler
 
-from vtdl_cli.data.decoding import open_video
+from vtdl_cli.data.decoding import FLOW, open_video
 from vtdl_cli.data.lists import VideoList
 from vtdl_cli.data.sampling import IndexSampler
 from vtdl_cli.data.views import Draws, Viewer, resize_short_side
 from vtdl_cli.errors import UnreadableVideo
-from vtdl_cli.runtime import give_way_to_parent, leave_signals_to_parent
 
 Key = tuple[int, int]
 """(epoch, index of the video in the list)."""
+
+MANY_FRAMES = 10_000  # of a video that is not too short for anything
 
 
 @dataclass(frozen=True)
@@ -119,6 +118,14 @@ class VideoClips(Dataset[Sample | Unreadable]):
         windows, draws = self.viewer(frames, positions.reshape(indices.shape), generator)
         return Sample(index, int(self.videos.labels[index]), num_frames, windows, draws)
 
+    def sample_bytes(self) -> int:
+        """Of a readable video's windows."""
+        indices, generator = self.draw_frames((0, 0), MANY_FRAMES)
+        channels = 2 if self.decoder == FLOW else 3
+        blank = np.zeros((1, self.short_side, self.short_side, channels), np.uint8)
+        windows, _ = self.viewer(blank, np.zeros_like(indices), generator)
+        return windows.nbytes
+
     def draw_frames(self, key: Key, num_frames: int) -> tuple[np.ndarray, Generator]:
         """Which frames (V, T) the sample's clips show, and the generator that the rest of it is drawn from."""
         epoch, index = key
@@ -157,6 +164,7 @@ class EpochBatches(Sampler[list[Key]]):
         part, parts: which of how many consecutive parts of every batch is wanted.
 
     Attributes:
+        own_size: videos in this part of a batch, at most.
         steps_per_epoch: batches in an epoch.
         start_step: first batch of the stream, counted over all epochs.
     """
@@ -176,6 +184,7 @@ class EpochBatches(Sampler[list[Key]]):
     ) -> None:
         self.num_videos, self.batch_size, self.epochs = num_videos, batch_size, epochs
         self.seed, self.shuffle, self.first, self.part, self.parts = seed, shuffle, first, part, parts
+        self.own_size = -(-batch_size // parts)
         left = num_videos - first
         self.steps_per_epoch = left // batch_size if drop_last else -(-left // batch_size)
         self.start_step = 0
@@ -197,24 +206,3 @@ class EpochBatches(Sampler[list[Key]]):
         if not self.shuffle:
             return np.arange(self.first, self.num_videos)
         return np.random.default_rng((self.seed, epoch, 0)).permutation(self.num_videos)
-
-
-def build_loader(dataset: VideoClips, batches: EpochBatches, *, workers: int, on_gpu: bool) -> "DataLoader[Any]":
-    """A loader over the stream; 0 workers decode in this process.
-
-    Where a GPU computes, batches are pinned for it; where this process does, the workers give way to it. The loader
-    draws from a generator of its own: torch's global one belongs to the training, or a resumed run would differ.
-    """
-    warnings.filterwarnings(
-        "ignore", message="This DataLoader will create"
-    )  # more workers than cores, as was asked for
-    return DataLoader(
-        dataset,
-        batch_sampler=batches,
-        num_workers=workers,
-        collate_fn=collate,
-        pin_memory=on_gpu,
-        worker_init_fn=leave_signals_to_parent if on_gpu else give_way_to_parent,
-        generator=torch.Generator(),
-        prefetch_factor=4 if workers else None,
-    )

@@ -43,8 +43,16 @@ def walk_videos(root: Path, *, flow: bool = False) -> Iterator[str]:
             continue
         entered.add((status.st_dev, status.st_ino))
         yield from (f"{folder}{entry.name}" for entry in entries if entry.name in videos)
-        inner = [f"{folder}{entry.name}/" for entry in entries if entry.name not in videos and entry.is_dir()]
+        inner = [f"{folder}{entry.name}/" for entry in entries if entry.name not in videos and is_folder(entry)]
         pending.extend(reversed(inner))
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Tell a folder, or a link to one; a link that leads round in a circle is none, and no reason to stop."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def is_video(entry: os.DirEntry[str], *, flow: bool = False) -> bool:
@@ -52,8 +60,8 @@ def is_video(entry: os.DirEntry[str], *, flow: bool = False) -> bool:
     if entry.name.startswith("."):
         return False
     if flow:
-        return entry.is_dir() and flow_pair(Path(entry.path)) is not None
-    if not entry.is_dir():
+        return is_folder(entry) and flow_pair(Path(entry.path)) is not None
+    if not is_folder(entry):
         return _is_named_as_video(entry.name)  # a broken link too: opening it will tell
     has_frame = False
     with os.scandir(entry.path) as inside:

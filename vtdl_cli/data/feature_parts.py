@@ -5,24 +5,21 @@ small files beside the target, each written whole, and put together at the end. 
 """
 
 import json
+import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import h5py
 import numpy as np
 
 from vtdl_cli import ranks
-from vtdl_cli.data.features import (
-    Columns,
-    class_names_in,
-    join_values,
-    open_features,
-    values_of,
-    write_features,
-)
+from vtdl_cli.data.features import Columns, join_values, open_features, rows_at_a_time, values_of, write_features
+from vtdl_cli.data.hdf5_layout import class_names_in, lists_videos
 from vtdl_cli.data.label_sets import compare_classes, label_set
-from vtdl_cli.errors import ListError, UsageError
+from vtdl_cli.errors import DamagedFile, ListError, UsageError, VtdlError
 from vtdl_cli.runtime import check_writable, replacing
 
 JOINED = ("root", "torch_version")
@@ -30,6 +27,11 @@ JOINED = ("root", "torch_version")
 all of them."""
 MAY_DIFFER = (*JOINED, "group_by")
 """The last says how to read the file, and of an extraction that is resumed the last word counts."""
+
+ROWS = ("features", "labels", "num_frames", "positions")
+"""Columns of a part that has rows."""
+DAMAGE = (ValueError, LookupError, TypeError, AttributeError, EOFError, OSError, RuntimeError, BadZipFile, zlib.error)
+"""What NumPy raises, by where in a part the damage is."""
 
 
 class FeatureParts:
@@ -43,6 +45,7 @@ class FeatureParts:
 
     Raises:
         UsageError: something is in the way, or the rows that are there have another provenance.
+        DamagedFile: what is there is not as it was written.
 
     Attributes:
         done: videos of the list dealt with so far, skipped ones included.
@@ -63,8 +66,9 @@ class FeatureParts:
         self.finished = resume and not begun and out.exists() and h5py.is_hdf5(out)
         if self.finished:
             with open_features(out) as file:
-                self._check_same(dict(file.attrs))
-                self.skipped = json.loads(file.attrs["skipped"])
+                self._check_same(file.attributes)
+                file.verify(rows_at_a_time(file))
+                self.skipped = json.loads(file.attributes.get("skipped", "[]"))
         elif out.exists() and not overwrite and not (begun and resume):
             raise UsageError(f"output '{out}' exists. Use --overwrite, or another --out")
         if begun and not overwrite:
@@ -82,13 +86,40 @@ class FeatureParts:
     def _go_on(self, resume: bool) -> None:
         if not resume:
             raise UsageError(f"output '{self.out}' was begun and interrupted. Use --resume to go on, or --overwrite")
-        parts = self._parts()
-        if not parts:
-            return
-        state = json.loads(str(np.load(parts[-1])["state"]))
-        self._check_same(state["provenance"])
-        self._join(state["provenance"])
-        self.done, self.skipped = state["done"], state["skipped"]
+        for path in self._parts():
+            state = self._read_state(path)
+            self._check_same(state["provenance"])
+            self.done, self.skipped = state["done"], state["skipped"]
+        if self.done:
+            self._join(state["provenance"])
+
+    def _read_state(self, path: Path) -> dict[str, Any]:
+        """How far the extraction had come with a part that follows on those read so far; all of it is read.
+
+        Raises:
+            DamagedFile: it is not whole, or one is missing before it.
+        """
+        with self._open(path) as part:
+            if part.zip.testzip() is not None:  # by the checksums of the zip
+                raise ValueError
+            state: dict[str, Any] = json.loads(str(part["state"]))
+            num_skipped = len(state["skipped"]) - len(self.skipped)
+            follows = state["done"] == int(path.stem) == self.done + num_skipped + _count_rows(part, state["done"])
+            if not (follows and lists_videos(state["skipped"]) and isinstance(state["provenance"], dict)):
+                raise ValueError
+            return state
+
+    @contextmanager
+    def _open(self, path: Path) -> Iterator[Any]:
+        """Open a part; whatever reading a damaged one raises becomes one line."""
+        try:
+            with path.open("rb") as file, np.load(file) as part:  # by a path alone, NumPy leaves a damaged zip open
+                yield part
+        except (*DAMAGE, MemoryError) as error:
+            raise DamagedFile(
+                f"output '{self.out}' cannot be resumed: its part '{path}' is damaged, or one before it is missing. "
+                "Remove it and all after it, then --resume; or --overwrite"
+            ) from error
 
     def _check_same(self, provenance: Mapping[str, Any]) -> None:
         compared = {name: value for name, value in self.provenance.items() if name not in (*MAY_DIFFER, "classes")}
@@ -117,9 +148,10 @@ class FeatureParts:
     def _rows(self) -> Iterator[Mapping[str, np.ndarray]]:
         """Each part that has rows, one open at a time: hours make more parts than a process may open files."""
         for path in self._parts():
-            with np.load(path) as part:
-                if len(part.get("labels", ())):
-                    yield part
+            with self._open(path) as part:
+                rows = {name: part[name] for name in ROWS if name in part}
+            if len(rows.get("labels", ())):
+                yield rows
 
     @ranks.by_first
     def begin(self) -> None:
@@ -157,14 +189,39 @@ class FeatureParts:
 
         Raises:
             ListError: there is not a single row.
+            VtdlError: rows and skipped videos are not as many as videos were dealt with.
         """
         shapes = [part["features"].shape for part in self._rows()]
         if not shapes:
             raise ListError(f"output '{self.out}' would be empty: no video of the list could be read")
+        self._check_complete()
         shape = (sum(shape[0] for shape in shapes), *shapes[0][1:])
         attributes = {**self.provenance, "skipped": json.dumps(self.skipped)}
         write_features(self.out, shape, (_named(part, name_of) for part in self._rows()), attributes)
         self._forget()
+
+    def _check_complete(self) -> None:
+        """Hold the parts to what the last of them says: each video once, in a row or among the skipped."""
+        positions = np.concatenate([part["positions"] for part in self._rows()])
+        if len(np.unique(positions)) != len(positions) or len(positions) + len(self.skipped) != self.done:
+            raise VtdlError(
+                f"output '{self.out}' would have {len(positions)} rows and {len(self.skipped)} skipped videos of "
+                f"{self.done}: parts in '{self.folder}' are missing or damaged. Start anew with --overwrite"
+            )
+
+
+def _count_rows(part: Mapping[str, np.ndarray], done: int) -> int:
+    """The number of a part's rows, of the first `done` videos; raises one of DAMAGE where they do not fit together."""
+    columns = [part[name] for name in ROWS if name in part]
+    if not columns:
+        return 0
+    *columns, positions = columns
+    (count,) = {len(positions), *(len(column) for column in columns)}
+    if len(columns) + 1 < len(ROWS) or any(column.dtype.kind not in "fiu" for column in (*columns, positions)):
+        raise ValueError
+    if any(not 0 <= position < done for position in positions.tolist()):
+        raise ValueError
+    return count
 
 
 def _named(part: Mapping[str, np.ndarray], name_of: Callable[[int], str]) -> Columns:

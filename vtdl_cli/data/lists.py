@@ -20,6 +20,7 @@ from vtdl_cli.errors import ListError, UsageError
 
 LIST_COLUMNS = ("path class frames", "path frames class", "path class")
 CLASSES_FILE = "classes.txt"
+MOST_CLASSES = 1_000_000  # a class beyond is a slip: a classifier of so many would fill the memory
 UNKNOWN_CLASS = -1
 """Of a video that stands for itself, see `list_of_one`: no line of a list has it."""
 
@@ -320,6 +321,9 @@ def _read_integers(
             rule += f". Where the list counts them from 1: vtdl lists convert {lines.source} --from-one --out ..."
             raise ListError(f"{where}, {rule}")
         raise ListError(f"{where}, {rule}. Correct either file, or use --list-columns")
+    for index in np.flatnonzero(labels >= MOST_CLASSES)[:1]:
+        where = f"list '{lines.source}:{lines.numbers[index]}' has class '{labels[index]}' (read as '{columns}')"
+        raise ListError(f"{where}, and classes go from 0 to {MOST_CLASSES - 1}. Correct it, or use --list-columns")
     frames = ends[:, order.index("frames")].copy() if "frames" in order else np.zeros_like(labels)
     return labels, frames
 

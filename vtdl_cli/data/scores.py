@@ -11,16 +11,32 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from vtdl_cli import ranks
+from vtdl_cli.data.hdf5_layout import TEXT, Column, Layout, class_names_in
+from vtdl_cli.data.hdf5_rows import open_rows, write_rows
 from vtdl_cli.data.label_sets import LabelSet, label_set
 from vtdl_cli.errors import UsageError
-from vtdl_cli.runtime import cannot_write, replacing
+from vtdl_cli.runtime import Warn, cannot_write, silent
 
 SCHEMA = 1
 BLOCK_BYTES = 2**24  # of clip scores in memory at a time
+COLUMNS = {
+    "scores": Column("vectors", "<f4", kinds="f", axes=(1, 1)),
+    "labels": Column("whole numbers", "<i8", kinds="iu"),
+    "paths": Column("text", TEXT),
+}
+CLIP_LOGITS = Column("clips of vectors", "<f4", kinds="f", axes=(2, 2))
+LAYOUT = Layout(
+    "scores",
+    command="vtdl evaluate",
+    first="vtdl evaluate ... --out {path.parent}",
+    again="Evaluate again",
+    schema=SCHEMA,
+    columns=COLUMNS,
+    attributes=("classes", "protocol", "aggregate"),
+)
 
 
 @dataclass(frozen=True)
@@ -85,62 +101,45 @@ class ClipSpool:
 
 
 def write_scores(path: Path, scores: Scores, clips: ClipSpool | None = None) -> None:
-    """Write the file, whole or not at all.
+    """Write the file, whole or not at all, with a checksum of each column.
 
     Raises:
         VtdlError: the disk is full, or the folder cannot be written.
     """
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
-        file["scores"], file["labels"] = scores.values.astype(np.float32), scores.labels.astype(np.int64)
-        file["paths"] = scores.paths
+    attributes = {**scores.attributes, "schema": SCHEMA, "classes": json.dumps(scores.classes)}
+    with write_rows(path, attributes) as file:
+        for name, rows in (("scores", scores.values), ("labels", scores.labels), ("paths", scores.paths)):
+            file.add_column(name, COLUMNS[name], np.shape(rows))
+            file.append(name, rows)
         if clips is not None:
-            target = file.create_dataset("clip_logits", (len(scores.labels), *clips.shape), np.float32)
-            at = 0
+            file.add_column("clip_logits", CLIP_LOGITS, (len(scores.labels), *clips.shape))
             for block in clips.blocks():
-                target[at : at + len(block)] = block
-                at += len(block)
-        file.attrs.update({**scores.attributes, "schema": SCHEMA, "classes": json.dumps(scores.classes)})
+                file.append("clip_logits", block)
 
 
-def read_scores(path: Path) -> Scores:
-    """Read what an evaluation wrote.
+def read_scores(path: Path, warn: Warn = silent) -> Scores:
+    """Read what an evaluation wrote, but for the clips apart.
+
+    Args:
+        path: the file.
+        warn: who is told where damage in it would not be noticed.
 
     Raises:
-        UsageError: `path` is no such file, is cut short, or has another schema; each in words of its own.
+        UsageError: `path` is no such file, is damaged, or has another schema; each in words of its own.
     """
-    if not path.is_file():
-        raise UsageError(f"scores '{path}' are not there. First: vtdl evaluate ... --out {path.parent}")
-    try:
-        with h5py.File(path) as file:
-            if flaw := _flaw(file):
-                raise UsageError(f"scores '{path}' {flaw}")
-            classes, attributes = json.loads(file.attrs["classes"]), dict(file.attrs)
-            scores = Scores(
-                file["scores"][:], file["labels"][:], file["paths"].asstr()[:].tolist(), classes, attributes
-            )
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:  # h5py's, by where the damage is
-        raise UsageError(
-            f"scores '{path}' are damaged, cut short, or no scores.h5 of vtdl evaluate. Name that file"
-        ) from error
-    if scores.values.shape != (len(scores.paths), len(classes)) or len(scores.labels) != len(scores.paths):
-        raise UsageError(f"scores '{path}' do not fit together: as many rows and columns as videos and classes are due")
-    finite = np.isfinite(scores.values).all(1)
+    with open_rows(path, LAYOUT, warn) as file:
+        values, labels, paths = (file.read(name) for name in COLUMNS)
+        classes, attributes = class_names_in(file.attributes) or [], file.attributes
+    if values.shape[1] != len(classes) or labels.min() < 0 or labels.max() >= len(classes):
+        counts = f"{len(classes)} classes, {values.shape[1]} scores a video, labels {labels.min()} to {labels.max()}"
+        raise LAYOUT.damage(path, f"do not fit together: {counts}")
+    finite = np.isfinite(values).all(1)
     if not finite.all():
         raise UsageError(
-            f"scores '{path}' have numbers that are not finite, those of '{scores.paths[int(finite.argmin())]}' to "
-            "begin with. Run vtdl evaluate again, with weights that have not diverged"
+            f"scores '{path}' have numbers that are not finite, those of '{paths[int(finite.argmin())]}' to begin "
+            "with. Run vtdl evaluate again, with weights that have not diverged"
         )
-    return scores
-
-
-def _flaw(file: h5py.File) -> str:
-    """What is wrong with the content, and what to do; empty where nothing is."""
-    missing = [name for name in ("scores", "labels", "paths") if not isinstance(file.get(name), h5py.Dataset)]
-    missing += [name for name in ("classes", "protocol", "aggregate") if name not in file.attrs]
-    schema = file.attrs.get("schema")
-    if not missing and schema != SCHEMA:
-        return f"have schema '{schema}', this version reads {SCHEMA}. Run vtdl evaluate again"
-    return f"are no scores.h5 of this version: '{missing[0]}' is not in it. Run vtdl evaluate again" if missing else ""
+    return Scores(values, labels, paths, classes, attributes)
 
 
 def align(scores: Scores, keys: Sequence[str], wanted: Sequence[str]) -> Scores:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vtdl_cli.data.disk import is_video, sorted_entries
+from vtdl_cli.data.disk import is_folder, is_video, sorted_entries
 from vtdl_cli.data.lists import unlistable
 from vtdl_cli.errors import UsageError
 
@@ -202,7 +202,7 @@ def group_keys(names: Iterable[str], regex: str) -> list[str]:
 
 def _scan_entry(entry: os.DirEntry[str], found: ClassFolders, *, flow: bool) -> None:
     """Add one entry of the root to `found`: a class with its videos, or something ignored."""
-    if entry.name.startswith(".") or not entry.is_dir():
+    if entry.name.startswith(".") or not is_folder(entry):
         found.ignored.append(_shown(entry))
         return
     videos, others = [], []
@@ -220,7 +220,7 @@ def _scan_entry(entry: os.DirEntry[str], found: ClassFolders, *, flow: bool) -> 
 
 
 def _shown(entry: os.DirEntry[str]) -> str:
-    return f"{entry.name}/" if entry.is_dir() else entry.name
+    return f"{entry.name}/" if is_folder(entry) else entry.name
 
 
 def _targets(labels: NDArray[np.int64], fractions: Sequence[float]) -> list[dict[int, float]]:

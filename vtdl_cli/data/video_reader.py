@@ -1,5 +1,6 @@
 """What every reader of frames offers, and what all of them share."""
 
+import errno
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -81,14 +82,24 @@ def read_any_order(
     return frames if np.array_equal(ascending, wanted) else frames[places]
 
 
+TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)  # of this process, of the system
+
+
 @contextmanager
 def unreadable_on_error(path: Path, reason: str | Callable[[], str]) -> Iterator[None]:
-    """Turn whatever a decoding library raises into `UnreadableVideo`; wrap calls into such a library, nothing else."""
+    """Turn whatever a decoding library raises into `UnreadableVideo`; wrap calls into such a library, nothing else.
+
+    Raises:
+        UnreadableVideo: the video's fault.
+        OSError: too many files are open, which is no video's.
+    """
     try:
         yield
     except UnreadableVideo:
         raise
     except Exception as error:  # the libraries raise RuntimeError, OSError, ValueError and kinds of their own
+        if isinstance(error, OSError) and error.errno in TOO_MANY_FILES:
+            raise OSError(error.errno, error.strerror, str(path)) from error  # the library's own may not be pickled
         raise unreadable(path, reason if isinstance(reason, str) else reason(), error) from error
 
 

@@ -51,7 +51,7 @@ def bench_evaluate(
     Raises:
         UsageError, ListError, CheckpointError: something does not fit, or no video can be read.
     """
-    test = prepare(load_tested(weights, protocol, assignments), source, execution, protocol)
+    test = prepare(load_tested(weights, protocol, assignments), source, execution, protocol, reporter)
     test.machine.place(test.network)
     bad_videos = BadVideos(len(test.videos), test.source.config.data.max_bad_fraction)
     sizes = decode(test, bad_videos, reporter)  # warms up: the system keeps the files that it has read

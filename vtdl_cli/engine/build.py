@@ -6,13 +6,13 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from vtdl_cli import ranks
 from vtdl_cli.config import Clip, Config, Training
-from vtdl_cli.data.datasets import Batch, EpochBatches, VideoClips, build_loader
+from vtdl_cli.data.datasets import EpochBatches, VideoClips
 from vtdl_cli.data.decoding import FLOW
 from vtdl_cli.data.lists import VideoList
+from vtdl_cli.data.loading import Loader, Tell, build_loader
 from vtdl_cli.data.sampling import IndexSampler, fixed_clips, random_clip, uniform_clips
 from vtdl_cli.data.triplets import TripletSampler
 from vtdl_cli.data.views import FixedViews, RandomViews, Viewer
@@ -31,7 +31,7 @@ from vtdl_cli.models.convolution import initialise
 from vtdl_cli.models.encoder import Backbone, Encoder
 from vtdl_cli.models.heads import EmbeddingHead, LinearClassifier
 from vtdl_cli.models.zoo import build_backbone, build_classifier
-from vtdl_cli.runtime import default_workers, select_autocast, select_device
+from vtdl_cli.runtime import Reporter, Silence, default_workers, select_autocast, select_device
 
 MEMORY_FORMAT = torch.channels_last_3d
 """How networks and clips lie in memory.
@@ -61,15 +61,17 @@ class Machine:
     device: torch.device
     autocast: torch.dtype | None
     workers: int
+    tell: Tell = lambda _: None  # of what makes it slower
 
     def place(self, network: Network) -> Network:
         """Move a network to the device, its weights laid out as convolutions like them there."""
         placed: Network = network.to(self.device).to(memory_format=MEMORY_FORMAT)
         return placed
 
-    def load(self, dataset: VideoClips, order: EpochBatches) -> "DataLoader[Batch]":
+    def load(self, dataset: VideoClips, order: EpochBatches) -> Loader:
         """A loader with this machine's workers."""
-        return build_loader(dataset, order, workers=self.workers, on_gpu=self.device.type == "cuda")
+        on_gpu = self.device.type == "cuda"
+        return build_loader(dataset, order, workers=self.workers, on_gpu=on_gpu, tell=self.tell)
 
     @property
     def precision(self) -> str:
@@ -87,11 +89,23 @@ class Machine:
         return f"{self.device}, {self.precision}, {self.workers} workers{processes}"
 
 
-def build_machine(device: str, precision: str, workers: int | None) -> Machine:
+def build_machine(device: str, precision: str, workers: int | None, reporter: Reporter = Silence()) -> Machine:
     """Resolve `auto` by what the machine has; of several processes each gets a device of its own."""
     chosen = ranks.join(select_device(device))
     workers = default_workers() if workers is None else workers
-    return Machine(chosen, select_autocast(precision, chosen), workers)
+    return Machine(chosen, select_autocast(precision, chosen), workers, once(reporter.warn))
+
+
+def once(tell: Tell) -> Tell:
+    """Tell the first text alone: every epoch has loaders of its own, and the same trouble."""
+    told: list[str] = []
+
+    def tell_first(text: str) -> None:
+        if not told:
+            told.append(text)
+            tell(text)
+
+    return tell_first
 
 
 def build_trunk(config: Config) -> Backbone:

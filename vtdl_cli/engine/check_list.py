@@ -15,7 +15,8 @@ from vtdl_cli.engine.audit import spread
 from vtdl_cli.engine.request import ListSource
 from vtdl_cli.engine.survey import survey
 from vtdl_cli.errors import ListError, UsageError
-from vtdl_cli.runtime import Reporter, check_writable, replacing
+from vtdl_cli.locks import releasing_locks, take_file
+from vtdl_cli.runtime import Reporter, replacing
 
 SAMPLE = 1000  # listed paths that a proposal is drawn from
 
@@ -179,6 +180,7 @@ def check_same_classes(folder: Path, videos: VideoList) -> None:
         raise UsageError(f"list '{videos.source}' has no class names, and would go by '{beside}'. {remedy}")
 
 
+@releasing_locks
 def convert_list(
     source: ListSource,
     out: Path,
@@ -207,7 +209,7 @@ def convert_list(
         ListError: it cannot be read, or frames are to be counted and a video is not there or cannot be read.
         UsageError: an output is in the way.
     """
-    check_writable(out.parent)
+    take_file(out, reporter)
     if out.exists() and not overwrite:
         raise UsageError(f"file '{out}' exists already. Choose another --out, or add --overwrite")
     videos = read_list(

@@ -4,6 +4,7 @@ A checkpoint is a dict with `schema`, `stage`, `config`, `classes`, `model` and,
 """
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from vtdl_cli import __version__
+from vtdl_cli.engine.checkpoint_content import check_content
 from vtdl_cli.engine.tensor_file import read_tensors, suggest_convert
 from vtdl_cli.errors import CheckpointError
-from vtdl_cli.runtime import Reporter, replacing
+from vtdl_cli.runtime import Reporter, Warn, replacing, silent
 
 SCHEMA = 1
 Checkpoint = dict[str, Any]
@@ -34,18 +36,36 @@ def save_checkpoint(path: Path, content: Checkpoint) -> None:
         torch.save({"schema": SCHEMA, "versions": versions, **content}, temporary)
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
+def load_checkpoint(path: Path, warn: Warn = silent) -> Checkpoint:
     """Read a checkpoint onto the CPU.
 
+    Args:
+        path: the file.
+        warn: who is told where damage in it would not be noticed.
+
     Raises:
-        CheckpointError: the file is no checkpoint of ours, is damaged, or is of another schema.
+        CheckpointError: the file is no checkpoint of ours, is damaged, is of another schema, or has odd content.
     """
-    content = read_tensors(path)
+    content = read_tensors(path, warn=warn)
     if not isinstance(content, dict) or "schema" not in content or "model" not in content:
         raise CheckpointError(f"weights '{path}' were not written by vtdl. {suggest_convert(path)}")
-    if content["schema"] != SCHEMA:
-        raise CheckpointError(f"weights '{path}' have schema {content['schema']}, this version reads {SCHEMA}")
+    if not isinstance(content["schema"], int) or content["schema"] != SCHEMA:
+        raise CheckpointError(f"weights '{path}' have schema {content['schema']!r}, this version reads {SCHEMA}")
+    check_content(content, path)
     return content
+
+
+def load_with_sha256(path: Path) -> tuple[Checkpoint, str]:
+    """Read a checkpoint, and beside that the hash of its bytes: which weights they are.
+
+    Both read the whole file, and loading, with the checksums of its records, takes no longer than the hash beside it.
+
+    Raises:
+        CheckpointError: as `load_checkpoint`.
+    """
+    with ThreadPoolExecutor(1) as beside:
+        sha256 = beside.submit(file_sha256, path)
+        return load_checkpoint(path), sha256.result()
 
 
 def find_weights(name: str) -> Path:
@@ -77,7 +97,7 @@ def begin_from(weights: str, backbone: nn.Module, reporter: Reporter) -> str:
         CheckpointError: nothing is there, or it does not fit.
     """
     source = find_weights(weights)
-    count = transplant_backbone(backbone, load_checkpoint(source))
+    count = transplant_backbone(backbone, load_checkpoint(source, reporter.warn))
     reporter.line(f"backbone from '{source}': all {count} tensors match")
     return file_sha256(source)
 
@@ -119,10 +139,33 @@ def load_every_tensor(network: nn.Module, theirs: dict[str, Tensor], checkpoint:
     misshaped = [name for name in ours.keys() & theirs.keys() if ours[name].shape != theirs[name].shape]
     if missing or unexpected or misshaped:
         model, modality = checkpoint["config"]["model"], checkpoint["config"]["data"].get("modality", "rgb")
-        kind = f"{model['name']} (depth {model['depth']}, width {model['width']}, {modality})"
+        kind = f"{model.get('name')} (depth {model.get('depth')}, width {model.get('width')}, {modality})"
         raise CheckpointError(
             f"weights of {kind} do not fit the network: {len(ours) - len(missing) - len(misshaped)} tensors match, "
             f"{len(missing)} missing, {len(unexpected)} unexpected, {len(misshaped)} of another shape. "
             "Choose the preset that these weights were trained with"
         )
     network.load_state_dict(theirs)
+
+
+KEPT = {torch.optim.AdamW: {"step", "exp_avg", "exp_avg_sq"}, torch.optim.SGD: {"momentum_buffer"}}
+"""What each optimiser keeps of a parameter: its step is one number, all else like the parameter."""
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[int, dict[str, Any]], path: Path) -> None:
+    """Give a fresh optimiser what one kept of the same parameters; its settings stay those of the configuration.
+
+    Raises:
+        CheckpointError: it was of another kind, or of other parameters.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for number, kept in state.items():
+        fits = number < len(parameters) and kept.keys() == KEPT[type(optimizer)]
+        if not fits or any(
+            value.shape != (() if name == "step" else parameters[number].shape) for name, value in kept.items()
+        ):
+            raise CheckpointError(
+                f"weights '{path}' cannot be resumed from: their optimizer.state.{number} is not of this network. "
+                "Take another checkpoint of the run"
+            )
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

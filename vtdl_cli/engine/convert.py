@@ -10,14 +10,16 @@ from vtdl_cli.engine.export_backbone import ONNX, export_backbone
 from vtdl_cli.engine.foreign import check_finite, read_foreign
 from vtdl_cli.engine.import_weights import Import, import_weights
 from vtdl_cli.errors import CheckpointError, UsageError
-from vtdl_cli.runtime import check_new_file
+from vtdl_cli.locks import releasing_locks, take_file
+from vtdl_cli.runtime import Reporter, check_new_file
 
 KEY_ENCODER = "encoders.key."
 """What its names begin with in a run of ours."""
 
 
+@releasing_locks
 def convert(
-    weights: str, out: Path, wanted: Import, *, key_encoder: bool = False, overwrite: bool = False
+    weights: str, out: Path, wanted: Import, reporter: Reporter, *, key_encoder: bool = False, overwrite: bool = False
 ) -> dict[str, Any]:
     """Import weights that are not ours; of a run of ours, export the backbone, or take the key encoder.
 
@@ -25,6 +27,7 @@ def convert(
         weights: a file, or a run folder.
         out: the file to write.
         wanted: how to read weights that are not ours.
+        reporter: is told where damage in them would not be noticed, or `out` cannot be locked.
         key_encoder: take the momentum encoder instead of the one that was trained.
         overwrite: whether `out` may be there.
 
@@ -36,8 +39,9 @@ def convert(
         UsageError: an option does not go with these weights; nothing has been written.
     """
     path = find_weights(weights)
+    take_file(out, reporter)
     check_new_file(out, "--out", overwrite=overwrite, sources=[path])
-    content = read_foreign(path)
+    content = read_foreign(path, reporter.warn)
     ours = is_ours(content)
     if out.suffix == ONNX and (key_encoder or not ours):
         first = shlex.quote(str(out.with_suffix(".pt")))

@@ -28,6 +28,7 @@ from vtdl_cli.engine.request import Execution, ListSource, Protocol
 from vtdl_cli.engine.run_folder import RunFolder, refuse_used_folder
 from vtdl_cli.engine.triplet import draw_triplet
 from vtdl_cli.errors import UsageError
+from vtdl_cli.locks import releasing_locks, take_folder
 from vtdl_cli.runtime import Reporter, replacing
 from vtdl_cli.settings import build_config
 
@@ -47,6 +48,7 @@ class Bars:
         """Say nothing."""
 
 
+@releasing_locks
 def demo(
     config: Config, out: Path, execution: Execution, reporter: Reporter, *, videos_per_class: int
 ) -> dict[str, Any]:
@@ -72,6 +74,7 @@ def demo(
     plan: dict[str, Any] = {"out": str(out), "videos": videos_per_class * len(CLASSES), "chance": 100 / len(CLASSES)}
     if execution.dry_run:
         return plan
+    take_folder(out, reporter)
     stages = Stages(out, config, execution, reporter)
     stages.generate(videos_per_class)
     pretrained = stages.pretrain()

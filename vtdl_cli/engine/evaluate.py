@@ -23,9 +23,10 @@ from vtdl_cli.engine.results import ORIGIN, measure, refuse_results, remove_stal
 from vtdl_cli.engine.selection import combine, is_selected_on, tell_selection
 from vtdl_cli.engine.trained import Source, load_classifier
 from vtdl_cli.errors import UsageError, VtdlError
+from vtdl_cli.locks import releasing_locks, take_folder
 from vtdl_cli.metrics import ACCURACIES, softmax
 from vtdl_cli.models.encoder import Encoder
-from vtdl_cli.runtime import Reporter, Silence, existing_folder
+from vtdl_cli.runtime import Reporter, existing_folder
 
 
 def protocol_name(clips: int, crops: int = 1) -> str:
@@ -98,6 +99,7 @@ class Measurement:
         }
 
 
+@releasing_locks
 def evaluate(
     weights: Sequence[str],
     lists: Sequence[ListSource],
@@ -134,7 +136,7 @@ def evaluate(
         refuse_results(folder, execution.overwrite)
     protocol = protocol or Protocol()
     networks = {name: load_tested(name, protocol, assignments) for name in dict.fromkeys(weights)}
-    tests = [prepare(networks[name], source, execution, protocol, group_by, reporter) for name, source in pairs]
+    tests = [prepare(networks[name], source, execution, protocol, reporter, group_by) for name, source in pairs]
     for test in tests:
         for warning in test.warnings:
             reporter.warn(warning)
@@ -143,6 +145,9 @@ def evaluate(
         plans = [{**test.plan, "machine": test.machine.describe()} for test in tests]
         named = {folder.name: plan for folder, plan in zip(folders, plans, strict=True)}
         return {"tests": named} if several else plans[0]
+    for folder in dict.fromkeys((out, *folders)):
+        take_folder(folder, reporter)
+        refuse_results(folder, execution.overwrite)  # once more: another one may just have written them
     results = {folder.name: run(test, folder, reporter) for folder, test in zip(folders, tests, strict=True)}
     if execution.overwrite:
         remove_stale_results(out, keep=folders)
@@ -199,8 +204,8 @@ def prepare(
     source: ListSource,
     execution: Execution,
     protocol: Protocol,
+    reporter: Reporter,
     group_by: str | None = None,
-    reporter: Reporter = Silence(),
 ) -> Measurement:
     """Check all that one measurement needs besides its network.
 
@@ -210,7 +215,7 @@ def prepare(
     network, trained = tested
     videos = source.read()
     warnings = check_labels(videos, trained.label_set, trained.num_classes)
-    machine = build_machine(execution.device, trained.config.finetune.precision, execution.workers)
+    machine = build_machine(execution.device, trained.config.finetune.precision, execution.workers, reporter)
     names = [videos.name(index) for index in range(len(videos))]
     groups = choose_groups(names, group_by, recorded_regex(source.path), reporter)
     selected = is_selected_on(trained.selection, videos)

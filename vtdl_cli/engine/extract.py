@@ -19,12 +19,13 @@ from vtdl_cli.data.lists import VideoList
 from vtdl_cli.engine.bad_videos import BadVideos
 from vtdl_cli.engine.build import Machine, build_machine, build_test_clips, decoder_of
 from vtdl_cli.engine.evaluate import protocol_name
-from vtdl_cli.engine.feature_files import export_features, look_at
+from vtdl_cli.engine.feature_files import look_at, write_table
 from vtdl_cli.engine.groups import recorded_regex
 from vtdl_cli.engine.inference import VideoOutputs, forward_videos
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.engine.trained import Source, fresh_trunk, load_embedder, load_trunk
 from vtdl_cli.errors import Interrupted, UsageError
+from vtdl_cli.locks import releasing_locks, take_file
 from vtdl_cli.models.encoder import PooledFeatures
 from vtdl_cli.runtime import Reporter, StopRequest, check_new_file, seed_torch
 
@@ -50,6 +51,7 @@ class Wanted:
     keep: Literal["video", "clip", "time"] = "video"
 
 
+@releasing_locks
 def extract(
     weights: str | None,
     videos_list: ListSource,
@@ -82,9 +84,11 @@ def extract(
     network, source = load_layer(weights, config, assignments, wanted)
     config, videos = source.config, videos_list.read(needs_classes=False)
     clips = wanted.clips or config.extract.clips
-    machine = build_machine(execution.device, config.pretrain.precision, execution.workers)
+    machine = build_machine(execution.device, config.pretrain.precision, execution.workers, reporter)
     provenance = _provenance(source, videos, wanted, clips, execution.seed) | machine.provenance
     provenance["group_by"] = recorded_regex(videos_list.path)
+    if not execution.dry_run and not out.is_dir():
+        take_file(out, reporter)
     parts = FeatureParts(out, provenance, resume=execution.resume, overwrite=execution.overwrite)
     array = array_beside(out, overwrite=execution.overwrite or parts.finished) if npy else None
     plan = {"out": str(out), "videos": len(videos), **parts.provenance}
@@ -98,7 +102,7 @@ def extract(
     if not ranks.is_first():
         return plan
     if array:
-        export_features(out, array, overwrite=True)
+        write_table(out, array)
     seconds = round(time.monotonic() - began, 2)
     return {**plan, "shape": list(look_at(out).shape), "skipped": parts.skipped, "seconds": seconds}
 

@@ -12,18 +12,20 @@ from vtdl_cli.data.feature_tables import ARRAY, writer_for
 from vtdl_cli.data.features import (
     SCHEMA,
     Columns,
-    class_names_in,
     join_values,
     network_of,
     open_features,
     read_blocks,
+    rows_at_a_time,
     values_of,
     write_features,
 )
+from vtdl_cli.data.hdf5_layout import class_names_in
 from vtdl_cli.data.label_sets import LabelSet, compare_classes, label_set
 from vtdl_cli.data.lists import UNKNOWN_CLASS
 from vtdl_cli.errors import UsageError
-from vtdl_cli.runtime import Reporter, check_new_file, replacing
+from vtdl_cli.locks import releasing_locks, take_file
+from vtdl_cli.runtime import Reporter, Warn, check_new_file, replacing, silent
 
 OWN = ("schema", "skipped", "classes")
 """Attributes that do not say where features came from."""
@@ -31,12 +33,13 @@ OWN = ("schema", "skipped", "classes")
 
 @dataclass(frozen=True)
 class FeatureFile:
-    """What a file says of its features: shape (N, ..., D), labels (N,) and attributes."""
+    """What a file says of its features: shape (N, ..., D), labels (N,), attributes, and whether it has checksums."""
 
     path: Path
     shape: tuple[int, ...]
     labels: np.ndarray
     attributes: dict[str, Any]
+    has_checksums: bool
 
     @property
     def label_set(self) -> LabelSet:
@@ -50,26 +53,29 @@ class FeatureFile:
         return found
 
 
-def look_at(path: Path) -> FeatureFile:
+def look_at(path: Path, warn: Warn = silent) -> FeatureFile:
     """Read all but the features themselves.
 
     Raises:
-        UsageError: `path` is no whole file of features.
+        UsageError: `path` is no file of features.
     """
-    with open_features(path) as file:
-        return FeatureFile(path, file["features"].shape, file["labels"][:], dict(file.attrs))
+    with open_features(path, warn) as file:
+        shape, labels = file.shape("features"), file.read("labels")
+        return FeatureFile(path, shape, labels, file.attributes, file.checksums is not None)
 
 
-def describe_features(paths: Sequence[Path]) -> dict[str, dict[str, Any]]:
-    """What each file holds and where that came from, by the file's path.
+def describe_features(paths: Sequence[Path], reporter: Reporter) -> dict[str, dict[str, Any]]:
+    """What each file holds and where that came from, by the file's path; all of it is read, to find damage.
 
     Raises:
         UsageError: one of them is no whole file of features.
     """
-    return {str(file.path): _describe(file) for file in map(look_at, paths)}
+    return {str(path): _describe(look_at(path, reporter.warn)) for path in paths}
 
 
 def _describe(file: FeatureFile) -> dict[str, Any]:
+    with open_features(file.path) as rows:
+        rows.verify(rows_at_a_time(rows))
     known = file.labels[file.labels != UNKNOWN_CLASS]
     classes, counts = np.unique(known, return_counts=True)
     return {
@@ -84,6 +90,7 @@ def _describe(file: FeatureFile) -> dict[str, Any]:
             "most_videos": int(counts.max()) if len(counts) else None,
         },
         "videos_without_class": len(file.labels) - len(known),
+        "checksums": "match" if file.has_checksums else "none",
         "skipped": file.skipped,
     }
 
@@ -94,6 +101,7 @@ def _told(value: Any) -> Any:
     return told[0] if len(told) == 1 else told
 
 
+@releasing_locks
 def merge_features(paths: Sequence[Path], out: Path, reporter: Reporter, *, overwrite: bool = False) -> dict[str, Any]:
     """Put files of one network and different videos together, in the order given.
 
@@ -108,8 +116,9 @@ def merge_features(paths: Sequence[Path], out: Path, reporter: Reporter, *, over
     """
     if len(paths) < 2:
         raise UsageError(f"merge '{paths[0]}' with what? Name two files or more")
+    take_file(out, reporter)
     check_new_file(out, "--out", overwrite=overwrite, sources=paths)
-    files = [look_at(path) for path in paths]
+    files = [look_at(path, reporter.warn) for path in paths]
     for file in files[1:]:
         _check_same(files[0], file)
     _check_distinct(paths)
@@ -152,7 +161,7 @@ def _check_distinct(paths: Sequence[Path]) -> None:
     seen: dict[str, Path] = {}
     for path in paths:
         with open_features(path) as file:
-            for video in file["paths"].asstr()[:]:
+            for video in file.read("paths"):
                 if video in seen:
                     raise UsageError(
                         f"features of video '{video}' are in '{seen[video]}' and again in '{path}'. "
@@ -176,7 +185,10 @@ def _join(files: Sequence[FeatureFile]) -> dict[str, str]:
     return joined
 
 
-def export_features(path: Path, out: Path, *, average: bool = False, overwrite: bool = False) -> dict[str, Any]:
+@releasing_locks
+def export_features(
+    path: Path, out: Path, reporter: Reporter, *, average: bool = False, overwrite: bool = False
+) -> dict[str, Any]:
     """Write features as an array or a table.
 
     Args:
@@ -184,6 +196,7 @@ def export_features(path: Path, out: Path, *, average: bool = False, overwrite: 
         out: .npy, .csv or .parquet.
         average: over the clips of a video and the times of a clip, where the file keeps them apart.
         overwrite: replace `out`.
+        reporter: for a warning where `out` cannot be locked.
 
     Returns:
         The new file's path and the shape of the features in it.
@@ -191,10 +204,21 @@ def export_features(path: Path, out: Path, *, average: bool = False, overwrite: 
     Raises:
         UsageError: `path` is no whole file of features, `out` is in the way, or cannot hold what `path` does.
     """
-    write = writer_for(out)
+    writer_for(out)
+    take_file(out, reporter)
     check_new_file(out, "--out", overwrite=overwrite, sources=[path])
-    with open_features(path) as file:
-        whole: tuple[int, ...] = file["features"].shape
+    return {"out": str(out), "shape": list(write_table(path, out, reporter.warn, average=average))}
+
+
+def write_table(path: Path, out: Path, warn: Warn = silent, *, average: bool = False) -> tuple[int, ...]:
+    """Write the features of a file as `export_features` does, and return their shape; `out` is the caller's to check.
+
+    Raises:
+        UsageError: `path` is no whole file of features, or `out` cannot hold what it does.
+    """
+    write = writer_for(out)
+    with open_features(path, warn) as file:
+        whole = file.shape("features")
         shape = (whole[0], whole[-1]) if average else whole
         if len(shape) > 2 and out.suffix != ARRAY:
             raise UsageError(
@@ -202,5 +226,5 @@ def export_features(path: Path, out: Path, *, average: bool = False, overwrite: 
                 f"Add --average, or choose {ARRAY}"
             )
         with replacing(out) as temporary:
-            write(temporary, shape, read_blocks(file, average=average), class_names_in(file.attrs))
-    return {"out": str(out), "shape": list(shape)}
+            write(temporary, shape, read_blocks(file, average=average), class_names_in(file.attributes))
+    return shape

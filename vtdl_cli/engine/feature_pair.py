@@ -18,12 +18,12 @@ def read_pair(known: Path, unknown: Path, reporter: Reporter) -> tuple[Features,
     Args:
         known: features to learn from, or to search in.
         unknown: those to test on, or to search for.
-        reporter: is warned where classes can be compared by number alone.
+        reporter: is warned where classes can be compared by number alone, or damage would not be noticed.
 
     Raises:
-        UsageError: a file holds no features, or the two do not belong together.
+        UsageError: a file holds no features, is damaged, or the two do not belong together.
     """
-    pair = read_features(known), read_features(unknown)
+    pair = read_features(known, reporter.warn), read_features(unknown, reporter.warn)
     for features in pair:
         check_classes(features)
     check_pair(*pair)

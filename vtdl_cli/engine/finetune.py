@@ -21,6 +21,7 @@ from vtdl_cli.engine.run_folder import Row, RunFolder
 from vtdl_cli.engine.selection import select_by
 from vtdl_cli.engine.training import Training, check_batch
 from vtdl_cli.errors import CheckpointError, ListError
+from vtdl_cli.locks import releasing_locks
 from vtdl_cli.metrics import accuracies
 from vtdl_cli.models.encoder import Encoder
 from vtdl_cli.runtime import Reporter, seed_torch
@@ -29,6 +30,7 @@ VALIDATED_BY = "val_top1"
 """The reading that chooses the best epoch."""
 
 
+@releasing_locks
 def finetune(
     config: Config,
     train_list: ListSource,
@@ -64,7 +66,7 @@ def finetune(
         raise CheckpointError("a linear probe needs a trained backbone. Give --weights RUN")
     check_batch("finetune", config.finetune.batch_size)
     run = RunFolder(out, resume=execution.resume, overwrite=execution.overwrite)
-    machine = build_machine(execution.device, config.finetune.precision, execution.workers)
+    machine = build_machine(execution.device, config.finetune.precision, execution.workers, reporter)
     seed_torch(execution.seed)
     network = build_network(config, videos.num_classes)
     origin = {"linear_probe": linear_probe, "weights": weights, "val_list_sha256": val_videos.sha256}
@@ -93,6 +95,7 @@ def finetune(
     }
     if execution.dry_run:
         return plan
+    run.claim(reporter)
     if execution.resume:
         training.resume()
     val_clips = build_test_clips(config, val_videos, config.finetune, clips=1)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vtdl_cli.engine.tensor_file import read_tensors
 from vtdl_cli.errors import CheckpointError, UsageError
+from vtdl_cli.runtime import Warn, silent
 
 WRAPPERS = ("module.", "base_model.", "backbone.")  # torch's DataParallel, the authors' trainer, what others call ours
 STATE_KEYS = ("model", "state_dict")  # where training scripts keep the weights, the authors' first
@@ -19,13 +20,17 @@ CLASSIFIERS = {"conv3d_0c_1x1_custom.": "", "fc.": "linear.", "linear.": "linear
 """How the names of a classifier begin: the authors' I3D, torchvision's, the authors' others; and how in our head."""
 
 
-def read_foreign(path: Path) -> dict[str, Any]:
+def read_foreign(path: Path, warn: Warn = silent) -> dict[str, Any]:
     """Read a file of tensors and plain types; of classes, the authors' `argparse.Namespace` alone is let in.
+
+    Args:
+        path: the file.
+        warn: who is told where damage in it would not be noticed.
 
     Raises:
         CheckpointError: it is something else, or carries code; none of it was run.
     """
-    content = read_tensors(path, allowed=[argparse.Namespace])
+    content = read_tensors(path, [argparse.Namespace], warn)
     if not isinstance(content, dict):
         raise CheckpointError(f"weights '{path}' hold a {type(content).__name__}, not weights by name")
     return content

@@ -14,12 +14,14 @@ from vtdl_cli.engine.groups import choose_groups
 from vtdl_cli.engine.results import ORIGIN, SCORES_FILE, measure, refuse_results, write_results
 from vtdl_cli.engine.selection import combine
 from vtdl_cli.errors import UsageError
+from vtdl_cli.locks import releasing_locks, take_folder
 from vtdl_cli.metrics import accuracies
 from vtdl_cli.runtime import Reporter
 
 SWEEP = np.linspace(0, 1, 11)  # of the second file's share
 
 
+@releasing_locks
 def fuse(
     paths: Sequence[Path],
     reporter: Reporter,
@@ -52,7 +54,8 @@ def fuse(
         raise UsageError(f"--sweep goes with two files, not with {len(paths)}. Leave it out, or give --weights")
     if out is not None:
         _refuse_out(out, paths, overwrite)
-    first, *others = [read_scores(path) for path in paths]
+        take_folder(out, reporter)
+    first, *others = [read_scores(path, reporter.warn) for path in paths]
     classes = _common_classes(paths, [first, *others], reporter)
     inputs = [first, *(_matched(first, other, paths[0], path) for path, other in zip(paths[1:], others, strict=True))]
     names = ("protocol", "aggregate")

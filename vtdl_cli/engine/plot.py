@@ -103,7 +103,7 @@ def plot_features(
     """
     if method not in METHODS:
         raise UsageError(f"--method '{method}' is unknown. Choose from {', '.join(METHODS)}")
-    features = read_features(file)
+    features = read_features(file, reporter.warn)
     out = out or file.with_name(f"{file.stem}-{method}.png")
     check_new_file(out, "--out", overwrite=overwrite, sources=[file])
     names = class_names([features], classes)

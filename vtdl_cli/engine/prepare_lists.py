@@ -31,6 +31,7 @@ from vtdl_cli.engine.audit import Listed, Sides, count, line_of, printable, warn
 from vtdl_cli.engine.survey import survey
 from vtdl_cli.engine.survey_notes import Notes
 from vtdl_cli.errors import ListError, UsageError
+from vtdl_cli.locks import releasing_locks, take_folder
 from vtdl_cli.runtime import Reporter, replacing
 
 AUDIT_FILE = "audit.json"
@@ -111,6 +112,7 @@ class Candidates:
     warnings: list[str] = field(default_factory=list)
 
 
+@releasing_locks
 def prepare_folder(
     root: Path,
     making: Making,
@@ -143,6 +145,7 @@ def prepare_folder(
         VtdlError: an output cannot be written.
     """
     refuse_outputs(making, split=1)
+    take_folder(making.out, making.reporter)
     found = scan_class_folders(root, flow=making.decoder == FLOW)
     names, labels = [name for name, _ in found.videos], np.array([label for _, label in found.videos], dtype=np.int64)
     held_out: dict[str, Share] = {

@@ -12,10 +12,12 @@ from vtdl_cli.data.official import OFFICIAL, Located, OfficialSplit, by_class, l
 from vtdl_cli.engine.audit import printable
 from vtdl_cli.engine.prepare_lists import Candidates, Making, make_lists, refuse_outputs
 from vtdl_cli.errors import ListError, UsageError
+from vtdl_cli.locks import releasing_locks, take_folder
 
 SHOWN_PATHS = 3  # of what was found, where nothing was that was looked for
 
 
+@releasing_locks
 def prepare_official(dataset: str, root: Path, splits: Path, making: Making, *, split: int = 1) -> dict[str, Any]:
     """Write the lists of an official split for as many of its videos as are there, in the split's order.
 
@@ -35,6 +37,7 @@ def prepare_official(dataset: str, root: Path, splits: Path, making: Making, *, 
         VtdlError: an output cannot be written.
     """
     refuse_outputs(making, split)
+    take_folder(making.out, making.reporter)
     official = OFFICIAL[dataset](splits, split)
     if not official.videos:
         raise UsageError(f"--splits '{splits}' lists no video for split {split}. Take the files from a whole download")

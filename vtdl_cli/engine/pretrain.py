@@ -24,12 +24,14 @@ from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.engine.run_folder import RunFolder
 from vtdl_cli.engine.training import Training, check_batch
 from vtdl_cli.errors import ListError, UsageError
+from vtdl_cli.locks import releasing_locks
 from vtdl_cli.method.task import Task
 from vtdl_cli.metrics import cluster, knn_accuracy
 from vtdl_cli.models.encoder import PooledFeatures
 from vtdl_cli.runtime import Reporter, seed_torch
 
 
+@releasing_locks
 def pretrain(
     config: Config,
     train_list: ListSource,
@@ -57,7 +59,7 @@ def pretrain(
     check_batch("pretrain", config.pretrain.batch_size)
     check_processes(config)
     run = RunFolder(out, resume=execution.resume, overwrite=execution.overwrite)
-    machine = build_machine(execution.device, config.pretrain.precision, execution.workers)
+    machine = build_machine(execution.device, config.pretrain.precision, execution.workers, reporter)
     seed_torch(execution.seed)
     method = build_method(config, len(videos))
     origin: dict[str, Any] = {"weights": weights}
@@ -85,6 +87,7 @@ def pretrain(
         reporter.warn(warning)
     if execution.dry_run:
         return plan | triplets(config, videos, execution.seed)
+    run.claim(reporter)
     if execution.resume:
         training.resume()
     train(training, method, machine, videos)

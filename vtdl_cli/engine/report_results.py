@@ -10,7 +10,7 @@ from vtdl_cli.analysis.report.content import ClassScore, Note, Result, Retrieval
 from vtdl_cli.data.scores import Scores, read_scores
 from vtdl_cli.engine.results import CONFUSION_FILE, METRICS_FILE, SCORES_FILE
 from vtdl_cli.engine.samples import show_samples
-from vtdl_cli.errors import UsageError
+from vtdl_cli.errors import DamagedFile, UsageError
 from vtdl_cli.metrics import confusion, most_confused
 from vtdl_cli.runtime import Reporter
 
@@ -31,11 +31,12 @@ def find_results(run: Path, given: Sequence[Path], reporter: Reporter) -> list[R
         UsageError: a folder that was given holds none, or something else under their name.
     """
     if given:
-        return [read_result(folder, str(folder)) for top in given for folder in _result_folders(top)]
+        return [read_result(folder, str(folder), reporter) for top in given for folder in _result_folders(top)]
     found = []
     for folder in sorted(path.parent for path in run.rglob(METRICS_FILE)):
         try:
-            found.append(read_result(folder, str(folder.relative_to(run)) if folder != run else "results"))
+            name = str(folder.relative_to(run)) if folder != run else "results"
+            found.append(read_result(folder, name, reporter))
         except UsageError as error:
             reporter.warn(f"left out: {error}")
     return found
@@ -48,11 +49,11 @@ def _result_folders(top: Path) -> list[Path]:
     return folders
 
 
-def read_result(folder: Path, name: str) -> Result:
+def read_result(folder: Path, name: str, reporter: Reporter) -> Result:
     """One folder, by the name that the page gives it.
 
     Raises:
-        UsageError: its metrics.json is not what `vtdl evaluate` writes.
+        UsageError: its metrics.json is not what `vtdl evaluate` writes, or its scores are damaged.
     """
     metrics = _read_metrics(folder / METRICS_FILE)
     if "tests" in metrics:  # the summary of several evaluations, which stand in folders of their own
@@ -64,9 +65,13 @@ def read_result(folder: Path, name: str) -> Result:
         picture = b""
         notes.append(Note(f"No picture of the confusion: {CONFUSION_FILE} is absent or damaged.", _again(folder)))
     try:
-        scores = read_scores(folder / SCORES_FILE)
+        scores = read_scores(folder / SCORES_FILE, reporter.warn)
+    except DamagedFile:
+        raise
     except UsageError as error:
         notes.append(Note(f"No classes and no samples: {error}."))
+        if (folder / SCORES_FILE).exists():
+            reporter.warn(f"left out: {error}")
         return Result(name, metrics, confusion=picture or None, notes=notes)
     samples, reasons = show_samples(scores, metrics)
     return Result(name, metrics, class_scores(scores), picture or None, samples, [*notes, *reasons])

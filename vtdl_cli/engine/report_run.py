@@ -5,16 +5,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
 from vtdl_cli.analysis.report.content import Note, Pairs
 from vtdl_cli.config import Config, Schedule
-from vtdl_cli.engine.checkpoint import Checkpoint, Stage, file_sha256, find_weights, load_checkpoint
+from vtdl_cli.engine.checkpoint import Checkpoint, Stage, find_weights, load_with_sha256
 from vtdl_cli.engine.collapse import signs_of_collapse
 from vtdl_cli.engine.run_folder import CONFIG, METRICS, Row, read_log
 from vtdl_cli.engine.selection import read_selection
 from vtdl_cli.errors import CheckpointError, ConfigError, UsageError, VtdlError
-from vtdl_cli.settings import build_config
+from vtdl_cli.settings import build_config, read_yaml
 
 STAGES = {"pretrain": "Pretraining", "finetune": "Finetuning"}
 _ORIGINS = {"weights": "began from", "weights_sha256": "began from sha256"}
@@ -83,10 +81,10 @@ def _read_configuration(run: Run) -> None:
     source = run.path / CONFIG
     try:
         run.configuration = source.read_text(encoding="utf-8")
-        run.config = build_config(yaml.safe_load(run.configuration), source=str(source))
+        run.config = build_config(read_yaml(run.configuration), source=str(source))
     except (OSError, UnicodeDecodeError):
         run.miss("settings", f"No settings: the run folder has no readable {CONFIG}.")
-    except (yaml.YAMLError, ConfigError, AttributeError, TypeError):  # the last two: it is no mapping
+    except (ValueError, ConfigError, AttributeError, TypeError):  # the last two: it is no mapping
         run.miss("settings", f"{CONFIG} does not fit this version of vtdl: it is shown as it is.")
 
 
@@ -104,13 +102,13 @@ def _read_rows(run: Run) -> None:
 def _read_checkpoint(run: Run) -> None:
     try:
         path = find_weights(str(run.path))
-        content = load_checkpoint(path)
+        content, sha256 = load_with_sha256(path)
     except CheckpointError as error:
         run.miss("provenance", f"No provenance of weights: {error}.")
         return
     tensors = ("model", "optimizer", "random", "sums")
     run.checkpoint = {name: value for name, value in content.items() if name not in tensors}
-    run.weights = str(path), file_sha256(path)
+    run.weights = str(path), sha256
 
 
 def summarise(run: Run) -> str:
@@ -179,7 +177,7 @@ def provenance(run: Run) -> Iterator[tuple[str, str]]:
         return
     yield "weights", run.weights[0]
     yield "weights sha256", run.weights[1]
-    yield "epoch of the weights", f"{run.checkpoint['epoch']:g}"
+    yield "epoch of the weights", f"{run.checkpoint.get('epoch', 0.0):g}"
     if run.stage == "finetune":
         yield "chosen among epochs", _selection(run)
     yield "training list sha256", str(run.checkpoint["list_sha256"])

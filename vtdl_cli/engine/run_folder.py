@@ -20,7 +20,8 @@ from typing import Any
 from vtdl_cli import ranks
 from vtdl_cli.analysis.curves import draw_curves
 from vtdl_cli.errors import UsageError, VtdlError
-from vtdl_cli.runtime import check_writable, replacing
+from vtdl_cli.locks import FOLDER_LOCK, take_folder
+from vtdl_cli.runtime import Reporter, check_writable, replacing
 
 CURVES_EVERY_SECONDS = 30.0  # drawing takes about half a second: too much after each of many short epochs
 
@@ -37,7 +38,8 @@ def refuse_used_folder(path: Path, what: str, *, resume: bool, overwrite: bool) 
         UsageError: so it is; `what` names the folder in the message.
     """
     check_writable(path)
-    if path.is_dir() and any(path.iterdir()) and not (resume or overwrite):
+    in_use = path.is_dir() and any(entry.name != FOLDER_LOCK for entry in path.iterdir())
+    if in_use and not (resume or overwrite):
         raise UsageError(
             f"{what} '{path}' is not empty. Use --resume to go on, --overwrite to start anew, or another --out"
         )
@@ -81,11 +83,23 @@ class RunFolder:
         self.path = path
         self.checkpoints = path / "checkpoints"
         self.last, self.best = self.checkpoints / "last.pt", self.checkpoints / "best.pt"
-        self.overwrite, self.resumes = overwrite and not resume, resume and self.last.exists()
+        self.resume, self.overwrite = resume, overwrite and not resume
+        self.resumes = resume and self.last.exists()
         self._curves_drawn = time.monotonic()
         self._tensorboard: Any = None
         self._opened = False
         refuse_used_folder(path, "run folder", resume=resume, overwrite=overwrite)
+
+    def claim(self, reporter: Reporter) -> None:
+        """Become the only one who writes into it: before anything in it is read that is to be continued.
+
+        Raises:
+            VtdlError: another process writes into it.
+            UsageError: another one has, since this one looked.
+        """
+        take_folder(self.path, reporter)
+        refuse_used_folder(self.path, "run folder", resume=self.resume, overwrite=self.overwrite)
+        self.resumes = self.resume and self.last.exists()
 
     def refuse_to_replace(self, config_yaml: str) -> None:
         """Let a run that is to resume start from the beginning only where that costs nothing that is there.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vtdl_cli.data.lists import unlistable
 from vtdl_cli.data.video_probe import VideoFacts, probe_video
-from vtdl_cli.engine.parallel import each
+from vtdl_cli.engine.parallel import each, listening
 from vtdl_cli.engine.survey_notes import Notes
 from vtdl_cli.errors import Interrupted, UnreadableVideo
 from vtdl_cli.runtime import Reporter, StopRequest, default_workers
@@ -70,8 +70,9 @@ def survey(
     reasons = {index: reason for index, name in enumerate(names) if (reason := unlistable(name))}
     tasks = [(index, str(root / name)) for index, name in enumerate(names) if index not in reasons]
     title = "verifying videos" if verify else "opening videos"
-    with StopRequest() as stop, reporter.progress(len(tasks), title) as progress:
-        for index, result in _results(tasks, partial(_probe_one, probe), workers, notes):
+    results = _results(tasks, partial(_probe_one, probe), workers, notes)
+    with StopRequest() as stop, listening(results), reporter.progress(len(tasks), title) as progress:
+        for index, result in results:
             if isinstance(result, str):
                 reasons[index] = result
             elif result.num_frames < min_frames:
@@ -85,21 +86,20 @@ def survey(
     return Survey(dict(sorted(facts.items())), dict(sorted(reasons.items())))
 
 
-def _results(tasks: list[Task], probe: Look, workers: int, notes: Notes | None) -> Iterator[Result]:
+def _results(tasks: list[Task], probe: Look, workers: int, notes: Notes | None) -> Generator[Result, None, None]:
     """What is noted already, then what is found now."""
-    if notes is None:
-        yield from each(iter(tasks), probe, workers)
-        return
     new = []
     for index, path in tasks:
-        if (known := notes.recall(path)) is None:
+        if notes is None or (known := notes.recall(path)) is None:
             new.append((index, path))
         else:
             yield index, known
     paths = dict(new)
-    for index, result in each(iter(new), probe, workers):
-        notes.add(paths[index], result)
-        yield index, result
+    with listening(each(iter(new), probe, workers)) as results:
+        for index, result in results:
+            if notes is not None:
+                notes.add(paths[index], result)
+            yield index, result
 
 
 def _probe_one(probe: Probe, path: str) -> VideoFacts | str:

@@ -11,10 +11,9 @@ from vtdl_cli.engine.build import WITH_EMBEDDING, build_embedder, build_network,
 from vtdl_cli.engine.checkpoint import (
     Checkpoint,
     backbone_prefix,
-    file_sha256,
     find_weights,
-    load_checkpoint,
     load_every_tensor,
+    load_with_sha256,
     tensors_under,
     transplant_backbone,
 )
@@ -129,11 +128,11 @@ def _trunk(checkpoint: Checkpoint, source: Source) -> Backbone:
 
 def _open(weights: str, assignments: Iterable[str]) -> tuple[Checkpoint, Source]:
     path = find_weights(weights)
-    checkpoint = load_checkpoint(path)
+    checkpoint, sha256 = load_with_sha256(path)
     config = build_config(checkpoint["config"], assignments, source=str(path))
     source = Source(
         str(path),
-        file_sha256(path),
+        sha256,
         config,
         checkpoint["classes"],
         checkpoint["num_classes"],

@@ -28,7 +28,15 @@ from vtdl_cli.data.datasets import Batch, EpochBatches, Unreadable, VideoClips
 from vtdl_cli.data.lists import VideoList
 from vtdl_cli.engine.bad_videos import BadVideos
 from vtdl_cli.engine.build import Machine, build_optimizer, build_schedule
-from vtdl_cli.engine.checkpoint import Checkpoint, Stage, load_checkpoint, save_checkpoint
+from vtdl_cli.engine.checkpoint import (
+    Checkpoint,
+    Stage,
+    load_checkpoint,
+    load_every_tensor,
+    load_optimizer,
+    save_checkpoint,
+)
+from vtdl_cli.engine.checkpoint_content import State, check_content
 from vtdl_cli.engine.gradients import gradient_readings
 from vtdl_cli.engine.meter import Meter
 from vtdl_cli.engine.request import Execution
@@ -251,7 +259,8 @@ class Training:
             self.run.refuse_to_replace(self.config.to_yaml())
             self.reporter.line(f"run folder '{self.run.path}' has no checkpoint yet: starting from the beginning")
             return
-        content = load_checkpoint(self.run.last)
+        content = load_checkpoint(self.run.last, self.reporter.warn)
+        check_content(content, self.run.last, State)
         check_same_run(content, self.identity, str(self.run.path))
         self._load(content)
         self.reporter.line(standing(content, self.options, str(self.run.path)))
@@ -263,8 +272,8 @@ class Training:
     def _load(self, content: Checkpoint) -> None:
         """Take over what a checkpoint holds."""
         self.identity["origin"] = content["origin"]
-        self.model.load_state_dict(content["model"])
-        self.optimizer.load_state_dict(content["optimizer"])
+        load_every_tensor(self.model, content["model"], content)
+        load_optimizer(self.optimizer, content["optimizer"]["state"], self.run.last)
         device = next(self.model.parameters()).device
         random_states = [content["random"], *content.get("random_of_others", [])]
         if ranks.rank() < len(random_states):  # of more processes than there were, the new ones draw anew
@@ -355,7 +364,7 @@ class Training:
         return self.options.optimizer.learning_rate * self.schedule(self.step / self.order.steps_per_epoch)
 
     def _used_rate(self) -> float:
-        """Of the step that was made last, also by a run that this one resumes."""
+        """Of the step that was made last."""
         rate: float = self.optimizer.param_groups[0]["lr"]
         return rate
 

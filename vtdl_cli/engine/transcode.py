@@ -12,9 +12,10 @@ from vtdl_cli.data.disk import stem
 from vtdl_cli.data.lists import CLASSES_FILE, VideoList, write_classes, write_list
 from vtdl_cli.data.transcoding import Compressed, Pictures
 from vtdl_cli.engine.check_list import check_same_classes
-from vtdl_cli.engine.parallel import each
+from vtdl_cli.engine.parallel import each, listening
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.errors import Interrupted, ListError, UnreadableVideo, UsageError
+from vtdl_cli.locks import releasing_locks, take_folder
 from vtdl_cli.runtime import Reporter, StopRequest, check_writable, default_workers, replacing
 
 __all__ = ["Compressed", "Pictures", "transcode"]
@@ -24,6 +25,7 @@ Job = tuple[Path, Path]  # source and target
 FORM_FILE = "form.json"  # in the output folder: what everything in it was written with, and of which lists
 
 
+@releasing_locks
 def transcode(
     source: ListSource, out: Path, writer: Writer, execution: Execution, reporter: Reporter
 ) -> dict[str, Any]:
@@ -48,6 +50,7 @@ def transcode(
     videos = source.read()
     targets = _targets(videos, out, writer.suffix)
     listing = out / source.path.name
+    take_folder(out, reporter)
     there = _clear_the_way(videos, targets, out, listing, writer, execution)
     form_before = _keep_form(out, writer, videos)  # before the first video: whoever resumes goes by it
     first_of: dict[Path, int] = {}  # a video may be listed twice
@@ -57,8 +60,10 @@ def transcode(
     frames: dict[Path, int] = {}
     skipped: list[dict[str, str]] = []
     workers = default_workers() if execution.workers is None else execution.workers
-    with StopRequest() as stop, reporter.progress(len(first_of), "videos", start=len(there)) as bar:
-        for index, result in each(iter(jobs), partial(_write, writer), workers):
+    results = each(iter(jobs), partial(_write, writer), workers)
+    progress = reporter.progress(len(first_of), "videos", start=len(there))
+    with StopRequest() as stop, listening(results), progress as bar:
+        for index, result in results:
             if isinstance(result, str):
                 skipped.append({"path": videos.name(index), "reason": result})
                 reporter.warn(f"skipped video '{videos.path(index)}': {result}")

@@ -23,6 +23,7 @@ from vtdl_cli.engine.heat import Film, Watched, classify, open_film, watch
 from vtdl_cli.engine.request import Execution
 from vtdl_cli.engine.trained import Source, load_network
 from vtdl_cli.errors import UsageError
+from vtdl_cli.locks import releasing_locks, take_file
 from vtdl_cli.models.encoder import Backbone, Encoder, choose_layer
 from vtdl_cli.runtime import Reporter, check_new_file, replacing
 
@@ -32,6 +33,7 @@ MAPS = {"energy": "norm of the features", "similarity": "cosine to the clip's me
 STRIP_FRAMES = 6
 
 
+@releasing_locks
 def visualize(
     weights: str,
     video: Path,
@@ -69,7 +71,8 @@ def visualize(
     kind = _choose_map(kind, network, weights)
     chosen = _find_class(category, kind, source)
     strip = _refuse_outputs(out, video, execution.overwrite)
-    machine = build_machine(execution.device, "fp32", 0)
+    take_file(out, reporter)
+    machine = build_machine(execution.device, "fp32", 0, reporter)
     backbone = network.backbone if isinstance(network, Encoder) else network
     watched = Watched(machine.place(network.requires_grad_(False)), machine, kind, choose_layer(backbone, layer))
     film = open_film(video, source, source.config.finetune if watched.classifies else source.config.extract)

@@ -1,0 +1,191 @@
+"""One writer at a time: who is refused, and what is left of a lock."""
+
+import errno
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import pytest
+
+from tests.processes import ENVIRONMENT
+from tests.toy import NUM_TRAIN, Toy, ends, files_in, refuse, start, start_processes, succeed
+from vtdl_cli.errors import UsageError, VtdlError
+from vtdl_cli.locks import FOLDER_LOCK, releasing_locks, take_file, take_folder
+from vtdl_cli.runtime import Silence
+
+HOLDER = """
+import os, sys, time
+from pathlib import Path
+from vtdl_cli.locks import releasing_locks, take_folder
+from vtdl_cli.runtime import Silence
+
+@releasing_locks
+def hold():
+    take_folder(Path(sys.argv[1]), Silence())
+    child = os.fork()  # as a worker that outlives its parent
+    if child:
+        print(child, flush=True)
+    time.sleep(600)
+
+hold()
+"""
+
+
+@releasing_locks
+def hold(out: Path, during: Callable[[], object] = lambda: None, *, is_file: bool = False) -> None:
+    (take_file if is_file else take_folder)(out, Silence())
+    during()
+
+
+class Ear(Silence):
+    """Keeps the warnings."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.heard.append(text)
+
+
+def test_take__leaves_nothing_but_what_was_written(tmp_path: Path) -> None:
+    hold(tmp_path / "a" / "b", lambda: (tmp_path / "a" / "b" / FOLDER_LOCK).stat())
+    hold(tmp_path / "c" / "d.h5", lambda: (tmp_path / "c" / ".d.h5.lock").stat(), is_file=True)
+    assert list(tmp_path.iterdir()) == []
+    hold(tmp_path / "a" / "b", (tmp_path / "a" / "x").touch)
+    assert [path.name for path in tmp_path.rglob("*")] == ["a", "x"]
+
+
+def test_take__is_refused_while_another_holds_it_and_free_once_that_is_killed(tmp_path: Path) -> None:
+    """Though a process that it forked off lives on, and its file is still there."""
+    out = tmp_path / "out"
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(out)], env=ENVIRONMENT, stdout=subprocess.PIPE)
+    assert holder.stdout is not None
+    child = int(holder.stdout.readline())
+    told = rf"output '{out}' is being written by process {holder.pid} on {socket.gethostname()}\. Wait until it ends"
+    for _ in range(2):  # the refused one has taken nothing away
+        with pytest.raises(VtdlError, match=told):
+            hold(out)
+    holder.kill()
+    holder.wait()
+    holder.stdout.close()
+    assert files_in(out) == {FOLDER_LOCK}
+    hold(out)
+    assert files_in(out) == set()
+    os.kill(child, 9)
+
+
+def test_take__is_refused_twice_in_one_process(tmp_path: Path) -> None:
+    """The system would give it a second time, and take both away with the second."""
+    with pytest.raises(VtdlError, match=f"by process {os.getpid()} on"):
+        hold(tmp_path / "x", lambda: hold(tmp_path / ".." / tmp_path.name / "x"))
+    hold(tmp_path / "x")
+
+
+def test_take__of_a_file_that_its_holder_has_just_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lock that counts is that of the file of this name."""
+    fcntl = pytest.importorskip("fcntl")
+    lockf, path = fcntl.lockf, tmp_path / FOLDER_LOCK
+    removals = [path.unlink]
+
+    def lock(descriptor: int, how: int) -> None:
+        if removals:
+            removals.pop()()
+        lockf(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "lockf", lock)
+    hold(tmp_path, path.stat)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("missing", ["lock", "module"])
+def test_take__where_there_are_no_locks_says_so_and_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    def lockf(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    ear = Ear()
+    if missing == "lock":
+        monkeypatch.setattr("fcntl.lockf", lockf)
+    else:
+        monkeypatch.setattr("vtdl_cli.locks.fcntl", None)
+    releasing_locks(take_folder)(tmp_path / "out", ear)
+    reason = "its file system: no locks available" if missing == "lock" else "this system has no POSIX locks"
+    told = f"output '{tmp_path / 'out'}' is not protected from a second writer ({reason}). Start one at a time"
+    assert ear.heard == [told]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_take__where_nothing_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="is a file. Choose another --out"):
+        hold(tmp_path / "file" / "out")
+
+
+def lines(toy: Toy, pretrained: Path, finetuned: Path, out: Path) -> dict[str, list[str]]:
+    """Every command that writes for a while, each told that it may replace or go on with what is there."""
+    given = ["--root", str(toy.root), "--out", str(out)]
+    return {
+        "pretrain": toy.pretrain(out, "--resume"),
+        "finetune": toy.finetune(out, "--overwrite"),
+        "evaluate": toy.evaluate(finetuned, out, "--overwrite"),
+        "extract": toy.extract(pretrained, out, "--resume"),
+        "compress": ["compress", str(toy.train_list), *given, "--resume"],
+        "extract-frames": ["extract-frames", str(toy.train_list), *given, "--overwrite"],
+        "prepare-lists": ["prepare-lists", "folder", *given, "--overwrite"],
+        "lists convert": ["lists", "convert", str(toy.train_list), *given, "--overwrite"],
+        "convert": ["convert", str(pretrained), "--out", str(out), "--overwrite"],
+        "demo": ["demo", "--out", str(out), "--resume"],
+    }
+
+
+FILES = ("extract", "lists convert", "convert")
+
+
+@pytest.mark.parametrize("command", list(lines(Toy(*[Path()] * 4), Path(), Path(), Path())))
+def test_second_command__is_refused_in_one_line(
+    toy: Toy, pretrained: Path, finetuned: Path, tmp_path: Path, command: str
+) -> None:
+    out, says = tmp_path / "new" / "out", "out' is being written by process"
+    line = lines(toy, pretrained, finetuned, out)[command]
+    hold(
+        out,
+        lambda: refuse(*line, code=1, says=(says,)),
+        is_file=command in FILES,
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_second_command__may_look_and_plan(toy: Toy, tmp_path: Path) -> None:
+    """Readers need no lock."""
+    run = tmp_path / "run"
+    succeed(*toy.pretrain(run, "--set", "pretrain.epochs=1"))
+    hold(run, lambda: succeed(*toy.pretrain(run, "--resume", "--dry-run")))
+    hold(run, lambda: succeed("plot", str(run), "--out", str(tmp_path / "curves.png")))
+    hold(run, lambda: succeed(*toy.extract(run, tmp_path / "f.h5")))
+
+
+def test_second_command__of_several_processes_ends_in_all(toy: Toy, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    said: list[tuple[int, str, str]] = []
+    hold(run, lambda: said.extend(ends(start_processes(2, "-m", "vtdl_cli", *toy.pretrain(run, "--resume")))))
+    (code, _, stderr), (other, *silence) = said
+    assert (code, other, silence) == (1, 1, ["", ""])
+    assert stderr.splitlines()[-1].startswith(f"error: output '{run}' is being written by process {os.getpid()} on")
+    assert not run.exists()
+
+
+def test_two_extractions_at_once__leave_one_file(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
+    """Oracle: the list: whoever is second is refused, or comes late and finds it finished."""
+    line = toy.extract(pretrained, tmp_path / "f.h5", "--resume", "--list", str(toy.train_list))
+    codes = [(code, stderr) for code, _, stderr in ends([start(*line) for _ in range(2)])]
+    assert 0 in [code for code, _ in codes]
+    for code, stderr in codes:
+        assert code == 0 or stderr.startswith(f"error: output '{tmp_path / 'f.h5'}' is being written by process")
+    with h5py.File(tmp_path / "f.h5") as file:
+        assert len(set(file["paths"][:])) == len(file["labels"]) == NUM_TRAIN
+    assert files_in(tmp_path) == {"f.h5"}

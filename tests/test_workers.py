@@ -1,0 +1,47 @@
+import multiprocessing
+import os
+import signal
+
+import pytest
+
+from vtdl_cli.runtime import StopRequest
+from vtdl_cli.workers import describe_loss, give_way_to_parent, leave_signals_to_parent
+
+
+def test_leave_signals_to_parent__ignores_ctrl_c() -> None:
+    before = {number: signal.getsignal(number) for number in StopRequest.SIGNALS}
+    try:
+        leave_signals_to_parent()
+        assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGUSR1)] == [signal.SIG_IGN] * 2
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def test_give_way_to_parent__has_the_lowest_priority() -> None:
+    """Oracle: POSIX: 19 is the nicest a process can be; this one stays as it is."""
+    before = os.nice(0)
+    with multiprocessing.get_context("fork").Pool(1, initializer=give_way_to_parent) as pool:
+        assert pool.apply(os.nice, (0,)) == 19
+    assert os.nice(0) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "cause", "says"),
+    [
+        ("DataLoader worker (pid 7) is killed by signal: Killed. ", "", "was killed by the system, most often"),
+        (
+            "DataLoader worker (pid(s) 7) exited unexpectedly",
+            "DataLoader worker (pid 7) is killed by signal: Segmentation fault. ",
+            "ended by itself (signal Segmentation fault)",
+        ),
+        ("DataLoader worker (pid(s) 7) exited unexpectedly", "", "ended by itself (exit code unknown)"),
+    ],
+)
+def test_describe_loss__in_torchs_words(text: str, cause: str, says: str) -> None:
+    """Oracle: torch's own words, torch/csrc/DataLoader.cpp and torch/utils/data/dataloader.py of 2.14."""
+    error = RuntimeError(text)
+    error.__cause__ = RuntimeError(cause)
+    assert says in describe_loss(error)
+    assert describe_loss(RuntimeError("mat1 and mat2 shapes cannot be multiplied")) == ""

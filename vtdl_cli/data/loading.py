@@ -1,0 +1,270 @@
+"""Batches from the workers that make them, through shared memory or, where there is none, through pipes.
+
+torch would move a batch to shared memory in a thread of the worker, behind its back: where that fails, nobody hears of
+the batch again. Here the worker itself does, and what goes wrong is told in place of the batch.
+"""
+
+import os
+import pickle
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing.queues import Queue
+from multiprocessing.reduction import ForkingPickler
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from vtdl_cli import ranks
+from vtdl_cli.data.datasets import Batch, EpochBatches, Key, VideoClips, collate
+from vtdl_cli.errors import VtdlError
+from vtdl_cli.workers import explain_loss, give_way_to_parent, held_signals, leave_signals_to_parent, lost
+
+SHARED_MEMORY = Path("/dev/shm")  # Linux's
+MOST_AHEAD = 4  # batches that a worker makes ahead of time
+LOSS_SHOWS_SECONDS = 1.0  # at most, from what it did to others until a process has ended
+OWN_FILES = 64  # that a process may have open besides those of its batches
+ROOM_SHARE = 0.8  # of the room in shared memory that batches may take: others want some
+
+MORE_ROOM = "Give it more room (docker run --shm-size 8g), or use fewer --workers"
+
+Tell = Callable[[str], None]
+
+
+class NotFetched(VtdlError):
+    """A worker has sent word of a batch, and it is not there."""
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A batch on its way.
+
+    Attributes:
+        windows: pickled: where they lie in shared memory, or they themselves.
+        others: all else of the batch, pickled.
+        trouble: why the windows do not lie in shared memory, where they were to.
+        error: what happened in place of the batch.
+    """
+
+    windows: bytes = b""
+    others: bytes = b""
+    trouble: str = ""
+    error: Exception | None = None
+
+    def unpack(self) -> Batch:
+        """The batch.
+
+        Raises:
+            Exception: whatever went wrong in the worker.
+            NotFetched: where the windows lie in shared memory, and are out of reach.
+        """
+        if self.error is not None:
+            raise self.error
+        batch: Batch = pickle.loads(self.others)
+        try:
+            batch.windows = _tensor(pickle.loads(self.windows))
+        except (EOFError, OSError, RuntimeError) as error:
+            raise NotFetched(
+                f"a batch cannot be fetched from its worker ({type(error).__name__} {error}), most often because too "
+                "many files are open. Allow more (ulimit -n 4096), or use --workers 0"
+            ) from error
+        batch.draws = {name: _tensor(values) for name, values in batch.draws.items()}
+        batch.label, batch.index, batch.num_frames = map(_tensor, (batch.label, batch.index, batch.num_frames))
+        return batch
+
+    def pin_memory(self) -> "Batch | Parcel":
+        """Called by torch, in a thread that would tell of an error in words of its own."""
+        try:
+            return self.unpack().pin_memory()
+        except Exception as error:
+            return Parcel(error=error)
+
+
+def pack(batch: Batch, *, share: bool) -> Parcel:
+    """Make a batch ready to be sent; small things always go through the pipe, as each shared one is an open file."""
+    names = ("label", "index", "num_frames")
+    plain: dict[str, Any] = {name: getattr(batch, name).numpy() for name in names}
+    draws: Any = {name: values.numpy() for name, values in batch.draws.items()}
+    others = pickle.dumps(replace(batch, windows=torch.empty(0), draws=draws, **plain))
+    trouble = ""
+    if share and batch.windows.numel():
+        try:
+            return Parcel(_share(batch.windows), others)
+        except (OSError, RuntimeError) as error:
+            trouble = " ".join(str(error).split())
+    return Parcel(pickle.dumps(batch.windows.numpy()), others, trouble)
+
+
+def _share(windows: torch.Tensor) -> bytes:
+    """Move windows to shared memory, and say where they are."""
+    return bytes(ForkingPickler.dumps(windows))
+
+
+def _tensor(values: Any) -> torch.Tensor:
+    return values if isinstance(values, torch.Tensor) else torch.from_numpy(values)
+
+
+class Packed(Dataset[Parcel]):
+    """The batches of a dataset as parcels, made and packed in a worker."""
+
+    def __init__(self, dataset: VideoClips, *, share: bool) -> None:
+        self.dataset, self.share = dataset, share
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitems__(self, keys: list[Key]) -> Parcel:
+        """The batch of these videos."""
+        try:
+            return pack(collate([self.dataset[key] for key in keys]), share=self.share)
+        except Exception as error:
+            error.add_note(f"in a worker process:\n{traceback.format_exc()}")
+            return Parcel(error=error)
+
+
+@dataclass(frozen=True)
+class Loader:
+    """The batches of a stream, each once.
+
+    Attributes:
+        stream: of parcels, or with no workers of batches.
+        tell: is told, once, that batches do not go through shared memory.
+    """
+
+    stream: "DataLoader[Any]"
+    tell: Tell
+
+    def __iter__(self) -> Iterator[Batch]:
+        stream = self._start()
+        workers = getattr(stream, "_workers", [])  # torch's, which are no part of its interface
+        try:
+            yield from map(self._open, stream)
+        except (NotFetched, RuntimeError) as error:
+            if exit_code := lost(workers, LOSS_SHOWS_SECONDS):
+                raise VtdlError(explain_loss(exit_code)) from error
+            raise
+
+    def _open(self, arrived: "Parcel | Batch") -> Batch:
+        if isinstance(arrived, Batch):
+            return arrived
+        if arrived.trouble:
+            self.tell(_explain(f"{arrived.trouble}. {MORE_ROOM}"))
+        return arrived.unpack()
+
+    def _start(self) -> "Iterator[Parcel | Batch]":
+        """Start the workers.
+
+        Raises:
+            VtdlError: the system does not let them.
+        """
+        try:
+            with held_signals():
+                return iter(self.stream)
+        except OSError as error:
+            _delete_quietly(error)
+            raise VtdlError(
+                f"workers cannot be started: {str(error.strerror).lower()}. Use --workers 0, or give the system what "
+                f"it lacks: room in {SHARED_MEMORY} (docker run --shm-size 8g), open files (ulimit -n 4096) or memory"
+            ) from error
+
+
+def _delete_quietly(error: Exception) -> None:
+    """Delete what failed halfway through its start: torch's iterator would complain of parts that it has not."""
+    before, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    try:
+        traceback.clear_frames(error.__traceback__)
+    finally:
+        sys.unraisablehook = before
+
+
+def build_loader(
+    dataset: VideoClips, batches: EpochBatches, *, workers: int, on_gpu: bool, tell: Tell = lambda _: None
+) -> Loader:
+    """A loader over the stream; 0 workers decode in this process.
+
+    Where a GPU computes, batches are pinned for it; where this process does, the workers give way to it. The loader
+    draws from a generator of its own: torch's global one belongs to the training, or a resumed run would differ.
+
+    Args:
+        dataset: what makes samples.
+        batches: which, in which order.
+        workers: processes.
+        on_gpu: whether batches go to a GPU.
+        tell: is told where batches cannot go through shared memory.
+    """
+    warnings.filterwarnings(
+        "ignore", message="This DataLoader will create"
+    )  # more workers than cores, as was asked for
+    ahead, reason = _plan(workers, batches.own_size * dataset.sample_bytes()) if workers else (None, "")
+    if reason:
+        tell(_explain(reason))
+    gather: Callable[[Any], Any] = _as_it_is if workers else collate
+    stream: DataLoader[Any] = DataLoader(
+        Packed(dataset, share=not reason) if workers else dataset,
+        batch_sampler=batches,
+        num_workers=workers,
+        collate_fn=gather,
+        pin_memory=on_gpu,
+        worker_init_fn=partial(_begin, leave_signals_to_parent if on_gpu else give_way_to_parent),
+        generator=torch.Generator(),
+        prefetch_factor=ahead,
+    )
+    return Loader(stream, tell)
+
+
+def _plan(workers: int, batch_bytes: int) -> tuple[int, str]:
+    """How many batches each worker makes ahead of time; and why they do not go through shared memory, if so."""
+    if open_files() < OWN_FILES + workers * (MOST_AHEAD + 1):
+        return 1, f"only {open_files()} files may be open. Allow more: ulimit -n 4096"
+    ahead = batches_ahead(room_in_shared_memory(), workers * batch_bytes)
+    return max(1, ahead), "" if ahead else f"it has no room for a batch of each of {workers} workers. {MORE_ROOM}"
+
+
+def batches_ahead(room_bytes: float, bytes_of_one_each: int) -> int:
+    """How many batches each worker may make ahead of time, 0 to MOST_AHEAD; one more each is being read."""
+    return int(min(ROOM_SHARE * room_bytes / max(1, bytes_of_one_each), MOST_AHEAD))
+
+
+def room_in_shared_memory() -> float:
+    """Bytes that this process may take of it."""
+    try:
+        status = os.statvfs(SHARED_MEMORY)
+    except (OSError, AttributeError):  # it is no file system here
+        return float("inf")
+    return status.f_bavail * status.f_frsize / ranks.local_count()
+
+
+def open_files() -> float:
+    """How many this process may have."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return float("inf")
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return float("inf") if soft == resource.RLIM_INFINITY else soft
+
+
+def _explain(reason: str) -> str:
+    return f"batches go through pipes, which is slower, not through shared memory ({SHARED_MEMORY}): {reason}"
+
+
+def _as_it_is(parcel: Parcel) -> Parcel:
+    return parcel
+
+
+def _begin(prepare: Callable[[], None], _worker: int) -> None:
+    """In a worker process, at its start: what goes wrong is told to the parent, and to nobody else."""
+    sys.excepthook = lambda *_: None  # called in a thread that shares memory, where the parent has gone away meanwhile
+    Queue._on_queue_feeder_error = staticmethod(_end)  # type: ignore[attr-defined]
+    prepare()
+
+
+def _end(_error: Exception, _parcel: object) -> None:
+    """Where not even bytes can be sent, memory has run out: the parent learns of it as of the system's own kill."""
+    os.kill(os.getpid(), signal.SIGKILL)

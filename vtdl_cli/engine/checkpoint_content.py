@@ -1,0 +1,150 @@
+"""What a checkpoint holds, name by name and type by type: whatever is otherwise is refused before it is used."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import torch
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from torch import Tensor
+
+from vtdl_cli.errors import CheckpointError
+from vtdl_cli.settings import check_extent
+
+SECTIONS = ("data", "model", "method", "pretrain", "finetune")
+"""Of a configuration: what weights of other versions have, too."""
+
+
+def _dense(tensor: Tensor) -> Tensor:
+    if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex() or tensor.is_meta:
+        raise ValueError("should be a plain tensor of numbers")
+    return tensor
+
+
+def _scalar(tensor: Tensor) -> Tensor:
+    if tensor.ndim:
+        raise ValueError("should be one number")
+    return tensor
+
+
+def _generator_state(tensor: Tensor) -> Tensor:
+    try:
+        torch.Generator().set_state(tensor)
+    except (RuntimeError, TypeError):
+        raise ValueError("should be the state of a random generator of torch") from None
+    return tensor
+
+
+def _sections(config: dict[str, Any]) -> dict[str, Any]:
+    if missing := [name for name in SECTIONS if not isinstance(config.get(name), dict)]:
+        raise ValueError(f"should have a section '{missing[0]}'")
+    return config
+
+
+def _readings(best: dict[str, float]) -> dict[str, float]:
+    if best and not {"epoch", "val_top1"} <= best.keys():
+        raise ValueError("should have an epoch and its val_top1")
+    return best
+
+
+Count = Annotated[int, Field(ge=0)]
+Dense = Annotated[Tensor, AfterValidator(_dense)]
+Plain = Annotated[dict[str, Any], AfterValidator(check_extent)]
+
+
+def _fingerprints(tensor: Tensor) -> Tensor:
+    if tensor.ndim != 2 or tensor.shape[1] != 2 or tensor.dtype != torch.int64:
+        raise ValueError("should be two whole numbers a video")
+    return tensor
+
+
+class Content(BaseModel):
+    """Names and types; what else is there passes."""
+
+    model_config = ConfigDict(strict=True, arbitrary_types_allowed=True, protected_namespaces=())
+
+
+class Selected(Content):
+    """How the best epoch of a run is chosen; see `engine.selection`."""
+
+    metric: str
+    list_sha256: str
+    videos: Annotated[Dense, AfterValidator(_fingerprints)]
+
+
+class Weights(Content):
+    """What every checkpoint has; see `Training._content` for where each comes from."""
+
+    stage: Literal["pretrain", "finetune"]
+    config: Annotated[Plain, AfterValidator(_sections)]
+    classes: list[str] | None
+    num_classes: Count
+    list_sha256: str
+    seed: Count
+    origin: Plain
+    versions: dict[str, str]
+    model: dict[str, Dense]
+    epoch: float = 0.0
+    best: Annotated[dict[str, float], AfterValidator(_readings)] = {}
+    selection: Selected | None = None
+    bad_videos: dict[int, tuple[str, str]] = {}
+
+    @model_validator(mode="after")
+    def _classes_fit(self) -> Self:
+        if self.stage == "finetune":
+            if self.classes is not None and len(self.classes) != self.num_classes:
+                raise ValueError(f"num_classes {self.num_classes} should be that of the {len(self.classes)} classes")
+            if not any(tensor.ndim and len(tensor) == self.num_classes for tensor in self.model.values()):
+                raise ValueError(f"num_classes {self.num_classes} should be that of the classifier")
+        return self
+
+
+class RandomState(Content):
+    """Of torch's generators."""
+
+    cpu: Annotated[Tensor, AfterValidator(_generator_state)]
+    cuda: list[Tensor]
+
+
+class ParameterGroup(Content):
+    """Which parameters an optimiser moves, by number."""
+
+    params: list[Count]
+
+
+class OptimizerState(Content):
+    """What an optimiser keeps of each parameter."""
+
+    state: dict[Count, dict[str, Dense]]
+    param_groups: list[ParameterGroup]
+
+
+class State(Content):
+    """What a training resumes from."""
+
+    optimizer: OptimizerState
+    step: Count
+    best: Annotated[dict[str, float], AfterValidator(_readings)]
+    bad_videos: dict[int, tuple[str, str]]
+    sums: dict[str, Annotated[Dense, AfterValidator(_scalar)]]
+    recorded: Count
+    random: RandomState
+    random_of_others: list[RandomState] = []
+
+
+def check_content(content: dict[str, Any], path: Path, kind: type[Content] = Weights) -> None:
+    """Hold what was read of a file to what it has to hold.
+
+    Raises:
+        CheckpointError: naming the first name that is missing, or of another type.
+    """
+    try:
+        kind.model_validate(content)
+    except ValidationError as error:
+        detail = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        name = ".".join(map(str, detail["loc"]))
+        rule = "is missing" if detail["type"] == "missing" else detail["msg"].removeprefix("Value error, ")
+        rule = rule.replace("Input should", "should").replace("Field", "it")
+        raise CheckpointError(
+            f"weights '{path}' are not as vtdl writes them: {f'{name!r} ' if name else ''}{rule}. "
+            "Take another checkpoint of the run"
+        ) from error
