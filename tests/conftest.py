@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: tests share the cores with one another
 
@@ -29,6 +30,33 @@ def one_torch_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+PICTURES = ("vtdl_cli.engine.run_folder.draw_curves", "vtdl_cli.engine.results.draw_confusion")
+"""What every training and every evaluation draws, in more time than the rest takes with a toy network."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def blank_pictures() -> Iterator[None]:
+    """Blank ones in their place; the real ones are tested in tests/analysis, and drawn wherever `real_pictures` is."""
+    from PIL import Image
+
+    def draw_blank(*arguments: Any) -> None:
+        Image.new("L", (8, 8)).save(arguments[-1], format="png")
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in PICTURES:
+            patch.setattr(name, draw_blank)
+        yield
+
+
+@pytest.fixture
+def real_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw curves and confusions."""
+    from vtdl_cli.analysis import confusion, curves
+
+    for name, draw in zip(PICTURES, (curves.draw_curves, confusion.draw_confusion), strict=True):
+        monkeypatch.setattr(name, draw)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,8 @@ from pathlib import Path
 import h5py
 import pytest
 
-from tests.toy import ENVIRONMENT, NUM_TRAIN, Toy, ends, files_in, refuse, start, start_processes, succeed
+from tests.processes import ENVIRONMENT
+from tests.toy import NUM_TRAIN, Toy, ends, files_in, refuse, start, start_processes, succeed
 from vtdl_cli.errors import UsageError, VtdlError
 from vtdl_cli.locks import FOLDER_LOCK, releasing_locks, take_file, take_folder
 from vtdl_cli.runtime import Silence

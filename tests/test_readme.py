@@ -42,6 +42,7 @@ def test_readme__set_up_is_one_line_each() -> None:
 
 
 @pytest.mark.chain
+@pytest.mark.usefixtures("real_pictures")
 def test_readme__commands_run_in_order(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "videos").symlink_to(toy.root)
     monkeypatch.chdir(tmp_path)

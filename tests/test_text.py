@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.toy import Toy, error_lines, succeed, vtdl
+from tests.toy import Toy, error_lines, refuse, succeed, vtdl
+from vtdl_cli.analysis.report.markup import element
 from vtdl_cli.errors import ConfigError, UnreadableVideo, UsageError
 from vtdl_cli.text import printable, printable_lines
 
@@ -61,6 +62,7 @@ def test_options__cannot_act_on_the_terminal(toy: Toy, tmp_path: Path, option: s
     assert SHOWN in line
 
 
+@pytest.mark.usefixtures("real_pictures")
 def test_list__names_cannot_act_on_the_terminal(toy: Toy, tmp_path: Path) -> None:
     """A video in a list, a class in classes.txt and a run folder: warnings, tables, epochs and pictures."""
     name = f"{CLEAR}[red].mp4"
@@ -91,11 +93,27 @@ def test_prepare_lists__folders_cannot_act_on_the_terminal(toy: Toy, tmp_path: P
 
 
 def test_main__names_that_the_encoding_lacks(tmp_path: Path) -> None:
-    """A real process whose streams are ASCII, and a file name that is no UTF-8."""
+    """A real process whose streams are ASCII, a class named in Chinese and a class folder that is no UTF-8."""
+    for folder in ("漢", os.fsdecode(b"\xff")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.mp4").touch()
+    command = ["prepare-lists", "folder", "--root", str(tmp_path), "--out", str(tmp_path / "out")]
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
-    name = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.txt")
-    command = [sys.executable, "-m", "vtdl_cli", "lists", "check", name]
-    done = subprocess.run(command, env=environment, capture_output=True, check=False)
-    assert done.returncode == 1
-    assert b"\\udcff.txt' cannot be read" in done.stderr
-    assert b"Traceback" not in done.stderr
+    line = [sys.executable, "-m", "vtdl_cli", *command]
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "error: class folder '\\udcff' cannot be named in a list: its name is not UTF-8. Rename it\n"
+
+
+@pytest.mark.parametrize("option", ["--train-list", "--weights", "--out", "--preset", "--set"])
+def test_options__are_utf_8(toy: Toy, tmp_path: Path, option: str) -> None:
+    """No list, checkpoint or result can name another file."""
+    line = toy.pretrain(tmp_path / "run", option, os.fsdecode(b"\xff.x"))
+    refuse(*line, code=2, says=("argument '\\udcff.x' is not UTF-8. Rename the file or folder",))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_report__names_cannot_break_a_page() -> None:
+    assert element("p", "a\x1b\udcff<b>\n", title='"\x9b').html == (
+        '<p title="&quot;\\x9b">a\\x1b\\udcff&lt;b&gt;\n</p>'
+    )

@@ -4,12 +4,11 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import numpy as np
 import torch
 from typer.testing import CliRunner, Result
 
+from tests.processes import ENVIRONMENT, Running
 from vtdl_cli.cli import app
 
 CLASSES = ("blue", "green", "red")
@@ -180,41 +180,24 @@ def error_lines(result: Result) -> list[str]:
     return [line for line in lines if line.startswith("error: ")]
 
 
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default"}
-"""One thread: what is compared bit by bit must be computed in one order."""
+def start(*arguments: str) -> Running:
+    """Start the command in a process of its own."""
+    return Running("-m", "vtdl_cli", *arguments)
 
 
-def start(*arguments: str) -> "subprocess.Popen[str]":
-    """Start the real command in a process of its own."""
-    command = [sys.executable, "-m", "vtdl_cli", *arguments]
-    return subprocess.Popen(
-        command, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-    )
-
-
-def start_processes(count: int, *command: str) -> list["subprocess.Popen[str]"]:
-    """Start `python ...` as many times, as torchrun does: told of one another, and each of its own number."""
+def start_processes(count: int, *words: str) -> list[Running]:
+    """Start `python words...` as many times, as torchrun does: told of one another, and each of its own number."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     shared = {"WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    told = [{**shared, "RANK": rank, "LOCAL_RANK": rank} for rank in range(count)]
     return [
-        subprocess.Popen(
-            [sys.executable, *command],
-            env={
-                **ENVIRONMENT,
-                **{name: str(value) for name, value in {**shared, "RANK": rank, "LOCAL_RANK": rank}.items()},
-            },
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-        for rank in range(count)
+        Running(*words, environment=ENVIRONMENT | {name: str(value) for name, value in each.items()}) for each in told
     ]
 
 
-def ends(processes: list["subprocess.Popen[str]"]) -> list[tuple[int, str, str]]:
+def ends(processes: list[Running]) -> list[tuple[int, str, str]]:
     """Exit code, stdout and stderr of each, once all have ended."""
     said = [process.communicate(timeout=120) for process in processes]
     return [(process.returncode, *texts) for process, texts in zip(processes, said, strict=True)]
@@ -230,13 +213,13 @@ RUN_AND_MEASURE = (
 
 def peak_memory(*arguments: str) -> float:
     """MiB that the real command, which has to succeed, takes at most in a process of its own."""
-    command = [sys.executable, "-c", RUN_AND_MEASURE, *arguments, "--quiet"]
-    result = subprocess.run(command, env=ENVIRONMENT, text=True, capture_output=True, check=True)
-    return int(result.stderr.splitlines()[-1]) / 1024
+    [(code, _, stderr)] = ends([Running("-c", RUN_AND_MEASURE, *arguments, "--quiet")])
+    assert code == 0, stderr
+    return int(stderr.splitlines()[-1]) / 1024
 
 
 def stop_when(
-    process: "subprocess.Popen[str]", ready: Callable[[], bool], number: signal.Signals, *, group: bool = False
+    process: Running, ready: Callable[[], bool], number: signal.Signals, *, group: bool = False
 ) -> tuple[int, str]:
     """Send a signal as soon as `ready`, to the whole `group` as a terminal does; returns the exit code and stderr."""
     deadline = time.monotonic() + 60
@@ -254,7 +237,13 @@ def stop_when(
 
 def step_of(checkpoint: Path) -> int:
     """The step a checkpoint was written at; 0 where there is none yet."""
-    return int(load(checkpoint)["step"]) if checkpoint.exists() else 0
+    return _step_in(checkpoint, checkpoint.stat().st_mtime_ns) if checkpoint.exists() else 0
+
+
+@lru_cache(maxsize=1)
+def _step_in(checkpoint: Path, _written: int) -> int:
+    """Those who wait for a step ask a hundred times a second."""
+    return int(load(checkpoint)["step"])
 
 
 def load(checkpoint: Path) -> dict[str, Any]:

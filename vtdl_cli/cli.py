@@ -2,6 +2,7 @@
 
 import errno
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -41,6 +42,7 @@ class ErrorBoundary(TyperGroup):
         """Remember whether tracebacks are wanted: the commands have yet to parse their own options."""
         ctx.meta["debug"] = "--debug" in args
         with reporting_errors(ctx.meta["debug"]):
+            _check_encoding(args)
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
@@ -51,16 +53,28 @@ class ErrorBoundary(TyperGroup):
             return result
 
 
+def _check_encoding(words: Sequence[str]) -> None:
+    """Lists, results and checkpoints name files in UTF-8; of other bytes Python makes halves of characters."""
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"argument '{word}' is not UTF-8. Rename the file or folder") from None
+
+
 @contextmanager
 def reporting_errors(debug: bool) -> Iterator[None]:
-    """Turn an exception into error lines and an exit code; with `debug` let it pass."""
+    """Turn an exception into error lines and an exit code; with `debug`, below its traceback."""
     try:
         yield
     except (Exception, KeyboardInterrupt) as error:
-        if debug or isinstance(error, (typer.Exit, typer.Abort, BrokenPipeError)):  # Typer ends a closed pipe quietly
+        if isinstance(error, (typer.Exit, typer.Abort, BrokenPipeError)):  # Typer ends a closed pipe quietly
             raise
         from vtdl_cli.commands.screen import say  # not at the top: Rich is slow to import
 
+        if debug:
+            for line in traceback.format_exc().splitlines():
+                say(line)
         lines, code = describe(error)
         for line in lines:
             say(f"error: {line}")

@@ -131,7 +131,9 @@ def test_readers__only_damaged_videos(finetuned: Path, tmp_path: Path, command: 
 
 def test_debug__shows_the_error_itself(toy: Toy, tmp_path: Path) -> None:
     result = vtdl(*toy.pretrain(tmp_path / "run", "--train-list", "nowhere.txt", "--debug"))
-    assert type(result.exception).__name__ == "ListError"
+    assert result.stderr.startswith("Traceback (most recent call last):")
+    assert "\nvtdl_cli.errors.ListError: list 'nowhere.txt'" in result.stderr
+    assert result.stderr.splitlines()[-1].startswith("error: list 'nowhere.txt'")
 
 
 # ---- files that go wrong in real life

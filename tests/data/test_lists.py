@@ -1,6 +1,7 @@
+import cProfile
 import hashlib
 import pickle
-import time
+import pstats
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -214,16 +215,18 @@ def test_read_list__reads_what_the_authors_published(
 
 
 def test_read_list__loads_kinetics_fast_and_flat(tmp_path: Path) -> None:
-    lines = (f"train_256/some class/{i:011d}_000042_000052.mp4 {i % 400} {1 + i % 300}\n" for i in range(240_000))
+    """A list of 240,000 lines takes a second by 13 calls a line, and 200 MB; here a twelfth of it does."""
+    number = 20_000
+    lines = (f"train_256/some class/{i:011d}_000042_000052.mp4 {i % 400} {1 + i % 300}\n" for i in range(number))
     path = make_list(tmp_path, "".join(lines))
-    began = time.process_time()
-    videos = read_list(path)
-    assert time.process_time() - began < 4  # about 1 s when nobody else uses the machine; 2 s is the promise
+    with cProfile.Profile() as profile:
+        videos = read_list(path)
+    assert pstats.Stats(profile).total_calls < 20 * number  # type: ignore[attr-defined]
     assert len(pickle.dumps(videos)) < 1.5 * path.stat().st_size
     tracemalloc.start()
     try:
         read_list(path)
-        assert tracemalloc.get_traced_memory()[1] < 200e6
+        assert tracemalloc.get_traced_memory()[1] < 200e6 / 240_000 * number
     finally:
         tracemalloc.stop()
 

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.toy import ENVIRONMENT, Toy
+from tests.processes import ENVIRONMENT
+from tests.toy import Toy
 from vtdl_cli.cli import describe
 from vtdl_cli.data import loading
 from vtdl_cli.data.datasets import Batch, EpochBatches, Sample, Unreadable

@@ -79,8 +79,13 @@ def test_demo__second_run_is_refused_and_a_resumed_one_changes_no_weights(
     assert {**after, "seconds": 0} == {**before, "seconds": 0}
 
 
-def test_demo__table_for_people(shown: tuple[Path, object]) -> None:
-    text = succeed("demo", "--out", str(shown[0]), *SMALL, "--resume", "--quiet").stdout
+@pytest.fixture(scope="module")
+def text(shown: tuple[Path, object]) -> str:
+    """What people see at the end of the demo."""
+    return succeed("demo", "--out", str(shown[0]), *SMALL, "--resume", "--quiet").stdout
+
+
+def test_demo__table_for_people(text: str) -> None:
     for words in (
         "from scratch",
         "pretrained without labels, finetuned",
@@ -108,9 +113,8 @@ def test_demo__videos_of_another_seed_are_not_gone_on_with(shown: tuple[Path, ob
     refuse("demo", "--out", str(shown[0]), *SMALL, "--seed", "1", "--resume", "--quiet", code=2, says=(says,))
 
 
-def test_demo__next_commands_run_with_its_own_settings(shown: tuple[Path, object]) -> None:
+def test_demo__next_commands_run_with_its_own_settings(shown: tuple[Path, object], text: str) -> None:
     out, _ = shown
-    text = succeed("demo", "--out", str(out), *SMALL, "--resume", "--quiet").stdout
     commands = [shlex.split(line)[1:] for line in text.splitlines() if line.startswith("vtdl ")]
     finetune, probe, _ = commands
     assert finetune[:3] == ["finetune", "--preset", str(out / "pretraining" / "config.yaml")]

@@ -12,7 +12,7 @@ import pytest
 
 import vtdl_cli
 from tests.fateful_work import square, stay_or_see, write_slowly
-from tests.toy import ENVIRONMENT
+from tests.processes import ENVIRONMENT
 from vtdl_cli.engine.parallel import CRASHED, KILLED, each, listening
 
 

@@ -271,7 +271,6 @@ def test_evaluate__stopped_by_ctrl_c_leaves_nothing(toy: Toy, finetuned: Path, t
     process = start(*line)
 
     def under_way() -> bool:  # the first of its lines says that 50 videos are done
-        assert process.stderr is not None
         return process.stderr.readline().startswith("video@2 ")
 
     code, stderr = stop_when(process, under_way, signal.SIGINT, group=True)

@@ -4,8 +4,6 @@ import hashlib
 import json
 import shutil
 import signal
-import subprocess
-import sys
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,9 +17,9 @@ import torch
 from PIL import Image
 
 import vtdl_cli.engine.extract
+from tests.processes import Running
 from tests.toy import (
     CLASSES,
-    ENVIRONMENT,
     NUM_FRAMES,
     NUM_VAL,
     Toy,
@@ -392,7 +390,6 @@ def test_extract__stopped_run_goes_on_to_the_same_file(
     process = start(*toy.extract(pretrained, out, "--list", str(many)))
 
     def under_way() -> bool:  # the first of its lines says that 50 videos are done
-        assert process.stderr is not None
         return process.stderr.readline().startswith("features ")
 
     code, stderr = stop_when(process, under_way, signal.SIGTERM)
@@ -416,8 +413,7 @@ def test_extract__killed_run_goes_on_to_the_same_file(
 ) -> None:
     """kill -9 in the middle of whatever it does: no row is lost, and none is kept twice."""
     out = tmp_path / "f.h5"
-    command = [sys.executable, "-c", KEEP_EVERY_BATCH, *toy.extract(pretrained, out, "--list", str(many), "--quiet")]
-    process = subprocess.Popen(command, env=ENVIRONMENT, text=True, stderr=subprocess.PIPE, start_new_session=True)
+    process = Running("-c", KEEP_EVERY_BATCH, *toy.extract(pretrained, out, "--list", str(many), "--quiet"))
     code, _ = stop_when(process, lambda: len(list(tmp_path.glob(".f.h5.parts/0*.npz"))) > 5, signal.SIGKILL)
     assert code == -signal.SIGKILL
     assert not out.exists()

@@ -13,8 +13,8 @@ import pytest
 
 from tests.engine.test_training import in_mid_epoch
 from tests.every_length import LENGTHS, extract_and_evaluate
+from tests.processes import ENVIRONMENT
 from tests.toy import (
-    ENVIRONMENT,
     RUN_FILES,
     Toy,
     differences,

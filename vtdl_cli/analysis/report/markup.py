@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from vtdl_cli.analysis.report.content import Note, Pairs
+from vtdl_cli.text import printable_lines
 
 WITHOUT_END = ("img", "meta")
 THUMBNAIL_PIXELS = 320  # of the long side: twice what is shown, for sharp screens
@@ -28,7 +29,7 @@ Child = Markup | str
 
 def element(tag: str, *children: Child, **attributes: str) -> Markup:
     """`<tag name="value">children</tag>`; `class_` stands for class."""
-    opening = "".join(f' {name.rstrip("_")}="{html.escape(value)}"' for name, value in attributes.items())
+    opening = "".join(f' {name.rstrip("_")}="{_escape(value)}"' for name, value in attributes.items())
     if tag in WITHOUT_END:
         return Markup(f"<{tag}{opening}>")
     return Markup(f"<{tag}{opening}>{join(children).html}</{tag}>")
@@ -36,8 +37,12 @@ def element(tag: str, *children: Child, **attributes: str) -> Markup:
 
 def join(children: Sequence[Child]) -> Markup:
     """One after another."""
-    parts = (child.html if isinstance(child, Markup) else html.escape(child) for child in children)
+    parts = (child.html if isinstance(child, Markup) else _escape(child) for child in children)
     return Markup("".join(parts))
+
+
+def _escape(text: str) -> str:
+    return html.escape(printable_lines(text))
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Child]], class_: str = "") -> Markup:
