@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tests.campaign import damage, kills, lists, ranks, together
+from tests.campaign.command import warm_up
 from tests.campaign.crew import Done, Part, run_trials
-from tests.campaign.process import warm_up
 from tests.campaign.stage import Stage, set_up
 from tests.campaign.trial import KINDS
 

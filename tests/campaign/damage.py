@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.campaign.command import Shot
 from tests.campaign.content import numbers_told, told
-from tests.campaign.process import Shot
 from tests.campaign.stage import EXTRACT, OUT, PRETRAIN, QUIET, TOY, Stage, succeed
 from tests.campaign.trial import Trial
 from tests.toy import differences, files_in

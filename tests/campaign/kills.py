@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.campaign.command import Shot
 from tests.campaign.content import NOTES, compare
-from tests.campaign.process import Ended, Shot
+from tests.campaign.process import Ended
 from tests.campaign.stage import OUT, SCENARIOS, Scenario, Stage
 from tests.campaign.trial import Trial
 

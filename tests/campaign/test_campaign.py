@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.campaign.command import Shot
 from tests.campaign.content import compare
 from tests.campaign.damage import DAMAGES, damaged
 from tests.campaign.lists import ORDERS, Fuzzed, Row, judge, lines_of, read
-from tests.campaign.process import Ended, Shot
+from tests.campaign.process import Ended
 from tests.campaign.trial import Trial, flaws
 
 REPOSITORY = Path(__file__).parents[2]

@@ -2,8 +2,9 @@
 
 import signal
 
+from tests.campaign.command import Shot
 from tests.campaign.content import compare
-from tests.campaign.process import Running, Shot
+from tests.campaign.process import Running
 from tests.campaign.stage import OUT, SCENARIOS, Scenario, Stage
 from tests.campaign.trial import Trial
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.campaign.process import Ended, Running, Shot
+from tests.campaign.command import Shot
+from tests.campaign.process import Ended, Running
 from tests.toy import files_in
 
 KINDS = ("lost", "silent", "traceback", "hang")
@@ -88,7 +89,9 @@ class Trial:
 
     def check_refusal(self, ended: Ended, before: set[str]) -> None:
         """A refusal is an error line, and leaves no files but those of before."""
-        if ended.code > 0 and not ended.errors:
+        if ended.code < 0:  # killed: no refusal, and found by other rules
+            return
+        if not ended.errors:
             self.findings.append(Finding("traceback", f"vtdl {ended.line[0]} failed without an error line"))
         if left := sorted(files_in(self.work) - before):
             self.lost(f"vtdl {ended.line[0]} was refused and left '{left[0]}': {ended.errors[:100]}")
