@@ -11,15 +11,16 @@ from vtdl_cli import ranks
 
 
 def main() -> None:
-    """Run the command line; a Ctrl-C while it is still being imported is no traceback either."""
+    """Run the command line; a Ctrl-C while it is still being imported or put together is no traceback either."""
     try:
         from vtdl_cli.cli import app
+
+        if isinstance(sys.stdout, io.TextIOWrapper):  # a name that its encoding lacks is written as an escape
+            sys.stdout.reconfigure(errors="backslashreplace")
+        with hushed():
+            app(prog_name="vtdl")
     except KeyboardInterrupt:
         sys.exit("error: interrupted without saving")
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that its encoding lacks is written as an escape
-        sys.stdout.reconfigure(errors="backslashreplace")
-    with hushed():
-        app(prog_name="vtdl")
 
 
 @contextmanager

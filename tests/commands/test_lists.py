@@ -48,11 +48,16 @@ def test_check__proposal_starts_from_the_list_as_it_is(toy: Toy, tmp_path: Path,
 
 
 def test_check__survives_what_it_is_to_find(tmp_path: Path) -> None:
-    """A name that no disk can hold, and a class that is no class."""
-    (tmp_path / "list.txt").write_text(f"{'x' * 300}.avi 0 10\ny.avi 20230115123456 12\n")
+    """A name that no disk can hold."""
+    (tmp_path / "list.txt").write_text(f"{'x' * 300}.avi 0 10\ny.avi 999999 12\n")
     result = vtdl("lists", "check", str(tmp_path / "list.txt"), "--json")
     report = json.loads(result.stdout)
-    assert (len(report["missing"]), report["classes"]["highest"]) == (2, 20230115123456)
+    assert (len(report["missing"]), report["classes"]["highest"]) == (2, 999999)
+
+
+def test_check__names_the_line_whose_class_is_no_class(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("x.avi 0 10\ny.avi 20230115123456 12\n")
+    refuse("lists", "check", str(tmp_path / "list.txt"), code=1, says=("list.txt:2' has class '20230115123456'",))
 
 
 def test_check__names_what_is_wrong(toy: Toy, tmp_path: Path) -> None:

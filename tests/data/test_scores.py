@@ -64,7 +64,7 @@ def test_read_scores__refuses_what_is_none(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="have schema 2, and this version reads 1. Evaluate again"):
         read_scores(path)
     write_scores(path, replace(SCORES, classes=["a", "b"]))
-    with pytest.raises(UsageError, match="do not fit together"):
+    with pytest.raises(UsageError, match="name 2 classes and have class 2. Evaluate again"):
         read_scores(path)
 
 

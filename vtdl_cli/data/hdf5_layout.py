@@ -134,9 +134,12 @@ def check_content(file: h5py.File, path: Path, layout: Layout) -> None:
             raise layout.damage(path, f"are cut short or damaged: they declare {count} rows of {name}, and hold fewer")
     if not lists_videos(json.loads(file.attrs.get("skipped", "[]"))):
         raise layout.damage(path, "are damaged: their 'skipped' lists no videos")
-    names = class_names_in(file.attrs)
+    try:
+        names = class_names_in(file.attrs)
+    except (ValueError, RecursionError):
+        raise layout.damage(path, "have 'classes' that are no list of names") from None
     if names is not None and (highest := int(file["labels"][:].max())) >= len(names):
-        raise layout.damage(path, f"do not fit together: {len(names)} classes, and labels up to {highest}")
+        raise layout.damage(path, f"name {len(names)} classes and have class {highest}")
 
 
 def class_names_in(attributes: Mapping[str, Any]) -> list[str] | None:
