@@ -1,6 +1,7 @@
 """`python -m vtdl_cli` and the `vtdl` script."""
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -16,7 +17,10 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit("error: interrupted without saving")
     with hushed():
-        app(prog_name="vtdl")
+        try:
+            app(prog_name="vtdl")
+        finally:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # all is said: another Ctrl-C need not wait for the workers
 
 
 @contextmanager
