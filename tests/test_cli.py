@@ -2,6 +2,7 @@
 
 import errno
 import shlex
+import signal
 import subprocess
 import sys
 from functools import cache
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 
 from tests.toy import refuse, succeed, vtdl
 from vtdl_cli import __version__
+from vtdl_cli.__main__ import main
 from vtdl_cli.cli import ErrorBoundary, app, describe
 from vtdl_cli.errors import ConfigError, Interrupted, ListError
 
@@ -234,3 +236,19 @@ def test_boundary__closed_pipe_is_quiet() -> None:
     line = f"{sys.executable} -m vtdl_cli presets show demo | true"
     result = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
     assert result.stderr == ""
+
+
+def test_main__another_ctrl_c_once_all_is_said_ends_it_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the system: while the interpreter waits for workers it would be a traceback."""
+
+    def interrupted(**_: object) -> None:
+        raise SystemExit(75)
+
+    monkeypatch.setattr("vtdl_cli.cli.app", interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(SystemExit, match="75"):
+            main()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGINT, before)

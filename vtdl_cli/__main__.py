@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -18,7 +19,10 @@ def main() -> None:
         if isinstance(sys.stdout, io.TextIOWrapper):  # a name that its encoding lacks is written as an escape
             sys.stdout.reconfigure(errors="backslashreplace")
         with hushed():
-            app(prog_name="vtdl")
+            try:
+                app(prog_name="vtdl")
+            finally:
+                signal.signal(signal.SIGINT, signal.SIG_DFL)  # all is said: another Ctrl-C need not wait for workers
     except KeyboardInterrupt:
         sys.exit("error: interrupted without saving")
 

@@ -66,7 +66,10 @@ def _mask(*, block: bool) -> None:
 
 def lost(workers: Sequence[BaseProcess], wait_seconds: float = 0.0) -> int | None:
     """The exit code of one of them that has ended otherwise than it should, or ends so while this waits."""
-    wait([worker.sentinel for worker in workers], wait_seconds)
+    ended = wait([worker.sentinel for worker in workers], wait_seconds)
+    for worker in workers:
+        if worker.sentinel in ended:  # it has let go of its files, which comes a moment before its end
+            worker.join(wait_seconds)
     return next((worker.exitcode for worker in workers if worker.exitcode), None)
 
 

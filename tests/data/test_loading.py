@@ -17,7 +17,7 @@ import torch
 from tests.processes import ENVIRONMENT
 from tests.toy import Toy
 from vtdl_cli.cli import describe
-from vtdl_cli.data import loading
+from vtdl_cli.data import loading, parcels
 from vtdl_cli.data.datasets import Batch, EpochBatches, Sample, Unreadable
 from vtdl_cli.data.loading import Loader, build_loader
 from vtdl_cli.errors import UsageError, VtdlError
@@ -76,7 +76,7 @@ def test_build_loader__batches_are_the_same_by_every_way(monkeypatch: pytest.Mon
     if way == "no room":
         monkeypatch.setattr(loading, "room_in_shared_memory", lambda: 10.0)
     if way == "room gone":
-        monkeypatch.setattr(loading, "_share", refuse_sharing)
+        monkeypatch.setattr(parcels, "_share", refuse_sharing)
     if way == "few files":
         monkeypatch.setattr(loading, "open_files", lambda: 20)
     for size, batches in expected.items():
@@ -109,7 +109,7 @@ def test_build_loader__raises_what_a_worker_raised() -> None:
 
     with pytest.raises(UsageError) as raised:
         list(load(Fateful(refuse), 1))
-    assert describe(raised.value) == ("decoder 'x' is not installed. Use another", 2)
+    assert describe(raised.value) == (("decoder 'x' is not installed. Use another",), 2)
     assert "in refuse" in raised.value.__notes__[0]
 
 
@@ -134,28 +134,28 @@ def test_worker__that_is_killed_is_told_as_such(number: signal.Signals, says: st
 
 def test_worker__that_cannot_send_a_parcel_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """What cannot be pickled stands in for what memory has no room to pickle."""
-    monkeypatch.setattr(loading, "pack", lambda *_, **__: lambda: None)
+    monkeypatch.setattr(parcels, "pack", lambda *_, **__: lambda: None)
     with pytest.raises(VtdlError) as raised:
         list(load(Videos(), 1))
-    assert "killed by the system" in describe(raised.value)[0]
+    assert "killed by the system" in describe(raised.value)[0][0]
 
 
 def test_unpack__tells_of_too_many_open_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """By the system's own limit, reached between the worker's start and its first batch."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    parcels = iter(load(Videos(), 1))
-    unpack = loading.Parcel.unpack
+    batches = iter(load(Videos(), 1))
+    unpack = parcels.Parcel.unpack
 
-    def with_few_files(parcel: loading.Parcel) -> Batch:
+    def with_few_files(parcel: parcels.Parcel) -> Batch:
         resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
         try:
             return unpack(parcel)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
-    monkeypatch.setattr(loading.Parcel, "unpack", with_few_files)
+    monkeypatch.setattr(parcels.Parcel, "unpack", with_few_files)
     with pytest.raises(Exception, match=r"cannot be fetched from its worker \(.*Too many open files\), most often"):
-        next(parcels)
+        next(batches)
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="mounts a file system over /dev/shm")
