@@ -86,12 +86,13 @@ class FeatureParts:
     def _go_on(self, resume: bool) -> None:
         if not resume:
             raise UsageError(f"output '{self.out}' was begun and interrupted. Use --resume to go on, or --overwrite")
+        last: dict[str, Any] | None = None
         for path in self._parts():
-            state = self._read_state(path)
-            self._check_same(state["provenance"])
-            self.done, self.skipped = state["done"], state["skipped"]
-        if self.done:
-            self._join(state["provenance"])
+            last = self._read_state(path)
+            self._check_same(last["provenance"])
+            self.done, self.skipped = last["done"], last["skipped"]
+        if last is not None:  # it names what all before it were made with, too
+            self._join(last["provenance"])
 
     def _read_state(self, path: Path) -> dict[str, Any]:
         """How far the extraction had come with a part that follows on those read so far; all of it is read.

@@ -130,7 +130,7 @@ def read_scores(path: Path, warn: Warn = silent) -> Scores:
     with open_rows(path, LAYOUT, warn) as file:
         values, labels, paths = (file.read(name) for name in COLUMNS)
         classes, attributes = class_names_in(file.attributes) or [], file.attributes
-    if values.shape[1] != len(classes) or labels.min() < 0 or labels.max() >= len(classes):
+    if values.shape[1] != len(classes) or labels.min() < 0:  # labels beyond the classes were refused on opening
         counts = f"{len(classes)} classes, {values.shape[1]} scores a video, labels {labels.min()} to {labels.max()}"
         raise LAYOUT.damage(path, f"do not fit together: {counts}")
     finite = np.isfinite(values).all(1)

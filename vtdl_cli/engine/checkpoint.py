@@ -55,17 +55,16 @@ def load_checkpoint(path: Path, warn: Warn = silent) -> Checkpoint:
     return content
 
 
-def load_with_sha256(path: Path) -> tuple[Checkpoint, str]:
+def load_with_sha256(path: Path, warn: Warn = silent) -> tuple[Checkpoint, str]:
     """Read a checkpoint, and beside that the hash of its bytes: which weights they are.
 
     Both read the whole file, and loading, with the checksums of its records, takes no longer than the hash beside it.
 
-    Raises:
-        CheckpointError: as `load_checkpoint`.
+    Args, raises: see `load_checkpoint`.
     """
     with ThreadPoolExecutor(1) as beside:
         sha256 = beside.submit(file_sha256, path)
-        return load_checkpoint(path), sha256.result()
+        return load_checkpoint(path, warn), sha256.result()
 
 
 def find_weights(name: str) -> Path:
@@ -97,9 +96,10 @@ def begin_from(weights: str, backbone: nn.Module, reporter: Reporter) -> str:
         CheckpointError: nothing is there, or it does not fit.
     """
     source = find_weights(weights)
-    count = transplant_backbone(backbone, load_checkpoint(source, reporter.warn))
+    checkpoint, sha256 = load_with_sha256(source, reporter.warn)
+    count = transplant_backbone(backbone, checkpoint)
     reporter.line(f"backbone from '{source}': all {count} tensors match")
-    return file_sha256(source)
+    return sha256
 
 
 def transplant_backbone(backbone: nn.Module, checkpoint: Checkpoint) -> int:
