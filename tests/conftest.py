@@ -32,7 +32,7 @@ def one_torch_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-PICTURES = ("vtdl_cli.engine.run_folder.draw_curves", "vtdl_cli.engine.results.draw_confusion")
+PICTURES = ("vtdl_cli.engine.train.run_folder.draw_curves", "vtdl_cli.engine.evaluate.results.draw_confusion")
 """What every training and every evaluation draws, in more time than the rest takes with a toy network."""
 
 

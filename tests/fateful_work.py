@@ -1,4 +1,4 @@
-"""Work for processes of their own, which import nothing else: tests/engine/test_each.py hands it out."""
+"""Work for processes of their own, which import nothing else: tests/engine/lists/test_each.py hands it out."""
 
 import os
 import signal

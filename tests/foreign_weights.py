@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vtdl_cli.engine.build import build_trunk
+from vtdl_cli.engine.networks.build import build_trunk
 from vtdl_cli.models.heads import pool_features
 from vtdl_cli.settings import load_config
 

@@ -32,7 +32,7 @@ MAY_IMPORT = {
 
 
 def part_of(module: Path) -> str:
-    """`engine` for vtdl_cli/engine/build.py, `cli` for vtdl_cli/cli.py."""
+    """`engine` for vtdl_cli/engine/networks/build.py, `cli` for vtdl_cli/cli.py."""
     return module.parts[1].removesuffix(".py")
 
 
@@ -54,9 +54,7 @@ def parse(module: Path) -> ast.Module:
 
 
 def test_imported_parts__finds_every_form() -> None:
-    text = (
-        "import vtdl_cli.engine.build\nfrom vtdl_cli import data, __version__\ndef f():\n  from vtdl_cli.cli import app"
-    )
+    text = "import vtdl_cli.engine.networks.build\nfrom vtdl_cli import data, __version__\ndef f():\n  from vtdl_cli.cli import app"
     assert imported_parts(ast.parse(text)) == {"engine", "data", "cli"}
 
 

@@ -62,7 +62,7 @@ def warm_up() -> None:
 
 def _keep_rows_often() -> None:
     """Extraction puts rows aside every some seconds, in which it is through with a toy: let it do so at every batch."""
-    extract: Any = importlib.import_module("vtdl_cli.engine.extract")
+    extract: Any = importlib.import_module("vtdl_cli.engine.evaluate.extract")
     if hasattr(extract, "KEEP_EVERY_SECONDS"):
         extract.KEEP_EVERY_SECONDS = 0.0
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from vtdl_cli.data.datasets import Batch, EpochBatches, Sample, Unreadable, VideoClips
-from vtdl_cli.data.lists import VideoList, read_list
+from vtdl_cli.data.lists.video_list import VideoList, read_list
 from vtdl_cli.data.loading import build_loader
 from vtdl_cli.data.sampling import IndexSampler, uniform_clips
 from vtdl_cli.data.triplets import TripletSampler

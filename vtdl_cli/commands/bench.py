@@ -38,7 +38,7 @@ def evaluate(
     from vtdl_cli.commands.screen import show, speaker
 
     how = o.execution(0, device, workers)
-    from vtdl_cli.engine.bench import bench_evaluate
+    from vtdl_cli.engine.evaluate.bench import bench_evaluate
 
     videos = o.list_source(test_list, root, strip_prefix, list_columns)
     result = bench_evaluate(

@@ -69,9 +69,9 @@ def convert(
     from vtdl_cli.settings import load_config
 
     config = load_config(preset, assignments or ()) if preset else None
-    from vtdl_cli.engine.comparison import count_names
-    from vtdl_cli.engine.convert import convert
-    from vtdl_cli.engine.import_weights import Import
+    from vtdl_cli.engine.weights.comparison import count_names
+    from vtdl_cli.engine.weights.convert import convert
+    from vtdl_cli.engine.weights.import_weights import Import
 
     wanted = Import(
         config=config, assignments=assignments or (), rename=rename or (), min_match=min_match, classes=classes

@@ -50,7 +50,7 @@ def evaluate(
 
     how = o.execution(0, device, workers, overwrite=overwrite, dry_run=dry_run)
     protocol = o.protocol(clips, crops, aggregate)
-    from vtdl_cli.engine.evaluate import evaluate
+    from vtdl_cli.engine.evaluate.evaluate import evaluate
 
     lists = [o.list_source(path, root, strip_prefix, list_columns) for path in test_lists]
     result = evaluate(weights, lists, out, how, speaker(quiet), protocol, assignments or (), group_by)

@@ -25,7 +25,7 @@ def info(
 ) -> None:
     """Say what files of features hold, and where that came from; read them whole to find damage."""
     from vtdl_cli.commands.screen import show, speaker
-    from vtdl_cli.engine.feature_files import describe_features
+    from vtdl_cli.engine.features.files import describe_features
 
     described = describe_features(files, speaker(quiet=False))
     if as_json:
@@ -52,7 +52,7 @@ def merge(
 ) -> None:
     """Put features of one network and different videos together, in the order given."""
     from vtdl_cli.commands.screen import show, speaker
-    from vtdl_cli.engine.feature_files import merge_features
+    from vtdl_cli.engine.features.files import merge_features
 
     show(merge_features(files, out, speaker(quiet=False), overwrite=overwrite), as_json, "merged")
 
@@ -84,7 +84,7 @@ def export(
 ) -> None:
     """Write features for other programs."""
     from vtdl_cli.commands.screen import show, speaker
-    from vtdl_cli.engine.feature_files import export_features
+    from vtdl_cli.engine.features.files import export_features
 
     result = export_features(file, out, speaker(quiet=False), average=average, overwrite=overwrite)
     show(result, as_json, "exported")

@@ -57,7 +57,7 @@ def finetune(
 
     how = o.execution(seed, device, workers, resume=resume, overwrite=overwrite, dry_run=dry_run)
     config = load_config(preset, assignments or ())
-    from vtdl_cli.engine.finetune import finetune
+    from vtdl_cli.engine.train.finetune import finetune
 
     val_source = o.list_source(val_list, root, strip_prefix, list_columns)
     result = finetune(
@@ -78,7 +78,7 @@ def finetune(
 
 def _next_steps(out: Path, val_list: "ListSource", *, chooses: bool) -> Iterator[str]:
     """How to measure without bias: on the test list, else on the validation list by weights that it did not choose."""
-    from vtdl_cli.engine.prepare_lists import find_test_list
+    from vtdl_cli.engine.lists.prepare import find_test_list
 
     weights, measured = out, find_test_list(val_list.path)
     if measured is None:

@@ -47,7 +47,7 @@ def fuse(
         numbers = [float(text) for text in weights.split(",")] if weights else []
     except ValueError:
         raise UsageError(f"--weights '{weights}' are not numbers with commas. For example: --weights 1,1.5") from None
-    from vtdl_cli.engine.fuse import fuse
+    from vtdl_cli.engine.evaluate.fuse import fuse
 
     said = speaker(quiet=False)
     result = fuse(paths, said, weights=numbers, sweep=sweep, group_by=group_by, out=out, overwrite=overwrite)

@@ -36,7 +36,7 @@ def check(
 ) -> None:
     """Say how a list reads, which of its videos are there, and what would make the others be found."""
     from vtdl_cli.commands.screen import show, speaker
-    from vtdl_cli.engine.check_list import check_list
+    from vtdl_cli.engine.lists.check import check_list
     from vtdl_cli.errors import ListError
 
     source = o.list_source(path, root, strip_prefix, list_columns)
@@ -72,7 +72,7 @@ def convert(
 ) -> None:
     """Rewrite a list in the canonical order; frames that it does not give are counted."""
     from vtdl_cli.commands.screen import show, speaker
-    from vtdl_cli.engine.check_list import convert_list
+    from vtdl_cli.engine.lists.check import convert_list
 
     source = o.list_source(path, root, strip_prefix, list_columns)
     result = convert_list(

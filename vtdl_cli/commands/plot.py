@@ -34,7 +34,7 @@ def runs(
 ) -> None:
     """Draw loss, probabilities, accuracies and learning rate of one or several runs."""
     from vtdl_cli.commands.screen import show
-    from vtdl_cli.engine.plot import plot_runs
+    from vtdl_cli.engine.report.plot import plot_runs
 
     show(plot_runs(folders, out, overwrite=overwrite), as_json, "drawn")
 
@@ -61,7 +61,7 @@ def features(
 ) -> None:
     """Draw features in two dimensions, coloured by class."""
     from vtdl_cli.commands.screen import show, speaker
-    from vtdl_cli.engine.plot import plot_features
+    from vtdl_cli.engine.report.plot import plot_features
 
     result = plot_features(
         file,
@@ -95,6 +95,6 @@ def gradients(
 ) -> None:
     """Draw how large each layer's gradients were at the end of the epochs."""
     from vtdl_cli.commands.screen import show
-    from vtdl_cli.engine.plot import plot_gradients
+    from vtdl_cli.engine.report.plot import plot_gradients
 
     show(plot_gradients(run, out, overwrite=overwrite), as_json, "drawn")

@@ -10,7 +10,7 @@ import typer
 from vtdl_cli.commands import options as o
 
 if TYPE_CHECKING:
-    from vtdl_cli.engine.prepare_lists import Making
+    from vtdl_cli.engine.lists.prepare import Making
 
 prepare_lists = typer.Typer(no_args_is_help=True, help="Turn the videos on your disk into lists that can be trusted.")
 
@@ -77,7 +77,7 @@ def folder(
     debug: o.DebugOption = False,
 ) -> None:
     """Write lists of the videos in class folders, split into training, validation and, where asked for, test."""
-    from vtdl_cli.engine.prepare_lists import prepare_folder
+    from vtdl_cli.engine.lists.prepare import prepare_folder
     from vtdl_cli.errors import UsageError
 
     if test_fraction and test_groups:
@@ -199,13 +199,13 @@ def _making(
     overwrite: bool,
 ) -> "Making":
     from vtdl_cli.commands.screen import speaker
-    from vtdl_cli.engine.prepare_lists import Making
+    from vtdl_cli.engine.lists.prepare import Making
 
     return Making(out, speaker(quiet), per_class, fraction, seed, decoder, verify, min_frames, workers, overwrite)
 
 
 def _official(dataset: str, root: Path, splits: Path, making: "Making", as_json: bool, split: int = 1) -> None:
-    from vtdl_cli.engine.prepare_official import prepare_official
+    from vtdl_cli.engine.lists.official import prepare_official
 
     _show(prepare_official(dataset, root, splits, making, split=split), as_json, making, root, split)
 
@@ -222,7 +222,7 @@ def _show(audit: dict[str, Any], as_json: bool, making: "Making", root: Path, sp
 
 def _next_steps(audit: dict[str, Any], out: Path, root: Path, split: int) -> Iterator[str]:
     """What each list is for."""
-    from vtdl_cli.engine.prepare_lists import list_files
+    from vtdl_cli.engine.lists.prepare import list_files
 
     lists = {
         side: shlex.quote(str(out / name)) for side, name in list_files(split).items() if audit["splits"].get(side)

@@ -43,7 +43,7 @@ def pretrain(
 
     how = o.execution(seed, device, workers, resume=resume, overwrite=overwrite, dry_run=dry_run)
     config = load_config(preset, assignments or ())
-    from vtdl_cli.engine.pretrain import pretrain
+    from vtdl_cli.engine.train.pretrain import pretrain
 
     videos = o.list_source(train_list, root, strip_prefix, list_columns)
     result = pretrain(config, videos, out, how, speaker(quiet), weights=weights)

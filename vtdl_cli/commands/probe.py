@@ -35,7 +35,7 @@ def probe(
     numbers = [text for text in per_class.split(",") if text]
     if not all(text.isdigit() and int(text) for text in numbers):
         raise UsageError(f"--per-class '{per_class}' is not a list of numbers from 1. For example: --per-class 1,5,10")
-    from vtdl_cli.engine.probe import probe
+    from vtdl_cli.engine.features.probe import probe
 
     shots = [int(text) for text in numbers]
     result = probe(train, test, speaker(quiet), per_class=shots, repeats=repeats, seed=seed, group_by=group_by)

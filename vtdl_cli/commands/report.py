@@ -35,7 +35,7 @@ def report(
 ) -> None:
     """Write one self-contained HTML page: settings, curves, accuracies, confusions, samples, provenance."""
     from vtdl_cli.commands.screen import show, speaker
-    from vtdl_cli.engine.report import report
+    from vtdl_cli.engine.report.report import report
 
     result = report(
         run, speaker(quiet), out=out, results=results or (), retrievals=retrieval or (), overwrite=overwrite

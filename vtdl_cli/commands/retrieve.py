@@ -44,7 +44,7 @@ def retrieve(
         raise UsageError("--root and --rows are for a picture. Add --picture retrieval.png")
     if picture is not None and root is None:
         raise UsageError("--picture shows frames of the videos: where are they? Add --root DIR")
-    from vtdl_cli.engine.retrieve import Picture, retrieve
+    from vtdl_cli.engine.features.retrieve import Picture, retrieve
 
     wanted = Picture(picture, root, rows or 6, seed) if picture is not None and root is not None else None
     result = retrieve(

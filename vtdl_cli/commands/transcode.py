@@ -42,7 +42,7 @@ def extract_frames(
 ) -> None:
     """Write every video of a list as a folder of pictures, which any clip is read from at once."""
     from vtdl_cli.commands.screen import show, speaker
-    from vtdl_cli.engine.transcode import Pictures, transcode
+    from vtdl_cli.engine.lists.transcode import Pictures, transcode
 
     how = o.execution(0, "cpu", workers, resume=resume, overwrite=overwrite)
     source = o.list_source(path, root, strip_prefix, list_columns)
@@ -67,7 +67,7 @@ def compress(
 ) -> None:
     """Write every video of a list smaller and with many keyframes, so that clips are read faster."""
     from vtdl_cli.commands.screen import show, speaker
-    from vtdl_cli.engine.transcode import Compressed, transcode
+    from vtdl_cli.engine.lists.transcode import Compressed, transcode
 
     how = o.execution(0, "cpu", workers, resume=resume, overwrite=overwrite)
     source = o.list_source(path, root, strip_prefix, list_columns)

@@ -57,7 +57,7 @@ def video(
     from vtdl_cli.commands.screen import show, speaker
 
     how = o.execution(0, device, 0, overwrite=overwrite)
-    from vtdl_cli.engine.visualize import visualize
+    from vtdl_cli.engine.report.visualize import visualize
 
     result = visualize(
         weights,
@@ -104,7 +104,7 @@ def triplet(
 
     how = o.execution(seed, "cpu", 0, overwrite=overwrite)
     config = load_config(preset, assignments or ())
-    from vtdl_cli.engine.triplet import visualize_triplet
+    from vtdl_cli.engine.report.triplet import visualize_triplet
 
     source = o.list_source(videos_list, root, strip_prefix, list_columns)
     result = visualize_triplet(config, source, out, how, index=index)

@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from vtdl_cli.data.flow_folder import flow_pair
-from vtdl_cli.data.frame_folder import FRAME_NAME
+from vtdl_cli.data.video.flow_folder import flow_pair
+from vtdl_cli.data.video.frame_folder import FRAME_NAME
 from vtdl_cli.errors import UsageError
 
 _KINDS = ("avi", "mp4", "mkv", "webm", "mov", "m4v", "mpg", "mpeg", "flv", "wmv", "3gp", "ts")

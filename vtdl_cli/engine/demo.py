@@ -14,19 +14,19 @@ from typing import Any
 import numpy as np
 
 from vtdl_cli.config import Config
-from vtdl_cli.data.features import read_features
-from vtdl_cli.data.lists import write_list
+from vtdl_cli.data.hdf5.features import read_features
+from vtdl_cli.data.lists.splits import draw_per_class
+from vtdl_cli.data.lists.video_list import write_list
 from vtdl_cli.data.motion import CLASSES, write_videos
-from vtdl_cli.data.splits import draw_per_class
-from vtdl_cli.engine.evaluate import evaluate, protocol_name
-from vtdl_cli.engine.extract import extract
-from vtdl_cli.engine.finetune import finetune
-from vtdl_cli.engine.prepare_lists import LIST_FILES, Making, prepare_folder
-from vtdl_cli.engine.pretrain import pretrain
-from vtdl_cli.engine.probe import knn
+from vtdl_cli.engine.evaluate.evaluate import evaluate, protocol_name
+from vtdl_cli.engine.evaluate.extract import extract
+from vtdl_cli.engine.features.probe import knn
+from vtdl_cli.engine.lists.prepare import LIST_FILES, Making, prepare_folder
+from vtdl_cli.engine.report.triplet import draw_triplet
 from vtdl_cli.engine.request import Execution, ListSource, Protocol
-from vtdl_cli.engine.run_folder import RunFolder, refuse_used_folder
-from vtdl_cli.engine.triplet import draw_triplet
+from vtdl_cli.engine.train.finetune import finetune
+from vtdl_cli.engine.train.pretrain import pretrain
+from vtdl_cli.engine.train.run_folder import RunFolder, refuse_used_folder
 from vtdl_cli.errors import UsageError
 from vtdl_cli.locks import releasing_locks, take_folder
 from vtdl_cli.runtime import Reporter, replacing

@@ -1,0 +1,43 @@
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from tests.toy import NUM_FRAMES, Toy, colour_video
+from vtdl_cli.data.video.decoding import open_video
+from vtdl_cli.data.video.whole_video import choose_encoder, whole_video, write_mp4
+from vtdl_cli.errors import UnreadableVideo
+
+
+def test_whole_video__is_every_frame_in_order(toy: Toy) -> None:
+    path = toy.root / "red/red_0.mp4"
+    with open_video(path, "pyav") as reader:
+        expected = reader.read(range(NUM_FRAMES))
+    assert np.array_equal(np.stack(list(whole_video(path))), expected)
+
+
+def test_whole_video__rotated_one_can_be_given_to_torch(data_dir: Path) -> None:
+    assert all(picture.flags.c_contiguous for picture in whole_video(data_dir / "faults/video_90.mov"))
+
+
+def test_whole_video__damaged_one_is_refused(data_dir: Path) -> None:
+    with pytest.raises(UnreadableVideo, match="damaged at frame"):
+        list(whole_video(data_dir / "faults/corrupted.mp4"))
+
+
+@pytest.mark.parametrize("codecs", [{"libx264", "mpeg4"}, {"mpeg4"}], ids=["libx264", "mpeg4"])
+def test_write_mp4__holds_every_picture_at_its_rate(
+    codecs: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: the pictures themselves, less an odd row and column; lossy, so on average."""
+    monkeypatch.setattr(av, "codecs_available", codecs)
+    frames, rate = colour_video(0, seed=1)[:, :35, :49], Fraction(30000, 1001)
+    assert write_mp4(tmp_path / "a.part", iter(frames), rate, *choose_encoder()) == NUM_FRAMES
+    with av.open(str(tmp_path / "a.part")) as container:
+        stream = container.streams.video[0]
+        assert (stream.average_rate, stream.codec_context.pix_fmt) == (rate, "yuv420p")
+        read = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(stream)])
+    assert read.shape == (NUM_FRAMES, 34, 48, 3)
+    assert np.abs(read.astype(int) - frames[:, :34, :48]).mean() < 12

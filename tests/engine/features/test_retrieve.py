@@ -1,0 +1,172 @@
+"""Retrieval, on features whose neighbours are known."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.neighbors import NearestNeighbors
+
+from tests.engine.features.test_probe import write
+from tests.toy import Toy, refuse, succeed, vtdl
+from vtdl_cli.data.hdf5.features import Features
+from vtdl_cli.engine.features.retrieve import choose_queries, middle_frame
+
+
+def pair(folder: Path, num_gallery: int = 120, **attributes: str) -> list[str]:
+    gallery = write(folder / "train.h5", num_gallery, 0, signal=1.5)
+    query = write(folder / "test.h5", 60, 1, signal=1.5, **attributes)
+    return ["retrieve", "--gallery", str(gallery), "--query", str(query)]
+
+
+def write_by_hand(path: Path, features: list[list[float]], labels: list[int]) -> str:
+    with h5py.File(path, "w") as file:
+        file["features"], file["labels"] = np.array(features, np.float32), labels
+        file["paths"] = [f"{path.stem}/{number}" for number in range(len(labels))]
+        file["num_frames"] = [1] * len(labels)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def extracted(toy: Toy, pretrained: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Features of the toy's two lists, as options."""
+    folder = tmp_path_factory.mktemp("features")
+    for name, videos in (("train", toy.train_list), ("val", toy.val_list)):
+        succeed(*toy.extract(pretrained, folder / f"{name}.h5", "--list", str(videos)))
+    return ["retrieve", "--gallery", str(folder / "train.h5"), "--query", str(folder / "val.h5")]
+
+
+def test_retrieve__equals_scikit_learn(tmp_path: Path) -> None:
+    """Oracle: scikit-learn's neighbours by cosine distance, counted by a loop."""
+    result = json.loads(succeed(*pair(tmp_path), "--json").stdout)
+    with h5py.File(tmp_path / "train.h5") as gallery, h5py.File(tmp_path / "test.h5") as query:
+        reference = NearestNeighbors(metric="cosine").fit(gallery["features"][:])
+        found = reference.kneighbors(query["features"][:], 50, return_distance=False)
+        known, asked = gallery["labels"][:], query["labels"][:]
+    for k in (1, 5, 10, 20, 50):
+        hits = sum(any(known[row] == label for row in rows[:k]) for rows, label in zip(found, asked, strict=True))
+        assert result[f"R@{k}"] == pytest.approx(100 * hits / 60)
+    assert 25 < result["R@1"] < result["R@5"] < 100
+    assert (result["num_gallery"], result["num_query"], result["dim"], result["layer"]) == (120, 60, 8, "last")
+
+
+def test_retrieve__by_hand(tmp_path: Path) -> None:
+    """Oracle: angles by hand. The query at 10 degrees lies 0, 80 and 170 from the gallery: length does not matter."""
+    turns = np.deg2rad([10, 90, 180])
+    gallery = write_by_hand(tmp_path / "a.h5", [[9 * np.cos(turn), 9 * np.sin(turn)] for turn in turns], [0, 1, 2])
+    query = write_by_hand(tmp_path / "b.h5", [[np.cos(turns[0]), np.sin(turns[0])]] * 2, [0, 1])
+    more = ("--per-query", str(tmp_path / "q.csv"))
+    result = succeed("retrieve", "--gallery", gallery, "--query", query, *more, "--json")
+    readings = json.loads(result.stdout)
+    assert {name for name in readings if name.startswith("R@")} == {"R@1"}
+    assert readings["R@1"] == 50
+    assert "R@5, R@10, R@20, R@50 left out: gallery" in result.stderr
+    table = list(csv.DictReader((tmp_path / "q.csv").read_text().splitlines()))
+    assert [row["first_right"] for row in table] == ["1", "2"]
+    assert [(row["nearest"], row["cosine"]) for row in table] == [("a/0", "1.0000")] * 2
+
+
+def test_retrieve__interval_holds_the_reading(tmp_path: Path) -> None:
+    """Oracle: the normal approximation of a share of 60, 1.96 deviations to each side."""
+    result = json.loads(succeed(*pair(tmp_path), "--json").stdout)
+    share = result["R@1"] / 100
+    half = 196 * np.sqrt(share * (1 - share) / 60)
+    assert result["intervals"]["R@1"] == pytest.approx([100 * share - half, 100 * share + half], abs=2)
+
+
+def test_retrieve__queries_of_a_class_that_the_gallery_lacks(tmp_path: Path) -> None:
+    gallery = write_by_hand(tmp_path / "a.h5", [[1, 0], [1, 1]], [0, 0])
+    query = write_by_hand(tmp_path / "b.h5", [[1, 0.5], [0, 1]], [0, 7])
+    result = succeed("retrieve", "--gallery", gallery, "--query", query, "--json")
+    assert json.loads(result.stdout)["R@1"] == 50
+    assert "1 queries are of classes that the gallery lacks" in result.stderr
+
+
+def test_retrieve__protocols_that_differ_are_both_named(tmp_path: Path) -> None:
+    line = pair(tmp_path, protocol="clip@1")
+    assert json.loads(succeed(*line, "--json").stdout)["protocol"] == "cosine, clip@1 queries against "
+
+
+def test_retrieve__picture(toy: Toy, extracted: list[str], tmp_path: Path) -> None:
+    """As many rows as were asked for, decoded and drawn; the toy's classes are colours, which the frames show."""
+    sizes = []
+    for rows in ("1", "3"):
+        out = tmp_path / f"{rows}.png"
+        more = ("--root", str(toy.root), "--picture", str(out), "--rows", rows)
+        assert json.loads(succeed(*extracted, *more, "--json").stdout)["picture"] == str(out)
+        with Image.open(out) as picture:
+            sizes.append(picture.size)
+            pixels = np.asarray(picture.convert("RGB")).astype(int)
+    assert sizes[0][0] == sizes[1][0]
+    assert sizes[0][1] < sizes[1][1]
+    for channel in range(3):
+        tinted = (pixels.argmax(2) == channel) & (pixels.max(2) - pixels.min(2) > 80)
+        assert tinted.mean() > 0.05
+
+
+def test_retrieve__video_that_is_not_there(toy: Toy, extracted: list[str], tmp_path: Path) -> None:
+    shutil.copytree(toy.root, tmp_path / "videos")
+    (tmp_path / "videos/red/red_4.mp4").unlink()
+    out = tmp_path / "a.png"
+    more = ("--root", str(tmp_path / "videos"), "--picture", str(out), "--rows", "6", "--quiet")
+    refuse(*extracted, *more, code=1, says=("red_4.mp4' cannot be read: no such file or directory. Check --root",))
+    assert not out.exists()
+
+
+def test_retrieve__bad_input(toy: Toy, tmp_path: Path) -> None:
+    line = pair(tmp_path)
+    used = tmp_path / "used.png"
+    used.touch()
+    root = ("--root", str(toy.root))
+    unknown = write_by_hand(tmp_path / "unknown.h5", [[1, 2], [2, 1]], [0, -1])
+    infinite = write_by_hand(tmp_path / "infinite.h5", [[1, np.nan]], [0])
+    (tmp_path / "classes.txt").write_text("one\ntwo\n")
+    for more, says, code in (
+        (("--gallery", str(tmp_path / "absent.h5")), "absent.h5' are not there. First: vtdl extract", 2),
+        (("--query", line[2]), "share 120 videos", 2),
+        (("--query", unknown), "have 1 videos of no known class", 2),
+        (("--gallery", infinite), "that are not finite, those of", 2),
+        (("--picture", str(tmp_path / "a.png")), "Add --root DIR", 2),
+        (("--rows", "2"), "--root and --rows are for a picture", 2),
+        (("--picture", str(used), *root), "used.png' exists. Use --overwrite, or another --picture", 2),
+        (("--picture", str(tmp_path), *root), "is a folder. Name a file in it: --picture", 2),
+        (("--picture", str(tmp_path / "a.png"), "--root", str(tmp_path / "no")), "no' is not a folder", 2),
+        (("--per-query", str(used)), "another --per-query", 2),
+        (("--classes", str(tmp_path / "classes.txt")), "names 2 classes, but", 1),
+        (("--classes", str(tmp_path / "no.txt")), "no.txt", 1),
+    ):
+        refuse(*line, *more, code=code, says=(says,))
+    assert not (tmp_path / "a.png").exists()
+    assert vtdl(*line, "--per-query", str(used), "--overwrite").exit_code == 0
+
+
+def test_fresh_weights__of_another_seed_are_another_network(tmp_path: Path) -> None:
+    files = [
+        write(tmp_path / f"{seed}.h5", 20, seed, weights_sha256="", weights=f"none, seed {seed}") for seed in (0, 1)
+    ]
+    refuse("retrieve", "--gallery", str(files[0]), "--query", str(files[1]), code=2, says=("another weights_sha256",))
+
+
+def test_choose_queries__rights_and_wrongs_of_many_classes() -> None:
+    labels = np.repeat(np.arange(10), 20)
+    right = np.arange(200) % 20 < 3  # 15%
+    chosen = choose_queries(right, labels, 6, seed=0)
+    assert right[chosen].tolist() == [True] * 3 + [False] * 3
+    assert len({int(labels[row]) for row in chosen}) == 6
+    assert chosen != choose_queries(right, labels, 6, seed=1)
+    assert len(set(choose_queries(right, labels, 500, seed=0))) == 200
+    assert right[choose_queries(np.ones(200, bool), labels, 6, seed=0)].size == 6  # none is wrong: all of the right
+
+
+def test_middle_frame__of_flow_is_x_and_y(tmp_path: Path) -> None:
+    """Oracle: the pictures themselves, read by Pillow; of three pairs the second."""
+    for number in (1, 2, 3):
+        for axis, grey in (("x", 40 * number), ("y", 30 * number)):
+            (tmp_path / "video").mkdir(exist_ok=True)
+            Image.new("L", (16, 12), grey).save(tmp_path / "video" / f"flow_{axis}_{number:05d}.png")
+    features = Features(Path("a.h5"), np.zeros((1, 2)), np.array([0]), ["video"], {"decoder": "flow"})
+    assert middle_frame(features, 0, tmp_path).reshape(-1, 3).tolist() == [[80, 60, 128]] * 16 * 12

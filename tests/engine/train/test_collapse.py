@@ -1,0 +1,85 @@
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.toy import Toy, rows, succeed
+from vtdl_cli.engine.networks.build import build_method
+from vtdl_cli.engine.train.collapse import signs_of_collapse
+from vtdl_cli.settings import load_config
+
+HEALTHY = {"epoch": 5.0, "spread": 0.8, "loss": 1.0, "chance_loss": math.log(258)}
+
+
+@pytest.mark.parametrize(
+    ("readings", "signs"),
+    [
+        ({}, set()),
+        ({"spread": 0.05}, {"spread"}),
+        ({"loss": math.log(258)}, {"loss"}),
+        ({"loss": math.log(258), "epoch": 2.0}, set()),  # too early to tell
+        ({"loss": 9.0, "spread": 0.0}, {"loss", "spread"}),
+    ],
+)
+def test_signs__by_hand(readings: dict[str, float], signs: set[str]) -> None:
+    """Oracle: by hand: chance of 256 keys, the positive and the own negative is ln 258."""
+    assert signs_of_collapse(HEALTHY | readings).keys() == signs
+
+
+def test_signs__say_what_chance_is() -> None:
+    (text,) = signs_of_collapse(HEALTHY | {"loss": 5.9}).values()
+    assert "the loss is 5.90, at or above chance, which is 5.55. Raise" in text
+
+
+@pytest.mark.parametrize("name", ["spread", "chance_loss"])
+def test_signs__what_is_not_read_tells_nothing(name: str) -> None:
+    """One clip has no spread, another loss no chance, and a run of an earlier version neither."""
+    readings = HEALTHY | {"loss": 5.0, name: 99.0}
+    del readings[name]
+    assert signs_of_collapse(readings) == {}
+
+
+@pytest.mark.parametrize(
+    ("assignments", "choices"),
+    [
+        ([], 258),
+        (["method.own_negative=false"], 257),
+        (["method.strong_negative=true", "method.negative_augmentation=shuffle"], 259),
+        (["method.loss=nce"], None),
+        (["method.margin_weight=0.5"], None),
+        (["method.consistency_weight=0.5"], None),
+        (["method.name=instance_discrimination", "method.loss=nce"], None),
+        (["method.name=instance_discrimination"], 257),
+        (["method.name=clip_order"], 6),
+        (["method.name=pseudo_labels", "method.clusters=10"], 10),
+    ],
+)
+def test_chance__by_hand(assignments: list[str], choices: int | None) -> None:
+    """Oracle: by hand: the positive, the 256 keys of that preset, own and strong negative; the orders of three blocks; the clusters."""
+    config = load_config("demo", [*assignments, "model.width=4"])
+    clips = torch.rand(3, 2, 3, 8, 32, 32) if config.method.name == "vtdl" else torch.rand(1, 2, 3, 8, 32, 32)
+    torch.manual_seed(0)
+    readings = build_method(config, num_videos=10**5)(*clips, torch.tensor([7, 8])).readings  # of which no key is drawn
+    assert readings.get("chance_loss", torch.tensor(0.0)).item() == pytest.approx(math.log(choices or 1))
+
+
+def test_pretrain__warns_once_of_a_run_that_learns_nothing(toy: Toy, tmp_path: Path) -> None:
+    """A temperature at which all choices look alike: the loss stays at chance, and one warning of five epochs says so.
+
+    Of 12 videos and 16 keys so many are masked that chance is well below the logarithm of all 18 columns.
+    """
+    blind = ["pretrain.epochs=5", "method.temperature=1e6"]
+    result = succeed(*toy.pretrain(tmp_path / "run", *(word for text in blind for word in ("--set", text))))
+    (warning,) = [line for line in result.stderr.splitlines() if "at or above chance" in line]
+    assert warning.startswith("warning: after ")
+    last = rows(tmp_path / "run")[-1]
+    assert last["loss"] == pytest.approx(last["chance_loss"], abs=1e-4)
+    assert last["chance_loss"] < 0.99 * math.log(18)
+
+
+def test_pretrain__of_one_clip_a_batch_no_collapse_is_told(toy: Toy, tmp_path: Path) -> None:
+    one = ["pretrain.epochs=1", "pretrain.batch_size=1"]
+    result = succeed(*toy.pretrain(tmp_path / "run", *(word for text in one for word in ("--set", text))))
+    assert "collapsed" not in result.stderr
+    assert "spread" not in rows(tmp_path / "run")[0]

@@ -1,0 +1,96 @@
+"""Neighbours of VTDL in the same engine, and the method that the README adds."""
+
+import re
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.toy import Toy, differences, load, refuse, rows, start, step_of, stop_when, succeed
+from vtdl_cli.config import Config
+from vtdl_cli.engine.networks import build
+from vtdl_cli.models.encoder import Encoder
+from vtdl_cli.models.heads import LinearClassifier
+
+README = Path(__file__).parents[2] / "README.md"
+EVERY_STEP = ("--set", "pretrain.checkpoint_minutes=1e-6")
+MOCO = ("method.own_negative=false", "method.tca.alpha=0")
+
+
+@pytest.mark.parametrize(
+    ("options", "reading"),
+    [
+        (MOCO, "queue_probability"),
+        (("method.name=instance_discrimination", "method.loss=nce"), "queue_age"),
+        (("method.name=clip_order",), "order_top1"),
+        (("method.name=pseudo_labels", "method.clusters=3"), "cluster_top1"),
+    ],
+)
+def test_method__pretrains_resumes_and_finetunes(
+    toy: Toy, tmp_path: Path, options: tuple[str, ...], reading: str
+) -> None:
+    """Oracle: the run of two epochs, which one of one epoch, resumed for a second, has to equal."""
+    words = [word for text in (*options, "pretrain.knn_every=2") for word in ("--set", text)]
+    succeed(*toy.pretrain(tmp_path / "whole", *words))
+    succeed(*toy.pretrain(tmp_path / "run", *words, "--set", "pretrain.epochs=1"))
+    succeed(*toy.pretrain(tmp_path / "run", *words, "--resume"))
+    whole, resumed = (load(tmp_path / name / "checkpoints/last.pt")["model"] for name in ("whole", "run"))
+    assert differences(whole, resumed) == []
+    assert {reading, "knn_top1"} <= rows(tmp_path / "whole")[-1].keys()
+    finetuning = ["--weights", str(tmp_path / "whole"), "--set", "finetune.epochs=1"]
+    assert "all 72 tensors match" in succeed(*toy.finetune(tmp_path / "finetuned", *finetuning)).stderr
+
+
+def test_readme__adds_a_method(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The README's own code, under the name of a method that there is; it trains, and reads its accuracy."""
+    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    namespace: dict[str, Any] = {}
+    exec(code, namespace)
+
+    def build_backwards(config: Config, _num_videos: int) -> Any:
+        trunk = build.build_trunk(config)
+        return namespace["Backwards"](Encoder(trunk, LinearClassifier(trunk.feature_dim, 2, dropout=0.0)))
+
+    monkeypatch.setitem(build.METHODS, "clip_order", build_backwards)
+    learn = ("--set", "method.name=clip_order", "--set", "pretrain.epochs=3")
+    succeed(*toy.pretrain(tmp_path / "run", *learn))
+    table = rows(tmp_path / "run")
+    assert len(table) == 3
+    assert all(0 <= row["order_top1"] <= 100 for row in table)
+    assert "encoder.backbone.stem.0.weight" in load(tmp_path / "run/checkpoints/last.pt")["model"]
+
+
+def test_pseudo_labels__go_on_from_pretrained_weights(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
+    """Colours make clusters that can be learnt, and a run killed in an epoch keeps the labels it had."""
+    options = ("method.name=pseudo_labels", "method.clusters=3", "method.relabel_every=4", "pretrain.epochs=8")
+    words = [word for text in (*options, "pretrain.optimizer.learning_rate=1e-2") for word in ("--set", text)]
+    result = succeed(*toy.pretrain(tmp_path / "run", "--weights", str(pretrained), *words))
+    assert "all 72 tensors match" in result.stderr
+    table = rows(tmp_path / "run")
+    assert table[3]["cluster_top1"] > table[0]["cluster_top1"]
+    labels = load(tmp_path / "run/checkpoints/last.pt")["model"]["labels"]
+    assert labels.shape == (12,)
+    assert set(labels.tolist()) == {0, 1, 2}
+    killed = [*toy.pretrain(tmp_path / "killed", "--weights", str(pretrained), *words), *EVERY_STEP]
+    stop_when(start(*killed), lambda: step_of(tmp_path / "killed/checkpoints/last.pt") > 13, signal.SIGKILL)
+    succeed(*killed, "--resume")
+    resumed = load(tmp_path / "killed/checkpoints/last.pt")["model"]
+    assert differences(resumed, load(tmp_path / "run/checkpoints/last.pt")["model"]) == []
+
+
+def test_pretrain__from_weights_begins_both_encoders(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
+    """Oracle: with a rate of next to nothing, both encoders end as the run they began from."""
+    still = ("pretrain.optimizer.learning_rate=1e-12", "pretrain.epochs=1", "pretrain.optimizer.weight_decay=0")
+    words = [word for text in still for word in ("--set", text)]
+    succeed(*toy.pretrain(tmp_path / "run", "--weights", str(pretrained), *words))
+    before, after = (load(run / "checkpoints/last.pt")["model"] for run in (pretrained, tmp_path / "run"))
+    for side in ("query", "key"):
+        theirs = before["encoders.query.backbone.stem.0.weight"]
+        torch.testing.assert_close(after[f"encoders.{side}.backbone.stem.0.weight"], theirs, rtol=0, atol=1e-6)
+
+
+def test_pseudo_labels__more_clusters_than_videos(toy: Toy, tmp_path: Path) -> None:
+    line = toy.pretrain(tmp_path / "run", "--set", "method.name=pseudo_labels")
+    refuse(*line, code=1, says=("has 12 videos, fewer than method.clusters 64. --set method.clusters=3",))

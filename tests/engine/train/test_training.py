@@ -1,0 +1,126 @@
+"""Nothing lost: runs that are killed or asked to stop, and go on to the same end, bit for bit.
+
+The command runs in a process of its own with one thread. It saves after every step, so that the moment it is stopped
+at, whatever that is, lies between two steps or in one, and in the middle of an epoch of three steps.
+"""
+
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.toy import Toy, differences, files_in, load, rows, start, step_of, stop_when, succeed, without_times
+from vtdl_cli.engine.train.training import Training
+
+EPOCHS, STEPS_PER_EPOCH = 10, 3
+EVERY_STEP = ("--set", "pretrain.checkpoint_minutes=1e-6", "--set", "finetune.checkpoint_minutes=1e-6")
+Command = Callable[[Path], list[str]]
+
+
+def run_whole(*arguments: str) -> str:
+    """Run a command to its end in a process of its own; returns stderr."""
+    process = start(*arguments)
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0, stderr
+    return stderr
+
+
+def in_mid_epoch(run: Path, delay: float = 0.0) -> Callable[[], bool]:
+    """True once the run has a new checkpoint, from the middle of the third epoch or a later one; after `delay` s."""
+    before = step_of(run / "checkpoints/last.pt")
+
+    def ready() -> bool:
+        step = step_of(run / "checkpoints/last.pt")
+        if step <= max(before, 2 * STEPS_PER_EPOCH) or step % STEPS_PER_EPOCH == 0:
+            return False
+        time.sleep(delay)
+        return True
+
+    return ready
+
+
+def assert_same_end(run: Path, reference: Path) -> None:
+    """Everything in the last checkpoint and in the metrics, but for times."""
+    ours, theirs = (load(folder / "checkpoints/last.pt") for folder in (run, reference))
+    assert theirs["step"] == EPOCHS * STEPS_PER_EPOCH
+    assert differences(ours, theirs) == []
+    assert without_times(rows(run)) == without_times(rows(reference))
+    assert files_in(run) == files_in(reference)
+
+
+@pytest.fixture(scope="module")
+def pretraining(toy: Toy) -> Command:
+    more = ("--set", f"pretrain.epochs={EPOCHS}", "--set", "pretrain.knn_every=3", *EVERY_STEP)
+    return lambda out: toy.pretrain(out, *more)
+
+
+@pytest.fixture(scope="module")
+def finetuning(toy: Toy, pretrained: Path) -> Command:
+    more = ("--weights", str(pretrained), "--set", f"finetune.epochs={EPOCHS}", *EVERY_STEP)
+    return lambda out: toy.finetune(out, *more)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(pretraining: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run that the others have to equal."""
+    out = tmp_path_factory.mktemp("uninterrupted") / "run"
+    run_whole(*pretraining(out))
+    return out
+
+
+def test_kill_9__resumed_run_ends_the_same(pretraining: Command, uninterrupted: Path, tmp_path: Path) -> None:
+    """Killed twice, each time a little later after a checkpoint: in a step, or while the next one is written."""
+    run = tmp_path / "run"
+    for delay in (0.0, 0.017):
+        code, _ = stop_when(start(*pretraining(run), "--resume"), in_mid_epoch(run, delay), signal.SIGKILL)
+        assert code == -signal.SIGKILL
+        assert step_of(run / "checkpoints/last.pt") < EPOCHS * STEPS_PER_EPOCH
+    assert "goes on at epoch " in run_whole(*pretraining(run), "--resume")
+    model = load(run / "checkpoints/last.pt")["model"]
+    for part in ("encoders.query.", "encoders.key.", "memory.keys", "memory.videos", "memory.pointer"):
+        assert any(name.startswith(part) for name in model)
+    assert_same_end(run, uninterrupted)
+
+
+def test_signals__save_exit_75_and_go_on(pretraining: Command, uninterrupted: Path, tmp_path: Path) -> None:
+    """One run, asked to stop three times; the last time as by a terminal, which asks the decoding workers as well."""
+    run = tmp_path / "run"
+    for number, workers in ((signal.SIGTERM, "0"), (signal.SIGUSR1, "0"), (signal.SIGINT, "2")):
+        process = start(*pretraining(run), "--resume", "--workers", workers)
+        code, stderr = stop_when(process, in_mid_epoch(run), number, group=workers != "0")
+        assert code == 75, stderr
+        step = step_of(run / "checkpoints/last.pt")
+        last_line = f"error: {number.name} after step {step} of {EPOCHS * STEPS_PER_EPOCH}: saved. Resume with --resume"
+        assert stderr.splitlines()[-1] == last_line
+        assert "Traceback" not in stderr
+        assert not list(run.rglob("*.part"))
+    succeed(*pretraining(run), "--resume")
+    assert_same_end(run, uninterrupted)
+
+
+def test_finetune__stopped_run_ends_the_same(finetuning: Command, tmp_path: Path) -> None:
+    """Dropout draws from the random state that the checkpoint holds."""
+    run, reference = tmp_path / "run", tmp_path / "reference"
+    code, stderr = stop_when(start(*finetuning(run)), in_mid_epoch(run), signal.SIGTERM)
+    assert code == 75, stderr
+    succeed(*finetuning(run), "--resume")
+    succeed(*finetuning(reference))
+    assert_same_end(run, reference)
+    best, expected = (load(folder / "checkpoints/best.pt") for folder in (run, reference))
+    assert differences(best, expected) == []
+
+
+def test_seconds__of_all_epochs_are_the_trainings(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: the clock: saving takes at least 0.3 s here, and belongs to the epoch after it."""
+    save = Training.save
+
+    def save_slowly(training: Training) -> None:
+        time.sleep(0.3)
+        save(training)
+
+    monkeypatch.setattr(Training, "save", save_slowly)
+    succeed(*toy.finetune(tmp_path / "run", "--set", "finetune.epochs=3"))
+    seconds = [row["seconds"] for row in rows(tmp_path / "run")]
+    assert min(seconds[1:]) > 0.3

@@ -1,0 +1,63 @@
+"""Backbones taken out of runs, through the real command."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.foreign_weights import features
+from tests.toy import Toy, load, refuse, succeed
+from vtdl_cli.engine.networks.build import build_trunk
+from vtdl_cli.engine.networks.checkpoint import find_weights
+from vtdl_cli.engine.networks.trained import load_trunk
+from vtdl_cli.models.heads import pool_features
+from vtdl_cli.settings import load_config
+
+
+def test_export__backbone_of_a_run_for_elsewhere(toy: Toy, pretrained: Path, finetuned: Path, tmp_path: Path) -> None:
+    """Oracle: the run's own backbone, filled from the file by torch alone."""
+    for run in (pretrained, finetuned):
+        out = tmp_path / f"{run.parent.name}.pt"
+        report = json.loads(succeed("convert", str(run), "--out", str(out), "--json").stdout)
+        assert (report["tensors"], report["feature_dim"], report["largest_difference"]) == (72, 32, 0.0)
+        state = load(out)
+        assert all(isinstance(tensor, Tensor) and tensor.is_contiguous() for tensor in state.values())
+        assert len({tensor.untyped_storage().data_ptr() for tensor in state.values()}) == len(
+            state
+        )  # as safetensors asks
+        fresh = build_trunk(load_config(str(toy.preset))).eval()
+        fresh.load_state_dict(state)
+        assert torch.equal(features(fresh), features(load_trunk(str(find_weights(str(run))), ())[0]))
+
+
+def test_export__onnx_gives_the_same_features(pretrained: Path, tmp_path: Path) -> None:
+    """Oracle: the run's own network, on another number of clips than it was exported with."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    out = tmp_path / "backbone.onnx"
+    result = succeed("convert", str(pretrained), "--out", str(out), "--json")
+    assert json.loads(result.stdout)["clips"] == [3, 4, 32, 32]
+    assert [path.name for path in tmp_path.iterdir()] == ["backbone.onnx"]
+    clips = torch.randn(5, 3, 4, 32, 32)
+    session = onnxruntime.InferenceSession(out.read_bytes(), providers=["CPUExecutionProvider"])
+    found = torch.from_numpy(session.run(None, {"clips": clips.numpy()})[0])
+    trunk, _ = load_trunk(str(pretrained), ())
+    with torch.inference_mode():
+        torch.testing.assert_close(found, pool_features(trunk(clips)), rtol=1e-3, atol=1e-5)
+
+
+def test_export__onnx_is_not_installed(pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    line = ["convert", str(pretrained), "--out", str(tmp_path / "backbone.onnx")]
+    refuse(*line, code=2, says=("--out 'backbone.onnx' needs onnxscript. Type pip install 'vtdl[onnx]'",))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_export__values_that_are_no_numbers(pretrained: Path, tmp_path: Path) -> None:
+    content = load(pretrained / "checkpoints/last.pt")
+    content["model"]["encoders.query.backbone.stem.0.weight"][0, 1, 0, 2, 1] = float("nan")
+    torch.save(content, tmp_path / "broken.pt")
+    line = ["convert", str(tmp_path / "broken.pt"), "--out", str(tmp_path / "backbone.pt")]
+    refuse(*line, code=1, says=("have values that are infinite or no numbers, in tensor 'stem.0.weight'. Take",))
+    assert not (tmp_path / "backbone.pt").exists()

@@ -1,0 +1,231 @@
+"""The rows of an extraction that is under way.
+
+It may run for hours and must survive whatever stops it, and HDF5 files do not survive being cut short: rows are kept in
+small files beside the target, each written whole, and put together at the end. Of several processes the first writes.
+"""
+
+import json
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import h5py
+import numpy as np
+
+from vtdl_cli import ranks
+from vtdl_cli.data.hdf5.features import Columns, join_values, open_features, rows_at_a_time, values_of, write_features
+from vtdl_cli.data.hdf5.layout import class_names_in, lists_videos
+from vtdl_cli.data.lists.label_sets import compare_classes, label_set
+from vtdl_cli.errors import DamagedFile, ListError, UsageError, VtdlError
+from vtdl_cli.runtime import check_writable, replacing
+
+JOINED = ("root", "torch_version")
+"""Of the provenance: what changes no feature, or its last digits at most. Rows of several go into one file, which names
+all of them."""
+MAY_DIFFER = (*JOINED, "group_by")
+"""The last says how to read the file, and of an extraction that is resumed the last word counts."""
+
+ROWS = ("features", "labels", "num_frames", "positions")
+"""Columns of a part that has rows."""
+DAMAGE = (ValueError, LookupError, TypeError, AttributeError, EOFError, OSError, RuntimeError, BadZipFile, zlib.error)
+"""What NumPy raises, by where in a part the damage is."""
+
+
+class FeatureParts:
+    """Rows kept so far, and the file that they become.
+
+    Args:
+        out: the HDF5 file to be.
+        provenance: what the features depend on; rows of another provenance, but for MAY_DIFFER, are not mixed in.
+        resume: go on with rows that are there; leave a finished file as it is.
+        overwrite: replace a finished file, and forget rows that are there.
+
+    Raises:
+        UsageError: something is in the way, or the rows that are there have another provenance.
+        DamagedFile: what is there is not as it was written.
+
+    Attributes:
+        done: videos of the list dealt with so far, skipped ones included.
+        skipped: path and reason of each video that could not be read.
+        finished: whether the file is there already, whole.
+        differing: of JOINED, what the rows that are there have otherwise: name -> theirs.
+    """
+
+    def __init__(self, out: Path, provenance: Mapping[str, str], *, resume: bool, overwrite: bool) -> None:
+        if out.is_dir():
+            raise UsageError(f"output '{out}' is a folder. Name a file: --out {out}/features.h5")
+        self.out, self.folder = out, out.with_name(f".{out.name}.parts")
+        self.provenance = dict(provenance)
+        self.done, self.skipped = 0, list[dict[str, str]]()
+        self.differing: dict[str, str] = {}
+        begun = self.folder.exists()
+        check_writable(out.parent)
+        self.finished = resume and not begun and out.exists() and h5py.is_hdf5(out)
+        if self.finished:
+            with open_features(out) as file:
+                self._check_same(file.attributes)
+                file.verify(rows_at_a_time(file))
+                self.skipped = json.loads(file.attributes.get("skipped", "[]"))
+        elif out.exists() and not overwrite and not (begun and resume):
+            raise UsageError(f"output '{out}' exists. Use --overwrite, or another --out")
+        if begun and not overwrite:
+            self._go_on(resume)
+
+    def standing(self, num_videos: int) -> str:
+        """How far it has come, for whoever resumes."""
+        if self.finished:
+            return f"output '{self.out}' is finished: nothing to do"
+        if not self.done:
+            return f"output '{self.out}' has not been begun yet: starting from the beginning"
+        changed = "".join(f"; its {name} was '{theirs}'" for name, theirs in self.differing.items())
+        return f"output '{self.out}' goes on at video {self.done} of {num_videos}{changed}"
+
+    def _go_on(self, resume: bool) -> None:
+        if not resume:
+            raise UsageError(f"output '{self.out}' was begun and interrupted. Use --resume to go on, or --overwrite")
+        last: dict[str, Any] | None = None
+        for path in self._parts():
+            last = self._read_state(path)
+            self._check_same(last["provenance"])
+            self.done, self.skipped = last["done"], last["skipped"]
+        if last is not None:  # it names what all before it were made with, too
+            self._join(last["provenance"])
+
+    def _read_state(self, path: Path) -> dict[str, Any]:
+        """How far the extraction had come with a part that follows on those read so far; all of it is read.
+
+        Raises:
+            DamagedFile: it is not whole, or one is missing before it.
+        """
+        with self._open(path) as part:
+            if part.zip.testzip() is not None:  # by the checksums of the zip
+                raise ValueError
+            state: dict[str, Any] = json.loads(str(part["state"]))
+            num_skipped = len(state["skipped"]) - len(self.skipped)
+            follows = state["done"] == int(path.stem) == self.done + num_skipped + _count_rows(part, state["done"])
+            if not (follows and lists_videos(state["skipped"]) and isinstance(state["provenance"], dict)):
+                raise ValueError
+            return state
+
+    @contextmanager
+    def _open(self, path: Path) -> Iterator[Any]:
+        """Open a part; whatever reading a damaged one raises becomes one line."""
+        try:
+            with path.open("rb") as file, np.load(file) as part:  # by a path alone, NumPy leaves a damaged zip open
+                yield part
+        except (*DAMAGE, MemoryError) as error:
+            raise DamagedFile(
+                f"output '{self.out}' cannot be resumed: its part '{path}' is damaged, or one before it is missing. "
+                "Remove it and all after it, then --resume; or --overwrite"
+            ) from error
+
+    def _check_same(self, provenance: Mapping[str, Any]) -> None:
+        compared = {name: value for name, value in self.provenance.items() if name not in (*MAY_DIFFER, "classes")}
+        differing = [name for name, value in compared.items() if provenance.get(name, value) != value]
+        if differing:
+            raise UsageError(
+                f"output '{self.out}' was begun with another {', '.join(differing)}. Use --overwrite, or another --out"
+            )
+        begun, now = (
+            label_set(owner, class_names_in(attributes), ())
+            for owner, attributes in ((f"output '{self.out}'", provenance), ("its list", self.provenance))
+        )
+        compare_classes(begun, now, "Use --overwrite, or another --out")
+
+    def _join(self, provenance: Mapping[str, str]) -> None:
+        """Say of the rows to come and of those that are there what each is made with."""
+        for name in (name for name in JOINED if name in self.provenance):
+            ours, theirs = self.provenance[name], provenance.get(name, "unknown")
+            self.provenance[name] = join_values([*values_of(theirs), ours])
+            if ours not in values_of(theirs):
+                self.differing[name] = theirs
+
+    def _parts(self) -> list[Path]:
+        return sorted(self.folder.glob("[0-9]*.npz"))
+
+    def _rows(self) -> Iterator[Mapping[str, np.ndarray]]:
+        """Each part that has rows, one open at a time: hours make more parts than a process may open files."""
+        for path in self._parts():
+            with self._open(path) as part:
+                rows = {name: part[name] for name in ROWS if name in part}
+            if len(rows.get("labels", ())):
+                yield rows
+
+    @ranks.by_first
+    def begin(self) -> None:
+        """Forget rows of an extraction that is not gone on with."""
+        if not self.done:
+            self._forget()
+
+    def _forget(self) -> None:
+        """Remove the parts, the last one first: killed on the way, it leaves those that a resumed run goes on from."""
+        if self.folder.exists():
+            for path in sorted(self.folder.iterdir(), reverse=True):
+                path.unlink()
+            self.folder.rmdir()
+
+    @ranks.by_first
+    def add(self, done: int, skipped: list[dict[str, str]], columns: dict[str, Any]) -> None:
+        """Keep the rows of the videos up to number `done`.
+
+        Args:
+            done: videos of the list dealt with, these included.
+            skipped: path and reason of each that could not be read since the last call.
+            columns: features, labels, num_frames and positions of the others; empty where there is none.
+        """
+        self.done, self.skipped = done, self.skipped + skipped
+        state = json.dumps({"provenance": self.provenance, "done": self.done, "skipped": self.skipped})
+        with replacing(self.folder / f"{done:09d}.npz") as temporary, temporary.open("wb") as file:
+            np.savez(file, state=np.array(state), **columns)
+
+    @ranks.by_first
+    def finish(self, name_of: Callable[[int], str]) -> None:
+        """Put all rows into the HDF5 file and remove the parts.
+
+        Args:
+            name_of: the path of the video at a position of the list, as the list has it.
+
+        Raises:
+            ListError: there is not a single row.
+            VtdlError: rows and skipped videos are not as many as videos were dealt with.
+        """
+        shapes = [part["features"].shape for part in self._rows()]
+        if not shapes:
+            raise ListError(f"output '{self.out}' would be empty: no video of the list could be read")
+        self._check_complete()
+        shape = (sum(shape[0] for shape in shapes), *shapes[0][1:])
+        attributes = {**self.provenance, "skipped": json.dumps(self.skipped)}
+        write_features(self.out, shape, (_named(part, name_of) for part in self._rows()), attributes)
+        self._forget()
+
+    def _check_complete(self) -> None:
+        """Hold the parts to what the last of them says: each video once, in a row or among the skipped."""
+        positions = np.concatenate([part["positions"] for part in self._rows()])
+        if len(np.unique(positions)) != len(positions) or len(positions) + len(self.skipped) != self.done:
+            raise VtdlError(
+                f"output '{self.out}' would have {len(positions)} rows and {len(self.skipped)} skipped videos of "
+                f"{self.done}: parts in '{self.folder}' are missing or damaged. Start anew with --overwrite"
+            )
+
+
+def _count_rows(part: Mapping[str, np.ndarray], done: int) -> int:
+    """The number of a part's rows, of the first `done` videos; raises one of DAMAGE where they do not fit together."""
+    columns = [part[name] for name in ROWS if name in part]
+    if not columns:
+        return 0
+    *columns, positions = columns
+    (count,) = {len(positions), *(len(column) for column in columns)}
+    if len(columns) + 1 < len(ROWS) or any(column.dtype.kind not in "fiu" for column in (*columns, positions)):
+        raise ValueError
+    if any(not 0 <= position < done for position in positions.tolist()):
+        raise ValueError
+    return count
+
+
+def _named(part: Mapping[str, np.ndarray], name_of: Callable[[int], str]) -> Columns:
+    """The rows of a part, their videos by path in place of their positions in the list."""
+    columns: dict[str, Any] = {name: part[name] for name in ("features", "labels", "num_frames")}
+    return {**columns, "paths": [name_of(int(position)) for position in part["positions"]]}

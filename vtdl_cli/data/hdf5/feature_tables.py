@@ -1,0 +1,86 @@
+"""Features for other programs: .npy, .csv and .parquet, written a block at a time.
+
+A table has a line a video: `path`, `label`, the name of its `class` where the file has names, `num_frames`, `f0`, `f1`,
+...; an array has the features alone.
+"""
+
+import csv
+import importlib
+import importlib.util
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vtdl_cli.data.hdf5.features import Columns
+from vtdl_cli.errors import UsageError
+
+Shape = tuple[int, ...]
+Names = Sequence[str] | None  # of the classes
+Writer = Callable[[Path, Shape, Iterable[Columns], Names], None]
+
+
+def write_npy(path: Path, shape: Shape, blocks: Iterable[Columns], names: Names = None) -> None:  # noqa: ARG001
+    """Write a plain array, float32 (N, ..., D)."""
+    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    with path.open("wb") as file:  # not a memory map, in which a full disk ends the process
+        np.lib.format.write_array_header_1_0(file, header)
+        for block in blocks:
+            file.write(block["features"].astype("<f4").tobytes())
+
+
+def write_csv(path: Path, shape: Shape, blocks: Iterable[Columns], names: Names = None) -> None:
+    """Write text: nine digits, which give each float32 back."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow((*_first_columns(names), *_channels(shape)))
+        for block in blocks:
+            rows = zip(*_first_values(block, names), block["features"].tolist(), strict=True)
+            writer.writerows((*first, *(f"{value:.9g}" for value in vector)) for *first, vector in rows)
+
+
+def write_parquet(path: Path, shape: Shape, blocks: Iterable[Columns], names: Names = None) -> None:
+    """Write columns, a row group for each block."""
+    arrow: Any = importlib.import_module("pyarrow")
+    parquet: Any = importlib.import_module("pyarrow.parquet")
+    kinds = [(name, arrow.string() if is_text else arrow.int64()) for name, is_text in _first_columns(names).items()]
+    schema = arrow.schema([*kinds, *((name, arrow.float32()) for name in _channels(shape))])
+    with parquet.ParquetWriter(path, schema) as writer:
+        for block in blocks:
+            channels = np.ascontiguousarray(block["features"].T)  # (D, n)
+            columns = [*_first_values(block, names), *channels]
+            writer.write_table(arrow.table([arrow.array(column) for column in columns], schema=schema))
+
+
+def _first_columns(names: Names) -> dict[str, bool]:
+    """Name -> whether it holds text."""
+    return {"path": True, "label": False, **({"class": True} if names else {}), "num_frames": False}
+
+
+def _first_values(block: Columns, names: Names) -> list[Any]:
+    """The columns of `_first_columns`; the name of no class is empty."""
+    told = [[names[label] if label >= 0 else "" for label in block["labels"]]] if names else []
+    return [block["paths"], block["labels"], *told, block["num_frames"]]
+
+
+def _channels(shape: Shape) -> list[str]:
+    return [f"f{channel}" for channel in range(shape[-1])]
+
+
+ARRAY, PARQUET = ".npy", ".parquet"
+WRITERS: dict[str, Writer] = {ARRAY: write_npy, ".csv": write_csv, PARQUET: write_parquet}
+"""By what a file's name ends in."""
+
+
+def writer_for(path: Path) -> Writer:
+    """What writes a file of this name.
+
+    Raises:
+        UsageError: nothing does, or it is not installed.
+    """
+    if path.suffix not in WRITERS:
+        raise UsageError(f"--out '{path}' does not end in {', '.join(WRITERS)}: what to write is told by that")
+    if path.suffix == PARQUET and importlib.util.find_spec("pyarrow") is None:
+        raise UsageError(f"--out '{path}' needs pyarrow. Type pip install pyarrow, or choose .csv")
+    return WRITERS[path.suffix]

@@ -1,0 +1,151 @@
+"""Scores in HDF5: what a classifier said of every video, and of each clip of it (README, Files).
+
+Shapes: `N` videos, `V` views (clips, or crops of clips) of each, `C` classes.
+"""
+
+import json
+import math
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vtdl_cli import ranks
+from vtdl_cli.data.hdf5.layout import TEXT, Column, Layout, class_names_in
+from vtdl_cli.data.hdf5.rows import open_rows, write_rows
+from vtdl_cli.data.lists.label_sets import LabelSet, label_set
+from vtdl_cli.errors import UsageError
+from vtdl_cli.runtime import Warn, cannot_write, silent
+
+SCHEMA = 1
+BLOCK_BYTES = 2**24  # of clip scores in memory at a time
+COLUMNS = {
+    "scores": Column("vectors", "<f4", kinds="f", axes=(1, 1)),
+    "labels": Column("whole numbers", "<i8", kinds="iu"),
+    "paths": Column("text", TEXT),
+}
+CLIP_LOGITS = Column("clips of vectors", "<f4", kinds="f", axes=(2, 2))
+LAYOUT = Layout(
+    "scores",
+    command="vtdl evaluate",
+    first="vtdl evaluate ... --out {path.parent}",
+    again="Evaluate again",
+    schema=SCHEMA,
+    columns=COLUMNS,
+    attributes=("classes", "protocol", "aggregate"),
+)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a file of scores holds, but for the clips apart.
+
+    Attributes:
+        values: float32 (N, C), one row a video: the mean of its views' softmax, or of their logits.
+        labels: int64 (N,).
+        paths: N, as the list has them.
+        classes: C names.
+        attributes: of the file: `protocol`, `aggregate`, `weights_sha256`, `list_sha256`, `skipped`.
+    """
+
+    values: np.ndarray
+    labels: np.ndarray
+    paths: list[str]
+    classes: list[str]
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+    def label_set(self, path: Path) -> LabelSet:
+        """What its columns stand for; `path` is the file's, for messages."""
+        return label_set(f"scores '{path}'", self.classes, np.arange(len(self.classes)))
+
+
+class ClipSpool:
+    """Clip scores under way, in a file without a name: memory stays flat, and nothing is left whatever happens.
+
+    Args:
+        folder: on the disk that the scores are to go to.
+        shape: (V, C) of a video.
+    """
+
+    def __init__(self, folder: Path, shape: tuple[int, int]) -> None:
+        self.folder, self.shape = folder, shape
+        self._file = tempfile.TemporaryFile(buffering=0, dir=folder)  # noqa: SIM115  # open until `close`
+
+    @ranks.by_first
+    def add(self, clips: np.ndarray) -> None:
+        """Keep (B, V, C).
+
+        Raises:
+            VtdlError: the disk is full.
+        """
+        try:
+            content = memoryview(clips.astype(np.float32).tobytes())
+            while content:  # a nearly full disk takes a part
+                content = content[self._file.write(content) :]
+        except OSError as error:
+            raise cannot_write(self.folder, error) from error
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """All of them in their order, (some, V, C) at a time."""
+        row_bytes = 4 * math.prod(self.shape)
+        self._file.seek(0)
+        while content := self._file.read(max(1, BLOCK_BYTES // row_bytes) * row_bytes):
+            yield np.frombuffer(content, np.float32).reshape(-1, *self.shape)
+
+    def close(self) -> None:
+        """Give the disk its room back."""
+        self._file.close()
+
+
+def write_scores(path: Path, scores: Scores, clips: ClipSpool | None = None) -> None:
+    """Write the file, whole or not at all, with a checksum of each column.
+
+    Raises:
+        VtdlError: the disk is full, or the folder cannot be written.
+    """
+    attributes = {**scores.attributes, "schema": SCHEMA, "classes": json.dumps(scores.classes)}
+    with write_rows(path, attributes) as file:
+        for name, rows in (("scores", scores.values), ("labels", scores.labels), ("paths", scores.paths)):
+            file.add_column(name, COLUMNS[name], np.shape(rows))
+            file.append(name, rows)
+        if clips is not None:
+            file.add_column("clip_logits", CLIP_LOGITS, (len(scores.labels), *clips.shape))
+            for block in clips.blocks():
+                file.append("clip_logits", block)
+
+
+def read_scores(path: Path, warn: Warn = silent) -> Scores:
+    """Read what an evaluation wrote, but for the clips apart.
+
+    Args:
+        path: the file.
+        warn: who is told where damage in it would not be noticed.
+
+    Raises:
+        UsageError: `path` is no such file, is damaged, or has another schema; each in words of its own.
+    """
+    with open_rows(path, LAYOUT, warn) as file:
+        values, labels, paths = (file.read(name) for name in COLUMNS)
+        classes, attributes = class_names_in(file.attributes) or [], file.attributes
+    if values.shape[1] != len(classes) or labels.min() < 0:  # labels beyond the classes were refused on opening
+        counts = f"{len(classes)} classes, {values.shape[1]} scores a video, labels {labels.min()} to {labels.max()}"
+        raise LAYOUT.damage(path, f"do not fit together: {counts}")
+    finite = np.isfinite(values).all(1)
+    if not finite.all():
+        raise UsageError(
+            f"scores '{path}' have numbers that are not finite, those of '{paths[int(finite.argmin())]}' to begin "
+            "with. Run vtdl evaluate again, with weights that have not diverged"
+        )
+    return Scores(values, labels, paths, classes, attributes)
+
+
+def align(scores: Scores, keys: Sequence[str], wanted: Sequence[str]) -> Scores:
+    """The same videos in another order: `keys` say which is which, (N,), and `wanted` in which order."""
+    place = {key: row for row, key in enumerate(keys)}
+    rows = [place[key] for key in wanted]
+    return replace(
+        scores, values=scores.values[rows], labels=scores.labels[rows], paths=[scores.paths[row] for row in rows]
+    )

@@ -1,0 +1,89 @@
+"""The folder that every measured classification fills, whether by one network or by several fused."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vtdl_cli import ranks
+from vtdl_cli.analysis.confusion import draw_confusion
+from vtdl_cli.data.hdf5.scores import ClipSpool, Scores, write_scores
+from vtdl_cli.engine.lists.groups import Groups
+from vtdl_cli.errors import UsageError
+from vtdl_cli.metrics import accuracies, accuracy_intervals, confusion, most_confused
+from vtdl_cli.runtime import check_writable, replacing
+
+METRICS_FILE, SCORES_FILE, CONFUSION_FILE = "metrics.json", "scores.h5", "confusion.png"
+ORIGIN = ("weights_sha256", "list_sha256", "root", "precision", "torch_version")
+"""What scores keep of where they come from, as metrics.json has it."""
+
+OUTPUTS = (METRICS_FILE, SCORES_FILE, "per_class.csv", CONFUSION_FILE)
+
+
+def refuse_results(out: Path, overwrite: bool) -> None:
+    """Refuse at the start a folder that cannot be written, or that holds results.
+
+    Raises:
+        UsageError: it does.
+    """
+    check_writable(out)
+    present = [name for name in OUTPUTS if (out / name).exists()]
+    if present and not overwrite:
+        raise UsageError(f"output '{out / present[0]}' exists. Use --overwrite, or another --out")
+
+
+@ranks.by_first
+def remove_stale_results(out: Path, keep: Sequence[Path]) -> None:
+    """Remove what an earlier evaluation of more lists, or of a single one, left in `out` beside folders to `keep`."""
+    for folder in (out, *out.glob("[0-9]*_*")):
+        if folder not in keep and (folder / METRICS_FILE).exists():
+            for name in OUTPUTS:
+                (folder / name).unlink(missing_ok=True)
+            if folder != out and not any(folder.iterdir()):
+                folder.rmdir()
+
+
+def measure(scores: Scores, groups: Groups) -> dict[str, Any]:
+    """Accuracies, the 95% interval of each, and what these go by."""
+    return {
+        **accuracies(scores.values, scores.labels),
+        "intervals": accuracy_intervals(scores.values, scores.labels, groups.keys(scores.paths)),
+        **groups.describe(scores.paths),
+    }
+
+
+@ranks.by_first
+def write_results(out: Path, metrics: dict[str, Any], scores: Scores, clips: ClipSpool | None = None) -> None:
+    """All files of a measurement; old numbers go once there are new scores, and new ones come last."""
+    counts = confusion(scores.values.argmax(1), scores.labels, len(scores.classes))
+    write_scores(out / SCORES_FILE, scores, clips)
+    (out / METRICS_FILE).unlink(missing_ok=True)
+    with replacing(out / "per_class.csv") as temporary:
+        temporary.write_text(_per_class_table(counts, scores.classes), encoding="utf-8")
+    with replacing(out / CONFUSION_FILE) as temporary:
+        title = f"{metrics['protocol']}, {len(scores.labels)} videos: top-1 {metrics['top1']:.1f}%"
+        draw_confusion(counts, scores.classes, title, temporary)
+    write_metrics(out, metrics)
+
+
+@ranks.by_first
+def write_metrics(out: Path, metrics: dict[str, Any]) -> None:
+    """metrics.json alone."""
+    with replacing(out / METRICS_FILE) as temporary:
+        temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+
+
+def _per_class_table(counts: np.ndarray, classes: list[str]) -> str:
+    """Class, videos, right ones, accuracy, and the class most often said instead."""
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(("class", "name", "videos", "correct", "top1", "most_confused_with"))
+    for number, (name, row, other) in enumerate(zip(classes, counts, most_confused(counts), strict=True)):
+        confused = "" if other is None else classes[other]
+        accuracy = f"{100 * row[number] / row.sum():.2f}" if row.any() else ""
+        writer.writerow((number, name, row.sum(), row[number], accuracy, confused))
+    return table.getvalue()

@@ -1,0 +1,171 @@
+"""Checkpoints: tensors and plain types only, written whole or not at all, read without running code.
+
+A checkpoint is a dict with `schema`, `stage`, `config`, `classes`, `model` and, to go on from, the state of a training.
+"""
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from vtdl_cli import __version__
+from vtdl_cli.engine.networks.checkpoint_content import check_content
+from vtdl_cli.engine.networks.tensor_file import read_tensors, suggest_convert
+from vtdl_cli.errors import CheckpointError
+from vtdl_cli.runtime import Reporter, Warn, replacing, silent
+
+SCHEMA = 1
+Checkpoint = dict[str, Any]
+Stage = Literal["pretrain", "finetune"]
+
+BACKBONE_PREFIXES = ("encoders.query.backbone.", "encoder.backbone.", "backbone.")
+"""Where a checkpoint may keep its backbone: VTDL's is the query encoder's (README, Method); that of other methods; of
+a finetuned network, or one from elsewhere."""
+
+RUN_WEIGHTS = ("best.pt", "last.pt")
+"""What stands for a run folder: only finetuning writes a best."""
+
+
+def save_checkpoint(path: Path, content: Checkpoint) -> None:
+    """Write `content` beside schema and versions; a checkpoint that was at `path` stays until the new one is whole."""
+    versions = {"vtdl": __version__, "torch": str(torch.__version__)}
+    with replacing(path) as temporary:
+        torch.save({"schema": SCHEMA, "versions": versions, **content}, temporary)
+
+
+def load_checkpoint(path: Path, warn: Warn = silent) -> Checkpoint:
+    """Read a checkpoint onto the CPU.
+
+    Args:
+        path: the file.
+        warn: who is told where damage in it would not be noticed.
+
+    Raises:
+        CheckpointError: the file is no checkpoint of ours, is damaged, is of another schema, or has odd content.
+    """
+    content = read_tensors(path, warn=warn)
+    if not isinstance(content, dict) or "schema" not in content or "model" not in content:
+        raise CheckpointError(f"weights '{path}' were not written by vtdl. {suggest_convert(path)}")
+    if not isinstance(content["schema"], int) or content["schema"] != SCHEMA:
+        raise CheckpointError(f"weights '{path}' have schema {content['schema']!r}, this version reads {SCHEMA}")
+    check_content(content, path)
+    return content
+
+
+def load_with_sha256(path: Path, warn: Warn = silent) -> tuple[Checkpoint, str]:
+    """Read a checkpoint, and beside that the hash of its bytes: which weights they are.
+
+    Both read the whole file, and loading, with the checksums of its records, takes no longer than the hash beside it.
+
+    Args, raises: see `load_checkpoint`.
+    """
+    with ThreadPoolExecutor(1) as beside:
+        sha256 = beside.submit(file_sha256, path)
+        return load_checkpoint(path, warn), sha256.result()
+
+
+def find_weights(name: str) -> Path:
+    """The checkpoint that a run folder or a file stands for.
+
+    Raises:
+        CheckpointError: nothing is there.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    for candidate in RUN_WEIGHTS:
+        if (path / "checkpoints" / candidate).is_file():
+            return path / "checkpoints" / candidate
+    what = "holds no checkpoints/last.pt" if path.is_dir() else "do not exist"
+    raise CheckpointError(f"weights '{name}' {what}. Give a run folder or a checkpoint file")
+
+
+def file_sha256(path: Path) -> str:
+    """Of a checkpoint's bytes: which weights they are."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def begin_from(weights: str, backbone: nn.Module, reporter: Reporter) -> str:
+    """Give `backbone` the weights of a run folder's or a checkpoint's, and say so; returns the file's SHA-256.
+
+    Raises:
+        CheckpointError: nothing is there, or it does not fit.
+    """
+    source = find_weights(weights)
+    checkpoint, sha256 = load_with_sha256(source, reporter.warn)
+    count = transplant_backbone(backbone, checkpoint)
+    reporter.line(f"backbone from '{source}': all {count} tensors match")
+    return sha256
+
+
+def transplant_backbone(backbone: nn.Module, checkpoint: Checkpoint) -> int:
+    """Copy the checkpoint's backbone into `backbone`, every tensor of it.
+
+    Returns:
+        The number of tensors copied.
+
+    Raises:
+        CheckpointError: a tensor is missing, unexpected or has another shape; the message has the counts.
+    """
+    theirs = tensors_under(checkpoint, backbone_prefix(checkpoint))
+    load_every_tensor(backbone, theirs, checkpoint)
+    return len(theirs)
+
+
+def backbone_prefix(checkpoint: Checkpoint) -> str:
+    """What the names of the checkpoint's backbone begin with, one of BACKBONE_PREFIXES."""
+    names = checkpoint["model"].keys()
+    return next((each for each in BACKBONE_PREFIXES if any(name.startswith(each) for name in names)), "backbone.")
+
+
+def tensors_under(checkpoint: Checkpoint, prefix: str) -> dict[str, Tensor]:
+    """The checkpoint's tensors whose names begin so, named without it."""
+    tensors = checkpoint["model"].items()
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors if name.startswith(prefix)}
+
+
+def load_every_tensor(network: nn.Module, theirs: dict[str, Tensor], checkpoint: Checkpoint) -> None:
+    """Copy `theirs`, which are the checkpoint's or a part of it, into `network`.
+
+    Raises:
+        CheckpointError: a tensor is missing, unexpected or has another shape; the message has the counts.
+    """
+    ours = network.state_dict()
+    missing, unexpected = ours.keys() - theirs.keys(), theirs.keys() - ours.keys()
+    misshaped = [name for name in ours.keys() & theirs.keys() if ours[name].shape != theirs[name].shape]
+    if missing or unexpected or misshaped:
+        model, modality = checkpoint["config"]["model"], checkpoint["config"]["data"].get("modality", "rgb")
+        kind = f"{model.get('name')} (depth {model.get('depth')}, width {model.get('width')}, {modality})"
+        raise CheckpointError(
+            f"weights of {kind} do not fit the network: {len(ours) - len(missing) - len(misshaped)} tensors match, "
+            f"{len(missing)} missing, {len(unexpected)} unexpected, {len(misshaped)} of another shape. "
+            "Choose the preset that these weights were trained with"
+        )
+    network.load_state_dict(theirs)
+
+
+KEPT = {torch.optim.AdamW: {"step", "exp_avg", "exp_avg_sq"}, torch.optim.SGD: {"momentum_buffer"}}
+"""What each optimiser keeps of a parameter: its step is one number, all else like the parameter."""
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[int, dict[str, Any]], path: Path) -> None:
+    """Give a fresh optimiser what one kept of the same parameters; its settings stay those of the configuration.
+
+    Raises:
+        CheckpointError: it was of another kind, or of other parameters.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for number, kept in state.items():
+        fits = number < len(parameters) and kept.keys() == KEPT[type(optimizer)]
+        if not fits or any(
+            value.shape != (() if name == "step" else parameters[number].shape) for name, value in kept.items()
+        ):
+            raise CheckpointError(
+                f"weights '{path}' cannot be resumed from: their optimizer.state.{number} is not of this network. "
+                "Take another checkpoint of the run"
+            )
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

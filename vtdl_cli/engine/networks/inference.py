@@ -1,0 +1,142 @@
+"""Clips through a network without learning: shared by validation, evaluation, extraction and kNN readings."""
+
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vtdl_cli import ranks
+from vtdl_cli.data.datasets import Batch, EpochBatches, VideoClips
+from vtdl_cli.data.loading import Loader
+from vtdl_cli.engine.networks.bad_videos import BadVideos
+from vtdl_cli.engine.networks.build import Machine
+from vtdl_cli.engine.networks.clips import autocast, device_clips
+from vtdl_cli.errors import ListError, VtdlError
+from vtdl_cli.runtime import Reporter, StopRequest
+
+VideoOutputs = tuple[Batch, np.ndarray]
+"""A batch of B videos, without their windows, and what the network makes of the V clips of each: (B, V, ...) float32; B
+may be 0."""
+
+
+def forward_videos(
+    network: Callable[[Tensor], Tensor],
+    dataset: VideoClips,
+    machine: Machine,
+    *,
+    views: int,
+    batch_clips: int,
+    start: int = 0,
+) -> Generator[VideoOutputs, None, None]:
+    """Every video from number `start` on, in the list's order, as many at a time as make `batch_clips` clips.
+
+    Of several processes each computes its part of a batch, and all get the whole batch.
+
+    Args:
+        network: clips (N, 3, T, R, R) -> (N, ...).
+        dataset: gives `views` clips a video, without draws.
+        machine: where and how.
+        views: V.
+        batch_clips: that pass through the network together.
+        start: the first video.
+
+    Raises:
+        VtdlError: some video was not among them, or twice.
+    """
+    dealt_with: list[int] = []
+    for batch in load_videos(dataset, machine, views=views, batch_clips=batch_clips, start=start):
+        values = np.empty((0, views, 0), np.float32)
+        if len(batch):
+            clips = device_clips(batch, machine, dataset.viewer.crop_size)  # (V, B, 3, T, R, R)
+            outputs = forward_clips(network, clips.flatten(0, 1), machine, batch_clips)  # (V * B, ...): no clip copied
+            values = np.ascontiguousarray(outputs.reshape(*clips.shape[:2], *outputs.shape[1:]).swapaxes(0, 1))
+        whole, values = _join(ranks.exchange((batch.without_windows(), values)))
+        dealt_with += [*whole.index.tolist(), *(video.index for video in whole.unreadable)]
+        yield whole, values
+    check_each_once(dealt_with, range(start, len(dataset)))
+
+
+def _join(parts: list[VideoOutputs]) -> VideoOutputs:
+    """One batch of the parts that several processes have; a part without readable videos has no shape to go by."""
+    batches = [batch for batch, _ in parts]
+    label, index, num_frames = (
+        torch.cat([getattr(batch, name) for batch in batches]) for name in ("label", "index", "num_frames")
+    )
+    unreadable = [video for batch in batches for video in batch.unreadable]
+    values = [each for batch, each in parts if len(batch)] or [parts[0][1]]
+    return Batch(torch.empty(0), {}, label, index, num_frames, unreadable), np.concatenate(values)
+
+
+def check_each_once(dealt_with: Sequence[int], expected: range) -> None:
+    """Compare the videos that a pass over a list gave, readable or not, with those of the list.
+
+    Raises:
+        VtdlError: they are not the same, each once.
+    """
+    if sorted(dealt_with) != list(expected):
+        lost, extra = len(set(expected) - set(dealt_with)), len(dealt_with) - len(set(dealt_with))
+        raise VtdlError(
+            f"of {len(expected)} videos {lost} were lost and {extra} came twice. This is a bug of vtdl, nothing was "
+            "written: please report the command and the number of processes"
+        )
+
+
+def load_videos(dataset: VideoClips, machine: Machine, *, views: int, batch_clips: int, start: int = 0) -> Loader:
+    """The batches of `forward_videos`, before any network has seen them."""
+    together = ranks.count() * max(1, batch_clips // views)
+    order = EpochBatches(len(dataset), together, first=start, part=ranks.rank(), parts=ranks.count())
+    return machine.load(dataset, order)
+
+
+def forward_clips(network: Callable[[Tensor], Tensor], clips: Tensor, machine: Machine, batch_clips: int) -> np.ndarray:
+    """What the network makes of clips (N, C, T, R, R) on the device, `batch_clips` at a time: (N, D) float32."""
+    with torch.inference_mode(), autocast(machine):
+        outputs = torch.cat([network(part).float() for part in clips.split(batch_clips)])
+    values: np.ndarray = outputs.cpu().numpy()
+    return values
+
+
+def until_signal(outputs: Generator[VideoOutputs, None, None]) -> Generator[VideoOutputs, None, None]:
+    """Pass batches on until a signal asks to stop.
+
+    It is answered between two batches, when no worker is in the middle of handing one over: it would complain.
+
+    Raises:
+        KeyboardInterrupt: a signal came; the workers have ended.
+    """
+    with StopRequest() as stop, closing(outputs):
+        for each in outputs:
+            if stop.arrived():
+                raise KeyboardInterrupt
+            yield each
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What a pass over a list gave, unreadable videos left out: (N,), (N,) and (N, ...)."""
+
+    index: np.ndarray
+    label: np.ndarray
+    values: np.ndarray
+
+
+def collect(outputs: Iterable[VideoOutputs], bad_videos: BadVideos, reporter: Reporter, description: str) -> Collected:
+    """Run through all batches and keep their values; count what could not be read.
+
+    Raises:
+        ListError: too many videos, or all, could not be read.
+    """
+    parts = []
+    with reporter.progress(bad_videos.num_videos, description) as bar:
+        for batch, values in outputs:
+            bad_videos.add(batch.unreadable, reporter)
+            if len(batch):
+                # copies: a worker's tensors each hold a file open, and a process may open only so many
+                parts.append((batch.index.numpy().copy(), batch.label.numpy().copy(), values))
+            bar.advance(len(batch) + len(batch.unreadable))
+    if not parts:
+        raise ListError("no video of the list could be read: there is nothing to measure")
+    return Collected(*(np.concatenate(column) for column in zip(*parts, strict=True)))

@@ -1,0 +1,141 @@
+"""Networks that are trained already: what evaluation and extraction start from."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from vtdl_cli.config import Config
+from vtdl_cli.data.lists.label_sets import LabelSet, label_set
+from vtdl_cli.engine.networks.build import WITH_EMBEDDING, build_embedder, build_network, build_trunk
+from vtdl_cli.engine.networks.checkpoint import (
+    Checkpoint,
+    backbone_prefix,
+    find_weights,
+    load_every_tensor,
+    load_with_sha256,
+    tensors_under,
+    transplant_backbone,
+)
+from vtdl_cli.engine.networks.selection import Selection, read_selection
+from vtdl_cli.errors import CheckpointError
+from vtdl_cli.models.encoder import Backbone, Encoder
+from vtdl_cli.settings import build_config
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a network came from.
+
+    Attributes:
+        path: the checkpoint's file; `none` for fresh weights.
+        sha256: of its bytes; empty for fresh weights.
+        config: the configuration inside it, with the user's own assignments.
+        classes: names of the classes, where the training list had them.
+        num_classes: of the training list.
+        selection: how they were chosen among the epochs of their run; none: they were not.
+    """
+
+    path: str
+    sha256: str
+    config: Config
+    classes: list[str] | None
+    num_classes: int
+    selection: Selection | None = None
+
+    @property
+    def class_names(self) -> list[str]:
+        """A name for each class: its number where the training list had no names."""
+        return self.classes or [str(number) for number in range(self.num_classes)]
+
+    @property
+    def label_set(self) -> LabelSet:
+        """What a classifier's outputs stand for."""
+        return label_set(f"weights '{self.path}'", self.classes, np.arange(self.num_classes))
+
+
+def load_classifier(weights: str, assignments: Iterable[str]) -> tuple[Encoder, Source]:
+    """A finetuned network with its head.
+
+    Raises:
+        CheckpointError: nothing is there, or these weights never had a classifier.
+    """
+    checkpoint, source = _open(weights, assignments)
+    if checkpoint["stage"] != "finetune":
+        raise CheckpointError(
+            f"weights '{source.path}' were pretrained and have no classifier. "
+            f"First: vtdl finetune --weights {weights} ..."
+        )
+    return _classifier(checkpoint, source), source
+
+
+def load_trunk(weights: str, assignments: Iterable[str]) -> tuple[Backbone, Source]:
+    """The backbone of a run of either stage.
+
+    Raises:
+        CheckpointError: nothing is there, or it does not fit.
+    """
+    checkpoint, source = _open(weights, assignments)
+    return _trunk(checkpoint, source), source
+
+
+def load_network(weights: str, assignments: Iterable[str]) -> tuple[Encoder | Backbone, Source]:
+    """All that features and classes come from: a finetuned network with its head, or a pretrained backbone.
+
+    Raises:
+        CheckpointError: nothing is there, or it does not fit.
+    """
+    checkpoint, source = _open(weights, assignments)
+    load = _classifier if checkpoint["stage"] == "finetune" else _trunk
+    return load(checkpoint, source), source
+
+
+def load_embedder(weights: str, assignments: Iterable[str]) -> tuple[Encoder, Source]:
+    """The encoder of a pretraining run, with its embedding head: VTDL's is the query encoder.
+
+    Raises:
+        CheckpointError: nothing is there, it does not fit, or it holds no such head.
+    """
+    checkpoint, source = _open(weights, assignments)
+    tensors = tensors_under(checkpoint, backbone_prefix(checkpoint).removesuffix("backbone."))
+    pretrained = checkpoint["stage"] == "pretrain" and source.config.method.name in WITH_EMBEDDING
+    if not pretrained or not any(name.startswith("head.") for name in tensors):
+        raise CheckpointError(
+            f"weights '{source.path}' have no embedding head: only pretraining by {' or '.join(WITH_EMBEDDING)} leaves "
+            "one. Use --layer last"
+        )
+    encoder = build_embedder(source.config)
+    load_every_tensor(encoder, tensors, checkpoint)
+    return encoder.eval(), source
+
+
+def fresh_trunk(config: Config) -> tuple[Backbone, Source]:
+    """A backbone that has learnt nothing: the baseline of every feature."""
+    return build_trunk(config).eval(), Source("none", "", config, None, 0)
+
+
+def _classifier(checkpoint: Checkpoint, source: Source) -> Encoder:
+    network = build_network(source.config, source.num_classes)
+    load_every_tensor(network, checkpoint["model"], checkpoint)
+    return network.eval()
+
+
+def _trunk(checkpoint: Checkpoint, source: Source) -> Backbone:
+    trunk = build_trunk(source.config)
+    transplant_backbone(trunk, checkpoint)
+    return trunk.eval()
+
+
+def _open(weights: str, assignments: Iterable[str]) -> tuple[Checkpoint, Source]:
+    path = find_weights(weights)
+    checkpoint, sha256 = load_with_sha256(path)
+    config = build_config(checkpoint["config"], assignments, source=str(path))
+    source = Source(
+        str(path),
+        sha256,
+        config,
+        checkpoint["classes"],
+        checkpoint["num_classes"],
+        read_selection(checkpoint, path),
+    )
+    return checkpoint, source

@@ -1,0 +1,190 @@
+"""Finetuning: a classifier on a backbone that is pretrained, fresh, or frozen (linear probe)."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from torch.nn import functional as F
+
+from vtdl_cli import ranks
+from vtdl_cli.config import Config
+from vtdl_cli.data.datasets import VideoClips
+from vtdl_cli.data.lists.label_sets import LabelSet, compare_classes, counting_warning
+from vtdl_cli.data.lists.video_list import VideoList
+from vtdl_cli.engine.networks.bad_videos import BadVideos
+from vtdl_cli.engine.networks.build import Machine, build_machine, build_network, build_test_clips, build_training_clips
+from vtdl_cli.engine.networks.checkpoint import begin_from
+from vtdl_cli.engine.networks.clips import autocast, device_clips
+from vtdl_cli.engine.networks.inference import collect, forward_videos
+from vtdl_cli.engine.networks.selection import select_by
+from vtdl_cli.engine.request import Execution, ListSource
+from vtdl_cli.engine.train.run_folder import Row, RunFolder
+from vtdl_cli.engine.train.training import Training, check_batch
+from vtdl_cli.errors import CheckpointError, ListError
+from vtdl_cli.locks import releasing_locks
+from vtdl_cli.metrics import accuracies
+from vtdl_cli.models.encoder import Encoder
+from vtdl_cli.runtime import Reporter, seed_torch
+
+VALIDATED_BY = "val_top1"
+"""The reading that chooses the best epoch."""
+
+
+@releasing_locks
+def finetune(
+    config: Config,
+    train_list: ListSource,
+    val_list: ListSource,
+    out: Path,
+    execution: Execution,
+    reporter: Reporter,
+    *,
+    weights: str | None = None,
+    linear_probe: bool = False,
+) -> dict[str, Any]:
+    """Train on the labels of one list, validate on another as the epochs go, with one centre clip a video (clip@1).
+
+    Args:
+        weights: a run folder or checkpoint whose backbone to start from; none: from nothing.
+        linear_probe: the backbone stays as it is, batch-norm statistics included; the classifier alone learns.
+
+    Returns:
+        The plan, with the validation of the `best` and the `last` epoch and the `skipped` videos, but for a dry run.
+
+    Raises:
+        UsageError, ListError, CheckpointError: something does not fit; nothing has been written.
+        Interrupted: by a signal, after saving.
+    """
+    videos, val_videos = train_list.read(), val_list.read()
+    for warning in (
+        counting_warning(videos.label_set),
+        *check_labels(val_videos, videos.label_set, videos.num_classes),
+    ):
+        if warning:
+            reporter.warn(warning)
+    if linear_probe and weights is None:
+        raise CheckpointError("a linear probe needs a trained backbone. Give --weights RUN")
+    check_batch("finetune", config.finetune.batch_size)
+    run = RunFolder(out, resume=execution.resume, overwrite=execution.overwrite)
+    machine = build_machine(execution.device, config.finetune.precision, execution.workers, reporter)
+    seed_torch(execution.seed)
+    network = build_network(config, videos.num_classes)
+    origin = {"linear_probe": linear_probe, "weights": weights, "val_list_sha256": val_videos.sha256}
+    if weights is not None and not run.resumes:
+        origin["weights_sha256"] = begin_from(weights, network.backbone, reporter)
+    network.backbone.requires_grad_(not linear_probe)
+    training = Training(
+        "finetune",
+        config,
+        videos=videos,
+        dataset=build_training_clips(config, videos, execution.seed),
+        model=machine.place(network),
+        parameters=[parameter for parameter in network.parameters() if parameter.requires_grad],
+        machine=machine,
+        run=run,
+        execution=execution,
+        reporter=reporter,
+        drop_last=False,
+        origin=origin,
+        selection=select_by(VALIDATED_BY, val_videos) if config.finetune.validate_every else None,
+    )
+    plan = training.plan(machine) | {
+        "val_videos": len(val_videos),
+        "weights": weights or "none",
+        "linear_probe": linear_probe,
+    }
+    if execution.dry_run:
+        return plan
+    run.claim(reporter)
+    if execution.resume:
+        training.resume()
+    val_clips = build_test_clips(config, val_videos, config.finetune, clips=1)
+    val_bad = BadVideos(len(val_videos), config.data.max_bad_fraction)
+    train(training, network, machine, val_clips, val_bad, linear_probe)
+    if not ranks.is_first():
+        return plan
+    last = _last_validated(run.rows(), training.best)
+    return {
+        **plan,
+        "best": training.best,
+        "last": last,
+        "skipped": training.bad_videos.as_list() + val_bad.as_list(),
+    }
+
+
+def train(
+    training: Training,
+    network: Encoder,
+    machine: Machine,
+    val_clips: VideoClips,
+    val_bad: BadVideos,
+    linear_probe: bool,
+) -> None:
+    """The loop. After every epoch, where due: validation and best checkpoint; last checkpoint."""
+    config, parallel = training.config, ranks.parallel(network)
+    every = config.finetune.validate_every or config.finetune.epochs
+    for epoch in training.epochs():
+        network.train()
+        network.backbone.train(not linear_probe)
+        for batch in training.batches():
+            (clips,) = device_clips(batch, machine, config.data.crop_size)  # (B, 3, T, R, R)
+            label = batch.label.to(machine.device, non_blocking=True)
+            with autocast(machine):
+                logits = parallel(clips)
+            loss = F.cross_entropy(logits.float(), label)
+            training.learn(loss)
+            training.record(loss=loss, train_top1=100 * (logits.argmax(1) == label).float().mean())
+        validation: Row = {}
+        if (epoch + 1) % every == 0 or epoch + 1 == config.finetune.epochs:
+            validation = validate(training, network.eval(), machine, val_clips, val_bad)
+        training.close_epoch(validation, best_by=VALIDATED_BY)
+
+
+def _last_validated(rows: list[Row], readings: Iterable[str]) -> Row:
+    """Of the last epoch that has them: the last of all, unless a resumed run was told to end before where it stands."""
+    last = next((row for row in reversed(rows) if all(name in row for name in readings)), Row())
+    return {name: last[name] for name in readings}
+
+
+def validate(training: Training, network: Encoder, machine: Machine, clips: VideoClips, bad: BadVideos) -> Row:
+    """Accuracies of the validation list, one centre clip a video."""
+    batch_clips = 2 * training.options.batch_size  # without gradients a clip takes less than half the memory
+    outputs = forward_videos(network, clips, machine, views=1, batch_clips=batch_clips)
+    logits = collect(outputs, bad, training.reporter, "validation")
+    return {f"val_{name}": value for name, value in accuracies(logits.values[:, 0], logits.label).items()}
+
+
+def check_labels(videos: VideoList, trained: LabelSet, num_classes: int) -> list[str]:
+    """A list's classes must be those that the classifier knows.
+
+    Args:
+        videos: the list.
+        trained: what the classifier's outputs stand for.
+        num_classes: as many as it has.
+
+    Returns:
+        What is to be warned of.
+
+    Raises:
+        UsageError: other names for the same numbers.
+        ListError: a class outside the head.
+    """
+    if not videos.classes or not trained.names:
+        _check_range(videos, num_classes)
+    remedy = "Prepare both lists in one go: a list may lack videos of a class, its classes.txt names it all the same"
+    warnings = compare_classes(trained, videos.label_set, remedy), counting_warning(videos.label_set)
+    return [warning for warning in warnings if warning]
+
+
+def _check_range(videos: VideoList, num_classes: int) -> None:
+    outside = videos.labels >= num_classes
+    if not outside.any():
+        return
+    first = int(outside.argmax())
+    hint = "Prepare both lists in one go, or check --list-columns"
+    if videos.labels.min() == 1 and videos.labels.max() == num_classes:  # as UCF101's own files do
+        hint = f"Where the list counts them from 1: vtdl lists convert {videos.source} --from-one --out ..."
+    raise ListError(
+        f"{videos.source}:{videos.line(first)}: class '{videos.labels[first]}' is outside the classifier's "
+        f"{num_classes} classes, 0 to {num_classes - 1}. {hint}"
+    )

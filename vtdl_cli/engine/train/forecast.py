@@ -1,0 +1,75 @@
+"""What pretraining will get from a list, told before it begins: by the list's own frame counts, no video is opened."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vtdl_cli.config import Config
+from vtdl_cli.data.lists.video_list import VideoList
+from vtdl_cli.data.triplet_shares import out_of_reach, triplet_shares
+from vtdl_cli.engine.networks.build import WITH_EMBEDDING, build_triplet_sampler
+
+NEARLY_ALL = 95.0  # percent of the videos: an option that so many are too short for does not do what it says
+
+
+def triplets(config: Config, videos: VideoList, seed: int) -> dict[str, Any]:
+    """What the triplets will be like, in percent of the videos, or why that cannot be told; nothing without any."""
+    if config.method.name != "vtdl":
+        return {}
+    known = _known_counts(videos)
+    if not len(known):
+        return {"triplets_percent": "the list gives no frame counts. To count them: vtdl lists convert"}
+    return {"triplets_percent": triplet_shares(build_triplet_sampler(config), known, seed)}
+
+
+def keys_per_video(config: Config, videos: VideoList) -> dict[str, float]:
+    """How many keys of one video are kept at a time, where the method keeps keys: a bank has one of each."""
+    if config.method.name not in WITH_EMBEDDING:
+        return {}
+    has_queue = config.method.name == "vtdl" and config.method.queue.memory == "queue"
+    return {"keys_per_video": round(config.method.queue.size / len(videos), 2) if has_queue else 1.0}
+
+
+def warnings(config: Config, videos: VideoList) -> list[str]:
+    """A line for each option that does not fit the list, though another list may do."""
+    return _own_keys(config, videos) + _too_short(config, videos) if config.method.name == "vtdl" else []
+
+
+def _own_keys(config: Config, videos: VideoList) -> list[str]:
+    """Where a queue always holds a key of each video, it is a negative to its own video unless it is masked."""
+    queue, num_videos = config.method.queue, len(videos)
+    if queue.memory != "queue" or queue.mask_own_video or queue.size < num_videos:
+        return []
+    each = f"{queue.size / num_videos:.2g}"
+    return [
+        f"method.queue.size {queue.size} holds {each} {'key' if each == '1' else 'keys'} of each of the list's "
+        f"{num_videos} videos, and method.queue.mask_own_video is off: a video's own stale keys are negatives to it. "
+        f"--set method.queue.mask_own_video=true, or a size below {num_videos}"
+    ]
+
+
+def _too_short(config: Config, videos: VideoList) -> list[str]:
+    """Options of sampling that were set, and that nearly all videos are too short for."""
+    known = _known_counts(videos)
+    if not len(known):
+        return []
+    loops = config.data.short_videos == "loop" and config.method.sampling.negative != "on_the_fly"
+    start = "anywhere and loop" if loops else "at the first frame"
+    meaning = {
+        "window": ("have", f"their clips start {start}"),
+        "gap": ("can give", "their negatives start half a loop away"),
+        "threshold": ("can give", "their negatives are all moved"),
+    }
+    given = config.method.sampling.given()
+    lines = []
+    for name, percent in out_of_reach(build_triplet_sampler(config), known).items():
+        if percent >= NEARLY_ALL and f"{name}_frames" in given:
+            verb, effect = meaning[name]
+            what = f"method.sampling.{name}_frames {given[f'{name}_frames']} is more than {percent:.0f}%"
+            lines.append(f"{what} of the list's videos {verb}: {effect}. Set it lower")
+    return lines
+
+
+def _known_counts(videos: VideoList) -> NDArray[np.int64]:
+    return videos.frames[videos.frames > 0]

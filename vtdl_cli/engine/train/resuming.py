@@ -1,0 +1,102 @@
+"""Whether a run may be resumed with what is asked for now, and what its user should know of it."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from vtdl_cli.config import Training
+from vtdl_cli.data.lists.label_sets import compare_classes, label_set
+from vtdl_cli.engine.networks.build import build_schedule
+from vtdl_cli.engine.networks.checkpoint import Checkpoint, file_sha256, find_weights
+from vtdl_cli.engine.train.run_folder import Row
+from vtdl_cli.errors import CheckpointError
+
+MAY_CHANGE = {"epochs", "checkpoint_minutes", "keep_every", "knn_every", "log_gradients"}
+"""Settings that may change when a run resumes: none changes what a step computes, but for the length of a cosine."""
+
+REMEDY = "Resume with what it was started with, or choose another --out"
+
+
+def check_same_run(content: Checkpoint, identity: Checkpoint, run: str) -> None:
+    """Refuse to go on with another list, classes, seed, configuration or start.
+
+    Raises:
+        CheckpointError: naming all that differs.
+        UsageError: the classes have other names.
+    """
+    before, now = (
+        _flatten(
+            {name: of[name] for name in ("stage", "list_sha256", "num_classes", "seed")}
+            | of["origin"]
+            | {part: of["config"][part] for part in ("data", "model", "method", identity["stage"])}
+        )
+        for of in (content, identity)
+    )
+    if _begin_alike(content["origin"], now.get("weights")):
+        now.pop("weights", None)
+    changed = [key for key in now if before.get(key) != now[key] and key.split(".")[-1] not in MAY_CHANGE]
+    if changed:
+        lines = [f"run '{run}' cannot go on: {key} was '{before.get(key)}', now it is '{now[key]}'" for key in changed]
+        lines[-1] += f". {REMEDY}"
+        raise CheckpointError(*lines)
+    begun, resumed = (
+        label_set(owner, of.get("classes"), range(of.get("num_classes", 0)))
+        for owner, of in ((f"run '{run}'", content), ("its training list", identity))
+    )
+    if only_numbers := compare_classes(begun, resumed, REMEDY):
+        raise CheckpointError(f"run '{run}' cannot go on: {only_numbers}. {REMEDY}")
+
+
+def _begin_alike(origin: dict[str, Any], weights: str | None) -> bool:
+    """Whether `weights` are what a run began from: by their name, or by their content where they have moved.
+
+    By their name they need not be there: a checkpoint of the run holds all that has become of them.
+    """
+    same_name = bool(origin.get("weights") == weights)
+    return same_name or (weights is not None and _sha256(weights) == origin.get("weights_sha256", ""))
+
+
+def _sha256(weights: str) -> str | None:
+    """Of the file that `weights` stand for; none where it is gone."""
+    try:
+        return file_sha256(find_weights(weights))
+    except CheckpointError:
+        return None
+
+
+def _flatten(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in section.items():
+        flat |= _flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat
+
+
+def standing(content: Checkpoint, options: Training, run: str) -> str:
+    """One line: where a checkpoint's run stands."""
+    state = "is finished: nothing to do" if content["epoch"] >= options.epochs else "goes on"
+    return f"run '{run}' {state} at epoch {content['epoch']:.2f} of {options.epochs}"
+
+
+def warnings(content: Checkpoint, options: Training, rows: Sequence[Row]) -> Iterator[str]:
+    """What is otherwise than one may think where a checkpoint's run resumes.
+
+    Args:
+        content: of the checkpoint.
+        options: of its stage, as they are now.
+        rows: that are logged.
+    """
+    weights, sha256 = (content["origin"].get(name) for name in ("weights", "weights_sha256"))
+    if weights and sha256 and _sha256(weights) not in (sha256, None):
+        yield f"weights '{weights}' have changed since the run began from them: it keeps what it has"
+    if later := sum(row["step"] > content["step"] for row in rows):
+        yield f"{later} epochs were logged after the last checkpoint: their lines are removed"
+    done, stage = content["epoch"], content["stage"]
+    if done > options.epochs:
+        yield f"{stage}.epochs {options.epochs} is less than what the run has behind it, and has no effect"
+        return
+    before = options.model_copy(update={"epochs": content["config"][stage]["epochs"]})
+    old, new = (options.optimizer.learning_rate * build_schedule(each)(done) for each in (before, options))
+    if old != new and done < options.epochs:
+        yield (
+            f"{stage}.epochs was {before.epochs} and is {options.epochs} now, and so long is the cosine: "
+            f"the learning rate goes on at {new:.3g} in place of {old:.3g}"
+        )

@@ -1,0 +1,81 @@
+"""Weights from elsewhere into a checkpoint of ours; of a run of ours, what is in it into a file of its own."""
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vtdl_cli.engine.networks.checkpoint import find_weights, load_checkpoint, save_checkpoint, tensors_under
+from vtdl_cli.engine.weights.export import ONNX, export_backbone
+from vtdl_cli.engine.weights.foreign import check_finite, read_foreign
+from vtdl_cli.engine.weights.import_weights import Import, import_weights
+from vtdl_cli.errors import CheckpointError, UsageError
+from vtdl_cli.locks import releasing_locks, take_file
+from vtdl_cli.runtime import Reporter, check_new_file
+
+KEY_ENCODER = "encoders.key."
+"""What its names begin with in a run of ours."""
+
+
+@releasing_locks
+def convert(
+    weights: str, out: Path, wanted: Import, reporter: Reporter, *, key_encoder: bool = False, overwrite: bool = False
+) -> dict[str, Any]:
+    """Import weights that are not ours; of a run of ours, export the backbone, or take the key encoder.
+
+    Args:
+        weights: a file, or a run folder.
+        out: the file to write.
+        wanted: how to read weights that are not ours.
+        reporter: is told where damage in them would not be noticed, or `out` cannot be locked.
+        key_encoder: take the momentum encoder instead of the one that was trained.
+        overwrite: whether `out` may be there.
+
+    Returns:
+        What was written, and `stage` where it is a checkpoint.
+
+    Raises:
+        CheckpointError: the weights cannot be read, or do not fit.
+        UsageError: an option does not go with these weights; nothing has been written.
+    """
+    path = find_weights(weights)
+    take_file(out, reporter)
+    check_new_file(out, "--out", overwrite=overwrite, sources=[path])
+    content = read_foreign(path, reporter.warn)
+    ours = is_ours(content)
+    if out.suffix == ONNX and (key_encoder or not ours):
+        first = shlex.quote(str(out.with_suffix(".pt")))
+        raise UsageError(
+            f"--out '{out}' is named as ONNX, and what comes of these weights is a checkpoint. "
+            f"Choose --out {first}, then: vtdl convert {first} --out {shlex.quote(str(out))}"
+        )
+    if not ours:
+        return import_weights(content, path, out, wanted, key_encoder=key_encoder)
+    if options := wanted.options:
+        raise UsageError(f"weights '{path}' are ours and carry their preset. Leave out {' and '.join(options)}")
+    return take_key_encoder(path, out) if key_encoder else export_backbone(weights, out)
+
+
+def is_ours(content: Mapping[str, Any]) -> bool:
+    """Tell what a checkpoint of this tool holds from another's."""
+    return "schema" in content and "config" in content
+
+
+def take_key_encoder(path: Path, out: Path) -> dict[str, Any]:
+    """Write the key encoder of a pretraining run, its head included, as a checkpoint with no other encoder.
+
+    Raises:
+        CheckpointError: it has none.
+    """
+    content = load_checkpoint(path)
+    tensors = tensors_under(content, KEY_ENCODER)
+    if not tensors:
+        raise CheckpointError(
+            f"weights '{path}' have no key encoder: only pretraining by vtdl leaves one. Leave out --key-encoder"
+        )
+    check_finite(tensors, path)
+    kept = {name: content[name] for name in ("stage", "config", "classes", "num_classes", "list_sha256", "seed")}
+    origin = {"converted_from": str(path), "encoder": "key"}
+    model = {f"encoder.{name}": tensor for name, tensor in tensors.items()}
+    save_checkpoint(out, {**kept, "origin": origin, "model": model})
+    return {"out": str(out), "stage": content["stage"], "encoder": "key", "tensors": len(tensors)}

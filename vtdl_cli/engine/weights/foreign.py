@@ -1,0 +1,124 @@
+"""Weights of other code: read without running anything, found in the file, and named as ours."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vtdl_cli.engine.networks.tensor_file import read_tensors
+from vtdl_cli.errors import CheckpointError, UsageError
+from vtdl_cli.runtime import Warn, silent
+
+WRAPPERS = ("module.", "base_model.", "backbone.")  # torch's DataParallel, the authors' trainer, what others call ours
+STATE_KEYS = ("model", "state_dict")  # where training scripts keep the weights, the authors' first
+KEY_ENCODER = "model_ema"  # the authors' name of it
+HEADS = ("fc.", "id_head.", "cls_head.", "feature_head.", "conv3d_0c_1x1", "head.", "linear.")
+CLASSIFIERS = {"conv3d_0c_1x1_custom.": "", "fc.": "linear.", "linear.": "linear."}
+"""How the names of a classifier begin: the authors' I3D, torchvision's, the authors' others; and how in our head."""
+
+
+def read_foreign(path: Path, warn: Warn = silent) -> dict[str, Any]:
+    """Read a file of tensors and plain types; of classes, the authors' `argparse.Namespace` alone is let in.
+
+    Args:
+        path: the file.
+        warn: who is told where damage in it would not be noticed.
+
+    Raises:
+        CheckpointError: it is something else, or carries code; none of it was run.
+    """
+    content = read_tensors(path, [argparse.Namespace], warn)
+    if not isinstance(content, dict):
+        raise CheckpointError(f"weights '{path}' hold a {type(content).__name__}, not weights by name")
+    return content
+
+
+def pick_weights(content: Mapping[str, Any], path: Path, *, key_encoder: bool) -> dict[str, Tensor]:
+    """The tensors by name, from wherever in a checkpoint they are.
+
+    Raises:
+        CheckpointError: there are none.
+    """
+    if key_encoder and KEY_ENCODER not in content:
+        raise CheckpointError(f"weights '{path}' have no '{KEY_ENCODER}'. Leave out --key-encoder")
+    places = [content[KEY_ENCODER]] if key_encoder else [*(content.get(key) for key in STATE_KEYS), content]
+    tensors = next(filter(None, (_tensors_of(place) for place in places)), None)
+    if tensors is None:
+        where = f"in {KEY_ENCODER}" if key_encoder else f"at the top or in {', '.join(STATE_KEYS)}"
+        raise CheckpointError(f"weights '{path}' hold no tensors by name, {where}")
+    return tensors
+
+
+def _tensors_of(place: Any) -> dict[str, Tensor]:
+    items = place.items() if isinstance(place, Mapping) else ()
+    return {name: tensor for name, tensor in items if isinstance(name, str) and isinstance(tensor, Tensor)}
+
+
+def name_as_ours(tensors: Mapping[str, Tensor], rename: Sequence[str], path: Path) -> dict[str, Tensor]:
+    """Take the wrappers off the names, then replace their beginnings.
+
+    Args:
+        tensors: by the names in the file.
+        rename: `OLD=NEW`, in order.
+        path: the file.
+
+    Raises:
+        UsageError: a rename is malformed, or matches no name.
+        CheckpointError: two names become one.
+    """
+    named = {source: _unwrap(source) for source in tensors}
+    for text in rename:
+        old, equals, new = text.partition("=")
+        if not equals or not old:
+            raise UsageError(f"--rename '{text}' is not of the form OLD=NEW. For example: --rename encoder.=")
+        if not any(name.startswith(old) for name in named.values()):
+            raise UsageError(
+                f"--rename '{text}' matches no name of '{path}'. They are taken without {', '.join(WRAPPERS)} "
+                f"in front, such as '{next(iter(named.values()))}'"
+            )
+        named = {source: new + name[len(old) :] if name.startswith(old) else name for source, name in named.items()}
+    ours: dict[str, Tensor] = {}
+    for source, name in named.items():
+        if name in ours:
+            raise CheckpointError(
+                f"weights have two tensors for '{name}', of '{source}' the second. --rename keeps them apart"
+            )
+        ours[name] = tensors[source]
+    return ours
+
+
+def _unwrap(name: str) -> str:
+    for wrapper in WRAPPERS:
+        name = name.removeprefix(wrapper)
+    return name
+
+
+def split_heads(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """What is a backbone's, and what sits on it."""
+    heads = {name: tensor for name, tensor in tensors.items() if name.startswith(HEADS)}
+    return {name: tensor for name, tensor in tensors.items() if name not in heads}, heads
+
+
+def find_classifier(heads: Mapping[str, Tensor]) -> dict[str, str]:
+    """Names in our head -> theirs, of the one classifier that may be ours; shapes are not looked at. Empty: none."""
+    for theirs, ours in CLASSIFIERS.items():
+        if found := {ours + name.removeprefix(theirs): name for name in heads if name.startswith(theirs)}:
+            return found
+    return {}
+
+
+def check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse weights that would make every output no number.
+
+    Raises:
+        CheckpointError: naming the first of them.
+    """
+    if broken := [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]:
+        more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
+        raise CheckpointError(
+            f"weights '{path}' have values that are infinite or no numbers, in tensor '{broken[0]}'{more}. "
+            "Take a checkpoint from before its training broke down"
+        )
