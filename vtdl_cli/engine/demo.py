@@ -18,12 +18,12 @@ from vtdl_cli.data.hdf5.features import read_features
 from vtdl_cli.data.lists.splits import draw_per_class
 from vtdl_cli.data.lists.video_list import write_list
 from vtdl_cli.data.motion import CLASSES, write_videos
-from vtdl_cli.engine.evaluate.evaluate import evaluate, protocol_name
+from vtdl_cli.engine.evaluate.evaluate import evaluate
 from vtdl_cli.engine.evaluate.extract import extract
 from vtdl_cli.engine.features.probe import knn
 from vtdl_cli.engine.lists.prepare import LIST_FILES, Making, prepare_folder
 from vtdl_cli.engine.report.triplet import draw_triplet
-from vtdl_cli.engine.request import Execution, ListSource, Protocol
+from vtdl_cli.engine.request import Execution, ListSource, Protocol, protocol_name
 from vtdl_cli.engine.train.finetune import finetune
 from vtdl_cli.engine.train.pretrain import pretrain
 from vtdl_cli.engine.train.run_folder import RunFolder, refuse_used_folder

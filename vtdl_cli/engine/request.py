@@ -89,3 +89,10 @@ class Protocol:
     clips: int | None = None
     crops: int = 1
     aggregate: str = "softmax"
+
+
+def protocol_name(clips: int, crops: int = 1) -> str:
+    """`clip@1` for one clip, `video@10` for the mean of ten, `video@10x3` with three crops of each."""
+    if crops > 1:
+        return f"video@{clips}x{crops}"
+    return "clip@1" if clips == 1 else f"video@{clips}"

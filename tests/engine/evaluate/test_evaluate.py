@@ -29,8 +29,8 @@ from tests.toy import (
     stop_when,
     succeed,
 )
-from vtdl_cli.engine.evaluate.evaluate import protocol_name
 from vtdl_cli.engine.networks.trained import load_classifier
+from vtdl_cli.engine.request import protocol_name
 
 
 @pytest.fixture(scope="module")

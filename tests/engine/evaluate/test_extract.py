@@ -35,9 +35,10 @@ from vtdl_cli.data.datasets import Batch
 from vtdl_cli.data.hdf5.feature_parts import FeatureParts
 from vtdl_cli.engine.evaluate.extract import keep_rows
 from vtdl_cli.engine.networks.bad_videos import BadVideos
-from vtdl_cli.engine.networks.build import build_method, build_trunk
+from vtdl_cli.engine.networks.build import build_trunk
 from vtdl_cli.engine.networks.checkpoint import save_checkpoint
 from vtdl_cli.engine.networks.inference import VideoOutputs
+from vtdl_cli.engine.networks.methods import build_method
 from vtdl_cli.engine.networks.trained import load_trunk
 from vtdl_cli.errors import VtdlError
 from vtdl_cli.runtime import Silence

@@ -13,16 +13,11 @@ from tests.toy import NUM_TRAIN, Toy
 from vtdl_cli.config import Training
 from vtdl_cli.data.lists.video_list import VideoList, read_list
 from vtdl_cli.data.sampling import fixed_clips, random_clip, uniform_clips
-from vtdl_cli.engine.networks.build import (
-    build_machine,
-    build_method,
-    build_network,
-    build_optimizer,
-    build_pretraining_clips,
-    build_schedule,
-    build_test_clips,
-    build_training_clips,
-)
+from vtdl_cli.engine.networks.build import build_network
+from vtdl_cli.engine.networks.clips import build_pretraining_clips, build_test_clips, build_training_clips
+from vtdl_cli.engine.networks.machine import build_machine
+from vtdl_cli.engine.networks.methods import build_method
+from vtdl_cli.engine.train.optimization import build_optimizer, build_schedule
 from vtdl_cli.method.clip_order import ClipOrder
 from vtdl_cli.method.frames import BlockShuffle, Cut, FrameShuffle, MotionEnhancement, TemporalDropout
 from vtdl_cli.method.instance_discrimination import InstanceDiscrimination

@@ -12,7 +12,7 @@ from torch import nn
 
 from tests.damage import damages
 from tests.toy import PRESET, Toy, differences, load, refuse, succeed
-from vtdl_cli.engine.networks.build import build_method, build_trunk
+from vtdl_cli.engine.networks.build import build_trunk
 from vtdl_cli.engine.networks.checkpoint import (
     SCHEMA,
     find_weights,
@@ -21,6 +21,7 @@ from vtdl_cli.engine.networks.checkpoint import (
     save_checkpoint,
     transplant_backbone,
 )
+from vtdl_cli.engine.networks.methods import build_method
 from vtdl_cli.engine.train.resuming import check_same_run
 from vtdl_cli.errors import CheckpointError, VtdlError
 from vtdl_cli.settings import load_config

@@ -12,8 +12,9 @@ from tests.toy import NUM_VAL, Toy, clips_by_hand
 from vtdl_cli.data.datasets import VideoClips
 from vtdl_cli.data.lists.video_list import VideoList, read_list
 from vtdl_cli.engine.networks.bad_videos import BadVideos
-from vtdl_cli.engine.networks.build import Machine, build_test_clips
+from vtdl_cli.engine.networks.clips import build_test_clips
 from vtdl_cli.engine.networks.inference import check_each_once, collect, forward_clips, forward_videos, until_signal
+from vtdl_cli.engine.networks.machine import Machine
 from vtdl_cli.errors import ListError, VtdlError
 from vtdl_cli.runtime import Silence
 from vtdl_cli.settings import load_config

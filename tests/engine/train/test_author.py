@@ -15,7 +15,9 @@ from vtdl_cli.config import Config
 from vtdl_cli.data.lists.video_list import read_list
 from vtdl_cli.data.sampling import SHORT_VIDEOS, fixed_clips
 from vtdl_cli.data.triplets import TripletSampler
-from vtdl_cli.engine.networks.build import build_pretraining_clips, build_triplet_sampler, build_trunk, build_vtdl
+from vtdl_cli.engine.networks.build import build_trunk
+from vtdl_cli.engine.networks.clips import build_pretraining_clips, build_triplet_sampler
+from vtdl_cli.engine.networks.methods import build_vtdl
 from vtdl_cli.settings import load_config
 
 AUTHORS: dict[str, Any] = {

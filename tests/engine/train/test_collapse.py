@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tests.toy import Toy, rows, succeed
-from vtdl_cli.engine.networks.build import build_method
+from vtdl_cli.engine.networks.methods import build_method
 from vtdl_cli.engine.train.collapse import signs_of_collapse
 from vtdl_cli.settings import load_config
 

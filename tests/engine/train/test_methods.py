@@ -10,11 +10,11 @@ import torch
 
 from tests.toy import Toy, differences, load, refuse, rows, start, step_of, stop_when, succeed
 from vtdl_cli.config import Config
-from vtdl_cli.engine.networks import build
+from vtdl_cli.engine.networks import build, methods
 from vtdl_cli.models.encoder import Encoder
 from vtdl_cli.models.heads import LinearClassifier
 
-README = Path(__file__).parents[2] / "README.md"
+README = Path(__file__).parents[3] / "README.md"
 EVERY_STEP = ("--set", "pretrain.checkpoint_minutes=1e-6")
 MOCO = ("method.own_negative=false", "method.tca.alpha=0")
 
@@ -53,7 +53,7 @@ def test_readme__adds_a_method(toy: Toy, tmp_path: Path, monkeypatch: pytest.Mon
         trunk = build.build_trunk(config)
         return namespace["Backwards"](Encoder(trunk, LinearClassifier(trunk.feature_dim, 2, dropout=0.0)))
 
-    monkeypatch.setitem(build.METHODS, "clip_order", build_backwards)
+    monkeypatch.setitem(methods.METHODS, "clip_order", build_backwards)
     learn = ("--set", "method.name=clip_order", "--set", "pretrain.epochs=3")
     succeed(*toy.pretrain(tmp_path / "run", *learn))
     table = rows(tmp_path / "run")

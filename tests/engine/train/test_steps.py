@@ -12,8 +12,8 @@ from torch import nn
 
 from tests.toy import NUM_TRAIN, Toy, load, rows, step_of, succeed, vtdl
 from vtdl_cli import ranks
-from vtdl_cli.engine.networks.build import build_method
 from vtdl_cli.engine.networks.inference import forward_videos
+from vtdl_cli.engine.networks.methods import build_method
 from vtdl_cli.engine.train import finetune as finetuning
 from vtdl_cli.engine.train import pretrain as pretraining
 from vtdl_cli.engine.train.training import Training

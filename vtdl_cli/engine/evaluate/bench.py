@@ -14,8 +14,9 @@ from torch import Tensor
 from vtdl_cli.data.hdf5.scores import ClipSpool
 from vtdl_cli.engine.evaluate.evaluate import Measurement, average, load_tested, prepare
 from vtdl_cli.engine.networks.bad_videos import BadVideos
-from vtdl_cli.engine.networks.build import CHANNELS, MEMORY_FORMAT
+from vtdl_cli.engine.networks.build import CHANNELS
 from vtdl_cli.engine.networks.inference import Collected, collect, forward_clips, load_videos
+from vtdl_cli.engine.networks.machine import MEMORY_FORMAT
 from vtdl_cli.engine.request import Execution, ListSource, Protocol
 from vtdl_cli.runtime import Reporter
 

@@ -22,25 +22,19 @@ from vtdl_cli.engine.evaluate.results import (
     write_results,
 )
 from vtdl_cli.engine.lists.groups import Groups, choose_groups, recorded_regex
+from vtdl_cli.engine.lists.labels import check_labels
 from vtdl_cli.engine.networks.bad_videos import BadVideos
-from vtdl_cli.engine.networks.build import Machine, build_machine, build_test_clips, decoder_of
+from vtdl_cli.engine.networks.clips import build_test_clips, decoder_of
 from vtdl_cli.engine.networks.inference import VideoOutputs, collect, forward_videos, until_signal
+from vtdl_cli.engine.networks.machine import Machine, build_machine
 from vtdl_cli.engine.networks.selection import combine, is_selected_on, tell_selection
 from vtdl_cli.engine.networks.trained import Source, load_classifier
-from vtdl_cli.engine.request import Execution, ListSource, Protocol
-from vtdl_cli.engine.train.finetune import check_labels
+from vtdl_cli.engine.request import Execution, ListSource, Protocol, protocol_name
 from vtdl_cli.errors import UsageError, VtdlError
 from vtdl_cli.locks import releasing_locks, take_folder
 from vtdl_cli.metrics import ACCURACIES, softmax
 from vtdl_cli.models.encoder import Encoder
 from vtdl_cli.runtime import Reporter, existing_folder
-
-
-def protocol_name(clips: int, crops: int = 1) -> str:
-    """`clip@1` for one clip, `video@10` for the mean of ten, `video@10x3` with three crops of each."""
-    if crops > 1:
-        return f"video@{clips}x{crops}"
-    return "clip@1" if clips == 1 else f"video@{clips}"
 
 
 @dataclass(frozen=True)

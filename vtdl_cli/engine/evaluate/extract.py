@@ -16,14 +16,14 @@ from vtdl_cli.data.datasets import Unreadable
 from vtdl_cli.data.hdf5.feature_parts import FeatureParts
 from vtdl_cli.data.hdf5.feature_tables import ARRAY
 from vtdl_cli.data.lists.video_list import VideoList
-from vtdl_cli.engine.evaluate.evaluate import protocol_name
 from vtdl_cli.engine.features.files import look_at, write_table
 from vtdl_cli.engine.lists.groups import recorded_regex
 from vtdl_cli.engine.networks.bad_videos import BadVideos
-from vtdl_cli.engine.networks.build import Machine, build_machine, build_test_clips, decoder_of
+from vtdl_cli.engine.networks.clips import build_test_clips, decoder_of
 from vtdl_cli.engine.networks.inference import VideoOutputs, forward_videos
+from vtdl_cli.engine.networks.machine import Machine, build_machine
 from vtdl_cli.engine.networks.trained import Source, fresh_trunk, load_embedder, load_trunk
-from vtdl_cli.engine.request import Execution, ListSource
+from vtdl_cli.engine.request import Execution, ListSource, protocol_name
 from vtdl_cli.errors import Interrupted, UsageError
 from vtdl_cli.locks import releasing_locks, take_file
 from vtdl_cli.models.encoder import PooledFeatures

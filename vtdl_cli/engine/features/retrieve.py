@@ -17,9 +17,9 @@ import numpy as np
 from vtdl_cli.analysis.retrieval import Shown, draw_retrieval
 from vtdl_cli.data.hdf5.features import Features
 from vtdl_cli.data.video.decoding import read_middle_frame
+from vtdl_cli.engine.features.class_names import class_names
 from vtdl_cli.engine.features.pair import read_pair, recorded_in
 from vtdl_cli.engine.lists.groups import Groups, choose_groups
-from vtdl_cli.engine.report.class_names import class_names
 from vtdl_cli.errors import UnreadableVideo, UsageError, VtdlError
 from vtdl_cli.intervals import share_interval
 from vtdl_cli.metrics import nearest, unit

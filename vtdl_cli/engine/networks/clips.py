@@ -1,30 +1,78 @@
-"""From a loader's batch to clips on the device, and the precision they are computed in."""
+"""From the configuration to the clips of a list: for pretraining, for training on labels, for tests."""
 
-import torch
-from torch import Tensor
+from collections.abc import Sequence
 
-from vtdl_cli.data.augmentation import to_clips
-from vtdl_cli.data.datasets import Batch
-from vtdl_cli.engine.networks.build import MEMORY_FORMAT, Machine
-
-ON_CPU = "order"  # of the jitter: asking the device for it would mean to wait for it
-
-
-def device_clips(batch: Batch, machine: Machine, crop_size: int) -> Tensor:
-    """The clips of a batch, augmented as drawn and normalised: (V, B, C, T, R, R), views first."""
-
-    def views_first(values: Tensor) -> Tensor:
-        return torch.flatten(values.transpose(0, 1), 0, 1)
-
-    windows = batch.windows.to(machine.device, non_blocking=True)
-    draws = {
-        name: views_first(values if name == ON_CPU else values.to(machine.device, non_blocking=True))
-        for name, values in batch.draws.items()
-    }
-    clips = to_clips(views_first(windows), crop_size, draws).contiguous(memory_format=MEMORY_FORMAT)
-    return torch.unflatten(clips, 0, (windows.shape[1], windows.shape[0]))
+from vtdl_cli.config import Clip, Config
+from vtdl_cli.data.datasets import VideoClips
+from vtdl_cli.data.lists.video_list import VideoList
+from vtdl_cli.data.sampling import IndexSampler, fixed_clips, random_clip, uniform_clips
+from vtdl_cli.data.triplets import TripletSampler
+from vtdl_cli.data.video.decoding import FLOW
+from vtdl_cli.data.views import FixedViews, RandomViews, Viewer
 
 
-def autocast(machine: Machine) -> torch.autocast:
-    """Mixed precision where the machine has it."""
-    return torch.autocast(machine.device.type, machine.autocast, enabled=machine.autocast is not None)
+def build_pretraining_clips(config: Config, videos: VideoList, seed: int) -> VideoClips:
+    """The clips of each video that the method asks for: of VTDL anchor, positive and negative, of others one."""
+    is_vtdl = config.method.name == "vtdl"
+    sampler = build_triplet_sampler(config) if is_vtdl else _one_clip(config, config.pretrain)
+    return _clips(config, videos, sampler, _random_views(config, config.pretrain.augment), seed)
+
+
+def build_triplet_sampler(config: Config) -> TripletSampler:
+    """Which frames the clips of a triplet show."""
+    options = config.method.sampling
+    return TripletSampler(
+        config.pretrain.clip_len_frames,
+        config.pretrain.stride_frames,
+        negative=options.negative,
+        gap=options.gap_frames,
+        threshold=options.threshold_frames,
+        redraws=options.redraws,
+        window=options.window_frames,
+        short_videos=config.data.short_videos,
+        own_negative=config.method.own_negative,
+    )
+
+
+def build_training_clips(config: Config, videos: VideoList, seed: int) -> VideoClips:
+    """One random clip of each video."""
+    sampler = _one_clip(config, config.finetune)
+    return _clips(config, videos, sampler, _random_views(config, config.finetune.augment), seed)
+
+
+def _one_clip(config: Config, clip: Clip) -> IndexSampler:
+    return random_clip(clip.clip_len_frames, clip.stride_frames, config.data.short_videos)
+
+
+def build_test_clips(
+    config: Config, videos: VideoList, clip: Clip, *, clips: int, crops: int = 1, starts: Sequence[int] = ()
+) -> VideoClips:
+    """`clips` clips spread evenly over each video, or at `starts`, seen through `crops` fixed squares; no draws."""
+    length, stride, go_on = clip.clip_len_frames, clip.stride_frames, config.data.short_videos
+    sampler = fixed_clips(length, stride, starts, go_on) if starts else uniform_clips(length, stride, clips, go_on)
+    return _clips(config, videos, sampler, FixedViews(config.data.crop_size, crops), seed=0)
+
+
+def _random_views(config: Config, augment: bool) -> RandomViews:
+    jitter = config.data.jitter
+    strengths = (jitter.brightness, jitter.contrast, jitter.saturation, jitter.hue)
+    has_colours = config.data.modality == "rgb"
+    return RandomViews(
+        config.data.crop_size,
+        config.data.rotation_degrees,
+        strengths if has_colours else None,
+        augment,
+        jitter.single_operation,
+    )
+
+
+def _clips(config: Config, videos: VideoList, sampler: IndexSampler, viewer: Viewer, seed: int) -> VideoClips:
+    data = config.data
+    return VideoClips(
+        videos, sampler=sampler, viewer=viewer, short_side=data.short_side, decoder=decoder_of(config), seed=seed
+    )
+
+
+def decoder_of(config: Config) -> str:
+    """What opens the videos: of flow, the reader of its folders."""
+    return FLOW if config.data.modality == "flow" else config.data.decoder

@@ -12,8 +12,7 @@ from vtdl_cli import ranks
 from vtdl_cli.data.datasets import Batch, EpochBatches, VideoClips
 from vtdl_cli.data.loading import Loader
 from vtdl_cli.engine.networks.bad_videos import BadVideos
-from vtdl_cli.engine.networks.build import Machine
-from vtdl_cli.engine.networks.clips import autocast, device_clips
+from vtdl_cli.engine.networks.machine import Machine, autocast, device_clips
 from vtdl_cli.errors import ListError, VtdlError
 from vtdl_cli.runtime import Reporter, StopRequest
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from vtdl_cli.config import Config
 from vtdl_cli.data.lists.label_sets import LabelSet, label_set
-from vtdl_cli.engine.networks.build import WITH_EMBEDDING, build_embedder, build_network, build_trunk
+from vtdl_cli.engine.networks.build import build_embedder, build_network, build_trunk
 from vtdl_cli.engine.networks.checkpoint import (
     Checkpoint,
     backbone_prefix,
@@ -17,6 +17,7 @@ from vtdl_cli.engine.networks.checkpoint import (
     tensors_under,
     transplant_backbone,
 )
+from vtdl_cli.engine.networks.methods import WITH_EMBEDDING
 from vtdl_cli.engine.networks.selection import Selection, read_selection
 from vtdl_cli.errors import CheckpointError
 from vtdl_cli.models.encoder import Backbone, Encoder

@@ -20,7 +20,7 @@ from vtdl_cli.data.video.decoding import open_video
 from vtdl_cli.data.video.reader import VideoScan
 from vtdl_cli.data.video.whole_video import whole_video
 from vtdl_cli.data.views import centre_clips
-from vtdl_cli.engine.networks.build import Machine
+from vtdl_cli.engine.networks.machine import Machine
 from vtdl_cli.engine.networks.trained import Source
 from vtdl_cli.models.encoder import Backbone, Encoder, feature_map_of
 from vtdl_cli.runtime import Reporter

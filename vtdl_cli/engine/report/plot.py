@@ -11,7 +11,7 @@ from vtdl_cli.analysis.curves import PANELS, draw_curves
 from vtdl_cli.analysis.embedding import draw_points, project_pca, project_tsne
 from vtdl_cli.analysis.gradients import draw_gradients
 from vtdl_cli.data.hdf5.features import Features, read_features
-from vtdl_cli.engine.report.class_names import class_names
+from vtdl_cli.engine.features.class_names import class_names
 from vtdl_cli.engine.train.run_folder import GRADIENTS, METRICS, read_log
 from vtdl_cli.errors import UsageError
 from vtdl_cli.metrics import unit

@@ -11,8 +11,9 @@ from vtdl_cli.config import Config
 from vtdl_cli.data.augmentation import to_pixels
 from vtdl_cli.data.datasets import Sample, Unreadable, VideoClips, collate
 from vtdl_cli.data.lists.video_list import VideoList
-from vtdl_cli.engine.networks.build import build_machine, build_pretraining_clips, build_tca
-from vtdl_cli.engine.networks.clips import device_clips
+from vtdl_cli.engine.networks.clips import build_pretraining_clips
+from vtdl_cli.engine.networks.machine import build_machine, device_clips
+from vtdl_cli.engine.networks.methods import build_tca
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.errors import UnreadableVideo, UsageError
 from vtdl_cli.method.tca import mix_still_frame

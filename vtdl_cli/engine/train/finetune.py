@@ -9,18 +9,19 @@ from torch.nn import functional as F
 from vtdl_cli import ranks
 from vtdl_cli.config import Config
 from vtdl_cli.data.datasets import VideoClips
-from vtdl_cli.data.lists.label_sets import LabelSet, compare_classes, counting_warning
-from vtdl_cli.data.lists.video_list import VideoList
+from vtdl_cli.data.lists.label_sets import counting_warning
+from vtdl_cli.engine.lists.labels import check_labels
 from vtdl_cli.engine.networks.bad_videos import BadVideos
-from vtdl_cli.engine.networks.build import Machine, build_machine, build_network, build_test_clips, build_training_clips
+from vtdl_cli.engine.networks.build import build_network
 from vtdl_cli.engine.networks.checkpoint import begin_from
-from vtdl_cli.engine.networks.clips import autocast, device_clips
+from vtdl_cli.engine.networks.clips import build_test_clips, build_training_clips
 from vtdl_cli.engine.networks.inference import collect, forward_videos
+from vtdl_cli.engine.networks.machine import Machine, autocast, build_machine, device_clips
 from vtdl_cli.engine.networks.selection import select_by
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.engine.train.run_folder import Row, RunFolder
 from vtdl_cli.engine.train.training import Training, check_batch
-from vtdl_cli.errors import CheckpointError, ListError
+from vtdl_cli.errors import CheckpointError
 from vtdl_cli.locks import releasing_locks
 from vtdl_cli.metrics import accuracies
 from vtdl_cli.models.encoder import Encoder
@@ -152,39 +153,3 @@ def validate(training: Training, network: Encoder, machine: Machine, clips: Vide
     outputs = forward_videos(network, clips, machine, views=1, batch_clips=batch_clips)
     logits = collect(outputs, bad, training.reporter, "validation")
     return {f"val_{name}": value for name, value in accuracies(logits.values[:, 0], logits.label).items()}
-
-
-def check_labels(videos: VideoList, trained: LabelSet, num_classes: int) -> list[str]:
-    """A list's classes must be those that the classifier knows.
-
-    Args:
-        videos: the list.
-        trained: what the classifier's outputs stand for.
-        num_classes: as many as it has.
-
-    Returns:
-        What is to be warned of.
-
-    Raises:
-        UsageError: other names for the same numbers.
-        ListError: a class outside the head.
-    """
-    if not videos.classes or not trained.names:
-        _check_range(videos, num_classes)
-    remedy = "Prepare both lists in one go: a list may lack videos of a class, its classes.txt names it all the same"
-    warnings = compare_classes(trained, videos.label_set, remedy), counting_warning(videos.label_set)
-    return [warning for warning in warnings if warning]
-
-
-def _check_range(videos: VideoList, num_classes: int) -> None:
-    outside = videos.labels >= num_classes
-    if not outside.any():
-        return
-    first = int(outside.argmax())
-    hint = "Prepare both lists in one go, or check --list-columns"
-    if videos.labels.min() == 1 and videos.labels.max() == num_classes:  # as UCF101's own files do
-        hint = f"Where the list counts them from 1: vtdl lists convert {videos.source} --from-one --out ..."
-    raise ListError(
-        f"{videos.source}:{videos.line(first)}: class '{videos.labels[first]}' is outside the classifier's "
-        f"{num_classes} classes, 0 to {num_classes - 1}. {hint}"
-    )

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from vtdl_cli.config import Config
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.data.triplet_shares import out_of_reach, triplet_shares
-from vtdl_cli.engine.networks.build import WITH_EMBEDDING, build_triplet_sampler
+from vtdl_cli.engine.networks.clips import build_triplet_sampler
+from vtdl_cli.engine.networks.methods import WITH_EMBEDDING
 
 NEARLY_ALL = 95.0  # percent of the videos: an option that so many are too short for does not do what it says
 

@@ -8,16 +8,11 @@ import torch
 from vtdl_cli import ranks
 from vtdl_cli.config import Config
 from vtdl_cli.data.lists.video_list import VideoList
-from vtdl_cli.engine.networks.build import (
-    Machine,
-    build_machine,
-    build_method,
-    build_pretraining_clips,
-    build_test_clips,
-)
 from vtdl_cli.engine.networks.checkpoint import begin_from
-from vtdl_cli.engine.networks.clips import autocast, device_clips
+from vtdl_cli.engine.networks.clips import build_pretraining_clips, build_test_clips
 from vtdl_cli.engine.networks.inference import Collected, collect, forward_videos
+from vtdl_cli.engine.networks.machine import Machine, autocast, build_machine, device_clips
+from vtdl_cli.engine.networks.methods import build_method
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.engine.train.collapse import signs_of_collapse
 from vtdl_cli.engine.train.forecast import keys_per_video, triplets, warnings

@@ -5,8 +5,8 @@ from typing import Any
 
 from vtdl_cli.config import Training
 from vtdl_cli.data.lists.label_sets import compare_classes, label_set
-from vtdl_cli.engine.networks.build import build_schedule
 from vtdl_cli.engine.networks.checkpoint import Checkpoint, file_sha256, find_weights
+from vtdl_cli.engine.train.optimization import build_schedule
 from vtdl_cli.engine.train.run_folder import Row
 from vtdl_cli.errors import CheckpointError
 

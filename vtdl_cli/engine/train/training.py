@@ -27,7 +27,6 @@ from vtdl_cli.config import Training as TrainingSection
 from vtdl_cli.data.datasets import Batch, EpochBatches, Unreadable, VideoClips
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.engine.networks.bad_videos import BadVideos
-from vtdl_cli.engine.networks.build import Machine, build_optimizer, build_schedule
 from vtdl_cli.engine.networks.checkpoint import (
     Checkpoint,
     Stage,
@@ -37,10 +36,12 @@ from vtdl_cli.engine.networks.checkpoint import (
     save_checkpoint,
 )
 from vtdl_cli.engine.networks.checkpoint_content import State, check_content
+from vtdl_cli.engine.networks.machine import Machine
 from vtdl_cli.engine.networks.selection import Selection
 from vtdl_cli.engine.request import Execution
 from vtdl_cli.engine.train.gradients import gradient_readings
 from vtdl_cli.engine.train.meter import Meter
+from vtdl_cli.engine.train.optimization import build_optimizer, build_schedule
 from vtdl_cli.engine.train.resuming import check_same_run, standing, warnings
 from vtdl_cli.engine.train.run_folder import RunFolder
 from vtdl_cli.errors import Interrupted, UsageError, VtdlError

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from vtdl_cli.engine.train.schedule import constant, cosine, step_decay, with_warmup
+from vtdl_cli.engine.train.optimization import constant, cosine, step_decay, with_warmup
 
 PRETRAINING = step_decay([120, 160, 200], 0.1)
 FINETUNING = step_decay([10, 20, 25, 30, 35, 40], 0.3)

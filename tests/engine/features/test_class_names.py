@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from vtdl_cli.data.hdf5.features import Features
-from vtdl_cli.engine.report.class_names import class_names
+from vtdl_cli.engine.features.class_names import class_names
 from vtdl_cli.errors import UsageError
 
 
