@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vtdl_cli.engine.networks.build import build_trunk
+from vtdl_cli.engine.networks.build import build_backbone
 from vtdl_cli.models.heads import pool_features
 from vtdl_cli.settings import load_config
 
@@ -19,7 +19,7 @@ NUM_TENSORS = 285
 
 def thin_i3d(seed: int) -> nn.Module:
     torch.manual_seed(seed)
-    return build_trunk(load_config("hmdb51/i3d", ["model.width=4"])).eval()
+    return build_backbone(load_config("hmdb51/i3d", ["model.width=4"])).eval()
 
 
 def authors_state(seed: int) -> dict[str, Tensor]:
@@ -37,7 +37,7 @@ def authors_checkpoint(path: Path, **more: Any) -> Path:
     """As after the authors' pretraining."""
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(2))], 0.003, momentum=0.9)
     content = {
-        "opt": argparse.Namespace(dataset="hmdb51", softmax=True, learning_rate=0.003, lr_decay_epochs=[120, 160]),
+        "opt": argparse.Namespace(dataset="hmdb51", softmax=True, lr=0.003, lr_decay_epochs=[120, 160]),
         "model": authors_state(1),
         "contrast": {"memory": torch.zeros(9, 128), "params": torch.tensor([9.0])},
         "optimizer": optimizer.state_dict(),
@@ -58,11 +58,11 @@ def authors_finetuned(path: Path, num_classes: int, **more: Tensor) -> Path:
     return path
 
 
-def features(trunk: nn.Module) -> Tensor:
+def features(backbone: nn.Module) -> Tensor:
     """Of two clips, always the same."""
     clips = torch.randn(2, 3, 16, 32, 32, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
-        return pool_features(trunk(clips))
+        return pool_features(backbone(clips))
 
 
 class Bomb:

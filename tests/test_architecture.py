@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "commands": {"commands", "engine", "config", "settings", *FLOOR},
     "engine": {"engine", "config", "settings", *LEAVES, *FLOOR},
     **{leaf: {leaf, *FLOOR} for leaf in LEAVES},
-    "settings": {"config", "errors"},
+    "settings": {"config", "runtime", "errors"},
     "config": set(),
     "metrics": {"intervals", "errors"},
     "intervals": set(),
@@ -29,6 +29,13 @@ MAY_IMPORT = {
     "errors": set(),
     "__init__": set(),
 }
+
+
+ROOMS = {
+    "engine": ("request", "lists", "features", "networks", "weights", "train", "evaluate", "report", "demo"),
+    "data": ("text", "lists", "video", "hdf5", "clips"),
+}
+"""Of a part, lowest first: what is in a room imports from it and from those before it."""
 
 
 def part_of(module: Path) -> str:

@@ -113,9 +113,9 @@ def test_load_config__missing_keys_are_named(tmp_path: Path) -> None:
     ("assignment", "key", "value"),
     [
         ("pretrain.epochs=7", "pretrain.epochs", 7),
-        ("pretrain.optimizer.learning_rate=1e-3", "pretrain.optimizer.learning_rate", 0.001),
-        ("pretrain.optimizer.learning_rate=3E-4", "pretrain.optimizer.learning_rate", 0.0003),
-        ("pretrain.optimizer.learning_rate=1", "pretrain.optimizer.learning_rate", 1.0),
+        ("pretrain.optimizer.lr=1e-3", "pretrain.optimizer.lr", 0.001),
+        ("pretrain.optimizer.lr=3E-4", "pretrain.optimizer.lr", 0.0003),
+        ("pretrain.optimizer.lr=1", "pretrain.optimizer.lr", 1.0),
         ("evaluate.starts=[5, 9]", "evaluate.starts", [5, 9]),
         ("method.queue.mask_own_video=false", "method.queue.mask_own_video", False),
         ("method.sampling.gap_frames=9", "method.sampling.gap_frames", 9),
@@ -170,7 +170,7 @@ def test_set__leaves_the_given_values_alone() -> None:
         ("pretrain.epochs=many", "pretrain.epochs 'many' in 'demo' is not valid: input should be a valid integer"),
         ("pretrain.epochs=true", "pretrain.epochs 'True'"),
         ("pretrain.augment=1", "pretrain.augment '1' in 'demo' is not valid: input should be a valid boolean"),
-        ("pretrain.optimizer.learning_rate=nan", "pretrain.optimizer.learning_rate 'nan'"),
+        ("pretrain.optimizer.lr=nan", "pretrain.optimizer.lr 'nan'"),
         ("method.temperature=inf", "method.temperature 'inf' in 'demo' is not valid: input should be a finite number"),
         ("method.tca.alpha=1", "method.tca.alpha '1' in 'demo' is not valid: input should be less than 1"),
         ("data.decoder=ffmpeg", "input should be 'decord', 'pyav' or 'torchcodec'"),
@@ -205,9 +205,18 @@ def test_set__all_mistakes_at_once() -> None:
 @pytest.mark.parametrize(
     ("assignments", "says"),
     [
-        (["method.own_negative=false", "method.own_negative_gradient=false"], "has no effect without own_negative"),
-        (["method.own_negative=false", "method.margin_weight=1"], "margin_weight is of positive against own negative"),
-        (["method.own_negative=false", "method.negative_augmentation=shuffle"], "negative_augmentation has no effect"),
+        (
+            ["method.intra_video_negative=false", "method.intra_video_negative_gradient=false"],
+            "has no effect without intra_video_negative",
+        ),
+        (
+            ["method.intra_video_negative=false", "method.margin_weight=1"],
+            "margin_weight is of positive against intra-video negative",
+        ),
+        (
+            ["method.intra_video_negative=false", "method.negative_augmentation=shuffle"],
+            "negative_augmentation has no effect",
+        ),
         (["method.key_splits=2", "method.key_statistics=running"], "key_splits has no effect where"),
         (
             ["method.sampling.gap_frames=9", "method.sampling.negative=shift"],
@@ -217,12 +226,15 @@ def test_set__all_mistakes_at_once() -> None:
         (["data.short_videos=restart"], "data.short_videos 'restart' does not loop, and method.sampling.negative"),
         (["data.short_videos=sort"], "data.short_videos 'sort' does not loop, and method.sampling.negative"),
         (
-            ["method.own_negative=false", "method.sampling.gap_frames=9"],
-            "sampling.gap_frames has no effect without own_negative",
+            ["method.intra_video_negative=false", "method.sampling.gap_frames=9"],
+            "sampling.gap_frames has no effect without intra_video_negative",
         ),
         (
-            ["method.own_negative=false", "method.sampling={negative: on_the_fly, threshold_frames: 2, redraws: 1}"],
-            "sampling.threshold_frames has no effect without own_negative",
+            [
+                "method.intra_video_negative=false",
+                "method.sampling={negative: on_the_fly, threshold_frames: 2, redraws: 1}",
+            ],
+            "sampling.threshold_frames has no effect without intra_video_negative",
         ),
         (["method.sampling.window_frames=3"], "method.sampling.window_frames 3 is shorter than a clip: make it"),
         (["evaluate.starts=[0, 10]", "evaluate.clips=5"], "clips 5 and 2 starts exclude each other"),
@@ -268,10 +280,10 @@ def test_set__options_that_contradict(assignments: list[str], says: str) -> None
     [
         ["data.short_videos=restart", "method.sampling.negative=shift", "method.sampling.window_frames=128"],
         ["data.short_videos=sort", "method.sampling.negative=on_the_fly"],
-        ["data.short_videos=restart", "method.own_negative=false"],
+        ["data.short_videos=restart", "method.intra_video_negative=false"],
         ["data.short_videos=restart", "method.name=clip_order"],
-        ["method.sampling.negative=on_the_fly", "method.own_negative=false"],
-        ["method.sampling.window_frames=40", "method.own_negative=false"],
+        ["method.sampling.negative=on_the_fly", "method.intra_video_negative=false"],
+        ["method.sampling.window_frames=40", "method.intra_video_negative=false"],
     ],
 )
 def test_set__options_that_go_together(assignments: list[str]) -> None:

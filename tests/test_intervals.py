@@ -73,7 +73,7 @@ def test_effective_videos_by_group__by_hand() -> None:
     assert share_interval(np.ones(50, bool), groups) == pytest.approx([100 * 10 / (10 + Z_SQUARED), 100])
 
 
-def test_intervals__hold_the_reading_and_groups_never_narrow_them() -> None:
+def test_intervals__hold_the_metric_and_groups_never_narrow_them() -> None:
     """Few groups in which right and wrong happen to balance would make an interval of no width."""
     generator = np.random.default_rng(0)
     balanced = np.tile([True, False], 6)
@@ -82,12 +82,12 @@ def test_intervals__hold_the_reading_and_groups_never_narrow_them() -> None:
         number = int(generator.integers(1, 40))
         right, labels = generator.random(number) < generator.random(), generator.integers(0, 5, number)
         groups = [str(key) for key in generator.integers(0, 8, number)]
-        for reading, alone, grouped in (
+        for metric, alone, grouped in (
             (100 * right.mean(), share_interval(right), share_interval(right, groups)),
             (class_mean(right, labels), class_mean_interval(right, labels), class_mean_interval(right, labels, groups)),
         ):
-            assert 0 <= grouped[0] <= alone[0] + 1e-9 <= reading + 2e-9
-            assert reading - 2e-9 <= alone[1] - 1e-9 <= grouped[1] <= 100
+            assert 0 <= grouped[0] <= alone[0] + 1e-9 <= metric + 2e-9
+            assert metric - 2e-9 <= alone[1] - 1e-9 <= grouped[1] <= 100
             assert alone[1] - alone[0] > 5
 
 

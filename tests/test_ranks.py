@@ -36,7 +36,7 @@ def found(folder: Path) -> Found:
 
 def test_exchange__gives_everyone_everything_in_order(found: Found) -> None:
     assert [each["exchanged"] for each in found] == [["from 0", "from 1"]] * 2
-    assert [each["from_first"] for each in found] == [0, 0]
+    assert [each["from_rank_0"] for each in found] == [0, 0]
 
 
 def test_gather__of_parts_of_unequal_length(found: Found) -> None:
@@ -123,7 +123,7 @@ def test_average_statistics__is_the_mean_of_both(found: Found) -> None:
 
 def test_alone__everything_is_as_it_was() -> None:
     values, network = torch.arange(3), torch.nn.Linear(2, 2)
-    assert (ranks.rank(), ranks.count(), ranks.is_first()) == (0, 1, True)
+    assert (ranks.rank(), ranks.count(), ranks.is_rank_0()) == (0, 1, True)
     assert ranks.exchange("mine") == ["mine"]
     assert ranks.gather(values) is values
     assert ranks.parallel(network) is network

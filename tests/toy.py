@@ -37,7 +37,7 @@ pretrain:
   epochs: 2
   batch_size: 4
   precision: fp32
-  optimizer: {name: adamw, learning_rate: 1.0e-3, weight_decay: 1.0e-4}
+  optimizer: {name: adamw, lr: 1.0e-3, weight_decay: 1.0e-4}
   schedule: {name: constant}
 finetune:
   clip_len_frames: 4
@@ -45,7 +45,7 @@ finetune:
   epochs: 2
   batch_size: 5
   precision: fp32
-  optimizer: {name: adamw, learning_rate: 1.0e-2, weight_decay: 1.0e-4}
+  optimizer: {name: adamw, lr: 1.0e-2, weight_decay: 1.0e-4}
   schedule: {name: constant}
 evaluate: {clips: 2, batch_clips: 8}
 extract: {clip_len_frames: 4, stride_frames: 2, clips: 2, batch_clips: 8}
@@ -272,7 +272,7 @@ def rows(run: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
-TIMES = ("clips_per_second", "waiting_share", "seconds")
+TIMES = ("clips_per_second", "data_time_share", "seconds")
 
 
 def without_times(table: list[dict[str, float]]) -> list[dict[str, float]]:

@@ -65,7 +65,7 @@ def step_of_vtdl() -> dict[str, Any]:
     return {"gradients": gradients, "loss": step.loss.detach(), "memory": method.memory.state_dict()}
 
 
-def dealt_keys() -> dict[str, Any]:
+def shuffled_keys() -> dict[str, Any]:
     """Keys under ShuffleBN, and the order that the first process dealt them in."""
     torch.manual_seed(5 + ranks.rank())
     order = ranks.shared_order(NUM_VIDEOS)
@@ -107,11 +107,11 @@ def statistics() -> dict[str, torch.Tensor]:
 def copied() -> torch.Tensor:
     torch.manual_seed(ranks.rank())
     network = nn.Linear(3, 2)
-    ranks.copy_first(network)
+    ranks.broadcast(network)
     return network.weight.detach()
 
 
-@ranks.by_first
+@ranks.on_rank_0
 def leave_word(folder: Path) -> None:
     (folder / "written").write_text(f"by {ranks.rank()}")
 
@@ -122,12 +122,12 @@ def everything(folder: Path) -> dict[str, Any]:
     gathered = ranks.gather(part(torch.arange(NUM_VIDEOS)))
     return {
         "exchanged": ranks.exchange(f"from {ranks.rank()}"),
-        "from_first": ranks.from_first(ranks.rank()),
+        "from_rank_0": ranks.from_rank_0(ranks.rank()),
         "gathered": gathered,
         "own": ranks.own_rows(gathered, PARTS[ranks.rank()]),
         "total": ranks.total(torch.tensor(1.0 + ranks.rank())),
         "vtdl": step_of_vtdl(),
-        "dealt": dealt_keys(),
+        "dealt": shuffled_keys(),
         "bank": bank(),
         "normaliser": normaliser(),
         "spread": spread(),

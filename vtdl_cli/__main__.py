@@ -31,7 +31,7 @@ def main() -> None:
 def hushed() -> Iterator[None]:
     """Of several processes let the first alone print results, and the first of each machine errors."""
     with Path(os.devnull).open("w") as nowhere:
-        out = sys.stdout if ranks.is_first() else nowhere
+        out = sys.stdout if ranks.is_rank_0() else nowhere
         err = sys.stderr if ranks.local_rank() == 0 or "--debug" in sys.argv else nowhere
         with redirect_stdout(out), redirect_stderr(err):
             yield

@@ -63,7 +63,7 @@ class Model(Section):
     depth: Literal[10, 18, 50] | None = None  # r3d and r2p1d only
     width: Annotated[int, Field(ge=1, le=512)] = 64  # channels of the first stage; every other stage scales with it
     embedding_dim: Annotated[int, Field(ge=1, le=65_536)] = 128
-    first_weights: Literal["kaiming", "xavier"] = "kaiming"  # of convolutions: torchvision's, or the authors'
+    weight_init: Literal["kaiming", "xavier"] = "kaiming"  # of convolutions: torchvision's, or the authors'
 
     @model_validator(mode="after")
     def _depth_belongs(self) -> Self:
@@ -130,8 +130,8 @@ class Method(Section):
     name: Literal["vtdl", "instance_discrimination", "clip_order", "pseudo_labels"] = "vtdl"
     temperature: PositiveFloat = 0.07
     momentum: BelowOne = 0.999  # of the key encoder, which at 1 would never move
-    own_negative: bool = True  # another interval of the same video as a negative
-    own_negative_gradient: bool = True  # off: it is pushed away from, and does not move itself
+    intra_video_negative: bool = True  # another interval of the same video as a negative
+    intra_video_negative_gradient: bool = True  # off: it is pushed away from, and does not move itself
     strong_negative: bool = False  # one more negative: the positive under `negative_augmentation`
     positive_augmentation: Literal["none", "cut", "motion"] = "none"  # on top of basic augmentation
     negative_augmentation: Literal["none", "shuffle", "block_shuffle", "dropout"] = "none"  # of its frames' order
@@ -149,18 +149,24 @@ class Method(Section):
     queue: Queue
 
     @model_validator(mode="after")
-    def _own_negatives_belong(self) -> Self:
-        if not (self.own_negative or self.strong_negative or self.own_negative_gradient):
-            raise ValueError("own_negative_gradient=false has no effect without own_negative: leave it out")
-        if self.margin_weight and not self.own_negative:
-            raise ValueError("margin_weight is of positive against own negative: own_negative=true, or leave it out")
+    def _negatives_belong(self) -> Self:
+        if not (self.intra_video_negative or self.strong_negative or self.intra_video_negative_gradient):
+            raise ValueError(
+                "intra_video_negative_gradient=false has no effect without intra_video_negative: leave it out"
+            )
+        if self.margin_weight and not self.intra_video_negative:
+            raise ValueError(
+                "margin_weight is of positive against intra-video negative: intra_video_negative=true, or leave it out"
+            )
         if self.strong_negative and self.negative_augmentation == "none":
             raise ValueError("strong_negative is the positive itself without a negative_augmentation: choose one")
-        if self.negative_augmentation != "none" and not (self.own_negative or self.strong_negative):
-            raise ValueError("negative_augmentation has no effect without own_negative or strong_negative: add one")
+        if self.negative_augmentation != "none" and not (self.intra_video_negative or self.strong_negative):
+            raise ValueError(
+                "negative_augmentation has no effect without intra_video_negative or strong_negative: add one"
+            )
         of_negatives = [name for name in self.sampling.given() if name != "window_frames"]
-        if of_negatives and not self.own_negative:
-            raise ValueError(f"sampling.{of_negatives[0]} has no effect without own_negative: leave it out")
+        if of_negatives and not self.intra_video_negative:
+            raise ValueError(f"sampling.{of_negatives[0]} has no effect without intra_video_negative: leave it out")
         if self.consistency_transforms != "spatial" and not self.consistency_weight:
             raise ValueError("consistency_transforms has no effect without a consistency_weight: add one")
         return self
@@ -170,7 +176,7 @@ class Optimizer(Section):
     """How weights move."""
 
     name: Literal["sgd", "adamw"] = "sgd"
-    learning_rate: PositiveFloat
+    lr: PositiveFloat
     momentum: Fraction = 0.9  # sgd only
     weight_decay: NonNegativeFloat
 
@@ -208,7 +214,7 @@ class Training(Clip):
 class Pretrain(Training):
     """Self-supervised pretraining."""
 
-    knn_every: NonNegativeInt = 0  # epochs between kNN readings on the labels of the list; 0 never
+    knn_every: NonNegativeInt = 0  # epochs between kNN metrics on the labels of the list; 0 never
 
 
 class Finetune(Training):
@@ -277,7 +283,7 @@ class Config(Section):
     @model_validator(mode="after")
     def _gaps_go_round_the_loop(self) -> Self:
         method, short_videos = self.method, self.data.short_videos
-        has_gaps = method.name == "vtdl" and method.own_negative and method.sampling.negative == "gap"
+        has_gaps = method.name == "vtdl" and method.intra_video_negative and method.sampling.negative == "gap"
         if has_gaps and short_videos != "loop":
             raise ValueError(
                 f"data.short_videos '{short_videos}' does not loop, and method.sampling.negative 'gap' counts round "

@@ -91,7 +91,7 @@ def take_file(file: Path, reporter: Reporter) -> None:
 
 
 def _take(out: Path, path: Path, reporter: Reporter) -> None:
-    refusal = ranks.from_first(_try(out, path, reporter) if ranks.is_first() else None)
+    refusal = ranks.from_rank_0(_try(out, path, reporter) if ranks.is_rank_0() else None)
     if refusal is not None:
         raise refusal
 

@@ -34,7 +34,7 @@ def count() -> int:
     return int(os.environ["WORLD_SIZE"]) if {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= os.environ.keys() else 1
 
 
-def is_first() -> bool:
+def is_rank_0() -> bool:
     """Whether this process is the one that writes and speaks."""
     return rank() == 0
 
@@ -49,12 +49,12 @@ def local_count() -> int:
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if count() > 1 else 1
 
 
-def by_first(function: Callable[Parameters, None]) -> Callable[Parameters, None]:
+def on_rank_0(function: Callable[Parameters, None]) -> Callable[Parameters, None]:
     """Let the first process alone run `function`."""
 
     @functools.wraps(function)
     def run(*arguments: Parameters.args, **options: Parameters.kwargs) -> None:
-        if is_first():
+        if is_rank_0():
             function(*arguments, **options)
 
     return run
@@ -112,7 +112,7 @@ def exchange(thing: Thing) -> list[Thing]:
     return things
 
 
-def from_first(thing: Thing) -> Thing:
+def from_rank_0(thing: Thing) -> Thing:
     """What the first process has put in."""
     return exchange(thing)[0]
 
@@ -181,7 +181,7 @@ def parallel(network: nn.Module) -> nn.Module:
     return DistributedDataParallel(network, gradient_as_bucket_view=True, **options)  # type: ignore[arg-type]
 
 
-def copy_first(network: nn.Module) -> None:
+def broadcast(network: nn.Module) -> None:
     """Give all processes the parameters and buffers of the first."""
     if count() == 1:
         return

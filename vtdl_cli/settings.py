@@ -16,13 +16,43 @@ from pydantic import BaseModel, ValidationError
 
 from vtdl_cli.config import Config, Method
 from vtdl_cli.errors import ConfigError, UsageError
+from vtdl_cli.runtime import Warn, silent
 
-OF_NEIGHBOURS = {
+OF_PRETEXT_TASKS = {
     "instance_discrimination": {"temperature", "loss", "queue.size"},
     "clip_order": set[str](),
     "pseudo_labels": {"clusters", "relabel_every"},
 }
 """Keys of `method` that the others know; vtdl knows all but those of pseudo_labels."""
+
+
+RENAMED_KEYS = {
+    "method.own_negative": "method.intra_video_negative",
+    "method.own_negative_gradient": "method.intra_video_negative_gradient",
+    "model.first_weights": "model.weight_init",
+    "pretrain.optimizer.learning_rate": "pretrain.optimizer.lr",
+    "finetune.optimizer.learning_rate": "finetune.optimizer.lr",
+}
+"""Keys of earlier versions, in presets and checkpoints, and what they are called now."""
+
+
+def rename_keys(values: dict[str, Any], warn: Warn = silent) -> dict[str, Any]:
+    """Nested settings with the keys of earlier versions under their present names.
+
+    Args:
+        values: changed in place; a key that stands there by both names is left, as an unknown one.
+        warn: who is told of each.
+    """
+    for old, new in RENAMED_KEYS.items():
+        *sections, name = old.split(".")
+        section: Any = values
+        for each in sections:
+            section = section.get(each) if isinstance(section, dict) else None
+        present = new.rpartition(".")[2]
+        if isinstance(section, dict) and name in section and present not in section:
+            section[present] = section.pop(name)
+            warn(f"key '{old}' is now called '{new}': rename it, a later version will not read it")
+    return values
 
 
 def preset_dir() -> Path:
@@ -86,8 +116,13 @@ def read_yaml(text: str) -> Any:
         raise ValueError(f"it is nested deeper than {MOST_LEVELS} levels") from None
 
 
-def load_config(preset: str, assignments: Iterable[str] = ()) -> Config:
+def load_config(preset: str, assignments: Iterable[str] = (), warn: Warn = silent) -> Config:
     """Read a preset and apply `section.key=value` assignments.
+
+    Args:
+        preset: its name, or a file.
+        assignments: on top of it.
+        warn: who is told of keys that have been renamed.
 
     Raises:
         ConfigError: with one line for each mistake in file and assignments.
@@ -99,17 +134,19 @@ def load_config(preset: str, assignments: Iterable[str] = ()) -> Config:
         raise ConfigError(f"preset '{preset}' is not YAML of settings: {error}. See: vtdl presets show demo") from error
     if not isinstance(values, dict):
         raise ConfigError(f"preset '{preset}' holds no sections. See: vtdl presets show demo")
-    return build_config(values, assignments, source=preset)
+    return build_config(values, assignments, source=preset, warn=warn)
 
 
-def build_config(values: dict[str, Any], assignments: Iterable[str] = (), source: str = "checkpoint") -> Config:
+def build_config(
+    values: dict[str, Any], assignments: Iterable[str] = (), source: str = "checkpoint", warn: Warn = silent
+) -> Config:
     """Validate plain values with `section.key=value` assignments on top of them.
 
     Raises:
         ConfigError: with one line for each mistake.
     """
-    values = copy.deepcopy(values)
-    assignments = list(assignments)
+    values = rename_keys(copy.deepcopy(values), warn)
+    assignments = [_renamed_assignment(text, warn) for text in assignments]
     mistakes = [mistake for text in assignments if (mistake := _assign(values, text))]
     try:
         config = Config.model_validate(values)
@@ -120,6 +157,15 @@ def build_config(values: dict[str, Any], assignments: Iterable[str] = (), source
     if mistakes:
         raise ConfigError(*mistakes)
     return config
+
+
+def _renamed_assignment(text: str, warn: Warn) -> str:
+    """`section.key=value` by the present name of its key."""
+    key, equals, value = text.partition("=")
+    if (new := RENAMED_KEYS.get(key.strip())) is None:
+        return text
+    warn(f"--set {key.strip()} is now called {new}: a later version will not read it")
+    return f"{new}{equals}{value}"
 
 
 def _assign(values: dict[str, Any], text: str) -> str:
@@ -173,9 +219,9 @@ def _idle_keys(config: Config) -> Iterator[tuple[str, str]]:
 
 def _foreign_keys(method: str) -> Iterable[str]:
     """Keys and sections of `method` that the chosen method does not know."""
-    if method not in OF_NEIGHBOURS:
-        return OF_NEIGHBOURS["pseudo_labels"]
-    known = {"name", *OF_NEIGHBOURS[method]}
+    if method not in OF_PRETEXT_TASKS:
+        return OF_PRETEXT_TASKS["pseudo_labels"]
+    known = {"name", *OF_PRETEXT_TASKS[method]}
     return [key for key in all_keys(Method) if not any(f"{name}.".startswith(f"{key}.") for name in known)]
 
 

@@ -13,9 +13,9 @@ def size(path: Path) -> tuple[int, int]:
         return picture.size
 
 
-def rows(num_epochs: int, **readings: float) -> list[dict[str, float]]:
+def rows(num_epochs: int, **metrics: float) -> list[dict[str, float]]:
     return [
-        {"epoch": epoch, **{name: value / epoch for name, value in readings.items()}}
+        {"epoch": epoch, **{name: value / epoch for name, value in metrics.items()}}
         for epoch in range(1, num_epochs + 1)
     ]
 
@@ -32,13 +32,13 @@ def test_draw_curves__is_a_picture_with_lines_in_it(tmp_path: Path, num_epochs: 
 def test_draw_curves__more_panels_make_a_taller_picture(tmp_path: Path) -> None:
     everything = {name: 1.0 for _, _, names in PANELS for name in names}
     heights = []
-    for readings in ({"loss": 1.0}, everything):
-        draw_curves({"run": rows(3, **readings)}, tmp_path / "a.png")
+    for metrics in ({"loss": 1.0}, everything):
+        draw_curves({"run": rows(3, **metrics)}, tmp_path / "a.png")
         heights.append(size(tmp_path / "a.png")[1])
     assert heights[1] == 2 * heights[0]
 
 
-def test_draw_curves__reading_of_some_epochs_only(tmp_path: Path) -> None:
+def test_draw_curves__metric_of_some_epochs_only(tmp_path: Path) -> None:
     table = rows(4, loss=2.0)
     table[1]["knn_top1"] = 40.0
     draw_curves({"run": table}, tmp_path / "a.png")
@@ -46,9 +46,9 @@ def test_draw_curves__reading_of_some_epochs_only(tmp_path: Path) -> None:
     assert size(tmp_path / "a.png") > size(tmp_path / "b.png")
 
 
-def test_draw_curves__several_runs_have_a_panel_for_each_reading(tmp_path: Path) -> None:
+def test_draw_curves__several_runs_have_a_panel_for_each_metric(tmp_path: Path) -> None:
     """Oracle: counted by hand. Three probabilities share one panel of one run; of two they have three, in one row."""
-    table = rows(3, positive_probability=0.5, queue_probability=0.3, own_negative_probability=0.2)
+    table = rows(3, positive_probability=0.5, queue_probability=0.3, intra_video_negative_probability=0.2)
     draw_curves({"a": table}, tmp_path / "a.png")
     draw_curves({"a": table, "a longer name": rows(9, positive_probability=0.4)}, tmp_path / "b.png")
     one, two = size(tmp_path / "a.png"), size(tmp_path / "b.png")
@@ -64,6 +64,6 @@ def test_draw_curves__more_runs_than_colours_differ_by_their_lines(tmp_path: Pat
     assert len(set(styles)) == 40
 
 
-def test_panels__name_every_reading_once() -> None:
-    names = [name for _, _, readings in PANELS for name in readings]
+def test_panels__name_every_metric_once() -> None:
+    names = [name for _, _, metrics in PANELS for name in metrics]
     assert len(names) == len(set(names))

@@ -103,8 +103,8 @@ def read(line: bytes, order: str) -> Row | None:
 
 def judge(trial: Trial, command: str, rows: list[Row], fuzzed: Fuzzed) -> None:
     """Whether rows are those of the list, by one order of columns for all; those of untouched lines by their own."""
-    readings = ([read(line, order) for line in fuzzed.lines] for order in ORDERS)
-    if not any(None not in reading and sorted(rows) == sorted(filter(None, reading)) for reading in readings):
+    interpretations = ([read(line, order) for line in fuzzed.lines] for order in ORDERS)
+    if not any(None not in each and sorted(rows) == sorted(filter(None, each)) for each in interpretations):
         trial.silent(f"vtdl {command} reads {len(rows)} rows of {len(fuzzed.lines)} lines otherwise than they stand")
     untouched = {read(line, fuzzed.order) for line in {*lines_of(fuzzed.original)} & {*fuzzed.lines}}
     classes = {row.name: row.label for row in untouched if row}
@@ -152,11 +152,11 @@ def _judge_features(trial: Trial, ended: Ended, fuzzed: Fuzzed) -> None:
         rows = [Row(bytes(name), int(label)) for name, label in zip(file["paths"], file["labels"], strict=True)]
         skipped = [bad["path"].encode() for bad in json.loads(file.attrs["skipped"])]
     count(trial, "extract", len(rows) + len(skipped), fuzzed)
-    kept = [line for line in fuzzed.lines if not any(row and row.name in skipped for row in _readings(line))]
+    kept = [line for line in fuzzed.lines if not any(row and row.name in skipped for row in _interpretations(line))]
     judge(trial, "extract", rows, replace(fuzzed, content=b"\n".join(kept)))
 
 
-def _readings(line: bytes) -> list[Row | None]:
+def _interpretations(line: bytes) -> list[Row | None]:
     """A line by every order; its path behind the root, as messages have it, too."""
     rows = [read(line, order) for order in ORDERS]
     return rows + [row and row._replace(name=b"named/" + row.name) for row in rows]

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from vtdl_cli.data.motion import CLASSES, NUM_FRAMES, SIDE, orbit, render, write_videos
 from vtdl_cli.data.video.decoding import open_video
 from vtdl_cli.models.encoder import Encoder
-from vtdl_cli.models.zoo import build_backbone, build_classifier
+from vtdl_cli.models.zoo import create_backbone, create_classifier
 
 
 @pytest.mark.parametrize("name", CLASSES)
@@ -93,8 +93,8 @@ def still(videos: Tensor) -> Tensor:
 
 def learn(videos: Tensor, labels: Tensor, epochs: int) -> Encoder:
     torch.manual_seed(0)
-    trunk = build_backbone("r3d", depth=10, width=8)
-    network = Encoder(trunk, build_classifier("r3d", trunk.feature_dim, len(CLASSES), 0.0))
+    backbone = create_backbone("r3d", depth=10, width=8)
+    network = Encoder(backbone, create_classifier("r3d", backbone.feature_dim, len(CLASSES), 0.0))
     optimizer = torch.optim.AdamW(network.parameters(), 3e-3)
     for _ in range(epochs):
         for chosen in torch.randperm(len(labels)).split(16):

@@ -64,9 +64,9 @@ def test_triplet_shares__by_hand(
     assert jumps is None or shares["negative_jumps"] == jumps
 
 
-def test_triplet_shares__without_an_own_negative_say_nothing_of_it() -> None:
+def test_triplet_shares__without_an_intra_video_negative_say_nothing_of_it() -> None:
     """Oracle: the same anchors with it."""
-    with_it, without = (TripletSampler(4, 3, own_negative=own) for own in (True, False))
+    with_it, without = (TripletSampler(4, 3, intra_video_negative=own) for own in (True, False))
     videos = np.array([5, 9, 12, 40])
     shares = triplet_shares(with_it, videos)
     assert triplet_shares(without, videos) == {name: shares[name] for name in ("forced_start", "anchor_jumps")}

@@ -245,8 +245,8 @@ def test_triplets__frames_are_those_of_clips_that_start_there(negative: str, sho
             assert np.array_equal(anchor, positive)
 
 
-def test_triplets__without_the_own_negative_no_third_clip_is_read() -> None:
+def test_triplets__without_the_intra_video_negative_no_third_clip_is_read() -> None:
     """Oracle: the anchor and positive of the same draws with it."""
-    with_it, without = (TripletSampler(CLIP_LEN, 3, own_negative=own) for own in (True, False))
+    with_it, without = (TripletSampler(CLIP_LEN, 3, intra_video_negative=own) for own in (True, False))
     clips = [sampler(40, np.random.default_rng(3)) for sampler in (with_it, without)]
     assert np.array_equal(clips[0][:2], clips[1])

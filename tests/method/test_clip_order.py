@@ -41,6 +41,6 @@ def test_clip_order__loss_of_who_knows_and_of_who_guesses() -> None:
     clips = torch.arange(6.0).view(1, 1, -1, 1, 1).repeat(60, 1, 1, 2, 2)
     knows, guesses = (ClipOrder(Clock(known))(clips, torch.arange(60)) for known in (True, False))
     assert float(knows.loss) == pytest.approx(0, abs=1e-6)
-    assert float(knows.readings["order_top1"]) == 100
+    assert float(knows.metrics["order_top1"]) == 100
     assert float(guesses.loss) == pytest.approx(math.log(6))
-    assert float(guesses.readings["order_top1"]) < 40
+    assert float(guesses.metrics["order_top1"]) < 40

@@ -17,11 +17,11 @@ def unit(rows: int, seed: int, dim: int = 6) -> Tensor:
 
 
 def own(negative: Tensor | None) -> dict[str, Tensor]:
-    """The video's own negatives by name."""
-    return {} if negative is None else {"own_negative": negative}
+    """The video's intra-video negatives by name."""
+    return {} if negative is None else {"intra_video_negative": negative}
 
 
-OWN = own(torch.empty(0))  # the readings go by names alone
+OWN = own(torch.empty(0))  # the metrics go by names alone
 NOBODY = torch.zeros(1, 1, dtype=torch.bool)  # no key is of a query's own video
 
 
@@ -114,38 +114,38 @@ def test_info_nce__random_embeddings_give_little_more_than_the_chance_loss() -> 
     assert loss == pytest.approx(math.log(3571) + 1 / (2 * 128 * TEMPERATURE**2), abs=0.16)
 
 
-def test_health__readings_by_hand() -> None:
+def test_health__metrics_by_hand() -> None:
     """Oracle: by hand, from exp(logits) = [6, 2, 1, 1] / 10 and [4, masked, 2, 2] / 8."""
     logits = torch.tensor([[6.0, 2, 1, 1], [4, 0, 2, 2]]).log()
     own_video = torch.tensor([[False, False], [True, False]])
-    readings = {name: float(value) for name, value in health(logits, unit(2, 0), OWN, own_video).items()}
-    readings.pop("spread")
-    assert readings == pytest.approx(
+    metrics = {name: float(value) for name, value in health(logits, unit(2, 0), OWN, own_video).items()}
+    metrics.pop("spread")
+    assert metrics == pytest.approx(
         {
             "positive_logit": (math.log(6) + math.log(4)) / 2,
             "queue_logit": (math.log(2) + math.log(1) + math.log(2)) / 3,
-            "own_negative_logit": (math.log(1) + math.log(2)) / 2,
+            "intra_video_negative_logit": (math.log(1) + math.log(2)) / 2,
             "positive_probability": (0.6 + 0.5) / 2,
             "queue_probability": (0.3 + 0.25) / 2,
-            "own_negative_probability": (0.1 + 0.25) / 2,
+            "intra_video_negative_probability": (0.1 + 0.25) / 2,
             "own_video_share": 1 / 4,
         }
     )
 
 
-def test_health__without_own_negative_the_last_column_belongs_to_the_queue() -> None:
+def test_health__without_intra_video_negative_the_last_column_belongs_to_the_queue() -> None:
     """Oracle: by hand, from exp(logits) = [5, 3, 2] / 10."""
-    readings = health(torch.tensor([[5.0, 3, 2]]).log(), unit(1, 0), {}, NOBODY)
-    assert "own_negative_logit" not in readings
-    assert float(readings["queue_probability"]) == pytest.approx(0.5)
-    assert float(readings["queue_logit"]) == pytest.approx((math.log(3) + math.log(2)) / 2)
+    metrics = health(torch.tensor([[5.0, 3, 2]]).log(), unit(1, 0), {}, NOBODY)
+    assert "intra_video_negative_logit" not in metrics
+    assert float(metrics["queue_probability"]) == pytest.approx(0.5)
+    assert float(metrics["queue_logit"]) == pytest.approx((math.log(3) + math.log(2)) / 2)
 
 
 def test_health__a_queue_masked_in_full_is_no_division_by_zero() -> None:
     logits = torch.tensor([[1.0, -math.inf, -math.inf, 1.0]])
-    readings = health(logits, unit(1, 0), OWN, torch.ones(1, 2, dtype=torch.bool))
-    assert all(value.isfinite() for value in readings.values())
-    assert (float(readings["own_video_share"]), float(readings["queue_logit"])) == (1, 0)
+    metrics = health(logits, unit(1, 0), OWN, torch.ones(1, 2, dtype=torch.bool))
+    assert all(value.isfinite() for value in metrics.values())
+    assert (float(metrics["own_video_share"]), float(metrics["queue_logit"])) == (1, 0)
 
 
 @pytest.mark.parametrize(
@@ -158,8 +158,8 @@ def test_health__a_queue_masked_in_full_is_no_division_by_zero() -> None:
 )
 def test_health__spread_tells_a_full_sphere_from_a_point(embeddings: list[list[float]], spread: float) -> None:
     """Oracle: by hand: sqrt(D) times the mean of the coordinates' standard deviations."""
-    reading = health(torch.zeros(len(embeddings), 3), torch.tensor(embeddings), OWN, NOBODY)["spread"]
-    assert float(reading) == pytest.approx(spread, abs=1e-6)
+    metric = health(torch.zeros(len(embeddings), 3), torch.tensor(embeddings), OWN, NOBODY)["spread"]
+    assert float(metric) == pytest.approx(spread, abs=1e-6)
 
 
 def test_health__one_embedding_has_no_spread() -> None:

@@ -50,8 +50,8 @@ def test_forward__asks_for_the_cluster_of_the_video() -> None:
     step = task(torch.rand(3, 2, 2, 3, 3), torch.tensor([1, 4, 2]))
     total = math.log(math.exp(2) + 2)
     assert step.loss.item() == pytest.approx(((total - 2) + total) / 2)
-    assert step.readings["cluster_top1"].item() == pytest.approx(100 / 2)  # of those in a cluster
-    assert step.readings["chance_loss"].item() == pytest.approx(math.log(3))
+    assert step.metrics["cluster_top1"].item() == pytest.approx(100 / 2)  # of those in a cluster
+    assert step.metrics["chance_loss"].item() == pytest.approx(math.log(3))
 
 
 def test_forward__where_no_video_is_in_a_cluster_there_is_nothing_to_learn() -> None:
@@ -61,7 +61,7 @@ def test_forward__where_no_video_is_in_a_cluster_there_is_nothing_to_learn() -> 
     step = task(clips, videos)
     step.loss.backward()
     assert step.loss.item() == 0
-    assert step.readings["cluster_top1"].item() == 0
+    assert step.metrics["cluster_top1"].item() == 0
     assert all(not weight.grad.any() for weight in task.encoder.parameters() if weight.grad is not None)
     task.relabel(videos[:1], torch.tensor([2]))
     assert task(clips, videos).loss.item() == pytest.approx(task(clips[:1], videos[:1]).loss.item())

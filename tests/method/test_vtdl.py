@@ -54,14 +54,14 @@ class RecordedTca(TemporalConsistentAugmentation):
 
 
 def make_method(
-    encoder: nn.Module, *, alpha: float = 0.5, own_negative: bool = True, mask_own_video: bool = True
+    encoder: nn.Module, *, alpha: float = 0.5, intra_video_negative: bool = True, mask_own_video: bool = True
 ) -> VTDL:
     return VTDL(
         EncoderPair(encoder, MOMENTUM),
         KeyQueue(QUEUE, DIM),
         temperature=TEMPERATURE,
         anchor_augmentation=RecordedTca(alpha, per_sample=True),
-        own_negative=own_negative,
+        intra_video_negative=intra_video_negative,
         mask_own_video=mask_own_video,
     )
 
@@ -88,7 +88,7 @@ class Reference:
     query: np.ndarray
     key: np.ndarray
     queue: list[tuple[np.ndarray, int]]
-    own_negative: bool
+    intra_video_negative: bool
     mask: bool
     following: int = 0
 
@@ -97,7 +97,7 @@ class Reference:
         total = 0.0
         for i, video in enumerate(videos):
             others = [key for key, origin in self.queue if not (self.mask and origin == video)]
-            columns = [k[i], *others] + ([n[i]] if self.own_negative else [])
+            columns = [k[i], *others] + ([n[i]] if self.intra_video_negative else [])
             terms = [math.exp(float(q[i] @ column) / TEMPERATURE) for column in columns]
             total -= math.log(terms[0] / sum(terms)) / len(videos)
         return total
@@ -120,19 +120,19 @@ class Reference:
         return loss
 
 
-@pytest.mark.parametrize(("own_negative", "mask"), [(True, True), (True, False), (False, True)])
-def test_vtdl__four_training_steps(own_negative: bool, mask: bool) -> None:
+@pytest.mark.parametrize(("intra_video_negative", "mask"), [(True, True), (True, False), (False, True)])
+def test_vtdl__four_training_steps(intra_video_negative: bool, mask: bool) -> None:
     """Oracle: `Reference`: loss, both encoders and the queue after every step. A later step meets the keys of earlier
     ones, some of them of its own videos, and from the third step on the queue wraps round; were a batch's keys in the
     queue too early, or did gradients miss q or n, or reach k, the numbers would part."""
     torch.manual_seed(0)
-    method = make_method(LinearEncoder(), own_negative=own_negative, mask_own_video=mask)
+    method = make_method(LinearEncoder(), intra_video_negative=intra_video_negative, mask_own_video=mask)
     query, key = (encoder.get_submodule("head").weight for encoder in (method.encoders.query, method.encoders.key))
     assert isinstance(query, Tensor)
     assert isinstance(key, Tensor)
     keys = queue_of(method).keys.double().numpy().copy()
     start = query.detach().double().numpy().copy()
-    reference = Reference(start, start, [(row, -1) for row in keys], own_negative, mask)
+    reference = Reference(start, start, [(row, -1) for row in keys], intra_video_negative, mask)
     optimizer = torch.optim.SGD(method.encoders.query.parameters(), RATE)
     for number in range(len(VIDEOS)):
         anchor, positive, negative, video = make_triplets(number)
@@ -156,10 +156,10 @@ def test_forward__the_logits_do_not_see_the_batchs_own_keys() -> None:
     """Oracle: the same batch without a mask after its keys went in: its loss cannot be below ln 2, as a queue column
     then equals the positive one. The key encoder is the same both times."""
     torch.manual_seed(0)
-    method = make_method(LinearEncoder(), alpha=0.0, own_negative=False, mask_own_video=False)
+    method = make_method(LinearEncoder(), alpha=0.0, intra_video_negative=False, mask_own_video=False)
     anchor, _, negative, video = make_triplets(0)
     before, after = (method(anchor, anchor, negative, video) for _ in range(2))
-    assert before.readings["positive_logit"] == pytest.approx(1 / TEMPERATURE)
+    assert before.metrics["positive_logit"] == pytest.approx(1 / TEMPERATURE)
     assert before.loss.item() < math.log(2)
     assert after.loss.item() >= math.log(2)
 
@@ -177,23 +177,23 @@ def test_forward__gradient_reaches_anchor_and_negative_and_not_the_positive() ->
     assert positive.grad is None
 
 
-@pytest.mark.parametrize("own_negative", [True, False])
-def test_forward__anchor_and_negative_are_batches_of_their_own_to_batch_norm(own_negative: bool) -> None:
+@pytest.mark.parametrize("intra_video_negative", [True, False])
+def test_forward__anchor_and_negative_are_batches_of_their_own_to_batch_norm(intra_video_negative: bool) -> None:
     """Oracle: README, Method, "separate forward/BN batch"; torch counts the batches that pass a batch norm."""
-    method = make_method(NormedEncoder(), own_negative=own_negative).train()
+    method = make_method(NormedEncoder(), intra_video_negative=intra_video_negative).train()
     method(*make_triplets(0))
     encoders = method.encoders.query, method.encoders.key
     counts = [int(encoder.state_dict()["norm.num_batches_tracked"]) for encoder in encoders]
-    assert counts == [2 if own_negative else 1, 1]
+    assert counts == [2 if intra_video_negative else 1, 1]
 
 
-def test_forward__readings_carry_no_graph_and_tell_of_the_own_negative() -> None:
+def test_forward__metrics_carry_no_graph_and_tell_of_the_intra_video_negative() -> None:
     method = make_method(LinearEncoder())
     step = method(*make_triplets(0))
     assert step.loss.requires_grad
-    assert not any(reading.requires_grad for reading in step.readings.values())
-    assert all(reading.ndim == 0 for reading in step.readings.values())
-    total = sum(float(step.readings[f"{part}_probability"]) for part in ("positive", "queue", "own_negative"))
+    assert not any(metric.requires_grad for metric in step.metrics.values())
+    assert all(metric.ndim == 0 for metric in step.metrics.values())
+    total = sum(float(step.metrics[f"{part}_probability"]) for part in ("positive", "queue", "intra_video_negative"))
     assert total == pytest.approx(1)
 
 
@@ -201,15 +201,15 @@ def test_forward__readings_carry_no_graph_and_tell_of_the_own_negative() -> None
 def test_forward__tells_the_share_of_own_video_keys_whether_or_not_they_are_masked(mask_own_video: bool) -> None:
     """Oracle: by hand: the queue's seven slots hold videos 0, 1 and 2 when 2, 3 and 4 ask: 1 of 21 is its own."""
     method = make_method(LinearEncoder(), mask_own_video=mask_own_video)
-    shares = [method(*make_triplets(step)).readings["own_video_share"].item() for step in (0, 1)]
+    shares = [method(*make_triplets(step)).metrics["own_video_share"].item() for step in (0, 1)]
     assert shares == pytest.approx([0, 1 / 21])
 
 
 @pytest.mark.parametrize(("mask_own_video", "kept"), [(True, (QUEUE - 1, QUEUE, QUEUE)), (False, (QUEUE,))])
 def test_forward__chance_counts_the_columns_that_are_not_masked(mask_own_video: bool, kept: tuple[int, ...]) -> None:
-    """Oracle: by hand: of the second batch one query has a key of its own; the positive and the own negative beside."""
+    """Oracle: by hand: of the second batch one query has a key of its own; the positive and the intra-video negative beside."""
     method = make_method(LinearEncoder(), mask_own_video=mask_own_video)
-    _, second = [method(*make_triplets(step)).readings["chance_loss"].item() for step in (0, 1)]
+    _, second = [method(*make_triplets(step)).metrics["chance_loss"].item() for step in (0, 1)]
     assert second == pytest.approx(np.mean([math.log(2 + keys) for keys in kept]))
 
 
@@ -237,11 +237,11 @@ def make_variant(encoder: type[nn.Module], **options: Any) -> VTDL:
     return VTDL(pair, KeyQueue(QUEUE, DIM), temperature=TEMPERATURE, anchor_augmentation=tca, **options)
 
 
-def test_own_negative_gradient__off_the_negative_is_only_pushed_away_from() -> None:
+def test_intra_video_negative_gradient__off_the_negative_is_only_pushed_away_from() -> None:
     """Oracle: the same loss, to the bit; the negative's clips get no gradient."""
     losses = []
     for gradient in (True, False):
-        method = make_variant(LinearEncoder, own_negative_gradient=gradient)
+        method = make_variant(LinearEncoder, intra_video_negative_gradient=gradient)
         anchor, positive, negative, video = make_triplets(0)
         negative.requires_grad_()
         loss = method(anchor, positive, negative, video).loss
@@ -252,14 +252,14 @@ def test_own_negative_gradient__off_the_negative_is_only_pushed_away_from() -> N
 
 
 def test_strong_negative__is_the_positive_with_its_frames_in_another_order() -> None:
-    """Oracle: by hand: its column is q·f(shuffled positive) / τ, beside the own negative's."""
+    """Oracle: by hand: its column is q·f(shuffled positive) / τ, beside the intra-video negative's."""
     method = make_variant(LinearEncoder, strong_negative=True, negative_augmentation=Reversed())
     anchor, positive, negative, video = make_triplets(0)
     step = method(anchor, positive, negative, video)
     q, strong, own = (method.encoders.query(each) for each in (anchor, positive.flip(2), negative.flip(2)))
-    expected = {"strong_negative_logit": strong, "own_negative_logit": own}
+    expected = {"strong_negative_logit": strong, "intra_video_negative_logit": own}
     for name, embedding in expected.items():
-        assert step.readings[name].item() == pytest.approx((q * embedding).sum(1).mean().item() / TEMPERATURE, rel=1e-5)
+        assert step.metrics[name].item() == pytest.approx((q * embedding).sum(1).mean().item() / TEMPERATURE, rel=1e-5)
 
 
 def test_positive_augmentation__changes_the_key() -> None:

@@ -44,7 +44,7 @@ def test_c3d__counts_published_parameters() -> None:
 
 
 def reference(weights: dict[str, Tensor], x: Tensor) -> Tensor:
-    """The trunk written out from the paper, evaluating."""
+    """The backbone written out from the paper, evaluating."""
     for name in STAGES:
         if name.startswith("pool"):
             x = F.max_pool3d(x, (1, 2, 2) if name == "pool1" else 2)

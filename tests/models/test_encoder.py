@@ -7,7 +7,7 @@ from torch import Tensor
 from vtdl_cli.errors import UsageError
 from vtdl_cli.models.encoder import Backbone, Encoder, PooledFeatures, choose_layer, feature_map_of
 from vtdl_cli.models.heads import LinearClassifier
-from vtdl_cli.models.zoo import BACKBONES, build_backbone
+from vtdl_cli.models.zoo import BACKBONES, create_backbone
 
 STAGES = {
     "c3d": ["conv1a", "pool2", "conv4b", "conv5b"],
@@ -22,7 +22,7 @@ CLIPS = (2, 3, 8, 32, 32)
 def test_up_to__every_backbone(name: str) -> None:
     """Oracle: what torch's own hooks see of the stage while the whole network runs."""
     torch.manual_seed(0)
-    backbone = build_backbone(name, depth=10, width=4).eval()
+    backbone = create_backbone(name, depth=10, width=4).eval()
     clips, seen = torch.randn(CLIPS), dict[str, Tensor]()
     for stage, module in backbone.named_children():
         module.register_forward_hook(lambda _module, _inputs, x, stage=stage: seen.update({stage: x.clone()}))
@@ -36,7 +36,7 @@ def test_up_to__every_backbone(name: str) -> None:
 def test_backbone__stages_in_the_papers_order(name: str) -> None:
     """Oracle: arXiv 1711.11248, table 1, called by hand; the other two have their own references."""
     torch.manual_seed(0)
-    backbone = build_backbone(name, depth=10, width=4).eval()
+    backbone = create_backbone(name, depth=10, width=4).eval()
     x = clips = torch.randn(CLIPS)
     for stage in ("stem", "layer1", "layer2", "layer3", "layer4"):
         x = backbone.get_submodule(stage)(x)
@@ -44,7 +44,7 @@ def test_backbone__stages_in_the_papers_order(name: str) -> None:
 
 
 def test_up_to__unknown_stage_names_those_there_are() -> None:
-    backbone = build_backbone("r3d", depth=10, width=4)
+    backbone = create_backbone("r3d", depth=10, width=4)
     with pytest.raises(UsageError, match="layer 'layer5' is not one .* stem, layer1, layer2, layer3, layer4$"):
         backbone.up_to("layer5")
 
@@ -52,13 +52,13 @@ def test_up_to__unknown_stage_names_those_there_are() -> None:
 def test_pooled_features__with_and_without_time() -> None:
     """Oracle: loops over the map; half precision is averaged in float32."""
     feature_map = torch.randn(2, 3, 4, 5, 6).half()
-    trunk = torch.nn.Identity()
-    by_time = PooledFeatures(trunk, keep_time=True)(feature_map)
+    backbone = torch.nn.Identity()
+    by_time = PooledFeatures(backbone, keep_time=True)(feature_map)
     assert (by_time.shape, by_time.dtype) == ((2, 4, 3), torch.float32)
     for clip, time, channel in ((0, 0, 0), (1, 3, 2), (0, 2, 1)):
         expected = sum(float(value) for value in feature_map[clip, channel, time].flatten()) / 30
         assert float(by_time[clip, time, channel]) == pytest.approx(expected, abs=1e-5)
-    assert torch.allclose(PooledFeatures(trunk)(feature_map), by_time.mean(1), atol=1e-5)
+    assert torch.allclose(PooledFeatures(backbone)(feature_map), by_time.mean(1), atol=1e-5)
 
 
 # ---- one stage's map, and gradients by it
@@ -67,7 +67,7 @@ DEPTHS = {"r3d": 10, "r2p1d": 10}
 
 
 def tiny(name: str) -> Backbone:
-    return build_backbone(name, depth=DEPTHS.get(name), width=4).eval()
+    return create_backbone(name, depth=DEPTHS.get(name), width=4).eval()
 
 
 @pytest.mark.parametrize("name", BACKBONES)

@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from vtdl_cli.models.convolution import Conv3d
 from vtdl_cli.models.encoder import Encoder
 from vtdl_cli.models.heads import EmbeddingHead
-from vtdl_cli.models.zoo import BACKBONES, build_backbone, build_classifier
+from vtdl_cli.models.zoo import BACKBONES, create_backbone, create_classifier
 
 CLIP_LENGTHS_FRAMES = [8, 16, 32, 64]
 
@@ -50,8 +50,8 @@ def test_backbone__never_asks_for_the_trap(name: str, frames: int) -> None:
     """Oracle: README, Method: the conditions of the defect; full size, on the meta device."""
     with torch.device("meta"):
         for depth in (18, 50) if name in {"r3d", "r2p1d"} else (None,):
-            backbone = build_backbone(name, depth=depth, width=64)
-            encoder = Encoder(backbone, build_classifier(name, backbone.feature_dim, 51, 0.5))
+            backbone = create_backbone(name, depth=depth, width=64)
+            encoder = Encoder(backbone, create_classifier(name, backbone.feature_dim, 51, 0.5))
             with torch.no_grad(), ConvolutionSpy() as spy:
                 encoder(torch.empty(2, 3, frames, 112, 112))
             assert len(spy.asked) == sum(isinstance(layer, nn.Conv3d) for layer in encoder.modules())
@@ -71,7 +71,7 @@ def test_spy__sees_the_trap() -> None:
 def build_thin_encoder(name: str) -> Encoder:
     """A narrow, shallow network: same layers, small cost."""
     torch.manual_seed(0)
-    backbone = build_backbone(name, depth=10, width=8)
+    backbone = create_backbone(name, depth=10, width=8)
     return Encoder(backbone, EmbeddingHead(backbone.feature_dim, 16))
 
 

@@ -70,7 +70,7 @@ def tensorflow_pad(x: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...]) 
 
 
 def reference(weights: dict[str, Tensor], x: Tensor) -> Tensor:
-    """The trunk written out from the paper with TensorFlow's padding, evaluating."""
+    """The backbone written out from the paper with TensorFlow's padding, evaluating."""
 
     def unit(name: str, x: Tensor, stride: int = 1) -> Tensor:
         kernel = weights[f"{name}.conv3d.weight"]

@@ -6,7 +6,7 @@ import torch
 from vtdl_cli.errors import UsageError
 from vtdl_cli.models.encoder import Encoder
 from vtdl_cli.models.heads import EmbeddingHead, LinearClassifier, TemporalConvClassifier, pool_features
-from vtdl_cli.models.zoo import BACKBONES, build_backbone, build_classifier
+from vtdl_cli.models.zoo import BACKBONES, create_backbone, create_classifier
 
 VARIANTS = [
     ("c3d", None),
@@ -34,15 +34,15 @@ VARIANTS = [
 def test_build_backbone__feature_dim(name: str, depth: int | None, expected: int) -> None:
     """Oracle: README, Method; c3d takes no notice of a depth."""
     with torch.device("meta"):
-        assert build_backbone(name, depth=depth, width=64).feature_dim == expected
+        assert create_backbone(name, depth=depth, width=64).feature_dim == expected
 
 
 @pytest.mark.parametrize(("name", "depth"), VARIANTS)
 def test_build_backbone__every_preset_size(name: str, depth: int | None) -> None:
     """Oracle: the contract: (N, 3, T, H, W) -> (N, feature_dim, t, h, w), embedding (N, 128), logits (N, 51)."""
     with torch.device("meta"), torch.no_grad():
-        backbone = build_backbone(name, depth=depth, width=64)
-        heads = EmbeddingHead(backbone.feature_dim, 128), build_classifier(name, backbone.feature_dim, 51, 0.5)
+        backbone = create_backbone(name, depth=depth, width=64)
+        heads = EmbeddingHead(backbone.feature_dim, 128), create_classifier(name, backbone.feature_dim, 51, 0.5)
         for frames, pixels in ((8, 112), (16, 224), (32, 112), (64, 224)):
             feature_map = backbone(torch.empty(2, 3, frames, pixels, pixels))
             assert pool_features(feature_map).shape == (2, backbone.feature_dim)
@@ -53,8 +53,8 @@ def test_build_backbone__every_preset_size(name: str, depth: int | None) -> None
 def test_encoder__learns_every_parameter(name: str) -> None:
     """Oracle: the contract: thin and real, flow input; every parameter gets a finite gradient, none is unused."""
     torch.manual_seed(0)
-    backbone = build_backbone(name, depth=10, width=4, in_channels=2)
-    for head in (EmbeddingHead(backbone.feature_dim, 4), build_classifier(name, backbone.feature_dim, 3, 0.5)):
+    backbone = create_backbone(name, depth=10, width=4, in_channels=2)
+    for head in (EmbeddingHead(backbone.feature_dim, 4), create_classifier(name, backbone.feature_dim, 3, 0.5)):
         encoder = Encoder(backbone, head)
         encoded = encoder(torch.randn(2, 2, 8, 32, 32))
         gradients = torch.autograd.grad((encoded * torch.randn_like(encoded)).sum(), list(encoder.parameters()))
@@ -64,7 +64,7 @@ def test_encoder__learns_every_parameter(name: str) -> None:
 def test_encoder__state_dict_has_two_parts() -> None:
     """Oracle: the contract of checkpoints: what is learnt lies under `backbone.` and `head.`."""
     with torch.device("meta"):
-        backbone = build_backbone("r3d", depth=10, width=8)
+        backbone = create_backbone("r3d", depth=10, width=8)
         keys = Encoder(backbone, EmbeddingHead(backbone.feature_dim, 4)).state_dict()
     assert {key.split(".")[0] for key in keys} == {"backbone", "head"}
     assert {"backbone.layer1.0.conv1.0.weight", "head.linear.weight"} <= set(keys)
@@ -72,10 +72,10 @@ def test_encoder__state_dict_has_two_parts() -> None:
 
 def test_build_classifier__by_backbone() -> None:
     """Oracle: README, Method: I3D has its authors' convolution over time."""
-    assert isinstance(build_classifier("i3d", 8, 3, 0.5), TemporalConvClassifier)
-    assert isinstance(build_classifier("c3d", 8, 3, 0.5), LinearClassifier)
+    assert isinstance(create_classifier("i3d", 8, 3, 0.5), TemporalConvClassifier)
+    assert isinstance(create_classifier("c3d", 8, 3, 0.5), LinearClassifier)
 
 
 def test_build_backbone__unknown_name() -> None:
     with pytest.raises(UsageError, match=r"backbone 'resnet' .* c3d, r3d, r2p1d, i3d"):
-        build_backbone("resnet", depth=None, width=64)
+        create_backbone("resnet", depth=None, width=64)

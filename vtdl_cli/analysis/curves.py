@@ -12,27 +12,27 @@ from vtdl_cli.analysis.picture import save_picture
 
 PANELS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("loss", "", ("loss", "val_loss")),
-    ("probability", "", ("positive_probability", "queue_probability", "own_negative_probability")),
-    ("logit", " (cosine / temperature)", ("positive_logit", "queue_logit", "own_negative_logit")),
+    ("probability", "", ("positive_probability", "queue_probability", "intra_video_negative_probability")),
+    ("logit", " (cosine / temperature)", ("positive_logit", "queue_logit", "intra_video_negative_logit")),
     ("accuracy", " (%)", ("train_top1", "order_top1", "cluster_top1", "val_top1", "val_top5", "knn_top1")),
     ("embedding spread", "", ("spread",)),
-    ("learning rate", "", ("learning_rate",)),
+    ("learning rate", "", ("lr",)),
 )
-"""Title, unit, and the readings that share a panel of one run; panels without readings are left out."""
+"""Title, unit, and the metrics that share a panel of one run; panels without metrics are left out."""
 
 FEW_EPOCHS = 30  # fewer are marked one by one
 COLOURS = 10  # of matplotlib's cycle; then the lines are drawn otherwise
 LINES = ("-", "--", ":", "-.")
 
 Rows = Sequence[Mapping[str, float]]
-Line = tuple[str, Rows, dict[str, Any]]  # reading, its rows, and how it is drawn
+Line = tuple[str, Rows, dict[str, Any]]  # metric, its rows, and how it is drawn
 
 
 def draw_curves(runs: Mapping[str, Rows], path: Path | IO[bytes]) -> None:
-    """Write a PNG of the readings over the epochs.
+    """Write a PNG of the metrics over the epochs.
 
-    One run has a panel for each kind of reading, with the readings' names below it. Several have a panel for each
-    reading, and a line for each run, named once beside all panels.
+    One run has a panel for each kind of metric, with the metrics' names below it. Several have a panel for each
+    metric, and a line for each run, named once beside all panels.
 
     Args:
         runs: name -> one dict an epoch, each with `epoch`; none is empty.
@@ -48,7 +48,7 @@ def draw_curves(runs: Mapping[str, Rows], path: Path | IO[bytes]) -> None:
     margin = 0.04 * (max(epochs) - min(epochs)) or 0.5
     for axis, (title, drawn) in zip(axes, panels, strict=False):
         _draw_panel(axis, title, drawn)
-        axis.set_xlim(min(epochs) - margin, max(epochs) + margin)  # the same for all: a reading may be of one epoch
+        axis.set_xlim(min(epochs) - margin, max(epochs) + margin)  # the same for all: a metric may be of one epoch
     for unused in axes[len(panels) :]:
         unused.set_visible(False)
     if len(runs) > 1:
@@ -60,7 +60,7 @@ def draw_curves(runs: Mapping[str, Rows], path: Path | IO[bytes]) -> None:
 
 
 def _panels_of_one(rows: Rows) -> Iterator[tuple[str, list[Line]]]:
-    """Readings of a kind together, coloured one by one and labelled by what tells them apart."""
+    """Metrics of a kind together, coloured one by one and labelled by what tells them apart."""
     for title, unit, names in PANELS:
         present = [name for name in names if any(name in row for row in rows)]
         if len(present) > 1:
@@ -71,7 +71,7 @@ def _panels_of_one(rows: Rows) -> Iterator[tuple[str, list[Line]]]:
 
 
 def _panels_of_several(runs: Mapping[str, Rows]) -> Iterator[tuple[str, list[Line]]]:
-    """One reading of all runs, as far as they have it."""
+    """One metric of all runs, as far as they have it."""
     for title, unit, names in PANELS:
         for name in names:
             lines: list[Line] = [
@@ -82,7 +82,7 @@ def _panels_of_several(runs: Mapping[str, Rows]) -> Iterator[tuple[str, list[Lin
 
 
 def _title(title: str, unit: str, names: Sequence[str], name: str) -> str:
-    """Of a panel with a single reading of the kind."""
+    """Of a panel with a single metric of the kind."""
     return (title if len(names) == 1 else name.replace("_", " ")) + unit
 
 

@@ -51,7 +51,7 @@ def draw_gradients(
 
 
 def _mark(axis: Any, where: np.ndarray, height: float, marker: str, label: str) -> None:
-    """Mark the layers (L,) whose reading has no place on the scale, at a share of the panel's height."""
+    """Mark the layers (L,) whose metric has no place on the scale, at a share of the panel's height."""
     if where.any():
         at = np.flatnonzero(where)
         style = {"color": "#c62828", "linestyle": "", "transform": axis.get_xaxis_transform()}

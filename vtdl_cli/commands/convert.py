@@ -68,7 +68,7 @@ def convert(
     from vtdl_cli.commands.screen import show, speaker
     from vtdl_cli.settings import load_config
 
-    config = load_config(preset, assignments or ()) if preset else None
+    config = load_config(preset, assignments or (), speaker(quiet).warn) if preset else None
     from vtdl_cli.engine.weights.comparison import count_names
     from vtdl_cli.engine.weights.convert import convert
     from vtdl_cli.engine.weights.import_weights import Import

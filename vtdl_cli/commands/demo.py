@@ -47,7 +47,7 @@ def demo(
     from vtdl_cli.settings import load_config
 
     how = o.execution(seed, device, workers, resume=resume, overwrite=overwrite, dry_run=dry_run)
-    config = load_config(preset, assignments or ())
+    config = load_config(preset, assignments or (), speaker(quiet).warn)
     from vtdl_cli.engine.demo import demo
 
     result = demo(config, out, how, speaker(quiet), videos_per_class=videos)

@@ -92,7 +92,7 @@ def extract(
     if per_clip and per_frame:
         raise UsageError("--per-clip and --per-frame exclude each other: the latter keeps clips apart, too. Choose one")
     how = o.execution(seed, device, workers, resume=resume, overwrite=overwrite, dry_run=dry_run)
-    config = load_config(preset, chosen) if preset else None
+    config = load_config(preset, chosen, speaker(quiet).warn) if preset else None
     from vtdl_cli.engine.evaluate.extract import Wanted, extract
 
     result = extract(

@@ -56,7 +56,7 @@ def finetune(
     from vtdl_cli.settings import load_config
 
     how = o.execution(seed, device, workers, resume=resume, overwrite=overwrite, dry_run=dry_run)
-    config = load_config(preset, assignments or ())
+    config = load_config(preset, assignments or (), speaker(quiet).warn)
     from vtdl_cli.engine.train.finetune import finetune
 
     val_source = o.list_source(val_list, root, strip_prefix, list_columns)

@@ -37,10 +37,11 @@ def show(
     """Print a preset as it is written, or resolved: with --set, or as JSON, every setting stands in it."""
     import json
 
+    from vtdl_cli.commands.screen import speaker
     from vtdl_cli.settings import find_preset, load_config
     from vtdl_cli.text import printable_lines
 
-    config = load_config(name, assignments or ())
+    config = load_config(name, assignments or (), speaker(False).warn)
     if as_json:
         typer.echo(json.dumps(config.to_dict(), indent=2))
     else:

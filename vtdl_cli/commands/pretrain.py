@@ -42,7 +42,7 @@ def pretrain(
     from vtdl_cli.settings import load_config
 
     how = o.execution(seed, device, workers, resume=resume, overwrite=overwrite, dry_run=dry_run)
-    config = load_config(preset, assignments or ())
+    config = load_config(preset, assignments or (), speaker(quiet).warn)
     from vtdl_cli.engine.train.pretrain import pretrain
 
     videos = o.list_source(train_list, root, strip_prefix, list_columns)

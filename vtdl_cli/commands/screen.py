@@ -26,7 +26,7 @@ def say(line: str) -> None:
 
 def speaker(quiet: bool) -> Reporter:
     """The reporter for this run: everything goes to stderr, stdout is for results; of several processes one speaks."""
-    if not ranks.is_first():
+    if not ranks.is_rank_0():
         return Silence()
     return Speaker(Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False), quiet)
 

@@ -99,11 +99,11 @@ def triplet(
 
     Methods that take one clip of a video have that alone. Numbers in the picture are those of the video's frames.
     """
-    from vtdl_cli.commands.screen import show
+    from vtdl_cli.commands.screen import show, speaker
     from vtdl_cli.settings import load_config
 
     how = o.execution(seed, "cpu", 0, overwrite=overwrite)
-    config = load_config(preset, assignments or ())
+    config = load_config(preset, assignments or (), speaker(False).warn)
     from vtdl_cli.engine.report.triplet import visualize_triplet
 
     source = o.list_source(videos_list, root, strip_prefix, list_columns)

@@ -36,7 +36,7 @@ class TripletSampler:
         redraws: how often `redraw` and `on_the_fly` draw the negative, before they move it.
         window: frames that a start leaves to the end where the video has them; none: the span, T times the stride.
         short_videos: a name of `data.sampling.SHORT_VIDEOS`.
-        own_negative: off: anchor and positive alone, as nothing will look at a third clip.
+        intra_video_negative: off: anchor and positive alone, as nothing will look at a third clip.
     """
 
     clip_len: int
@@ -47,7 +47,7 @@ class TripletSampler:
     redraws: int = 3
     window: int | None = None
     short_videos: str = "loop"
-    own_negative: bool = True
+    intra_video_negative: bool = True
 
     def __call__(self, num_frames: int, generator: Generator) -> np.ndarray:
         """Frame indices (3, T) of anchor, positive and negative, or (2, T) without the last."""
@@ -65,7 +65,7 @@ class TripletSampler:
         """The frames of clips that start there, (3, T) or (2, T)."""
         go_on, seen = SHORT_VIDEOS[self.short_videos], self.seen(num_frames)
         anchor, negative = (go_on(start, seen, self.clip_len, self.stride) for start in starts[:2])
-        return np.stack([anchor, anchor, negative] if self.own_negative else [anchor, anchor])
+        return np.stack([anchor, anchor, negative] if self.intra_video_negative else [anchor, anchor])
 
     @property
     def rule(self) -> "Rule":

@@ -195,12 +195,12 @@ class Stages:
     def measure(self, run: Path) -> dict[str, float]:
         """Accuracies of one finetuned network by each protocol, and of its features."""
         again = replace(self.execution, resume=False, overwrite=True)
-        readings = {}
+        metrics = {}
         for clips in CLIPS:
             protocol = protocol_name(clips)
             metrics = evaluate([str(run)], [self.test], run / protocol, again, self.bars, Protocol(clips))
-            readings[protocol] = metrics["top1"]
-        return {**readings, "knn": self.knn(run.name, str(run)), "seconds": seconds_of(run)}
+            metrics[protocol] = metrics["top1"]
+        return {**metrics, "knn": self.knn(run.name, str(run)), "seconds": seconds_of(run)}
 
     def knn(self, name: str, weights: str | None) -> float:
         """Accuracy on the test videos by the label of their nearest labelled video."""

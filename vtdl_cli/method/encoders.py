@@ -52,7 +52,7 @@ class EncoderPair(nn.Module):
     def embed_key(self, clips: Tensor) -> Tensor:
         """Keys, (N, D): no gradient ever reaches the key encoder."""
         if self.key_shuffle:
-            return self._embed_dealt(clips)
+            return self._embed_shuffled(clips)
         if self.key_splits == 1:
             keys: Tensor = self.key(clips)
             return keys
@@ -60,7 +60,7 @@ class EncoderPair(nn.Module):
         dealt = torch.cat([self.key(part) for part in clips[order].tensor_split(self.key_splits)])
         return dealt[order.argsort()]
 
-    def _embed_dealt(self, clips: Tensor) -> Tensor:
+    def _embed_shuffled(self, clips: Tensor) -> Tensor:
         """Keys (N, D) of this process's clips, each made by the process that it was dealt to."""
         everyones = ranks.gather(clips)  # (M, C, T, H, W), M clips in all processes
         order = ranks.shared_order(len(everyones)).to(clips.device)

@@ -37,7 +37,7 @@ class InstanceDiscrimination(Task):
         own_video = video[:, None] == origin  # (N, K)
         logits = triplet_logits(q, k, m, {}, own_video, self.temperature)  # (N, K + 1)
         self.bank.push(q.detach(), video)
-        readings = health(logits.detach(), q.detach(), {}, own_video) | {"queue_age": self.bank.age()}
+        metrics = health(logits.detach(), q.detach(), {}, own_video) | {"queue_age": self.bank.age()}
         if self.criterion is info_nce:
-            readings["chance_loss"] = chance_loss(logits)
-        return Step(self.criterion(logits), readings)
+            metrics["chance_loss"] = chance_loss(logits)
+        return Step(self.criterion(logits), metrics)

@@ -96,7 +96,7 @@ class NoiseContrastiveLoss(nn.Module):
 
 @torch.no_grad()
 def health(logits: Tensor, query: Tensor, own: Mapping[str, Tensor], own_video: Tensor) -> dict[str, Tensor]:
-    """Readings that tell a healthy run from a collapsed one; scalars that stay on the device.
+    """Metrics that tell a healthy run from a collapsed one; scalars that stay on the device.
 
     Logits are cosines divided by the temperature; a probability is a column's share of the softmax.
     The positive's is the authors' "ins prob". `own_video_share` is the share of keys that come from the
@@ -108,7 +108,7 @@ def health(logits: Tensor, query: Tensor, own: Mapping[str, Tensor], own_video: 
     last = logits.shape[1] - len(own)
     memory_logits = logits[:, 1:last]
     kept = memory_logits.isfinite()
-    readings = {
+    metrics = {
         "positive_logit": logits[:, 0].mean(),
         "queue_logit": torch.where(kept, memory_logits, 0).sum() / kept.sum().clamp(min=1),
         "positive_probability": probability[:, 0].mean(),
@@ -117,8 +117,8 @@ def health(logits: Tensor, query: Tensor, own: Mapping[str, Tensor], own_video: 
     }
     everyones = ranks.gather(query.float())  # (M, D), M clips in all processes
     if len(everyones) > 1:
-        readings["spread"] = everyones.std(0, correction=0).mean() * query.shape[1] ** 0.5
+        metrics["spread"] = everyones.std(0, correction=0).mean() * query.shape[1] ** 0.5
     for name, column in zip(own, range(last, logits.shape[1]), strict=True):
-        readings[f"{name}_logit"] = logits[:, column].mean()
-        readings[f"{name}_probability"] = probability[:, column].mean()
-    return readings
+        metrics[f"{name}_logit"] = logits[:, column].mean()
+        metrics[f"{name}_probability"] = probability[:, column].mean()
+    return metrics

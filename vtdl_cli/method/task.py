@@ -7,14 +7,14 @@ from torch import Tensor, nn
 
 
 class Step(NamedTuple):
-    """One step's result: the loss, a scalar with gradient, and readings, scalars without.
+    """One step's result: the loss, a scalar with gradient, and metrics, scalars without.
 
-    A reading `chance_loss` says what the loss is where nothing is told apart, if that is known: who stays there learns
+    A metric `chance_loss` says what the loss is where nothing is told apart, if that is known: who stays there learns
     nothing, and is warned of.
     """
 
     loss: Tensor
-    readings: dict[str, Tensor]
+    metrics: dict[str, Tensor]
 
 
 class Task(nn.Module):

@@ -30,8 +30,8 @@ class VTDL(Task):
         anchor_augmentation: what happens to the anchor: TCA.
         positive_augmentation: to the positive; the authors do nothing.
         negative_augmentation: to the negative; likewise.
-        own_negative: whether the negative takes part.
-        own_negative_gradient: whether the encoder learns from it, too.
+        intra_video_negative: whether the negative takes part.
+        intra_video_negative_gradient: whether the encoder learns from it, too.
         strong_negative: whether the positive under the negative's augmentation is one more negative.
         mask_own_video: whether a video's own stale keys are left out of its negatives.
         criterion: from the logits to the loss.
@@ -51,8 +51,8 @@ class VTDL(Task):
         anchor_augmentation: nn.Module,
         positive_augmentation: nn.Module | None = None,
         negative_augmentation: nn.Module | None = None,
-        own_negative: bool = True,
-        own_negative_gradient: bool = True,
+        intra_video_negative: bool = True,
+        intra_video_negative_gradient: bool = True,
         strong_negative: bool = False,
         mask_own_video: bool = True,
         criterion: Callable[[Tensor], Tensor] = info_nce,
@@ -65,7 +65,10 @@ class VTDL(Task):
         self.anchor_augmentation = anchor_augmentation
         self.positive_augmentation = positive_augmentation or nn.Identity()
         self.negative_augmentation = negative_augmentation or nn.Identity()
-        self.own_negative, self.own_negative_gradient = own_negative, own_negative_gradient
+        self.intra_video_negative, self.intra_video_negative_gradient = (
+            intra_video_negative,
+            intra_video_negative_gradient,
+        )
         self.strong_negative, self.mask_own_video = strong_negative, mask_own_video
         self.temperature, self.margin_weight = temperature, margin_weight
         self.consistency, self.consistency_weight = ConsistencyLoss(consistency_transforms), consistency_weight
@@ -80,30 +83,30 @@ class VTDL(Task):
         anchor, positive, *negative, video = clips
         q = self.encoders.query(self.anchor_augmentation(anchor))  # (N, D)
         k = self.encoders.embed_key(self.positive_augmentation(positive))  # (N, D), no gradient
-        own = self._own_negatives(positive, negative)  # (N, D) each
+        own = self._embed_negatives(positive, negative)  # (N, D) each
         m, origin = self.memory.read()  # (K, D), (K,), as they were before this batch
         own_video = video[:, None] == origin  # (N, K)
         masked = own_video if self.mask_own_video else None
 
         logits = triplet_logits(q, k, m, own, masked, self.temperature)  # (N, K + 2), positive first
         self.memory.push(k, video)
-        readings = health(logits.detach(), q.detach(), own, own_video) | {"queue_age": self.memory.age()}
+        metrics = health(logits.detach(), q.detach(), own, own_video) | {"queue_age": self.memory.age()}
         if self.criterion is info_nce and not (self.margin_weight or self.consistency_weight):
-            readings["chance_loss"] = chance_loss(logits)
-        return Step(self.criterion(logits) + self._beside(q, k, own, anchor), readings)
+            metrics["chance_loss"] = chance_loss(logits)
+        return Step(self.criterion(logits) + self._beside(q, k, own, anchor), metrics)
 
-    def _own_negatives(self, positive: Tensor, negative: list[Tensor]) -> dict[str, Tensor]:
-        """Embeddings of the video's own negatives, each a batch of its own to batch norm."""
-        clips = {"own_negative": negative[0]} if self.own_negative else {}
+    def _embed_negatives(self, positive: Tensor, negative: list[Tensor]) -> dict[str, Tensor]:
+        """Embeddings of the video's intra-video negatives, each a batch of its own to batch norm."""
+        clips = {"intra_video_negative": negative[0]} if self.intra_video_negative else {}
         clips |= {"strong_negative": positive} if self.strong_negative else {}
-        with torch.set_grad_enabled(self.own_negative_gradient and torch.is_grad_enabled()):
+        with torch.set_grad_enabled(self.intra_video_negative_gradient and torch.is_grad_enabled()):
             return {name: self.encoders.query(self.negative_augmentation(each)) for name, each in clips.items()}
 
     def _beside(self, q: Tensor, k: Tensor, own: dict[str, Tensor], anchor: Tensor) -> Tensor | float:
         """What is added to the contrast."""
         beside: Tensor | float = 0.0
         if self.margin_weight:
-            n = own["own_negative"]
+            n = own["intra_video_negative"]
             beside += self.margin_weight * F.triplet_margin_loss(q.float(), k.float(), n.float(), MARGIN)
         if self.consistency_weight:
             beside += self.consistency_weight * self.consistency(self.trained_backbone, anchor)

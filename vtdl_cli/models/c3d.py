@@ -20,7 +20,7 @@ def convolution_unit(in_channels: int, out_channels: int) -> nn.Sequential:
 
 
 class C3D(Backbone):
-    """The published trunk up to conv5b; see `c3d`. (N, C, T, H, W) -> (N, 8 * width, T/8, H/16, W/16), rounded down."""
+    """The published network up to conv5b; see `c3d`. (N, C, T, H, W) -> (N, 8 * width, T/8, H/16, W/16), floored."""
 
     def __init__(self, width: int, in_channels: int) -> None:
         super().__init__(feature_dim=8 * width)
@@ -40,7 +40,7 @@ class C3D(Backbone):
 
 
 def c3d(width: int = 64, in_channels: int = 3) -> C3D:
-    """Build the C3D trunk, without pool5 and the fully connected layers: the head's global average stands for them.
+    """Build the C3D backbone, without pool5 and the fully connected layers: the head's global average stands for them.
 
     At width 64 the convolutions hold the published 27,655,936 parameters (conv1a 64, conv2a 128, conv3 256, conv4 and
     conv5 512 channels). Batch norm after each is not in the paper: it is the field's practice for self-supervised C3D

@@ -57,12 +57,12 @@ def initialise(module: nn.Module, rule: str = "kaiming") -> None:
     """
     for layer in module.modules():
         if isinstance(layer, nn.Conv3d | nn.BatchNorm3d):
-            _FIRST_WEIGHTS[rule, isinstance(layer, nn.BatchNorm3d)](layer.weight)
+            _WEIGHT_INIT[rule, isinstance(layer, nn.BatchNorm3d)](layer.weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
 
 
-_FIRST_WEIGHTS: dict[tuple[str, bool], Callable[[Tensor], Tensor]] = {
+_WEIGHT_INIT: dict[tuple[str, bool], Callable[[Tensor], Tensor]] = {
     ("kaiming", False): partial(nn.init.kaiming_normal_, mode="fan_out", nonlinearity="relu"),
     ("kaiming", True): nn.init.ones_,
     ("xavier", False): partial(nn.init.xavier_uniform_, gain=math.sqrt(2)),

@@ -45,17 +45,17 @@ class PooledFeatures(nn.Module):
     """Clips (N, C, T, H, W) -> features, as they are extracted: (N, D), or (N, t, D) where time is kept.
 
     Args:
-        trunk: a backbone, or the beginning of one: (N, C, T, H, W) -> (N, D, t, h, w).
+        backbone: a backbone, or the beginning of one: (N, C, T, H, W) -> (N, D, t, h, w).
         keep_time: average over space alone.
     """
 
-    def __init__(self, trunk: nn.Module, *, keep_time: bool = False) -> None:
+    def __init__(self, backbone: nn.Module, *, keep_time: bool = False) -> None:
         super().__init__()
-        self.trunk, self.keep_time = trunk, keep_time
+        self.backbone, self.keep_time = backbone, keep_time
 
     def forward(self, clips: Tensor) -> Tensor:
-        """Average the trunk's map."""
-        feature_map = self.trunk(clips)
+        """Average the backbone's map."""
+        feature_map = self.backbone(clips)
         return pool_space(feature_map) if self.keep_time else pool_features(feature_map)
 
 

@@ -97,7 +97,7 @@ class Mixed(nn.Module):
 
 
 def build_stages(width: int, in_channels: int) -> Iterator[tuple[str, nn.Module]]:
-    """Build the trunk stage by stage, with the names of the authors' checkpoints; see `i3d`."""
+    """Build the backbone stage by stage, with the names of the authors' checkpoints; see `i3d`."""
 
     def scaled(channels: int) -> int:
         return max(1, round(channels * width / 64))
@@ -118,7 +118,7 @@ def build_stages(width: int, in_channels: int) -> Iterator[tuple[str, nn.Module]
 
 
 class I3D(Backbone):
-    """The trunk up to mixed_5c; see `i3d`. (N, C, T, H, W) -> (N, 16 * width, T/8, H/32, W/32)."""
+    """The backbone up to mixed_5c; see `i3d`. (N, C, T, H, W) -> (N, 16 * width, T/8, H/32, W/32)."""
 
     def __init__(self, width: int, in_channels: int) -> None:
         super().__init__(feature_dim=16 * width)  # mixed_5c's 6 + 6 + 2 + 2 times the width
@@ -128,7 +128,7 @@ class I3D(Backbone):
 
 
 def i3d(width: int = 64, in_channels: int = 3) -> I3D:
-    """Build the I3D trunk; classifier and embedding are heads of their own.
+    """Build the I3D backbone; classifier and embedding are heads of their own.
 
     At width 64 it has 12,287,264 parameters: the 12,697,264 of the published RGB network with 400 classes less the
     410,000 of its logits. Batch norm keeps torch's eps of 1e-5, as the authors' code does (TensorFlow's: 1e-3).

@@ -18,7 +18,7 @@ BACKBONES: dict[str, Callable[..., Backbone]] = {"c3d": c3d, "r3d": r3d, "r2p1d"
 WITH_DEPTH = frozenset({"r3d", "r2p1d"})
 
 
-def build_backbone(name: str, *, depth: int | None, width: int, in_channels: int = 3) -> Backbone:
+def create_backbone(name: str, *, depth: int | None, width: int, in_channels: int = 3) -> Backbone:
     """Build a backbone with fresh weights.
 
     Args:
@@ -37,7 +37,7 @@ def build_backbone(name: str, *, depth: int | None, width: int, in_channels: int
     return BACKBONES[name](width=width, in_channels=in_channels)
 
 
-def build_classifier(name: str, feature_dim: int, num_classes: int, dropout: float) -> nn.Module:
+def create_classifier(name: str, feature_dim: int, num_classes: int, dropout: float) -> nn.Module:
     """Build the classifier that goes with a backbone: (N, D, t, h, w) -> logits (N, num_classes).
 
     Args:

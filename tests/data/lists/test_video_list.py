@@ -66,7 +66,7 @@ def test_read_list__detects_columns(
         ("take 0 0\ntake 2 1\n", ("take 0",), CLASS_ONLY),
     ],
 )
-def test_read_list__files_on_disk_decide_between_readings(
+def test_read_list__files_on_disk_decide_between_metrics(
     tmp_path: Path, text: str, present: tuple[str, ...], columns: str
 ) -> None:
     assert read_list(make_list(tmp_path, text, present=present)).columns == columns

@@ -35,11 +35,11 @@ from vtdl_cli.data.datasets import Batch
 from vtdl_cli.data.hdf5.feature_parts import FeatureParts
 from vtdl_cli.engine.evaluate.extract import keep_rows
 from vtdl_cli.engine.networks.bad_videos import BadVideos
-from vtdl_cli.engine.networks.build import build_trunk
+from vtdl_cli.engine.networks.build import build_backbone
 from vtdl_cli.engine.networks.checkpoint import save_checkpoint
 from vtdl_cli.engine.networks.inference import VideoOutputs
 from vtdl_cli.engine.networks.methods import build_method
-from vtdl_cli.engine.networks.trained import load_trunk
+from vtdl_cli.engine.networks.trained import load_backbone
 from vtdl_cli.errors import VtdlError
 from vtdl_cli.runtime import Silence
 from vtdl_cli.settings import load_config
@@ -107,18 +107,18 @@ def test_extract__rows_are_in_the_lists_order(toy: Toy, extracted: Path) -> None
     assert content["num_frames"].tolist() == [NUM_FRAMES] * NUM_VAL
 
 
-def features_by_hand(trunk: torch.nn.Module, video: Path) -> np.ndarray:
+def features_by_hand(backbone: torch.nn.Module, video: Path) -> np.ndarray:
     """(D,): the mean over positions and over the two clips, decoded by PyAV."""
     with torch.inference_mode():
-        features: np.ndarray = trunk.eval()(clips_by_hand(video)).mean(dim=(0, 2, 3, 4)).numpy()
+        features: np.ndarray = backbone.eval()(clips_by_hand(video)).mean(dim=(0, 2, 3, 4)).numpy()
     return features
 
 
 def test_extract__features_by_hand(toy: Toy, pretrained: Path, extracted: Path) -> None:
     """The mean over clips; decoders differ by a grey level or so, and videos by much more."""
-    trunk, _ = load_trunk(str(pretrained), ())
+    backbone, _ = load_backbone(str(pretrained), ())
     features = read(extracted)["features"]
-    expected = features_by_hand(trunk, toy.root / "green/green_5.mp4")
+    expected = features_by_hand(backbone, toy.root / "green/green_5.mp4")
     assert features[3] == pytest.approx(expected, abs=0.02 * float(expected.max()))
     assert np.abs(features[2] - expected).max() > 0.1 * expected.max()
 
@@ -131,22 +131,22 @@ def test_extract__per_clip(toy: Toy, pretrained: Path, extracted: Path, tmp_path
     assert content["attributes"]["protocol"] == "2 clips"
 
 
-def maps_by_hand(trunk: torch.nn.Module, video: Path, *stages: str) -> torch.Tensor:
+def maps_by_hand(backbone: torch.nn.Module, video: Path, *stages: str) -> torch.Tensor:
     """The map (2, D, t, h, w) of two clips after these stages, called one after another."""
     x = clips_by_hand(video)
     with torch.inference_mode():
         for stage in stages:
-            x = trunk.eval().get_submodule(stage)(x)
+            x = backbone.eval().get_submodule(stage)(x)
     return x
 
 
 def test_extract__layer_by_hand(toy: Toy, pretrained: Path, extracted: Path, tmp_path: Path) -> None:
     """The mean over clips, time and space; the last stage is the last map."""
-    trunk, _ = load_trunk(str(pretrained), ())
+    backbone, _ = load_backbone(str(pretrained), ())
     stages = ("stem", "layer1", "layer2", "layer3", "layer4")
     succeed(*toy.extract(pretrained, tmp_path / "f.h5", "--layer", "layer2"))
     content = read(tmp_path / "f.h5")
-    expected = maps_by_hand(trunk, toy.root / "green/green_5.mp4", *stages[:3]).mean((0, 2, 3, 4)).numpy()
+    expected = maps_by_hand(backbone, toy.root / "green/green_5.mp4", *stages[:3]).mean((0, 2, 3, 4)).numpy()
     assert content["features"].shape == (NUM_VAL, 8)
     assert content["features"][3] == pytest.approx(expected, abs=0.02 * float(expected.max()))
     assert content["attributes"]["layer"] == "layer2, global average"
@@ -156,10 +156,10 @@ def test_extract__layer_by_hand(toy: Toy, pretrained: Path, extracted: Path, tmp
 
 def test_extract__per_frame_by_hand(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
     """The mean over space alone: four frames give layer1's map four positions in time."""
-    trunk, _ = load_trunk(str(pretrained), ())
+    backbone, _ = load_backbone(str(pretrained), ())
     succeed(*toy.extract(pretrained, tmp_path / "f.h5", "--layer", "layer1", "--per-frame", "--npy"))
     content = read(tmp_path / "f.h5")
-    expected = maps_by_hand(trunk, toy.root / "green/green_5.mp4", "stem", "layer1").mean((3, 4)).mT.numpy()
+    expected = maps_by_hand(backbone, toy.root / "green/green_5.mp4", "stem", "layer1").mean((3, 4)).mT.numpy()
     assert content["features"].shape == (NUM_VAL, 2, 4, 4)  # clips, times, D
     assert content["features"][3] == pytest.approx(expected, abs=0.02 * float(expected.max()))
     assert np.abs(np.diff(expected, axis=1)).max() > 0.1 * expected.max()  # or times could be mixed up
@@ -170,13 +170,13 @@ def test_extract__per_frame_by_hand(toy: Toy, pretrained: Path, tmp_path: Path) 
 
 def test_extract__embedding_by_hand(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
     """The query encoder's head, from the checkpoint's tensors: linear, length 1, then the mean over two clips."""
-    trunk, _ = load_trunk(str(pretrained), ())
+    backbone, _ = load_backbone(str(pretrained), ())
     model = load(pretrained / "checkpoints/last.pt")["model"]
     weight, bias = (model[f"encoders.query.head.linear.{name}"] for name in ("weight", "bias"))
     succeed(*toy.extract(pretrained, tmp_path / "f.h5", "--layer", "embedding", "--per-clip"))
     content = read(tmp_path / "f.h5")
     with torch.inference_mode():
-        pooled = trunk.eval()(clips_by_hand(toy.root / "green/green_5.mp4")).mean((2, 3, 4))
+        pooled = backbone.eval()(clips_by_hand(toy.root / "green/green_5.mp4")).mean((2, 3, 4))
         expected = torch.nn.functional.normalize(pooled @ weight.T + bias).numpy()
     assert content["features"].shape == (NUM_VAL, 2, 16)
     assert content["features"][3] == pytest.approx(expected, abs=0.02)
@@ -302,7 +302,7 @@ def test_extract__from_a_finetuned_run(toy: Toy, finetuned: Path, tmp_path: Path
 def test_extract__fresh_network_of_a_preset(toy: Toy, tmp_path: Path) -> None:
     succeed(*toy.extract("none", tmp_path / "f.h5", "--preset", str(toy.preset), "--seed", "3"))
     torch.manual_seed(3)
-    expected = features_by_hand(build_trunk(load_config(str(toy.preset))), toy.root / "blue/blue_4.mp4")
+    expected = features_by_hand(build_backbone(load_config(str(toy.preset))), toy.root / "blue/blue_4.mp4")
     content = read(tmp_path / "f.h5")
     assert content["features"][0] == pytest.approx(expected, abs=0.02 * float(expected.max()))
     assert content["attributes"]["weights"] == "none, seed 3"

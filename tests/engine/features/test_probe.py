@@ -74,9 +74,9 @@ def test_probe__result(tmp_path: Path) -> None:
 def test_probe__interval_of_every_accuracy(tmp_path: Path) -> None:
     """Oracle: scipy's, by the number of test videos that are right; classes have 15 of them each."""
     result = json.loads(succeed(*pair(tmp_path), "--json").stdout)
-    readings = {"knn@1", "knn@5", "knn@20", "linear_top1", "linear_mean_class"}
-    assert readings == result["intervals"].keys()
-    for name in readings:
+    metrics = {"knn@1", "knn@5", "knn@20", "linear_top1", "linear_mean_class"}
+    assert metrics == result["intervals"].keys()
+    for name in metrics:
         ends = binomtest(round(0.6 * result[name]), 60).proportion_ci(method="wilson")
         assert result["intervals"][name] == pytest.approx([100 * ends.low, 100 * ends.high])
 
@@ -101,9 +101,9 @@ def test_probe__features_without_signal_are_at_chance(tmp_path: Path) -> None:
 def test_probe__more_voters_than_videos_are_left_out(tmp_path: Path) -> None:
     train, test = write(tmp_path / "a.h5", 12, 0), write(tmp_path / "b.h5", 12, 1)
     result = succeed("probe", "--train", str(train), "--test", str(test), "--per-class", "1", "--json")
-    readings = json.loads(result.stdout)
-    assert {name for name in readings if name.startswith("knn")} == {"knn@1", "knn@5"}
-    assert {name for name in readings["per_class"]["1"] if name.startswith("knn")} == {"knn@1"}
+    metrics = json.loads(result.stdout)
+    assert {name for name in metrics if name.startswith("knn")} == {"knn@1", "knn@5"}
+    assert {name for name in metrics["per_class"]["1"] if name.startswith("knn")} == {"knn@1"}
     assert "knn@20 is left out" in result.stderr
 
 

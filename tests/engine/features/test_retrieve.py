@@ -61,16 +61,16 @@ def test_retrieve__by_hand(tmp_path: Path) -> None:
     query = write_by_hand(tmp_path / "b.h5", [[np.cos(turns[0]), np.sin(turns[0])]] * 2, [0, 1])
     more = ("--per-query", str(tmp_path / "q.csv"))
     result = succeed("retrieve", "--gallery", gallery, "--query", query, *more, "--json")
-    readings = json.loads(result.stdout)
-    assert {name for name in readings if name.startswith("R@")} == {"R@1"}
-    assert readings["R@1"] == 50
+    metrics = json.loads(result.stdout)
+    assert {name for name in metrics if name.startswith("R@")} == {"R@1"}
+    assert metrics["R@1"] == 50
     assert "R@5, R@10, R@20, R@50 left out: gallery" in result.stderr
     table = list(csv.DictReader((tmp_path / "q.csv").read_text().splitlines()))
     assert [row["first_right"] for row in table] == ["1", "2"]
     assert [(row["nearest"], row["cosine"]) for row in table] == [("a/0", "1.0000")] * 2
 
 
-def test_retrieve__interval_holds_the_reading(tmp_path: Path) -> None:
+def test_retrieve__interval_holds_the_metric(tmp_path: Path) -> None:
     """Oracle: the normal approximation of a share of 60, 1.96 deviations to each side."""
     result = json.loads(succeed(*pair(tmp_path), "--json").stdout)
     share = result["R@1"] / 100

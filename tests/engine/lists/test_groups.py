@@ -94,15 +94,15 @@ def test_probe_and_retrieve__by_group(tmp_path: Path) -> None:
     line = pair(tmp_path, group_by="([0-9])\\.mp4")
     train, test = line[2], line[4]
     search = ("retrieve", "--gallery", train, "--query", test)
-    for command, reading in ((tuple(line), "knn@1"), (search, "R@1")):
+    for command, metric in ((tuple(line), "knn@1"), (search, "R@1")):
         result = json.loads(succeed(*command, "--json").stdout)
         by_video = json.loads(succeed(*command, "--group-by", "", "--json").stdout)
         assert (result["intervals_by"], result["num_groups"]) == ("group", 10)
-        right = np.arange(60) < round(0.6 * result[reading])
-        assert by_video["intervals"][reading] == pytest.approx(share_interval(right))
-        assert by_video[reading] == result[reading]
-        low, high = result["intervals"][reading]
-        assert low - 1e-9 <= by_video["intervals"][reading][0] <= result[reading] <= high
+        right = np.arange(60) < round(0.6 * result[metric])
+        assert by_video["intervals"][metric] == pytest.approx(share_interval(right))
+        assert by_video[metric] == result[metric]
+        low, high = result["intervals"][metric]
+        assert low - 1e-9 <= by_video["intervals"][metric][0] <= result[metric] <= high
         refuse(*command, "--group-by", "x(", code=2, says=("--group-by 'x(' is not a regular expression",))
 
 

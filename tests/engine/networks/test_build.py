@@ -89,9 +89,9 @@ TABLE: list[tuple[str, str, Any]] = [
     ("method.name=pseudo_labels method.relabel_every=7", "method.relabel_every", 7),
     ("method.temperature=0.2", "method.temperature", 0.2),
     ("method.momentum=0.5", "method.encoders.momentum", 0.5),
-    ("method.own_negative=false", "method.own_negative", False),
-    ("method.own_negative=false", "pretraining.sampler.own_negative", False),
-    ("method.own_negative_gradient=false", "method.own_negative_gradient", False),
+    ("method.intra_video_negative=false", "method.intra_video_negative", False),
+    ("method.intra_video_negative=false", "pretraining.sampler.intra_video_negative", False),
+    ("method.intra_video_negative_gradient=false", "method.intra_video_negative_gradient", False),
     (f"{BLOCK_SHUFFLE} method.strong_negative=true", "method.strong_negative", True),
     ("method.positive_augmentation=cut", "method.positive_augmentation", Cut),
     ("method.positive_augmentation=motion", "method.positive_augmentation", MotionEnhancement),
@@ -155,7 +155,7 @@ TABLE: list[tuple[str, str, Any]] = [
 ]
 """Assignments, where to look, and what is there."""
 
-IN_TESTS_OF_THEIR_OWN = {"method.key_shuffle", "model.first_weights"}
+IN_TESTS_OF_THEIR_OWN = {"method.key_shuffle", "model.weight_init"}
 
 
 @pytest.mark.parametrize(("assignments", "path", "expected"), TABLE, ids=str)
@@ -210,11 +210,11 @@ def is_uniform(weights: Tensor, bound: float) -> bool:
     return nearest * bound <= weights.abs().max().item() <= bound
 
 
-def test_first_weights__are_xaviers_in_every_convolution(videos: VideoList) -> None:
+def test_weight_init__are_xaviers_in_every_convolution(videos: VideoList) -> None:
     """Oracle: the authors' `weights_init` goes through the whole model, I3D's classifier included: uniform within
     sqrt(2) sqrt(6 / (fan in + fan out)); linear layers keep torch's, within 1 / sqrt(in)."""
     torch.manual_seed(0)
-    built = build("model.name=i3d model.depth=null model.first_weights=xavier", videos)
+    built = build("model.name=i3d model.depth=null model.weight_init=xavier", videos)
     assert built.network.head.conv3d in convolutions(built.network)
     for network in (built.network, built.method.encoders.query, built.method.encoders.key):
         for layer in convolutions(network):
@@ -224,7 +224,7 @@ def test_first_weights__are_xaviers_in_every_convolution(videos: VideoList) -> N
     assert is_uniform(linear.weight, 1 / math.sqrt(linear.in_features))
 
 
-def test_first_weights__of_a_classifier_are_torchs_by_default(videos: VideoList) -> None:
+def test_weight_init__of_a_classifier_are_torchs_by_default(videos: VideoList) -> None:
     """Oracle: torch's documentation: uniform within 1 / sqrt(fan in), here of 64 channels and 7 frames."""
     torch.manual_seed(0)
     built = build("model.name=i3d model.depth=null", videos)
@@ -253,7 +253,7 @@ def weights_after(options: Training, gradients: list[float]) -> list[float]:
 
 def test_sgd__by_hand() -> None:
     """Oracle: by hand: v <- .8 v + (g + .1 w), w <- w - .5 v, for gradients 1 and then 3."""
-    options = training("optimizer={name: sgd, learning_rate: 0.5, momentum: 0.8, weight_decay: 0.1}")
+    options = training("optimizer={name: sgd, lr: 0.5, momentum: 0.8, weight_decay: 0.1}")
     first_v = 1 + 0.1 * 2
     first = 2 - 0.5 * first_v
     second = first - 0.5 * (0.8 * first_v + 3 + 0.1 * first)
@@ -262,7 +262,7 @@ def test_sgd__by_hand() -> None:
 
 def test_adamw__by_hand() -> None:
     """Oracle: Loshchilov and Hutter (arXiv 1711.05101), algorithm 2: decay apart from the gradient's moments."""
-    options = training("optimizer={name: adamw, learning_rate: 0.5, weight_decay: 0.1}")
+    options = training("optimizer={name: adamw, lr: 0.5, weight_decay: 0.1}")
     weight, mean, square, expected = 2.0, 0.0, 0.0, []
     for step, gradient in enumerate([1.0, 3.0], start=1):
         mean, square = 0.9 * mean + 0.1 * gradient, 0.999 * square + 0.001 * gradient**2

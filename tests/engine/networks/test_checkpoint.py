@@ -12,7 +12,7 @@ from torch import nn
 
 from tests.damage import damages
 from tests.toy import PRESET, Toy, differences, load, refuse, succeed
-from vtdl_cli.engine.networks.build import build_trunk
+from vtdl_cli.engine.networks.build import build_backbone
 from vtdl_cli.engine.networks.checkpoint import (
     SCHEMA,
     find_weights,
@@ -78,7 +78,7 @@ def test_save__torch_itself_on_a_full_disk(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-# ---- reading
+# ---- metric
 
 
 class Harmful:
@@ -291,9 +291,9 @@ def test_find_weights__best_goes_before_last(tmp_path: Path) -> None:
 
 def test_transplant__every_tensor_is_the_query_encoders(preset: str) -> None:
     checkpoint = of_pretraining(preset)
-    trunk = build_trunk(load_config(preset))
-    count = transplant_backbone(trunk, checkpoint)
-    ours = trunk.state_dict()
+    backbone = build_backbone(load_config(preset))
+    count = transplant_backbone(backbone, checkpoint)
+    ours = backbone.state_dict()
     assert count == len(ours) > 40
     for name, tensor in ours.items():
         assert torch.equal(tensor, checkpoint["model"][f"encoders.query.backbone.{name}"]), name
@@ -309,10 +309,10 @@ def test_transplant__every_tensor_is_the_query_encoders(preset: str) -> None:
     ],
 )
 def test_transplant__other_network_is_refused_with_counts(preset: str, assignments: list[str], says: str) -> None:
-    checkpoint, trunk = of_pretraining(preset), build_trunk(load_config(preset, assignments))
-    before = {name: tensor.clone() for name, tensor in trunk.state_dict().items()}
+    checkpoint, backbone = of_pretraining(preset), build_backbone(load_config(preset, assignments))
+    before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
     with pytest.raises(CheckpointError, match=says) as error:
-        transplant_backbone(trunk, checkpoint)
+        transplant_backbone(backbone, checkpoint)
     ours, theirs = (
         set(before),
         {name[24:] for name in checkpoint["model"] if name.startswith("encoders.query.backbone.")},
@@ -323,19 +323,19 @@ def test_transplant__other_network_is_refused_with_counts(preset: str, assignmen
     )
     counts = f"{len(shared) - misshaped} tensors match, {len(ours - theirs)} missing, {len(theirs - ours)} unexpected"
     assert f"{counts}, {misshaped} of another shape" in str(error.value)
-    assert all(torch.equal(tensor, before[name]) for name, tensor in trunk.state_dict().items())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in backbone.state_dict().items())
 
 
 def test_transplant__one_tensor_missing_is_enough(preset: str) -> None:
-    checkpoint, trunk = of_pretraining(preset), build_trunk(load_config(preset))
-    del checkpoint["model"]["encoders.query.backbone." + next(iter(trunk.state_dict()))]
+    checkpoint, backbone = of_pretraining(preset), build_backbone(load_config(preset))
+    del checkpoint["model"]["encoders.query.backbone." + next(iter(backbone.state_dict()))]
     with pytest.raises(CheckpointError, match="1 missing, 0 unexpected, 0 of another shape"):
-        transplant_backbone(trunk, checkpoint)
+        transplant_backbone(backbone, checkpoint)
 
 
 def test_transplant__through_the_command(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
     """A rate too small to move a float32: what finetuning saves is what it started from."""
-    frozen = ("--set", "finetune.optimizer={name: sgd, learning_rate: 1.0e-30, weight_decay: 0.0}")
+    frozen = ("--set", "finetune.optimizer={name: sgd, lr: 1.0e-30, weight_decay: 0.0}")
     result = succeed(
         *toy.finetune(tmp_path / "run", "--weights", str(pretrained), "--set", "finetune.epochs=1", *frozen)
     )
@@ -343,7 +343,7 @@ def test_transplant__through_the_command(toy: Toy, pretrained: Path, tmp_path: P
         load(pretrained / "checkpoints/last.pt")["model"],
         load(tmp_path / "run/checkpoints/last.pt")["model"],
     )
-    parameters = dict(build_trunk(load_config(str(toy.preset))).named_parameters())
+    parameters = dict(build_backbone(load_config(str(toy.preset))).named_parameters())
     assert f"all {sum(name.startswith('backbone.') for name in ours)} tensors match" in result.stderr
     for name in parameters:
         assert torch.equal(ours[f"backbone.{name}"], theirs[f"encoders.query.backbone.{name}"]), name

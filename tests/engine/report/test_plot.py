@@ -17,9 +17,9 @@ from vtdl_cli.engine.train.run_folder import read_log
 GRADIENTS = ("--set", "pretrain.log_gradients=true", "--set", "pretrain.epochs=3", "--set", "pretrain.keep_every=1")
 
 
-def write_run(folder: Path, *readings: dict[str, float]) -> Path:
+def write_run(folder: Path, *metrics: dict[str, float]) -> Path:
     folder.mkdir(parents=True)
-    lines = [json.dumps({"epoch": epoch, "step": epoch, **row}) + "\n" for epoch, row in enumerate(readings, 1)]
+    lines = [json.dumps({"epoch": epoch, "step": epoch, **row}) + "\n" for epoch, row in enumerate(metrics, 1)]
     (folder / "metrics.jsonl").write_text("".join(lines))
     return folder
 
@@ -54,7 +54,7 @@ def test_plot_runs__of_training(pretrained: Path, finetuned: Path, tmp_path: Pat
     succeed("plot", str(pretrained), "--out", str(one))
     result = json.loads(succeed("plot", str(pretrained), str(finetuned), "--out", str(out), "--json").stdout)
     assert [run["epochs"] for run in result["runs"]] == [2, 8]
-    assert size(out)[1] > 3 * size(one)[1] / 2  # a panel for each reading
+    assert size(out)[1] > 3 * size(one)[1] / 2  # a panel for each metric
 
 
 @pytest.mark.parametrize(

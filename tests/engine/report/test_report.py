@@ -97,14 +97,14 @@ def test_report__is_one_file_and_the_same_again(evaluated: Path, run: Path) -> N
 def test_report__of_pretraining_has_curves_and_no_accuracies(pretrained: Path, tmp_path: Path) -> None:
     succeed("report", str(pretrained), "--out", str(tmp_path / "page.html"))
     text = text_of(tmp_path / "page.html")
-    for words in ("Pretraining without labels by vtdl", "queue of 16 keys", "own negative logit", "alpha 0.5"):
+    for words in ("Pretraining without labels by vtdl", "queue of 16 keys", "intra-video negative logit", "alpha 0.5"):
         assert words in text
     assert f"vtdl finetune --weights {pretrained}" in text
     assert (tmp_path / "page.html").read_text().count("Curve over the epochs") == 6
 
 
 def test_report__pretraining_that_learnt_nothing_is_told(pretrained: Path, tmp_path: Path) -> None:
-    """Oracle: the toy's 16 keys, the positive and the own negative are 18 choices, and ln 18 is 2.89."""
+    """Oracle: the toy's 16 keys, the positive and the intra-video negative are 18 choices, and ln 18 is 2.89."""
     run = Path(shutil.copytree(pretrained, tmp_path / "run"))
     for loss, is_told in ((2.89, True), (2.5, False)):
         row = {"epoch": 3, "step": 9, "loss": loss, "chance_loss": math.log(18), "spread": 0.5}

@@ -228,7 +228,7 @@ def test_triplet__frames_are_those_that_pretraining_draws(toy: Toy, tmp_path: Pa
     [
         (("method.tca.alpha=0",), 3, 3),
         (("method.tca.side=both", "method.tca.version=1"), 3, 5),
-        (("method.own_negative=false",), 2, 3),
+        (("method.intra_video_negative=false",), 2, 3),
         (("method.name=clip_order",), 1, 1),
     ],
     ids=str,

@@ -15,7 +15,7 @@ from vtdl_cli.config import Config
 from vtdl_cli.data.lists.video_list import read_list
 from vtdl_cli.data.sampling import SHORT_VIDEOS, fixed_clips
 from vtdl_cli.data.triplets import TripletSampler
-from vtdl_cli.engine.networks.build import build_trunk
+from vtdl_cli.engine.networks.build import build_backbone
 from vtdl_cli.engine.networks.clips import build_pretraining_clips, build_triplet_sampler
 from vtdl_cli.engine.networks.methods import build_vtdl
 from vtdl_cli.settings import load_config
@@ -46,8 +46,8 @@ AUTHORS: dict[str, Any] = {
     "method.tca.alpha": 0.1,
     "method.tca.per": "batch",
     # negatives: train_temporal_dis.py:451-452, 475-480
-    "method.own_negative": True,
-    "method.own_negative_gradient": True,
+    "method.intra_video_negative": True,
+    "method.intra_video_negative_gradient": True,
     "method.strong_negative": False,
     "method.negative_augmentation": "none",
     "method.positive_augmentation": "none",
@@ -56,7 +56,7 @@ AUTHORS: dict[str, Any] = {
     "model.depth": None,
     "model.width": 64,
     "model.embedding_dim": 128,
-    "model.first_weights": "xavier",
+    "model.weight_init": "xavier",
     # loss, queue and momentum: NCEAverage.py:181-228, NCECriterion.py:41-46, train_temporal_dis.py:413-419, 483-508
     "method.name": "vtdl",
     "method.loss": "info_nce",
@@ -74,7 +74,7 @@ AUTHORS: dict[str, Any] = {
     "pretrain.batch_size": 16,
     "pretrain.precision": "fp32",
     "pretrain.optimizer.name": "sgd",
-    "pretrain.optimizer.learning_rate": 0.003,
+    "pretrain.optimizer.lr": 0.003,
     "pretrain.optimizer.momentum": 0.9,
     "pretrain.optimizer.weight_decay": 1e-4,
     "pretrain.schedule.name": "step",
@@ -89,7 +89,7 @@ AUTHORS: dict[str, Any] = {
     "finetune.batch_size": 4,
     "finetune.precision": "fp32",
     "finetune.optimizer.name": "sgd",
-    "finetune.optimizer.learning_rate": 0.001,
+    "finetune.optimizer.lr": 0.001,
     "finetune.optimizer.momentum": 0.9,
     "finetune.optimizer.weight_decay": 1e-8,
     "finetune.schedule.name": "step",
@@ -156,7 +156,7 @@ def test_starts_and_negatives_are_those_of_their_frame_data_set(config: Config) 
         (["sampling.negative=shift", "sampling.threshold_frames=9"], TripletSampler(16, 4, "shift", threshold=9)),
         (["sampling.gap_frames=7"], TripletSampler(16, 4, gap=7)),
         (["sampling.window_frames=128"], TripletSampler(16, 4, window=128)),
-        (["own_negative=false"], TripletSampler(16, 4, own_negative=False)),
+        (["intra_video_negative=false"], TripletSampler(16, 4, intra_video_negative=False)),
     ],
 )
 def test_sampling_is_what_the_settings_say(settings: list[str], expected: TripletSampler) -> None:
@@ -178,10 +178,10 @@ def test_stale_keys_of_its_own_are_among_a_videos_negatives(config: Config) -> N
     assert not build_vtdl(config, 9).mask_own_video
 
 
-def test_first_weights_are_xaviers(config: Config) -> None:
+def test_weight_init_are_xaviers(config: Config) -> None:
     """Oracle: by hand: within sqrt(2) sqrt(6 / (fan in + fan out)) of the first convolution, 3 x 343 and 4 x 343."""
     torch.manual_seed(0)
-    weights = build_trunk(config).state_dict()
+    weights = build_backbone(config).state_dict()
     first = next(values for name, values in weights.items() if values.ndim == 5)
     bound = math.sqrt(2 * 6 / (7 * 343))
     assert bound * 0.99 < first.abs().max().item() <= bound

@@ -13,7 +13,7 @@ HEALTHY = {"epoch": 5.0, "spread": 0.8, "loss": 1.0, "chance_loss": math.log(258
 
 
 @pytest.mark.parametrize(
-    ("readings", "signs"),
+    ("metrics", "signs"),
     [
         ({}, set()),
         ({"spread": 0.05}, {"spread"}),
@@ -22,9 +22,9 @@ HEALTHY = {"epoch": 5.0, "spread": 0.8, "loss": 1.0, "chance_loss": math.log(258
         ({"loss": 9.0, "spread": 0.0}, {"loss", "spread"}),
     ],
 )
-def test_signs__by_hand(readings: dict[str, float], signs: set[str]) -> None:
-    """Oracle: by hand: chance of 256 keys, the positive and the own negative is ln 258."""
-    assert signs_of_collapse(HEALTHY | readings).keys() == signs
+def test_signs__by_hand(metrics: dict[str, float], signs: set[str]) -> None:
+    """Oracle: by hand: chance of 256 keys, the positive and the intra-video negative is ln 258."""
+    assert signs_of_collapse(HEALTHY | metrics).keys() == signs
 
 
 def test_signs__say_what_chance_is() -> None:
@@ -35,16 +35,16 @@ def test_signs__say_what_chance_is() -> None:
 @pytest.mark.parametrize("name", ["spread", "chance_loss"])
 def test_signs__what_is_not_read_tells_nothing(name: str) -> None:
     """One clip has no spread, another loss no chance, and a run of an earlier version neither."""
-    readings = HEALTHY | {"loss": 5.0, name: 99.0}
-    del readings[name]
-    assert signs_of_collapse(readings) == {}
+    metrics = HEALTHY | {"loss": 5.0, name: 99.0}
+    del metrics[name]
+    assert signs_of_collapse(metrics) == {}
 
 
 @pytest.mark.parametrize(
     ("assignments", "choices"),
     [
         ([], 258),
-        (["method.own_negative=false"], 257),
+        (["method.intra_video_negative=false"], 257),
         (["method.strong_negative=true", "method.negative_augmentation=shuffle"], 259),
         (["method.loss=nce"], None),
         (["method.margin_weight=0.5"], None),
@@ -60,8 +60,8 @@ def test_chance__by_hand(assignments: list[str], choices: int | None) -> None:
     config = load_config("demo", [*assignments, "model.width=4"])
     clips = torch.rand(3, 2, 3, 8, 32, 32) if config.method.name == "vtdl" else torch.rand(1, 2, 3, 8, 32, 32)
     torch.manual_seed(0)
-    readings = build_method(config, num_videos=10**5)(*clips, torch.tensor([7, 8])).readings  # of which no key is drawn
-    assert readings.get("chance_loss", torch.tensor(0.0)).item() == pytest.approx(math.log(choices or 1))
+    metrics = build_method(config, num_videos=10**5)(*clips, torch.tensor([7, 8])).metrics  # of which no key is drawn
+    assert metrics.get("chance_loss", torch.tensor(0.0)).item() == pytest.approx(math.log(choices or 1))
 
 
 def test_pretrain__warns_once_of_a_run_that_learns_nothing(toy: Toy, tmp_path: Path) -> None:

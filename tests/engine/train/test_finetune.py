@@ -27,8 +27,8 @@ def write_list(folder: Path, lines: list[str], classes: tuple[str, ...] | None =
 
 def test_finetune__writes_a_run_folder(finetuned: Path) -> None:
     assert files_in(finetuned) == {*RUN_FILES, "checkpoints/best.pt"}
-    readings = {"loss", "train_top1", "val_top1", "val_mean_class", "learning_rate", "skipped"}
-    assert all(set(row) >= readings for row in rows(finetuned))
+    metrics = {"loss", "train_top1", "val_top1", "val_mean_class", "lr", "skipped"}
+    assert all(set(row) >= metrics for row in rows(finetuned))
 
 
 def test_finetune__learns_the_colours(finetuned: Path) -> None:
@@ -165,11 +165,11 @@ def test_finetune__logs_the_rate_that_was_used(toy: Toy, tmp_path: Path) -> None
     cosine = ("--set", "finetune.schedule={name: cosine}")
     expected = [1e-2 * (1 + math.cos(math.pi * done / 2)) / 2 for done in (2 / 3, 5 / 3)]
     succeed(*toy.finetune(tmp_path / "run", *cosine))
-    assert [row["learning_rate"] for row in rows(tmp_path / "run")] == pytest.approx(expected)
+    assert [row["lr"] for row in rows(tmp_path / "run")] == pytest.approx(expected)
     step = ("--set", "finetune.schedule={name: step, milestones: [1], factor: 0.1}")
     succeed(*toy.finetune(tmp_path / "step", *step, "--set", "finetune.epochs=1"))
     succeed(*toy.finetune(tmp_path / "step", *step, "--resume"))
-    assert [row["learning_rate"] for row in rows(tmp_path / "step")] == pytest.approx([1e-2, 1e-3])
+    assert [row["lr"] for row in rows(tmp_path / "step")] == pytest.approx([1e-2, 1e-3])
 
 
 @pytest.mark.parametrize("epochs", [1, 2])

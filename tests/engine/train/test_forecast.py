@@ -55,7 +55,7 @@ def test_dry_run__of_a_published_list(data_dir: Path, tmp_path: Path) -> None:
     [
         (("method.name=clip_order",), set()),
         ((), {"forced_start", "anchor_jumps", "moved_negative", "negative_jumps", "overlap"}),
-        (("method.own_negative=false",), {"forced_start", "anchor_jumps"}),
+        (("method.intra_video_negative=false",), {"forced_start", "anchor_jumps"}),
     ],
 )
 def test_plan__says_nothing_of_what_is_not_there(

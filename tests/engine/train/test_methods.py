@@ -16,11 +16,11 @@ from vtdl_cli.models.heads import LinearClassifier
 
 README = Path(__file__).parents[3] / "README.md"
 EVERY_STEP = ("--set", "pretrain.checkpoint_minutes=1e-6")
-MOCO = ("method.own_negative=false", "method.tca.alpha=0")
+MOCO = ("method.intra_video_negative=false", "method.tca.alpha=0")
 
 
 @pytest.mark.parametrize(
-    ("options", "reading"),
+    ("options", "metric"),
     [
         (MOCO, "queue_probability"),
         (("method.name=instance_discrimination", "method.loss=nce"), "queue_age"),
@@ -29,7 +29,7 @@ MOCO = ("method.own_negative=false", "method.tca.alpha=0")
     ],
 )
 def test_method__pretrains_resumes_and_finetunes(
-    toy: Toy, tmp_path: Path, options: tuple[str, ...], reading: str
+    toy: Toy, tmp_path: Path, options: tuple[str, ...], metric: str
 ) -> None:
     """Oracle: the run of two epochs, which one of one epoch, resumed for a second, has to equal."""
     words = [word for text in (*options, "pretrain.knn_every=2") for word in ("--set", text)]
@@ -38,7 +38,7 @@ def test_method__pretrains_resumes_and_finetunes(
     succeed(*toy.pretrain(tmp_path / "run", *words, "--resume"))
     whole, resumed = (load(tmp_path / name / "checkpoints/last.pt")["model"] for name in ("whole", "run"))
     assert differences(whole, resumed) == []
-    assert {reading, "knn_top1"} <= rows(tmp_path / "whole")[-1].keys()
+    assert {metric, "knn_top1"} <= rows(tmp_path / "whole")[-1].keys()
     finetuning = ["--weights", str(tmp_path / "whole"), "--set", "finetune.epochs=1"]
     assert "all 72 tensors match" in succeed(*toy.finetune(tmp_path / "finetuned", *finetuning)).stderr
 
@@ -50,8 +50,8 @@ def test_readme__adds_a_method(toy: Toy, tmp_path: Path, monkeypatch: pytest.Mon
     exec(code, namespace)
 
     def build_backwards(config: Config, _num_videos: int) -> Any:
-        trunk = build.build_trunk(config)
-        return namespace["Backwards"](Encoder(trunk, LinearClassifier(trunk.feature_dim, 2, dropout=0.0)))
+        backbone = build.build_backbone(config)
+        return namespace["Backwards"](Encoder(backbone, LinearClassifier(backbone.feature_dim, 2, dropout=0.0)))
 
     monkeypatch.setitem(methods.METHODS, "clip_order", build_backwards)
     learn = ("--set", "method.name=clip_order", "--set", "pretrain.epochs=3")
@@ -65,7 +65,7 @@ def test_readme__adds_a_method(toy: Toy, tmp_path: Path, monkeypatch: pytest.Mon
 def test_pseudo_labels__go_on_from_pretrained_weights(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
     """Colours make clusters that can be learnt, and a run killed in an epoch keeps the labels it had."""
     options = ("method.name=pseudo_labels", "method.clusters=3", "method.relabel_every=4", "pretrain.epochs=8")
-    words = [word for text in (*options, "pretrain.optimizer.learning_rate=1e-2") for word in ("--set", text)]
+    words = [word for text in (*options, "pretrain.optimizer.lr=1e-2") for word in ("--set", text)]
     result = succeed(*toy.pretrain(tmp_path / "run", "--weights", str(pretrained), *words))
     assert "all 72 tensors match" in result.stderr
     table = rows(tmp_path / "run")
@@ -82,7 +82,7 @@ def test_pseudo_labels__go_on_from_pretrained_weights(toy: Toy, pretrained: Path
 
 def test_pretrain__from_weights_begins_both_encoders(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
     """Oracle: with a rate of next to nothing, both encoders end as the run they began from."""
-    still = ("pretrain.optimizer.learning_rate=1e-12", "pretrain.epochs=1", "pretrain.optimizer.weight_decay=0")
+    still = ("pretrain.optimizer.lr=1e-12", "pretrain.epochs=1", "pretrain.optimizer.weight_decay=0")
     words = [word for text in still for word in ("--set", text)]
     succeed(*toy.pretrain(tmp_path / "run", "--weights", str(pretrained), *words))
     before, after = (load(run / "checkpoints/last.pt")["model"] for run in (pretrained, tmp_path / "run"))

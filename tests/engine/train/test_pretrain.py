@@ -35,14 +35,14 @@ READINGS = {
     "queue_age",
     "positive_logit",
     "queue_logit",
-    "own_negative_logit",
+    "intra_video_negative_logit",
     "positive_probability",
     "queue_probability",
-    "own_negative_probability",
+    "intra_video_negative_probability",
     "spread",
-    "learning_rate",
+    "lr",
     "clips_per_second",
-    "waiting_share",
+    "data_time_share",
     "skipped",
 }
 
@@ -61,18 +61,18 @@ def test_pretrain__config_is_the_resolved_one(toy: Toy, pretrained: Path) -> Non
     assert load(pretrained / "checkpoints/last.pt")["config"] == expected.to_dict()
 
 
-def test_pretrain__readings_of_every_epoch(pretrained: Path) -> None:
+def test_pretrain__metrics_of_every_epoch(pretrained: Path) -> None:
     """Oracle: definitions. 12 videos make 3 steps of 4; the shares of the softmax sum to 1."""
     table = rows(pretrained)
     assert [(row["epoch"], row["step"]) for row in table] == [(1, 3), (2, 6)]
     for row in table:
         assert set(row) >= READINGS
         assert all(math.isfinite(value) for value in row.values())
-        shares = [row[f"{name}_probability"] for name in ("positive", "queue", "own_negative")]
+        shares = [row[f"{name}_probability"] for name in ("positive", "queue", "intra_video_negative")]
         assert sum(shares) == pytest.approx(1, abs=1e-5)
         assert abs(row["positive_logit"]) <= 1 / 0.07
-        assert 0 <= row["waiting_share"] <= 1
-        assert row["learning_rate"] == 1e-3
+        assert 0 <= row["data_time_share"] <= 1
+        assert row["lr"] == 1e-3
         assert row["skipped"] == 0
 
 
@@ -165,7 +165,7 @@ EVERYTHING = (
     "method.sampling.window_frames=20",
     "method.negative_augmentation=block_shuffle",
     "method.strong_negative=true",
-    "method.own_negative_gradient=false",
+    "method.intra_video_negative_gradient=false",
     "method.positive_augmentation=motion",
     "method.queue.memory=bank",
     "method.loss=nce",
@@ -186,7 +186,7 @@ def test_pretrain__every_option_of_the_method_at_once(toy: Toy, tmp_path: Path) 
     assert differences(whole["model"], resumed["model"]) == []
     last = rows(tmp_path / "whole")[-1]
     assert np.isfinite(last["loss"])
-    assert {"strong_negative_logit", "own_negative_probability", "queue_age"} <= last.keys()
+    assert {"strong_negative_logit", "intra_video_negative_probability", "queue_age"} <= last.keys()
 
 
 # ---- the same numbers again
@@ -209,7 +209,7 @@ def test_pretrain__another_seed_is_another_run(toy: Toy, pretrained: Path, tmp_p
 
 def test_pretrain__learns_the_toy(toy: Toy, tmp_path: Path) -> None:
     """Oracle: ln 18 = 2.89, the loss of a network that cannot tell 1 positive from 17 negatives; 1.98 when written."""
-    learn = ("--set", "pretrain.epochs=12", "--set", "pretrain.optimizer.learning_rate=5e-3")
+    learn = ("--set", "pretrain.epochs=12", "--set", "pretrain.optimizer.lr=5e-3")
     succeed(*toy.pretrain(tmp_path / "run", *learn))
     losses = [row["loss"] for row in rows(tmp_path / "run")]
     assert sum(losses[-3:]) / 3 < 0.8 * math.log(18)
@@ -229,7 +229,7 @@ def test_pretrain__in_bf16_learns_as_in_float32(toy: Toy, tmp_path: Path) -> Non
 
 
 def test_pretrain__loss_that_is_not_finite_stops_it(toy: Toy, tmp_path: Path) -> None:
-    wild = "pretrain.optimizer={name: sgd, learning_rate: 1.0e+38, weight_decay: 0.0}"
+    wild = "pretrain.optimizer={name: sgd, lr: 1.0e+38, weight_decay: 0.0}"
     result = vtdl(*toy.pretrain(tmp_path / "run", "--set", wild))
     assert result.exit_code == 1
     assert result.stderr.splitlines()[-1].startswith("error: loss 'nan' is not finite at step ")

@@ -36,14 +36,14 @@ def moments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Copies of `run`, made before each file in it takes its name, by which file that is."""
     replace, copies = Path.replace, list[Path]()
 
-    def copy_first(self: Path, target: Path) -> Path:
+    def broadcast(self: Path, target: Path) -> Path:
         copies.append(tmp_path / "moments" / f"{len(copies):02d}-{Path(target).name}" / "run")
         shutil.copytree(tmp_path / "run", copies[-1])
         return replace(self, target)
 
     def watch(line: list[str]) -> list[Path]:
         with monkeypatch.context() as patch:
-            patch.setattr(Path, "replace", copy_first)
+            patch.setattr(Path, "replace", broadcast)
             succeed(*line)
         return copies
 

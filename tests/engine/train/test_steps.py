@@ -48,7 +48,7 @@ def test_rate__of_every_step_is_its_own_stages(
 
     monkeypatch.setattr(Training, "learn", look)
     rule = "schedule={name: step, milestones: [1], factor: 0.1, warmup_epochs: 1}"
-    words = settings(stage, "optimizer={name: sgd, learning_rate: 0.6, weight_decay: 0}", rule)
+    words = settings(stage, "optimizer={name: sgd, lr: 0.6, weight_decay: 0}", rule)
     succeed(*getattr(toy, stage)(tmp_path / "run", *words))
     assert seen == pytest.approx([0, 0.2, 0.4, 0.06, 0.06, 0.06])
 
@@ -56,7 +56,7 @@ def test_rate__of_every_step_is_its_own_stages(
 @pytest.mark.parametrize("stage", STAGES)
 def test_rate__of_zero_moves_nothing(toy: Toy, tmp_path: Path, stage: str) -> None:
     """Oracle: by hand: a step rule of factor 0 after the first epoch. Without momentum the second leaves all as it was."""
-    still = "optimizer={name: sgd, learning_rate: 0.01, momentum: 0, weight_decay: 0}"
+    still = "optimizer={name: sgd, lr: 0.01, momentum: 0, weight_decay: 0}"
     words = settings(stage, still, "schedule={name: step, milestones: [1], factor: 0}", "keep_every=1", "epochs=2")
     succeed(*getattr(toy, stage)(tmp_path / "run", *words))
     first, second = (parameters(tmp_path / f"run/checkpoints/epoch_000{epoch}.pt") for epoch in (1, 2))
@@ -160,13 +160,13 @@ def test_batches__show_every_video_once_an_epoch_in_another_order(
     assert seen["0"] != seen["1"]
 
 
-def test_readings__weigh_every_video_alike(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics__weigh_every_video_alike(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Oracle: by hand: the losses of each epoch's batches of 5, 5 and 2, by their sizes."""
     losses, record = list[float](), Training.record
 
-    def look(training: Training, **readings: torch.Tensor) -> None:
-        losses.append(float(readings["loss"].detach()))
-        record(training, **readings)
+    def look(training: Training, **metrics: torch.Tensor) -> None:
+        losses.append(float(metrics["loss"].detach()))
+        record(training, **metrics)
 
     monkeypatch.setattr(Training, "record", look)
     succeed(*toy.finetune(tmp_path / "run"))
@@ -224,8 +224,8 @@ def test_loss__that_is_not_finite_is_found_where_it_is_saved(
     """The bar looks only now and then: what is saved is looked at first, at an epoch's end and in its middle."""
     record = Training.record
 
-    def spoil(training: Training, **readings: torch.Tensor) -> None:
-        record(training, **readings | {"loss": readings["loss"] * (float("nan") if training.step == 4 else 1.0)})
+    def spoil(training: Training, **metrics: torch.Tensor) -> None:
+        record(training, **metrics | {"loss": metrics["loss"] * (float("nan") if training.step == 4 else 1.0)})
 
     monkeypatch.setattr(Training, "record", spoil)
     monkeypatch.setattr(Training, "_show", lambda _: None)

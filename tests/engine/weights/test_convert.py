@@ -11,7 +11,7 @@ import torch
 from tests.foreign_weights import I3D, Bomb, authors_checkpoint, authors_finetuned, authors_state, thin_i3d
 from tests.toy import Toy, load, refuse, succeed
 from vtdl_cli.engine.networks.build import build_embedder
-from vtdl_cli.engine.networks.trained import load_embedder, load_trunk
+from vtdl_cli.engine.networks.trained import load_backbone, load_embedder
 from vtdl_cli.settings import load_config
 
 # ---- which file
@@ -84,13 +84,13 @@ def test_convert__key_encoder_of_a_run(toy: Toy, pretrained: Path, tmp_path: Pat
     expected = build_embedder(load_config(str(toy.preset))).eval()
     expected.load_state_dict(key)
     clips = torch.randn(2, 3, 4, 32, 32)
-    trunk, _ = load_trunk(str(out), ())
+    backbone, _ = load_backbone(str(out), ())
     embedder, _ = load_embedder(str(out), ())
-    query, _ = load_trunk(str(pretrained), ())
+    query, _ = load_backbone(str(pretrained), ())
     with torch.inference_mode():
-        assert torch.equal(trunk(clips), expected.backbone(clips))
+        assert torch.equal(backbone(clips), expected.backbone(clips))
         assert torch.equal(embedder(clips), expected(clips))
-        assert not torch.equal(trunk(clips), query(clips))
+        assert not torch.equal(backbone(clips), query(clips))
     assert f"next: vtdl finetune --preset ... --weights {out} --train-list" in result.stderr
     line = toy.finetune(tmp_path / "run", "--weights", str(out), "--dry-run")
     assert "all 72 tensors match" in succeed(*line).stderr

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from tests.foreign_weights import features
 from tests.toy import Toy, load, refuse, succeed
-from vtdl_cli.engine.networks.build import build_trunk
+from vtdl_cli.engine.networks.build import build_backbone
 from vtdl_cli.engine.networks.checkpoint import find_weights
-from vtdl_cli.engine.networks.trained import load_trunk
+from vtdl_cli.engine.networks.trained import load_backbone
 from vtdl_cli.models.heads import pool_features
 from vtdl_cli.settings import load_config
 
@@ -27,9 +27,9 @@ def test_export__backbone_of_a_run_for_elsewhere(toy: Toy, pretrained: Path, fin
         assert len({tensor.untyped_storage().data_ptr() for tensor in state.values()}) == len(
             state
         )  # as safetensors asks
-        fresh = build_trunk(load_config(str(toy.preset))).eval()
+        fresh = build_backbone(load_config(str(toy.preset))).eval()
         fresh.load_state_dict(state)
-        assert torch.equal(features(fresh), features(load_trunk(str(find_weights(str(run))), ())[0]))
+        assert torch.equal(features(fresh), features(load_backbone(str(find_weights(str(run))), ())[0]))
 
 
 def test_export__onnx_gives_the_same_features(pretrained: Path, tmp_path: Path) -> None:
@@ -42,9 +42,9 @@ def test_export__onnx_gives_the_same_features(pretrained: Path, tmp_path: Path) 
     clips = torch.randn(5, 3, 4, 32, 32)
     session = onnxruntime.InferenceSession(out.read_bytes(), providers=["CPUExecutionProvider"])
     found = torch.from_numpy(session.run(None, {"clips": clips.numpy()})[0])
-    trunk, _ = load_trunk(str(pretrained), ())
+    backbone, _ = load_backbone(str(pretrained), ())
     with torch.inference_mode():
-        torch.testing.assert_close(found, pool_features(trunk(clips)), rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(found, pool_features(backbone(clips)), rtol=1e-3, atol=1e-5)
 
 
 def test_export__onnx_is_not_installed(pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

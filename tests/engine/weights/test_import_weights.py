@@ -21,8 +21,8 @@ from tests.foreign_weights import (
 )
 from tests.models.test_heads import authors_classifier
 from tests.toy import CLASSES, Toy, load, refuse, succeed
-from vtdl_cli.engine.networks.build import build_trunk
-from vtdl_cli.engine.networks.trained import load_classifier, load_trunk
+from vtdl_cli.engine.networks.build import build_backbone
+from vtdl_cli.engine.networks.trained import load_backbone, load_classifier
 from vtdl_cli.models.heads import pool_features
 from vtdl_cli.settings import load_config
 
@@ -41,8 +41,8 @@ def test_import__authors_checkpoint(tmp_path: Path, option: tuple[str, ...], see
     assert sorted(report["heads_left_out"]) == ["cls_head.2.weight", "id_head.2.bias", "id_head.2.weight"]
     assert (report["stage"], report["classifier"], report["num_classes"]) == ("pretrain", [], None)
     assert answer.stderr == ""
-    trunk, loaded = load_trunk(str(tmp_path / "ours.pt"), ())
-    assert torch.equal(features(trunk), features(thin_i3d(seed)))
+    backbone, loaded = load_backbone(str(tmp_path / "ours.pt"), ())
+    assert torch.equal(features(backbone), features(thin_i3d(seed)))
     assert loaded.config.model.width == 4
 
 
@@ -67,7 +67,7 @@ def test_import__torchvision(tmp_path: Path, name: str) -> None:
 
 def test_import__is_what_finetuning_starts_from(toy: Toy, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    state = build_trunk(load_config(str(toy.preset))).state_dict()
+    state = build_backbone(load_config(str(toy.preset))).state_dict()
     torch.save({"state_dict": {f"net.{name}": tensor for name, tensor in state.items()}}, tmp_path / "plain.pth")
     line = ["--preset", str(toy.preset), "--rename", "net.=", "--out", str(tmp_path / "ours.pt")]
     succeed("convert", str(tmp_path / "plain.pth"), *line)
@@ -89,7 +89,7 @@ def test_import__part_of_a_network_where_told(tmp_path: Path) -> None:
 
 def test_import__says_what_starts_anew(tmp_path: Path) -> None:
     """Of two channels, a network of flow: all but the first convolution fits, which is more than 95%."""
-    flow = build_trunk(load_config("hmdb51/i3d", ["model.width=4", "data.modality=flow"])).state_dict()
+    flow = build_backbone(load_config("hmdb51/i3d", ["model.width=4", "data.modality=flow"])).state_dict()
     del flow["conv3d_2b_1x1.batch3d.bias"]
     torch.save(flow, tmp_path / "flow.pth")
     result = succeed("convert", str(tmp_path / "flow.pth"), *I3D, "--out", str(tmp_path / "ours.pt"), "--quiet")
@@ -124,7 +124,7 @@ def test_import__weights_of_another_network(tmp_path: Path) -> None:
 def test_import__a_deeper_network_is_another(tmp_path: Path) -> None:
     """All tensors of an R3D-10 are in an R3D-18, which is no reason to take it for one."""
     torch.manual_seed(0)
-    deep = build_trunk(load_config("ucf101/r3d", ["model.width=4"]))
+    deep = build_backbone(load_config("ucf101/r3d", ["model.width=4"]))
     torch.save(deep.state_dict(), tmp_path / "r3d_18.pth")
     shallow = ["--preset", "ucf101/r3d", "--set", "model.width=4", "--set", "model.depth=10"]
     line = ["convert", str(tmp_path / "r3d_18.pth"), *shallow, "--out", str(tmp_path / "o.pt")]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 ACCURACIES = {"top1": "top-1", "top5": "top-5", "mean_class": "class mean"}
-"""Readings of metrics.json, and what readers call them."""
+"""Metrics of metrics.json, and what readers call them."""
 
 Row = Mapping[str, float]
 Pairs = Sequence[tuple[str, str]]

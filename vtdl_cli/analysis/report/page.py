@@ -25,7 +25,7 @@ def render(report: Report) -> str:
     sections = (
         section("Accuracy", report.notes.get("accuracy", ()), accuracy_table(report.results)),
         *(result_section(result) for result in report.results if result.classes or result.confusion or result.notes),
-        section("Training", report.notes.get("training", ()), curves(report.rows), readings_table(report.rows)),
+        section("Training", report.notes.get("training", ()), curves(report.rows), metrics_table(report.rows)),
         section("Retrieval", report.notes.get("retrieval", ()), *map(retrieval, report.retrievals)),
         section("Settings", report.notes.get("settings", ()), *settings(report)),
         section("Skipped videos", (), skipped_table(report.skipped)),
@@ -70,7 +70,7 @@ def tile(value: str, label: str, detail: str) -> Markup:
 
 
 def curves(rows: Sequence[Row]) -> Markup:
-    """A picture for each kind of reading, so that they find their place on any page."""
+    """A figure for each kind of metric, so that they find their place on any page."""
     charts = []
     for title, _unit, names in PANELS:
         part = [{name: row[name] for name in ("epoch", *names) if name in row} for row in rows]
@@ -81,20 +81,20 @@ def curves(rows: Sequence[Row]) -> Markup:
     return element("div", *charts, class_="charts") if charts else Markup("")
 
 
-def readings_table(rows: Sequence[Row]) -> Markup:
-    """The health of a run: every reading of the first and of the last epoch."""
+def metrics_table(rows: Sequence[Row]) -> Markup:
+    """The health of a run: every metric of the first and of the last epoch."""
     if not rows:
         return Markup("")
     first, last = rows[0], rows[-1]
     names = [name for name in dict.fromkeys((*first, *last)) if name not in ("epoch", "step")]
     body = [[name.replace("_", " "), *(number(row.get(name)) for row in (first, last))] for name in names]
-    header = ("reading", *(f"epoch {row['epoch']:.0f}" for row in (first, last)))
-    summary = element("summary", "Readings of the first and the last epoch")
+    header = ("metric", *(f"epoch {row['epoch']:.0f}" for row in (first, last)))
+    summary = element("summary", "Metrics of the first and the last epoch")
     return element("details", summary, table(header, body), open="")
 
 
 def number(value: float | None) -> str:
-    """Four digits; nothing where an epoch had no such reading."""
+    """Four digits; nothing where an epoch had no such metric."""
     return "" if value is None else f"{value:.4g}"
 
 

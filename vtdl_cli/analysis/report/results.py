@@ -10,7 +10,7 @@ SHOWN_CLASSES = 5  # best, and as many worst
 
 
 def percent(value: Any) -> str:
-    """One reading, or mean and deviation of several."""
+    """One metric, or mean and deviation of several."""
     if isinstance(value, Mapping):
         return f"{value['mean']:.1f} ± {value['std']:.1f}%"
     return f"{value:.1f}%"

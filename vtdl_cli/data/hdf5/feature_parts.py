@@ -154,7 +154,7 @@ class FeatureParts:
             if len(rows.get("labels", ())):
                 yield rows
 
-    @ranks.by_first
+    @ranks.on_rank_0
     def begin(self) -> None:
         """Forget rows of an extraction that is not gone on with."""
         if not self.done:
@@ -167,7 +167,7 @@ class FeatureParts:
                 path.unlink()
             self.folder.rmdir()
 
-    @ranks.by_first
+    @ranks.on_rank_0
     def add(self, done: int, skipped: list[dict[str, str]], columns: dict[str, Any]) -> None:
         """Keep the rows of the videos up to number `done`.
 
@@ -181,7 +181,7 @@ class FeatureParts:
         with replacing(self.folder / f"{done:09d}.npz") as temporary, temporary.open("wb") as file:
             np.savez(file, state=np.array(state), **columns)
 
-    @ranks.by_first
+    @ranks.on_rank_0
     def finish(self, name_of: Callable[[int], str]) -> None:
         """Put all rows into the HDF5 file and remove the parts.
 

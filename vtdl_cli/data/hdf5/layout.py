@@ -76,7 +76,7 @@ class Layout:
         return DamagedFile(f"{self.what} '{path}' {flaw}. {self.again}")
 
     @contextmanager
-    def reading(self, path: Path) -> Iterator[None]:
+    def metric(self, path: Path) -> Iterator[None]:
         """Turn whatever h5py raises into one line: what it is depends on where in the file the damage is.
 
         Raises:

@@ -159,7 +159,7 @@ class RowsFile:
 
     def _read(self, name: str, here: slice) -> Rows:
         column, dataset = self._layout.columns[name], self._file[name]
-        with self._layout.reading(self._path):
+        with self._layout.metric(self._path):
             if column.dtype == TEXT:
                 texts: list[str] = dataset.asstr()[here].tolist()
                 if "\0" in "".join(texts):
@@ -193,11 +193,11 @@ def open_rows(path: Path, layout: Layout, warn: Warn = silent) -> Iterator[RowsF
         DamagedFile: it is cut short, or its attributes are not as they were written.
     """
     check_file(path, layout)
-    with layout.reading(path):
+    with layout.metric(path):
         sealed = is_sealed(path)
         file = h5py.File(path)
     with file:
-        with layout.reading(path):
+        with layout.metric(path):
             check_content(file, path, layout)
             if CHECKSUMS in file.attrs and not sealed:
                 raise ValueError

@@ -74,7 +74,7 @@ class ClipSpool:
         self.folder, self.shape = folder, shape
         self._file = tempfile.TemporaryFile(buffering=0, dir=folder)  # noqa: SIM115  # open until `close`
 
-    @ranks.by_first
+    @ranks.on_rank_0
     def add(self, clips: np.ndarray) -> None:
         """Keep (B, V, C).
 

@@ -27,7 +27,7 @@ UNKNOWN_CLASS = -1
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _INTEGER = re.compile(rb"-?[0-9]{1,18}")  # 18 digits fit an int64
 _NO_INTEGER = np.iinfo(np.int64).min
-_EVIDENCE_LINES = 10  # how many files detection may look for on the disk, under each of two readings
+_EVIDENCE_LINES = 10  # how many files detection may look for on the disk, under each of two metrics
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -63,15 +63,15 @@ def bench_evaluate(
         "network": lambda: compute(test, sizes, ready),
         "evaluation": lambda: score(test, bad_videos, reporter),
     }
-    readings: dict[str, list[float]] = {name: [] for name in passes}
+    metrics: dict[str, list[float]] = {name: [] for name in passes}
     with reporter.progress(repeats * len(passes), "bench") as bar:
         for _ in range(repeats):
             for name, run in passes.items():
                 began = time.monotonic()
                 run()
-                readings[name].append(time.monotonic() - began)
+                metrics[name].append(time.monotonic() - began)
                 bar.advance()
-    seconds = {name: median(values) for name, values in readings.items()}
+    seconds = {name: median(values) for name, values in metrics.items()}
     return {
         "protocol": test.plan["protocol"],
         "num_videos": len(test.videos) - len(bad_videos.found),

@@ -22,7 +22,7 @@ from vtdl_cli.engine.networks.bad_videos import BadVideos
 from vtdl_cli.engine.networks.clips import build_test_clips, decoder_of
 from vtdl_cli.engine.networks.inference import VideoOutputs, forward_videos
 from vtdl_cli.engine.networks.machine import Machine, build_machine
-from vtdl_cli.engine.networks.trained import Source, fresh_trunk, load_embedder, load_trunk
+from vtdl_cli.engine.networks.trained import Source, load_backbone, load_embedder, random_backbone
 from vtdl_cli.engine.request import Execution, ListSource, protocol_name
 from vtdl_cli.errors import Interrupted, UsageError
 from vtdl_cli.locks import releasing_locks, take_file
@@ -99,7 +99,7 @@ def extract(
         reporter.line(parts.standing(len(videos)))
     if not parts.finished:
         _compute(network, config, videos, clips, wanted, machine, parts, reporter)
-    if not ranks.is_first():
+    if not ranks.is_rank_0():
         return plan
     if array:
         write_table(out, array)
@@ -138,12 +138,12 @@ def load_layer(
     if wanted.layer == EMBEDDING:
         return _load_embedding(weights, assignments, wanted)
     if weights is not None:
-        trunk, source = load_trunk(weights, assignments)
+        backbone, source = load_backbone(weights, assignments)
     elif config is not None:
-        trunk, source = fresh_trunk(config)
+        backbone, source = random_backbone(config)
     else:
         raise UsageError("weights 'none' are a fresh network: which one? Add --preset, see: vtdl presets list")
-    until_layer = trunk if wanted.layer == LAST else trunk.up_to(wanted.layer)
+    until_layer = backbone if wanted.layer == LAST else backbone.up_to(wanted.layer)
     return PooledFeatures(until_layer, keep_time=wanted.keep == "time"), source
 
 

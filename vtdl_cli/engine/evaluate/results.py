@@ -36,7 +36,7 @@ def refuse_results(out: Path, overwrite: bool) -> None:
         raise UsageError(f"output '{out / present[0]}' exists. Use --overwrite, or another --out")
 
 
-@ranks.by_first
+@ranks.on_rank_0
 def remove_stale_results(out: Path, keep: Sequence[Path]) -> None:
     """Remove what an earlier evaluation of more lists, or of a single one, left in `out` beside folders to `keep`."""
     for folder in (out, *out.glob("[0-9]*_*")):
@@ -56,7 +56,7 @@ def measure(scores: Scores, groups: Groups) -> dict[str, Any]:
     }
 
 
-@ranks.by_first
+@ranks.on_rank_0
 def write_results(out: Path, metrics: dict[str, Any], scores: Scores, clips: ClipSpool | None = None) -> None:
     """All files of a measurement; old numbers go once there are new scores, and new ones come last."""
     counts = confusion(scores.values.argmax(1), scores.labels, len(scores.classes))
@@ -70,7 +70,7 @@ def write_results(out: Path, metrics: dict[str, Any], scores: Scores, clips: Cli
     write_metrics(out, metrics)
 
 
-@ranks.by_first
+@ranks.on_rank_0
 def write_metrics(out: Path, metrics: dict[str, Any]) -> None:
     """metrics.json alone."""
     with replacing(out / METRICS_FILE) as temporary:

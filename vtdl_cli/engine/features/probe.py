@@ -37,7 +37,7 @@ def probe(
     Args:
         train: HDF5 of `vtdl extract`; clips of one video are averaged.
         test: the same, of other videos and by the same network.
-        per_class: numbers of training videos of each class, for low-shot readings.
+        per_class: numbers of training videos of each class, for low-shot metrics.
         repeats: draws of each low shot.
         seed: of the draws.
         group_by: a regex, whose first group names the recording that a test video is cut from; none: that of its list.
@@ -62,8 +62,8 @@ def probe(
     result: dict[str, Any] = {"train": str(train), "test": str(test)}
     result |= {"num_train": len(known.labels), "num_test": len(unknown.labels), "dim": known.values.shape[1]}
     groups = choose_groups(unknown.paths, group_by, recorded_in(unknown), reporter)
-    readings, intervals = measure(known, unknown, groups.keys(unknown.paths))
-    result |= {**readings, "intervals": intervals, **groups.describe(unknown.paths)}
+    metrics, intervals = measure(known, unknown, groups.keys(unknown.paths))
+    result |= {**metrics, "intervals": intervals, **groups.describe(unknown.paths)}
     if absent := [f"knn@{k}" for k in NEIGHBOURS if k > len(known.labels)]:
         reporter.warn(f"{', '.join(absent)} is left out: '{train}' has {len(known.labels)} videos")
     if per_class:
@@ -76,9 +76,9 @@ def probe(
 
 
 def _draw(known: Features, unknown: Features, number: int, seed: int, bar: Progress) -> dict[str, float]:
-    readings, _ = measure(known.rows(draw_per_class(known.labels, number, seed)), unknown)
+    metrics, _ = measure(known.rows(draw_per_class(known.labels, number, seed)), unknown)
     bar.advance()
-    return readings
+    return metrics
 
 
 def measure(
@@ -86,11 +86,11 @@ def measure(
 ) -> tuple[dict[str, float], dict[str, list[float]]]:
     """All accuracies of one pair, and the interval of each, where test videos of a group go together."""
     voted, (scores, labels) = knn(known, unknown), linear(known, unknown)
-    readings = {name: 100 * float(hit.mean()) for name, hit in voted.items()}
-    readings |= {f"linear_{name}": value for name, value in accuracies(scores, labels).items()}
+    metrics = {name: 100 * float(hit.mean()) for name, hit in voted.items()}
+    metrics |= {f"linear_{name}": value for name, value in accuracies(scores, labels).items()}
     intervals = {name: share_interval(hit, groups) for name, hit in voted.items()}
     intervals |= {f"linear_{name}": ends for name, ends in accuracy_intervals(scores, labels, groups).items()}
-    return readings, intervals
+    return metrics, intervals
 
 
 def knn(known: Features, unknown: Features) -> dict[str, np.ndarray]:
@@ -128,7 +128,7 @@ def linear(known: Features, unknown: Features) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _spread(draws: Sequence[dict[str, float]]) -> Iterator[tuple[str, dict[str, float]]]:
-    """Mean and sample deviation of every reading."""
+    """Mean and sample deviation of every metric."""
     for name in draws[0]:
         values = [draw[name] for draw in draws]
         yield name, {"mean": float(np.mean(values)), "std": float(np.std(values, ddof=1)) if len(values) > 1 else 0.0}

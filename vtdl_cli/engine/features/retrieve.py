@@ -113,10 +113,10 @@ def retrieve(
     search = Search(known, asked, ranked, class_names((known, asked), classes))
     _warn(search, reporter)
     groups = choose_groups(asked.paths, group_by, recorded_in(asked), reporter)
-    readings, intervals = recalls(search, groups)
+    metrics, intervals = recalls(search, groups)
     outputs: dict[str, str] = {}
     if picture is not None:
-        draw(search, picture, f"R@1 {readings['R@1']:.1f}% of {len(asked.labels)} queries", reporter)
+        draw(search, picture, f"R@1 {metrics['R@1']:.1f}% of {len(asked.labels)} queries", reporter)
         outputs["picture"] = str(picture.path)
     if per_query is not None:
         with replacing(per_query) as temporary:
@@ -130,7 +130,7 @@ def retrieve(
         "dim": known.values.shape[1],
         "layer": str(known.attributes.get("layer", "")),
         "protocol": _protocol(search),
-        **readings,
+        **metrics,
         "intervals": intervals,
         **groups.describe(asked.paths),
         **outputs,
@@ -142,9 +142,9 @@ def recalls(search: Search, groups: Groups) -> tuple[dict[str, float], dict[str,
     """R@k in percent, and its interval, for every k up to the size of the gallery."""
     right = search.right()
     hits = {f"R@{k}": np.any(right[:, :k], axis=1) for k in RANKS if k <= right.shape[1]}
-    readings = {name: 100 * float(hit.mean()) for name, hit in hits.items()}
+    metrics = {name: 100 * float(hit.mean()) for name, hit in hits.items()}
     keys = groups.keys(search.queries.paths)
-    return readings, {name: share_interval(hit, keys) for name, hit in hits.items()}
+    return metrics, {name: share_interval(hit, keys) for name, hit in hits.items()}
 
 
 def _protocol(search: Search) -> str:
@@ -153,7 +153,7 @@ def _protocol(search: Search) -> str:
 
 
 def _warn(search: Search, reporter: Reporter) -> None:
-    """Say which readings are left out, and which queries cannot be right."""
+    """Say which metrics are left out, and which queries cannot be right."""
     size = len(search.gallery.labels)
     if absent := [f"R@{k}" for k in RANKS if k > size]:
         reporter.warn(f"{', '.join(absent)} left out: gallery '{search.gallery.path}' has {size} videos")
@@ -177,11 +177,11 @@ def query_table(search: Search) -> str:
     return table.getvalue()
 
 
-def draw(search: Search, picture: Picture, reading: str, reporter: Reporter) -> None:
+def draw(search: Search, picture: Picture, metric: str, reporter: Reporter) -> None:
     """Write the picture: middle frames of some queries and of their nearest."""
     chosen = choose_queries(search.right()[:, 0], search.queries.labels, picture.rows, picture.seed)
     num_right = int(search.right()[chosen, 0].sum())
-    title = f"Nearest of {len(search.gallery.labels)} gallery videos by cosine: {reading}\n"
+    title = f"Nearest of {len(search.gallery.labels)} gallery videos by cosine: {metric}\n"
     title += f"shown: {num_right} queries with the nearest right, {len(chosen) - num_right} with it wrong"
     with reporter.progress(len(chosen), "frames") as bar:
         rows = []

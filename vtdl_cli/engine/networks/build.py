@@ -5,40 +5,40 @@ from vtdl_cli.engine.networks.machine import Network
 from vtdl_cli.models.convolution import initialise
 from vtdl_cli.models.encoder import Backbone, Encoder
 from vtdl_cli.models.heads import EmbeddingHead, LinearClassifier
-from vtdl_cli.models.zoo import build_backbone, build_classifier
+from vtdl_cli.models.zoo import create_backbone, create_classifier
 
 CHANNELS = {"rgb": 3, "flow": 2}
 """Of a frame."""
 
 
-def build_trunk(config: Config) -> Backbone:
+def build_backbone(config: Config) -> Backbone:
     """The backbone alone, with fresh weights."""
     model, channels = config.model, CHANNELS[config.data.modality]
-    trunk = build_backbone(model.name, depth=model.depth, width=model.width, in_channels=channels)
-    return _with_first_weights(trunk, config)
+    backbone = create_backbone(model.name, depth=model.depth, width=model.width, in_channels=channels)
+    return _with_weight_init(backbone, config)
 
 
-def _with_first_weights(network: Network, config: Config) -> Network:
+def _with_weight_init(network: Network, config: Config) -> Network:
     """A network whose convolutions start by the rule that is asked for; by default as each has been built."""
-    if config.model.first_weights != "kaiming":
-        initialise(network, config.model.first_weights)
+    if config.model.weight_init != "kaiming":
+        initialise(network, config.model.weight_init)
     return network
 
 
 def build_embedder(config: Config) -> Encoder:
     """A fresh backbone with the embedding head."""
-    trunk = build_trunk(config)
-    return Encoder(trunk, EmbeddingHead(trunk.feature_dim, config.model.embedding_dim))
+    backbone = build_backbone(config)
+    return Encoder(backbone, EmbeddingHead(backbone.feature_dim, config.model.embedding_dim))
 
 
 def build_linear(config: Config, num_classes: int) -> Encoder:
     """A fresh backbone with a linear layer, for tasks that make their own labels."""
-    trunk = build_trunk(config)
-    return Encoder(trunk, LinearClassifier(trunk.feature_dim, num_classes, dropout=0.0))
+    backbone = build_backbone(config)
+    return Encoder(backbone, LinearClassifier(backbone.feature_dim, num_classes, dropout=0.0))
 
 
 def build_network(config: Config, num_classes: int) -> Encoder:
     """A fresh backbone with its classifier."""
-    trunk = build_trunk(config)
-    head = build_classifier(config.model.name, trunk.feature_dim, num_classes, config.finetune.dropout)
-    return Encoder(trunk, _with_first_weights(head, config))
+    backbone = build_backbone(config)
+    head = create_classifier(config.model.name, backbone.feature_dim, num_classes, config.finetune.dropout)
+    return Encoder(backbone, _with_weight_init(head, config))

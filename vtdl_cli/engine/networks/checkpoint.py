@@ -16,6 +16,7 @@ from vtdl_cli.engine.networks.checkpoint_content import check_content
 from vtdl_cli.engine.networks.tensor_file import read_tensors, suggest_convert
 from vtdl_cli.errors import CheckpointError
 from vtdl_cli.runtime import Reporter, Warn, replacing, silent
+from vtdl_cli.settings import rename_keys
 
 SCHEMA = 1
 Checkpoint = dict[str, Any]
@@ -52,6 +53,7 @@ def load_checkpoint(path: Path, warn: Warn = silent) -> Checkpoint:
     if not isinstance(content["schema"], int) or content["schema"] != SCHEMA:
         raise CheckpointError(f"weights '{path}' have schema {content['schema']!r}, this version reads {SCHEMA}")
     check_content(content, path)
+    content["config"] = rename_keys(content["config"])
     return content
 
 

@@ -40,7 +40,7 @@ def _sections(config: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
-def _readings(best: dict[str, float]) -> dict[str, float]:
+def _metrics(best: dict[str, float]) -> dict[str, float]:
     if best and not {"epoch", "val_top1"} <= best.keys():
         raise ValueError("should have an epoch and its val_top1")
     return best
@@ -84,7 +84,7 @@ class Weights(Content):
     versions: dict[str, str]
     model: dict[str, Dense]
     epoch: float = 0.0
-    best: Annotated[dict[str, float], AfterValidator(_readings)] = {}
+    best: Annotated[dict[str, float], AfterValidator(_metrics)] = {}
     selection: Selected | None = None
     bad_videos: dict[int, tuple[str, str]] = {}
 
@@ -123,7 +123,7 @@ class State(Content):
 
     optimizer: OptimizerState
     step: Count
-    best: Annotated[dict[str, float], AfterValidator(_readings)]
+    best: Annotated[dict[str, float], AfterValidator(_metrics)]
     bad_videos: dict[int, tuple[str, str]]
     sums: dict[str, Annotated[Dense, AfterValidator(_scalar)]]
     recorded: Count

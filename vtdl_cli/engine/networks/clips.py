@@ -30,7 +30,7 @@ def build_triplet_sampler(config: Config) -> TripletSampler:
         redraws=options.redraws,
         window=options.window_frames,
         short_videos=config.data.short_videos,
-        own_negative=config.method.own_negative,
+        intra_video_negative=config.method.intra_video_negative,
     )
 
 

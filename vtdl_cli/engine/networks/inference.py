@@ -1,4 +1,4 @@
-"""Clips through a network without learning: shared by validation, evaluation, extraction and kNN readings."""
+"""Clips through a network without learning: shared by validation, evaluation, extraction and kNN metrics."""
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
@@ -45,7 +45,7 @@ def forward_videos(
     Raises:
         VtdlError: some video was not among them, or twice.
     """
-    dealt_with: list[int] = []
+    processed: list[int] = []
     for batch in load_videos(dataset, machine, views=views, batch_clips=batch_clips, start=start):
         values = np.empty((0, views, 0), np.float32)
         if len(batch):
@@ -53,9 +53,9 @@ def forward_videos(
             outputs = forward_clips(network, clips.flatten(0, 1), machine, batch_clips)  # (V * B, ...): no clip copied
             values = np.ascontiguousarray(outputs.reshape(*clips.shape[:2], *outputs.shape[1:]).swapaxes(0, 1))
         whole, values = _join(ranks.exchange((batch.without_windows(), values)))
-        dealt_with += [*whole.index.tolist(), *(video.index for video in whole.unreadable)]
+        processed += [*whole.index.tolist(), *(video.index for video in whole.unreadable)]
         yield whole, values
-    check_each_once(dealt_with, range(start, len(dataset)))
+    check_each_once(processed, range(start, len(dataset)))
 
 
 def _join(parts: list[VideoOutputs]) -> VideoOutputs:
@@ -69,14 +69,14 @@ def _join(parts: list[VideoOutputs]) -> VideoOutputs:
     return Batch(torch.empty(0), {}, label, index, num_frames, unreadable), np.concatenate(values)
 
 
-def check_each_once(dealt_with: Sequence[int], expected: range) -> None:
+def check_each_once(processed: Sequence[int], expected: range) -> None:
     """Compare the videos that a pass over a list gave, readable or not, with those of the list.
 
     Raises:
         VtdlError: they are not the same, each once.
     """
-    if sorted(dealt_with) != list(expected):
-        lost, extra = len(set(expected) - set(dealt_with)), len(dealt_with) - len(set(dealt_with))
+    if sorted(processed) != list(expected):
+        lost, extra = len(set(expected) - set(processed)), len(processed) - len(set(processed))
         raise VtdlError(
             f"of {len(expected)} videos {lost} were lost and {extra} came twice. This is a bug of vtdl, nothing was "
             "written: please report the command and the number of processes"

@@ -7,7 +7,7 @@ import numpy as np
 
 from vtdl_cli.config import Config
 from vtdl_cli.data.lists.label_sets import LabelSet, label_set
-from vtdl_cli.engine.networks.build import build_embedder, build_network, build_trunk
+from vtdl_cli.engine.networks.build import build_backbone, build_embedder, build_network
 from vtdl_cli.engine.networks.checkpoint import (
     Checkpoint,
     backbone_prefix,
@@ -70,14 +70,14 @@ def load_classifier(weights: str, assignments: Iterable[str]) -> tuple[Encoder, 
     return _classifier(checkpoint, source), source
 
 
-def load_trunk(weights: str, assignments: Iterable[str]) -> tuple[Backbone, Source]:
+def load_backbone(weights: str, assignments: Iterable[str]) -> tuple[Backbone, Source]:
     """The backbone of a run of either stage.
 
     Raises:
         CheckpointError: nothing is there, or it does not fit.
     """
     checkpoint, source = _open(weights, assignments)
-    return _trunk(checkpoint, source), source
+    return _backbone(checkpoint, source), source
 
 
 def load_network(weights: str, assignments: Iterable[str]) -> tuple[Encoder | Backbone, Source]:
@@ -87,7 +87,7 @@ def load_network(weights: str, assignments: Iterable[str]) -> tuple[Encoder | Ba
         CheckpointError: nothing is there, or it does not fit.
     """
     checkpoint, source = _open(weights, assignments)
-    load = _classifier if checkpoint["stage"] == "finetune" else _trunk
+    load = _classifier if checkpoint["stage"] == "finetune" else _backbone
     return load(checkpoint, source), source
 
 
@@ -110,9 +110,9 @@ def load_embedder(weights: str, assignments: Iterable[str]) -> tuple[Encoder, So
     return encoder.eval(), source
 
 
-def fresh_trunk(config: Config) -> tuple[Backbone, Source]:
+def random_backbone(config: Config) -> tuple[Backbone, Source]:
     """A backbone that has learnt nothing: the baseline of every feature."""
-    return build_trunk(config).eval(), Source("none", "", config, None, 0)
+    return build_backbone(config).eval(), Source("none", "", config, None, 0)
 
 
 def _classifier(checkpoint: Checkpoint, source: Source) -> Encoder:
@@ -121,10 +121,10 @@ def _classifier(checkpoint: Checkpoint, source: Source) -> Encoder:
     return network.eval()
 
 
-def _trunk(checkpoint: Checkpoint, source: Source) -> Backbone:
-    trunk = build_trunk(source.config)
-    transplant_backbone(trunk, checkpoint)
-    return trunk.eval()
+def _backbone(checkpoint: Checkpoint, source: Source) -> Backbone:
+    backbone = build_backbone(source.config)
+    transplant_backbone(backbone, checkpoint)
+    return backbone.eval()
 
 
 def _open(weights: str, assignments: Iterable[str]) -> tuple[Checkpoint, Source]:

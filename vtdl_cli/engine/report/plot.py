@@ -35,8 +35,8 @@ def plot_runs(runs: Sequence[Path], out: Path | None, *, overwrite: bool) -> dic
     names = unique_names(runs)
     logs = {name: _rows(run, METRICS) for name, run in zip(names, runs, strict=True)}
     for run, rows in zip(runs, logs.values(), strict=True):
-        if not any(reading in row for row in rows for _, _, readings in PANELS for reading in readings):
-            raise UsageError(f"run '{run}' has nothing to draw: its {METRICS} holds no known reading")
+        if not any(metric in row for row in rows for _, _, metrics in PANELS for metric in metrics):
+            raise UsageError(f"run '{run}' has nothing to draw: its {METRICS} holds no known metric")
     beside = runs[0].resolve().parent
     out = out or beside / (f"{names[0]}-curves.png" if len(runs) == 1 else "curves.png")
     check_new_file(out, "--out", overwrite=overwrite)
@@ -172,8 +172,8 @@ def plot_gradients(run: Path, out: Path | None, *, overwrite: bool) -> dict[str,
     if not weights:
         raise UsageError(f"run '{run}' has no gradients: no step was made")
     mean, largest = (
-        np.array([[row.get(reading, {}).get(name) for name in weights] for row in rows], np.float64)
-        for reading in ("mean", "largest")
+        np.array([[row.get(metric, {}).get(name) for name in weights] for row in rows], np.float64)
+        for metric in ("mean", "largest")
     )
     epochs = [row["epoch"] for row in rows]
     title = f"Gradient flow of {run.resolve().name}, at the last step of the epoch"

@@ -16,7 +16,7 @@ from vtdl_cli.runtime import Reporter
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
 ALWAYS = ("top1", "mean_class")
-"""Readings of every metrics.json: top-5 says nothing of five classes or fewer."""
+"""Metrics of every metrics.json: top-5 says nothing of five classes or fewer."""
 
 ORIGINS = (
     "list", "list_sha256", "root", "decoder", "weights", "weights_sha256", "precision", "torch_version", "seconds",
@@ -83,12 +83,12 @@ def _read_metrics(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         content = None
     metrics: dict[str, Any] = content if isinstance(content, dict) else {}
-    if not isinstance(metrics.get("protocol"), str) or not all(_is_reading(metrics.get(name)) for name in ALWAYS):
+    if not isinstance(metrics.get("protocol"), str) or not all(_is_metric(metrics.get(name)) for name in ALWAYS):
         raise UsageError(f"results '{path}' are damaged, or not of vtdl evaluate. Name a folder that it wrote")
     return metrics
 
 
-def _is_reading(value: Any) -> bool:
+def _is_metric(value: Any) -> bool:
     """A number, or mean and deviation of several."""
     return isinstance(value, int | float) or (isinstance(value, dict) and {"mean", "std"} <= value.keys())
 

@@ -1,4 +1,4 @@
-"""What a run folder says of its training, for a page: settings, readings, provenance, and what is not there."""
+"""What a run folder says of its training, for a page: settings, metrics, provenance, and what is not there."""
 
 import shlex
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ class Run:
 
     @property
     def stage(self) -> Stage:
-        """By the checkpoint; without one, by the readings: only finetuning has accuracies on its own clips."""
+        """By the checkpoint; without one, by the metrics: only finetuning has accuracies on its own clips."""
         found = "finetune" if any("train_top1" in row for row in self.rows) else "pretrain"
         stage: Stage = self.checkpoint.get("stage", found)
         return stage
@@ -139,7 +139,7 @@ def main_settings(run: Run) -> Pairs:
         ("training", f"{options.epochs} epochs in batches of {options.batch_size} videos"),
         (
             "optimiser",
-            f"{optimizer.name}, learning rate {optimizer.learning_rate:g}, weight decay {optimizer.weight_decay:g}",
+            f"{optimizer.name}, learning rate {optimizer.lr:g}, weight decay {optimizer.weight_decay:g}",
         ),
         ("schedule", _schedule(options.schedule)),
         ("augmentation", "basic" if options.augment else "random crop only"),
@@ -158,8 +158,8 @@ def _method_settings(config: Config) -> Iterator[tuple[str, str]]:
     method = config.method
     yield "method", method.name
     if method.name == "vtdl":
-        own = "with" if method.own_negative else "without"
-        yield "negatives", f"{method.queue.memory} of {method.queue.size} keys, {own} the own negative"
+        own = "with" if method.intra_video_negative else "without"
+        yield "negatives", f"{method.queue.memory} of {method.queue.size} keys, {own} the intra-video negative"
         yield "TCA", f"alpha {method.tca.alpha:g} for each {method.tca.per}" if method.tca.alpha else "off"
         yield "key encoder", f"momentum {method.momentum:g}; temperature {method.temperature:g}"
 

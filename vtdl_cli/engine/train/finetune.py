@@ -28,7 +28,7 @@ from vtdl_cli.models.encoder import Encoder
 from vtdl_cli.runtime import Reporter, seed_torch
 
 VALIDATED_BY = "val_top1"
-"""The reading that chooses the best epoch."""
+"""The metric that chooses the best epoch."""
 
 
 @releasing_locks
@@ -102,7 +102,7 @@ def finetune(
     val_clips = build_test_clips(config, val_videos, config.finetune, clips=1)
     val_bad = BadVideos(len(val_videos), config.data.max_bad_fraction)
     train(training, network, machine, val_clips, val_bad, linear_probe)
-    if not ranks.is_first():
+    if not ranks.is_rank_0():
         return plan
     last = _last_validated(run.rows(), training.best)
     return {
@@ -141,10 +141,10 @@ def train(
         training.close_epoch(validation, best_by=VALIDATED_BY)
 
 
-def _last_validated(rows: list[Row], readings: Iterable[str]) -> Row:
+def _last_validated(rows: list[Row], metrics: Iterable[str]) -> Row:
     """Of the last epoch that has them: the last of all, unless a resumed run was told to end before where it stands."""
-    last = next((row for row in reversed(rows) if all(name in row for name in readings)), Row())
-    return {name: last[name] for name in readings}
+    last = next((row for row in reversed(rows) if all(name in row for name in metrics)), Row())
+    return {name: last[name] for name in metrics}
 
 
 def validate(training: Training, network: Encoder, machine: Machine, clips: VideoClips, bad: BadVideos) -> Row:

@@ -15,10 +15,8 @@ def build_optimizer(training: Training, parameters: list[nn.Parameter]) -> torch
     """SGD or AdamW; the rate is set anew before every step."""
     options = training.optimizer
     if options.name == "adamw":
-        return torch.optim.AdamW(parameters, lr=options.learning_rate, weight_decay=options.weight_decay)
-    return torch.optim.SGD(
-        parameters, lr=options.learning_rate, momentum=options.momentum, weight_decay=options.weight_decay
-    )
+        return torch.optim.AdamW(parameters, lr=options.lr, weight_decay=options.weight_decay)
+    return torch.optim.SGD(parameters, lr=options.lr, momentum=options.momentum, weight_decay=options.weight_decay)
 
 
 def build_schedule(training: Training) -> Schedule:

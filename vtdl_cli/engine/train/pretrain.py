@@ -36,7 +36,7 @@ def pretrain(
     *,
     weights: str | None = None,
 ) -> dict[str, Any]:
-    """Pretrain on the videos of a list; its labels are used by the kNN reading alone.
+    """Pretrain on the videos of a list; its labels are used by the kNN metric alone.
 
     Args:
         weights: a run folder or checkpoint whose backbone to start from; none: from nothing.
@@ -86,7 +86,7 @@ def pretrain(
     if execution.resume:
         training.resume()
     train(training, method, machine, videos)
-    if not ranks.is_first():
+    if not ranks.is_rank_0():
         return plan
     return {**plan, "metrics": run.rows()[-1], "skipped": training.bad_videos.as_list()}
 
@@ -135,10 +135,10 @@ def train(training: Training, method: Task, machine: Machine, videos: VideoList)
                 step = parallel(*clips, video)
             training.learn(step.loss)
             method.after_step()
-            training.record(loss=step.loss, **step.readings)
+            training.record(loss=step.loss, **step.metrics)
         every = config.pretrain.knn_every
         due = every and (epoch + 1) % every == 0
-        row = training.close_epoch({"knn_top1": knn_reading(training, method, machine, videos)} if due else {})
+        row = training.close_epoch({"knn_top1": knn_metric(training, method, machine, videos)} if due else {})
         signs = signs_of_collapse(row)
         for name in signs.keys() - warned:
             training.reporter.warn(signs[name])
@@ -148,13 +148,13 @@ def train(training: Training, method: Task, machine: Machine, videos: VideoList)
 def relabel(training: Training, method: Task, machine: Machine, videos: VideoList, seed: int) -> None:
     """Give the method the clusters of the videos that can be read, by their features as they are now."""
     found = read_features(training, method, machine, videos, "clustering")
-    labels = ranks.from_first(cluster(found.values[:, 0], training.config.method.clusters, seed))
+    labels = ranks.from_rank_0(cluster(found.values[:, 0], training.config.method.clusters, seed))
     on_device = (torch.from_numpy(each).long().to(machine.device) for each in (found.index, labels))
     method.relabel(*on_device)
-    ranks.copy_first(method)  # what each drew for the new labels
+    ranks.broadcast(method)  # what each drew for the new labels
 
 
-def knn_reading(training: Training, method: Task, machine: Machine, videos: VideoList) -> float:
+def knn_metric(training: Training, method: Task, machine: Machine, videos: VideoList) -> float:
     """Leave-one-out kNN accuracy on the list's own labels, from the features of one clip of each video."""
     found = read_features(training, method, machine, videos, "kNN")
     return knn_accuracy(found.values[:, 0], found.label)

@@ -94,7 +94,7 @@ def warnings(content: Checkpoint, options: Training, rows: Sequence[Row]) -> Ite
         yield f"{stage}.epochs {options.epochs} is less than what the run has behind it, and has no effect"
         return
     before = options.model_copy(update={"epochs": content["config"][stage]["epochs"]})
-    old, new = (options.optimizer.learning_rate * build_schedule(each)(done) for each in (before, options))
+    old, new = (options.optimizer.lr * build_schedule(each)(done) for each in (before, options))
     if old != new and done < options.epochs:
         yield (
             f"{stage}.epochs was {before.epochs} and is {options.epochs} now, and so long is the cosine: "

@@ -19,6 +19,7 @@ from typing import Any
 
 from vtdl_cli import ranks
 from vtdl_cli.analysis.curves import draw_curves
+from vtdl_cli.engine.train.meter import rename_metrics
 from vtdl_cli.errors import UsageError, VtdlError
 from vtdl_cli.locks import FOLDER_LOCK, take_folder
 from vtdl_cli.runtime import Reporter, check_writable, replacing
@@ -60,7 +61,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
             row = None
         if not isinstance(row, dict) or not {"epoch", "step"} <= row.keys():
             raise VtdlError(f"log '{path}' is damaged: line {number} is not an epoch. Remove that line")
-        rows.append(row)
+        rows.append(rename_metrics(row))
     return rows
 
 
@@ -124,7 +125,7 @@ class RunFolder:
         there = [path for path in (*checkpoints, *logs) if path.is_file()]
         return list(dict.fromkeys([*there, *sorted(self.path.glob("events.out.tfevents.*"))]))
 
-    @ranks.by_first
+    @ranks.on_rank_0
     def open(self, config_yaml: Callable[[], str]) -> None:
         """Make the folder, emptied first where overwriting was asked for, and keep the configuration in it; once."""
         if self._opened:
@@ -141,13 +142,13 @@ class RunFolder:
             path.unlink()
         shutil.rmtree(self.checkpoints, ignore_errors=True)
 
-    @ranks.by_first
+    @ranks.on_rank_0
     def put_aside(self, row: Row, gradients: dict[str, Any]) -> None:
         """Keep an epoch's line of metrics.jsonl, and that of gradients.jsonl unless it is empty, for `log`."""
         with replacing(self.path / PENDING) as temporary:
             temporary.write_text(json.dumps([row, gradients]), encoding="utf-8")
 
-    @ranks.by_first
+    @ranks.on_rank_0
     def log(self, step: int) -> None:
         """Log what was put aside of the epoch that ends with `step`, where last.pt stands; forget it of another one.
 
@@ -167,14 +168,14 @@ class RunFolder:
         if time.monotonic() - self._curves_drawn > CURVES_EVERY_SECONDS:
             self.draw()
 
-    @ranks.by_first
+    @ranks.on_rank_0
     def keep(self, copy: Path) -> None:
         """Copy last.pt to where it stays; what is there already is left."""
         if not copy.exists() or not filecmp.cmp(self.last, copy, shallow=False):
             with replacing(copy) as temporary:
                 shutil.copyfile(self.last, temporary)
 
-    @ranks.by_first
+    @ranks.on_rank_0
     def draw(self) -> None:
         """Write curves.png."""
         if rows := self.rows():
@@ -186,7 +187,7 @@ class RunFolder:
         """All epochs logged so far."""
         return read_log(self.path / METRICS)
 
-    @ranks.by_first
+    @ranks.on_rank_0
     def rewind(self, step: int) -> None:
         """Forget the epochs after `step`: a resumed run goes through them again."""
         self._write([row for row in self.rows() if row["step"] <= step])

@@ -6,7 +6,7 @@ The loops themselves are in `pretrain.py` and `finetune.py`:
         for batch in training.batches():
             loss = ...
             training.learn(loss), training.record(loss=loss, ...)
-        training.close_epoch(readings)
+        training.close_epoch(metrics)
 
 last.pt says where a run stands. What else an epoch leaves follows from it, and is written after it (`_publish`).
 
@@ -39,7 +39,7 @@ from vtdl_cli.engine.networks.checkpoint_content import State, check_content
 from vtdl_cli.engine.networks.machine import Machine
 from vtdl_cli.engine.networks.selection import Selection
 from vtdl_cli.engine.request import Execution
-from vtdl_cli.engine.train.gradients import gradient_readings
+from vtdl_cli.engine.train.gradients import gradient_metrics
 from vtdl_cli.engine.train.meter import Meter
 from vtdl_cli.engine.train.optimization import build_optimizer, build_schedule
 from vtdl_cli.engine.train.resuming import check_same_run, standing, warnings
@@ -196,26 +196,26 @@ class Training:
         """Whether no step of the epoch has been made yet: a run may be resumed in the middle of one."""
         return self.step % self.order.steps_per_epoch == 0
 
-    def record(self, **readings: Tensor) -> None:
+    def record(self, **metrics: Tensor) -> None:
         """Add one step's scalars, means over this process's videos, to the epoch's; they stay on the device."""
-        self._meter.record(readings, self._own_videos, self._num_videos)
+        self._meter.record(metrics, self._own_videos, self._num_videos)
 
-    def close_epoch(self, readings: dict[str, float], best_by: str = "") -> dict[str, float]:
-        """Save and log the epoch with `readings` of its own; returns all of its readings.
+    def close_epoch(self, metrics: dict[str, float], best_by: str = "") -> dict[str, float]:
+        """Save and log the epoch with `metrics` of its own; returns all of its metrics.
 
         Args:
-            readings: beside those of its steps.
+            metrics: beside those of its steps.
             best_by: the one of them, where it is there, that has to beat all epochs before to make this one the best;
                 where no list selects an epoch, the last that has it is.
         """
         epoch = self.step // self.order.steps_per_epoch
-        row = {"epoch": epoch, "step": self.step, **self._meter.means(), **readings, **self._pace()}
+        row = {"epoch": epoch, "step": self.step, **self._meter.means(), **metrics, **self._pace()}
         self._meter.restart()  # saving counts to the next epoch: the seconds of all are the run's
         self._check_finite(row)
-        chosen = self.selection is None or readings.get(best_by, -math.inf) > self.best.get(best_by, -math.inf)
-        if best_by in readings and chosen:
-            self.best = {"epoch": epoch, **readings}
-        gradients = gradient_readings(self.model) if self.options.log_gradients else {}
+        chosen = self.selection is None or metrics.get(best_by, -math.inf) > self.best.get(best_by, -math.inf)
+        if best_by in metrics and chosen:
+            self.best = {"epoch": epoch, **metrics}
+        gradients = gradient_metrics(self.model) if self.options.log_gradients else {}
         self.run.open(self.config.to_yaml)
         self.run.put_aside(row, {"epoch": epoch, "step": self.step, **gradients} if gradients else {})
         self.save()
@@ -231,7 +231,7 @@ class Training:
         self._check_finite(*ranks.exchange(self._meter.latest()))
         self.run.open(self.config.to_yaml)
         content = self._content()
-        if ranks.is_first():
+        if ranks.is_rank_0():
             save_checkpoint(self.run.last, content)
         self._saved_at, self._saved_step = time.monotonic(), self.step
 
@@ -362,7 +362,7 @@ class Training:
             self.reporter.warn(f"step {self.step}: {text}")
 
     def _rate(self) -> float:
-        return self.options.optimizer.learning_rate * self.schedule(self.step / self.order.steps_per_epoch)
+        return self.options.optimizer.lr * self.schedule(self.step / self.order.steps_per_epoch)
 
     def _used_rate(self) -> float:
         """Of the step that was made last."""
@@ -372,7 +372,7 @@ class Training:
     def _show(self) -> None:
         """Move the bar; now and then fetch the numbers beside it."""
         recent = time.monotonic() - self._shown_at < REFRESH_SECONDS and self.step < self.total_steps
-        if recent or not ranks.is_first():
+        if recent or not ranks.is_rank_0():
             self._bar.advance()
             return
         self._shown_at = time.monotonic()
@@ -384,10 +384,10 @@ class Training:
         )
 
     def _pace(self) -> dict[str, float]:
-        return {"learning_rate": self._used_rate(), **self._meter.pace(), "skipped": len(self.bad_videos.found)}
+        return {"lr": self._used_rate(), **self._meter.pace(), "skipped": len(self.bad_videos.found)}
 
-    def _check_finite(self, *readings: dict[str, float]) -> None:
-        loss = sum(each.get("loss", 0.0) for each in readings)
+    def _check_finite(self, *metrics: dict[str, float]) -> None:
+        loss = sum(each.get("loss", 0.0) for each in metrics)
         if not math.isfinite(loss):
             raise VtdlError(
                 f"loss '{loss}' is not finite at step {self.step}, learning rate {self._used_rate():.3g}; "
@@ -399,11 +399,11 @@ class Training:
 _FIELDS = {
     "loss": ("loss", "{:.3f}"),
     "positive_probability": ("positive", "{:.3f}"),
-    "learning_rate": ("rate", "{:.2g}"),
+    "lr": ("rate", "{:.2g}"),
     "clips_per_second": ("clips/s", "{:.1f}"),
-    "waiting_share": ("waiting", "{:.0%}"),
+    "data_time_share": ("waiting", "{:.0%}"),
 }
-"""Reading -> label and form beside the bar."""
+"""Metric -> label and form beside the bar."""
 
 _SHOWN = (
     "loss",
@@ -417,4 +417,4 @@ _SHOWN = (
     "knn_top1",
     "clips_per_second",
 )
-"""Readings of an epoch's line."""
+"""Metrics of an epoch's line."""

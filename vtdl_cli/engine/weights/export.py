@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from vtdl_cli.config import Config
-from vtdl_cli.engine.networks.build import CHANNELS, build_trunk
-from vtdl_cli.engine.networks.trained import load_trunk
+from vtdl_cli.engine.networks.build import CHANNELS, build_backbone
+from vtdl_cli.engine.networks.trained import load_backbone
 from vtdl_cli.engine.weights.foreign import check_finite
 from vtdl_cli.errors import CheckpointError, UsageError
 from vtdl_cli.models.encoder import PooledFeatures
@@ -32,9 +32,9 @@ def export_backbone(weights: str, out: Path) -> dict[str, Any]:
         CheckpointError: the weights cannot be read, or the file gives other features.
         UsageError: what writes ONNX is not installed.
     """
-    trunk, source = load_trunk(weights, ())
-    check_finite(trunk.state_dict(), Path(source.path))
-    network = PooledFeatures(trunk)
+    backbone, source = load_backbone(weights, ())
+    check_finite(backbone.state_dict(), Path(source.path))
+    network = PooledFeatures(backbone)
     size, length = source.config.data.crop_size, source.config.pretrain.clip_len_frames
     clips = torch.randn(2, CHANNELS[source.config.data.modality], length, size, size)
     write, read = (_write_onnx, _run_onnx) if out.suffix == ONNX else (_write_state, _run_state)
@@ -46,21 +46,21 @@ def export_backbone(weights: str, out: Path) -> dict[str, Any]:
             raise CheckpointError(f"features of '{out}' differ by {difference:.1%} from the run's: it is not written")
     return {
         "out": str(out),
-        "tensors": len(trunk.state_dict()),
-        "feature_dim": trunk.feature_dim,
+        "tensors": len(backbone.state_dict()),
+        "feature_dim": backbone.feature_dim,
         "clips": list(clips.shape[1:]),
         "largest_difference": difference,
     }
 
 
 def _write_state(network: PooledFeatures, _clips: Tensor, path: Path) -> None:
-    torch.save({name: tensor.clone().contiguous() for name, tensor in network.trunk.state_dict().items()}, path)
+    torch.save({name: tensor.clone().contiguous() for name, tensor in network.backbone.state_dict().items()}, path)
 
 
 def _run_state(path: Path, config: Config, clips: Tensor) -> Tensor:
-    trunk = build_trunk(config).eval()
-    trunk.load_state_dict(torch.load(path, weights_only=True))
-    features: Tensor = PooledFeatures(trunk)(clips)
+    backbone = build_backbone(config).eval()
+    backbone.load_state_dict(torch.load(path, weights_only=True))
+    features: Tensor = PooledFeatures(backbone)(clips)
     return features
 
 
