@@ -44,7 +44,9 @@ class Data(Section):
     crop_size: Pixels = 224  # pixels; what the network sees
     rotation_degrees: Annotated[float, Field(ge=0, le=45)] = 10.0
     jitter: Jitter = Jitter()
-    short_videos: Literal["loop", "restart", "sort"] = "loop"  # how a clip goes on past the end (`data/sampling.py`)
+    short_videos: Literal["loop", "restart", "sort"] = (
+        "loop"  # how a clip goes on past the end (`data/clips/sampling.py`)
+    )
     max_bad_fraction: Fraction = 0.05  # of the list's videos; a run stops above it, and above 2 videos
 
     @model_validator(mode="after")
@@ -93,7 +95,7 @@ class Queue(Section):
 
 
 class Sampling(Section):
-    """Where the clips of a triplet start (README, Method; `data/triplets.py`)."""
+    """Where the clips of a triplet start (README, Method; `data/clips/triplets.py`)."""
 
     negative: Literal["gap", "shift", "redraw", "on_the_fly"] = "gap"  # how its start is kept away from the anchor's
     gap_frames: NonNegativeInt | None = None  # gap: least distance of the starts; none: a quarter of the span

@@ -10,7 +10,7 @@ import h5py
 import pytest
 
 from tests.toy import error_lines, files_in, refuse, succeed, vtdl
-from vtdl_cli.data.motion import CLASSES
+from vtdl_cli.data.video.motion import CLASSES
 
 PER_CLASS, TEST_PER_CLASS = 16, 4
 NETWORKS = ("from_scratch", "from_scratch_equal_time", "pretrained")

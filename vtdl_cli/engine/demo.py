@@ -17,7 +17,7 @@ from vtdl_cli.config import Config
 from vtdl_cli.data.hdf5.features import read_features
 from vtdl_cli.data.lists.splits import draw_per_class
 from vtdl_cli.data.lists.video_list import write_list
-from vtdl_cli.data.motion import CLASSES, write_videos
+from vtdl_cli.data.video.motion import CLASSES, write_videos
 from vtdl_cli.engine.evaluate.evaluate import evaluate
 from vtdl_cli.engine.evaluate.extract import extract
 from vtdl_cli.engine.features.probe import knn

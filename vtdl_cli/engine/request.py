@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from vtdl_cli.data.disk import may_be_video
 from vtdl_cli.data.lists.video_list import VideoList, check_present, list_of_one, read_list
+from vtdl_cli.data.video.disk import may_be_video
 from vtdl_cli.errors import ListError, UsageError
 
 

@@ -4,7 +4,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vtdl_cli.data.disk import walk_videos
 from vtdl_cli.data.lists.splits import (
     Share,
     check_shares,
@@ -13,6 +12,7 @@ from vtdl_cli.data.lists.splits import (
     scan_class_folders,
     split_videos,
 )
+from vtdl_cli.data.video.disk import walk_videos
 from vtdl_cli.errors import UsageError
 
 

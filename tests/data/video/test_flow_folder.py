@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vtdl_cli.data.datasets import VideoClips
-from vtdl_cli.data.disk import walk_videos
+from vtdl_cli.data.clips.datasets import VideoClips
+from vtdl_cli.data.clips.sampling import uniform_clips
+from vtdl_cli.data.clips.views import FixedViews
 from vtdl_cli.data.lists.video_list import read_list
-from vtdl_cli.data.sampling import uniform_clips
 from vtdl_cli.data.video.decoding import FLOW, open_video
+from vtdl_cli.data.video.disk import walk_videos
 from vtdl_cli.data.video.probe import probe_video
-from vtdl_cli.data.views import FixedViews
 from vtdl_cli.errors import UnreadableVideo
 
 FRAMES, HEIGHT, WIDTH = 6, 20, 30

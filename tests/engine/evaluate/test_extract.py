@@ -31,7 +31,7 @@ from tests.toy import (
     succeed,
     vtdl,
 )
-from vtdl_cli.data.datasets import Batch
+from vtdl_cli.data.clips.datasets import Batch
 from vtdl_cli.data.hdf5.feature_parts import FeatureParts
 from vtdl_cli.engine.evaluate.extract import keep_rows
 from vtdl_cli.engine.networks.bad_videos import BadVideos

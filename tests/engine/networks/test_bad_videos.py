@@ -1,6 +1,6 @@
 import pytest
 
-from vtdl_cli.data.datasets import Unreadable
+from vtdl_cli.data.clips.datasets import Unreadable
 from vtdl_cli.engine.networks.bad_videos import BadVideos
 from vtdl_cli.errors import ListError
 from vtdl_cli.runtime import Silence

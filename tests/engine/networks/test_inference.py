@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.toy import NUM_VAL, Toy, clips_by_hand
-from vtdl_cli.data.datasets import VideoClips
+from vtdl_cli.data.clips.datasets import VideoClips
 from vtdl_cli.data.lists.video_list import VideoList, read_list
 from vtdl_cli.engine.networks.bad_videos import BadVideos
 from vtdl_cli.engine.networks.clips import build_test_clips

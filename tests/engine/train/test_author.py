@@ -12,9 +12,9 @@ import torch
 
 from tests.toy import NUM_TRAIN, Toy, succeed
 from vtdl_cli.config import Config
+from vtdl_cli.data.clips.sampling import SHORT_VIDEOS, fixed_clips
+from vtdl_cli.data.clips.triplets import TripletSampler
 from vtdl_cli.data.lists.video_list import read_list
-from vtdl_cli.data.sampling import SHORT_VIDEOS, fixed_clips
-from vtdl_cli.data.triplets import TripletSampler
 from vtdl_cli.engine.networks.build import build_backbone
 from vtdl_cli.engine.networks.clips import build_pretraining_clips, build_triplet_sampler
 from vtdl_cli.engine.networks.methods import build_vtdl
@@ -140,7 +140,7 @@ def config() -> Config:
 
 
 def test_starts_and_negatives_are_those_of_their_frame_data_set(config: Config) -> None:
-    """Oracle: the sampler that is held to their rules and to the shares of their lists (tests/data/test_triplets.py)."""
+    """Oracle: the sampler that is held to their rules and to the shares of their lists (tests/data/clips/test_triplets.py)."""
     authors = TripletSampler(16, 4, "shift", threshold=2, window=128, short_videos="restart")
     assert build_triplet_sampler(config) == authors
 

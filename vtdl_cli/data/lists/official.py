@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from vtdl_cli.data.disk import stem, walk_videos
 from vtdl_cli.data.lists.splits import SIDES, TRAIN, VAL
+from vtdl_cli.data.video.disk import stem, walk_videos
 from vtdl_cli.errors import UsageError
 
 KINETICS_COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")

@@ -6,8 +6,8 @@ import posixpath
 import numpy as np
 from numpy.typing import NDArray
 
-from vtdl_cli.data.disk import stem
 from vtdl_cli.data.lists.video_list import VideoList
+from vtdl_cli.data.video.disk import stem
 
 
 def fingerprints(videos: VideoList) -> NDArray[np.int64]:

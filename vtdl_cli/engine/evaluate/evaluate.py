@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vtdl_cli.data.datasets import VideoClips
+from vtdl_cli.data.clips.datasets import VideoClips
 from vtdl_cli.data.hdf5.scores import ClipSpool, Scores
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.engine.evaluate.results import (

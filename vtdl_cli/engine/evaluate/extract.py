@@ -12,7 +12,7 @@ from torch import nn
 
 from vtdl_cli import ranks
 from vtdl_cli.config import Config, Data
-from vtdl_cli.data.datasets import Unreadable
+from vtdl_cli.data.clips.datasets import Unreadable
 from vtdl_cli.data.hdf5.feature_parts import FeatureParts
 from vtdl_cli.data.hdf5.feature_tables import ARRAY
 from vtdl_cli.data.lists.video_list import VideoList

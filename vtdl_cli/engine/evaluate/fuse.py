@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from vtdl_cli.data.disk import stem
 from vtdl_cli.data.hdf5.scores import Scores, align, read_scores
 from vtdl_cli.data.lists.label_sets import compare_classes
+from vtdl_cli.data.video.disk import stem
 from vtdl_cli.engine.evaluate.results import ORIGIN, SCORES_FILE, measure, refuse_results, write_results
 from vtdl_cli.engine.lists.groups import choose_groups
 from vtdl_cli.engine.networks.selection import combine

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from vtdl_cli.data.disk import stem, walk_videos
 from vtdl_cli.data.lists.label_sets import compare_classes, counting_warning, label_set
 from vtdl_cli.data.lists.video_list import (
     CLASSES_FILE,
@@ -19,6 +18,7 @@ from vtdl_cli.data.lists.video_list import (
     write_list,
 )
 from vtdl_cli.data.video.decoding import FLOW
+from vtdl_cli.data.video.disk import stem, walk_videos
 from vtdl_cli.engine.lists.audit import spread
 from vtdl_cli.engine.lists.survey import survey
 from vtdl_cli.engine.request import ListSource

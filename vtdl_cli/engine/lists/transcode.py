@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from vtdl_cli.data.disk import stem
 from vtdl_cli.data.lists.video_list import CLASSES_FILE, VideoList, write_classes, write_list
+from vtdl_cli.data.video.disk import stem
 from vtdl_cli.data.video.transcoding import Compressed, Pictures
 from vtdl_cli.engine.lists.check import check_same_classes
 from vtdl_cli.engine.lists.process_pool import each, listening

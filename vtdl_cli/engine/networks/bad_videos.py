@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from vtdl_cli.data.datasets import Unreadable
+from vtdl_cli.data.clips.datasets import Unreadable
 from vtdl_cli.errors import ListError
 from vtdl_cli.runtime import Reporter
 

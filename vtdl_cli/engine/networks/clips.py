@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from vtdl_cli.config import Clip, Config
-from vtdl_cli.data.datasets import VideoClips
+from vtdl_cli.data.clips.datasets import VideoClips
+from vtdl_cli.data.clips.sampling import IndexSampler, fixed_clips, random_clip, uniform_clips
+from vtdl_cli.data.clips.triplets import TripletSampler
+from vtdl_cli.data.clips.views import FixedViews, RandomViews, Viewer
 from vtdl_cli.data.lists.video_list import VideoList
-from vtdl_cli.data.sampling import IndexSampler, fixed_clips, random_clip, uniform_clips
-from vtdl_cli.data.triplets import TripletSampler
 from vtdl_cli.data.video.decoding import FLOW
-from vtdl_cli.data.views import FixedViews, RandomViews, Viewer
 
 
 def build_pretraining_clips(config: Config, videos: VideoList, seed: int) -> VideoClips:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from vtdl_cli import ranks
-from vtdl_cli.data.datasets import Batch, EpochBatches, VideoClips
-from vtdl_cli.data.loading import Loader
+from vtdl_cli.data.clips.datasets import Batch, EpochBatches, VideoClips
+from vtdl_cli.data.clips.loading import Loader
 from vtdl_cli.engine.networks.bad_videos import BadVideos
 from vtdl_cli.engine.networks.machine import Machine, autocast, device_clips
 from vtdl_cli.errors import ListError, VtdlError

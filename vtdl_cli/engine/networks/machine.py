@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from vtdl_cli import ranks
-from vtdl_cli.data.augmentation import to_clips
-from vtdl_cli.data.datasets import Batch, EpochBatches, VideoClips
-from vtdl_cli.data.loading import Loader, Tell, build_loader
+from vtdl_cli.data.clips.augmentation import to_clips
+from vtdl_cli.data.clips.datasets import Batch, EpochBatches, VideoClips
+from vtdl_cli.data.clips.loading import Loader, Tell, build_loader
 from vtdl_cli.runtime import Reporter, Silence, default_workers, select_autocast, select_device
 
 MEMORY_FORMAT = torch.channels_last_3d

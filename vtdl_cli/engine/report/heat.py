@@ -14,12 +14,12 @@ from torch import Tensor
 
 from vtdl_cli.analysis.heat_maps import energy, gradcam, similarity
 from vtdl_cli.config import Clip
-from vtdl_cli.data.augmentation import to_clips
-from vtdl_cli.data.sampling import consecutive_clips
+from vtdl_cli.data.clips.augmentation import to_clips
+from vtdl_cli.data.clips.sampling import consecutive_clips
+from vtdl_cli.data.clips.views import centre_clips
 from vtdl_cli.data.video.decoding import open_video
 from vtdl_cli.data.video.reader import VideoScan
 from vtdl_cli.data.video.whole_video import whole_video
-from vtdl_cli.data.views import centre_clips
 from vtdl_cli.engine.networks.machine import Machine
 from vtdl_cli.engine.networks.trained import Source
 from vtdl_cli.models.encoder import Backbone, Encoder, feature_map_of

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from vtdl_cli.analysis.strip import Row, draw_strip
 from vtdl_cli.config import Config
-from vtdl_cli.data.augmentation import to_pixels
-from vtdl_cli.data.datasets import Sample, Unreadable, VideoClips, collate
+from vtdl_cli.data.clips.augmentation import to_pixels
+from vtdl_cli.data.clips.datasets import Sample, Unreadable, VideoClips, collate
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.engine.networks.clips import build_pretraining_clips
 from vtdl_cli.engine.networks.machine import build_machine, device_clips

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from vtdl_cli.analysis.heat_maps import PERCENTILES, Scale, maps_of_frames, scale_of
 from vtdl_cli.analysis.overlay import draw_overlays, lay_over
+from vtdl_cli.data.clips.views import seen_area
 from vtdl_cli.data.video.whole_video import choose_encoder, whole_video, write_mp4
-from vtdl_cli.data.views import seen_area
 from vtdl_cli.engine.networks.machine import build_machine
 from vtdl_cli.engine.networks.trained import Source, load_network
 from vtdl_cli.engine.report.heat import Film, Watched, classify, open_film, watch

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from vtdl_cli import ranks
 from vtdl_cli.config import Config
-from vtdl_cli.data.datasets import VideoClips
+from vtdl_cli.data.clips.datasets import VideoClips
 from vtdl_cli.data.lists.label_sets import counting_warning
 from vtdl_cli.engine.lists.labels import check_labels
 from vtdl_cli.engine.networks.bad_videos import BadVideos

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vtdl_cli.config import Config
+from vtdl_cli.data.clips.triplet_shares import out_of_reach, triplet_shares
 from vtdl_cli.data.lists.video_list import VideoList
-from vtdl_cli.data.triplet_shares import out_of_reach, triplet_shares
 from vtdl_cli.engine.networks.clips import build_triplet_sampler
 from vtdl_cli.engine.networks.methods import WITH_EMBEDDING
 

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from vtdl_cli import ranks
 from vtdl_cli.config import Config
 from vtdl_cli.config import Training as TrainingSection
-from vtdl_cli.data.datasets import Batch, EpochBatches, Unreadable, VideoClips
+from vtdl_cli.data.clips.datasets import Batch, EpochBatches, Unreadable, VideoClips
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.engine.networks.bad_videos import BadVideos
 from vtdl_cli.engine.networks.checkpoint import (

@@ -17,9 +17,9 @@ import torch
 from tests.processes import ENVIRONMENT
 from tests.toy import Toy
 from vtdl_cli.cli import describe
-from vtdl_cli.data import loading, parcels
-from vtdl_cli.data.datasets import Batch, EpochBatches, Sample, Unreadable
-from vtdl_cli.data.loading import Loader, build_loader
+from vtdl_cli.data.clips import loading, parcels
+from vtdl_cli.data.clips.datasets import Batch, EpochBatches, Sample, Unreadable
+from vtdl_cli.data.clips.loading import Loader, build_loader
 from vtdl_cli.errors import UsageError, VtdlError
 
 NUM_VIDEOS = 7

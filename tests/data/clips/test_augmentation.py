@@ -11,7 +11,7 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
-from vtdl_cli.data.augmentation import (
+from vtdl_cli.data.clips.augmentation import (
     brightness,
     contrast,
     hue,
@@ -21,7 +21,7 @@ from vtdl_cli.data.augmentation import (
     to_clips,
     turn_vectors,
 )
-from vtdl_cli.data.views import RandomViews
+from vtdl_cli.data.clips.views import RandomViews
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # README, Method, step 5
 STRENGTHS = (0.5, 0.5, 0.25, 0.5)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from vtdl_cli.data.triplets import Starts, TripletSampler
+from vtdl_cli.data.clips.triplets import Starts, TripletSampler
 
 
 def triplet_shares(sampler: TripletSampler, num_frames: np.ndarray, seed: int = 0) -> dict[str, float]:

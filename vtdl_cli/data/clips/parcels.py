@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset
 
-from vtdl_cli.data.datasets import Batch, Key, VideoClips, collate
+from vtdl_cli.data.clips.datasets import Batch, Key, VideoClips, collate
 from vtdl_cli.errors import VtdlError
 
 

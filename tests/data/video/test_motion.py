@@ -10,8 +10,8 @@ from scipy.stats import kstest
 from torch import Tensor
 from torch.nn import functional as F
 
-from vtdl_cli.data.motion import CLASSES, NUM_FRAMES, SIDE, orbit, render, write_videos
 from vtdl_cli.data.video.decoding import open_video
+from vtdl_cli.data.video.motion import CLASSES, NUM_FRAMES, SIDE, orbit, render, write_videos
 from vtdl_cli.models.encoder import Encoder
 from vtdl_cli.models.zoo import create_backbone, create_classifier
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.random import Generator
 
-from vtdl_cli.data.sampling import SHORT_VIDEOS, num_starts
+from vtdl_cli.data.clips.sampling import SHORT_VIDEOS, num_starts
 
 
 class Starts(NamedTuple):

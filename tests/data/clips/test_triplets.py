@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from numpy.random import Generator
 
-from vtdl_cli.data.sampling import SHORT_VIDEOS
-from vtdl_cli.data.triplets import NEGATIVES, Starts, TripletSampler
+from vtdl_cli.data.clips.sampling import SHORT_VIDEOS
+from vtdl_cli.data.clips.triplets import NEGATIVES, Starts, TripletSampler
 
 CLIP_LEN = 4
 STRIDES = range(1, 9)

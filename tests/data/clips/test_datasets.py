@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from vtdl_cli.data.datasets import Batch, EpochBatches, Sample, Unreadable, VideoClips
+from vtdl_cli.data.clips.datasets import Batch, EpochBatches, Sample, Unreadable, VideoClips
+from vtdl_cli.data.clips.loading import build_loader
+from vtdl_cli.data.clips.sampling import IndexSampler, uniform_clips
+from vtdl_cli.data.clips.triplets import TripletSampler
+from vtdl_cli.data.clips.views import FixedViews, RandomViews, Viewer
 from vtdl_cli.data.lists.video_list import VideoList, read_list
-from vtdl_cli.data.loading import build_loader
-from vtdl_cli.data.sampling import IndexSampler, uniform_clips
-from vtdl_cli.data.triplets import TripletSampler
-from vtdl_cli.data.views import FixedViews, RandomViews, Viewer
 
 LENGTHS = (9, 20, 30, 12, 25)
 BAD = 3  # the position of the garbage file in the list, which the lengths do not count

@@ -16,8 +16,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from vtdl_cli import ranks
-from vtdl_cli.data.datasets import Batch, EpochBatches, VideoClips, collate
-from vtdl_cli.data.parcels import NotFetched, Packed, Parcel
+from vtdl_cli.data.clips.datasets import Batch, EpochBatches, VideoClips, collate
+from vtdl_cli.data.clips.parcels import NotFetched, Packed, Parcel
 from vtdl_cli.errors import VtdlError
 from vtdl_cli.workers import explain_loss, give_way_to_parent, held_signals, leave_signals_to_parent, lost
 

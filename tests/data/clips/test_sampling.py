@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from vtdl_cli.data.sampling import (
+from vtdl_cli.data.clips.sampling import (
     SHORT_VIDEOS,
     IndexSampler,
     consecutive_clips,
@@ -15,7 +15,7 @@ from vtdl_cli.data.sampling import (
     uniform_clips,
     uniform_starts,
 )
-from vtdl_cli.data.triplets import TripletSampler
+from vtdl_cli.data.clips.triplets import TripletSampler
 
 CLIP_LEN, STRIDE, SPAN, GAP = 4, 3, 12, 3
 LENGTHS = (1, 2, 3, 4, 11, SPAN, SPAN + GAP - 1, SPAN + GAP, SPAN + GAP + 1, 20, 100)

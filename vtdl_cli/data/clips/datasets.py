@@ -14,10 +14,10 @@ from numpy.random import Generator
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from vtdl_cli.data.clips.sampling import IndexSampler
+from vtdl_cli.data.clips.views import Draws, Viewer, resize_short_side
 from vtdl_cli.data.lists.video_list import VideoList
-from vtdl_cli.data.sampling import IndexSampler
 from vtdl_cli.data.video.decoding import FLOW, open_video
-from vtdl_cli.data.views import Draws, Viewer, resize_short_side
 from vtdl_cli.errors import UnreadableVideo
 
 Key = tuple[int, int]

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vtdl_cli.data.triplet_shares import out_of_reach, triplet_shares
-from vtdl_cli.data.triplets import TripletSampler
+from vtdl_cli.data.clips.triplet_shares import out_of_reach, triplet_shares
+from vtdl_cli.data.clips.triplets import TripletSampler
 
 AUTHORS = TripletSampler(16, 4, "shift", window=128, short_videos="restart")
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torchvision.transforms.v2 import functional as tv
 
-from vtdl_cli.data.views import (
+from vtdl_cli.data.clips.views import (
     FixedViews,
     RandomViews,
     centre_clips,
