@@ -23,9 +23,9 @@ from vtdl_cli.engine.networks.trained import Source, load_network
 from vtdl_cli.engine.report.heat import ClippedVideo, HeatMapper, classify_video, clip_video, map_video
 from vtdl_cli.engine.request import Execution
 from vtdl_cli.errors import UsageError
-from vtdl_cli.locks import releasing_locks, take_file
+from vtdl_cli.locks import lock_file, releasing_locks
 from vtdl_cli.models.encoder import Backbone, Encoder, choose_layer
-from vtdl_cli.runtime import Reporter, check_new_file, replacing
+from vtdl_cli.runtime import Reporter, atomic_write, check_new_file
 
 MAPS = {"energy": "norm of the features", "similarity": "cosine to the clip's mean feature", "gradcam": "Grad-CAM"}
 """Kinds of heat map, and the meaning of their colours."""
@@ -73,7 +73,7 @@ def visualize(
     kind = _choose_map(kind, network, weights)
     chosen = _find_class(category, kind, source)
     strip = _refuse_outputs(out, video, execution.overwrite)
-    take_file(out, reporter)
+    lock_file(out, reporter)
     machine = build_machine(execution.device, "fp32", 0, reporter)
     backbone = network.backbone if isinstance(network, Encoder) else network
     mapper = HeatMapper(machine.place(network.requires_grad_(False)), machine, kind, choose_layer(backbone, layer))
