@@ -52,7 +52,7 @@ def find_evaluations(run: Path, given: Sequence[Path], reporter: Reporter) -> li
 def _results_folders(top: Path) -> list[Path]:
     folders = sorted(path.parent for path in top.rglob(METRICS_FILE))
     if not folders:
-        raise UsageError(f"results '{top}' contain no {METRICS_FILE}. First: vtdl evaluate --weights RUN ... --out {top}")
+        raise UsageError(f"results '{top}' hold no {METRICS_FILE}. First: vtdl evaluate --weights RUN ... --out {top}")
     return folders
 
 

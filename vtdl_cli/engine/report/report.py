@@ -10,7 +10,7 @@ from vtdl_cli.analysis.report.content import Evaluation, Remark, Report, Retriev
 from vtdl_cli.analysis.report.page import render_page
 from vtdl_cli.engine.report.evaluations import find_evaluations, list_origins, list_skipped, read_retrieval
 from vtdl_cli.engine.report.run import Run, list_provenance, list_settings, read_run, summarise_run
-from vtdl_cli.runtime import Reporter, check_new_file, replacing
+from vtdl_cli.runtime import Reporter, atomic_write, check_new_file
 
 REPORT_FILE = "report.html"
 SELECTION_REMARKS = {
@@ -56,7 +56,7 @@ def report(
     given = [read_retrieval(file) for file in retrievals]
     page = assemble_report(run, find_evaluations(path, results, reporter), given)
     content = render_page(page).encode()
-    with replacing(out) as temporary:
+    with atomic_write(out) as temporary:
         temporary.write_bytes(content)
     return {
         "out": str(out),
@@ -90,8 +90,10 @@ def assemble_report(run: Run, evaluations: Sequence[Evaluation], retrievals: Seq
 def _remark_on_accuracy(run: Run, evaluations: Sequence[Evaluation]) -> Iterator[Remark]:
     folder = shlex.quote(str(run.path))
     if not evaluations and run.stage == "pretrain":
-        text = "No accuracies: a network pretrained without labels has no classifier. First finetune it, then evaluate."
-        yield Remark(text, f"vtdl finetune --weights {folder} --preset NAME --train-list LIST --val-list LIST --out RUN")
+        yield Remark(
+            "No accuracies: a network pretrained without labels has no classifier. First finetune it, then evaluate.",
+            f"vtdl finetune --weights {folder} --preset NAME --train-list LIST --val-list LIST --out RUN",
+        )
     elif not evaluations:
         yield Remark(
             "No accuracies yet. Evaluate into the run's folder, then write this page again.",

@@ -84,7 +84,7 @@ def visualize(
     prediction = _describe_prediction(probabilities, chosen, source) if mapper.has_classifier else {}
     scale = scale_of(heat)
     facts = {"video": str(video), "weights": source.path, "map": kind, "layer": mapper.layer, **prediction}
-    with replacing(out) as movie, replacing(strip) as figure:
+    with atomic_write(out) as movie, atomic_write(strip) as figure:
         shown = _write_video(clipped, heat, scale, movie, reporter)
         draw_overlays(shown, figure, title=_write_title(facts), scale=scale, meaning=_describe_scale(facts))
     return {
