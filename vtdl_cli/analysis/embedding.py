@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib import patheffects
 from matplotlib.figure import Figure
 
-from vtdl_cli.analysis.figure import keep_text_literal, save_figure
+from vtdl_cli.analysis.figure import literal_text, save_figure
+from vtdl_cli.text import printable
 
 PERPLEXITY = 30.0  # scikit-learn's default
 FEW_CLASSES = 20  # have a colour each and a legend; more classes are named inside the plot
@@ -82,20 +83,20 @@ def _annotate_classes(axis: Any, points: np.ndarray, labels: np.ndarray, names: 
     classes = sorted(names)
     medians = {label: np.median(points[labels == label], axis=0) for label in classes}
     widths = {label: np.median(np.abs(points[labels == label] - medians[label])) for label in classes}
-    keep_text_literal(axis.figure)
-    axis.figure.draw_without_rendering()  # fixes where the points lie in the figure
-    taken: list[Any] = []
-    for label in sorted(classes, key=widths.__getitem__):
-        colour = [0.6 * part for part in _colour(classes.index(label), len(classes))[:3]]  # darker than the points
-        outline = [patheffects.withStroke(linewidth=1.5, foreground="white")]
-        text = axis.annotate(
-            names[label], medians[label], (0, 3), textcoords="offset points", ha="center", va="bottom",
-            fontsize=6, color=colour, path_effects=outline, parse_math=False,
-        )  # fmt: skip
-        box = text.get_window_extent()
-        if box.count_overlaps(taken):
-            text.remove()
-        else:
-            taken.append(box)
+    with literal_text(axis.figure):
+        axis.figure.draw_without_rendering()  # fixes where the points lie in the figure
+        taken: list[Any] = []
+        for label in sorted(classes, key=widths.__getitem__):
+            colour = [0.6 * part for part in _colour(classes.index(label), len(classes))[:3]]  # darker than the points
+            outline = [patheffects.withStroke(linewidth=1.5, foreground="white")]
+            text = axis.annotate(
+                printable(names[label]), medians[label], (0, 3), textcoords="offset points", ha="center", va="bottom",
+                fontsize=6, color=colour, path_effects=outline, parse_math=False,
+            )  # fmt: skip
+            box = text.get_window_extent()
+            if box.count_overlaps(taken):
+                text.remove()
+            else:
+                taken.append(box)
     note = f"named: the most compact of {len(classes)} classes, {len(taken)} that fit"
     axis.set_xlabel("\n".join(filter(None, (axis.get_xlabel(), note))), fontsize=9)

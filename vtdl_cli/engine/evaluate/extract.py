@@ -146,7 +146,7 @@ def load_layer(
     elif config is not None:
         backbone, source = random_backbone(config)
     else:
-        raise UsageError("weights 'none' mean random weights, of a preset. Add --preset, see: vtdl presets list")
+        raise UsageError("weights 'none' need the network of a preset. Add --preset, see: vtdl presets list")
     until_layer = backbone if spec.layer == LAST else backbone.up_to(spec.layer)
     return PooledFeatures(until_layer, keep_time=spec.keep == "time"), source
 
