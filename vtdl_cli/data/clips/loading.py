@@ -5,14 +5,17 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing.process import BaseProcess
 from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch._C import _error_if_any_worker_fails
 from torch.utils.data import DataLoader
 
 from vtdl_cli import ranks
@@ -24,6 +27,7 @@ from vtdl_cli.workers import explain_loss, give_way_to_parent, held_signals, lea
 SHARED_MEMORY = Path("/dev/shm")  # Linux's
 MOST_AHEAD = 4  # batches that a worker makes ahead of time
 LOSS_SHOWS_SECONDS = 1.0  # at most, from what it did to others until a process has ended
+CHILD_ENDED: signal.Signals | None = getattr(signal, "SIGCHLD", None)  # which Windows has not
 OWN_FILES = 64  # that a process may have open besides those of its batches
 ROOM_SHARE = 0.8  # of the room in shared memory that batches may take: others want some
 
@@ -48,7 +52,8 @@ class Loader:
         stream = self._start()
         workers = getattr(stream, "_workers", [])  # torch's, which are no part of its interface
         try:
-            yield from map(self._open, stream)
+            while (arrived := _await(stream, workers)) is not None:
+                yield self._open(arrived)
         except (NotFetched, RuntimeError) as error:
             if exit_code := lost(workers, LOSS_SHOWS_SECONDS):
                 raise VtdlError(explain_loss(exit_code)) from error
@@ -68,7 +73,7 @@ class Loader:
             VtdlError: the system does not let them.
         """
         try:
-            with held_signals():
+            with held_signals(), _keeping_handler():
                 return iter(self.stream)
         except OSError as error:
             _delete_quietly(error)
@@ -76,6 +81,31 @@ class Loader:
                 f"workers cannot be started: {str(error.strerror).lower()}. Use --workers 0, or give the system what "
                 f"it lacks: room in {SHARED_MEMORY} (docker run --shm-size 8g), open files (ulimit -n 4096) or memory"
             ) from error
+
+
+def _await(stream: "Iterator[Parcel | Batch]", workers: Sequence[BaseProcess]) -> "Parcel | Batch | None":
+    """The next of the stream; none: there are no more.
+
+    Here alone the end of a worker is an error. torch raises it at any moment, and whatever was done just then, such as
+    writing a file, would seem to have failed.
+    """
+    with _keeping_handler():
+        if workers and CHILD_ENDED is not None:
+            signal.signal(CHILD_ENDED, lambda *_: _error_if_any_worker_fails())
+        if exit_code := lost(workers):
+            raise VtdlError(explain_loss(exit_code))
+        return next(stream, None)
+
+
+@contextmanager
+def _keeping_handler() -> Iterator[None]:
+    """Leave as it was, after this block, what is done when a process that this one started ends."""
+    before = CHILD_ENDED and signal.getsignal(CHILD_ENDED)
+    try:
+        yield
+    finally:
+        if CHILD_ENDED is not None:
+            signal.signal(CHILD_ENDED, before or signal.SIG_DFL)
 
 
 def _delete_quietly(error: Exception) -> None:
