@@ -141,9 +141,9 @@ def one_of_four(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("one_of_four")
 def test_join__refuses_more_processes_than_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    with pytest.raises(UsageError, match="4 processes are more than the 2 GPUs here: --nproc-per-node 2"):
+    with pytest.raises(UsageError, match="4 processes exceed the 2 GPUs .* Use torchrun --nproc-per-node 2"):
         ranks.init_process_group(torch.device("cuda"))
-    with pytest.raises(UsageError, match="'cuda:1' is one, and there are 4 processes"):
+    with pytest.raises(UsageError, match="'cuda:1' is a single GPU, and there are 4 processes"):
         ranks.init_process_group(torch.device("cuda:1"))
 
 

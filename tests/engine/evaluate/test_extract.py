@@ -262,7 +262,7 @@ def test_extract__what_is_no_video_and_no_list(toy: Toy, pretrained: Path, tmp_p
     broken.write_bytes(b"no video")
     for path, says in (
         (broken, f"video '{broken}' cannot be read: corrupt, or not a video"),
-        (toy.root, f"video '{toy.root}' cannot be read: the folder holds no pictures"),
+        (toy.root, f"video '{toy.root}' cannot be read: the folder holds no images"),
         (tmp_path / "absent.mp4", "absent.mp4' cannot be read (No such file or directory)"),
     ):
         refuse(*of_one(pretrained, path, tmp_path / "f.h5"), code=1, says=(says,))
