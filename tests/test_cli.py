@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 
 from tests.toy import refuse, succeed, vtdl
 from vtdl_cli import __version__
-from vtdl_cli.__main__ import main
 from vtdl_cli.cli import ErrorBoundary, app, describe
 from vtdl_cli.errors import ConfigError, Interrupted, ListError
 

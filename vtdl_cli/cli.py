@@ -49,7 +49,7 @@ class ErrorBoundary(TyperGroup):
         """Run the command."""
         with reporting_errors(ctx.meta["debug"]):
             result = super().invoke(ctx)
-            ranks.leave()
+            ranks.destroy_process_group()
             return result
 
 
@@ -107,9 +107,12 @@ def _describe_other(error: BaseException) -> tuple[str, int]:
         return f"{what} cannot be used: {error.strerror.lower()}", 1
     if type(error).__name__ == "OutOfMemoryError":  # torch's; torch is not imported for the sake of its name
         return "the GPU's memory is full. Lower the batch: --set pretrain.batch_size=... or finetune.batch_size=...", 1
-    if ranks.tells_of_loss(error):
-        return f"another of {ranks.count()} processes has ended: its own message says why. Start anew, with --resume", 1
-    if told := workers.describe_loss(error):
+    if ranks.is_lost_rank(error):
+        return (
+            f"another of {ranks.world_size()} processes has ended: its own message says why. Start anew, with --resume",
+            1,
+        )
+    if told := workers.describe_dead_worker(error):
         return told, 1
     reason = " ".join(str(error).split())
     name = type(error).__name__
@@ -160,9 +163,10 @@ def vtdl(
     ] = False,
 ) -> None:
     """Learn to recognise human actions from video without labels."""
-    if ranks.count() > 1 and context.invoked_subcommand not in IN_PARALLEL:
+    if ranks.world_size() > 1 and context.invoked_subcommand not in IN_PARALLEL:
         raise UsageError(
-            f"command '{context.invoked_subcommand}' is the work of one process, and torchrun started {ranks.count()}. "
+            f"command '{context.invoked_subcommand}' is the work of one process, and torchrun started "
+            f"{ranks.world_size()}. "
             f"Start it without; with torchrun go {', '.join(IN_PARALLEL)}"
         )
 

@@ -207,7 +207,7 @@ def kill_in_video(number: int, *arguments: str) -> None:
     if child:
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
         return
-    small_pictures, begun = transcoding._small_pictures, []
+    small_pictures, begun = transcoding._resized_frames, []
 
     def halfway(source: Path, short_side: int) -> Iterator[np.ndarray]:
         begun.append(source)
@@ -216,7 +216,7 @@ def kill_in_video(number: int, *arguments: str) -> None:
                 os._exit(9)
             yield picture
 
-    transcoding._small_pictures = halfway
+    transcoding._resized_frames = halfway
     vtdl(*arguments)
     os._exit(0)
 
@@ -277,6 +277,6 @@ def test_compress__is_the_same_every_time(tmp_path: Path) -> None:
         succeed(*given, "--out", str(tmp_path / workers), "--workers", workers)
     found = {path.read_bytes() for workers in ("0", "2") for path in (tmp_path / workers).glob("*.mp4")}
     options = {"crf": "20", "g": "8", "keyint_min": "8", "sc_threshold": "0", "bf": "0", "preset": "fast"}
-    pictures = transcoding._small_pictures(tmp_path / "videos/0.mp4", 256)
+    pictures = transcoding._resized_frames(tmp_path / "videos/0.mp4", 256)
     write_mp4(tmp_path / "plain.mp4", pictures, 25, "libx264", {**options, "x264-params": "asm=0"})
     assert found == {(tmp_path / "plain.mp4").read_bytes()}

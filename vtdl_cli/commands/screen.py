@@ -12,7 +12,7 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table
 
 from vtdl_cli import ranks
-from vtdl_cli.runtime import Progress, Reporter, Silence
+from vtdl_cli.runtime import Progress, Reporter, SilentReporter
 from vtdl_cli.text import printable
 
 PLAIN_EVERY = 50  # steps between two lines in a pipe
@@ -27,7 +27,7 @@ def say(line: str) -> None:
 def speaker(quiet: bool) -> Reporter:
     """The reporter for this run: everything goes to stderr, stdout is for results; of several processes one speaks."""
     if not ranks.is_rank_0():
-        return Silence()
+        return SilentReporter()
     return Speaker(Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False), quiet)
 
 
@@ -56,7 +56,7 @@ class Speaker:
     def progress(self, total: int, description: str, start: int = 0) -> Iterator[Progress]:
         """A bar on a terminal, and below the bar of the work that it is a part of; lines in a pipe."""
         if self.quiet:
-            yield Silence()
+            yield SilentReporter()
         elif not self.console.is_terminal:
             yield Lines(self, total, description, start)
         elif self._bars is not None:

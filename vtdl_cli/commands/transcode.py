@@ -42,11 +42,13 @@ def extract_frames(
 ) -> None:
     """Write every video of a list as a folder of pictures, which any clip is read from at once."""
     from vtdl_cli.commands.screen import show, speaker
-    from vtdl_cli.engine.lists.transcode import Pictures, transcode
+    from vtdl_cli.engine.lists.transcode import FrameFolderWriter, transcode
 
     how = o.execution(0, "cpu", workers, resume=resume, overwrite=overwrite)
     source = o.list_source(path, root, strip_prefix, list_columns)
-    show(transcode(source, out, Pictures(short_side, quality), how, speaker(quiet)), as_json, "frames extracted")
+    show(
+        transcode(source, out, FrameFolderWriter(short_side, quality), how, speaker(quiet)), as_json, "frames extracted"
+    )
 
 
 def compress(
@@ -67,8 +69,8 @@ def compress(
 ) -> None:
     """Write every video of a list smaller and with many keyframes, so that clips are read faster."""
     from vtdl_cli.commands.screen import show, speaker
-    from vtdl_cli.engine.lists.transcode import Compressed, transcode
+    from vtdl_cli.engine.lists.transcode import Mp4Writer, transcode
 
     how = o.execution(0, "cpu", workers, resume=resume, overwrite=overwrite)
     source = o.list_source(path, root, strip_prefix, list_columns)
-    show(transcode(source, out, Compressed(short_side, crf, gop), how, speaker(quiet)), as_json, "videos compressed")
+    show(transcode(source, out, Mp4Writer(short_side, crf, gop), how, speaker(quiet)), as_json, "videos compressed")

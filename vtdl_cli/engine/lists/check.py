@@ -23,8 +23,8 @@ from vtdl_cli.engine.lists.audit import spread
 from vtdl_cli.engine.lists.survey import survey
 from vtdl_cli.engine.request import ListSource
 from vtdl_cli.errors import ListError, UsageError
-from vtdl_cli.locks import releasing_locks, take_file
-from vtdl_cli.runtime import Reporter, replacing
+from vtdl_cli.locks import lock_file, releasing_locks
+from vtdl_cli.runtime import Reporter, atomic_write
 
 SAMPLE = 1000  # listed paths that a proposal is drawn from
 
@@ -217,7 +217,7 @@ def convert_list(
         ListError: it cannot be read, or frames are to be counted and a video is not there or cannot be read.
         UsageError: an output is in the way.
     """
-    take_file(out, reporter)
+    lock_file(out, reporter)
     if out.exists() and not overwrite:
         raise UsageError(f"file '{out}' exists already. Choose another --out, or add --overwrite")
     videos = read_list(
@@ -241,10 +241,10 @@ def convert_list(
                 f"these cannot be opened; the first is '{chosen[position]}': {reason}. See: vtdl lists check"
             )
         frames[unknown] = [facts.num_frames for facts in found.facts.values()]
-    with replacing(out) as temporary:
+    with atomic_write(out) as temporary:
         write_list(temporary, zip(names, videos.labels.tolist(), frames.tolist(), strict=True))
     if videos.classes:
-        with replacing(out.with_name(CLASSES_FILE)) as temporary:
+        with atomic_write(out.with_name(CLASSES_FILE)) as temporary:
             write_classes(temporary, videos.classes)
     return {
         "list": str(source.path),

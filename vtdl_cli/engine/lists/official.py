@@ -12,7 +12,7 @@ from vtdl_cli.data.video.decoding import FLOW
 from vtdl_cli.engine.lists.audit import printable
 from vtdl_cli.engine.lists.prepare import Candidates, Making, make_lists, refuse_outputs
 from vtdl_cli.errors import ListError, UsageError
-from vtdl_cli.locks import releasing_locks, take_folder
+from vtdl_cli.locks import lock_folder, releasing_locks
 
 SHOWN_PATHS = 3  # of what was found, where nothing was that was looked for
 
@@ -37,7 +37,7 @@ def prepare_official(dataset: str, root: Path, splits: Path, making: Making, *, 
         VtdlError: an output cannot be written.
     """
     refuse_outputs(making, split)
-    take_folder(making.out, making.reporter)
+    lock_folder(making.out, making.reporter)
     official = OFFICIAL[dataset](splits, split)
     if not official.videos:
         raise UsageError(f"--splits '{splits}' lists no video for split {split}. Take the files from a whole download")

@@ -31,8 +31,8 @@ from vtdl_cli.engine.lists.audit import Listed, Sides, count, line_of, printable
 from vtdl_cli.engine.lists.survey import survey
 from vtdl_cli.engine.lists.survey_notes import Notes
 from vtdl_cli.errors import ListError, UsageError
-from vtdl_cli.locks import releasing_locks, take_folder
-from vtdl_cli.runtime import Reporter, replacing
+from vtdl_cli.locks import lock_folder, releasing_locks
+from vtdl_cli.runtime import Reporter, atomic_write
 
 AUDIT_FILE = "audit.json"
 REJECTED_FILE = "rejected.txt"
@@ -145,7 +145,7 @@ def prepare_folder(
         VtdlError: an output cannot be written.
     """
     refuse_outputs(making, split=1)
-    take_folder(making.out, making.reporter)
+    lock_folder(making.out, making.reporter)
     found = scan_class_folders(root, flow=making.decoder == FLOW)
     names, labels = [name for name, _ in found.videos], np.array([label for _, label in found.videos], dtype=np.int64)
     held_out: dict[str, Share] = {
@@ -296,7 +296,7 @@ def _write_outputs(
     wanted = {AUDIT_FILE, CLASSES_FILE, *(files[side] for side in sides if sides[side])}
     wanted |= {REJECTED_FILE} if rejected else set()
     with ExitStack() as stack:  # the audit is entered first, so renamed last
-        parts = {name: stack.enter_context(replacing(out / name)) for name in sorted(wanted)}
+        parts = {name: stack.enter_context(atomic_write(out / name)) for name in sorted(wanted)}
         for side in sides:
             if files[side] in parts:
                 write_list(parts[files[side]], ((row.name, row.label, row.facts.num_frames) for row in sides[side]))

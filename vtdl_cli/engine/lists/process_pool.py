@@ -17,7 +17,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Generic, Self, TypeVar
 
 from vtdl_cli.errors import VtdlError
-from vtdl_cli.workers import held_signals, is_killed, leave_signals_to_parent
+from vtdl_cli.workers import blocked_signals, is_killed, leave_signals_to_parent
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -219,7 +219,7 @@ class _Team(Generic[Item, Result]):
         process = CONTEXT.Process(target=_serve, args=(theirs, self.told, self.work), daemon=True)
         if os.name == "posix":
             resource_tracker.ensure_running()  # which would be started with the first process, and lets signals through
-        with held_signals():
+        with blocked_signals():
             process.start()
         theirs.close()
         member = _Member[Item](process, ours)

@@ -80,7 +80,7 @@ def survey(
             else:
                 facts[index] = result
             progress.advance(unreadable=str(len(reasons)))
-            if stop.arrived():
+            if stop.received():
                 kept = "kept, the same command goes on" if notes else "nothing is kept"
                 raise Interrupted(f"{stop.name} after {len(facts) + len(reasons)} of {len(names)} videos: {kept}")
     return Survey(dict(sorted(facts.items())), dict(sorted(reasons.items())))

@@ -10,17 +10,17 @@ from typing import Any
 
 from vtdl_cli.data.lists.video_list import CLASSES_FILE, VideoList, write_classes, write_list
 from vtdl_cli.data.video.disk import stem
-from vtdl_cli.data.video.transcoding import Compressed, Pictures
+from vtdl_cli.data.video.transcoding import FrameFolderWriter, Mp4Writer
 from vtdl_cli.engine.lists.check import check_same_classes
 from vtdl_cli.engine.lists.process_pool import each, listening
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.errors import Interrupted, ListError, UnreadableVideo, UsageError
-from vtdl_cli.locks import releasing_locks, take_folder
-from vtdl_cli.runtime import Reporter, StopRequest, check_writable, default_workers, replacing
+from vtdl_cli.locks import lock_folder, releasing_locks
+from vtdl_cli.runtime import Reporter, StopRequest, atomic_write, check_writable, default_workers
 
-__all__ = ["Compressed", "Pictures", "transcode"]
+__all__ = ["FrameFolderWriter", "Mp4Writer", "transcode"]
 
-Writer = Compressed | Pictures
+Writer = Mp4Writer | FrameFolderWriter
 Job = tuple[Path, Path]  # source and target
 FORM_FILE = "form.json"  # in the output folder: what everything in it was written with, and of which lists
 
@@ -50,7 +50,7 @@ def transcode(
     videos = source.read()
     targets = _targets(videos, out, writer.suffix)
     listing = out / source.path.name
-    take_folder(out, reporter)
+    lock_folder(out, reporter)
     there = _clear_the_way(videos, targets, out, listing, writer, execution)
     form_before = _keep_form(out, writer, videos)  # before the first video: whoever resumes goes by it
     first_of: dict[Path, int] = {}  # a video may be listed twice
@@ -70,7 +70,7 @@ def transcode(
             else:
                 frames[targets[index]] = result
             bar.advance()
-            if stop.arrived():
+            if stop.received():
                 raise Interrupted(f"{stop.name}: what was written to '{out}' stays. Resume with --resume")
     skipped.sort(key=lambda entry: entry["path"])
     if len(skipped) == len(first_of):
@@ -121,10 +121,10 @@ def _write_listing(
         (targets[index].relative_to(out).as_posix(), int(videos.labels[index]), frames[targets[index]])
         for index in done
     )
-    with replacing(listing) as temporary:
+    with atomic_write(listing) as temporary:
         write_list(temporary, rows)
     if videos.classes:
-        with replacing(out / CLASSES_FILE) as temporary:
+        with atomic_write(out / CLASSES_FILE) as temporary:
             write_classes(temporary, videos.classes)
 
 
@@ -181,7 +181,7 @@ def _keep_form(out: Path, writer: Writer, videos: VideoList) -> bool:
     """Say in the folder what is written into it; returns whether it did so before."""
     before, lists = _read_form(out)
     form = {**_form(writer), "lists": {**lists, videos.source.name: videos.sha256}}
-    with replacing(out / FORM_FILE) as temporary:
+    with atomic_write(out / FORM_FILE) as temporary:
         temporary.write_text(json.dumps(form) + "\n", encoding="utf-8")
     return bool(before)
 
