@@ -135,18 +135,18 @@ def test_originals__are_never_written_over(toy: Toy, tmp_path: Path, command: st
 def test_overwrite__stopped_leaves_nothing_of_the_old_form(
     toy: Toy, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Oracle: the sizes of all videos, after a first one was written anew, the run stopped, and gone on with."""
+    """Oracle: the sizes of all videos, after a first one was written anew, the run stopped, and resumed."""
     given = line(toy, command, tmp_path)
     succeed(*given)
     (tmp_path / "form.json").unlink()  # as before a run with another form
     write = transcode._write
     left = [1]
 
-    def write_once(writer: transcode.Writer, job: transcode.Job) -> int | str:
+    def write_once(transcoder: transcode.Transcoder, job: transcode.Job) -> int | str:
         if not left:
             raise KeyboardInterrupt
         left.pop()
-        return write(writer, job)
+        return write(transcoder, job)
 
     with monkeypatch.context() as patch:
         patch.setattr(transcode, "_write", write_once)
@@ -198,7 +198,7 @@ def test_classes__of_another_list_are_not_taken(toy: Toy, tmp_path: Path) -> Non
     (tmp_path / "plain").mkdir()
     (tmp_path / "plain" / "list.txt").write_text(toy.train_list.read_text())
     unnamed = ("compress", str(tmp_path / "plain" / "list.txt"), "--root", str(toy.root), "--out", str(tmp_path))
-    refuse(*unnamed, code=2, says=("has no class names, and would go by",))
+    refuse(*unnamed, code=2, says=("has no class names, and would take those of",))
 
 
 def kill_in_video(number: int, *arguments: str) -> None:
@@ -238,7 +238,7 @@ def test_killed_in_a_video__resumes_to_the_same_files(toy: Toy, tmp_path: Path, 
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_killed_in_the_first_video__goes_on_as_it_began(toy: Toy, tmp_path: Path, command: str) -> None:
+def test_killed_in_the_first_video__resumes_as_it_began(toy: Toy, tmp_path: Path, command: str) -> None:
     """Neither in another form, nor for another list of the same name; a list of another name is welcome."""
     kill_in_video(1, *line(toy, command, tmp_path / "out"))
     other = ("--resume", "--short-side", "32")
