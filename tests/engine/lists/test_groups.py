@@ -73,7 +73,8 @@ def test_group_by__of_other_names_is_told_and_left_out(toy: Toy, finetuned: Path
     line = toy.evaluate(finetuned, tmp_path / "out", "--clips", "1", "--json", test_list=folder / "val.txt")
     result = succeed(*line)
     assert json.loads(result.stdout)["intervals_by"] == "video"
-    assert "warning: intervals are by video: the list was prepared with other names: --group-by '(green)'" in result.stderr
+    says = "warning: intervals are by video: the list was prepared with other names: --group-by '(green)'"
+    assert says in result.stderr
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"options": {}}', '{"options": {"group_by": null}}', '"a"'])
