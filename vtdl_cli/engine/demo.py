@@ -206,12 +206,12 @@ class Stages:
     def evaluate(self, run: Path) -> dict[str, float]:
         """Return a network's accuracy by each protocol and by kNN on its features, and its training time in seconds."""
         again = replace(self.execution, resume=False, overwrite=True)
-        metrics = {}
+        accuracies = {}
         for clips in CLIPS:
             protocol = protocol_name(clips)
             metrics = evaluate([str(run)], [self.test], run / protocol, again, self.stage_reporter, Protocol(clips))
-            metrics[protocol] = metrics["top1"]
-        return {**metrics, "knn": self.knn(run.name, str(run)), "seconds": training_seconds(run)}
+            accuracies[protocol] = metrics["top1"]
+        return {**accuracies, "knn": self.knn(run.name, str(run)), "seconds": training_seconds(run)}
 
     def knn(self, name: str, weights: str | None) -> float:
         """Return the test accuracy of the nearest labelled neighbour, in percent."""
