@@ -49,7 +49,7 @@ class ErrorBoundary(TyperGroup):
         """Run the command."""
         with reporting_errors(ctx.meta["debug"]):
             result = super().invoke(ctx)
-            ranks.leave()
+            ranks.destroy_process_group()
             return result
 
 
@@ -107,9 +107,9 @@ def _describe_other(error: BaseException) -> tuple[str, int]:
         return f"{what} cannot be used: {error.strerror.lower()}", 1
     if type(error).__name__ == "OutOfMemoryError":  # of torch, which is not imported just for its name
         return "the GPU's memory is full. Lower the batch: --set pretrain.batch_size=... or finetune.batch_size=...", 1
-    if ranks.tells_of_loss(error):
-        return f"another of {ranks.count()} processes has ended: its own message says why. Resume with --resume", 1
-    if message := workers.describe_loss(error):
+    if ranks.is_lost_rank(error):
+        return f"another of {ranks.world_size()} processes has ended: its own message says why. Resume with --resume", 1
+    if message := workers.describe_dead_worker(error):
         return message, 1
     reason = " ".join(str(error).split())
     name = type(error).__name__
@@ -160,9 +160,9 @@ def vtdl(
     ] = False,
 ) -> None:
     """Learn to recognise human actions from video without labels."""
-    if ranks.count() > 1 and context.invoked_subcommand not in IN_PARALLEL:
+    if ranks.world_size() > 1 and context.invoked_subcommand not in IN_PARALLEL:
         raise UsageError(
-            f"command '{context.invoked_subcommand}' runs in one process, but torchrun started {ranks.count()}. "
+            f"command '{context.invoked_subcommand}' runs in one process, but torchrun started {ranks.world_size()}. "
             f"Start it without torchrun, which is for {', '.join(IN_PARALLEL)}"
         )
 

@@ -21,7 +21,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return powers
 
 
-def ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def true_class_ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """How many classes come before the true one, (N,), 0 where it is right; ties count for the lower class.
 
     Args:
@@ -37,14 +37,14 @@ def ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def hits(scores: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
     """Which videos are right, bool (N,), under `top1` and, where there are more than five classes, `top5`.
 
-    Arguments as of `ranks`.
+    Arguments as of `true_class_ranks`.
     """
-    place = ranks(scores, labels)
+    place = true_class_ranks(scores, labels)
     return {f"top{k}": place < k for k in (1, 5) if k == 1 or scores.shape[1] > k}
 
 
 def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Those of `hits`, and top-1 averaged over the classes that occur; arguments as of `ranks`."""
+    """Those of `hits`, and top-1 averaged over the classes that occur; arguments as of `true_class_ranks`."""
     found = hits(scores, labels)
     mean_class = np.mean([found["top1"][labels == label].mean() for label in np.unique(labels)])
     return {name: 100 * float(hit.mean()) for name, hit in found.items()} | {"mean_class": 100 * float(mean_class)}

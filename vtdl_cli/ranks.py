@@ -26,10 +26,10 @@ Parameters = ParamSpec("Parameters")
 
 def rank() -> int:
     """The number of this process, from 0."""
-    return int(os.environ["RANK"]) if count() > 1 else 0
+    return int(os.environ["RANK"]) if world_size() > 1 else 0
 
 
-def count() -> int:
+def world_size() -> int:
     """How many processes there are."""
     return int(os.environ["WORLD_SIZE"]) if {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= os.environ.keys() else 1
 
@@ -41,12 +41,12 @@ def is_rank_0() -> bool:
 
 def local_rank() -> int:
     """The number of this process on its machine, from 0."""
-    return int(os.environ["LOCAL_RANK"]) if count() > 1 else 0
+    return int(os.environ["LOCAL_RANK"]) if world_size() > 1 else 0
 
 
-def local_count() -> int:
+def local_world_size() -> int:
     """How many of the processes share this machine."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if count() > 1 else 1
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if world_size() > 1 else 1
 
 
 def on_rank_0(function: Callable[Parameters, None]) -> Callable[Parameters, None]:
@@ -60,24 +60,24 @@ def on_rank_0(function: Callable[Parameters, None]) -> Callable[Parameters, None
     return run
 
 
-def join(device: torch.device) -> torch.device:
+def init_process_group(device: torch.device) -> torch.device:
     """Meet the other processes, and return the device that is this one's: of several GPUs each takes its own.
 
     Raises:
         UsageError: there are more processes on this machine than GPUs, or one GPU was named for all.
     """
-    if count() == 1:
+    if world_size() == 1:
         return device
     import torch
     from torch import distributed
 
     if device.type == "cuda":
         if device.index is not None:
-            raise UsageError(f"device '{device}' is one, and there are {count()} processes. Use --device cuda")
+            raise UsageError(f"device '{device}' is one, and there are {world_size()} processes. Use --device cuda")
         if local_rank() >= torch.cuda.device_count():
             number = torch.cuda.device_count()
             raise UsageError(
-                f"{local_count()} processes are more than the {number} GPUs here: --nproc-per-node {number}"
+                f"{local_world_size()} processes are more than the {number} GPUs here: --nproc-per-node {number}"
             )
         device = torch.device("cuda", local_rank())
         torch.cuda.set_device(device)
@@ -86,9 +86,9 @@ def join(device: torch.device) -> torch.device:
     return device
 
 
-def leave() -> None:
+def destroy_process_group() -> None:
     """Part from the other processes, once all is done."""
-    if count() == 1:
+    if world_size() == 1:
         return
     from torch import distributed
 
@@ -96,45 +96,45 @@ def leave() -> None:
         distributed.destroy_process_group()
 
 
-def tells_of_loss(error: BaseException) -> bool:
+def is_lost_rank(error: BaseException) -> bool:
     """Whether an error, of whatever is waited for, says that another process is gone."""
-    return count() > 1 and isinstance(error, RuntimeError) and any(word in str(error) for word in ("gloo", "NCCL"))
+    return world_size() > 1 and isinstance(error, RuntimeError) and any(word in str(error) for word in ("gloo", "NCCL"))
 
 
-def exchange(thing: Thing) -> list[Thing]:
+def gather_objects(thing: Thing) -> list[Thing]:
     """What every process has put in, in the order of their ranks; goes through the host, and waits for no device."""
-    if count() == 1:
+    if world_size() == 1:
         return [thing]
     from torch import distributed
 
-    things = [thing] * count()
+    things = [thing] * world_size()
     distributed.all_gather_object(things, thing)
     return things
 
 
 def from_rank_0(thing: Thing) -> Thing:
     """What the first process has put in."""
-    return exchange(thing)[0]
+    return gather_objects(thing)[0]
 
 
-def _exchange_number(number: int) -> list[int]:
-    """`exchange` of a whole number: a third of its time, for what is asked several times a step."""
+def _gather_numbers(number: int) -> list[int]:
+    """`gather_objects` of a whole number: a third of its time, for what is asked several times a step."""
     import torch
     from torch import distributed
 
-    numbers = [torch.zeros(1, dtype=torch.long) for _ in range(count())]
+    numbers = [torch.zeros(1, dtype=torch.long) for _ in range(world_size())]
     distributed.all_gather(numbers, torch.tensor([number]))
     return [int(each) for each in numbers]
 
 
-def gather(values: Tensor) -> Tensor:
+def gather_rows(values: Tensor) -> Tensor:
     """The rows (N, ...) of all processes, whose N may differ, in the order of their ranks; no gradient."""
-    if count() == 1:
+    if world_size() == 1:
         return values
     import torch
     from torch import distributed
 
-    lengths = _exchange_number(len(values))
+    lengths = _gather_numbers(len(values))
     padded = values.new_zeros(max(lengths), *values.shape[1:])
     padded[: len(values)] = values
     parts = [torch.empty_like(padded) for _ in lengths]
@@ -142,25 +142,25 @@ def gather(values: Tensor) -> Tensor:
     return torch.cat([part[:length] for part, length in zip(parts, lengths, strict=True)])
 
 
-def own_rows(gathered: Tensor, length: int) -> Tensor:
+def local_rows(gathered: Tensor, length: int) -> Tensor:
     """The rows, `length` in number, that this process has in what was gathered from all."""
-    first = sum(_exchange_number(length)[: rank()]) if count() > 1 else 0
+    first = sum(_gather_numbers(length)[: rank()]) if world_size() > 1 else 0
     return gathered[first : first + length]
 
 
-def shared_order(length: int) -> Tensor:
+def shared_permutation(length: int) -> Tensor:
     """A random order of 0 to `length` - 1 that all processes know; the first draws it, from torch's generator."""
     import torch
 
     order = torch.randperm(length)
-    if count() > 1:
+    if world_size() > 1:
         torch.distributed.broadcast(order, 0)
     return order
 
 
-def total(value: Tensor) -> Tensor:
+def all_reduce(value: Tensor) -> Tensor:
     """The sum over all processes; no gradient."""
-    if count() == 1:
+    if world_size() == 1:
         return value
     from torch import distributed
 
@@ -169,9 +169,9 @@ def total(value: Tensor) -> Tensor:
     return value
 
 
-def parallel(network: nn.Module) -> nn.Module:
+def wrap_ddp(network: nn.Module) -> nn.Module:
     """`network`, but for its gradients, which are the mean over all processes for as long as the result is kept."""
-    if count() == 1:
+    if world_size() == 1:
         return network
     from torch.nn.parallel import DistributedDataParallel
 
@@ -183,7 +183,7 @@ def parallel(network: nn.Module) -> nn.Module:
 
 def broadcast(network: nn.Module) -> None:
     """Give all processes the parameters and buffers of the first."""
-    if count() == 1:
+    if world_size() == 1:
         return
     from torch import distributed
 
@@ -193,11 +193,11 @@ def broadcast(network: nn.Module) -> None:
 
 def average_statistics(network: nn.Module) -> None:
     """Give all processes the mean of their batch-norm statistics, each of which knows its part of the batches only."""
-    if count() == 1:
+    if world_size() == 1:
         return
     from torch.nn.modules.batchnorm import _BatchNorm
 
     for module in network.modules():
         if isinstance(module, _BatchNorm) and module.running_mean is not None and module.running_var is not None:
-            module.running_mean.copy_(total(module.running_mean) / count())
-            module.running_var.copy_(total(module.running_var) / count())
+            module.running_mean.copy_(all_reduce(module.running_mean) / world_size())
+            module.running_var.copy_(all_reduce(module.running_var) / world_size())

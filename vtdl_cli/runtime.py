@@ -41,7 +41,7 @@ class Reporter(Protocol):
         """Show how far a piece of work of `total` steps has come, `start` of them done before."""
 
 
-class Silence:
+class SilentReporter:
     """A reporter that says nothing: for tests and for callers with their own display."""
 
     def line(self, text: str) -> None:
@@ -62,7 +62,7 @@ Warn = Callable[[str], None]
 """What takes a line that somebody should act upon: a reporter's `warn`."""
 
 
-def silent(_text: str) -> None:
+def ignore_warning(_text: str) -> None:
     """Takes warnings that nobody needs, or needs again."""
 
 
@@ -88,9 +88,9 @@ class StopRequest:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
-    def arrived(self) -> str:
+    def received(self) -> str:
         """The signal that came to this process, or to another one at the same work: all have to ask."""
-        return next(filter(None, ranks.exchange(self.name)), "")
+        return next(filter(None, ranks.gather_objects(self.name)), "")
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         if self.name and number == signal.SIGINT:
@@ -99,7 +99,7 @@ class StopRequest:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; when the block succeeds it is synced and renamed to `path`, whole.
 
     Raises:
@@ -113,12 +113,12 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(written.fileno())
         temporary.replace(path)
     except (OSError, RuntimeError) as error:  # torch.save and h5py report a full disk as a RuntimeError
-        raise cannot_write(path, error) from error
+        raise write_error(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def cannot_write(path: Path, error: Exception) -> VtdlError:
+def write_error(path: Path, error: Exception) -> VtdlError:
     """The error for a write to `path` that failed."""
     reason = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), type(error).__name__)
     if (
@@ -132,7 +132,7 @@ def cannot_write(path: Path, error: Exception) -> VtdlError:
     )
 
 
-def existing_folder(folder: Path) -> Path:
+def nearest_existing_folder(folder: Path) -> Path:
     """`folder`, or the nearest of those above it that is there already."""
     return next(place for place in (folder, *folder.absolute().parents) if place.exists())
 
@@ -143,7 +143,7 @@ def check_writable(folder: Path) -> None:
     Raises:
         UsageError: `folder` is not there and cannot be made, or files cannot be made in it.
     """
-    nearest = existing_folder(folder)
+    nearest = nearest_existing_folder(folder)
     if not nearest.is_dir():
         raise UsageError(f"output folder '{folder}' cannot be made: '{nearest}' is a file. Choose another --out")
     if not os.access(nearest, os.W_OK | os.X_OK):
@@ -174,7 +174,7 @@ def check_new_file(path: Path, option: str, *, overwrite: bool, sources: Iterabl
 def default_workers() -> int:
     """One process for each core that is this process's share of those it may use, at most 8."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(8, max(1, cores // ranks.local_count()))
+    return min(8, max(1, cores // ranks.local_world_size()))
 
 
 def select_device(name: str) -> torch.device:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from vtdl_cli.config import Config, Method
 from vtdl_cli.errors import ConfigError, UsageError
-from vtdl_cli.runtime import Warn, silent
+from vtdl_cli.runtime import Warn, ignore_warning
 
 OF_PRETEXT_TASKS = {
     "instance_discrimination": {"temperature", "loss", "queue.size"},
@@ -36,7 +36,7 @@ RENAMED_KEYS = {
 """Keys of earlier versions, in presets and checkpoints, and what they are called now."""
 
 
-def rename_keys(values: dict[str, Any], warn: Warn = silent) -> dict[str, Any]:
+def rename_keys(values: dict[str, Any], warn: Warn = ignore_warning) -> dict[str, Any]:
     """Nested settings with the keys of earlier versions under their present names.
 
     Args:
@@ -116,7 +116,7 @@ def read_yaml(text: str) -> Any:
         raise ValueError(f"it is nested deeper than {MOST_LEVELS} levels") from None
 
 
-def load_config(preset: str, assignments: Iterable[str] = (), warn: Warn = silent) -> Config:
+def load_config(preset: str, assignments: Iterable[str] = (), warn: Warn = ignore_warning) -> Config:
     """Read a preset and apply `section.key=value` assignments.
 
     Args:
@@ -138,7 +138,7 @@ def load_config(preset: str, assignments: Iterable[str] = (), warn: Warn = silen
 
 
 def build_config(
-    values: dict[str, Any], assignments: Iterable[str] = (), source: str = "checkpoint", warn: Warn = silent
+    values: dict[str, Any], assignments: Iterable[str] = (), source: str = "checkpoint", warn: Warn = ignore_warning
 ) -> Config:
     """Validate plain values with `section.key=value` assignments on top of them.
 

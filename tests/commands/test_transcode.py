@@ -20,6 +20,7 @@ from vtdl_cli.data.video.whole_video import write_mp4
 from vtdl_cli.engine.lists import transcode
 
 COMMANDS = ("extract-frames", "compress")
+FORM = {"extract-frames": "pictures", "compress": "compressed"}  # as in the folders of earlier versions
 TARGET = {"extract-frames": "blue/blue_0", "compress": "blue/blue_0.mp4"}
 
 
@@ -78,6 +79,7 @@ def test_compress__saves_space_on_real_clips(data_dir: Path, tmp_path: Path) -> 
 def test_second_run__resumes_or_is_refused(toy: Toy, tmp_path: Path, command: str) -> None:
     succeed(*line(toy, command, tmp_path))
     refuse(*line(toy, command, tmp_path), code=2, says=("is in use. Use --resume",))
+    assert json.loads((tmp_path / "form.json").read_text())["form"] == FORM[command]
     lost = tmp_path / TARGET[command]
     shutil.rmtree(lost) if lost.is_dir() else lost.unlink()
     kept = {name: (tmp_path / name).stat().st_mtime_ns for name in files_in(tmp_path) if "_" in name}
@@ -142,11 +144,11 @@ def test_overwrite__stopped_leaves_nothing_of_the_old_form(
     write = transcode._write
     left = [1]
 
-    def write_once(transcoder: transcode.Transcoder, job: transcode.Job) -> int | str:
+    def write_once(writer: transcode.VideoWriter, job: transcode.Job) -> int | str:
         if not left:
             raise KeyboardInterrupt
         left.pop()
-        return write(transcoder, job)
+        return write(writer, job)
 
     with monkeypatch.context() as patch:
         patch.setattr(transcode, "_write", write_once)

@@ -12,7 +12,7 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table
 
 from vtdl_cli import ranks
-from vtdl_cli.runtime import Progress, Reporter, Silence
+from vtdl_cli.runtime import Progress, Reporter, SilentReporter
 from vtdl_cli.text import printable
 
 PLAIN_EVERY = 50  # steps between two lines in a pipe
@@ -27,7 +27,7 @@ def print_line(line: str) -> None:
 def make_reporter(quiet: bool) -> Reporter:
     """Return the reporter for this run: it prints to stderr, since stdout is for results, and only on rank 0."""
     if not ranks.is_rank_0():
-        return Silence()
+        return SilentReporter()
     return ConsoleReporter(Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False), quiet)
 
 
@@ -56,7 +56,7 @@ class ConsoleReporter:
     def progress(self, total: int, description: str, start: int = 0) -> Iterator[Progress]:
         """Show a bar on a terminal, below the bar of an enclosing task, or lines in a pipe."""
         if self.quiet:
-            yield Silence()
+            yield SilentReporter()
         elif not self.console.is_terminal:
             yield PlainBar(self, total, description, start)
         elif self._bars is not None:

@@ -43,12 +43,14 @@ def extract_frames(
 ) -> None:
     """Write every video of a list as a folder of JPEG frames, from which any clip can be read directly."""
     from vtdl_cli.commands.screen import make_reporter, print_result
-    from vtdl_cli.engine.lists.transcode import Pictures, transcode
+    from vtdl_cli.engine.lists.transcode import FrameFolderWriter, transcode
 
     how = o.execution(0, "cpu", workers, resume=resume, overwrite=overwrite)
     source = o.list_source(path, root, strip_prefix, list_columns)
     print_result(
-        transcode(source, out, Pictures(short_side, quality), how, make_reporter(quiet)), as_json, "frames extracted"
+        transcode(source, out, FrameFolderWriter(short_side, quality), how, make_reporter(quiet)),
+        as_json,
+        "frames extracted",
     )
 
 
@@ -75,12 +77,12 @@ def compress(
 ) -> None:
     """Write every video of a list smaller and with more keyframes, so that clips are read faster."""
     from vtdl_cli.commands.screen import make_reporter, print_result
-    from vtdl_cli.engine.lists.transcode import Compressed, transcode
+    from vtdl_cli.engine.lists.transcode import Mp4Writer, transcode
 
     how = o.execution(0, "cpu", workers, resume=resume, overwrite=overwrite)
     source = o.list_source(path, root, strip_prefix, list_columns)
     print_result(
-        transcode(source, out, Compressed(short_side, crf, gop), how, make_reporter(quiet)),
+        transcode(source, out, Mp4Writer(short_side, crf, gop), how, make_reporter(quiet)),
         as_json,
         "videos compressed",
     )

@@ -30,8 +30,8 @@ from vtdl_cli.engine.train.finetune import finetune
 from vtdl_cli.engine.train.pretrain import pretrain
 from vtdl_cli.engine.train.run_folder import RunFolder, refuse_used_folder
 from vtdl_cli.errors import UsageError
-from vtdl_cli.locks import releasing_locks, take_folder
-from vtdl_cli.runtime import Reporter, replacing
+from vtdl_cli.locks import lock_folder, releasing_locks
+from vtdl_cli.runtime import Reporter, atomic_write
 from vtdl_cli.settings import build_config
 
 TEST_FRACTION = 20 / 84
@@ -76,7 +76,7 @@ def demo(
     plan: dict[str, Any] = {"out": str(out), "videos": videos_per_class * len(CLASSES), "chance": 100 / len(CLASSES)}
     if execution.dry_run:
         return plan
-    take_folder(out, reporter)
+    lock_folder(out, reporter)
     stages = Stages(out, config, execution, reporter)
     stages.generate(videos_per_class)
     pretrained = stages.pretrain()
@@ -104,7 +104,7 @@ def demo(
         "pictures": [str(pretrained / "curves.png"), str(strip)],
         "seconds": round(time.monotonic() - began, 1),
     }
-    with replacing(out / RESULT_FILE) as temporary:
+    with atomic_write(out / RESULT_FILE) as temporary:
         temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     return result
 
@@ -163,7 +163,7 @@ class Stages:
         prepare_folder(root, options, val_fraction=TEST_FRACTION)
         videos = self.train.read()
         drawn = np.flatnonzero(draw_per_class(videos.labels, LABELLED_PER_CLASS, self.execution.seed)).tolist()
-        with replacing(self.labelled.path) as temporary:
+        with atomic_write(self.labelled.path) as temporary:
             write_list(temporary, ((videos.name(i), int(videos.labels[i]), int(videos.frames[i])) for i in drawn))
 
     def _check_same_videos(self, settings: dict[str, int]) -> None:
@@ -171,7 +171,7 @@ class Stages:
         path = self.out / "videos.json"
         if path.exists() and not self.execution.overwrite and json.loads(path.read_text()) != settings:
             raise UsageError(f"folder '{self.out}' was begun with another --seed or --videos. Use --overwrite")
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text(json.dumps(settings) + "\n", encoding="utf-8")
 
     def pretrain(self) -> Path:

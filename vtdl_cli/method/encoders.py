@@ -62,11 +62,11 @@ class EncoderPair(nn.Module):
 
     def _embed_shuffled(self, clips: Tensor) -> Tensor:
         """Keys (N, D) of this process's clips, each made by the process that it was dealt to."""
-        everyones = ranks.gather(clips)  # (M, C, T, H, W), M clips in all processes
-        order = ranks.shared_order(len(everyones)).to(clips.device)
-        mine = order.tensor_split(ranks.count())[ranks.rank()]
-        dealt = ranks.gather(self.key(everyones[mine]))  # (M, D)
-        return ranks.own_rows(dealt[order.argsort()], len(clips))
+        gathered = ranks.gather_rows(clips)  # (M, C, T, H, W), M clips in all processes
+        order = ranks.shared_permutation(len(gathered)).to(clips.device)
+        mine = order.tensor_split(ranks.world_size())[ranks.rank()]
+        dealt = ranks.gather_rows(self.key(gathered[mine]))  # (M, D)
+        return ranks.local_rows(dealt[order.argsort()], len(clips))
 
     @torch.no_grad()
     def update_key(self) -> None:

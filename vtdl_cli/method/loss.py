@@ -84,8 +84,8 @@ class NoiseContrastiveLoss(nn.Module):
         masked = logits == -torch.inf
         counted = (~masked).sum(1, keepdim=True)  # (N, 1)
         with torch.no_grad():
-            everyones = ranks.gather(logits.logsumexp(1)).logsumexp(0)  # ln of the sum over all clips and columns
-            first = everyones - ranks.total(counted.sum()).log() + math.log(self.num_videos)
+            gathered = ranks.gather_rows(logits.logsumexp(1)).logsumexp(0)  # ln of the sum over all clips and columns
+            first = gathered - ranks.all_reduce(counted.sum()).log() + math.log(self.num_videos)
             self.log_normaliser.copy_(torch.where(self.log_normaliser.isfinite(), self.log_normaliser, first))
         log_noise = (counted - 1).log() - math.log(self.num_videos)  # ln (m P_n)
         # h = P / (P + m P_n) = sigmoid(ln P - ln (m P_n)), and 1 - h the same of the negative
@@ -115,9 +115,9 @@ def health(logits: Tensor, query: Tensor, own: Mapping[str, Tensor], own_video: 
         "queue_probability": probability[:, 1:last].sum(1).mean(),
         "own_video_share": own_video.float().mean(),
     }
-    everyones = ranks.gather(query.float())  # (M, D), M clips in all processes
-    if len(everyones) > 1:
-        metrics["spread"] = everyones.std(0, correction=0).mean() * query.shape[1] ** 0.5
+    gathered = ranks.gather_rows(query.float())  # (M, D), M clips in all processes
+    if len(gathered) > 1:
+        metrics["spread"] = gathered.std(0, correction=0).mean() * query.shape[1] ** 0.5
     for name, column in zip(own, range(last, logits.shape[1]), strict=True):
         metrics[f"{name}_logit"] = logits[:, column].mean()
         metrics[f"{name}_probability"] = probability[:, column].mean()

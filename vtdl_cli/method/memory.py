@@ -48,7 +48,7 @@ class Memory(nn.Module):
     @torch.no_grad()
     def push(self, keys: Tensor, videos: Tensor) -> None:
         """Take in keys (N, D) of videos (N,), and those of the other processes."""
-        self.take_in(ranks.gather(keys), ranks.gather(videos))
+        self.take_in(ranks.gather_rows(keys), ranks.gather_rows(videos))
 
     def take_in(self, keys: Tensor, videos: Tensor) -> None:
         """Take in keys (N, D) of videos (N,)."""

@@ -18,7 +18,7 @@ from tests.processes import ENVIRONMENT
 from tests.toy import Toy
 from vtdl_cli.cli import describe
 from vtdl_cli.data.clips import loading, parcels
-from vtdl_cli.data.clips.datasets import Batch, EpochBatches, Sample, Unreadable
+from vtdl_cli.data.clips.datasets import Batch, EpochBatches, Unreadable, VideoSample
 from vtdl_cli.data.clips.loading import Loader, build_loader
 from vtdl_cli.errors import UsageError, VtdlError
 
@@ -34,11 +34,13 @@ class Videos:
     def sample_bytes(self) -> int:
         return 24
 
-    def __getitem__(self, key: tuple[int, int]) -> Sample | Unreadable:
+    def __getitem__(self, key: tuple[int, int]) -> VideoSample | Unreadable:
         _, index = key
         if index % 3 == 2:
             return Unreadable(index, f"{index}.mp4", "the file is empty")
-        return Sample(index, 10 + index, 100, np.full((2, 4, 1, 1, 3), index, np.uint8), {"shift": np.full(2, index)})
+        return VideoSample(
+            index, 10 + index, 100, np.full((2, 4, 1, 1, 3), index, np.uint8), {"shift": np.full(2, index)}
+        )
 
 
 class Fateful(Videos):
@@ -47,7 +49,7 @@ class Fateful(Videos):
     def __init__(self, fate: Callable[[], object]) -> None:
         self.fate = fate
 
-    def __getitem__(self, key: tuple[int, int]) -> Sample | Unreadable:
+    def __getitem__(self, key: tuple[int, int]) -> VideoSample | Unreadable:
         if key[1] == 3:
             self.fate()
         return super().__getitem__(key)
@@ -56,7 +58,7 @@ class Fateful(Videos):
 def load(videos: Videos, workers: int, heard: list[str] | None = None, *, batch_size: int = 3) -> Loader:
     tell = (heard if heard is not None else []).append
     order = EpochBatches(NUM_VIDEOS, batch_size)
-    return build_loader(videos, order, workers=workers, on_gpu=False, tell=tell)  # type: ignore[arg-type]
+    return build_loader(videos, order, workers=workers, on_gpu=False, warn=tell)  # type: ignore[arg-type]
 
 
 def content(batch: Batch) -> list[Any]:

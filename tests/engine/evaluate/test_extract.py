@@ -41,7 +41,7 @@ from vtdl_cli.engine.networks.inference import VideoOutputs
 from vtdl_cli.engine.networks.methods import build_method
 from vtdl_cli.engine.networks.trained import load_backbone
 from vtdl_cli.errors import VtdlError
-from vtdl_cli.runtime import Silence
+from vtdl_cli.runtime import SilentReporter
 from vtdl_cli.settings import load_config
 
 DIM = 32  # width 4, times 8
@@ -474,7 +474,7 @@ def peak_bytes(out: Path, num_videos: int) -> int:
     """The most that is held at a time by Python and NumPy while rows are kept and the file is written."""
     parts = FeatureParts(out, {}, resume=False, overwrite=False)
     tracemalloc.start()
-    keep_rows(many_outputs(num_videos), parts, BadVideos(num_videos, 0.05), Silence(), average_clips=True)
+    keep_rows(many_outputs(num_videos), parts, BadVideos(num_videos, 0.05), SilentReporter(), average_clips=True)
     parts.finish(str)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

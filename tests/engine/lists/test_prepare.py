@@ -15,12 +15,12 @@ from vtdl_cli.engine.lists.build_lists import PrepareOptions
 from vtdl_cli.engine.lists.prepare import prepare_folder, prepare_official
 from vtdl_cli.engine.lists.survey import Survey, SurveyCache, survey
 from vtdl_cli.errors import ListError, UnreadableVideo, UsageError, VtdlError
-from vtdl_cli.runtime import Progress, Silence
+from vtdl_cli.runtime import Progress, SilentReporter
 
 ALL_FILES = ["audit.json", "classes.txt", "train_split_1.txt", "val_split_1.txt"]
 
 
-class Recorder(Silence):
+class Recorder(SilentReporter):
     """A reporter that remembers."""
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def prepare(root: Path, **options: Any) -> dict[str, Any]:
-    how = {"out": root.parent / "lists", "workers": 0, "reporter": Silence(), **options}
+    how = {"out": root.parent / "lists", "workers": 0, "reporter": SilentReporter(), **options}
     sides = ("val_fraction", "test_fraction", "group_by", "val_groups", "test_groups")
     which = {name: how.pop(name) for name in sides if name in how}
     return prepare_folder(root, PrepareOptions(**how), **which)
@@ -424,7 +424,7 @@ def test_rejected__names_every_video_left_out_and_goes_with_it(root: Path) -> No
 
 
 def test_prepare_folder__weizmann_by_actor(data_dir: Path, tmp_path: Path) -> None:
-    options = PrepareOptions(tmp_path / "lists", Silence(), workers=2)
+    options = PrepareOptions(tmp_path / "lists", SilentReporter(), workers=2)
     audit = prepare_folder(data_dir / "weizmann", options, group_by="^([a-z0-9]+)_", val_groups=["ido", "ira"])
     # Oracle: the data's README: 10 classes x 9 actors, 36 to 146 frames.
     assert audit["splits"] == {"train": 70, "val": 20}
@@ -437,7 +437,7 @@ def test_prepare_folder__tennis_by_fraction(data_dir: Path, tmp_path: Path, monk
     monkeypatch.setattr(
         "vtdl_cli.engine.lists.survey.probe_video", lambda _path, **_: facts(60)
     )  # 371 take a while to open
-    audit = prepare_folder(data_dir / "tennis7", PrepareOptions(tmp_path / "lists", Silence(), workers=0))
+    audit = prepare_folder(data_dir / "tennis7", PrepareOptions(tmp_path / "lists", SilentReporter(), workers=0))
     assert audit["total"] == 371
     assert set(map(str, audit["classes"].values())) == {"{'train': 40, 'val': 13}"}  # 53 a class; 13.25 wanted
 
@@ -511,7 +511,7 @@ def test_prepare_official__split_without_videos(root: Path) -> None:
     (root.parent / "splits" / "run_test_split1.txt").write_text("a.avi 0 \n")
     with pytest.raises(UsageError, match="lists no video for split 1"):
         prepare_official(
-            "hmdb51", root, root.parent / "splits", PrepareOptions(root.parent / "lists", Silence(), workers=0)
+            "hmdb51", root, root.parent / "splits", PrepareOptions(root.parent / "lists", SilentReporter(), workers=0)
         )
 
 
@@ -538,7 +538,7 @@ def test_prepare_official__videos_that_are_not_drawn_are_on_no_side(root: Path) 
     """Both of one recording, and training keeps the other video of the two."""
     rows = ["run,a_0,1,11,train", "run,d_0,1,11,train", "run,a_0,20,30,validate", "run,d_0,20,30,validate"]
     csv = annotate(root, rows, ("a_0_000001_000011", "a_0_000020_000030", "d_0_000001_000011", "d_0_000020_000030"))
-    options = PrepareOptions(root.parent / "out", Silence(), per_class=1, workers=0)
+    options = PrepareOptions(root.parent / "out", SilentReporter(), per_class=1, workers=0)
     audit = prepare_official("kinetics", root, csv, options)
     kept = (root.parent / "out/train_split_1.txt").read_text()[:3]
     assert audit["groups_on_both_sides"] == [kept]

@@ -36,7 +36,7 @@ class Unreadable:
 
 
 @dataclass(frozen=True)
-class Sample:
+class VideoSample:
     """What one video gives: its clips as windows (V, T, S, S, C) uint8, and how the device is to augment them."""
 
     index: int
@@ -82,7 +82,7 @@ class Batch:
         return self
 
 
-class VideoClips(Dataset[Sample | Unreadable]):
+class VideoClips(Dataset[VideoSample | Unreadable]):
     """The videos of a list as samples.
 
     Args:
@@ -103,7 +103,7 @@ class VideoClips(Dataset[Sample | Unreadable]):
     def __len__(self) -> int:
         return len(self.videos)
 
-    def __getitem__(self, key: Key) -> Sample | Unreadable:
+    def __getitem__(self, key: Key) -> VideoSample | Unreadable:
         """The sample of (epoch, index)."""
         _, index = key
         try:
@@ -116,7 +116,7 @@ class VideoClips(Dataset[Sample | Unreadable]):
             return Unreadable(index, error.path, error.reason)
         frames = resize_short_side(frames, self.short_side)
         windows, draws = self.viewer(frames, positions.reshape(indices.shape), generator)
-        return Sample(index, int(self.videos.labels[index]), num_frames, windows, draws)
+        return VideoSample(index, int(self.videos.labels[index]), num_frames, windows, draws)
 
     def sample_bytes(self) -> int:
         """Of a readable video's windows."""
@@ -133,9 +133,9 @@ class VideoClips(Dataset[Sample | Unreadable]):
         return self.sampler(num_frames, generator), generator
 
 
-def collate(samples: list[Sample | Unreadable]) -> Batch:
+def collate(samples: list[VideoSample | Unreadable]) -> Batch:
     """Stack the readable samples, and carry the others along."""
-    good = [sample for sample in samples if isinstance(sample, Sample)]
+    good = [sample for sample in samples if isinstance(sample, VideoSample)]
     bad = [sample for sample in samples if isinstance(sample, Unreadable)]
     windows = np.stack([sample.windows for sample in good]) if good else np.empty(0, np.uint8)
     names = good[0].draws if good else {}
@@ -164,7 +164,7 @@ class EpochBatches(Sampler[list[Key]]):
         part, parts: which of how many consecutive parts of every batch is wanted.
 
     Attributes:
-        own_size: videos in this part of a batch, at most.
+        local_batch_size: videos in this part of a batch, at most.
         steps_per_epoch: batches in an epoch.
         start_step: first batch of the stream, counted over all epochs.
     """
@@ -179,12 +179,12 @@ class EpochBatches(Sampler[list[Key]]):
         shuffle: bool = False,
         drop_last: bool = False,
         first: int = 0,
-        part: int = 0,
-        parts: int = 1,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         self.num_videos, self.batch_size, self.epochs = num_videos, batch_size, epochs
-        self.seed, self.shuffle, self.first, self.part, self.parts = seed, shuffle, first, part, parts
-        self.own_size = -(-batch_size // parts)
+        self.seed, self.shuffle, self.first, self.rank, self.world_size = seed, shuffle, first, rank, world_size
+        self.local_batch_size = -(-batch_size // world_size)
         left = num_videos - first
         self.steps_per_epoch = left // batch_size if drop_last else -(-left // batch_size)
         self.start_step = 0
@@ -200,7 +200,7 @@ class EpochBatches(Sampler[list[Key]]):
             order = self._order(epoch)
             for step in range(skipped if epoch == first_epoch else 0, self.steps_per_epoch):
                 chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
-                yield [(epoch, int(index)) for index in np.array_split(chosen, self.parts)[self.part]]
+                yield [(epoch, int(index)) for index in np.array_split(chosen, self.world_size)[self.rank]]
 
     def _order(self, epoch: int) -> np.ndarray:
         if not self.shuffle:

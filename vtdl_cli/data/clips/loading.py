@@ -19,7 +19,14 @@ from vtdl_cli import ranks
 from vtdl_cli.data.clips.datasets import Batch, EpochBatches, VideoClips, collate
 from vtdl_cli.data.clips.parcels import NotFetched, Packed, Parcel
 from vtdl_cli.errors import VtdlError
-from vtdl_cli.workers import explain_loss, give_way_to_parent, held_signals, leave_signals_to_parent, lost
+from vtdl_cli.runtime import Warn, ignore_warning
+from vtdl_cli.workers import (
+    blocked_signals,
+    explain_dead_worker,
+    failed_exit_code,
+    give_way_to_parent,
+    leave_signals_to_parent,
+)
 
 SHARED_MEMORY = Path("/dev/shm")  # Linux's
 MOST_AHEAD = 4  # batches that a worker makes ahead of time
@@ -29,8 +36,6 @@ ROOM_SHARE = 0.8  # of the room in shared memory that batches may take: others w
 
 MORE_ROOM = "Give it more room (docker run --shm-size 8g), or use fewer --workers"
 
-Tell = Callable[[str], None]
-
 
 @dataclass(frozen=True)
 class Loader:
@@ -38,11 +43,11 @@ class Loader:
 
     Attributes:
         stream: of parcels, or with no workers of batches.
-        tell: is told, once, that batches do not go through shared memory.
+        warn: is told, once, that batches do not go through shared memory.
     """
 
     stream: "DataLoader[Any]"
-    tell: Tell
+    warn: Warn
 
     def __iter__(self) -> Iterator[Batch]:
         stream = self._start()
@@ -50,15 +55,15 @@ class Loader:
         try:
             yield from map(self._open, stream)
         except (NotFetched, RuntimeError) as error:
-            if exit_code := lost(workers, LOSS_SHOWS_SECONDS):
-                raise VtdlError(explain_loss(exit_code)) from error
+            if exit_code := failed_exit_code(workers, LOSS_SHOWS_SECONDS):
+                raise VtdlError(explain_dead_worker(exit_code)) from error
             raise
 
     def _open(self, arrived: "Parcel | Batch") -> Batch:
         if isinstance(arrived, Batch):
             return arrived
         if arrived.trouble:
-            self.tell(_explain(f"{arrived.trouble}. {MORE_ROOM}"))
+            self.warn(_explain(f"{arrived.trouble}. {MORE_ROOM}"))
         return arrived.unpack()
 
     def _start(self) -> "Iterator[Parcel | Batch]":
@@ -68,7 +73,7 @@ class Loader:
             VtdlError: the system does not let them.
         """
         try:
-            with held_signals():
+            with blocked_signals():
                 return iter(self.stream)
         except OSError as error:
             _delete_quietly(error)
@@ -88,7 +93,7 @@ def _delete_quietly(error: Exception) -> None:
 
 
 def build_loader(
-    dataset: VideoClips, batches: EpochBatches, *, workers: int, on_gpu: bool, tell: Tell = lambda _: None
+    dataset: VideoClips, batches: EpochBatches, *, workers: int, on_gpu: bool, warn: Warn = ignore_warning
 ) -> Loader:
     """A loader over the stream; 0 workers decode in this process.
 
@@ -100,14 +105,14 @@ def build_loader(
         batches: which, in which order.
         workers: processes.
         on_gpu: whether batches go to a GPU.
-        tell: is told where batches cannot go through shared memory.
+        warn: is told where batches cannot go through shared memory.
     """
     warnings.filterwarnings(
         "ignore", message="This DataLoader will create"
     )  # more workers than cores, as was asked for
-    ahead, reason = _plan(workers, batches.own_size * dataset.sample_bytes()) if workers else (None, "")
+    ahead, reason = _plan(workers, batches.local_batch_size * dataset.sample_bytes()) if workers else (None, "")
     if reason:
-        tell(_explain(reason))
+        warn(_explain(reason))
     gather: Callable[[Any], Any] = _as_it_is if workers else collate
     stream: DataLoader[Any] = DataLoader(
         Packed(dataset, share=not reason) if workers else dataset,
@@ -119,7 +124,7 @@ def build_loader(
         generator=torch.Generator(),
         prefetch_factor=ahead,
     )
-    return Loader(stream, tell)
+    return Loader(stream, warn)
 
 
 def _plan(workers: int, batch_bytes: int) -> tuple[int, str]:
@@ -141,7 +146,7 @@ def room_in_shared_memory() -> float:
         status = os.statvfs(SHARED_MEMORY)
     except (OSError, AttributeError):  # it is no file system here
         return float("inf")
-    return status.f_bavail * status.f_frsize / ranks.local_count()
+    return status.f_bavail * status.f_frsize / ranks.local_world_size()
 
 
 def open_files() -> float:

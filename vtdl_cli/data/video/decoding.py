@@ -47,14 +47,14 @@ class PyAvReader:
         frames = []
         for index, frame in enumerate(decode_frames(self._path)):
             if index in remaining:
-                frames.append(_picture(frame))
+                frames.append(_to_rgb(frame))
             if len(frames) == len(wanted):
                 return stack_frames(self._path, frames)
         raise UnreadableVideo(str(self._path), f"it ends before frame {wanted[len(frames)]} of {self.num_frames}")
 
-    def pictures(self) -> Iterator[np.ndarray]:
+    def frames(self) -> Iterator[np.ndarray]:
         """All frames (H, W, 3) in order, one in memory at a time."""
-        yield from map(_picture, decode_frames(self._path))
+        yield from map(_to_rgb, decode_frames(self._path))
 
     def close(self) -> None:
         """Nothing stays open between reads."""
@@ -71,7 +71,7 @@ def decode_frames(path: Path) -> Iterator[Any]:
             count += 1
 
 
-def _picture(frame: Any) -> np.ndarray:
+def _to_rgb(frame: Any) -> np.ndarray:
     """PyAV's frame as RGB; PyAV leaves the rotation (degrees, counterclockwise) to the caller."""
     # One thread: by default each conversion starts a pool of them, which takes longer than a small picture.
     return np.rot90(frame.to_ndarray(format="rgb24", threads=1), round(frame.rotation / 90))

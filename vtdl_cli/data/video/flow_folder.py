@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vtdl_cli.data.video.frame_folder import FRAME_NAME, list_pictures, number_of, read_picture, scan_pictures
+from vtdl_cli.data.video.frame_folder import FRAME_NAME, frame_number, list_images, read_image, scan_images
 from vtdl_cli.data.video.reader import VideoScan, read_any_order, refuse_sizes, stack_frames, unreadable_on_error
 from vtdl_cli.errors import UnreadableVideo
 
@@ -14,19 +14,19 @@ PREFIXES = ("flow_x", "flow_y")
 DIRECTIONS = (("x", "y"), ("u", "v"), PREFIXES)  # as folders are named
 
 
-class Half(NamedTuple):
+class FlowDirection(NamedTuple):
     """Where one direction lies: the pictures of a folder whose names begin so."""
 
     folder: Path
     prefix: str
 
-    def pictures(self) -> list[Path]:
+    def images(self) -> list[Path]:
         """In the order of their numbers."""
         like = f"{self.prefix}_00001.jpg" if self.prefix else "00001.jpg"
-        return list_pictures(self.folder, lambda name: name.lower().startswith(self.prefix), like)
+        return list_images(self.folder, lambda name: name.lower().startswith(self.prefix), like)
 
 
-def flow_pair(path: Path) -> tuple[Half, Half] | None:
+def flow_pair(path: Path) -> tuple[FlowDirection, FlowDirection] | None:
     """Where the x and y of the video called `path` lie, or None.
 
     Three layouts: `<path>/flow_x_00001.jpg` beside `<path>/flow_y_00001.jpg`; `<path>/x/00001.jpg` beside
@@ -37,15 +37,15 @@ def flow_pair(path: Path) -> tuple[Half, Half] | None:
         OSError: the folder cannot be listed.
     """
     present = {prefix for prefix in PREFIXES if _holds_pictures(path, prefix)}
-    together = Half(path, PREFIXES[0]), Half(path, PREFIXES[1])
+    together = FlowDirection(path, PREFIXES[0]), FlowDirection(path, PREFIXES[1])
     if len(present) == len(PREFIXES):
         return together
     for x, y in DIRECTIONS:
         if _holds_pictures(path / x) and _holds_pictures(path / y):
-            return Half(path / x, ""), Half(path / y, "")
+            return FlowDirection(path / x, ""), FlowDirection(path / y, "")
         beside = path.parent.with_name(y) / path.name
         if path.parent.name == x and _holds_pictures(path) and beside.is_dir():
-            return Half(path, ""), Half(beside, "")
+            return FlowDirection(path, ""), FlowDirection(beside, "")
     return together if PREFIXES[0] in present else None  # without y, which the reader will miss
 
 
@@ -67,12 +67,12 @@ class FlowFolderReader:
         if pair is None:
             raise UnreadableVideo(str(path), "it holds no flow: no flow_x_00001.jpg, no folders x and y or u and v")
         self._path = path
-        self._halves = [half.pictures() for half in pair]
+        self._halves = [half.images() for half in pair]
         counts = [len(files) for files in self._halves]
         if counts[0] != counts[1]:
             raise UnreadableVideo(str(path), f"it has {counts[0]} pictures of flow in x and {counts[1]} in y")
         for x, y in zip(*self._halves, strict=True):
-            if number_of(x) != number_of(y):
+            if frame_number(x) != frame_number(y):
                 raise UnreadableVideo(str(path), f"picture {x.name} has no partner: beside it comes {y.name}")
         self.num_frames = counts[0]
 
@@ -90,8 +90,8 @@ class FlowFolderReader:
 
     @property
     def scan(self) -> VideoScan:
-        """See `scan_pictures`."""
-        return scan_pictures(self._path, self._halves[0])
+        """See `scan_images`."""
+        return scan_images(self._path, self._halves[0])
 
     def close(self) -> None:
         """Nothing stays open between reads."""
@@ -99,7 +99,7 @@ class FlowFolderReader:
 
 def _read_grey(path: Path, file: Path) -> np.ndarray:
     """A picture (H, W, 1) of one direction."""
-    picture = read_picture(path, file)
+    picture = read_image(path, file)
     if (picture != picture[..., :1]).any():
         raise UnreadableVideo(str(path), f"picture {file.name} has colours; flow in one direction is grey")
     return picture[..., :1]

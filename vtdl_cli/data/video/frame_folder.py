@@ -22,7 +22,7 @@ class FrameFolderReader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._files = list_pictures(path)
+        self._files = list_images(path)
         self.num_frames = len(self._files)
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
@@ -30,22 +30,22 @@ class FrameFolderReader:
         return read_any_order(indices, self.num_frames, self._read_ascending)
 
     def _read_ascending(self, wanted: np.ndarray) -> np.ndarray:
-        return stack_frames(self._path, [read_picture(self._path, self._files[index]) for index in wanted])
+        return stack_frames(self._path, [read_image(self._path, self._files[index]) for index in wanted])
 
-    def pictures(self) -> Iterator[np.ndarray]:
+    def frames(self) -> Iterator[np.ndarray]:
         """All pictures (H, W, 3) in order, one in memory at a time."""
         yield from (self.read([index])[0] for index in range(self.num_frames))
 
     @property
     def scan(self) -> VideoScan:
-        """See `scan_pictures`."""
-        return scan_pictures(self._path, self._files)
+        """See `scan_images`."""
+        return scan_images(self._path, self._files)
 
     def close(self) -> None:
         """Nothing stays open between reads."""
 
 
-def scan_pictures(path: Path, files: Sequence[Path]) -> VideoScan:
+def scan_images(path: Path, files: Sequence[Path]) -> VideoScan:
     """Size and kind of the first picture; pictures have no rate."""
     from PIL import Image
 
@@ -55,20 +55,20 @@ def scan_pictures(path: Path, files: Sequence[Path]) -> VideoScan:
     return VideoScan(count, "folder", codec, width, height, 0.0, count, has_duration=False, timed=True, seekable=True)
 
 
-def not_flow(name: str) -> bool:
+def is_not_flow(name: str) -> bool:
     """Tell pictures from the flow_x_00001.jpg and flow_y_00001.jpg beside them in a two-stream data set's folders."""
     return re.match(r"flow_?[xyuv]_?\d", name, re.IGNORECASE) is None
 
 
-def number_of(picture: Path) -> int:
+def frame_number(picture: Path) -> int:
     """The number in a picture's name."""
     match = FRAME_NAME.fullmatch(picture.name)
     assert match is not None
     return int(match["number"])
 
 
-def list_pictures(
-    path: Path, wanted: Callable[[str], bool] = not_flow, like: str = "img_00001.jpg or frame000001.jpg"
+def list_images(
+    path: Path, wanted: Callable[[str], bool] = is_not_flow, like: str = "img_00001.jpg or frame000001.jpg"
 ) -> list[Path]:
     """The pictures of a folder whose names are wanted, `like` these, in the order of their numbers.
 
@@ -95,7 +95,7 @@ def _refuse_gaps(path: Path, numbers: list[int]) -> None:
             raise UnreadableVideo(str(path), f"pictures {number + 1} to {following - 1} are missing")
 
 
-def read_picture(folder: Path, file: Path) -> np.ndarray:
+def read_image(folder: Path, file: Path) -> np.ndarray:
     """One picture (H, W, 3) of the video in `folder`."""
     from PIL import Image
 

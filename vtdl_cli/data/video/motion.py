@@ -26,7 +26,7 @@ SQUARE_SHADES = (0.2, 1.0)  # of its texture, from 0 for black to 1
 BACKGROUND_SHADES = (0.2, 0.6)  # where it is as bright as the square, a minute of pretraining finds nothing
 
 
-def render(label: int, generator: Generator) -> np.ndarray:
+def render_video(label: int, generator: Generator) -> np.ndarray:
     """One video (NUM_FRAMES, SIDE, SIDE, 3) of class `label`."""
     place = 2 * np.pi * orbit(CLASSES[label], generator)[:, None, None]
     side, angle = generator.uniform(*SQUARE), generator.uniform(0, 2 * np.pi)
@@ -73,7 +73,7 @@ def write_videos(folder: Path, num_per_class: int, seed: int, advance: Callable[
     for label, name in enumerate(CLASSES):
         (folder / name).mkdir(parents=True)
         for number in range(num_per_class):
-            video = render(label, np.random.default_rng((seed, label, number)))
+            video = render_video(label, np.random.default_rng((seed, label, number)))
             write_video(folder / name / f"{name}_{number:03d}.mp4", video)
             advance()
 

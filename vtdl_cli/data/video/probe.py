@@ -50,7 +50,7 @@ def probe_video(path: str | Path, decoder: str = "decord", *, verify: bool = Fal
     path = Path(path)
     if decoder == FLOW or not path.is_file() or not path.stat().st_size:
         return _probe_folder(path, decoder, verify)
-    look = Look(path, wanted=None if verify else 1)
+    look = FrameInspector(path, wanted=None if verify else 1)
     scan = scan_video(path, look.decode)
     if not look.count:
         raise UnreadableVideo(str(path), "none of its frames can be decoded")
@@ -68,7 +68,7 @@ def _probe_folder(path: Path, decoder: str, verify: bool) -> VideoFacts:
     with open_video(path, decoder) as reader:
         reader.read([0])
         if verify:
-            look = Look(path, may_be_flat=decoder == FLOW)  # where nothing moves, flow is flat
+            look = FrameInspector(path, may_be_flat=decoder == FLOW)  # where nothing moves, flow is flat
             for index in range(reader.num_frames):
                 picture = reader.read([index])[0]
                 look.at(picture.shape[:2], partial(_mean, picture))
@@ -87,7 +87,7 @@ def _open(path: Path, decoder: str) -> None:
         reader.read([0])
 
 
-class Look:
+class FrameInspector:
     """Looks at a video's pictures one after the other.
 
     Args:

@@ -76,7 +76,7 @@ def scan_video(path: Path, watch: Callable[[Any], None] | None = None) -> VideoS
     packets: list[Packet] = []
     with open_stream(path) as (container, stream):
         codec, width, height = stream.codec_context.codec.canonical_name, stream.codec_context.width, stream.height
-        pictures = Mpeg4Pictures(stream) if codec == "mpeg4" else None
+        pictures = Mpeg4FrameCounter(stream) if codec == "mpeg4" else None
         with unreadable_on_error(path, "its packets cannot be read"):
             for packet in container.demux(stream):
                 if packet.size:
@@ -117,7 +117,7 @@ def _has_placeholders(codec: str, packets: list[Packet]) -> bool:
     return codec == "mpeg4" and any(packet.size <= PLACEHOLDER_BYTES for packet in packets)
 
 
-class Mpeg4Pictures:
+class Mpeg4FrameCounter:
     """Counts an MPEG-4 stream's pictures, each packed one moved into its placeholder: what is left over holds none.
 
     Most files have no placeholder, and then nobody asks: packets are held, and looked into from the first one on.
@@ -148,7 +148,7 @@ class Mpeg4Pictures:
                 self.smallest_bytes = min(self.smallest_bytes, len(data))
 
 
-def _count_frames(path: Path, codec: str, packets: list[Packet], pictures: Mpeg4Pictures | None) -> int:
+def _count_frames(path: Path, codec: str, packets: list[Packet], pictures: Mpeg4FrameCounter | None) -> int:
     """One frame a packet, apart from the two codecs known to break that rule."""
     if pictures is not None and _has_placeholders(codec, packets):
         # As small as a placeholder it is a very still picture or a skipped one: only decoding tells.

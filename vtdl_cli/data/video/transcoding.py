@@ -12,11 +12,11 @@ from vtdl_cli.data.video.frame_folder import FrameFolderReader
 from vtdl_cli.data.video.reader import unreadable_on_error
 from vtdl_cli.data.video.scan import scan_video
 from vtdl_cli.data.video.whole_video import REPEATABLE, whole_video, write_mp4
-from vtdl_cli.runtime import replacing
+from vtdl_cli.runtime import atomic_write
 
 
 @dataclass(frozen=True)
-class Pictures:
+class FrameFolderWriter:
     """A writer of a folder `img_00001.jpg`, `img_00002.jpg`, ... for each video.
 
     Args:
@@ -56,7 +56,7 @@ class Pictures:
 
 
 @dataclass(frozen=True)
-class Compressed:
+class Mp4Writer:
     """A writer of an MP4 of H.264 for each video.
 
     Args:
@@ -80,7 +80,7 @@ class Compressed:
         rate = 25 if source.is_dir() else round(scan_video(source).frame_rate) or 25
         options = {"crf": str(self.crf), "g": str(self.gop), "keyint_min": str(self.gop), "sc_threshold": "0"}
         options |= {"bf": "0", "preset": "fast", **REPEATABLE}
-        with replacing(target) as temporary:
+        with atomic_write(target) as temporary:
             return write_mp4(temporary, _small_pictures(source, self.short_side), rate, "libx264", options)
 
     def count(self, target: Path) -> int:

@@ -31,7 +31,7 @@ def whole_video(source: Path) -> Iterator[np.ndarray]:
     """
     reader = FrameFolderReader(source) if source.is_dir() else PyAvReader(source)
     count, sizes = 0, set[tuple[int, ...]]()
-    for picture in reader.pictures():
+    for picture in reader.frames():
         sizes.add(picture.shape[:2])
         refuse_sizes(source, sizes)
         yield np.ascontiguousarray(picture)  # a rotated one is a view with negative strides, which torch refuses

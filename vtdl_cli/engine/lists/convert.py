@@ -18,8 +18,8 @@ from vtdl_cli.data.lists.video_list import (
 from vtdl_cli.engine.lists.survey import survey
 from vtdl_cli.engine.request import ListSource
 from vtdl_cli.errors import ListError, UsageError
-from vtdl_cli.locks import releasing_locks, take_file
-from vtdl_cli.runtime import Reporter, replacing
+from vtdl_cli.locks import lock_file, releasing_locks
+from vtdl_cli.runtime import Reporter, atomic_write
 
 
 @releasing_locks
@@ -51,7 +51,7 @@ def convert_list(
         ListError: the list cannot be read, or a video whose frames must be counted is missing or unreadable.
         UsageError: an output exists, or the classes.txt in its folder belongs to another list.
     """
-    take_file(out, reporter)
+    lock_file(out, reporter)
     if out.exists() and not overwrite:
         raise UsageError(f"file '{out}' exists already. Choose another --out, or add --overwrite")
     videos = read_list(
@@ -64,10 +64,10 @@ def convert_list(
     check_same_classes(out.parent, videos)
     names = [videos.name(index) for index in range(len(videos))]
     frames = _count_missing_frames(videos, names, decoder, workers, reporter)
-    with replacing(out) as temporary:
+    with atomic_write(out) as temporary:
         write_list(temporary, zip(names, videos.labels.tolist(), frames.tolist(), strict=True))
     if videos.classes:
-        with replacing(out.with_name(CLASSES_FILE)) as temporary:
+        with atomic_write(out.with_name(CLASSES_FILE)) as temporary:
             write_classes(temporary, videos.classes)
     return {
         "list": str(source.path),

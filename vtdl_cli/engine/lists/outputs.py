@@ -12,7 +12,7 @@ from vtdl_cli.data.lists.splits import SIDES, TEST, VAL
 from vtdl_cli.data.lists.video_list import CLASSES_FILE, write_classes, write_list
 from vtdl_cli.engine.lists.audit import Sides
 from vtdl_cli.errors import UsageError
-from vtdl_cli.runtime import replacing
+from vtdl_cli.runtime import atomic_write
 
 AUDIT_FILE = "audit.json"
 REJECTED_FILE = "rejected.txt"
@@ -63,7 +63,7 @@ def write_outputs(
     wanted = {AUDIT_FILE, CLASSES_FILE, *(files[side] for side in sides if sides[side])}
     wanted |= {REJECTED_FILE} if rejected else set()
     with ExitStack() as stack:  # the audit is entered first, so it is renamed last
-        parts = {name: stack.enter_context(replacing(out / name)) for name in sorted(wanted)}
+        parts = {name: stack.enter_context(atomic_write(out / name)) for name in sorted(wanted)}
         for side in sides:
             if files[side] in parts:
                 rows = ((video.name, video.label, video.facts.num_frames) for video in sides[side])

@@ -25,7 +25,7 @@ from vtdl_cli.engine.lists.audit import escape_non_utf8
 from vtdl_cli.engine.lists.build_lists import Candidates, PrepareOptions, build_lists
 from vtdl_cli.engine.lists.outputs import refuse_existing
 from vtdl_cli.errors import ListError, UsageError
-from vtdl_cli.locks import releasing_locks, take_folder
+from vtdl_cli.locks import lock_folder, releasing_locks
 
 _MOST_PATHS_SHOWN = 3  # of other videos, in the error that none of the split was found
 
@@ -63,7 +63,7 @@ def prepare_folder(
         VtdlError: an output cannot be written.
     """
     refuse_existing(options.out, 1, overwrite=options.overwrite)
-    take_folder(options.out, options.reporter)
+    lock_folder(options.out, options.reporter)
     found = scan_class_folders(root, flow=options.decoder == FLOW)
     names, labels = [name for name, _ in found.videos], np.array([label for _, label in found.videos], dtype=np.int64)
     held_out: dict[str, Share] = {
@@ -137,7 +137,7 @@ def prepare_official(
         VtdlError: an output cannot be written.
     """
     refuse_existing(options.out, split, overwrite=options.overwrite)
-    take_folder(options.out, options.reporter)
+    lock_folder(options.out, options.reporter)
     official = OFFICIAL[dataset](splits, split)
     if not official.videos:
         raise UsageError(f"--splits '{splits}' lists no video for split {split}. Use the files of a complete download")

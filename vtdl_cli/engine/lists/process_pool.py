@@ -17,7 +17,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Generic, Self, TypeVar
 
 from vtdl_cli.errors import VtdlError
-from vtdl_cli.workers import held_signals, is_killed, leave_signals_to_parent
+from vtdl_cli.workers import blocked_signals, is_killed, leave_signals_to_parent
 
 Item = TypeVar("Item")
 Output = TypeVar("Output")
@@ -225,7 +225,7 @@ class _Pool(Generic[Item, Output]):
         process = CONTEXT.Process(target=_serve, args=(theirs, self.stop_reader, self.work), daemon=True)
         if os.name == "posix":
             resource_tracker.ensure_running()  # else the first process would start it, with signals unblocked
-        with held_signals():
+        with blocked_signals():
             process.start()
         theirs.close()
         worker = _Worker[Item](process, ours)

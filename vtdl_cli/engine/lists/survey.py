@@ -143,7 +143,7 @@ def survey(
             else:
                 facts[index] = finding
             progress.advance(unreadable=str(len(reasons)))
-            if stop.arrived():
+            if stop.received():
                 saved = "saved. Run the same command again to resume" if cache else "nothing was saved"
                 raise Interrupted(f"{stop.name} after {len(facts) + len(reasons)} of {len(names)} videos: {saved}")
     return Survey(dict(sorted(facts.items())), dict(sorted(reasons.items())))

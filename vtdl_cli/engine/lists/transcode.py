@@ -10,33 +10,33 @@ from typing import Any
 
 from vtdl_cli.data.lists.video_list import CLASSES_FILE, VideoList, write_classes, write_list
 from vtdl_cli.data.video.disk import stem
-from vtdl_cli.data.video.transcoding import Compressed, Pictures
+from vtdl_cli.data.video.transcoding import FrameFolderWriter, Mp4Writer
 from vtdl_cli.engine.lists.convert import check_same_classes
 from vtdl_cli.engine.lists.process_pool import closing_pool, map_unordered
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.errors import Interrupted, ListError, UnreadableVideo, UsageError
-from vtdl_cli.locks import releasing_locks, take_folder
-from vtdl_cli.runtime import Reporter, StopRequest, check_writable, default_workers, replacing
+from vtdl_cli.locks import lock_folder, releasing_locks
+from vtdl_cli.runtime import Reporter, StopRequest, atomic_write, check_writable, default_workers
 
-__all__ = ["Compressed", "Pictures", "transcode"]
+__all__ = ["FrameFolderWriter", "Mp4Writer", "transcode"]
 
-Transcoder = Compressed | Pictures
+VideoWriter = Mp4Writer | FrameFolderWriter
 Job = tuple[Path, Path]  # source and target
-FORMS: dict[type[Transcoder], str] = {Compressed: "compressed", Pictures: "pictures"}
+FORMS: dict[type[VideoWriter], str] = {Mp4Writer: "compressed", FrameFolderWriter: "pictures"}
 """The name of each format in form.json."""
 FORM_FILE = "form.json"  # in the output folder: the format of its videos, and the lists they were written for
 
 
 @releasing_locks
 def transcode(
-    source: ListSource, out: Path, transcoder: Transcoder, execution: Execution, reporter: Reporter
+    source: ListSource, out: Path, writer: VideoWriter, execution: Execution, reporter: Reporter
 ) -> dict[str, Any]:
     """Write every video of a list to `out`, under its path in the list, and a list of the new files.
 
     Args:
         source: the list.
         out: the folder to write to.
-        transcoder: the format.
+        writer: the format.
         execution: number of processes; whether to keep or replace the videos of an earlier run.
         reporter: for progress, and a warning for each unreadable video.
 
@@ -50,18 +50,18 @@ def transcode(
     """
     began = time.monotonic()
     videos = source.read()
-    targets = _targets(videos, out, transcoder.suffix)
+    targets = _targets(videos, out, writer.suffix)
     listing = out / source.path.name
-    take_folder(out, reporter)
-    finished = _prepare_folder(videos, targets, out, listing, transcoder, execution)
-    had_form = _record_form(out, transcoder, videos)  # before the first video: a resumed run checks it
-    frames, skipped = _write_videos(videos, targets, finished, transcoder, execution, reporter)
+    lock_folder(out, reporter)
+    finished = _prepare_folder(videos, targets, out, listing, writer, execution)
+    had_form = _record_form(out, writer, videos)  # before the first video: a resumed run checks it
+    frames, skipped = _write_videos(videos, targets, finished, writer, execution, reporter)
     if not frames and not finished:
         if not had_form:
             (out / FORM_FILE).unlink()
         raise ListError(f"no video of list '{videos.source}' can be read; the first: {skipped[0]['reason']}")
     num_written = len(frames)
-    frames |= {target: transcoder.count(target) for target in finished}
+    frames |= {target: writer.count(target) for target in finished}
     done = [index for index, target in enumerate(targets) if target in frames]
     _write_listing(videos, targets, done, frames, out, listing)
     before, after = (sum(map(_size, paths)) for paths in ([videos.path(i) for i in done], [targets[i] for i in done]))
@@ -83,7 +83,7 @@ def _write_videos(
     videos: VideoList,
     targets: list[Path],
     finished: set[Path],
-    transcoder: Transcoder,
+    writer: VideoWriter,
     execution: Execution,
     reporter: Reporter,
 ) -> tuple[dict[Path, int], list[dict[str, str]]]:
@@ -93,7 +93,7 @@ def _write_videos(
         first_of.setdefault(target, index)
     jobs = [(index, (videos.path(index), target)) for target, index in first_of.items() if target not in finished]
     workers = default_workers() if execution.workers is None else execution.workers
-    results = map_unordered(partial(_write, transcoder), iter(jobs), workers)
+    results = map_unordered(partial(_write, writer), iter(jobs), workers)
     frames: dict[Path, int] = {}
     skipped: list[dict[str, str]] = []
     progress = reporter.progress(len(first_of), "videos", start=len(finished))
@@ -105,22 +105,22 @@ def _write_videos(
             else:
                 frames[targets[index]] = result
             bar.advance()
-            if stop.arrived():
+            if stop.received():
                 raise Interrupted(f"{stop.name}: the videos written so far are kept. Resume with --resume")
     return frames, sorted(skipped, key=lambda entry: entry["path"])
 
 
-def _write(transcoder: Transcoder, job: Job) -> int | str:
+def _write(writer: VideoWriter, job: Job) -> int | str:
     source, target = job
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        return transcoder.write(source, target)
+        return writer.write(source, target)
     except UnreadableVideo as error:
         return error.reason
 
 
 def _prepare_folder(
-    videos: VideoList, targets: list[Path], out: Path, listing: Path, transcoder: Transcoder, execution: Execution
+    videos: VideoList, targets: list[Path], out: Path, listing: Path, writer: VideoWriter, execution: Execution
 ) -> set[Path]:
     """Check the output folder, and remove videos that are to be replaced; return the targets that are finished."""
     check_writable(out)
@@ -128,7 +128,7 @@ def _prepare_folder(
     existing = {target for target in targets if target.exists()}
     if (existing or listing.exists()) and not (execution.resume or execution.overwrite):
         raise UsageError(f"output folder '{out}' is in use. Use --resume, --overwrite, or another --out")
-    _check_form(out, transcoder, videos, resume=execution.resume)
+    _check_form(out, writer, videos, resume=execution.resume)
     check_same_classes(out, videos)
     if not execution.overwrite:
         return existing
@@ -145,10 +145,10 @@ def _write_listing(
         (targets[index].relative_to(out).as_posix(), int(videos.labels[index]), frames[targets[index]])
         for index in done
     )
-    with replacing(listing) as temporary:
+    with atomic_write(listing) as temporary:
         write_list(temporary, rows)
     if videos.classes:
-        with replacing(out / CLASSES_FILE) as temporary:
+        with atomic_write(out / CLASSES_FILE) as temporary:
             write_classes(temporary, videos.classes)
 
 
@@ -165,8 +165,8 @@ def _refuse_sources(videos: VideoList, out: Path, listing: Path) -> None:
         raise UsageError(f"output folder '{out}' holds '{taken}' itself, which would be replaced. Choose another --out")
 
 
-def _describe_form(transcoder: Transcoder) -> dict[str, Any]:
-    return {"form": FORMS[type(transcoder)], **asdict(transcoder)}
+def _describe_form(writer: VideoWriter) -> dict[str, Any]:
+    return {"form": FORMS[type(writer)], **asdict(writer)}
 
 
 def _read_form(out: Path) -> tuple[dict[str, Any], dict[str, str]]:
@@ -183,14 +183,14 @@ def _read_form(out: Path) -> tuple[dict[str, Any], dict[str, str]]:
         raise UsageError(f"file '{path}' is damaged, so its videos are unknown. Choose another --out") from None
 
 
-def _check_form(out: Path, transcoder: Transcoder, videos: VideoList, *, resume: bool) -> None:
+def _check_form(out: Path, writer: VideoWriter, videos: VideoList, *, resume: bool) -> None:
     """Refuse to mix two formats in one folder, or to resume with another list of the same name.
 
     Raises:
         UsageError: the format or the list differs.
     """
     before, lists = _read_form(out)
-    if before and before != _describe_form(transcoder):
+    if before and before != _describe_form(writer):
         settings = ", ".join(f"{name} {value}" for name, value in before.items())
         raise UsageError(f"output folder '{out}' holds videos of {settings}. Use the same, or choose another --out")
     name = videos.source.name
@@ -201,11 +201,11 @@ def _check_form(out: Path, transcoder: Transcoder, videos: VideoList, *, resume:
         )
 
 
-def _record_form(out: Path, transcoder: Transcoder, videos: VideoList) -> bool:
+def _record_form(out: Path, writer: VideoWriter, videos: VideoList) -> bool:
     """Record the format and the list in the folder; return whether a format was recorded before."""
     before, lists = _read_form(out)
-    form = {**_describe_form(transcoder), "lists": {**lists, videos.source.name: videos.sha256}}
-    with replacing(out / FORM_FILE) as temporary:
+    form = {**_describe_form(writer), "lists": {**lists, videos.source.name: videos.sha256}}
+    with atomic_write(out / FORM_FILE) as temporary:
         temporary.write_text(json.dumps(form) + "\n", encoding="utf-8")
     return bool(before)
 

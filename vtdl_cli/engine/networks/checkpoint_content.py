@@ -131,7 +131,7 @@ class State(Content):
     random_of_others: list[RandomState] = []
 
 
-def check_content(content: dict[str, Any], path: Path, kind: type[Content] = Weights) -> None:
+def check_checkpoint(content: dict[str, Any], path: Path, kind: type[Content] = Weights) -> None:
     """Hold what was read of a file to what it has to hold.
 
     Raises:

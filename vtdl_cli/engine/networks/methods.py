@@ -64,7 +64,7 @@ def build_vtdl(config: Config, num_videos: int) -> VTDL:
 def build_encoder_pair(config: Config) -> EncoderPair:
     """Query and key encoder; several processes deal their keys among themselves, unless told otherwise."""
     method = config.method
-    shuffle = ranks.count() > 1 and method.key_shuffle != "none" and method.key_statistics == "batch"
+    shuffle = ranks.world_size() > 1 and method.key_shuffle != "none" and method.key_statistics == "batch"
     return EncoderPair(build_embedder(config), method.momentum, method.key_statistics, method.key_splits, shuffle)
 
 

@@ -11,11 +11,11 @@ from vtdl_cli.engine.networks.build import build_backbone, build_embedder, build
 from vtdl_cli.engine.networks.checkpoint import (
     Checkpoint,
     backbone_prefix,
+    copy_backbone,
     find_weights,
     load_every_tensor,
     load_with_sha256,
     tensors_under,
-    transplant_backbone,
 )
 from vtdl_cli.engine.networks.methods import WITH_EMBEDDING
 from vtdl_cli.engine.networks.selection import Selection, read_selection
@@ -123,7 +123,7 @@ def _classifier(checkpoint: Checkpoint, source: Source) -> Encoder:
 
 def _backbone(checkpoint: Checkpoint, source: Source) -> Backbone:
     backbone = build_backbone(source.config)
-    transplant_backbone(backbone, checkpoint)
+    copy_backbone(backbone, checkpoint)
     return backbone.eval()
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from vtdl_cli.analysis.strip import Row, draw_strip
 from vtdl_cli.config import Config
 from vtdl_cli.data.clips.augmentation import to_pixels
-from vtdl_cli.data.clips.datasets import Sample, Unreadable, VideoClips, collate
+from vtdl_cli.data.clips.datasets import Unreadable, VideoClips, VideoSample, collate
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.engine.networks.clips import build_pretraining_clips
 from vtdl_cli.engine.networks.machine import build_machine, device_clips
@@ -17,7 +17,7 @@ from vtdl_cli.engine.networks.methods import build_tca
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.errors import UnreadableVideo, UsageError
 from vtdl_cli.method.tca import mix_still_frame
-from vtdl_cli.runtime import check_new_file, replacing, seed_torch
+from vtdl_cli.runtime import atomic_write, check_new_file, seed_torch
 
 TRIPLET = ("anchor", "positive: the same frames, augmented anew", "negative: another interval of the video")
 OWN_FRAME = 2  # TCA's version that mixes a clip with itself
@@ -83,13 +83,13 @@ def draw_triplet(config: Config, videos: VideoList, path: Path, *, index: int = 
     name, clip = videos.name(index), config.pretrain
     title = f"{name} ({sample.num_frames} frames) as {config.method.name} sees it, seed {seed}: "
     title += f"clips of {clip.clip_len_frames} frames, stride {clip.stride_frames}"
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         draw_strip(rows, title, temporary)
     shown = {row.name.split(":")[0]: row.numbers.tolist() for row in rows[: len(names)]}
     return {"video": name, "method": config.method.name, "num_frames": sample.num_frames, "frames": shown}
 
 
-def _donors(config: Config, dataset: VideoClips, index: int) -> list[Sample | Unreadable]:
+def _donors(config: Config, dataset: VideoClips, index: int) -> list[VideoSample | Unreadable]:
     """The video whose frame TCA takes, where that is another one: here the list's next."""
     if config.method.name != "vtdl" or config.method.tca.version == OWN_FRAME or len(dataset) == 1:
         return []

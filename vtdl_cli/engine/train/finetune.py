@@ -13,7 +13,7 @@ from vtdl_cli.data.lists.label_sets import counting_warning
 from vtdl_cli.engine.lists.labels import check_labels
 from vtdl_cli.engine.networks.bad_videos import BadVideos
 from vtdl_cli.engine.networks.build import build_network
-from vtdl_cli.engine.networks.checkpoint import begin_from
+from vtdl_cli.engine.networks.checkpoint import load_pretrained_backbone
 from vtdl_cli.engine.networks.clips import build_test_clips, build_training_clips
 from vtdl_cli.engine.networks.inference import collect, forward_videos
 from vtdl_cli.engine.networks.machine import Machine, autocast, build_machine, device_clips
@@ -72,7 +72,7 @@ def finetune(
     network = build_network(config, videos.num_classes)
     origin = {"linear_probe": linear_probe, "weights": weights, "val_list_sha256": val_videos.sha256}
     if weights is not None and not run.resumes:
-        origin["weights_sha256"] = begin_from(weights, network.backbone, reporter)
+        origin["weights_sha256"] = load_pretrained_backbone(weights, network.backbone, reporter)
     network.backbone.requires_grad_(not linear_probe)
     training = Training(
         "finetune",
@@ -122,7 +122,7 @@ def train(
     linear_probe: bool,
 ) -> None:
     """The loop. After every epoch, where due: validation and best checkpoint; last checkpoint."""
-    config, parallel = training.config, ranks.parallel(network)
+    config, ddp_model = training.config, ranks.wrap_ddp(network)
     every = config.finetune.validate_every or config.finetune.epochs
     for epoch in training.epochs():
         network.train()
@@ -131,7 +131,7 @@ def train(
             (clips,) = device_clips(batch, machine, config.data.crop_size)  # (B, 3, T, R, R)
             label = batch.label.to(machine.device, non_blocking=True)
             with autocast(machine):
-                logits = parallel(clips)
+                logits = ddp_model(clips)
             loss = F.cross_entropy(logits.float(), label)
             training.learn(loss)
             training.record(loss=loss, train_top1=100 * (logits.argmax(1) == label).float().mean())

@@ -68,7 +68,7 @@ class Meter:
 
     def means(self) -> dict[str, float]:
         """Over the epoch's videos, of all processes."""
-        return {name: float(total) / self._num_videos for name, total in self._everyones_sums().items()}
+        return {name: float(total) / self._num_videos for name, total in self._gathered_sums().items()}
 
     def pace(self) -> dict[str, float]:
         """Clips of all processes a second, the share of time spent waiting, seconds; memory where there is a GPU."""
@@ -79,7 +79,7 @@ class Meter:
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint: the means, not the pace."""
-        return {"sums": self._everyones_sums(), "recorded": self._num_videos}
+        return {"sums": self._gathered_sums(), "recorded": self._num_videos}
 
     def load(self, state: Mapping[str, Any], device: torch.device) -> None:
         """Go on from a checkpoint: the first process takes over the sums of all."""
@@ -87,6 +87,6 @@ class Meter:
         self._sums = {name: value.to(device) for name, value in sums.items()}
         self._num_videos = state["recorded"]
 
-    def _everyones_sums(self) -> dict[str, Tensor]:
-        parts = ranks.exchange({name: value.cpu() for name, value in self._sums.items()})
+    def _gathered_sums(self) -> dict[str, Tensor]:
+        parts = ranks.gather_objects({name: value.cpu() for name, value in self._sums.items()})
         return {name: torch.stack([part[name] for part in parts if name in part]).sum(0) for name in parts[0]}

@@ -8,7 +8,7 @@ import torch
 from vtdl_cli import ranks
 from vtdl_cli.config import Config
 from vtdl_cli.data.lists.video_list import VideoList
-from vtdl_cli.engine.networks.checkpoint import begin_from
+from vtdl_cli.engine.networks.checkpoint import load_pretrained_backbone
 from vtdl_cli.engine.networks.clips import build_pretraining_clips, build_test_clips
 from vtdl_cli.engine.networks.inference import Collected, collect, forward_videos
 from vtdl_cli.engine.networks.machine import Machine, autocast, build_machine, device_clips
@@ -59,7 +59,7 @@ def pretrain(
     method = build_method(config, len(videos))
     origin: dict[str, Any] = {"weights": weights}
     if weights is not None and not run.resumes:
-        origin["weights_sha256"] = begin_from(weights, method.trained_backbone, reporter)
+        origin["weights_sha256"] = load_pretrained_backbone(weights, method.trained_backbone, reporter)
         method.begin_from_backbone()
     method = machine.place(method)
     training = Training(
@@ -108,21 +108,21 @@ def _check_size(config: Config, videos: VideoList) -> None:
 def check_processes(config: Config) -> None:
     """Raise UsageError where options ask for several processes and there is one, or the other way round."""
     method = config.method
-    if ranks.count() == 1 and method.key_shuffle == "devices":
+    if ranks.world_size() == 1 and method.key_shuffle == "devices":
         raise UsageError(
             "method.key_shuffle 'devices' deals keys among processes, and there is one. Start several with torchrun, "
             "or --set method.key_shuffle=auto --set method.key_splits=2, which parts the batch in one process"
         )
-    if ranks.count() > 1 and method.key_splits > 1 and method.key_shuffle != "none":
+    if ranks.world_size() > 1 and method.key_splits > 1 and method.key_shuffle != "none":
         raise UsageError(
-            f"method.key_splits {method.key_splits} parts the keys of one process, and there are {ranks.count()}, "
+            f"method.key_splits {method.key_splits} parts the keys of one process, and there are {ranks.world_size()}, "
             "which deal theirs among themselves. Leave it out, or --set method.key_shuffle=none"
         )
 
 
 def train(training: Training, method: Task, machine: Machine, videos: VideoList) -> None:
     """The loop. A step: views, loss, gradient, query encoder, key encoder."""
-    config, parallel = training.config, ranks.parallel(method)
+    config, ddp_model = training.config, ranks.wrap_ddp(method)
     warned: set[str] = set()
     for epoch in training.epochs():
         if method.relabel_every and epoch % method.relabel_every == 0 and training.between_epochs:
@@ -132,7 +132,7 @@ def train(training: Training, method: Task, machine: Machine, videos: VideoList)
             clips = device_clips(batch, machine, config.data.crop_size)  # (V, B, C, T, R, R), V clips a video
             video = batch.index.to(machine.device, non_blocking=True)
             with autocast(machine):
-                step = parallel(*clips, video)
+                step = ddp_model(*clips, video)
             training.learn(step.loss)
             method.after_step()
             training.record(loss=step.loss, **step.metrics)

@@ -35,7 +35,7 @@ from vtdl_cli.engine.networks.checkpoint import (
     load_optimizer,
     save_checkpoint,
 )
-from vtdl_cli.engine.networks.checkpoint_content import State, check_content
+from vtdl_cli.engine.networks.checkpoint_content import State, check_checkpoint
 from vtdl_cli.engine.networks.machine import Machine
 from vtdl_cli.engine.networks.selection import Selection
 from vtdl_cli.engine.request import Execution
@@ -65,10 +65,11 @@ def check_batch(stage: Stage, batch_size: int) -> None:
     Raises:
         UsageError: they are so small.
     """
-    if batch_size < ranks.count():
+    if batch_size < ranks.world_size():
         raise UsageError(
-            f"{stage}.batch_size {batch_size} is that of all {ranks.count()} processes: less than one video for each. "
-            f"--set {stage}.batch_size={ranks.count()} or more, or start fewer processes"
+            f"{stage}.batch_size {batch_size} is that of all {ranks.world_size()} processes: "
+            "less than one video for each. "
+            f"--set {stage}.batch_size={ranks.world_size()} or more, or start fewer processes"
         )
 
 
@@ -128,8 +129,8 @@ class Training:
             seed=execution.seed,
             shuffle=True,
             drop_last=drop_last,
-            part=ranks.rank(),
-            parts=ranks.count(),
+            rank=ranks.rank(),
+            world_size=ranks.world_size(),
         )
         self.loader = machine.load(dataset, self.order)
         self.bad_videos = BadVideos(len(videos), config.data.max_bad_fraction)
@@ -165,7 +166,7 @@ class Training:
         while True:
             with self._meter.waiting():
                 batch = next(self._stream)
-            notes = ranks.exchange(self._note(batch))
+            notes = ranks.gather_objects(self._note(batch))
             self._answer(notes)
             sizes = self._count_videos(notes)
             for group in self.optimizer.param_groups:
@@ -188,7 +189,7 @@ class Training:
         Gradients are averaged over processes: the loss counts by its share of the videos.
         """
         self.optimizer.zero_grad()
-        (loss * (ranks.count() * self._own_videos / self._num_videos)).backward()
+        (loss * (ranks.world_size() * self._own_videos / self._num_videos)).backward()
         self.optimizer.step()
 
     @property
@@ -228,7 +229,7 @@ class Training:
 
     def save(self) -> None:
         """Write last.pt; the first makes the run folder, so that a start that fails leaves none."""
-        self._check_finite(*ranks.exchange(self._meter.latest()))
+        self._check_finite(*ranks.gather_objects(self._meter.latest()))
         self.run.open(self.config.to_yaml)
         content = self._content()
         if ranks.is_rank_0():
@@ -261,7 +262,7 @@ class Training:
             self.reporter.line(f"run folder '{self.run.path}' has no checkpoint yet: starting from the beginning")
             return
         content = load_checkpoint(self.run.last, self.reporter.warn)
-        check_content(content, self.run.last, State)
+        check_checkpoint(content, self.run.last, State)
         check_same_run(content, self.identity, str(self.run.path))
         self._load(content)
         self.reporter.line(standing(content, self.options, str(self.run.path)))
@@ -303,7 +304,7 @@ class Training:
 
     def _content(self) -> Checkpoint:
         ranks.average_statistics(self.model)
-        random, *others = ranks.exchange(random_state(next(self.model.parameters()).device))
+        random, *others = ranks.gather_objects(random_state(next(self.model.parameters()).device))
         return {
             **self.identity,
             "model": self.model.state_dict(),
@@ -346,7 +347,7 @@ class Training:
         return sizes
 
     def _tell_left_out(self, num_videos: int) -> None:
-        rule = f"{num_videos} videos are too few for {ranks.count()} processes: left out, as such steps will be"
+        rule = f"{num_videos} videos are too few for {ranks.world_size()} processes: left out, as such steps will be"
         self._tell_once("left out", rule)
 
     def _tell_alone(self, sizes: list[int]) -> None:
