@@ -210,7 +210,7 @@ def test_boundary__full_memory_names_what_to_lower(error: Exception) -> None:
 def test_boundary__unforeseen_error_is_one_line(error: Exception) -> None:
     result = CliRunner().invoke(failing_app(error), ["fail"])
     assert result.exit_code == 1
-    assert result.stderr.startswith(f"error: unexpected {type(error).__name__} 'x y'. This is a mistake of vtdl")
+    assert result.stderr.startswith(f"error: unexpected {type(error).__name__} 'x y'. This is a bug in vtdl")
     assert result.stderr.count("\n") == 1
 
 

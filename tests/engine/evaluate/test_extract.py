@@ -267,7 +267,7 @@ def test_extract__what_is_no_video_and_no_list(toy: Toy, pretrained: Path, tmp_p
     ):
         refuse(*of_one(pretrained, path, tmp_path / "f.h5"), code=1, says=(says,))
     line = of_one(pretrained, broken, tmp_path / "f.h5", "--root", str(tmp_path))
-    refuse(*line, code=2, says=("is a video, which --root, --strip-prefix and --list-columns do not go with",))
+    refuse(*line, code=2, says=("is a video, for which --root, --strip-prefix and --list-columns have no meaning",))
     assert [path.name for path in tmp_path.iterdir()] == ["broken.mp4"]
 
 
@@ -281,7 +281,7 @@ def test_a_single_video_is_refused_where_classes_are_needed(
         toy.finetune(out, "--val-list", video),
         toy.evaluate(finetuned, out, "--list", video),
     ):
-        refuse(*line, code=1, says=(f"list '{video}' is a video, and nothing says which class it is of",))
+        refuse(*line, code=1, says=(f"list '{video}' is a video, whose class is unknown",))
     succeed(*of_one(pretrained, Path(video), tmp_path / "one.h5"))
     succeed(*toy.extract(pretrained, tmp_path / "val.h5", "--list", str(toy.train_list)))
     for train, test in (("one", "val"), ("val", "one")):
