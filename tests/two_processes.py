@@ -77,7 +77,7 @@ def shuffled_keys() -> dict[str, Any]:
 def bank() -> torch.Tensor:
     torch.manual_seed(0)
     bank = VideoBank(6, 4, 3)
-    bank.push(part(torch.eye(NUM_VIDEOS)[:, :3]), part(torch.arange(NUM_VIDEOS)))
+    bank.enqueue(part(torch.eye(NUM_VIDEOS)[:, :3]), part(torch.arange(NUM_VIDEOS)))
     return bank.keys
 
 

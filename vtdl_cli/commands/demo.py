@@ -49,7 +49,9 @@ def demo(
     how = o.execution(seed, device, workers, resume=resume, overwrite=overwrite, dry_run=dry_run)
     config = load_config(preset, assignments or (), make_reporter(quiet).warn)
     from vtdl_cli.engine.demo import demo
+    from vtdl_cli.engine.networks.methods import check_config
 
+    check_config(config, assignments or ())
     result = demo(config, out, how, make_reporter(quiet), videos_per_class=videos)
     if as_json or dry_run:
         print_result(result, as_json, "plan")

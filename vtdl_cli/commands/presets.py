@@ -42,6 +42,10 @@ def show(
     from vtdl_cli.text import printable_lines
 
     config = load_config(name, assignments or (), make_reporter(False).warn)
+    if assignments:
+        from vtdl_cli.engine.networks.methods import check_config
+
+        check_config(config, assignments)
     if as_json:
         typer.echo(json.dumps(config.to_dict(), indent=2))
     else:

@@ -104,8 +104,10 @@ def triplet(
 
     how = o.execution(seed, "cpu", 0, overwrite=overwrite)
     config = load_config(preset, assignments or (), make_reporter(False).warn)
+    from vtdl_cli.engine.networks.methods import check_config
     from vtdl_cli.engine.report.triplet import visualize_triplet
 
+    check_config(config, assignments or ())
     source = o.list_source(videos_list, root, strip_prefix, list_columns)
     result = visualize_triplet(config, source, out, how, index=index)
     numbers = {name: ", ".join(map(str, frames)) for name, frames in result["frames"].items()}

@@ -24,6 +24,7 @@ from vtdl_cli.engine.features.probe import knn
 from vtdl_cli.engine.lists.build_lists import PrepareOptions
 from vtdl_cli.engine.lists.outputs import LIST_FILES
 from vtdl_cli.engine.lists.prepare import prepare_folder
+from vtdl_cli.engine.networks.methods import check_config
 from vtdl_cli.engine.report.triplet import draw_triplet
 from vtdl_cli.engine.request import Execution, ListSource, Protocol, protocol_name
 from vtdl_cli.engine.train.finetune import finetune
@@ -72,6 +73,7 @@ def demo(
         Interrupted: by a signal, after saving.
     """
     began = time.monotonic()
+    check_config(config)
     refuse_used_folder(out, "folder", resume=execution.resume, overwrite=execution.overwrite)
     plan: dict[str, Any] = {"out": str(out), "videos": videos_per_class * len(CLASSES), "chance": 100 / len(CLASSES)}
     if execution.dry_run:

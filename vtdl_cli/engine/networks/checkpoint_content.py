@@ -83,6 +83,8 @@ class Weights(Content):
     origin: Plain
     versions: dict[str, str]
     model: dict[str, Dense]
+    backbone: str = ""
+    trains_embedding: bool = False
     epoch: float = 0.0
     best: Annotated[dict[str, float], AfterValidator(_metrics)] = {}
     selection: Selected | None = None

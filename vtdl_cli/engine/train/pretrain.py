@@ -1,4 +1,4 @@
-"""Pretraining, by VTDL or another task: the loop."""
+"""Pretraining, by any method: the loop."""
 
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,15 @@ from vtdl_cli.engine.networks.checkpoint import load_pretrained_backbone
 from vtdl_cli.engine.networks.clips import build_pretraining_clips, build_test_clips
 from vtdl_cli.engine.networks.inference import Collected, collect, forward_videos
 from vtdl_cli.engine.networks.machine import Machine, autocast, build_machine, device_clips
-from vtdl_cli.engine.networks.methods import build_method
+from vtdl_cli.engine.networks.methods import build_method, check_config
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.engine.train.collapse import signs_of_collapse
 from vtdl_cli.engine.train.forecast import keys_per_video, triplets, warnings
 from vtdl_cli.engine.train.run_folder import RunFolder
 from vtdl_cli.engine.train.training import Training, check_batch
-from vtdl_cli.errors import ListError, UsageError
+from vtdl_cli.errors import ListError
 from vtdl_cli.locks import releasing_locks
-from vtdl_cli.method.task import Task
+from vtdl_cli.method.pretext_task import PretextTask
 from vtdl_cli.metrics import cluster, knn_accuracy
 from vtdl_cli.models.encoder import PooledFeatures
 from vtdl_cli.runtime import Reporter, seed_torch
@@ -49,10 +49,10 @@ def pretrain(
         UsageError, ListError, CheckpointError: something does not fit; nothing has been written.
         Interrupted: by a signal, after saving.
     """
+    check_config(config)
     videos = train_list.read(absent=reporter.warn if execution.dry_run else None)
     _check_size(config, videos)
     check_batch("pretrain", config.pretrain.batch_size)
-    check_processes(config)
     run = RunFolder(out, resume=execution.resume, overwrite=execution.overwrite)
     machine = build_machine(execution.device, config.pretrain.precision, execution.workers, reporter)
     seed_torch(execution.seed)
@@ -92,35 +92,15 @@ def pretrain(
 
 
 def _check_size(config: Config, videos: VideoList) -> None:
-    """Raise ListError where the list is too short for a batch, or for the clusters."""
+    """Raise ListError where the list is too short for a batch."""
     if len(videos) < config.pretrain.batch_size:
         raise ListError(
             f"list '{videos.source}' has {len(videos)} videos, less than one batch of {config.pretrain.batch_size}. "
             f"--set pretrain.batch_size={len(videos)}"
         )
-    if config.method.name == "pseudo_labels" and len(videos) < config.method.clusters:
-        raise ListError(
-            f"list '{videos.source}' has {len(videos)} videos, fewer than method.clusters {config.method.clusters}. "
-            f"--set method.clusters={max(2, len(videos) // 4)}"
-        )
 
 
-def check_processes(config: Config) -> None:
-    """Raise UsageError where options ask for several processes and there is one, or the other way round."""
-    method = config.method
-    if ranks.world_size() == 1 and method.key_shuffle == "devices":
-        raise UsageError(
-            "method.key_shuffle 'devices' deals keys among processes, and there is one. Start several with torchrun, "
-            "or --set method.key_shuffle=auto --set method.key_splits=2, which parts the batch in one process"
-        )
-    if ranks.world_size() > 1 and method.key_splits > 1 and method.key_shuffle != "none":
-        raise UsageError(
-            f"method.key_splits {method.key_splits} parts the keys of one process, and there are {ranks.world_size()}, "
-            "which deal theirs among themselves. Leave it out, or --set method.key_shuffle=none"
-        )
-
-
-def train(training: Training, method: Task, machine: Machine, videos: VideoList) -> None:
+def train(training: Training, method: PretextTask, machine: Machine, videos: VideoList) -> None:
     """The loop. A step: views, loss, gradient, query encoder, key encoder."""
     config, ddp_model = training.config, ranks.wrap_ddp(method)
     warned: set[str] = set()
@@ -145,22 +125,24 @@ def train(training: Training, method: Task, machine: Machine, videos: VideoList)
         warned |= signs.keys()
 
 
-def relabel(training: Training, method: Task, machine: Machine, videos: VideoList, seed: int) -> None:
+def relabel(training: Training, method: PretextTask, machine: Machine, videos: VideoList, seed: int) -> None:
     """Give the method the clusters of the videos that can be read, by their features as they are now."""
     found = read_features(training, method, machine, videos, "clustering")
-    labels = ranks.from_rank_0(cluster(found.values[:, 0], training.config.method.clusters, seed))
+    labels = ranks.from_rank_0(cluster(found.values[:, 0], method.num_clusters, seed))
     on_device = (torch.from_numpy(each).long().to(machine.device) for each in (found.index, labels))
     method.relabel(*on_device)
     ranks.broadcast(method)  # what each drew for the new labels
 
 
-def knn_metric(training: Training, method: Task, machine: Machine, videos: VideoList) -> float:
+def knn_metric(training: Training, method: PretextTask, machine: Machine, videos: VideoList) -> float:
     """Leave-one-out kNN accuracy on the list's own labels, from the features of one clip of each video."""
     found = read_features(training, method, machine, videos, "kNN")
     return knn_accuracy(found.values[:, 0], found.label)
 
 
-def read_features(training: Training, method: Task, machine: Machine, videos: VideoList, description: str) -> Collected:
+def read_features(
+    training: Training, method: PretextTask, machine: Machine, videos: VideoList, description: str
+) -> Collected:
     """Features of one clip of each video that can be read."""
     options = training.config.pretrain
     dataset = build_test_clips(training.config, videos, options, clips=1)

@@ -14,6 +14,7 @@ Several processes go through it in step, each with its part of every batch.
 """
 
 import math
+import re
 import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -30,6 +31,7 @@ from vtdl_cli.engine.networks.bad_videos import BadVideos
 from vtdl_cli.engine.networks.checkpoint import (
     Checkpoint,
     Stage,
+    describe_model,
     load_checkpoint,
     load_every_tensor,
     load_optimizer,
@@ -118,6 +120,7 @@ class Training:
             "num_classes": videos.num_classes,
             "list_sha256": videos.sha256,
             "seed": execution.seed,
+            **describe_model(model),
             "origin": origin or {},
         }
         self.optimizer = build_optimizer(self.options, parameters)
@@ -221,7 +224,7 @@ class Training:
         self.run.put_aside(row, {"epoch": epoch, "step": self.step, **gradients} if gradients else {})
         self.save()
         self._publish()
-        shown = " ".join(f"{name} {row[name]:.4g}" for name in _SHOWN if name in row)
+        shown = " ".join(f"{name} {value:.4g}" for name, value in row.items() if _SHOWN.fullmatch(name))
         self.reporter.line(f"epoch {epoch}/{self.order.epochs} {shown}")
         return row
 
@@ -406,16 +409,5 @@ _FIELDS = {
 }
 """Metric -> label and form beside the bar."""
 
-_SHOWN = (
-    "loss",
-    "positive_probability",
-    "spread",
-    "order_top1",
-    "cluster_top1",
-    "train_top1",
-    "val_top1",
-    "val_top5",
-    "knn_top1",
-    "clips_per_second",
-)
+_SHOWN = re.compile(r"loss|positive_probability|spread|\w+_top[15]|clips_per_second")
 """Metrics of an epoch's line."""
