@@ -18,9 +18,9 @@ means over the B videos."""
 def train_epoch(training: Training, forward: Forward, after_step: Callable[[], None] = lambda: None) -> None:
     """Train on what is left of an epoch, one step a batch.
 
-    A step does not wait for the device. Its loss is checked nevertheless: the meter adds it up on the device, a sum with
-    a loss that is not finite is not finite either, and the sum is checked before anything is saved. `finish_step` also
-    checks the latest loss when it fetches the metrics beside the progress bar, once a second.
+    A step does not wait for the device. Its loss is checked nevertheless: the meter adds it up on the device, where one
+    loss that is not finite makes the sum so, and the sum is checked before anything is saved. `finish_step` also checks
+    the latest loss when it fetches the metrics beside the progress bar, once a second.
 
     Args:
         training: the state that is trained, and the bookkeeping around its steps.
