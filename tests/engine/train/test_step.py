@@ -58,7 +58,9 @@ def test_step__uses_its_own_lr_and_gradient() -> None:
     """Oracle: by hand: gradients 1 and 4 at learning rates 1 and 1/2 move the weight by -1 and -2."""
     weight = nn.Parameter(torch.tensor(0.0))
     positions = list[float]()
-    train(Bookkeeping(weight, (2, 2), (2, 2)), 1.0, 4.0, weight=weight, after_step=lambda: positions.append(weight.item()))
+    train(
+        Bookkeeping(weight, (2, 2), (2, 2)), 1.0, 4.0, weight=weight, after_step=lambda: positions.append(weight.item())
+    )
     assert positions == [-1.0, -3.0]
 
 
