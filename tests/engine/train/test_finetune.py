@@ -87,7 +87,7 @@ def test_linear_probe__without_weights_is_refused(toy: Toy, tmp_path: Path) -> N
 
 
 def test_finetune__class_outside_the_head(toy: Toy, tmp_path: Path) -> None:
-    """Without classes.txt the training list has as many classes as its largest number tells."""
+    """Without classes.txt the training list has as many classes as its largest number makes."""
     train = write_list(tmp_path / "train", ["red/red_0.mp4 0 24", "red/red_1.mp4 1 24"] * 3, classes=None)
     val = write_list(tmp_path / "val", ["red/red_4.mp4 0 24", "", "red/red_5.mp4 2 24"], classes=None)
     columns = ("--list-columns", "path class frames", "--train-list", str(train), "--val-list", str(val))
@@ -115,7 +115,7 @@ def test_finetune__resume_with_another_val_list_is_refused(toy: Toy, pretrained:
 def test_finetune__resume_of_a_finished_run(toy: Toy, pretrained: Path, finetuned: Path) -> None:
     more = ("--resume", "--json", "--weights", str(pretrained), "--set", "finetune.epochs=8")
     result = succeed(*toy.finetune(finetuned, *more))
-    assert "is finished: nothing to do" in result.stderr
+    assert ": nothing to do" in result.stderr
     assert json.loads(result.stdout)["best"]["val_top1"] == max(row["val_top1"] for row in rows(finetuned))
 
 

@@ -21,7 +21,7 @@ HEALTHY = {"epoch": 5.0, "spread": 0.8, "loss": 1.0, "chance_loss": math.log(258
         ({}, set()),
         ({"spread": 0.05}, {"spread"}),
         ({"loss": math.log(258)}, {"loss"}),
-        ({"loss": math.log(258), "epoch": 2.0}, set()),  # too early to tell
+        ({"loss": math.log(258), "epoch": 2.0}, set()),  # too early
         ({"loss": 9.0, "spread": 0.0}, {"loss", "spread"}),
     ],
 )
@@ -30,7 +30,7 @@ def test_signs__by_hand(metrics: dict[str, float], signs: set[str]) -> None:
     assert signs_of_collapse(HEALTHY | metrics).keys() == signs
 
 
-def test_signs__say_what_chance_is() -> None:
+def test_signs__name_the_chance_loss() -> None:
     (text,) = signs_of_collapse(HEALTHY | {"loss": 5.9}).values()
     assert "the loss is 5.90, at or above chance, which is 5.55. Raise" in text
 
@@ -68,7 +68,7 @@ def test_chance__by_hand(assignments: list[str], choices: int | None) -> None:
 
 
 def test_pretrain__warns_once_of_a_loss_at_chance(toy: Toy, tmp_path: Path) -> None:
-    """A temperature at which all choices look alike: the loss stays at chance, and one warning of five epochs says so.
+    """A temperature at which all choices look alike: the loss stays at chance, and there is one warning in five epochs.
 
     Of 12 videos and 16 keys so many are masked that chance is well below the logarithm of all 18 columns.
     """

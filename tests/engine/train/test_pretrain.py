@@ -302,7 +302,7 @@ def test_resume__of_a_finished_run_does_nothing(toy: Toy, pretrained: Path) -> N
     before = (pretrained / "checkpoints/last.pt").read_bytes()
     more = ("--resume", "--set", "pretrain.knn_every=2", "--set", "pretrain.keep_every=2")
     result = succeed(*toy.pretrain(pretrained, *more))
-    assert f"run '{pretrained}' is finished: nothing to do at epoch 2.00 of 2" in result.stderr
+    assert f"run '{pretrained}' is finished at epoch 2.00 of 2: nothing to do" in result.stderr
     assert (pretrained / "checkpoints/last.pt").read_bytes() == before
     assert len(rows(pretrained)) == 2
 
@@ -353,7 +353,7 @@ def test_resume__damaged_checkpoint_is_one_line(toy: Toy, tmp_path: Path) -> Non
 
 
 def test_pretrain__a_split_of_one_clip(toy: Toy, tmp_path: Path) -> None:
-    """A batch of four, one of which cannot be read: its keys are dealt into two parts, of two clips and of one, whose map
+    """A batch of four, one of which cannot be read: its keys are split into two parts, of two clips and of one, whose map
     of 16 pixels is one position.
     """
     (tmp_path / "broken.mp4").write_bytes(b"")

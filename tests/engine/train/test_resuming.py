@@ -63,7 +63,7 @@ def scalars(run: Path) -> dict[int, float]:
 
 
 def assert_same_run(run: Path, whole: Path) -> None:
-    """All files of a run, but for what the clock says."""
+    """All files of a run, except times."""
     assert files_in(run) == files_in(whole)
     for path in whole.glob("checkpoints/*.pt"):
         assert differences(load(run / "checkpoints" / path.name), load(path)) == [], path.name
@@ -179,7 +179,7 @@ def test_resume__of_a_finished_run_makes_what_is_missing(toy: Toy, tmp_path: Pat
     (run / name).unlink()
     line = toy.finetune(run, *settings("finetune", *EVERYTHING), *IMPROVING, "--resume")
     for _ in range(2):
-        assert "is finished: nothing to do at epoch 2.00 of 2" in succeed(*line).stderr
+        assert "is finished at epoch 2.00 of 2: nothing to do" in succeed(*line).stderr
         assert_same_run(run, whole)
 
 
@@ -198,7 +198,7 @@ def test_resume__with_fewer_epochs_than_it_has(toy: Toy, tmp_path: Path, whole: 
     shutil.copytree(whole, run)
     before = {path: path.read_bytes() for path in run.rglob("*.pt")}
     stderr = succeed(*toy.finetune(run, *settings("finetune", *EVERYTHING, "epochs=1"), *IMPROVING, "--resume")).stderr
-    assert "is finished: nothing to do at epoch 2.00 of 1" in stderr
+    assert "is finished at epoch 2.00 of 1: nothing to do" in stderr
     assert "warning: finetune.epochs 1 is less than the 2.00 epochs already trained, and has no effect" in stderr
     assert before == {path: path.read_bytes() for path in run.rglob("*.pt")}
     succeed(*toy.finetune(run, *settings("finetune", *EVERYTHING, "epochs=3"), *IMPROVING, "--resume"))
@@ -209,7 +209,7 @@ def test_resume__with_fewer_epochs_than_it_has(toy: Toy, tmp_path: Path, whole: 
 
 
 def test_resume__ends_where_no_epoch_was_validated(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Validation comes after the third epoch; the run stands at two, and is asked to end there."""
+    """Validation comes after the third epoch; the run is at two, and is asked to end there."""
     line = toy.finetune(tmp_path / "run", *settings("finetune", "validate_every=3"), "--json")
     monkeypatch.setattr(Training, "close_epoch", die_at(3, Training.close_epoch))
     assert in_another_process(*line, *settings("finetune", "epochs=3")) == signal.SIGKILL
@@ -281,8 +281,8 @@ def test_resume__without_the_weights_it_began_from(toy: Toy, pretrained: Path, t
     assert ours["origin"]["weights_sha256"] == file_sha256(pretrained / "checkpoints/last.pt")
     assert differences(ours, theirs) == []
     shutil.copytree(tmp_path / "whole", first)
-    told = f"warning: weights '{first}' have changed since the run began from them: it keeps its own"
-    assert succeed(*line, "--weights", str(first)).stderr.splitlines() == [told]
+    warning = f"warning: weights '{first}' have changed since the run began from them: it keeps its own"
+    assert succeed(*line, "--weights", str(first)).stderr.splitlines() == [warning]
 
 
 def test_resume__of_a_run_that_kept_no_checksum(toy: Toy, pretrained: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from torch import nn
 
 from vtdl_cli.engine.train.run_folder import EpochMetrics
 
-COLLAPSED_SPREAD = 0.1  # 1 fills the sphere; runs that learnt anything stayed above 0.25 here
+COLLAPSED_SPREAD = 0.1  # 1 fills the sphere; runs that were not at chance stayed above 0.25 here
 PATIENCE_EPOCHS = 3  # the loss may stay at chance for some epochs before embeddings separate
 NEAR_CHANCE = 0.99
 

@@ -72,8 +72,9 @@ def _flatten(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def describe_position(content: Checkpoint, options: TrainingSection, run: str) -> str:
     """One line: how far a checkpoint's run has come."""
-    state = "is finished: nothing to do" if content["epoch"] >= options.epochs else "resumes"
-    return f"run '{run}' {state} at epoch {content['epoch']:.2f} of {options.epochs}"
+    where = f"at epoch {content['epoch']:.2f} of {options.epochs}"
+    is_finished = content["epoch"] >= options.epochs
+    return f"run '{run}' is finished {where}: nothing to do" if is_finished else f"run '{run}' resumes {where}"
 
 
 def changes_since(content: Checkpoint, options: TrainingSection, rows: Sequence[EpochMetrics]) -> Iterator[str]:
