@@ -140,6 +140,7 @@ def build_config(
     values = rename_keys(copy.deepcopy(values), warn)
     assignments = [_renamed_assignment(text, warn) for text in assignments]
     mistakes = [mistake for text in assignments if (mistake := _assign(values, text))]
+    rename_keys(values, warn)  # also in a whole section that was assigned
     try:
         config = Config.model_validate(values)
     except ValidationError as error:

@@ -374,7 +374,7 @@ def test_check_same_run__names_all_that_differs(preset: str) -> None:
     with pytest.raises(CheckpointError) as error:
         check_same_run(identity(preset), now, "runs/x")
     lines = str(error.value).splitlines()
-    assert lines[0] == "run 'runs/x' cannot go on: list_sha256 was 'a', now it is 'b'"
+    assert lines[0] == "run 'runs/x' cannot resume: list_sha256 was 'a', now it is 'b'"
     assert [line.split(": ")[1].split()[0] for line in lines] == [
         "list_sha256",
         "seed",
@@ -388,7 +388,7 @@ def test_check_same_run__names_what_a_finetuning_started_from(preset: str) -> No
     before, now = (
         identity(preset, stage="finetune", origin={"weights": weights, "linear_probe": False}) for weights in "ab"
     )
-    with pytest.raises(CheckpointError, match="cannot go on: weights was 'a', now it is 'b'"):
+    with pytest.raises(CheckpointError, match="cannot resume: weights was 'a', now it is 'b'"):
         check_same_run(before, now, "run")
 
 

@@ -72,7 +72,7 @@ class Selected(Content):
 
 
 class Weights(Content):
-    """What every checkpoint has; see `Training._content` for where each comes from."""
+    """What every checkpoint has; see `TrainingState.to_checkpoint` for where each comes from."""
 
     stage: Literal["pretrain", "finetune"]
     config: Annotated[Plain, AfterValidator(_sections)]
