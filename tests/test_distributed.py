@@ -217,7 +217,7 @@ def test_several_processes__are_refused_where_one_works(
     for name, value in {"RANK": "0", "WORLD_SIZE": "6", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "6"}.items():
         monkeypatch.setenv(name, value)
     small = (
-        "finetune.batch_size 5 is that of all 6 processes: less than one video for each",
+        "finetune.batch_size 5 is that of all 6 processes: under one video each",
         "finetune.batch_size=6 or",
     )
     refuse(*toy.finetune(tmp_path / "run"), code=2, says=small)

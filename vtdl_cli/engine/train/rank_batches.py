@@ -63,7 +63,7 @@ class SmallBatches:
         """
         if any(sizes) and not all(sizes):
             self._warn_once(
-                f"step {step}: {sum(sizes)} videos are too few for {ranks.world_size()} processes: the step is skipped, "
+                f"step {step}: {sum(sizes)} videos are too few for {ranks.world_size()} processes: step skipped, "
                 "as others like it will be",
                 kind="left out",
             )
