@@ -117,6 +117,11 @@ def from_first(thing: Thing) -> Thing:
     return exchange(thing)[0]
 
 
+def wait_for_all() -> None:
+    """Go on once all processes have come as far as this."""
+    exchange(None)
+
+
 def _exchange_number(number: int) -> list[int]:
     """`exchange` of a whole number: a third of its time, for what is asked several times a step."""
     import torch

@@ -39,7 +39,7 @@ from vtdl_cli.engine.bad_videos import BadVideos
 from vtdl_cli.engine.build import build_method, build_trunk
 from vtdl_cli.engine.checkpoint import save_checkpoint
 from vtdl_cli.engine.extract import keep_rows
-from vtdl_cli.engine.inference import VideoOutputs
+from vtdl_cli.engine.inference import VideoOutputs, forward_videos
 from vtdl_cli.engine.trained import load_trunk
 from vtdl_cli.errors import VtdlError
 from vtdl_cli.runtime import Silence
@@ -132,10 +132,10 @@ def test_extract__batches_are_those_of_its_own_settings(
     toy: Toy, pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Four clips that pass through the network together are two videos."""
-    sizes, forward = list[int](), vtdl_cli.engine.extract.forward_videos
+    sizes = list[int]()
 
     def listen(*arguments: Any, **options: Any) -> Iterator[VideoOutputs]:
-        for outputs in forward(*arguments, **options):
+        for outputs in forward_videos(*arguments, **options):
             sizes.append(len(outputs[0]))
             yield outputs
 
