@@ -72,7 +72,7 @@ def test_forward_videos__begins_where_it_is_told_to(dataset: VideoClips) -> None
 def test_forward_videos__tells_of_videos_that_are_lost(dataset: VideoClips, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last batch never comes."""
     whole = load_videos(dataset, CPU, views=VIEWS, batch_clips=4)
-    monkeypatch.setattr("vtdl_cli.engine.inference.load_videos", lambda *_, **__: islice(whole, 2))
+    monkeypatch.setattr("vtdl_cli.engine.networks.inference.load_videos", lambda *_, **__: islice(whole, 2))
     with pytest.raises(VtdlError, match="of 6 videos 2 were lost and 0 came twice"):
         list(forward_videos(colours, dataset, CPU, views=VIEWS, batch_clips=4))
 
