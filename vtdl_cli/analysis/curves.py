@@ -12,25 +12,26 @@ from vtdl_cli.analysis.figure import save_figure
 
 PANELS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("loss", "", ("loss", "val_loss")),
-    ("probability", "", ("positive_probability", "queue_probability", "intra_video_negative_probability")),
-    ("logit", " (cosine / temperature)", ("positive_logit", "queue_logit", "intra_video_negative_logit")),
-    ("accuracy", " (%)", ("train_top1", "order_top1", "cluster_top1", "val_top1", "val_top5", "knn_top1")),
+    ("probability", "", ("_probability",)),
+    ("logit", " (cosine / temperature)", ("_logit",)),
+    ("accuracy", " (%)", ("_top1", "_top5")),
     ("embedding spread", "", ("spread",)),
     ("learning rate", "", ("lr",)),
 )
-"""Title, unit, and the metrics that share a panel of one run; panels without metrics are left out."""
+"""Title, unit, and the metrics that share a panel of one run, by name or, with a leading `_`, by suffix: a method's
+metrics find their panels by their names. Other metrics are not drawn."""
 
 FEW_EPOCHS = 30  # fewer are marked one by one
 CYCLE_COLOURS = 10  # of matplotlib's default cycle; further runs repeat them with another line style
 LINE_STYLES = ("-", "--", ":", "-.")
 
-EpochMetrics = Mapping[str, float]
-"""One line of metrics.jsonl: `epoch`, and the metrics that were measured in it."""
+Epoch = Mapping[str, float]
+"""A line of metrics.jsonl: the number of an `epoch`, and its metrics."""
 
-Line = tuple[str, Sequence[EpochMetrics], dict[str, Any]]  # metric, epochs, and matplotlib's style
+Line = tuple[str, Sequence[Epoch], dict[str, Any]]  # metric, epochs, and matplotlib's style
 
 
-def draw_curves(runs: Mapping[str, Sequence[EpochMetrics]], path: Path | IO[bytes]) -> None:
+def draw_curves(runs: Mapping[str, Sequence[Epoch]], path: Path | IO[bytes]) -> None:
     """Write a PNG of the metrics over the epochs.
 
     One run has a panel for each kind of metric, with the metrics' names below it. Several runs have a panel for each
@@ -60,34 +61,44 @@ def draw_curves(runs: Mapping[str, Sequence[EpochMetrics]], path: Path | IO[byte
     save_figure(figure, path, dpi=120)
 
 
-def _panels_of_one(rows: Sequence[EpochMetrics]) -> Iterator[tuple[str, list[Line]]]:
+def group_metrics(epochs: Sequence[Epoch]) -> Iterator[tuple[str, str, list[str]]]:
+    """Yield title, unit and metrics of each panel of PANELS that these epochs have metrics for."""
+    names = list(dict.fromkeys(name for row in epochs for name in row))
+    for title, unit, kinds in PANELS:
+        if found := [name for name in names if any(_is_of_kind(name, kind) for kind in kinds)]:
+            yield title, unit, found
+
+
+def _is_of_kind(name: str, kind: str) -> bool:
+    return name.endswith(kind) if kind.startswith("_") else name == kind
+
+
+def _panels_of_one(epochs: Sequence[Epoch]) -> Iterator[tuple[str, list[Line]]]:
     """Yield title and lines of each panel: one for each kind of metric, each line labelled without the kind's name."""
-    for title, unit, names in PANELS:
-        present = [name for name in names if any(name in row for row in rows)]
-        if len(present) > 1:
-            labels = [name.removesuffix(f"_{title}").replace("_", " ") for name in present]
-            yield title + unit, [(name, rows, {"label": label}) for name, label in zip(present, labels, strict=True)]
-        elif present:
-            yield _title(title, unit, names, present[0]), [(present[0], rows, {})]
+    for title, unit, names in group_metrics(epochs):
+        if len(names) > 1:
+            labels = [name.removesuffix(f"_{title}").replace("_", " ") for name in names]
+            yield title + unit, [(name, epochs, {"label": label}) for name, label in zip(names, labels, strict=True)]
+        else:
+            yield _title(title, unit, names[0]), [(names[0], epochs, {})]
 
 
-def _panels_of_several(runs: Mapping[str, Sequence[EpochMetrics]]) -> Iterator[tuple[str, list[Line]]]:
+def _panels_of_several(runs: Mapping[str, Sequence[Epoch]]) -> Iterator[tuple[str, list[Line]]]:
     """Yield title and lines of each panel: one for each metric, a line for each run that has it."""
-    for title, unit, names in PANELS:
+    for title, unit, names in group_metrics([row for epochs in runs.values() for row in epochs]):
         for name in names:
             lines: list[Line] = [
                 (name, runs[run], style) for run, style in _styles(runs) if any(name in row for row in runs[run])
             ]
-            if lines:
-                yield _title(title, unit, names, name), lines
+            yield _title(title, unit, name), lines
 
 
-def _title(title: str, unit: str, names: Sequence[str], name: str) -> str:
+def _title(title: str, unit: str, name: str) -> str:
     """Title a panel with a single metric of its kind."""
-    return (title if len(names) == 1 else name.replace("_", " ")) + unit
+    return (name.replace("_", " ") if "_" in name else title) + unit
 
 
-def _styles(runs: Mapping[str, Sequence[EpochMetrics]]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _styles(runs: Mapping[str, Sequence[Epoch]]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the style of each run, the same in every panel: all colours, then all again with another line style."""
     for number, run in enumerate(runs):
         style = LINE_STYLES[number // CYCLE_COLOURS % len(LINE_STYLES)]

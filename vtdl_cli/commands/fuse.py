@@ -40,7 +40,7 @@ def fuse(
     debug: o.DebugOption = False,
 ) -> None:
     """Average the scores of several networks, such as RGB and flow, and measure the accuracy of the mean."""
-    from vtdl_cli.commands.screen import show, speaker
+    from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.errors import UsageError
 
     try:
@@ -49,6 +49,6 @@ def fuse(
         raise UsageError(f"--weights '{weights}' is not a list of numbers. Example: --weights 1,1.5") from None
     from vtdl_cli.engine.evaluate.fuse import fuse
 
-    reporter = speaker(quiet=False)
+    reporter = make_reporter(quiet=False)
     result = fuse(paths, reporter, weights=numbers, sweep=sweep, group_by=group_by, out=out, overwrite=overwrite)
-    show(result, as_json, "fused")
+    print_result(result, as_json, "fused")

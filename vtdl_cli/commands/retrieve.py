@@ -41,7 +41,7 @@ def retrieve(
     debug: o.DebugOption = False,
 ) -> None:
     """Measure retrieval by R@k: the share of queries with a video of their class among the k nearest."""
-    from vtdl_cli.commands.screen import show, speaker
+    from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.errors import UsageError
 
     if figure is not None and picture is not None:
@@ -57,11 +57,11 @@ def retrieve(
     result = retrieve(
         gallery,
         query,
-        speaker(quiet),
+        make_reporter(quiet),
         classes=classes,
         group_by=group_by,
         figure=request,
         per_query=per_query,
         overwrite=overwrite,
     )
-    show(result, as_json, "retrieved")
+    print_result(result, as_json, "retrieved")

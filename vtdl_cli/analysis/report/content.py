@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from vtdl_cli.analysis.curves import EpochMetrics
+from vtdl_cli.analysis.curves import Epoch
+from vtdl_cli.metrics import ACCURACIES
 
-ACCURACY_NAMES = {"top1": "top-1", "top5": "top-5", "mean_class": "class mean"}
-"""Metrics of metrics.json, and their names on the page."""
+ACCURACY_TITLES = {name: accuracy.title for name, accuracy in ACCURACIES.items()}
+"""Accuracies of metrics.json, and their names on the page."""
 
 Pairs = Sequence[tuple[str, str]]
 """Names and values."""
@@ -108,7 +109,7 @@ class Report:
     summary: str
     settings: Pairs = ()
     configuration: str = ""
-    epochs: Sequence[EpochMetrics] = ()
+    epochs: Sequence[Epoch] = ()
     evaluations: Sequence[Evaluation] = ()
     retrievals: Sequence[Retrieval] = ()
     skipped: Sequence[tuple[str, str, str]] | None = None

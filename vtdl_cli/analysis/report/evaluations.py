@@ -6,7 +6,7 @@ Functions are named after the part they return.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from vtdl_cli.analysis.report.content import ACCURACY_NAMES, ClassScore, Evaluation, Example
+from vtdl_cli.analysis.report.content import ACCURACY_TITLES, ClassScore, Evaluation, Example
 from vtdl_cli.analysis.report.markup import Child, Markup, element, image, join, section, table, thumbnail
 
 MAX_CLASSES = 5  # in the table of the best, and in that of the worst
@@ -29,7 +29,7 @@ def accuracy_table(evaluations: Sequence[Evaluation]) -> Markup:
     """Return a table with a row for each evaluation."""
     if not evaluations:
         return Markup("")
-    names = [name for name in ACCURACY_NAMES if any(name in each.metrics for each in evaluations)]
+    names = [name for name in ACCURACY_TITLES if any(name in each.metrics for each in evaluations)]
     rows: list[list[Child]] = [
         [
             each.name,
@@ -39,7 +39,7 @@ def accuracy_table(evaluations: Sequence[Evaluation]) -> Markup:
         ]
         for each in evaluations
     ]
-    content = [table(("results", "protocol", "videos", *(ACCURACY_NAMES[name] for name in names)), rows, "accuracy")]
+    content = [table(("results", "protocol", "videos", *(ACCURACY_TITLES[name] for name in names)), rows, "accuracy")]
     if any("intervals" in each.metrics for each in evaluations):
         legend = "Small numbers and bars (0 to 100%): 95% confidence intervals over test videos."
         if by_group := [each.name for each in evaluations if each.metrics.get("intervals_by") == "group"]:

@@ -4,7 +4,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from vtdl_cli.analysis.curves import PANELS, EpochMetrics, draw_curves
+from vtdl_cli.analysis.curves import Epoch, draw_curves, group_metrics
 from vtdl_cli.analysis.report.content import Report, Retrieval
 from vtdl_cli.analysis.report.evaluations import (
     accuracy_table,
@@ -75,19 +75,18 @@ def tile(value: str, label: str, detail: str) -> Markup:
 # ---- training
 
 
-def curves(epochs: Sequence[EpochMetrics]) -> Markup:
+def curves(epochs: Sequence[Epoch]) -> Markup:
     """Return a figure for each kind of metric, so that they fit a page of any width."""
     charts = []
-    for title, _unit, names in PANELS:
+    for title, _unit, names in group_metrics(epochs):
         part = [{name: row[name] for name in ("epoch", *names) if name in row} for row in epochs]
-        if any(len(row) > 1 for row in part):
-            content = io.BytesIO()
-            draw_curves({"run": part}, content)
-            charts.append(image(content.getvalue(), "png", f"Curve over the epochs: {title}", class_="chart"))
+        content = io.BytesIO()
+        draw_curves({"run": part}, content)
+        charts.append(image(content.getvalue(), "png", f"Curve over the epochs: {title}", class_="chart"))
     return element("div", *charts, class_="charts") if charts else Markup("")
 
 
-def metrics_table(epochs: Sequence[EpochMetrics]) -> Markup:
+def metrics_table(epochs: Sequence[Epoch]) -> Markup:
     """Return all metrics of the first and of the last epoch."""
     if not epochs:
         return Markup("")

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vtdl_cli.analysis.report.content import Pairs, Remark
-from vtdl_cli.config import Config, Schedule
+from vtdl_cli.config import Config, ScheduleSection
 from vtdl_cli.engine.networks.checkpoint import Checkpoint, Stage, find_weights, load_with_sha256
+from vtdl_cli.engine.networks.methods import METHODS
 from vtdl_cli.engine.networks.selection import read_selection
-from vtdl_cli.engine.train.collapse import signs_of_collapse
-from vtdl_cli.engine.train.run_folder import CONFIG, METRICS, read_log
+from vtdl_cli.engine.train.health import signs_of_collapse
+from vtdl_cli.engine.train.run_folder import CONFIG, METRICS, EpochMetrics, read_log
 from vtdl_cli.errors import CheckpointError, ConfigError, UsageError, VtdlError
 from vtdl_cli.settings import build_config, read_yaml
 
@@ -37,7 +38,7 @@ class Run:
     path: Path
     config: Config | None = None
     configuration: str = ""
-    epochs: list[dict[str, float]] = field(default_factory=list)
+    epochs: list[EpochMetrics] = field(default_factory=list)
     checkpoint: Checkpoint = field(default_factory=dict)
     weights: str = ""
     sha256: str = ""
@@ -141,7 +142,7 @@ def list_settings(run: Run) -> Pairs:
     )
 
 
-def _describe_schedule(schedule: Schedule) -> str:
+def _describe_schedule(schedule: ScheduleSection) -> str:
     words: str = schedule.name
     if schedule.name == "step":
         words += f", x{schedule.factor:g} after epochs {', '.join(map(str, schedule.milestones)) or 'none'}"
@@ -151,7 +152,7 @@ def _describe_schedule(schedule: Schedule) -> str:
 def _list_method_settings(config: Config) -> Iterator[tuple[str, str]]:
     method = config.method
     yield "method", method.name
-    if method.name == "vtdl":
+    if method.name in METHODS and METHODS[method.name].task.reads("tca"):  # a method from elsewhere is not imported
         intra_video = "with" if method.intra_video_negative else "without"
         yield "negatives", f"{method.queue.memory} of {method.queue.size} keys, {intra_video} the intra-video negative"
         yield "TCA", f"alpha {method.tca.alpha:g} for each {method.tca.per}" if method.tca.alpha else "off"

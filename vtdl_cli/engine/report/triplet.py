@@ -12,8 +12,9 @@ from vtdl_cli.data.clips.augmentation import to_pixels
 from vtdl_cli.data.clips.datasets import Unreadable, VideoClips, VideoSample, collate
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.engine.networks.clips import build_pretraining_clips
+from vtdl_cli.engine.networks.contrast import build_tca
 from vtdl_cli.engine.networks.machine import build_machine, device_clips
-from vtdl_cli.engine.networks.methods import build_tca
+from vtdl_cli.engine.networks.methods import check_config, find_method
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.errors import UnreadableVideo, UsageError
 from vtdl_cli.method.tca import mix_still_frame
@@ -37,6 +38,7 @@ def visualize_triplet(
         UsageError, ListError: the list, the index or the output is refused; nothing has been written.
         UnreadableVideo: the video cannot be decoded.
     """
+    check_config(config)
     videos = source.read()
     if not 0 <= index < len(videos):
         raise UsageError(
@@ -77,7 +79,7 @@ def draw_triplet(config: Config, videos: VideoList, path: Path, *, index: int = 
     clips = device_clips(collate(batch), build_machine("cpu", "fp32", 0), config.data.crop_size)  # (V, B, 3, T, R, R)
     shown = [ClipFrames(*each) for each in zip(names, map(_pixels, clips), numbers, strict=True)]
     frames = {clip.name.split(":")[0]: clip.numbers.tolist() for clip in shown}
-    if config.method.name == "vtdl" and config.method.tca.alpha:
+    if _has_tca(config):
         seed_torch(seed)
         treated = TCA_CLIPS[config.method.tca.side]
         shown += [_mix(config, list(frames)[which], clips[which], numbers[which]) for which in treated]
@@ -89,9 +91,13 @@ def draw_triplet(config: Config, videos: VideoList, path: Path, *, index: int = 
     return {"video": name, "method": config.method.name, "num_frames": sample.num_frames, "frames": frames}
 
 
+def _has_tca(config: Config) -> bool:
+    return find_method(config.method.name).task.reads("tca") and config.method.tca.alpha > 0
+
+
 def _tca_donors(config: Config, dataset: VideoClips, index: int) -> list[VideoSample | Unreadable]:
     """Return the video whose frame TCA mixes in, where that is another video: here the next in the list."""
-    if config.method.name != "vtdl" or config.method.tca.version == OWN_FRAME or len(dataset) == 1:
+    if not _has_tca(config) or config.method.tca.version == OWN_FRAME or len(dataset) == 1:
         return []
     return [dataset[(0, (index + 1) % len(dataset))]]
 
