@@ -123,12 +123,12 @@ def test_average_statistics__is_the_mean_of_both(found: Found) -> None:
 
 def test_alone__everything_is_as_it_was() -> None:
     values, network = torch.arange(3), torch.nn.Linear(2, 2)
-    assert (ranks.rank(), ranks.count(), ranks.is_rank_0()) == (0, 1, True)
-    assert ranks.exchange("mine") == ["mine"]
-    assert ranks.gather(values) is values
-    assert ranks.parallel(network) is network
-    assert ranks.own_rows(values, 3).tolist() == [0, 1, 2]
-    assert ranks.join(torch.device("cuda", 1)) == torch.device("cuda", 1)
+    assert (ranks.rank(), ranks.world_size(), ranks.is_rank_0()) == (0, 1, True)
+    assert ranks.gather_objects("mine") == ["mine"]
+    assert ranks.gather_rows(values) is values
+    assert ranks.wrap_ddp(network) is network
+    assert ranks.local_rows(values, 3).tolist() == [0, 1, 2]
+    assert ranks.init_process_group(torch.device("cuda", 1)) == torch.device("cuda", 1)
 
 
 @pytest.fixture
@@ -141,10 +141,10 @@ def one_of_four(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("one_of_four")
 def test_join__refuses_more_processes_than_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    with pytest.raises(UsageError, match="4 processes are more than the 2 GPUs here: --nproc-per-node 2"):
-        ranks.join(torch.device("cuda"))
-    with pytest.raises(UsageError, match="'cuda:1' is one, and there are 4 processes"):
-        ranks.join(torch.device("cuda:1"))
+    with pytest.raises(UsageError, match="4 processes exceed the 2 GPUs .* Use torchrun --nproc-per-node 2"):
+        ranks.init_process_group(torch.device("cuda"))
+    with pytest.raises(UsageError, match="'cuda:1' is a single GPU, and there are 4 processes"):
+        ranks.init_process_group(torch.device("cuda:1"))
 
 
 def test_import__leaves_torch_alone() -> None:

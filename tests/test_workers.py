@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from vtdl_cli.runtime import StopRequest
-from vtdl_cli.workers import describe_loss, give_way_to_parent, leave_signals_to_parent
+from vtdl_cli.workers import describe_dead_worker, give_way_to_parent, leave_signals_to_parent
 
 
 def test_leave_signals_to_parent__ignores_ctrl_c() -> None:
@@ -43,5 +43,5 @@ def test_describe_loss__in_torchs_words(text: str, cause: str, says: str) -> Non
     """Oracle: torch's own words, torch/csrc/DataLoader.cpp and torch/utils/data/dataloader.py of 2.14."""
     error = RuntimeError(text)
     error.__cause__ = RuntimeError(cause)
-    assert says in describe_loss(error)
-    assert describe_loss(RuntimeError("mat1 and mat2 shapes cannot be multiplied")) == ""
+    assert says in describe_dead_worker(error)
+    assert describe_dead_worker(RuntimeError("mat1 and mat2 shapes cannot be multiplied")) == ""

@@ -22,14 +22,14 @@ from typing import ParamSpec, TypeVar
 
 from vtdl_cli import ranks
 from vtdl_cli.errors import VtdlError
-from vtdl_cli.runtime import Reporter, cannot_write, check_writable
+from vtdl_cli.runtime import Reporter, check_writable, write_error
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-Parameters = ParamSpec("Parameters")
+Arguments = ParamSpec("Arguments")
 Returned = TypeVar("Returned")
 
 FOLDER_LOCK = ".vtdl.lock"
@@ -58,11 +58,11 @@ class _Lock:
         _remove_empty(self.made)
 
 
-def releasing_locks(function: Callable[Parameters, Returned]) -> Callable[Parameters, Returned]:
+def releasing_locks(function: Callable[Arguments, Returned]) -> Callable[Arguments, Returned]:
     """Let the locks that are taken in `function` last until it returns or raises."""
 
     @functools.wraps(function)
-    def run(*arguments: Parameters.args, **options: Parameters.kwargs) -> Returned:
+    def run(*arguments: Arguments.args, **options: Arguments.kwargs) -> Returned:
         with ExitStack() as stack:
             before = _until.set(stack)
             try:
@@ -73,7 +73,7 @@ def releasing_locks(function: Callable[Parameters, Returned]) -> Callable[Parame
     return run
 
 
-def take_folder(folder: Path, reporter: Reporter) -> None:
+def lock_folder(folder: Path, reporter: Reporter) -> None:
     """Become the only one who writes into `folder`, until the function marked `releasing_locks` ends.
 
     Where the file system has no locks, that is said and the work goes on.
@@ -85,8 +85,8 @@ def take_folder(folder: Path, reporter: Reporter) -> None:
     _take(folder, folder / FOLDER_LOCK, reporter)
 
 
-def take_file(file: Path, reporter: Reporter) -> None:
-    """As `take_folder`, of one file and what lies beside it under its name."""
+def lock_file(file: Path, reporter: Reporter) -> None:
+    """As `lock_folder`, of one file and what lies beside it under its name."""
     _take(file, file.with_name(f".{file.name}.lock"), reporter)
 
 
@@ -108,7 +108,7 @@ def _try(out: Path, path: Path, reporter: Reporter) -> VtdlError | None:
         if isinstance(error, _NoLocks):
             reporter.warn(f"output '{out}' is not protected from a second writer ({error}). Start one at a time")
             return None
-        return error if isinstance(error, VtdlError) else cannot_write(out, error)
+        return error if isinstance(error, VtdlError) else write_error(out, error)
     _mine.add(path.resolve())
     stack.callback(lock.release)
     return None

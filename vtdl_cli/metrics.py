@@ -1,13 +1,12 @@
 """Numbers on scores and features. Accuracies are percentages."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
 from vtdl_cli.intervals import class_mean_interval, share_interval
-
-ACCURACIES = ("top1", "top5", "mean_class")
-"""All that `accuracies` may give."""
 
 KNN_ROWS = 1024  # of the similarity matrix at a time: all of it would be 230 GB for Kinetics
 
@@ -21,7 +20,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return powers
 
 
-def ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def true_class_ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """How many classes come before the true one, (N,), 0 where it is right; ties count for the lower class.
 
     Args:
@@ -34,29 +33,72 @@ def ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return before
 
 
-def hits(scores: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
-    """Which videos are right, bool (N,), under `top1` and, where there are more than five classes, `top5`.
+def hits(scores: np.ndarray, labels: np.ndarray, k: int = 1) -> np.ndarray:
+    """Which videos have their class among the k likeliest, bool (N,); arguments as of `true_class_ranks`."""
+    found: np.ndarray = true_class_ranks(scores, labels) < k
+    return found
 
-    Arguments as of `ranks`.
+
+def top_k(scores: np.ndarray, labels: np.ndarray, k: int = 1) -> float:
+    """Percentage of hits among all videos."""
+    return 100 * float(hits(scores, labels, k).mean())
+
+
+def top_k_interval(scores: np.ndarray, labels: np.ndarray, groups: Sequence[str] | None, k: int = 1) -> list[float]:
+    """The interval of `top_k`."""
+    return share_interval(hits(scores, labels, k), groups)
+
+
+def mean_class(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Percentage of top-1 hits in each class, averaged over the classes that have videos."""
+    found = hits(scores, labels)
+    return 100 * float(np.mean([found[labels == label].mean() for label in np.unique(labels)]))
+
+
+def mean_class_interval(scores: np.ndarray, labels: np.ndarray, groups: Sequence[str] | None) -> list[float]:
+    """The interval of `mean_class`."""
+    return class_mean_interval(hits(scores, labels), labels, groups)
+
+
+class Accuracy(NamedTuple):
+    """An accuracy that evaluation measures.
+
+    Attributes:
+        title: what readers call it.
+        measure: scores (N, C), labels (N,) -> percentage.
+        interval: the same with `groups`, as of `class_mean_interval`, -> the ends of its 95% interval.
+        min_classes: with fewer classes it says nothing, and is left out.
     """
-    place = ranks(scores, labels)
-    return {f"top{k}": place < k for k in (1, 5) if k == 1 or scores.shape[1] > k}
+
+    title: str
+    measure: Callable[[np.ndarray, np.ndarray], float]
+    interval: Callable[[np.ndarray, np.ndarray, Sequence[str] | None], list[float]]
+    min_classes: int = 1
+
+
+ACCURACIES = {
+    "top1": Accuracy("top-1", top_k, top_k_interval),
+    "top5": Accuracy("top-5", partial(top_k, k=5), partial(top_k_interval, k=5), min_classes=6),
+    "mean_class": Accuracy("class mean", mean_class, mean_class_interval),
+}
+"""Name in metrics.json -> accuracy: the only list of them."""
+
+
+def measured(scores: np.ndarray) -> dict[str, Accuracy]:
+    """Those of ACCURACIES that say something of scores (N, C)."""
+    return {name: each for name, each in ACCURACIES.items() if scores.shape[1] >= each.min_classes}
 
 
 def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Those of `hits`, and top-1 averaged over the classes that occur; arguments as of `ranks`."""
-    found = hits(scores, labels)
-    mean_class = np.mean([found["top1"][labels == label].mean() for label in np.unique(labels)])
-    return {name: 100 * float(hit.mean()) for name, hit in found.items()} | {"mean_class": 100 * float(mean_class)}
+    """Measure all accuracies; arguments as of `true_class_ranks`."""
+    return {name: each.measure(scores, labels) for name, each in measured(scores).items()}
 
 
 def accuracy_intervals(
     scores: np.ndarray, labels: np.ndarray, groups: Sequence[str] | None = None
 ) -> dict[str, list[float]]:
-    """The 95% interval of each of `accuracies`, in percent; `groups` as of `class_mean_interval`."""
-    found = hits(scores, labels)
-    by_class = class_mean_interval(found["top1"], labels, groups)
-    return {name: share_interval(hit, groups) for name, hit in found.items()} | {"mean_class": by_class}
+    """Compute the 95% interval of each accuracy, in percent; `groups` as of `class_mean_interval`."""
+    return {name: each.interval(scores, labels, groups) for name, each in measured(scores).items()}
 
 
 def confusion(predicted: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:

@@ -14,17 +14,9 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from vtdl_cli.config import Config, Method
+from vtdl_cli.config import Config
 from vtdl_cli.errors import ConfigError, UsageError
-from vtdl_cli.runtime import Warn, silent
-
-OF_PRETEXT_TASKS = {
-    "instance_discrimination": {"temperature", "loss", "queue.size"},
-    "clip_order": set[str](),
-    "pseudo_labels": {"clusters", "relabel_every"},
-}
-"""Keys of `method` that the others know; vtdl knows all but those of pseudo_labels."""
-
+from vtdl_cli.runtime import Warn, ignore_warning
 
 RENAMED_KEYS = {
     "method.own_negative": "method.intra_video_negative",
@@ -36,7 +28,7 @@ RENAMED_KEYS = {
 """Keys of earlier versions, in presets and checkpoints, and what they are called now."""
 
 
-def rename_keys(values: dict[str, Any], warn: Warn = silent) -> dict[str, Any]:
+def rename_keys(values: dict[str, Any], warn: Warn = ignore_warning) -> dict[str, Any]:
     """Nested settings with the keys of earlier versions under their present names.
 
     Args:
@@ -116,7 +108,7 @@ def read_yaml(text: str) -> Any:
         raise ValueError(f"it is nested deeper than {MOST_LEVELS} levels") from None
 
 
-def load_config(preset: str, assignments: Iterable[str] = (), warn: Warn = silent) -> Config:
+def load_config(preset: str, assignments: Iterable[str] = (), warn: Warn = ignore_warning) -> Config:
     """Read a preset and apply `section.key=value` assignments.
 
     Args:
@@ -138,7 +130,7 @@ def load_config(preset: str, assignments: Iterable[str] = (), warn: Warn = silen
 
 
 def build_config(
-    values: dict[str, Any], assignments: Iterable[str] = (), source: str = "checkpoint", warn: Warn = silent
+    values: dict[str, Any], assignments: Iterable[str] = (), source: str = "checkpoint", warn: Warn = ignore_warning
 ) -> Config:
     """Validate plain values with `section.key=value` assignments on top of them.
 
@@ -200,8 +192,6 @@ def _without_effect(config: Config, text: str) -> str:
 
 def _idle_keys(config: Config) -> Iterator[tuple[str, str]]:
     """Keys and sections that have no effect in this configuration, and where that is so."""
-    for key in _foreign_keys(config.method.name):
-        yield f"method.{key}", f"method.name is '{config.method.name}'"
     if config.method.tca.alpha == 0:
         for key in ("version", "side", "per"):
             yield f"method.tca.{key}", "method.tca.alpha is 0"
@@ -216,14 +206,6 @@ def _idle_keys(config: Config) -> Iterator[tuple[str, str]]:
                 yield f"{stage}.schedule.{key}", f"{stage}.schedule.name is '{training.schedule.name}'"
         if training.optimizer.name != "sgd":
             yield f"{stage}.optimizer.momentum", f"{stage}.optimizer.name is '{training.optimizer.name}'"
-
-
-def _foreign_keys(method: str) -> Iterable[str]:
-    """Keys and sections of `method` that the chosen method does not know."""
-    if method not in OF_PRETEXT_TASKS:
-        return OF_PRETEXT_TASKS["pseudo_labels"]
-    known = {"name", *OF_PRETEXT_TASKS[method]}
-    return [key for key in all_keys(Method) if not any(f"{name}.".startswith(f"{key}.") for name in known)]
 
 
 def _read_value(text: str) -> Any:

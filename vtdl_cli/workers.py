@@ -50,7 +50,7 @@ def _follow(parent: BaseProcess) -> None:
 
 
 @contextmanager
-def held_signals() -> Iterator[None]:
+def blocked_signals() -> Iterator[None]:
     """Start processes in this block: a Ctrl-C that comes before they ignore it reaches this one alone, and later."""
     _mask(block=True)
     try:
@@ -64,7 +64,7 @@ def _mask(*, block: bool) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK if block else signal.SIG_UNBLOCK, HELD)
 
 
-def lost(workers: Sequence[BaseProcess], wait_seconds: float = 0.0) -> int | None:
+def failed_exit_code(workers: Sequence[BaseProcess], wait_seconds: float = 0.0) -> int | None:
     """The exit code of one of them that has ended otherwise than it should, or ends so while this waits."""
     ended = wait([worker.sentinel for worker in workers], wait_seconds)
     for worker in workers:
@@ -78,7 +78,7 @@ def is_killed(exit_code: int | None) -> bool:
     return exit_code == -KILL
 
 
-def explain_loss(exit_code: int | None) -> str:
+def explain_dead_worker(exit_code: int | None) -> str:
     """What is said of a loader's worker that ended unbidden; none: nobody knows how."""
     again = "and start again, with --resume where the command has it"
     if is_killed(exit_code):
@@ -101,10 +101,10 @@ def explain_loss(exit_code: int | None) -> str:
     )
 
 
-def describe_loss(error: BaseException) -> str:
-    """`explain_loss` for what torch raises, at any moment, once a worker is gone; empty for any other error."""
+def describe_dead_worker(error: BaseException) -> str:
+    """`explain_dead_worker` for what torch raises, at any moment, once a worker is gone; empty for any other error."""
     if not isinstance(error, RuntimeError) or "DataLoader worker (pid" not in str(error):
         return ""
     told = f"{error} {error.__cause__}"
     exit_codes = (-number for number in signal.valid_signals() if f"signal: {signal.strsignal(number)}" in told)
-    return explain_loss(next(exit_codes, None))
+    return explain_dead_worker(next(exit_codes, None))

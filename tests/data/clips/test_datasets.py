@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from vtdl_cli.data.clips.datasets import Batch, EpochBatches, Sample, Unreadable, VideoClips
+from vtdl_cli.data.clips.datasets import Batch, EpochBatches, Unreadable, VideoClips, VideoSample
 from vtdl_cli.data.clips.loading import build_loader
 from vtdl_cli.data.clips.sampling import IndexSampler, uniform_clips
 from vtdl_cli.data.clips.triplets import TripletSampler
@@ -66,7 +66,7 @@ def make_dataset(
     return VideoClips(videos, sampler=sampler, viewer=viewer, short_side=short_side, decoder="pyav", seed=seed)
 
 
-def same(a: Sample | Unreadable, b: Sample | Unreadable) -> bool:
+def same(a: VideoSample | Unreadable, b: VideoSample | Unreadable) -> bool:
     if isinstance(a, Unreadable) or isinstance(b, Unreadable):
         return a == b
     return (
@@ -77,15 +77,15 @@ def same(a: Sample | Unreadable, b: Sample | Unreadable) -> bool:
     )
 
 
-def unbatch(batches: list[Batch]) -> list[Sample | Unreadable]:
+def unbatch(batches: list[Batch]) -> list[VideoSample | Unreadable]:
     """The samples of batches, in the order of their videos."""
-    samples: list[Sample | Unreadable] = []
+    samples: list[VideoSample | Unreadable] = []
     for batch in batches:
         samples += batch.unreadable
         for row in range(len(batch)):
             index, label, num_frames = (int(v[row]) for v in (batch.index, batch.label, batch.num_frames))
             draws = {name: values[row].numpy() for name, values in batch.draws.items()}
-            samples.append(Sample(index, label, num_frames, batch.windows[row].numpy(), draws))
+            samples.append(VideoSample(index, label, num_frames, batch.windows[row].numpy(), draws))
     return sorted(samples, key=lambda sample: sample.index)
 
 
@@ -95,7 +95,7 @@ def test_video_clips__a_sample_holds_the_frames_of_its_video(videos: VideoList) 
     assert len(dataset) == 6
     for index, video, num_frames in ((0, 0, 9), (1, 1, 20), (4, 3, 12), (5, 4, 25)):
         sample = dataset[0, index]
-        assert isinstance(sample, Sample)
+        assert isinstance(sample, VideoSample)
         assert (sample.index, sample.label, sample.num_frames) == (index, LABELS[index], num_frames)
         starts = [0, max(num_frames - 12, 0)]
         expected = make_frames(video, num_frames)[[[(s + 4 * t) % num_frames for t in range(3)] for s in starts]]
@@ -106,7 +106,7 @@ def test_video_clips__a_sample_holds_the_frames_of_its_video(videos: VideoList) 
 def test_video_clips__resizes_before_it_cuts(videos: VideoList) -> None:
     """Oracle: the frames' mean red: a resize to half the size keeps it, and the crop is then the full height."""
     sample = make_dataset(videos, sampler=uniform_clips(3, 4, 1), viewer=FixedViews(8), short_side=8)[0, 2]
-    assert isinstance(sample, Sample)
+    assert isinstance(sample, VideoSample)
     assert sample.windows.shape == (1, 3, 8, 8, 3)
     assert sample.windows[..., 0].mean() == pytest.approx(80 + 3.5, abs=0.5)
 
@@ -129,8 +129,8 @@ def test_video_clips__a_sample_depends_on_seed_epoch_and_index_alone(videos: Vid
     assert not same(dataset[2, 2], first)
     assert not same(make_dataset(videos, seed=4)[1, 2], first)
     beside = dataset[1, 1]
-    assert isinstance(first, Sample)
-    assert isinstance(beside, Sample)
+    assert isinstance(first, VideoSample)
+    assert isinstance(beside, VideoSample)
     assert not np.intersect1d(first.draws["rotation"], beside.draws["rotation"]).size
 
 
@@ -231,7 +231,7 @@ def test_epoch_batches__in_the_lists_order_by_hand() -> None:
 @pytest.mark.parametrize("first", range(8))
 def test_epoch_batches__from_a_first_video_in_parts(first: int) -> None:
     """Oracle: by hand: videos `first` to 6, three at a time, each in one of two parts, in order; from 7 on none."""
-    parts = [list(EpochBatches(7, 3, first=first, part=part, parts=2)) for part in range(2)]
+    parts = [list(EpochBatches(7, 3, first=first, rank=rank, world_size=2)) for rank in range(2)]
     assert len(parts[0]) == len(parts[1]) == -(-(7 - first) // 3)
     videos = [index for batches in zip(*parts, strict=True) for batch in batches for _, index in batch]
     assert videos == list(range(first, 7))

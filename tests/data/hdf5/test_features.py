@@ -45,7 +45,7 @@ def test_read_features__averages_what_is_between(tmp_path: Path, between: tuple[
 def test_read_blocks__cut_anywhere_they_are_the_same_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two videos of 24 bytes fit into a block of 50."""
     content = write(tmp_path / "f.h5", 2)
-    monkeypatch.setattr(vtdl_cli.data.hdf5.features, "BLOCK_BYTES", 50)
+    monkeypatch.setattr(vtdl_cli.data.hdf5.features, "FEATURE_BLOCK_BYTES", 50)
     with open_features(tmp_path / "f.h5") as file:
         blocks = list(read_blocks(file))
     assert [len(block["labels"]) for block in blocks] == [2, 2, 1]

@@ -23,7 +23,9 @@ SCORES = Scores(
 
 
 def test_scores__come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vtdl_cli.data.hdf5.scores, "BLOCK_BYTES", 2 * CLIPS[0].nbytes)  # seven videos in four blocks
+    monkeypatch.setattr(
+        vtdl_cli.data.hdf5.scores, "SCORE_BLOCK_BYTES", 2 * CLIPS[0].nbytes
+    )  # seven videos in four blocks
     spool = ClipSpool(tmp_path, (2, 3))
     spool.add(CLIPS[:4])
     spool.add(CLIPS[4:])

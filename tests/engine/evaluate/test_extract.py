@@ -41,7 +41,7 @@ from vtdl_cli.engine.networks.inference import VideoOutputs
 from vtdl_cli.engine.networks.methods import build_method
 from vtdl_cli.engine.networks.trained import load_backbone
 from vtdl_cli.errors import VtdlError
-from vtdl_cli.runtime import Silence
+from vtdl_cli.runtime import SilentReporter
 from vtdl_cli.settings import load_config
 
 DIM = 32  # width 4, times 8
@@ -262,12 +262,12 @@ def test_extract__what_is_no_video_and_no_list(toy: Toy, pretrained: Path, tmp_p
     broken.write_bytes(b"no video")
     for path, says in (
         (broken, f"video '{broken}' cannot be read: corrupt, or not a video"),
-        (toy.root, f"video '{toy.root}' cannot be read: the folder holds no pictures"),
+        (toy.root, f"video '{toy.root}' cannot be read: the folder holds no images"),
         (tmp_path / "absent.mp4", "absent.mp4' cannot be read (No such file or directory)"),
     ):
         refuse(*of_one(pretrained, path, tmp_path / "f.h5"), code=1, says=(says,))
     line = of_one(pretrained, broken, tmp_path / "f.h5", "--root", str(tmp_path))
-    refuse(*line, code=2, says=("is a video, which --root, --strip-prefix and --list-columns do not go with",))
+    refuse(*line, code=2, says=("is a video, for which --root, --strip-prefix and --list-columns have no meaning",))
     assert [path.name for path in tmp_path.iterdir()] == ["broken.mp4"]
 
 
@@ -281,7 +281,7 @@ def test_a_single_video_is_refused_where_classes_are_needed(
         toy.finetune(out, "--val-list", video),
         toy.evaluate(finetuned, out, "--list", video),
     ):
-        refuse(*line, code=1, says=(f"list '{video}' is a video, and nothing says which class it is of",))
+        refuse(*line, code=1, says=(f"list '{video}' is a video, whose class is unknown",))
     succeed(*of_one(pretrained, Path(video), tmp_path / "one.h5"))
     succeed(*toy.extract(pretrained, tmp_path / "val.h5", "--list", str(toy.train_list)))
     for train, test in (("one", "val"), ("val", "one")):
@@ -474,7 +474,7 @@ def peak_bytes(out: Path, num_videos: int) -> int:
     """The most that is held at a time by Python and NumPy while rows are kept and the file is written."""
     parts = FeatureParts(out, {}, resume=False, overwrite=False)
     tracemalloc.start()
-    keep_rows(many_outputs(num_videos), parts, BadVideos(num_videos, 0.05), Silence(), average_clips=True)
+    keep_rows(many_outputs(num_videos), parts, BadVideos(num_videos, 0.05), SilentReporter(), average_clips=True)
     parts.finish(str)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

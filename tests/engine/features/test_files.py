@@ -68,7 +68,7 @@ def test_info__tells_what_a_file_holds(tmp_path: Path) -> None:
 
 def test_merge__is_both_files_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Oracle: NumPy's concatenation; two rows of 64 bytes make a block, so that blocks end within files."""
-    monkeypatch.setattr(vtdl_cli.data.hdf5.features, "BLOCK_BYTES", 150)
+    monkeypatch.setattr(vtdl_cli.data.hdf5.features, "FEATURE_BLOCK_BYTES", 150)
     a = write(tmp_path / "a.h5", 0, 1, 2, shape=(2, 2, DIM))
     b = write(tmp_path / "b.h5", 3, 4, 5, 6, 7, shape=(2, 2, DIM))
     answer = json.loads(succeed(*merge(tmp_path / "all.h5", a, b), "--json").stdout)
@@ -206,7 +206,7 @@ def test_export__npy_is_the_features_as_they_are(tmp_path: Path) -> None:
 
 def test_export__csv_gives_every_number_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Oracle: the csv module and float(); blocks of one row, paths with a comma."""
-    monkeypatch.setattr(vtdl_cli.data.hdf5.features, "BLOCK_BYTES", 1)
+    monkeypatch.setattr(vtdl_cli.data.hdf5.features, "FEATURE_BLOCK_BYTES", 1)
     file = write(tmp_path / "f.h5", 0, 1, 100)
     succeed(*export(file, tmp_path / "f.csv"))
     with (tmp_path / "f.csv").open(encoding="utf-8", newline="") as table:

@@ -14,12 +14,12 @@ from tests.damage import damages
 from tests.toy import PRESET, Toy, differences, load, refuse, succeed
 from vtdl_cli.engine.networks.build import build_backbone
 from vtdl_cli.engine.networks.checkpoint import (
-    SCHEMA,
+    CHECKPOINT_SCHEMA,
+    copy_backbone,
     find_weights,
     load_checkpoint,
     load_with_sha256,
     save_checkpoint,
-    transplant_backbone,
 )
 from vtdl_cli.engine.networks.methods import build_method
 from vtdl_cli.engine.train.resuming import check_same_run
@@ -48,7 +48,7 @@ def of_pretraining(preset: str, *assignments: str) -> dict[str, Any]:
 def test_save__can_be_loaded_with_schema_and_versions(preset: str, tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "a.pt", {**of_pretraining(preset), "model": {"w": torch.arange(3.0)}, "step": 4})
     content = load_checkpoint(tmp_path / "a.pt")
-    assert content["schema"] == SCHEMA
+    assert content["schema"] == CHECKPOINT_SCHEMA
     assert content["step"] == 4
     assert content["versions"]["torch"] == torch.__version__
     assert torch.equal(content["model"]["w"], torch.arange(3.0))
@@ -92,7 +92,7 @@ class Harmful:
 
 
 def test_load__checkpoint_with_code_is_refused_and_not_run(tmp_path: Path) -> None:
-    torch.save({"schema": SCHEMA, "model": Harmful(tmp_path / "ran")}, tmp_path / "a.pt")
+    torch.save({"schema": CHECKPOINT_SCHEMA, "model": Harmful(tmp_path / "ran")}, tmp_path / "a.pt")
     with pytest.raises(CheckpointError, match=r"a.pt' cannot be read: it holds '\S+', which loading would run"):
         load_checkpoint(tmp_path / "a.pt")
     assert not (tmp_path / "ran").exists()
@@ -292,7 +292,7 @@ def test_find_weights__best_goes_before_last(tmp_path: Path) -> None:
 def test_transplant__every_tensor_is_the_query_encoders(preset: str) -> None:
     checkpoint = of_pretraining(preset)
     backbone = build_backbone(load_config(preset))
-    count = transplant_backbone(backbone, checkpoint)
+    count = copy_backbone(backbone, checkpoint)
     ours = backbone.state_dict()
     assert count == len(ours) > 40
     for name, tensor in ours.items():
@@ -312,7 +312,7 @@ def test_transplant__other_network_is_refused_with_counts(preset: str, assignmen
     checkpoint, backbone = of_pretraining(preset), build_backbone(load_config(preset, assignments))
     before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
     with pytest.raises(CheckpointError, match=says) as error:
-        transplant_backbone(backbone, checkpoint)
+        copy_backbone(backbone, checkpoint)
     ours, theirs = (
         set(before),
         {name[24:] for name in checkpoint["model"] if name.startswith("encoders.query.backbone.")},
@@ -330,7 +330,7 @@ def test_transplant__one_tensor_missing_is_enough(preset: str) -> None:
     checkpoint, backbone = of_pretraining(preset), build_backbone(load_config(preset))
     del checkpoint["model"]["encoders.query.backbone." + next(iter(backbone.state_dict()))]
     with pytest.raises(CheckpointError, match="1 missing, 0 unexpected, 0 of another shape"):
-        transplant_backbone(backbone, checkpoint)
+        copy_backbone(backbone, checkpoint)
 
 
 def test_transplant__through_the_command(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
@@ -394,4 +394,4 @@ def test_check_same_run__names_what_a_finetuning_started_from(preset: str) -> No
 
 def test_backbone__of_a_linear_layer_does_not_fit(preset: str) -> None:
     with pytest.raises(CheckpointError, match="0 tensors match, 2 missing"):
-        transplant_backbone(nn.Linear(2, 2), of_pretraining(preset))
+        copy_backbone(nn.Linear(2, 2), of_pretraining(preset))

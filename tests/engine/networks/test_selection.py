@@ -11,7 +11,7 @@ import torch
 
 from tests.engine.report.test_report import text_of
 from tests.toy import NUM_VAL, Toy, load, succeed
-from vtdl_cli.engine.networks.selection import combine
+from vtdl_cli.engine.networks.selection import combine_selected
 
 
 @pytest.fixture(scope="module")
@@ -133,4 +133,4 @@ def test_report__says_that_a_list_chose_the_weights(toy: Toy, finetuned: Path, t
     ("answers", "expected"), [([True, None], True), ([False, None], None), ([False, False], False), ([], False)]
 )
 def test_combine(answers: list[bool | None], expected: bool | None) -> None:
-    assert combine(answers) is expected
+    assert combine_selected(answers) is expected

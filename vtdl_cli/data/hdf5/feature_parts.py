@@ -16,11 +16,18 @@ import h5py
 import numpy as np
 
 from vtdl_cli import ranks
-from vtdl_cli.data.hdf5.features import Columns, join_values, open_features, rows_at_a_time, values_of, write_features
+from vtdl_cli.data.hdf5.features import (
+    FeatureRows,
+    join_values,
+    open_features,
+    rows_at_a_time,
+    values_of,
+    write_features,
+)
 from vtdl_cli.data.hdf5.layout import class_names_in, lists_videos
 from vtdl_cli.data.lists.label_sets import compare_classes, label_set
 from vtdl_cli.errors import DamagedFile, ListError, UsageError, VtdlError
-from vtdl_cli.runtime import check_writable, replacing
+from vtdl_cli.runtime import atomic_write, check_writable
 
 JOINED = ("root", "torch_version")
 """Of the provenance: what changes no feature, or its last digits at most. Rows of several go into one file, which names
@@ -28,7 +35,7 @@ all of them."""
 MAY_DIFFER = (*JOINED, "group_by")
 """The last says how to read the file, and of an extraction that is resumed the last word counts."""
 
-ROWS = ("features", "labels", "num_frames", "positions")
+PART_COLUMNS = ("features", "labels", "num_frames", "positions")
 """Columns of a part that has rows."""
 DAMAGE = (ValueError, LookupError, TypeError, AttributeError, EOFError, OSError, RuntimeError, BadZipFile, zlib.error)
 """What NumPy raises, by where in a part the damage is."""
@@ -150,7 +157,7 @@ class FeatureParts:
         """Each part that has rows, one open at a time: hours make more parts than a process may open files."""
         for path in self._parts():
             with self._open(path) as part:
-                rows = {name: part[name] for name in ROWS if name in part}
+                rows = {name: part[name] for name in PART_COLUMNS if name in part}
             if len(rows.get("labels", ())):
                 yield rows
 
@@ -178,7 +185,7 @@ class FeatureParts:
         """
         self.done, self.skipped = done, self.skipped + skipped
         state = json.dumps({"provenance": self.provenance, "done": self.done, "skipped": self.skipped})
-        with replacing(self.folder / f"{done:09d}.npz") as temporary, temporary.open("wb") as file:
+        with atomic_write(self.folder / f"{done:09d}.npz") as temporary, temporary.open("wb") as file:
             np.savez(file, state=np.array(state), **columns)
 
     @ranks.on_rank_0
@@ -213,19 +220,19 @@ class FeatureParts:
 
 def _count_rows(part: Mapping[str, np.ndarray], done: int) -> int:
     """The number of a part's rows, of the first `done` videos; raises one of DAMAGE where they do not fit together."""
-    columns = [part[name] for name in ROWS if name in part]
+    columns = [part[name] for name in PART_COLUMNS if name in part]
     if not columns:
         return 0
     *columns, positions = columns
     (count,) = {len(positions), *(len(column) for column in columns)}
-    if len(columns) + 1 < len(ROWS) or any(column.dtype.kind not in "fiu" for column in (*columns, positions)):
+    if len(columns) + 1 < len(PART_COLUMNS) or any(column.dtype.kind not in "fiu" for column in (*columns, positions)):
         raise ValueError
     if any(not 0 <= position < done for position in positions.tolist()):
         raise ValueError
     return count
 
 
-def _named(part: Mapping[str, np.ndarray], name_of: Callable[[int], str]) -> Columns:
+def _named(part: Mapping[str, np.ndarray], name_of: Callable[[int], str]) -> FeatureRows:
     """The rows of a part, their videos by path in place of their positions in the list."""
     columns: dict[str, Any] = {name: part[name] for name in ("features", "labels", "num_frames")}
     return {**columns, "paths": [name_of(int(position)) for position in part["positions"]]}

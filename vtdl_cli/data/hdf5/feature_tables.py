@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from vtdl_cli.data.hdf5.features import Columns
+from vtdl_cli.data.hdf5.features import FeatureRows
 from vtdl_cli.errors import UsageError
 
 Shape = tuple[int, ...]
 Names = Sequence[str] | None  # of the classes
-Writer = Callable[[Path, Shape, Iterable[Columns], Names], None]
+TableWriter = Callable[[Path, Shape, Iterable[FeatureRows], Names], None]
 
 
-def write_npy(path: Path, shape: Shape, blocks: Iterable[Columns], names: Names = None) -> None:  # noqa: ARG001
+def write_npy(path: Path, shape: Shape, blocks: Iterable[FeatureRows], names: Names = None) -> None:  # noqa: ARG001
     """Write a plain array, float32 (N, ..., D)."""
     header = {"descr": "<f4", "fortran_order": False, "shape": shape}
     with path.open("wb") as file:  # not a memory map, in which a full disk ends the process
@@ -30,7 +30,7 @@ def write_npy(path: Path, shape: Shape, blocks: Iterable[Columns], names: Names 
             file.write(block["features"].astype("<f4").tobytes())
 
 
-def write_csv(path: Path, shape: Shape, blocks: Iterable[Columns], names: Names = None) -> None:
+def write_csv(path: Path, shape: Shape, blocks: Iterable[FeatureRows], names: Names = None) -> None:
     """Write text: nine digits, which give each float32 back."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -40,7 +40,7 @@ def write_csv(path: Path, shape: Shape, blocks: Iterable[Columns], names: Names 
             writer.writerows((*first, *(f"{value:.9g}" for value in vector)) for *first, vector in rows)
 
 
-def write_parquet(path: Path, shape: Shape, blocks: Iterable[Columns], names: Names = None) -> None:
+def write_parquet(path: Path, shape: Shape, blocks: Iterable[FeatureRows], names: Names = None) -> None:
     """Write columns, a row group for each block."""
     arrow: Any = importlib.import_module("pyarrow")
     parquet: Any = importlib.import_module("pyarrow.parquet")
@@ -58,7 +58,7 @@ def _first_columns(names: Names) -> dict[str, bool]:
     return {"path": True, "label": False, **({"class": True} if names else {}), "num_frames": False}
 
 
-def _first_values(block: Columns, names: Names) -> list[Any]:
+def _first_values(block: FeatureRows, names: Names) -> list[Any]:
     """The columns of `_first_columns`; the name of no class is empty."""
     told = [[names[label] if label >= 0 else "" for label in block["labels"]]] if names else []
     return [block["paths"], block["labels"], *told, block["num_frames"]]
@@ -69,11 +69,11 @@ def _channels(shape: Shape) -> list[str]:
 
 
 ARRAY, PARQUET = ".npy", ".parquet"
-WRITERS: dict[str, Writer] = {ARRAY: write_npy, ".csv": write_csv, PARQUET: write_parquet}
+WRITERS: dict[str, TableWriter] = {ARRAY: write_npy, ".csv": write_csv, PARQUET: write_parquet}
 """By what a file's name ends in."""
 
 
-def writer_for(path: Path) -> Writer:
+def writer_for(path: Path) -> TableWriter:
     """What writes a file of this name.
 
     Raises:

@@ -18,27 +18,27 @@ from vtdl_cli.data.hdf5.rows import RowsFile, open_rows, write_rows
 from vtdl_cli.data.lists.label_sets import LabelSet, label_set
 from vtdl_cli.data.lists.video_list import MOST_CLASSES, UNKNOWN_CLASS
 from vtdl_cli.errors import UsageError
-from vtdl_cli.runtime import Warn, silent
+from vtdl_cli.runtime import Warn, ignore_warning
 
-SCHEMA = 1
-COLUMNS = {
+FEATURE_SCHEMA = 1
+FEATURE_COLUMNS = {
     "features": Column("vectors", "<f4", kinds="fiu", axes=(1, 3)),
     "labels": Column("whole numbers", "<i8", kinds="iu", limits=(UNKNOWN_CLASS, MOST_CLASSES - 1)),
     "num_frames": Column("whole numbers", "<i8", kinds="iu"),
     "paths": Column("text", TEXT),
 }
-LAYOUT = Layout(
+FEATURE_LAYOUT = Layout(
     "features",
     command="vtdl extract",
     first="vtdl extract ... --out {path}",
     again="Extract them again",
-    schema=SCHEMA,
-    columns=COLUMNS,
+    schema=FEATURE_SCHEMA,
+    columns=FEATURE_COLUMNS,
     from_elsewhere=True,
 )
-BLOCK_BYTES = 2**24  # of features in memory at a time
+FEATURE_BLOCK_BYTES = 2**24  # of features in memory at a time
 
-Columns = Mapping[str, Any]
+FeatureRows = Mapping[str, Any]
 """Some rows: `features` (n, ..., D), `labels` (n,), `num_frames` (n,) and n `paths`."""
 
 
@@ -63,7 +63,7 @@ class Features:
         return replace(self, values=self.values[chosen], labels=self.labels[chosen], paths=paths)
 
 
-def read_features(path: Path, warn: Warn = silent) -> Features:
+def read_features(path: Path, warn: Warn = ignore_warning) -> Features:
     """Read what an extraction wrote, a vector a video.
 
     Args:
@@ -90,21 +90,21 @@ def read_features(path: Path, warn: Warn = silent) -> Features:
     return Features(path, values, labels, paths, attributes)
 
 
-def open_features(path: Path, warn: Warn = silent) -> AbstractContextManager[RowsFile]:
+def open_features(path: Path, warn: Warn = ignore_warning) -> AbstractContextManager[RowsFile]:
     """Open what an extraction wrote, held to be of this schema; see `open_rows`.
 
     A file without a schema passes: so features from elsewhere can be measured.
     """
-    return open_rows(path, LAYOUT, warn)
+    return open_rows(path, FEATURE_LAYOUT, warn)
 
 
-def read_blocks(file: RowsFile, *, average: bool = False) -> Iterator[Columns]:
+def read_blocks(file: RowsFile, *, average: bool = False) -> Iterator[FeatureRows]:
     """All rows in order, some megabytes at a time; `average` over clips and times, which leaves features (n, D).
 
     Raises:
         UsageError: they are damaged, which may be told after the last block.
     """
-    for block in file.blocks(list(COLUMNS), rows_at_a_time(file)):
+    for block in file.blocks(list(FEATURE_COLUMNS), rows_at_a_time(file)):
         values = block["features"]
         mean = values.mean(axis=tuple(range(1, values.ndim - 1))) if average else values
         yield {**block, "features": mean}
@@ -112,11 +112,11 @@ def read_blocks(file: RowsFile, *, average: bool = False) -> Iterator[Columns]:
 
 def rows_at_a_time(file: RowsFile) -> int:
     """As many as a block has."""
-    return max(1, BLOCK_BYTES // (4 * math.prod(file.shape("features")[1:])))
+    return max(1, FEATURE_BLOCK_BYTES // (4 * math.prod(file.shape("features")[1:])))
 
 
 def write_features(
-    path: Path, shape: tuple[int, ...], blocks: Iterable[Columns], attributes: Mapping[str, Any]
+    path: Path, shape: tuple[int, ...], blocks: Iterable[FeatureRows], attributes: Mapping[str, Any]
 ) -> None:
     """Write a file whole, block by block, with a checksum of each column.
 
@@ -126,11 +126,11 @@ def write_features(
         blocks: the rows.
         attributes: where they came from.
     """
-    with write_rows(path, {"schema": SCHEMA, **attributes}) as file:
-        for name, column in COLUMNS.items():
+    with write_rows(path, {"schema": FEATURE_SCHEMA, **attributes}) as file:
+        for name, column in FEATURE_COLUMNS.items():
             file.add_column(name, column, shape if name == "features" else shape[:1])
         for block in blocks:
-            for name in COLUMNS:
+            for name in FEATURE_COLUMNS:
                 file.append(name, block[name])
 
 

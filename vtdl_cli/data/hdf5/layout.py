@@ -76,7 +76,7 @@ class Layout:
         return DamagedFile(f"{self.what} '{path}' {flaw}. {self.again}")
 
     @contextmanager
-    def metric(self, path: Path) -> Iterator[None]:
+    def damage_on_error(self, path: Path) -> Iterator[None]:
         """Turn whatever h5py raises into one line: what it is depends on where in the file the damage is.
 
         Raises:
@@ -107,7 +107,7 @@ def check_file(path: Path, layout: Layout) -> None:
         raise DamagedFile(f"{layout.what} '{path}' are no HDF5 file. Name one that {layout.command} wrote")
 
 
-def check_content(file: h5py.File, path: Path, layout: Layout) -> None:
+def check_layout(file: h5py.File, path: Path, layout: Layout) -> None:
     """Hold an open file to its layout, before any row is read.
 
     Raises:

@@ -15,13 +15,13 @@ from typing import Any
 import h5py
 import numpy as np
 
-from vtdl_cli.data.hdf5.layout import TEXT, Column, Layout, check_content, check_file, plain
+from vtdl_cli.data.hdf5.layout import TEXT, Column, Layout, check_file, check_layout, plain
 from vtdl_cli.data.hdf5.seal import SEAL_BYTES, Extent, is_sealed, write_seal
-from vtdl_cli.runtime import Warn, replacing, silent
+from vtdl_cli.runtime import Warn, atomic_write, ignore_warning
 
 CHECKSUMS = "checksums"
 
-Rows = np.ndarray | list[str]
+ColumnRows = np.ndarray | list[str]
 
 
 def finish(pending: Iterable[Future[None]]) -> None:
@@ -40,7 +40,7 @@ class Checksum:
     def __init__(self, shape: tuple[int, ...]) -> None:
         self._value = zlib.crc32(repr(tuple(shape)).encode())
 
-    def add(self, rows: Rows) -> None:
+    def add(self, rows: ColumnRows) -> None:
         """Take in the next rows, of the column's own type."""
         content = "".join(f"{text}\0" for text in rows).encode() if isinstance(rows, list) else rows.data
         self._value = zlib.crc32(content, self._value)
@@ -91,7 +91,7 @@ def write_rows(path: Path, attributes: Mapping[str, Any]) -> Iterator[RowsWriter
     Raises:
         VtdlError: the disk is full, or the folder cannot be written.
     """
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         with h5py.File(temporary, "w", userblock_size=SEAL_BYTES) as file:
             writer = RowsWriter(file)
             yield writer
@@ -157,9 +157,9 @@ class RowsFile:
         for _ in self.blocks(list(self._layout.columns), num_rows):
             pass
 
-    def _read(self, name: str, here: slice) -> Rows:
+    def _read(self, name: str, here: slice) -> ColumnRows:
         column, dataset = self._layout.columns[name], self._file[name]
-        with self._layout.metric(self._path):
+        with self._layout.damage_on_error(self._path):
             if column.dtype == TEXT:
                 texts: list[str] = dataset.asstr()[here].tolist()
                 if "\0" in "".join(texts):
@@ -180,7 +180,7 @@ class RowsFile:
 
 
 @contextmanager
-def open_rows(path: Path, layout: Layout, warn: Warn = silent) -> Iterator[RowsFile]:
+def open_rows(path: Path, layout: Layout, warn: Warn = ignore_warning) -> Iterator[RowsFile]:
     """Open a file that is held to its layout; its rows are held to their checksums when they are read.
 
     Args:
@@ -193,12 +193,12 @@ def open_rows(path: Path, layout: Layout, warn: Warn = silent) -> Iterator[RowsF
         DamagedFile: it is cut short, or its attributes are not as they were written.
     """
     check_file(path, layout)
-    with layout.metric(path):
+    with layout.damage_on_error(path):
         sealed = is_sealed(path)
         file = h5py.File(path)
     with file:
-        with layout.metric(path):
-            check_content(file, path, layout)
+        with layout.damage_on_error(path):
+            check_layout(file, path, layout)
             if CHECKSUMS in file.attrs and not sealed:
                 raise ValueError
             rows = RowsFile(file, path, layout, sealed=sealed)

@@ -18,23 +18,23 @@ from vtdl_cli.data.hdf5.layout import TEXT, Column, Layout, class_names_in
 from vtdl_cli.data.hdf5.rows import open_rows, write_rows
 from vtdl_cli.data.lists.label_sets import LabelSet, label_set
 from vtdl_cli.errors import UsageError
-from vtdl_cli.runtime import Warn, cannot_write, silent
+from vtdl_cli.runtime import Warn, ignore_warning, write_error
 
-SCHEMA = 1
-BLOCK_BYTES = 2**24  # of clip scores in memory at a time
-COLUMNS = {
+SCORE_SCHEMA = 1
+SCORE_BLOCK_BYTES = 2**24  # of clip scores in memory at a time
+SCORE_COLUMNS = {
     "scores": Column("vectors", "<f4", kinds="f", axes=(1, 1)),
     "labels": Column("whole numbers", "<i8", kinds="iu"),
     "paths": Column("text", TEXT),
 }
 CLIP_LOGITS = Column("clips of vectors", "<f4", kinds="f", axes=(2, 2))
-LAYOUT = Layout(
+SCORE_LAYOUT = Layout(
     "scores",
     command="vtdl evaluate",
     first="vtdl evaluate ... --out {path.parent}",
     again="Evaluate again",
-    schema=SCHEMA,
-    columns=COLUMNS,
+    schema=SCORE_SCHEMA,
+    columns=SCORE_COLUMNS,
     attributes=("classes", "protocol", "aggregate"),
 )
 
@@ -86,13 +86,13 @@ class ClipSpool:
             while content:  # a nearly full disk takes a part
                 content = content[self._file.write(content) :]
         except OSError as error:
-            raise cannot_write(self.folder, error) from error
+            raise write_error(self.folder, error) from error
 
     def blocks(self) -> Iterator[np.ndarray]:
         """All of them in their order, (some, V, C) at a time."""
         row_bytes = 4 * math.prod(self.shape)
         self._file.seek(0)
-        while content := self._file.read(max(1, BLOCK_BYTES // row_bytes) * row_bytes):
+        while content := self._file.read(max(1, SCORE_BLOCK_BYTES // row_bytes) * row_bytes):
             yield np.frombuffer(content, np.float32).reshape(-1, *self.shape)
 
     def close(self) -> None:
@@ -106,10 +106,10 @@ def write_scores(path: Path, scores: Scores, clips: ClipSpool | None = None) -> 
     Raises:
         VtdlError: the disk is full, or the folder cannot be written.
     """
-    attributes = {**scores.attributes, "schema": SCHEMA, "classes": json.dumps(scores.classes)}
+    attributes = {**scores.attributes, "schema": SCORE_SCHEMA, "classes": json.dumps(scores.classes)}
     with write_rows(path, attributes) as file:
         for name, rows in (("scores", scores.values), ("labels", scores.labels), ("paths", scores.paths)):
-            file.add_column(name, COLUMNS[name], np.shape(rows))
+            file.add_column(name, SCORE_COLUMNS[name], np.shape(rows))
             file.append(name, rows)
         if clips is not None:
             file.add_column("clip_logits", CLIP_LOGITS, (len(scores.labels), *clips.shape))
@@ -117,7 +117,7 @@ def write_scores(path: Path, scores: Scores, clips: ClipSpool | None = None) -> 
                 file.append("clip_logits", block)
 
 
-def read_scores(path: Path, warn: Warn = silent) -> Scores:
+def read_scores(path: Path, warn: Warn = ignore_warning) -> Scores:
     """Read what an evaluation wrote, but for the clips apart.
 
     Args:
@@ -127,12 +127,12 @@ def read_scores(path: Path, warn: Warn = silent) -> Scores:
     Raises:
         UsageError: `path` is no such file, is damaged, or has another schema; each in words of its own.
     """
-    with open_rows(path, LAYOUT, warn) as file:
-        values, labels, paths = (file.read(name) for name in COLUMNS)
+    with open_rows(path, SCORE_LAYOUT, warn) as file:
+        values, labels, paths = (file.read(name) for name in SCORE_COLUMNS)
         classes, attributes = class_names_in(file.attributes) or [], file.attributes
     if values.shape[1] != len(classes) or labels.min() < 0:  # labels beyond the classes were refused on opening
         counts = f"{len(classes)} classes, {values.shape[1]} scores a video, labels {labels.min()} to {labels.max()}"
-        raise LAYOUT.damage(path, f"do not fit together: {counts}")
+        raise SCORE_LAYOUT.damage(path, f"do not fit together: {counts}")
     finite = np.isfinite(values).all(1)
     if not finite.all():
         raise UsageError(

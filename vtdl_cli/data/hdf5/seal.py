@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 SEAL_BYTES = 512  # the smallest user block
 MARK = b"vtdl rows "
-BLOCK_BYTES = 2**20
+SEAL_BLOCK_BYTES = 2**20
 
 Extent = tuple[int, int]
 """Where rows lie in a file: the first byte, and the first after them."""
@@ -64,6 +64,6 @@ def _checksum(file: BinaryIO, size: int, rows: Sequence[Extent]) -> str:
 
 def _blocks(file: BinaryIO, start: int, end: int) -> Iterator[bytes]:
     file.seek(start)
-    while start < end and (block := file.read(min(BLOCK_BYTES, end - start))):
+    while start < end and (block := file.read(min(SEAL_BLOCK_BYTES, end - start))):
         start += len(block)
         yield block

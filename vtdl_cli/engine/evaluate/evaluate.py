@@ -25,16 +25,16 @@ from vtdl_cli.engine.lists.groups import Groups, choose_groups, recorded_regex
 from vtdl_cli.engine.lists.labels import check_labels
 from vtdl_cli.engine.networks.bad_videos import BadVideos
 from vtdl_cli.engine.networks.clips import build_test_clips, decoder_of
-from vtdl_cli.engine.networks.inference import VideoOutputs, collect, forward_videos, until_signal
+from vtdl_cli.engine.networks.inference import VideoOutputs, collect, forward_videos, stop_on_signal
 from vtdl_cli.engine.networks.machine import Machine, build_machine
-from vtdl_cli.engine.networks.selection import combine, is_selected_on, tell_selection
+from vtdl_cli.engine.networks.selection import combine_selected, is_selected_on, report_selection
 from vtdl_cli.engine.networks.trained import Source, load_classifier
 from vtdl_cli.engine.request import Execution, ListSource, Protocol, protocol_name
 from vtdl_cli.errors import UsageError, VtdlError
-from vtdl_cli.locks import releasing_locks, take_folder
+from vtdl_cli.locks import lock_folder, releasing_locks
 from vtdl_cli.metrics import ACCURACIES, softmax
 from vtdl_cli.models.encoder import Encoder
-from vtdl_cli.runtime import Reporter, existing_folder
+from vtdl_cli.runtime import Reporter, nearest_existing_folder
 
 
 @dataclass(frozen=True)
@@ -141,13 +141,13 @@ def evaluate(
     for test in tests:
         for warning in test.warnings:
             reporter.warn(warning)
-        tell_selection(test.source.path, str(test.videos.source), test.selected, reporter)
+        report_selection(test.source.path, str(test.videos.source), test.selected, reporter)
     if execution.dry_run:
         plans = [{**test.plan, "machine": test.machine.describe()} for test in tests]
         named = {folder.name: plan for folder, plan in zip(folders, plans, strict=True)}
         return {"tests": named} if several else plans[0]
     for folder in dict.fromkeys((out, *folders)):
-        take_folder(folder, reporter)
+        lock_folder(folder, reporter)
         refuse_results(folder, execution.overwrite)  # once more: another one may just have written them
     results = {folder.name: run(test, folder, reporter) for folder, test in zip(folders, tests, strict=True)}
     if execution.overwrite:
@@ -185,7 +185,7 @@ def summarise(results: dict[str, dict[str, Any]]) -> dict[str, Any]:
     for name in (name for name in ACCURACIES if all(name in metrics for metrics in every)):
         values = [metrics[name] for metrics in every]
         summary[name] = {"mean": float(np.mean(values)), "std": float(np.std(values, ddof=1))}
-    selected = combine(metrics["selected_on_this_list"] for metrics in results.values())
+    selected = combine_selected(metrics["selected_on_this_list"] for metrics in results.values())
     return {**summary, "selected_on_this_list": selected, "num_tests": len(results), "tests": results}
 
 
@@ -233,7 +233,7 @@ def run(test: Measurement, out: Path, reporter: Reporter) -> dict[str, Any]:
     config, classes = test.source.config, test.source.class_names
     bad_videos = BadVideos(len(test.videos), config.data.max_bad_fraction)
     began = time.monotonic()
-    with closing(ClipSpool(existing_folder(out), (test.views, len(classes)))) as spool:
+    with closing(ClipSpool(nearest_existing_folder(out), (test.views, len(classes)))) as spool:
         found = collect(average(test, spool), bad_videos, reporter, test.plan["protocol"])
         metrics: dict[str, Any] = {**test.plan, "num_videos": len(found.label), "skipped": bad_videos.as_list()}
         origin = {name: metrics[name] for name in ("protocol", "aggregate", *ORIGIN)}
@@ -252,7 +252,7 @@ def average(test: Measurement, spool: ClipSpool) -> Iterator[VideoOutputs]:
     Raises:
         VtdlError: a logit is no number: every class would count as the right one, or none.
     """
-    for batch, logits in until_signal(forward_test(test)):
+    for batch, logits in stop_on_signal(forward_test(test)):
         if not np.isfinite(logits).all():
             raise VtdlError(f"weights '{test.source.path}' give scores that are no numbers. Finetune again from others")
         spool.add(logits)

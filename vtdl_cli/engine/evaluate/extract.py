@@ -25,7 +25,7 @@ from vtdl_cli.engine.networks.machine import Machine, build_machine
 from vtdl_cli.engine.networks.trained import Source, load_backbone, load_embedder, random_backbone
 from vtdl_cli.engine.request import Execution, ListSource, protocol_name
 from vtdl_cli.errors import Interrupted, UsageError
-from vtdl_cli.locks import releasing_locks, take_file
+from vtdl_cli.locks import lock_file, releasing_locks
 from vtdl_cli.models.encoder import PooledFeatures
 from vtdl_cli.runtime import Reporter, StopRequest, check_new_file, seed_torch
 
@@ -88,7 +88,7 @@ def extract(
     provenance = _provenance(source, videos, wanted, clips, execution.seed) | machine.provenance
     provenance["group_by"] = recorded_regex(videos_list.path)
     if not execution.dry_run and not out.is_dir():
-        take_file(out, reporter)
+        lock_file(out, reporter)
     parts = FeatureParts(out, provenance, resume=execution.resume, overwrite=execution.overwrite)
     array = array_beside(out, overwrite=execution.overwrite or parts.finished) if npy else None
     plan = {"out": str(out), "videos": len(videos), **parts.provenance}
@@ -180,7 +180,7 @@ def keep_rows(
                 rows.append(_rows((batch, values.mean(1) if average_clips else values)))
             done += len(batch) + len(batch.unreadable)
             bar.advance(len(batch) + len(batch.unreadable))
-            signal = stop.arrived()
+            signal = stop.received()
             if signal or done == total or time.monotonic() - kept_at > KEEP_EVERY_SECONDS:
                 _keep(parts, done, rows, unreadable)
                 rows, unreadable, kept_at = [], [], time.monotonic()

@@ -12,9 +12,9 @@ from vtdl_cli.data.lists.label_sets import compare_classes
 from vtdl_cli.data.video.disk import stem
 from vtdl_cli.engine.evaluate.results import ORIGIN, SCORES_FILE, measure, refuse_results, write_results
 from vtdl_cli.engine.lists.groups import choose_groups
-from vtdl_cli.engine.networks.selection import combine
+from vtdl_cli.engine.networks.selection import combine_selected
 from vtdl_cli.errors import UsageError
-from vtdl_cli.locks import releasing_locks, take_folder
+from vtdl_cli.locks import lock_folder, releasing_locks
 from vtdl_cli.metrics import accuracies
 from vtdl_cli.runtime import Reporter
 
@@ -54,14 +54,14 @@ def fuse(
         raise UsageError(f"--sweep goes with two files, not with {len(paths)}. Leave it out, or give --weights")
     if out is not None:
         _refuse_out(out, paths, overwrite)
-        take_folder(out, reporter)
+        lock_folder(out, reporter)
     first, *others = [read_scores(path, reporter.warn) for path in paths]
     classes = _common_classes(paths, [first, *others], reporter)
     inputs = [first, *(_matched(first, other, paths[0], path) for path, other in zip(paths[1:], others, strict=True))]
     names = ("protocol", "aggregate")
     origin = {name: " and ".join(dict.fromkeys(str(scores.attributes[name]) for scores in inputs)) for name in names}
     origin["protocol"] = f"{len(inputs)} networks, {origin['protocol']}"
-    skipped, selected = _skipped(inputs), combine(map(_is_selected, inputs))
+    skipped, selected = _skipped(inputs), combine_selected(map(_is_selected, inputs))
     if selected:
         reporter.warn(
             "weights of at least one input were chosen on these videos: the accuracy of the mean is optimistic"

@@ -15,7 +15,7 @@ from vtdl_cli.data.hdf5.scores import ClipSpool, Scores, write_scores
 from vtdl_cli.engine.lists.groups import Groups
 from vtdl_cli.errors import UsageError
 from vtdl_cli.metrics import accuracies, accuracy_intervals, confusion, most_confused
-from vtdl_cli.runtime import check_writable, replacing
+from vtdl_cli.runtime import atomic_write, check_writable
 
 METRICS_FILE, SCORES_FILE, CONFUSION_FILE = "metrics.json", "scores.h5", "confusion.png"
 ORIGIN = ("weights_sha256", "list_sha256", "root", "precision", "torch_version")
@@ -62,9 +62,9 @@ def write_results(out: Path, metrics: dict[str, Any], scores: Scores, clips: Cli
     counts = confusion(scores.values.argmax(1), scores.labels, len(scores.classes))
     write_scores(out / SCORES_FILE, scores, clips)
     (out / METRICS_FILE).unlink(missing_ok=True)
-    with replacing(out / "per_class.csv") as temporary:
+    with atomic_write(out / "per_class.csv") as temporary:
         temporary.write_text(_per_class_table(counts, scores.classes), encoding="utf-8")
-    with replacing(out / CONFUSION_FILE) as temporary:
+    with atomic_write(out / CONFUSION_FILE) as temporary:
         title = f"{metrics['protocol']}, {len(scores.labels)} videos: top-1 {metrics['top1']:.1f}%"
         draw_confusion(counts, scores.classes, title, temporary)
     write_metrics(out, metrics)
@@ -73,7 +73,7 @@ def write_results(out: Path, metrics: dict[str, Any], scores: Scores, clips: Cli
 @ranks.on_rank_0
 def write_metrics(out: Path, metrics: dict[str, Any]) -> None:
     """metrics.json alone."""
-    with replacing(out / METRICS_FILE) as temporary:
+    with atomic_write(out / METRICS_FILE) as temporary:
         temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
 
 

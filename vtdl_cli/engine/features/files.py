@@ -10,8 +10,8 @@ import numpy as np
 
 from vtdl_cli.data.hdf5.feature_tables import ARRAY, writer_for
 from vtdl_cli.data.hdf5.features import (
-    SCHEMA,
-    Columns,
+    FEATURE_SCHEMA,
+    FeatureRows,
     join_values,
     network_of,
     open_features,
@@ -24,8 +24,8 @@ from vtdl_cli.data.hdf5.layout import class_names_in
 from vtdl_cli.data.lists.label_sets import LabelSet, compare_classes, label_set
 from vtdl_cli.data.lists.video_list import UNKNOWN_CLASS
 from vtdl_cli.errors import UsageError
-from vtdl_cli.locks import releasing_locks, take_file
-from vtdl_cli.runtime import Reporter, Warn, check_new_file, replacing, silent
+from vtdl_cli.locks import lock_file, releasing_locks
+from vtdl_cli.runtime import Reporter, Warn, atomic_write, check_new_file, ignore_warning
 
 OWN = ("schema", "skipped", "classes")
 """Attributes that do not say where features came from."""
@@ -53,7 +53,7 @@ class FeatureFile:
         return found
 
 
-def look_at(path: Path, warn: Warn = silent) -> FeatureFile:
+def look_at(path: Path, warn: Warn = ignore_warning) -> FeatureFile:
     """Read all but the features themselves.
 
     Raises:
@@ -80,7 +80,7 @@ def _describe(file: FeatureFile) -> dict[str, Any]:
     classes, counts = np.unique(known, return_counts=True)
     return {
         "shape": list(file.shape),
-        "schema": int(file.attributes.get("schema", SCHEMA)),
+        "schema": int(file.attributes.get("schema", FEATURE_SCHEMA)),
         **{name: _told(value) for name, value in sorted(file.attributes.items()) if name not in OWN},
         "classes": {
             "names": class_names_in(file.attributes),
@@ -116,7 +116,7 @@ def merge_features(paths: Sequence[Path], out: Path, reporter: Reporter, *, over
     """
     if len(paths) < 2:
         raise UsageError(f"merge '{paths[0]}' with what? Name two files or more")
-    take_file(out, reporter)
+    lock_file(out, reporter)
     check_new_file(out, "--out", overwrite=overwrite, sources=paths)
     files = [look_at(path, reporter.warn) for path in paths]
     for file in files[1:]:
@@ -170,7 +170,7 @@ def _check_distinct(paths: Sequence[Path]) -> None:
                 seen[video] = path
 
 
-def _blocks(paths: Sequence[Path]) -> Iterator[Columns]:
+def _blocks(paths: Sequence[Path]) -> Iterator[FeatureRows]:
     for path in paths:
         with open_features(path) as file:
             yield from read_blocks(file)
@@ -205,12 +205,12 @@ def export_features(
         UsageError: `path` is no whole file of features, `out` is in the way, or cannot hold what `path` does.
     """
     writer_for(out)
-    take_file(out, reporter)
+    lock_file(out, reporter)
     check_new_file(out, "--out", overwrite=overwrite, sources=[path])
     return {"out": str(out), "shape": list(write_table(path, out, reporter.warn, average=average))}
 
 
-def write_table(path: Path, out: Path, warn: Warn = silent, *, average: bool = False) -> tuple[int, ...]:
+def write_table(path: Path, out: Path, warn: Warn = ignore_warning, *, average: bool = False) -> tuple[int, ...]:
     """Write the features of a file as `export_features` does, and return their shape; `out` is the caller's to check.
 
     Raises:
@@ -225,6 +225,6 @@ def write_table(path: Path, out: Path, warn: Warn = silent, *, average: bool = F
                 f"features '{path}' have {' x '.join(map(str, shape[1:]))} numbers a video, and a table has one line. "
                 f"Add --average, or choose {ARRAY}"
             )
-        with replacing(out) as temporary:
+        with atomic_write(out) as temporary:
             write(temporary, shape, read_blocks(file, average=average), class_names_in(file.attributes))
     return shape

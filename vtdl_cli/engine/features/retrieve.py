@@ -23,7 +23,7 @@ from vtdl_cli.engine.lists.groups import Groups, choose_groups
 from vtdl_cli.errors import UnreadableVideo, UsageError, VtdlError
 from vtdl_cli.intervals import share_interval
 from vtdl_cli.metrics import nearest, unit
-from vtdl_cli.runtime import Reporter, check_new_file, replacing
+from vtdl_cli.runtime import Reporter, atomic_write, check_new_file
 
 RANKS = (1, 5, 10, 20, 50)
 SHOWN = 5  # neighbours in a picture
@@ -119,7 +119,7 @@ def retrieve(
         draw(search, picture, f"R@1 {metrics['R@1']:.1f}% of {len(asked.labels)} queries", reporter)
         outputs["picture"] = str(picture.path)
     if per_query is not None:
-        with replacing(per_query) as temporary:
+        with atomic_write(per_query) as temporary:
             temporary.write_text(query_table(search), encoding="utf-8")
         outputs["per_query"] = str(per_query)
     return {
@@ -188,7 +188,7 @@ def draw(search: Search, picture: Picture, metric: str, reporter: Reporter) -> N
         for row in chosen:
             rows.append(list(_row(search, row, picture.root)))
             bar.advance()
-    with replacing(picture.path) as temporary:
+    with atomic_write(picture.path) as temporary:
         draw_retrieval(rows, title, temporary)
 
 

@@ -12,19 +12,20 @@ import torch
 from torch import Tensor, nn
 
 from vtdl_cli import __version__
-from vtdl_cli.engine.networks.checkpoint_content import check_content
+from vtdl_cli.engine.networks.checkpoint_content import check_checkpoint
+from vtdl_cli.engine.networks.methods import METHODS
 from vtdl_cli.engine.networks.tensor_file import read_tensors, suggest_convert
 from vtdl_cli.errors import CheckpointError
-from vtdl_cli.runtime import Reporter, Warn, replacing, silent
+from vtdl_cli.method.pretext_task import PretextTask
+from vtdl_cli.runtime import Reporter, Warn, atomic_write, ignore_warning
 from vtdl_cli.settings import rename_keys
 
-SCHEMA = 1
+CHECKPOINT_SCHEMA = 1
 Checkpoint = dict[str, Any]
 Stage = Literal["pretrain", "finetune"]
 
-BACKBONE_PREFIXES = ("encoders.query.backbone.", "encoder.backbone.", "backbone.")
-"""Where a checkpoint may keep its backbone: VTDL's is the query encoder's (README, Method); that of other methods; of
-a finetuned network, or one from elsewhere."""
+BACKBONE = "backbone"
+"""Where it is in a finetuned network, or in weights from elsewhere."""
 
 RUN_WEIGHTS = ("best.pt", "last.pt")
 """What stands for a run folder: only finetuning writes a best."""
@@ -33,11 +34,11 @@ RUN_WEIGHTS = ("best.pt", "last.pt")
 def save_checkpoint(path: Path, content: Checkpoint) -> None:
     """Write `content` beside schema and versions; a checkpoint that was at `path` stays until the new one is whole."""
     versions = {"vtdl": __version__, "torch": str(torch.__version__)}
-    with replacing(path) as temporary:
-        torch.save({"schema": SCHEMA, "versions": versions, **content}, temporary)
+    with atomic_write(path) as temporary:
+        torch.save({"schema": CHECKPOINT_SCHEMA, "versions": versions, **content}, temporary)
 
 
-def load_checkpoint(path: Path, warn: Warn = silent) -> Checkpoint:
+def load_checkpoint(path: Path, warn: Warn = ignore_warning) -> Checkpoint:
     """Read a checkpoint onto the CPU.
 
     Args:
@@ -50,14 +51,16 @@ def load_checkpoint(path: Path, warn: Warn = silent) -> Checkpoint:
     content = read_tensors(path, warn=warn)
     if not isinstance(content, dict) or "schema" not in content or "model" not in content:
         raise CheckpointError(f"weights '{path}' were not written by vtdl. {suggest_convert(path)}")
-    if not isinstance(content["schema"], int) or content["schema"] != SCHEMA:
-        raise CheckpointError(f"weights '{path}' have schema {content['schema']!r}, this version reads {SCHEMA}")
-    check_content(content, path)
+    if not isinstance(content["schema"], int) or content["schema"] != CHECKPOINT_SCHEMA:
+        raise CheckpointError(
+            f"weights '{path}' have schema {content['schema']!r}, this version reads {CHECKPOINT_SCHEMA}"
+        )
+    check_checkpoint(content, path)
     content["config"] = rename_keys(content["config"])
     return content
 
 
-def load_with_sha256(path: Path, warn: Warn = silent) -> tuple[Checkpoint, str]:
+def load_with_sha256(path: Path, warn: Warn = ignore_warning) -> tuple[Checkpoint, str]:
     """Read a checkpoint, and beside that the hash of its bytes: which weights they are.
 
     Both read the whole file, and loading, with the checksums of its records, takes no longer than the hash beside it.
@@ -91,7 +94,7 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def begin_from(weights: str, backbone: nn.Module, reporter: Reporter) -> str:
+def load_pretrained_backbone(weights: str, backbone: nn.Module, reporter: Reporter) -> str:
     """Give `backbone` the weights of a run folder's or a checkpoint's, and say so; returns the file's SHA-256.
 
     Raises:
@@ -99,12 +102,12 @@ def begin_from(weights: str, backbone: nn.Module, reporter: Reporter) -> str:
     """
     source = find_weights(weights)
     checkpoint, sha256 = load_with_sha256(source, reporter.warn)
-    count = transplant_backbone(backbone, checkpoint)
+    count = copy_backbone(backbone, checkpoint)
     reporter.line(f"backbone from '{source}': all {count} tensors match")
     return sha256
 
 
-def transplant_backbone(backbone: nn.Module, checkpoint: Checkpoint) -> int:
+def copy_backbone(backbone: nn.Module, checkpoint: Checkpoint) -> int:
     """Copy the checkpoint's backbone into `backbone`, every tensor of it.
 
     Returns:
@@ -118,10 +121,27 @@ def transplant_backbone(backbone: nn.Module, checkpoint: Checkpoint) -> int:
     return len(theirs)
 
 
+def describe_model(model: nn.Module) -> dict[str, Any]:
+    """What a checkpoint says of its model, so that its backbone can be used without the model's class."""
+    if isinstance(model, PretextTask):
+        return {"backbone": model.backbone_name, "trains_embedding": model.trains_embedding}
+    return {"backbone": BACKBONE, "trains_embedding": False}
+
+
 def backbone_prefix(checkpoint: Checkpoint) -> str:
-    """What the names of the checkpoint's backbone begin with, one of BACKBONE_PREFIXES."""
+    """What the names of the checkpoint's backbone begin with; earlier versions and other code do not say so."""
+    if "backbone" in checkpoint:
+        return f"{checkpoint['backbone']}."
+    known = dict.fromkeys(f"{method.task.backbone_name}." for method in METHODS.values())
     names = checkpoint["model"].keys()
-    return next((each for each in BACKBONE_PREFIXES if any(name.startswith(each) for name in names)), "backbone.")
+    return next((each for each in known if any(name.startswith(each) for name in names)), f"{BACKBONE}.")
+
+
+def trains_embedding(checkpoint: Checkpoint) -> bool:
+    """Whether pretraining has left an embedding head beside the backbone; earlier versions go by the method's name."""
+    name = checkpoint["config"]["method"].get("name", "vtdl")
+    by_name = checkpoint["stage"] == "pretrain" and name in METHODS and METHODS[name].task.trains_embedding
+    return bool(checkpoint.get("trains_embedding", by_name))
 
 
 def tensors_under(checkpoint: Checkpoint, prefix: str) -> dict[str, Tensor]:
@@ -150,7 +170,7 @@ def load_every_tensor(network: nn.Module, theirs: dict[str, Tensor], checkpoint:
     network.load_state_dict(theirs)
 
 
-KEPT = {torch.optim.AdamW: {"step", "exp_avg", "exp_avg_sq"}, torch.optim.SGD: {"momentum_buffer"}}
+OPTIMIZER_STATE_KEYS = {torch.optim.AdamW: {"step", "exp_avg", "exp_avg_sq"}, torch.optim.SGD: {"momentum_buffer"}}
 """What each optimiser keeps of a parameter: its step is one number, all else like the parameter."""
 
 
@@ -162,7 +182,7 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[int, dict[str, 
     """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for number, kept in state.items():
-        fits = number < len(parameters) and kept.keys() == KEPT[type(optimizer)]
+        fits = number < len(parameters) and kept.keys() == OPTIMIZER_STATE_KEYS[type(optimizer)]
         if not fits or any(
             value.shape != (() if name == "step" else parameters[number].shape) for name, value in kept.items()
         ):

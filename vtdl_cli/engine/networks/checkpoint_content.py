@@ -83,6 +83,8 @@ class Weights(Content):
     origin: Plain
     versions: dict[str, str]
     model: dict[str, Dense]
+    backbone: str = ""
+    trains_embedding: bool = False
     epoch: float = 0.0
     best: Annotated[dict[str, float], AfterValidator(_metrics)] = {}
     selection: Selected | None = None
@@ -131,7 +133,7 @@ class State(Content):
     random_of_others: list[RandomState] = []
 
 
-def check_content(content: dict[str, Any], path: Path, kind: type[Content] = Weights) -> None:
+def check_checkpoint(content: dict[str, Any], path: Path, kind: type[Content] = Weights) -> None:
     """Hold what was read of a file to what it has to hold.
 
     Raises:

@@ -52,7 +52,7 @@ def forward_videos(
             clips = device_clips(batch, machine, dataset.viewer.crop_size)  # (V, B, 3, T, R, R)
             outputs = forward_clips(network, clips.flatten(0, 1), machine, batch_clips)  # (V * B, ...): no clip copied
             values = np.ascontiguousarray(outputs.reshape(*clips.shape[:2], *outputs.shape[1:]).swapaxes(0, 1))
-        whole, values = _join(ranks.exchange((batch.without_windows(), values)))
+        whole, values = _join(ranks.gather_objects((batch.without_windows(), values)))
         processed += [*whole.index.tolist(), *(video.index for video in whole.unreadable)]
         yield whole, values
     check_each_once(processed, range(start, len(dataset)))
@@ -85,8 +85,8 @@ def check_each_once(processed: Sequence[int], expected: range) -> None:
 
 def load_videos(dataset: VideoClips, machine: Machine, *, views: int, batch_clips: int, start: int = 0) -> Loader:
     """The batches of `forward_videos`, before any network has seen them."""
-    together = ranks.count() * max(1, batch_clips // views)
-    order = EpochBatches(len(dataset), together, first=start, part=ranks.rank(), parts=ranks.count())
+    together = ranks.world_size() * max(1, batch_clips // views)
+    order = EpochBatches(len(dataset), together, first=start, rank=ranks.rank(), world_size=ranks.world_size())
     return machine.load(dataset, order)
 
 
@@ -98,7 +98,7 @@ def forward_clips(network: Callable[[Tensor], Tensor], clips: Tensor, machine: M
     return values
 
 
-def until_signal(outputs: Generator[VideoOutputs, None, None]) -> Generator[VideoOutputs, None, None]:
+def stop_on_signal(outputs: Generator[VideoOutputs, None, None]) -> Generator[VideoOutputs, None, None]:
     """Pass batches on until a signal asks to stop.
 
     It is answered between two batches, when no worker is in the middle of handing one over: it would complain.
@@ -108,7 +108,7 @@ def until_signal(outputs: Generator[VideoOutputs, None, None]) -> Generator[Vide
     """
     with StopRequest() as stop, closing(outputs):
         for each in outputs:
-            if stop.arrived():
+            if stop.received():
                 raise KeyboardInterrupt
             yield each
 

@@ -9,8 +9,16 @@ from torch import Tensor, nn
 from vtdl_cli import ranks
 from vtdl_cli.data.clips.augmentation import to_clips
 from vtdl_cli.data.clips.datasets import Batch, EpochBatches, VideoClips
-from vtdl_cli.data.clips.loading import Loader, Tell, build_loader
-from vtdl_cli.runtime import Reporter, Silence, default_workers, select_autocast, select_device
+from vtdl_cli.data.clips.loading import Loader, build_loader
+from vtdl_cli.runtime import (
+    Reporter,
+    SilentReporter,
+    Warn,
+    default_workers,
+    ignore_warning,
+    select_autocast,
+    select_device,
+)
 
 MEMORY_FORMAT = torch.channels_last_3d
 """How networks and clips lie in memory.
@@ -30,7 +38,7 @@ class Machine:
     device: torch.device
     autocast: torch.dtype | None
     workers: int
-    tell: Tell = lambda _: None  # of what makes it slower
+    warn: Warn = ignore_warning  # of what makes it slower
 
     def place(self, network: Network) -> Network:
         """Move a network to the device, its weights laid out as convolutions like them there."""
@@ -40,7 +48,7 @@ class Machine:
     def load(self, dataset: VideoClips, order: EpochBatches) -> Loader:
         """A loader with this machine's workers."""
         on_gpu = self.device.type == "cuda"
-        return build_loader(dataset, order, workers=self.workers, on_gpu=on_gpu, tell=self.tell)
+        return build_loader(dataset, order, workers=self.workers, on_gpu=on_gpu, warn=self.warn)
 
     @property
     def precision(self) -> str:
@@ -54,18 +62,18 @@ class Machine:
 
     def describe(self) -> str:
         """For people: `cpu, float32, 2 workers`."""
-        processes = f" in each of {ranks.count()} processes" if ranks.count() > 1 else ""
+        processes = f" in each of {ranks.world_size()} processes" if ranks.world_size() > 1 else ""
         return f"{self.device}, {self.precision}, {self.workers} workers{processes}"
 
 
-def build_machine(device: str, precision: str, workers: int | None, reporter: Reporter = Silence()) -> Machine:
+def build_machine(device: str, precision: str, workers: int | None, reporter: Reporter = SilentReporter()) -> Machine:
     """Resolve `auto` by what the machine has; of several processes each gets a device of its own."""
-    chosen = ranks.join(select_device(device))
+    chosen = ranks.init_process_group(select_device(device))
     workers = default_workers() if workers is None else workers
     return Machine(chosen, select_autocast(precision, chosen), workers, once(reporter.warn))
 
 
-def once(tell: Tell) -> Tell:
+def once(tell: Warn) -> Warn:
     """Tell the first text alone: every epoch has loaders of its own, and the same trouble."""
     told: list[str] = []
 

@@ -19,7 +19,7 @@ Selection = dict[str, Any]
 """How best.pt is chosen among the epochs of a run: by which `metric` on which list, `list_sha256` and `videos`, the
 fingerprints of its videos as a tensor. An empty one: not known."""
 
-UNKNOWN: Selection = {}
+UNKNOWN_SELECTION: Selection = {}
 NEVER_CHOSEN = re.compile(r"last\.pt|epoch_\d+\.pt")
 
 
@@ -36,7 +36,7 @@ def read_selection(checkpoint: dict[str, Any], path: Path) -> Selection | None:
     """
     origin, best = checkpoint.get("origin", {}), checkpoint.get("best", {})
     if "selection" not in checkpoint and "val_list_sha256" not in origin:
-        return UNKNOWN
+        return UNKNOWN_SELECTION
     if NEVER_CHOSEN.fullmatch(path.name) or best.get("epoch") != checkpoint.get("epoch"):
         return None
     if "selection" not in checkpoint:
@@ -57,13 +57,13 @@ def is_selected_on(selection: Selection | None, videos: VideoList) -> bool | Non
     return bool(find_shared(fingerprints(videos), selection["videos"].numpy()).any())
 
 
-def combine(selected: Iterable[bool | None]) -> bool | None:
+def combine_selected(selected: Iterable[bool | None]) -> bool | None:
     """Of several measurements together: one that was selected is enough, and one that is not known leaves doubt."""
     answers = list(selected)
     return True if True in answers else None if None in answers else False
 
 
-def tell_selection(weights: str, listed: str, selected: bool | None, reporter: Reporter) -> None:
+def report_selection(weights: str, listed: str, selected: bool | None, reporter: Reporter) -> None:
     """Say so where a list that is measured on has chosen the weights, or may have."""
     if selected:
         last = Path(weights).with_name("last.pt")

@@ -16,10 +16,10 @@ from typing import Any
 import torch
 
 from vtdl_cli.errors import CheckpointError
-from vtdl_cli.runtime import Warn, silent
+from vtdl_cli.runtime import Warn, ignore_warning
 
 ZIP, PICKLE = b"PK", b"\x80"  # how files begin: as torch writes now, and as before version 1.6
-BLOCK_BYTES = 2**20  # of a record in memory at a time
+RECORD_BLOCK_BYTES = 2**20  # of a record in memory at a time
 PROGRAMS = (
     (r"GLOBAL (\S+)", "it holds '{}'"),
     (r"Unsupported operand 149\b", "it is in pickle protocol 4 or later"),  # FRAME, which those begin with
@@ -28,7 +28,7 @@ PROGRAMS = (
 """What torch says of a file that only running it would read, and how we put it: torch's own advice is to run it."""
 
 
-def read_tensors(path: Path, allowed: Sequence[type] = (), warn: Warn = silent) -> Any:
+def read_tensors(path: Path, allowed: Sequence[type] = (), warn: Warn = ignore_warning) -> Any:
     """What a file of tensors and plain types holds, on the CPU.
 
     Args:
@@ -84,7 +84,7 @@ def has_whole_records(path: Path) -> bool:
 def _read_through(archive: zipfile.ZipFile, record: zipfile.ZipInfo) -> None:
     """Read a record, which zipfile holds to its name and its checksum."""
     with archive.open(record) as content:
-        while content.read(BLOCK_BYTES):
+        while content.read(RECORD_BLOCK_BYTES):
             pass
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vtdl_cli.analysis.curves import PANELS, draw_curves
+from vtdl_cli.analysis.curves import draw_curves, group_metrics
 from vtdl_cli.analysis.embedding import draw_points, project_pca, project_tsne
 from vtdl_cli.analysis.gradients import draw_gradients
 from vtdl_cli.data.hdf5.features import Features, read_features
@@ -15,7 +15,7 @@ from vtdl_cli.engine.features.class_names import class_names
 from vtdl_cli.engine.train.run_folder import GRADIENTS, METRICS, read_log
 from vtdl_cli.errors import UsageError
 from vtdl_cli.metrics import unit
-from vtdl_cli.runtime import Reporter, check_new_file, replacing
+from vtdl_cli.runtime import Reporter, atomic_write, check_new_file
 
 METHODS = ("tsne", "pca")
 FEWEST = {"tsne": 4, "pca": 3}  # videos; in two dimensions fewer show nothing
@@ -35,12 +35,12 @@ def plot_runs(runs: Sequence[Path], out: Path | None, *, overwrite: bool) -> dic
     names = unique_names(runs)
     logs = {name: _rows(run, METRICS) for name, run in zip(names, runs, strict=True)}
     for run, rows in zip(runs, logs.values(), strict=True):
-        if not any(metric in row for row in rows for _, _, metrics in PANELS for metric in metrics):
+        if not any(group_metrics(rows)):
             raise UsageError(f"run '{run}' has nothing to draw: its {METRICS} holds no known metric")
     beside = runs[0].resolve().parent
     out = out or beside / (f"{names[0]}-curves.png" if len(runs) == 1 else "curves.png")
     check_new_file(out, "--out", overwrite=overwrite)
-    with replacing(out) as temporary:
+    with atomic_write(out) as temporary:
         draw_curves(logs, temporary)
     return {"out": str(out), "runs": [{"name": name, "epochs": len(rows)} for name, rows in logs.items()]}
 
@@ -120,7 +120,7 @@ def plot_features(
         what, axes = "PCA", (first, second)
     title = f"{what} of {_number(shown, features)}\n{_origin(features)}"
     names = {label: names[label] for label in np.unique(shown.labels).tolist()}
-    with replacing(out) as temporary:
+    with atomic_write(out) as temporary:
         draw_points(points, shown.labels, names, title, axes, temporary)
     return {"out": str(out), "method": what, "num_videos": len(values), "num_classes": len(names)}
 
@@ -177,7 +177,7 @@ def plot_gradients(run: Path, out: Path | None, *, overwrite: bool) -> dict[str,
     )
     epochs = [row["epoch"] for row in rows]
     title = f"Gradient flow of {run.resolve().name}, at the last step of the epoch"
-    with replacing(out) as temporary:
+    with atomic_write(out) as temporary:
         draw_gradients(layer_names(weights), epochs, mean, largest, title, temporary)
     return {"out": str(out), "layers": len(weights), "epochs": len(epochs)}
 

@@ -10,7 +10,7 @@ from vtdl_cli.analysis.report.content import Note, Report, Result, Retrieval
 from vtdl_cli.analysis.report.page import render
 from vtdl_cli.engine.report.results import find_results, read_retrieval, result_provenance, skipped_by
 from vtdl_cli.engine.report.run import Run, main_settings, provenance, read_run, summarise
-from vtdl_cli.runtime import Reporter, check_new_file, replacing
+from vtdl_cli.runtime import Reporter, atomic_write, check_new_file
 
 REPORT_FILE = "report.html"
 SELECTED = {
@@ -56,7 +56,7 @@ def report(
     given = [read_retrieval(path) for path in retrievals]
     page = gather(found, find_results(run, results, reporter), given)
     content = render(page).encode()
-    with replacing(out) as temporary:
+    with atomic_write(out) as temporary:
         temporary.write_bytes(content)
     return {
         "out": str(out),

@@ -8,6 +8,7 @@ from pathlib import Path
 from vtdl_cli.analysis.report.content import Note, Pairs
 from vtdl_cli.config import Config, ScheduleSection
 from vtdl_cli.engine.networks.checkpoint import Checkpoint, Stage, find_weights, load_with_sha256
+from vtdl_cli.engine.networks.methods import METHODS
 from vtdl_cli.engine.networks.selection import read_selection
 from vtdl_cli.engine.train.health import signs_of_collapse
 from vtdl_cli.engine.train.run_folder import CONFIG, METRICS, EpochMetrics, read_log
@@ -157,7 +158,7 @@ def _schedule(schedule: ScheduleSection) -> str:
 def _method_settings(config: Config) -> Iterator[tuple[str, str]]:
     method = config.method
     yield "method", method.name
-    if method.name == "vtdl":
+    if method.name in METHODS and METHODS[method.name].task.reads("tca"):  # a method from elsewhere is not imported
         own = "with" if method.intra_video_negative else "without"
         yield "negatives", f"{method.queue.memory} of {method.queue.size} keys, {own} the intra-video negative"
         yield "TCA", f"alpha {method.tca.alpha:g} for each {method.tca.per}" if method.tca.alpha else "off"

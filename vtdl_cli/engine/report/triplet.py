@@ -9,15 +9,16 @@ from torch import Tensor
 from vtdl_cli.analysis.strip import Row, draw_strip
 from vtdl_cli.config import Config
 from vtdl_cli.data.clips.augmentation import to_pixels
-from vtdl_cli.data.clips.datasets import Sample, Unreadable, VideoClips, collate
+from vtdl_cli.data.clips.datasets import Unreadable, VideoClips, VideoSample, collate
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.engine.networks.clips import build_pretraining_clips
+from vtdl_cli.engine.networks.contrast import build_tca
 from vtdl_cli.engine.networks.machine import build_machine, device_clips
-from vtdl_cli.engine.networks.methods import build_tca
+from vtdl_cli.engine.networks.methods import check_config, find_method
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.errors import UnreadableVideo, UsageError
 from vtdl_cli.method.tca import mix_still_frame
-from vtdl_cli.runtime import check_new_file, replacing, seed_torch
+from vtdl_cli.runtime import atomic_write, check_new_file, seed_torch
 
 TRIPLET = ("anchor", "positive: the same frames, augmented anew", "negative: another interval of the video")
 OWN_FRAME = 2  # TCA's version that mixes a clip with itself
@@ -37,6 +38,7 @@ def visualize_triplet(
         UsageError, ListError: something does not fit; nothing has been written.
         UnreadableVideo: the video cannot be decoded.
     """
+    check_config(config)
     videos = source.read()
     if not 0 <= index < len(videos):
         raise UsageError(
@@ -76,22 +78,26 @@ def draw_triplet(config: Config, videos: VideoList, path: Path, *, index: int = 
     batch = [sample, *_donors(config, dataset, index)]
     clips = device_clips(collate(batch), build_machine("cpu", "fp32", 0), config.data.crop_size)  # (V, B, 3, T, R, R)
     rows = [Row(*each) for each in zip(names, map(_pixels, clips), numbers, strict=True)]
-    if config.method.name == "vtdl" and config.method.tca.alpha:
+    if _has_tca(config):
         seed_torch(seed)
         treated = TREATED[config.method.tca.side]
         rows += [_mix(config, rows[which].name.split(":")[0], clips[which], numbers[which]) for which in treated]
     name, clip = videos.name(index), config.pretrain
     title = f"{name} ({sample.num_frames} frames) as {config.method.name} sees it, seed {seed}: "
     title += f"clips of {clip.clip_len_frames} frames, stride {clip.stride_frames}"
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         draw_strip(rows, title, temporary)
     shown = {row.name.split(":")[0]: row.numbers.tolist() for row in rows[: len(names)]}
     return {"video": name, "method": config.method.name, "num_frames": sample.num_frames, "frames": shown}
 
 
-def _donors(config: Config, dataset: VideoClips, index: int) -> list[Sample | Unreadable]:
+def _has_tca(config: Config) -> bool:
+    return find_method(config.method.name).task.reads("tca") and config.method.tca.alpha > 0
+
+
+def _donors(config: Config, dataset: VideoClips, index: int) -> list[VideoSample | Unreadable]:
     """The video whose frame TCA takes, where that is another one: here the list's next."""
-    if config.method.name != "vtdl" or config.method.tca.version == OWN_FRAME or len(dataset) == 1:
+    if not _has_tca(config) or config.method.tca.version == OWN_FRAME or len(dataset) == 1:
         return []
     return [dataset[(0, (index + 1) % len(dataset))]]
 

@@ -23,9 +23,9 @@ from vtdl_cli.engine.networks.trained import Source, load_network
 from vtdl_cli.engine.report.heat import Film, Watched, classify, open_film, watch
 from vtdl_cli.engine.request import Execution
 from vtdl_cli.errors import UsageError
-from vtdl_cli.locks import releasing_locks, take_file
+from vtdl_cli.locks import lock_file, releasing_locks
 from vtdl_cli.models.encoder import Backbone, Encoder, choose_layer
-from vtdl_cli.runtime import Reporter, check_new_file, replacing
+from vtdl_cli.runtime import Reporter, atomic_write, check_new_file
 
 MAPS = {"energy": "norm of the features", "similarity": "cosine to the clip's mean feature", "gradcam": "Grad-CAM"}
 """Name -> what the colours mean."""
@@ -71,7 +71,7 @@ def visualize(
     kind = _choose_map(kind, network, weights)
     chosen = _find_class(category, kind, source)
     strip = _refuse_outputs(out, video, execution.overwrite)
-    take_file(out, reporter)
+    lock_file(out, reporter)
     machine = build_machine(execution.device, "fp32", 0, reporter)
     backbone = network.backbone if isinstance(network, Encoder) else network
     watched = Watched(machine.place(network.requires_grad_(False)), machine, kind, choose_layer(backbone, layer))
@@ -82,7 +82,7 @@ def visualize(
     opinion = _opinion(probabilities, chosen, source) if watched.classifies else {}
     scale = scale_of(heat)
     told = {"video": str(video), "weights": source.path, "map": kind, "layer": watched.layer, **opinion}
-    with replacing(out) as movie, replacing(strip) as picture:
+    with atomic_write(out) as movie, atomic_write(strip) as picture:
         kept = _draw(film, heat, scale, movie, reporter)
         draw_overlays(kept, picture, title=_title(told), scale=scale, meaning=_meaning(told))
     return {

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from vtdl_cli import ranks
 from vtdl_cli.config import Config
 from vtdl_cli.engine.networks.checkpoint import load_checkpoint, save_checkpoint
-from vtdl_cli.engine.networks.checkpoint_content import State, check_content
+from vtdl_cli.engine.networks.checkpoint_content import State, check_checkpoint
 from vtdl_cli.engine.train.resuming import changes_since, check_same_run, describe_position
 from vtdl_cli.engine.train.run_folder import EpochMetrics, Gradients, RunFolder
 from vtdl_cli.engine.train.state import TrainingState
@@ -110,7 +110,7 @@ class Checkpointing:
             self.reporter.line(f"run folder '{self.run.path}' has no checkpoint yet: starting from the beginning")
             return
         content = load_checkpoint(self.run.last, self.reporter.warn)
-        check_content(content, self.run.last, State)
+        check_checkpoint(content, self.run.last, State)
         check_same_run(content, self.state.identity, str(self.run.path))
         self.state.load(content, self.run.last)
         self._saved_step = self.state.step

@@ -14,7 +14,7 @@ from vtdl_cli.data.lists.label_sets import counting_warning
 from vtdl_cli.engine.lists.labels import check_labels
 from vtdl_cli.engine.networks.bad_videos import BadVideos
 from vtdl_cli.engine.networks.build import build_network
-from vtdl_cli.engine.networks.checkpoint import begin_from
+from vtdl_cli.engine.networks.checkpoint import load_pretrained_backbone
 from vtdl_cli.engine.networks.clips import build_test_clips, build_training_clips
 from vtdl_cli.engine.networks.inference import collect, forward_videos
 from vtdl_cli.engine.networks.machine import build_machine
@@ -75,7 +75,7 @@ def finetune(
     network = build_network(config, videos.num_classes)
     origin = {"linear_probe": linear_probe, "weights": weights, "val_list_sha256": val_videos.sha256}
     if weights is not None and not run.resumes:
-        origin["weights_sha256"] = begin_from(weights, network.backbone, reporter)
+        origin["weights_sha256"] = load_pretrained_backbone(weights, network.backbone, reporter)
     network.backbone.requires_grad_(not linear_probe)
     training = Training(
         "finetune",
@@ -125,12 +125,12 @@ def finetune_epochs(
 ) -> None:
     """Train all epochs; after each, where due, validate and keep the best checkpoint."""
     machine, options = training.machine, training.config.finetune
-    parallel = ranks.parallel(network)
+    ddp_model = ranks.wrap_ddp(network)
     every = options.validate_every or options.epochs
 
     def forward(clips: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         label = batch.label.to(machine.device, non_blocking=True)  # (B,)
-        logits = parallel(clips[0])  # (B, num_classes), of one clip a video
+        logits = ddp_model(clips[0])  # (B, num_classes), of one clip a video
         loss = F.cross_entropy(logits.float(), label)
         return loss, {"train_top1": 100 * (logits.argmax(1) == label).float().mean()}
 

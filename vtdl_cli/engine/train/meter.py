@@ -96,5 +96,5 @@ class Meter:
         self._num_videos = state["recorded"]
 
     def _total_sums(self) -> dict[str, Tensor]:
-        parts = ranks.exchange({name: value.cpu() for name, value in self._sums.items()})
+        parts = ranks.gather_objects({name: value.cpu() for name, value in self._sums.items()})
         return {name: torch.stack([part[name] for part in parts if name in part]).sum(0) for name in parts[0]}

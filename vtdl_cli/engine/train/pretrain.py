@@ -10,11 +10,11 @@ from vtdl_cli import ranks
 from vtdl_cli.config import Config
 from vtdl_cli.data.clips.datasets import Batch
 from vtdl_cli.data.lists.video_list import VideoList
-from vtdl_cli.engine.networks.checkpoint import begin_from
+from vtdl_cli.engine.networks.checkpoint import load_pretrained_backbone
 from vtdl_cli.engine.networks.clips import build_pretraining_clips, build_test_clips
 from vtdl_cli.engine.networks.inference import Collected, collect, forward_videos
 from vtdl_cli.engine.networks.machine import build_machine
-from vtdl_cli.engine.networks.methods import build_method
+from vtdl_cli.engine.networks.methods import build_method, check_config
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.engine.train.forecast import keys_per_video, triplets, warnings
 from vtdl_cli.engine.train.health import signs_of_collapse
@@ -22,9 +22,9 @@ from vtdl_cli.engine.train.rank_batches import check_batch
 from vtdl_cli.engine.train.run_folder import RunFolder
 from vtdl_cli.engine.train.step import train_epoch
 from vtdl_cli.engine.train.training import Training
-from vtdl_cli.errors import ListError, UsageError
+from vtdl_cli.errors import ListError
 from vtdl_cli.locks import releasing_locks
-from vtdl_cli.method.task import Step, Task
+from vtdl_cli.method.pretext_task import PretextTask, Step
 from vtdl_cli.metrics import cluster, knn_accuracy
 from vtdl_cli.models.encoder import PooledFeatures
 from vtdl_cli.runtime import Reporter, seed_torch
@@ -53,17 +53,17 @@ def pretrain(
         UsageError, ListError, CheckpointError: something does not fit; nothing has been written.
         Interrupted: by a signal, after saving.
     """
+    check_config(config)
     videos = train_list.read(absent=reporter.warn if execution.dry_run else None)
     _check_size(config, videos)
     check_batch("pretrain", config.pretrain.batch_size)
-    check_processes(config)
     run = RunFolder(out, resume=execution.resume, overwrite=execution.overwrite)
     machine = build_machine(execution.device, config.pretrain.precision, execution.workers, reporter)
     seed_torch(execution.seed)
     method = build_method(config, len(videos))
     origin: dict[str, Any] = {"weights": weights}
     if weights is not None and not run.resumes:
-        origin["weights_sha256"] = begin_from(weights, method.trained_backbone, reporter)
+        origin["weights_sha256"] = load_pretrained_backbone(weights, method.trained_backbone, reporter)
         method.begin_from_backbone()
     method = machine.place(method)
     training = Training(
@@ -96,43 +96,23 @@ def pretrain(
 
 
 def _check_size(config: Config, videos: VideoList) -> None:
-    """Raise ListError where the list is too short for a batch, or for the clusters."""
+    """Raise ListError where the list is too short for a batch."""
     if len(videos) < config.pretrain.batch_size:
         raise ListError(
             f"list '{videos.source}' has {len(videos)} videos, less than one batch of {config.pretrain.batch_size}. "
             f"--set pretrain.batch_size={len(videos)}"
         )
-    if config.method.name == "pseudo_labels" and len(videos) < config.method.clusters:
-        raise ListError(
-            f"list '{videos.source}' has {len(videos)} videos, fewer than method.clusters {config.method.clusters}. "
-            f"--set method.clusters={max(2, len(videos) // 4)}"
-        )
 
 
-def check_processes(config: Config) -> None:
-    """Raise UsageError where options ask for several processes and there is one, or the other way round."""
-    method = config.method
-    if ranks.count() == 1 and method.key_shuffle == "devices":
-        raise UsageError(
-            "method.key_shuffle 'devices' deals keys among processes, and there is one. Start several with torchrun, "
-            "or --set method.key_shuffle=auto --set method.key_splits=2, which parts the batch in one process"
-        )
-    if ranks.count() > 1 and method.key_splits > 1 and method.key_shuffle != "none":
-        raise UsageError(
-            f"method.key_splits {method.key_splits} parts the keys of one process, and there are {ranks.count()}, "
-            "which deal theirs among themselves. Leave it out, or --set method.key_shuffle=none"
-        )
-
-
-def pretrain_epochs(training: Training, method: Task, videos: VideoList) -> None:
+def pretrain_epochs(training: Training, method: PretextTask, videos: VideoList) -> None:
     """Train all epochs; where due, renew the labels before one, and measure kNN accuracy after it."""
     machine, every = training.machine, training.config.pretrain.knn_every
-    parallel = ranks.parallel(method)
+    ddp_model = ranks.wrap_ddp(method)
     warned: set[str] = set()
 
     def forward(clips: Tensor, batch: Batch) -> Step:
         video = batch.index.to(machine.device, non_blocking=True)  # (B,)
-        step: Step = parallel(*clips, video)
+        step: Step = ddp_model(*clips, video)
         return step
 
     for epoch in training.epochs():
@@ -148,22 +128,22 @@ def pretrain_epochs(training: Training, method: Task, videos: VideoList) -> None
         warned |= signs.keys()
 
 
-def relabel(training: Training, method: Task, videos: VideoList, seed: int) -> None:
+def relabel(training: Training, method: PretextTask, videos: VideoList, seed: int) -> None:
     """Cluster the readable videos by their present features, and give the method the clusters as labels."""
     features = compute_features(training, method, videos, "clustering")
-    labels = ranks.from_rank_0(cluster(features.values[:, 0], training.config.method.clusters, seed))
+    labels = ranks.from_rank_0(cluster(features.values[:, 0], method.num_clusters, seed))
     on_device = (torch.from_numpy(each).long().to(training.machine.device) for each in (features.index, labels))
     method.relabel(*on_device)
     ranks.broadcast(method)  # each rank has drawn weights of its own for the new labels
 
 
-def measure_knn(training: Training, method: Task, videos: VideoList) -> float:
+def measure_knn(training: Training, method: PretextTask, videos: VideoList) -> float:
     """Measure leave-one-out kNN accuracy on the labels of the list, with the features of one clip a video."""
     features = compute_features(training, method, videos, "kNN")
     return knn_accuracy(features.values[:, 0], features.label)
 
 
-def compute_features(training: Training, method: Task, videos: VideoList, description: str) -> Collected:
+def compute_features(training: Training, method: PretextTask, videos: VideoList, description: str) -> Collected:
     """Compute the features of one clip of each readable video."""
     options, state = training.config.pretrain, training.state
     dataset = build_test_clips(training.config, videos, options, clips=1)

@@ -1,5 +1,6 @@
 """Which metrics a training shows: beside the progress bar, and in the line of each epoch."""
 
+import re
 from collections.abc import Mapping
 
 BESIDE_BAR = {
@@ -11,18 +12,8 @@ BESIDE_BAR = {
 }
 """Metric -> label and format beside the bar."""
 
-IN_EPOCH_LINE = (
-    "loss",
-    "positive_probability",
-    "spread",
-    "order_top1",
-    "cluster_top1",
-    "train_top1",
-    "val_top1",
-    "val_top5",
-    "knn_top1",
-    "clips_per_second",
-)
+IN_EPOCH_LINE = re.compile(r"loss|positive_probability|spread|\w+_top[15]|clips_per_second")
+"""Metrics of an epoch's line; accuracies by whatever name a method gives them."""
 
 
 def bar_fields(metrics: Mapping[str, float]) -> dict[str, str]:
@@ -32,5 +23,5 @@ def bar_fields(metrics: Mapping[str, float]) -> dict[str, str]:
 
 def epoch_line(row: Mapping[str, float], num_epochs: int) -> str:
     """One line on an epoch: `epoch 3/48 loss 2.104 knn_top1 31.2`."""
-    shown = " ".join(f"{name} {row[name]:.4g}" for name in IN_EPOCH_LINE if name in row)
+    shown = " ".join(f"{name} {value:.4g}" for name, value in row.items() if IN_EPOCH_LINE.fullmatch(name))
     return f"epoch {row['epoch']}/{num_epochs} {shown}"

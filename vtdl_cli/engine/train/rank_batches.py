@@ -34,10 +34,10 @@ def check_batch(stage: Stage, batch_size: int) -> None:
     Raises:
         UsageError: `batch_size`, which is that of all ranks together, is too small.
     """
-    if batch_size < ranks.count():
+    if batch_size < ranks.world_size():
         raise UsageError(
-            f"{stage}.batch_size {batch_size} is that of all {ranks.count()} processes: less than one video for each. "
-            f"--set {stage}.batch_size={ranks.count()} or more, or start fewer processes"
+            f"{stage}.batch_size {batch_size} is that of all {ranks.world_size()} processes: under one video each. "
+            f"--set {stage}.batch_size={ranks.world_size()} or more, or start fewer processes"
         )
 
 
@@ -63,7 +63,7 @@ class SmallBatches:
         """
         if any(sizes) and not all(sizes):
             self._warn_once(
-                f"step {step}: {sum(sizes)} videos are too few for {ranks.count()} processes: the step is left out, "
+                f"step {step}: {sum(sizes)} videos are too few for {ranks.world_size()} processes: step skipped, "
                 "as others like it will be",
                 kind="left out",
             )

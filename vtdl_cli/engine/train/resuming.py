@@ -33,9 +33,13 @@ def check_same_run(content: Checkpoint, identity: Checkpoint, run: str) -> None:
     )
     if _same_weights(content["origin"], now.get("weights")):
         now.pop("weights", None)
-    changed = [key for key in now if before.get(key) != now[key] and key.split(".")[-1] not in MAY_CHANGE]
-    if changed:
-        lines = [f"run '{run}' cannot resume: {key} was '{before.get(key)}', now it is '{now[key]}'" for key in changed]
+    options = [key for key in before if key.startswith("method.options.")]  # the method's own, which may be gone
+    may_change = {f"{identity['stage']}.{name}" for name in MAY_CHANGE}
+    changed = [key for key in dict.fromkeys([*now, *options]) if before.get(key) != now.get(key)]
+    if changed := [key for key in changed if key not in may_change]:
+        lines = [
+            f"run '{run}' cannot resume: {key} was '{before.get(key)}', now it is '{now.get(key)}'" for key in changed
+        ]
         lines[-1] += f". {REMEDY}"
         raise CheckpointError(*lines)
     begun, resumed = (

@@ -21,8 +21,8 @@ from vtdl_cli import ranks
 from vtdl_cli.analysis.curves import draw_curves
 from vtdl_cli.engine.train.meter import rename_metrics
 from vtdl_cli.errors import UsageError, VtdlError
-from vtdl_cli.locks import FOLDER_LOCK, take_folder
-from vtdl_cli.runtime import Reporter, check_writable, replacing
+from vtdl_cli.locks import FOLDER_LOCK, lock_folder
+from vtdl_cli.runtime import Reporter, atomic_write, check_writable
 
 CURVES_EVERY_SECONDS = 30.0  # drawing takes about half a second: too much after each of many short epochs
 
@@ -107,7 +107,7 @@ class RunFolder:
             VtdlError: another process holds the lock.
             UsageError: another process has written into it since the first check.
         """
-        take_folder(self.path, reporter)
+        lock_folder(self.path, reporter)
         refuse_used_folder(self.path, "run folder", resume=self.resume, overwrite=self.overwrite)
         self.resumes = self.resume and self.last.exists()
 
@@ -142,7 +142,7 @@ class RunFolder:
         self._opened = True
         if self.overwrite:
             self._remove_old_run()
-        with replacing(self.path / CONFIG) as temporary:
+        with atomic_write(self.path / CONFIG) as temporary:
             temporary.write_text(config_yaml(), encoding="utf-8")
 
     def _remove_old_run(self) -> None:
@@ -154,7 +154,7 @@ class RunFolder:
     @ranks.on_rank_0
     def write_pending(self, row: EpochMetrics, gradients: Gradients) -> None:
         """Keep an epoch's line of metrics.jsonl, and that of gradients.jsonl unless it is empty, for `log_pending`."""
-        with replacing(self.path / PENDING) as temporary:
+        with atomic_write(self.path / PENDING) as temporary:
             temporary.write_text(json.dumps([row, gradients]), encoding="utf-8")
 
     @ranks.on_rank_0
@@ -182,14 +182,14 @@ class RunFolder:
     def copy_last(self, copy: Path) -> None:
         """Copy last.pt, unless the copy exists already."""
         if not copy.exists() or not filecmp.cmp(self.last, copy, shallow=False):
-            with replacing(copy) as temporary:
+            with atomic_write(copy) as temporary:
                 shutil.copyfile(self.last, temporary)
 
     @ranks.on_rank_0
     def draw(self) -> None:
         """Draw curves.png."""
         if rows := self.rows():
-            with replacing(self.path / "curves.png") as temporary:
+            with atomic_write(self.path / "curves.png") as temporary:
                 draw_curves({self.path.name: rows}, temporary)
         self._curves_drawn = time.monotonic()
 
@@ -206,7 +206,7 @@ class RunFolder:
 
     def _write_lines(self, name: str, rows: list[dict[str, Any]]) -> None:
         """Replace a whole log, so that a kill or a full disk never leaves half a line."""
-        with replacing(self.path / name) as temporary:
+        with atomic_write(self.path / name) as temporary:
             temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
     def _write(self, rows: list[EpochMetrics]) -> None:
@@ -216,7 +216,7 @@ class RunFolder:
         writer = csv.DictWriter(table, names, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        with replacing(self.path / "metrics.csv") as temporary:
+        with atomic_write(self.path / "metrics.csv") as temporary:
             temporary.write_text(table.getvalue(), encoding="utf-8")
 
     def _log_tensorboard(self, row: EpochMetrics) -> None:

@@ -81,7 +81,7 @@ class TrainingState:
     def to_checkpoint(self) -> Checkpoint:
         """The content of a checkpoint; all ranks have to call it."""
         ranks.average_statistics(self.model)
-        random, *others = ranks.exchange(random_state(self._device()))
+        random, *others = ranks.gather_objects(random_state(self._device()))
         return {
             **self.identity,
             "model": self.model.state_dict(),

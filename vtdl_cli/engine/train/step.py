@@ -38,7 +38,7 @@ def train_epoch(training: Training, forward: Forward, after_step: Callable[[], N
         clips = device_clips(batch, machine, training.config.data.crop_size)  # (V, B, C, T, R, R)
         with autocast(machine):
             loss, metrics = forward(clips, batch)
-        scale = ranks.count() * len(batch) / num_videos  # DDP averages over ranks: weigh each by its videos
+        scale = ranks.world_size() * len(batch) / num_videos  # DDP averages over ranks: weigh each by its videos
         (loss * scale).backward()
         state.optimizer.step()
         after_step()

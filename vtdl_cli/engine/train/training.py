@@ -21,7 +21,7 @@ from vtdl_cli.config import Config, TrainingSection
 from vtdl_cli.data.clips.datasets import Batch, EpochBatches, VideoClips
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.engine.networks.bad_videos import BadVideos
-from vtdl_cli.engine.networks.checkpoint import Stage
+from vtdl_cli.engine.networks.checkpoint import Stage, describe_model
 from vtdl_cli.engine.networks.machine import Machine
 from vtdl_cli.engine.networks.selection import Selection
 from vtdl_cli.engine.request import Execution
@@ -82,14 +82,15 @@ class Training:
             seed=execution.seed,
             shuffle=True,
             drop_last=drop_last,
-            part=ranks.rank(),
-            parts=ranks.count(),
+            rank=ranks.rank(),
+            world_size=ranks.world_size(),
         )
         self.loader = machine.load(dataset, self.order)
         self.state = TrainingState(
             {
                 "stage": stage,
                 "config": config.to_dict(),
+                **describe_model(model),
                 "classes": videos.classes,
                 "num_classes": videos.num_classes,
                 "list_sha256": videos.sha256,
@@ -138,7 +139,7 @@ class Training:
         for _ in range(state.step % state.steps_per_epoch, state.steps_per_epoch):
             with state.meter.data_time():
                 batch = next(self._stream)
-            reports = ranks.exchange(self._report(batch))
+            reports = ranks.gather_objects(self._report(batch))
             self._answer(reports)
             state.bad_videos.add([video for report in reports for video in report.unreadable], self.reporter)
             sizes = [report.num_videos for report in reports]

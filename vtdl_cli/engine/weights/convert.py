@@ -10,7 +10,7 @@ from vtdl_cli.engine.weights.export import ONNX, export_backbone
 from vtdl_cli.engine.weights.foreign import check_finite, read_foreign
 from vtdl_cli.engine.weights.import_weights import Import, import_weights
 from vtdl_cli.errors import CheckpointError, UsageError
-from vtdl_cli.locks import releasing_locks, take_file
+from vtdl_cli.locks import lock_file, releasing_locks
 from vtdl_cli.runtime import Reporter, check_new_file
 
 KEY_ENCODER = "encoders.key."
@@ -39,7 +39,7 @@ def convert(
         UsageError: an option does not go with these weights; nothing has been written.
     """
     path = find_weights(weights)
-    take_file(out, reporter)
+    lock_file(out, reporter)
     check_new_file(out, "--out", overwrite=overwrite, sources=[path])
     content = read_foreign(path, reporter.warn)
     ours = is_ours(content)

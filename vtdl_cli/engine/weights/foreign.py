@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vtdl_cli.engine.networks.tensor_file import read_tensors
 from vtdl_cli.errors import CheckpointError, UsageError
-from vtdl_cli.runtime import Warn, silent
+from vtdl_cli.runtime import Warn, ignore_warning
 
 WRAPPERS = ("module.", "base_model.", "backbone.")  # torch's DataParallel, the authors' trainer, what others call ours
 STATE_KEYS = ("model", "state_dict")  # where training scripts keep the weights, the authors' first
@@ -20,7 +20,7 @@ CLASSIFIERS = {"conv3d_0c_1x1_custom.": "", "fc.": "linear.", "linear.": "linear
 """How the names of a classifier begin: the authors' I3D, torchvision's, the authors' others; and how in our head."""
 
 
-def read_foreign(path: Path, warn: Warn = silent) -> dict[str, Any]:
+def read_foreign(path: Path, warn: Warn = ignore_warning) -> dict[str, Any]:
     """Read a file of tensors and plain types; of classes, the authors' `argparse.Namespace` alone is let in.
 
     Args:
