@@ -1,4 +1,4 @@
-"""Backbones and classifiers by name: the only list of what there is.
+"""The registry of backbones and classifiers.
 
 Shapes: `N` clips, `C` channels, `T` frames, `H`, `W` pixels; every backbone maps (N, C, T, H, W) -> (N, D, t, h, w).
 """
@@ -19,11 +19,11 @@ WITH_DEPTH = frozenset({"r3d", "r2p1d"})
 
 
 def create_backbone(name: str, *, depth: int | None, width: int, in_channels: int = 3) -> Backbone:
-    """Build a backbone with fresh weights.
+    """Build a randomly initialised backbone.
 
     Args:
         name: a key of BACKBONES.
-        depth: layers of r3d and r2p1d (10, 18 or 50; None: 18); c3d and i3d come in one depth and take no notice.
+        depth: layers of r3d and r2p1d (10, 18 or 50; None: 18); ignored by c3d and i3d, which have one depth.
         width: channels of the first stage; 64 as published.
         in_channels: 3 for RGB, 2 for optical flow.
 
@@ -31,20 +31,20 @@ def create_backbone(name: str, *, depth: int | None, width: int, in_channels: in
         UsageError: an unknown name or depth.
     """
     if name not in BACKBONES:
-        raise UsageError(f"backbone '{name}' is not known. Choose one of {', '.join(BACKBONES)}")
+        raise UsageError(f"backbone '{name}' is unknown. Choose one of {', '.join(BACKBONES)}")
     if name in WITH_DEPTH and depth is not None:
         return BACKBONES[name](depth=depth, width=width, in_channels=in_channels)
     return BACKBONES[name](width=width, in_channels=in_channels)
 
 
 def create_classifier(name: str, feature_dim: int, num_classes: int, dropout: float) -> nn.Module:
-    """Build the classifier that goes with a backbone: (N, D, t, h, w) -> logits (N, num_classes).
+    """Build the classifier of a backbone: (N, D, t, h, w) -> logits (N, num_classes).
 
     Args:
-        name: the backbone's; i3d takes its authors' convolution over time, all others a linear layer (README, Method).
+        name: of the backbone; i3d has its authors' convolution over time, all others a linear layer (README, Method).
         feature_dim: D of the backbone.
-        num_classes: classes to tell apart.
-        dropout: share of the features dropped in training, 0 to 1.
+        num_classes: number of classes.
+        dropout: dropout probability, 0 to 1.
     """
     if name == "i3d":
         return TemporalConvClassifier(feature_dim, num_classes, dropout)
