@@ -61,20 +61,11 @@ class Data(Section):
 class Model(Section):
     """Which network."""
 
-    name: Literal["c3d", "r3d", "r2p1d", "i3d"]
-    depth: Literal[10, 18, 50] | None = None  # r3d and r2p1d only
+    name: str  # of models/zoo.py
+    depth: PositiveInt | None = None  # layers; none: of a backbone with a single depth
     width: Annotated[int, Field(ge=1, le=512)] = 64  # channels of the first stage; every other stage scales with it
     embedding_dim: Annotated[int, Field(ge=1, le=65_536)] = 128
     weight_init: Literal["kaiming", "xavier"] = "kaiming"  # of convolutions: torchvision's, or the authors'
-
-    @model_validator(mode="after")
-    def _depth_belongs(self) -> Self:
-        residual = self.name in ("r3d", "r2p1d")
-        if residual and self.depth is None:
-            raise ValueError(f"{self.name} needs a depth: 10, 18 or 50")
-        if not residual and self.depth is not None:
-            raise ValueError(f"{self.name} has one depth only: leave model.depth out, or --set model.depth=null")
-        return self
 
 
 class Tca(Section):
@@ -127,9 +118,13 @@ class Sampling(Section):
 
 
 class Method(Section):
-    """The pretext task; `name` chooses it. A preset may hold keys of another one, `--set` may not (`settings.py`)."""
+    """The pretext task; `name` chooses it. A preset may hold keys of another one, `--set` may not.
 
-    name: Literal["vtdl", "instance_discrimination", "clip_order", "pseudo_labels"] = "vtdl"
+    What each method reads, and what does not go together, is in `engine/networks/methods.py`.
+    """
+
+    name: str = "vtdl"  # one of ours, of an installed package, or package.module:Class (README, Add your own method)
+    options: dict[str, Any] = {}  # of a method from elsewhere, which validates them itself
     temperature: PositiveFloat = 0.07
     momentum: BelowOne = 0.999  # of the key encoder, which at 1 would never move
     intra_video_negative: bool = True  # another interval of the same video as a negative
@@ -144,34 +139,11 @@ class Method(Section):
     key_statistics: Literal["batch", "running"] = "batch"  # what batch norm of the key encoder goes by
     key_splits: PositiveInt = 1  # parts of a batch of keys that are normalised apart, in one process
     key_shuffle: Literal["auto", "devices", "none"] = "auto"  # ShuffleBN: keys dealt among processes, where several
-    clusters: Annotated[int, Field(ge=2)] = 64  # pseudo_labels: of the videos, by k-means
-    relabel_every: PositiveInt = 1  # pseudo_labels: epochs from one clustering to the next
+    clusters: Annotated[int, Field(ge=2)] = 64  # of the videos by k-means, whose numbers are pseudo-labels
+    relabel_every: PositiveInt = 1  # epochs from one clustering to the next
     sampling: Sampling = Sampling()
     tca: Tca = Tca()
     queue: Queue
-
-    @model_validator(mode="after")
-    def _negatives_belong(self) -> Self:
-        if not (self.intra_video_negative or self.strong_negative or self.intra_video_negative_gradient):
-            raise ValueError(
-                "intra_video_negative_gradient=false has no effect without intra_video_negative: leave it out"
-            )
-        if self.margin_weight and not self.intra_video_negative:
-            raise ValueError(
-                "margin_weight is of positive against intra-video negative: intra_video_negative=true, or leave it out"
-            )
-        if self.strong_negative and self.negative_augmentation == "none":
-            raise ValueError("strong_negative is the positive itself without a negative_augmentation: choose one")
-        if self.negative_augmentation != "none" and not (self.intra_video_negative or self.strong_negative):
-            raise ValueError(
-                "negative_augmentation has no effect without intra_video_negative or strong_negative: add one"
-            )
-        of_negatives = [name for name in self.sampling.given() if name != "window_frames"]
-        if of_negatives and not self.intra_video_negative:
-            raise ValueError(f"sampling.{of_negatives[0]} has no effect without intra_video_negative: leave it out")
-        if self.consistency_transforms != "spatial" and not self.consistency_weight:
-            raise ValueError("consistency_transforms has no effect without a consistency_weight: add one")
-        return self
 
 
 class Optimizer(Section):
@@ -183,7 +155,7 @@ class Optimizer(Section):
     weight_decay: NonNegativeFloat
 
 
-class Schedule(Section):
+class ScheduleSection(Section):
     """The learning rate over the epochs."""
 
     name: Literal["step", "cosine", "constant"] = "step"
@@ -199,27 +171,27 @@ class Clip(Section):
     stride_frames: PositiveInt
 
 
-class Training(Clip):
+class TrainingSection(Clip):
     """What both training stages have."""
 
     epochs: PositiveInt
     batch_size: PositiveInt  # videos, of all processes together
     augment: bool = True  # basic augmentation; off: a random crop only
     optimizer: Optimizer
-    schedule: Schedule = Schedule()
+    schedule: ScheduleSection = ScheduleSection()
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     checkpoint_minutes: PositiveFloat = 15.0
     keep_every: NonNegativeInt = 0  # epochs between checkpoints that stay; 0 keeps the last only
     log_gradients: bool = False  # sizes of each layer's at the end of each epoch, for vtdl plot gradients
 
 
-class Pretrain(Training):
+class Pretrain(TrainingSection):
     """Self-supervised pretraining."""
 
     knn_every: NonNegativeInt = 0  # epochs between kNN metrics on the labels of the list; 0 never
 
 
-class Finetune(Training):
+class Finetune(TrainingSection):
     """Training on labels, from pretrained weights or from nothing."""
 
     dropout: Fraction = 0.5
@@ -259,62 +231,6 @@ class Config(Section):
     finetune: Finetune
     evaluate: Evaluate = Evaluate()
     extract: Extract
-
-    @model_validator(mode="after")
-    def _batch_fits(self) -> Self:
-        size, batch, splits = self.method.queue.size, self.pretrain.batch_size, self.method.key_splits
-        if size < batch and self.method.queue.memory == "queue" and self.method.name == "vtdl":
-            raise ValueError(f"method.queue.size {size} holds less than one batch: make it {batch} or more")
-        if 2 * splits > batch and splits > 1:
-            raise ValueError(f"method.key_splits {splits} leaves parts of one clip: make it {batch // 2} or less")
-        if self.method.key_statistics == "running" and splits > 1:
-            raise ValueError("method.key_splits has no effect where method.key_statistics is 'running': leave it out")
-        if self.method.key_statistics == "running" and self.method.key_shuffle == "devices":
-            raise ValueError("method.key_shuffle has no effect where method.key_statistics is 'running': leave it out")
-        return self
-
-    @model_validator(mode="after")
-    def _clips_fit_the_method(self) -> Self:
-        span, window = self.pretrain.clip_len_frames * self.pretrain.stride_frames, self.method.sampling.window_frames
-        if window is not None and window < span:
-            raise ValueError(f"method.sampling.window_frames {window} is shorter than a clip: make it {span} or more")
-        if self.method.name == "clip_order" and self.pretrain.clip_len_frames < 3:
-            raise ValueError("method.name clip_order cuts clips in three: pretrain.clip_len_frames must be 3 or more")
-        return self
-
-    @model_validator(mode="after")
-    def _gaps_go_round_the_loop(self) -> Self:
-        method, short_videos = self.method, self.data.short_videos
-        has_gaps = method.name == "vtdl" and method.intra_video_negative and method.sampling.negative == "gap"
-        if has_gaps and short_videos != "loop":
-            raise ValueError(
-                f"data.short_videos '{short_videos}' does not loop, and method.sampling.negative 'gap' counts round "
-                "the loop in short videos: --set data.short_videos=loop, or --set method.sampling.negative=shift"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _augmentations_find_something_to_change(self) -> Self:
-        if self.method.name != "vtdl":
-            return self
-        tca = self.method.tca
-        if tca.alpha and tca.version != 2 and self.pretrain.batch_size == 1:
-            raise ValueError(f"method.tca.version {tca.version} needs another clip: make pretrain.batch_size 2 or more")
-        of_several_frames = {"negative": ("shuffle", "block_shuffle", "dropout"), "positive": ("motion",)}
-        for clip, names in of_several_frames.items():
-            chosen = getattr(self.method, f"{clip}_augmentation")
-            if chosen in names and self.pretrain.clip_len_frames == 1:
-                raise ValueError(
-                    f"method.{clip}_augmentation '{chosen}' changes nothing in one frame: "
-                    "make pretrain.clip_len_frames 2 or more"
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _flow_is_not_turned(self) -> Self:
-        if self.data.modality == "flow" and self.method.consistency_weight:
-            raise ValueError("method.consistency_weight turns pictures, and flow would have to turn too: leave it out")
-        return self
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types, for checkpoints and YAML."""

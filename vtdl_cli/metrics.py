@@ -1,13 +1,12 @@
 """Metrics of scores and features. Accuracies are percentages."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
 from vtdl_cli.intervals import class_mean_interval, share_interval
-
-ACCURACIES = ("top1", "top5", "mean_class")
-"""All keys that `accuracies` may return."""
 
 KNN_ROWS = 1024  # of the similarity matrix at a time; the whole matrix would take 230 GB for Kinetics
 
@@ -34,29 +33,72 @@ def true_class_ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return before
 
 
-def hits(scores: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
-    """Return which videos are correct, bool (N,), as `top1` and, with more than five classes, `top5`.
+def hits(scores: np.ndarray, labels: np.ndarray, k: int = 1) -> np.ndarray:
+    """Return whether each video's class is among the k highest scores, bool (N,); arguments as `true_class_ranks`."""
+    found: np.ndarray = true_class_ranks(scores, labels) < k
+    return found
 
-    Arguments as for `true_class_ranks`.
+
+def top_k(scores: np.ndarray, labels: np.ndarray, k: int = 1) -> float:
+    """Return the top-k accuracy."""
+    return 100 * float(hits(scores, labels, k).mean())
+
+
+def top_k_interval(scores: np.ndarray, labels: np.ndarray, groups: Sequence[str] | None, k: int = 1) -> list[float]:
+    """Return the interval of `top_k`."""
+    return share_interval(hits(scores, labels, k), groups)
+
+
+def mean_class(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Return the top-1 accuracy averaged over the classes that have videos."""
+    found = hits(scores, labels)
+    return 100 * float(np.mean([found[labels == label].mean() for label in np.unique(labels)]))
+
+
+def mean_class_interval(scores: np.ndarray, labels: np.ndarray, groups: Sequence[str] | None) -> list[float]:
+    """Return the interval of `mean_class`."""
+    return class_mean_interval(hits(scores, labels), labels, groups)
+
+
+class Accuracy(NamedTuple):
+    """An accuracy that evaluation measures.
+
+    Attributes:
+        title: its name in tables and figures.
+        measure: scores (N, C), labels (N,) -> percentage.
+        interval: the same with `groups`, as for `class_mean_interval`, -> the ends of its 95% interval.
+        min_classes: with fewer classes it is trivial, and left out.
     """
-    place = true_class_ranks(scores, labels)
-    return {f"top{k}": place < k for k in (1, 5) if k == 1 or scores.shape[1] > k}
+
+    title: str
+    measure: Callable[[np.ndarray, np.ndarray], float]
+    interval: Callable[[np.ndarray, np.ndarray, Sequence[str] | None], list[float]]
+    min_classes: int = 1
+
+
+ACCURACIES = {
+    "top1": Accuracy("top-1", top_k, top_k_interval),
+    "top5": Accuracy("top-5", partial(top_k, k=5), partial(top_k_interval, k=5), min_classes=6),
+    "mean_class": Accuracy("class mean", mean_class, mean_class_interval),
+}
+"""The registry of accuracies: key in metrics.json -> accuracy."""
+
+
+def measured(scores: np.ndarray) -> dict[str, Accuracy]:
+    """Return the ACCURACIES that are not trivial for scores (N, C)."""
+    return {name: each for name, each in ACCURACIES.items() if scores.shape[1] >= each.min_classes}
 
 
 def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Return the accuracies of `hits`, and top-1 averaged over the classes that occur; see `true_class_ranks`."""
-    found = hits(scores, labels)
-    mean_class = np.mean([found["top1"][labels == label].mean() for label in np.unique(labels)])
-    return {name: 100 * float(hit.mean()) for name, hit in found.items()} | {"mean_class": 100 * float(mean_class)}
+    """Compute all accuracies; arguments as for `true_class_ranks`."""
+    return {name: each.measure(scores, labels) for name, each in measured(scores).items()}
 
 
 def accuracy_intervals(
     scores: np.ndarray, labels: np.ndarray, groups: Sequence[str] | None = None
 ) -> dict[str, list[float]]:
-    """Return the 95% interval of each of `accuracies`, in percent; `groups` as for `class_mean_interval`."""
-    found = hits(scores, labels)
-    by_class = class_mean_interval(found["top1"], labels, groups)
-    return {name: share_interval(hit, groups) for name, hit in found.items()} | {"mean_class": by_class}
+    """Compute the 95% interval of each accuracy, in percent; `groups` as for `class_mean_interval`."""
+    return {name: each.interval(scores, labels, groups) for name, each in measured(scores).items()}
 
 
 def confusion(predicted: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:

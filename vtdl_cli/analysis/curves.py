@@ -12,13 +12,14 @@ from vtdl_cli.analysis.picture import save_picture
 
 PANELS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("loss", "", ("loss", "val_loss")),
-    ("probability", "", ("positive_probability", "queue_probability", "intra_video_negative_probability")),
-    ("logit", " (cosine / temperature)", ("positive_logit", "queue_logit", "intra_video_negative_logit")),
-    ("accuracy", " (%)", ("train_top1", "order_top1", "cluster_top1", "val_top1", "val_top5", "knn_top1")),
+    ("probability", "", ("_probability",)),
+    ("logit", " (cosine / temperature)", ("_logit",)),
+    ("accuracy", " (%)", ("_top1", "_top5")),
     ("embedding spread", "", ("spread",)),
     ("learning rate", "", ("lr",)),
 )
-"""Title, unit, and the metrics that share a panel of one run; panels without metrics are left out."""
+"""Title, unit, and the metrics that share a panel of one run: by their names, or by the ends of names from `_` on. Thus
+a method says by the names of its metrics where they are drawn; all others are left out."""
 
 FEW_EPOCHS = 30  # fewer are marked one by one
 COLOURS = 10  # of matplotlib's cycle; then the lines are drawn otherwise
@@ -59,31 +60,41 @@ def draw_curves(runs: Mapping[str, Rows], path: Path | IO[bytes]) -> None:
     save_picture(figure, path, dpi=120)
 
 
+def group_metrics(rows: Rows) -> Iterator[tuple[str, str, list[str]]]:
+    """Yield title, unit and metrics of each panel of PANELS that these epochs have metrics for."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    for title, unit, kinds in PANELS:
+        if found := [name for name in names if any(_is_of_kind(name, kind) for kind in kinds)]:
+            yield title, unit, found
+
+
+def _is_of_kind(name: str, kind: str) -> bool:
+    return name.endswith(kind) if kind.startswith("_") else name == kind
+
+
 def _panels_of_one(rows: Rows) -> Iterator[tuple[str, list[Line]]]:
     """Metrics of a kind together, coloured one by one and labelled by what tells them apart."""
-    for title, unit, names in PANELS:
-        present = [name for name in names if any(name in row for row in rows)]
-        if len(present) > 1:
-            labels = [name.removesuffix(f"_{title}").replace("_", " ") for name in present]
-            yield title + unit, [(name, rows, {"label": label}) for name, label in zip(present, labels, strict=True)]
-        elif present:
-            yield _title(title, unit, names, present[0]), [(present[0], rows, {})]
+    for title, unit, names in group_metrics(rows):
+        if len(names) > 1:
+            labels = [name.removesuffix(f"_{title}").replace("_", " ") for name in names]
+            yield title + unit, [(name, rows, {"label": label}) for name, label in zip(names, labels, strict=True)]
+        else:
+            yield _title(title, unit, names[0]), [(names[0], rows, {})]
 
 
 def _panels_of_several(runs: Mapping[str, Rows]) -> Iterator[tuple[str, list[Line]]]:
     """One metric of all runs, as far as they have it."""
-    for title, unit, names in PANELS:
+    for title, unit, names in group_metrics([row for rows in runs.values() for row in rows]):
         for name in names:
             lines: list[Line] = [
                 (name, runs[run], style) for run, style in _styles(runs) if any(name in row for row in runs[run])
             ]
-            if lines:
-                yield _title(title, unit, names, name), lines
+            yield _title(title, unit, name), lines
 
 
-def _title(title: str, unit: str, names: Sequence[str], name: str) -> str:
+def _title(title: str, unit: str, name: str) -> str:
     """Of a panel with a single metric of the kind."""
-    return (title if len(names) == 1 else name.replace("_", " ")) + unit
+    return (name.replace("_", " ") if "_" in name else title) + unit
 
 
 def _styles(runs: Mapping[str, Rows]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -1,5 +1,6 @@
 """Batches on their way from the workers: whichever way they take they are the same, and none is waited for in vain."""
 
+import multiprocessing
 import os
 import resource
 import signal
@@ -21,6 +22,7 @@ from vtdl_cli.data.clips import loading, parcels
 from vtdl_cli.data.clips.datasets import Batch, EpochBatches, Unreadable, VideoSample
 from vtdl_cli.data.clips.loading import Loader, build_loader
 from vtdl_cli.errors import UsageError, VtdlError
+from vtdl_cli.runtime import atomic_write
 
 NUM_VIDEOS = 7
 
@@ -134,6 +136,21 @@ def test_worker__that_is_killed_is_told_as_such(number: signal.Signals, says: st
     assert message.startswith(says)
     assert message.endswith("and start again, with --resume where the command has it")
     assert time.monotonic() - began < 60
+
+
+def test_worker__that_is_killed_is_told_of_where_a_batch_is_awaited(tmp_path: Path) -> None:
+    """Not in what is done meanwhile: the file that is being written is whole, and is not blamed."""
+    before = multiprocessing.active_children()
+    batches = iter(load(Videos(), 2, batch_size=1))
+    next(batches)
+    with atomic_write(tmp_path / "metrics.csv") as temporary:
+        for worker in {*multiprocessing.active_children()} - {*before}:
+            worker.kill()
+            os.waitid(os.P_PID, worker.pid or 0, os.WEXITED | os.WNOWAIT)  # which leaves its end for others to see
+        temporary.write_text("loss")
+    assert (tmp_path / "metrics.csv").read_text() == "loss"
+    with pytest.raises(VtdlError, match="a worker process was killed by the system"):
+        next(batches)
 
 
 def test_worker__that_cannot_send_a_parcel_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
-ACCURACIES = {"top1": "top-1", "top5": "top-5", "mean_class": "class mean"}
-"""Metrics of metrics.json, and what readers call them."""
+from vtdl_cli.metrics import ACCURACIES
+
+ACCURACY_TITLES = {name: accuracy.title for name, accuracy in ACCURACIES.items()}
+"""Accuracies of metrics.json, and what readers call them."""
 
 Row = Mapping[str, float]
 Pairs = Sequence[tuple[str, str]]

@@ -4,7 +4,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from vtdl_cli.analysis.curves import PANELS, draw_curves
+from vtdl_cli.analysis.curves import draw_curves, group_metrics
 from vtdl_cli.analysis.report.content import Report, Retrieval, Row
 from vtdl_cli.analysis.report.markup import Markup, element, join, pairs_table, picture, section, table
 from vtdl_cli.analysis.report.results import accuracy_table, interval_words, percent, result_section
@@ -72,12 +72,11 @@ def tile(value: str, label: str, detail: str) -> Markup:
 def curves(rows: Sequence[Row]) -> Markup:
     """A figure for each kind of metric, so that they find their place on any page."""
     charts = []
-    for title, _unit, names in PANELS:
+    for title, _unit, names in group_metrics(rows):
         part = [{name: row[name] for name in ("epoch", *names) if name in row} for row in rows]
-        if any(len(row) > 1 for row in part):
-            content = io.BytesIO()
-            draw_curves({"run": part}, content)
-            charts.append(picture(content.getvalue(), "png", f"Curve over the epochs: {title}", class_="chart"))
+        content = io.BytesIO()
+        draw_curves({"run": part}, content)
+        charts.append(picture(content.getvalue(), "png", f"Curve over the epochs: {title}", class_="chart"))
     return element("div", *charts, class_="charts") if charts else Markup("")
 
 

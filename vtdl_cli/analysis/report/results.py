@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from vtdl_cli.analysis.report.content import ACCURACIES, ClassScore, Result, Sample
+from vtdl_cli.analysis.report.content import ACCURACY_TITLES, ClassScore, Result, Sample
 from vtdl_cli.analysis.report.markup import Child, Markup, element, join, picture, section, table, thumbnail
 
 SHOWN_CLASSES = 5  # best, and as many worst
@@ -26,7 +26,7 @@ def accuracy_table(results: Sequence[Result]) -> Markup:
     """A row for each result."""
     if not results:
         return Markup("")
-    names = [name for name in ACCURACIES if any(name in result.metrics for result in results)]
+    names = [name for name in ACCURACY_TITLES if any(name in result.metrics for result in results)]
     rows: list[list[Child]] = [
         [
             result.name,
@@ -36,7 +36,7 @@ def accuracy_table(results: Sequence[Result]) -> Markup:
         ]
         for result in results
     ]
-    content = [table(("results", "protocol", "videos", *(ACCURACIES[name] for name in names)), rows, "accuracy")]
+    content = [table(("results", "protocol", "videos", *(ACCURACY_TITLES[name] for name in names)), rows, "accuracy")]
     if any("intervals" in result.metrics for result in results):
         words = "Small numbers and bars (0 to 100%): 95% intervals, over other videos of the same kind."
         if by_group := [result.name for result in results if result.metrics.get("intervals_by") == "group"]:

@@ -5,14 +5,17 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing.process import BaseProcess
 from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch._C import _error_if_any_worker_fails
 from torch.utils.data import DataLoader
 
 from vtdl_cli import ranks
@@ -31,6 +34,7 @@ from vtdl_cli.workers import (
 SHARED_MEMORY = Path("/dev/shm")  # on Linux
 MAX_PREFETCH = 4  # batches that a worker prefetches
 EXIT_WAIT_SECONDS = 1.0  # to wait for a dead worker's exit code, after its death has caused an error
+CHILD_ENDED: signal.Signals | None = getattr(signal, "SIGCHLD", None)  # absent on Windows
 OTHER_FILES = 64  # that a process may have open besides those of its batches
 SHARED_MEMORY_SHARE = 0.8  # of the free shared memory that batches may take; the rest is for other programs
 
@@ -53,7 +57,8 @@ class Loader:
         stream = self._start()
         workers = getattr(stream, "_workers", [])  # private in torch
         try:
-            yield from map(self._open, stream)
+            while (arrived := _await(stream, workers)) is not None:
+                yield self._open(arrived)
         except (BatchNotReceived, RuntimeError) as error:
             if exit_code := failed_exit_code(workers, EXIT_WAIT_SECONDS):
                 raise VtdlError(explain_dead_worker(exit_code)) from error
@@ -73,7 +78,7 @@ class Loader:
             VtdlError: the system does not allow it.
         """
         try:
-            with blocked_signals():
+            with blocked_signals(), _keeping_handler():
                 return iter(self.stream)
         except OSError as error:
             _delete_quietly(error)
@@ -81,6 +86,31 @@ class Loader:
                 f"workers cannot be started: {str(error.strerror).lower()}. Use --workers 0, or increase the limit: "
                 f"{SHARED_MEMORY} (docker run --shm-size 8g), open files (ulimit -n 4096) or memory"
             ) from error
+
+
+def _await(stream: "Iterator[Parcel | Batch]", workers: Sequence[BaseProcess]) -> "Parcel | Batch | None":
+    """The next of the stream; none: there are no more.
+
+    Here alone the end of a worker is an error. torch raises it at any moment, and whatever was done just then, such as
+    writing a file, would seem to have failed.
+    """
+    with _keeping_handler():
+        if workers and CHILD_ENDED is not None:
+            signal.signal(CHILD_ENDED, lambda *_: _error_if_any_worker_fails())
+        if exit_code := failed_exit_code(workers):
+            raise VtdlError(explain_dead_worker(exit_code))
+        return next(stream, None)
+
+
+@contextmanager
+def _keeping_handler() -> Iterator[None]:
+    """Leave as it was, after this block, what is done when a process that this one started ends."""
+    before = CHILD_ENDED and signal.getsignal(CHILD_ENDED)
+    try:
+        yield
+    finally:
+        if CHILD_ENDED is not None:
+            signal.signal(CHILD_ENDED, before or signal.SIG_DFL)
 
 
 def _delete_quietly(error: Exception) -> None:

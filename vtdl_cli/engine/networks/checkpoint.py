@@ -13,8 +13,10 @@ from torch import Tensor, nn
 
 from vtdl_cli import __version__
 from vtdl_cli.engine.networks.checkpoint_content import check_checkpoint
+from vtdl_cli.engine.networks.methods import METHODS
 from vtdl_cli.engine.networks.tensor_file import read_tensors, suggest_convert
 from vtdl_cli.errors import CheckpointError
+from vtdl_cli.method.pretext_task import PretextTask
 from vtdl_cli.runtime import Reporter, Warn, atomic_write, ignore_warning
 from vtdl_cli.settings import rename_keys
 
@@ -22,9 +24,8 @@ CHECKPOINT_SCHEMA = 1
 Checkpoint = dict[str, Any]
 Stage = Literal["pretrain", "finetune"]
 
-BACKBONE_PREFIXES = ("encoders.query.backbone.", "encoder.backbone.", "backbone.")
-"""Where a checkpoint may keep its backbone: VTDL's is the query encoder's (README, Method); that of other methods; of
-a finetuned network, or one from elsewhere."""
+BACKBONE = "backbone"
+"""Where it is in a finetuned network, or in weights from elsewhere."""
 
 RUN_WEIGHTS = ("best.pt", "last.pt")
 """What stands for a run folder: only finetuning writes a best."""
@@ -120,10 +121,27 @@ def copy_backbone(backbone: nn.Module, checkpoint: Checkpoint) -> int:
     return len(theirs)
 
 
+def describe_model(model: nn.Module) -> dict[str, Any]:
+    """What a checkpoint says of its model, so that its backbone can be used without the model's class."""
+    if isinstance(model, PretextTask):
+        return {"backbone": model.backbone_name, "trains_embedding": model.trains_embedding}
+    return {"backbone": BACKBONE, "trains_embedding": False}
+
+
 def backbone_prefix(checkpoint: Checkpoint) -> str:
-    """What the names of the checkpoint's backbone begin with, one of BACKBONE_PREFIXES."""
+    """What the names of the checkpoint's backbone begin with; earlier versions and other code do not say so."""
+    if "backbone" in checkpoint:
+        return f"{checkpoint['backbone']}."
+    known = dict.fromkeys(f"{method.task.backbone_name}." for method in METHODS.values())
     names = checkpoint["model"].keys()
-    return next((each for each in BACKBONE_PREFIXES if any(name.startswith(each) for name in names)), "backbone.")
+    return next((each for each in known if any(name.startswith(each) for name in names)), f"{BACKBONE}.")
+
+
+def trains_embedding(checkpoint: Checkpoint) -> bool:
+    """Whether pretraining has left an embedding head beside the backbone; earlier versions go by the method's name."""
+    name = checkpoint["config"]["method"].get("name", "vtdl")
+    by_name = checkpoint["stage"] == "pretrain" and name in METHODS and METHODS[name].task.trains_embedding
+    return bool(checkpoint.get("trains_embedding", by_name))
 
 
 def tensors_under(checkpoint: Checkpoint, prefix: str) -> dict[str, Tensor]:

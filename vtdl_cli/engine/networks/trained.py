@@ -9,6 +9,7 @@ from vtdl_cli.config import Config
 from vtdl_cli.data.lists.label_sets import LabelSet, label_set
 from vtdl_cli.engine.networks.build import build_backbone, build_embedder, build_network
 from vtdl_cli.engine.networks.checkpoint import (
+    BACKBONE,
     Checkpoint,
     backbone_prefix,
     copy_backbone,
@@ -16,8 +17,9 @@ from vtdl_cli.engine.networks.checkpoint import (
     load_every_tensor,
     load_with_sha256,
     tensors_under,
+    trains_embedding,
 )
-from vtdl_cli.engine.networks.methods import WITH_EMBEDDING
+from vtdl_cli.engine.networks.methods import METHODS
 from vtdl_cli.engine.networks.selection import Selection, read_selection
 from vtdl_cli.errors import CheckpointError
 from vtdl_cli.models.encoder import Backbone, Encoder
@@ -92,18 +94,18 @@ def load_network(weights: str, assignments: Iterable[str]) -> tuple[Encoder | Ba
 
 
 def load_embedder(weights: str, assignments: Iterable[str]) -> tuple[Encoder, Source]:
-    """The encoder of a pretraining run, with its embedding head: VTDL's is the query encoder.
+    """The encoder of a pretraining run, with its embedding head.
 
     Raises:
         CheckpointError: nothing is there, it does not fit, or it holds no such head.
     """
     checkpoint, source = _open(weights, assignments)
-    tensors = tensors_under(checkpoint, backbone_prefix(checkpoint).removesuffix("backbone."))
-    pretrained = checkpoint["stage"] == "pretrain" and source.config.method.name in WITH_EMBEDDING
-    if not pretrained or not any(name.startswith("head.") for name in tensors):
+    tensors = tensors_under(checkpoint, backbone_prefix(checkpoint).removesuffix(f"{BACKBONE}."))
+    if not trains_embedding(checkpoint) or not any(name.startswith("head.") for name in tensors):
+        leave_one = " or ".join(name for name, method in METHODS.items() if method.task.trains_embedding)
         raise CheckpointError(
-            f"weights '{source.path}' have no embedding head: only pretraining by {' or '.join(WITH_EMBEDDING)} leaves "
-            "one. Use --layer last"
+            f"weights '{source.path}' have no embedding head: only pretraining by {leave_one} leaves one. "
+            "Use --layer last"
         )
     encoder = build_embedder(source.config)
     load_every_tensor(encoder, tensors, checkpoint)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vtdl_cli.analysis.curves import PANELS, draw_curves
+from vtdl_cli.analysis.curves import draw_curves, group_metrics
 from vtdl_cli.analysis.embedding import draw_points, project_pca, project_tsne
 from vtdl_cli.analysis.gradients import draw_gradients
 from vtdl_cli.data.hdf5.features import Features, read_features
@@ -35,7 +35,7 @@ def plot_runs(runs: Sequence[Path], out: Path | None, *, overwrite: bool) -> dic
     names = unique_names(runs)
     logs = {name: _rows(run, METRICS) for name, run in zip(names, runs, strict=True)}
     for run, rows in zip(runs, logs.values(), strict=True):
-        if not any(metric in row for row in rows for _, _, metrics in PANELS for metric in metrics):
+        if not any(group_metrics(rows)):
             raise UsageError(f"run '{run}' has nothing to draw: its {METRICS} holds no known metric")
     beside = runs[0].resolve().parent
     out = out or beside / (f"{names[0]}-curves.png" if len(runs) == 1 else "curves.png")

@@ -12,8 +12,9 @@ from vtdl_cli.data.clips.augmentation import to_pixels
 from vtdl_cli.data.clips.datasets import Unreadable, VideoClips, VideoSample, collate
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.engine.networks.clips import build_pretraining_clips
+from vtdl_cli.engine.networks.contrast import build_tca
 from vtdl_cli.engine.networks.machine import build_machine, device_clips
-from vtdl_cli.engine.networks.methods import build_tca
+from vtdl_cli.engine.networks.methods import check_config, find_method
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.errors import UnreadableVideo, UsageError
 from vtdl_cli.method.tca import mix_still_frame
@@ -37,6 +38,7 @@ def visualize_triplet(
         UsageError, ListError: something does not fit; nothing has been written.
         UnreadableVideo: the video cannot be decoded.
     """
+    check_config(config)
     videos = source.read()
     if not 0 <= index < len(videos):
         raise UsageError(
@@ -76,7 +78,7 @@ def draw_triplet(config: Config, videos: VideoList, path: Path, *, index: int = 
     batch = [sample, *_donors(config, dataset, index)]
     clips = device_clips(collate(batch), build_machine("cpu", "fp32", 0), config.data.crop_size)  # (V, B, 3, T, R, R)
     rows = [Row(*each) for each in zip(names, map(_pixels, clips), numbers, strict=True)]
-    if config.method.name == "vtdl" and config.method.tca.alpha:
+    if _has_tca(config):
         seed_torch(seed)
         treated = TREATED[config.method.tca.side]
         rows += [_mix(config, rows[which].name.split(":")[0], clips[which], numbers[which]) for which in treated]
@@ -89,9 +91,13 @@ def draw_triplet(config: Config, videos: VideoList, path: Path, *, index: int = 
     return {"video": name, "method": config.method.name, "num_frames": sample.num_frames, "frames": shown}
 
 
+def _has_tca(config: Config) -> bool:
+    return find_method(config.method.name).task.reads("tca") and config.method.tca.alpha > 0
+
+
 def _donors(config: Config, dataset: VideoClips, index: int) -> list[VideoSample | Unreadable]:
     """The video whose frame TCA takes, where that is another one: here the list's next."""
-    if config.method.name != "vtdl" or config.method.tca.version == OWN_FRAME or len(dataset) == 1:
+    if not _has_tca(config) or config.method.tca.version == OWN_FRAME or len(dataset) == 1:
         return []
     return [dataset[(0, (index + 1) % len(dataset))]]
 
