@@ -1,4 +1,4 @@
-"""Backbones by name, each with its depths and its classifier: the only list of what there is.
+"""The registry of backbones, each with its depths and its classifier.
 
 Shapes: `N` clips, `C` channels, `T` frames, `H`, `W` pixels; every backbone maps (N, C, T, H, W) -> (N, D, t, h, w).
 """
@@ -60,7 +60,7 @@ def create_backbone(name: str, *, depth: int | None, width: int, in_channels: in
 
     Args:
         name: a key of BACKBONES.
-        depth: number of layers, one of its depths; none if it has a single depth.
+        depth: number of layers, one of its depths; None if it has a single depth.
         width: channels of the first stage; 64 as published.
         in_channels: 3 for RGB, 2 for optical flow.
 
@@ -73,12 +73,12 @@ def create_backbone(name: str, *, depth: int | None, width: int, in_channels: in
 
 
 def create_classifier(name: str, feature_dim: int, num_classes: int, dropout: float) -> nn.Module:
-    """Build the classifier that goes with a backbone: (N, D, t, h, w) -> logits (N, num_classes).
+    """Build the classifier of a backbone: (N, D, t, h, w) -> logits (N, num_classes).
 
     Args:
-        name: that of the backbone.
+        name: of the backbone.
         feature_dim: D of the backbone.
         num_classes: number of classes.
-        dropout: share of the features dropped in training, 0 to 1.
+        dropout: dropout probability, 0 to 1.
     """
     return BACKBONES[name].classifier(feature_dim, num_classes, dropout)
