@@ -156,6 +156,20 @@ def test_reads__a_key_its_section_and_what_is_in_it(key: str, is_read: bool) -> 
     assert METHODS["vtdl"].task.reads(key) == (key != "queues")
 
 
+@pytest.mark.parametrize("command", ["pretrain", "finetune", "demo", "presets show", "visualize triplet"])
+def test_commands__refuse_a_backbone_that_there_is_not(command: str, toy: Toy, tmp_path: Path) -> None:
+    lists = {"finetune": toy.finetune, "pretrain": toy.pretrain}
+    out = tmp_path / "out"
+    line = {
+        "demo": ["demo", "--out", str(out)],
+        "presets show": ["presets", "show", "demo"],
+        "visualize triplet": [*command.split(), "--preset", "demo", "--list", str(toy.train_list), "--out", str(out)],
+    }
+    words = lists[command](out) if command in lists else line[command]
+    refuse(*words, "--set", "model.name=resnet", code=2, says=("model.name 'resnet' is not a backbone. Choose one of",))
+    assert not out.exists()
+
+
 # ---- methods from elsewhere
 
 MODULE = """
