@@ -1,4 +1,4 @@
-"""Extracts and evaluates lists of every length; run once, or as several processes at it, by tests/engine/lists/test_process_pool.py.
+"""Extracts and evaluates lists of every length; run once, or as several processes at it, by tests/test_distributed.py.
 
 Called as `python -m tests.every_length <folder> <list> <root> <pretrained> <finetuned>`; what comes out lies in <folder>.
 """

@@ -36,12 +36,12 @@ def add(*more: str) -> Change:
 
 TABLE: list[tuple[str, Change, int, str]] = [
     ("no list", add("--train-list", "nowhere.txt"), 1, "list 'nowhere.txt' cannot be read"),
-    ("folder as list", add("--train-list", "/"), 1, "list '/' is a folder, and nothing says which class it is of"),
+    ("folder as list", add("--train-list", "/"), 1, "list '/' is a folder, whose class is unknown"),
     ("empty list", with_list(""), 1, "bad.txt' is empty. Write one video a line"),
     ("blank list", with_list("\n \n"), 1, "bad.txt' is empty"),
     ("malformed line", with_list("a.mp4 0\nb.mp4 1\nc.mp4 x\n"), 1, "bad.txt:3' reads 'c.mp4 x', which is not"),
     ("negative class", with_list("a.mp4 0\nb.mp4 -1\n"), 1, "bad.txt:2' has class '-1'"),
-    ("ambiguous columns", with_list("a.mp4 3 4\nb.mp4 4 3\n"), 1, "Say so with --list-columns"),
+    ("ambiguous columns", with_list("a.mp4 3 4\nb.mp4 4 3\n"), 1, "Choose with --list-columns"),
     ("unknown columns", add("--list-columns", "class path"), 2, "--list-columns 'class path' is not a known order"),
     ("prefix of nothing", add("--strip-prefix", "/data/x"), 2, "--strip-prefix '/data/x' starts no line of list"),
     ("wrong root", add("--root", "/nowhere"), 1, "names videos that do not exist"),

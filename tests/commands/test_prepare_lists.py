@@ -117,7 +117,7 @@ def test_ucf101__lists_what_is_there_and_counts_what_is_not(ucf101: Path, data_d
     assert len((ucf101 / "classes.txt").read_text().splitlines()) == 101
     assert (audit["expected"], len(audit["missing"]), audit["splits"]) == (13_320, 13_307, {"train": 2, "val": 11})
     assert audit["missing_by_class"]["Archery"] == {"train": 104, "val": 41}
-    assert "13307 of the split's 13320 videos are not there, of 101 classes" in audit["warnings"][0]
+    assert "13307 of the 13320 videos of the split are missing, from 101 classes" in audit["warnings"][0]
 
 
 def test_ucf101__frames_are_the_published_ones(ucf101: Path, data_dir: Path) -> None:

@@ -35,13 +35,13 @@ def evaluate(
     debug: o.DebugOption = False,
 ) -> None:
     """Time decoding alone, the network alone and evaluation as it is, side by side."""
-    from vtdl_cli.commands.screen import show, speaker
+    from vtdl_cli.commands.screen import make_reporter, print_result
 
     how = o.execution(0, device, workers)
     from vtdl_cli.engine.evaluate.bench import bench_evaluate
 
     videos = o.list_source(test_list, root, strip_prefix, list_columns)
     result = bench_evaluate(
-        weights, videos, how, speaker(quiet), o.protocol(clips, crops), tuple(assignments or ()), repeats=repeats
+        weights, videos, how, make_reporter(quiet), o.protocol(clips, crops), tuple(assignments or ()), repeats=repeats
     )
-    show(result, as_json, "bench evaluate")
+    print_result(result, as_json, "bench evaluate")

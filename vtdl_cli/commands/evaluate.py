@@ -46,12 +46,12 @@ def evaluate(
     debug: o.DebugOption = False,
 ) -> None:
     """Measure the accuracy of a finetuned network, by a protocol that is named."""
-    from vtdl_cli.commands.screen import show, speaker
+    from vtdl_cli.commands.screen import make_reporter, print_result
 
     how = o.execution(0, device, workers, overwrite=overwrite, dry_run=dry_run)
     protocol = o.protocol(clips, crops, aggregate)
     from vtdl_cli.engine.evaluate.evaluate import evaluate
 
     lists = [o.list_source(path, root, strip_prefix, list_columns) for path in test_lists]
-    result = evaluate(weights, lists, out, how, speaker(quiet), protocol, assignments or (), group_by)
-    show(result, as_json, "plan" if dry_run else f"evaluated: {out}")
+    result = evaluate(weights, lists, out, how, make_reporter(quiet), protocol, assignments or (), group_by)
+    print_result(result, as_json, "plan" if dry_run else f"evaluated: {out}")

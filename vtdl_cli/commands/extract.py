@@ -82,7 +82,7 @@ def extract(
     debug: o.DebugOption = False,
 ) -> None:
     """Write a feature vector for every video, every clip or every time position, to HDF5."""
-    from vtdl_cli.commands.screen import show, speaker
+    from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.errors import UsageError
     from vtdl_cli.settings import load_config
 
@@ -92,7 +92,7 @@ def extract(
     if per_clip and per_frame:
         raise UsageError("--per-clip and --per-frame exclude each other: the latter keeps clips apart, too. Choose one")
     how = o.execution(seed, device, workers, resume=resume, overwrite=overwrite, dry_run=dry_run)
-    config = load_config(preset, chosen, speaker(quiet).warn) if preset else None
+    config = load_config(preset, chosen, make_reporter(quiet).warn) if preset else None
     from vtdl_cli.engine.evaluate.extract import Wanted, extract
 
     result = extract(
@@ -100,10 +100,10 @@ def extract(
         o.list_source(videos_list, root, strip_prefix, list_columns),
         out,
         how,
-        speaker(quiet),
+        make_reporter(quiet),
         config=config,
         assignments=chosen,
         wanted=Wanted(layer, clips, "clip" if per_clip else "time" if per_frame else "video"),
         npy=npy,
     )
-    show(result, as_json, "plan" if dry_run else "extracted")
+    print_result(result, as_json, "plan" if dry_run else "extracted")

@@ -24,15 +24,15 @@ def info(
     debug: o.DebugOption = False,
 ) -> None:
     """Say what files of features hold, and where that came from; read them whole to find damage."""
-    from vtdl_cli.commands.screen import show, speaker
+    from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.engine.features.files import describe_features
 
-    described = describe_features(files, speaker(quiet=False))
+    described = describe_features(files, make_reporter(quiet=False))
     if as_json:
-        show(described, as_json, "")
+        print_result(described, as_json, "")
         return
     for path, facts in described.items():
-        show(facts, as_json, f"features: {path}")
+        print_result(facts, as_json, f"features: {path}")
 
 
 @features.command(
@@ -51,10 +51,10 @@ def merge(
     debug: o.DebugOption = False,
 ) -> None:
     """Put features of one network and different videos together, in the order given."""
-    from vtdl_cli.commands.screen import show, speaker
+    from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.engine.features.files import merge_features
 
-    show(merge_features(files, out, speaker(quiet=False), overwrite=overwrite), as_json, "merged")
+    print_result(merge_features(files, out, make_reporter(quiet=False), overwrite=overwrite), as_json, "merged")
 
 
 @features.command(
@@ -83,8 +83,8 @@ def export(
     debug: o.DebugOption = False,
 ) -> None:
     """Write features for other programs."""
-    from vtdl_cli.commands.screen import show, speaker
+    from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.engine.features.files import export_features
 
-    result = export_features(file, out, speaker(quiet=False), average=average, overwrite=overwrite)
-    show(result, as_json, "exported")
+    result = export_features(file, out, make_reporter(quiet=False), average=average, overwrite=overwrite)
+    print_result(result, as_json, "exported")

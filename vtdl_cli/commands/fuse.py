@@ -40,7 +40,7 @@ def fuse(
     debug: o.DebugOption = False,
 ) -> None:
     """Average the scores of several networks, such as of RGB and of flow, and measure the mean."""
-    from vtdl_cli.commands.screen import show, speaker
+    from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.errors import UsageError
 
     try:
@@ -49,6 +49,6 @@ def fuse(
         raise UsageError(f"--weights '{weights}' are not numbers with commas. For example: --weights 1,1.5") from None
     from vtdl_cli.engine.evaluate.fuse import fuse
 
-    said = speaker(quiet=False)
+    said = make_reporter(quiet=False)
     result = fuse(paths, said, weights=numbers, sweep=sweep, group_by=group_by, out=out, overwrite=overwrite)
-    show(result, as_json, "fused")
+    print_result(result, as_json, "fused")

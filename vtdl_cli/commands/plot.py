@@ -33,10 +33,10 @@ def runs(
     debug: o.DebugOption = False,
 ) -> None:
     """Draw loss, probabilities, accuracies and learning rate of one or several runs."""
-    from vtdl_cli.commands.screen import show
+    from vtdl_cli.commands.screen import print_result
     from vtdl_cli.engine.report.plot import plot_runs
 
-    show(plot_runs(folders, out, overwrite=overwrite), as_json, "drawn")
+    print_result(plot_runs(folders, out, overwrite=overwrite), as_json, "drawn")
 
 
 @plot.command(
@@ -60,20 +60,20 @@ def features(
     debug: o.DebugOption = False,
 ) -> None:
     """Draw features in two dimensions, coloured by class."""
-    from vtdl_cli.commands.screen import show, speaker
+    from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.engine.report.plot import plot_features
 
     result = plot_features(
         file,
         out,
-        speaker(quiet),
+        make_reporter(quiet),
         method=method,
         seed=seed,
         max_videos=max_videos,
         classes=classes,
         overwrite=overwrite,
     )
-    show(result, as_json, "drawn")
+    print_result(result, as_json, "drawn")
 
 
 @plot.command(
@@ -94,7 +94,7 @@ def gradients(
     debug: o.DebugOption = False,
 ) -> None:
     """Draw how large each layer's gradients were at the end of the epochs."""
-    from vtdl_cli.commands.screen import show
+    from vtdl_cli.commands.screen import print_result
     from vtdl_cli.engine.report.plot import plot_gradients
 
-    show(plot_gradients(run, out, overwrite=overwrite), as_json, "drawn")
+    print_result(plot_gradients(run, out, overwrite=overwrite), as_json, "drawn")

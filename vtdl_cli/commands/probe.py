@@ -29,7 +29,7 @@ def probe(
     debug: o.DebugOption = False,
 ) -> None:
     """Measure features by their nearest neighbours (k = 1, 5, 20) and by logistic regression."""
-    from vtdl_cli.commands.screen import show, speaker
+    from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.errors import UsageError
 
     numbers = [text for text in per_class.split(",") if text]
@@ -38,5 +38,5 @@ def probe(
     from vtdl_cli.engine.features.probe import probe
 
     shots = [int(text) for text in numbers]
-    result = probe(train, test, speaker(quiet), per_class=shots, repeats=repeats, seed=seed, group_by=group_by)
-    show(result, as_json, "features measured")
+    result = probe(train, test, make_reporter(quiet), per_class=shots, repeats=repeats, seed=seed, group_by=group_by)
+    print_result(result, as_json, "features measured")

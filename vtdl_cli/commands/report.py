@@ -34,10 +34,10 @@ def report(
     debug: o.DebugOption = False,
 ) -> None:
     """Write one self-contained HTML page: settings, curves, accuracies, confusions, samples, provenance."""
-    from vtdl_cli.commands.screen import show, speaker
+    from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.engine.report.report import report
 
     result = report(
-        run, speaker(quiet), out=out, results=results or (), retrievals=retrieval or (), overwrite=overwrite
+        run, make_reporter(quiet), out=out, results=results or (), retrievals=retrieval or (), overwrite=overwrite
     )
-    show(result, as_json, "report")
+    print_result(result, as_json, "report")

@@ -37,7 +37,7 @@ def retrieve(
     debug: o.DebugOption = False,
 ) -> None:
     """Measure features by retrieval: R@k, the share of queries with their class among the k nearest."""
-    from vtdl_cli.commands.screen import show, speaker
+    from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.errors import UsageError
 
     if picture is None and (root is not None or rows is not None):
@@ -50,11 +50,11 @@ def retrieve(
     result = retrieve(
         gallery,
         query,
-        speaker(quiet),
+        make_reporter(quiet),
         classes=classes,
         group_by=group_by,
         picture=wanted,
         per_query=per_query,
         overwrite=overwrite,
     )
-    show(result, as_json, "retrieved")
+    print_result(result, as_json, "retrieved")

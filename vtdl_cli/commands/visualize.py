@@ -54,7 +54,7 @@ def video(
 
     The scale is one for all frames: percentiles 1 to 99 of the video's heat. What the network does not see is dark.
     """
-    from vtdl_cli.commands.screen import show, speaker
+    from vtdl_cli.commands.screen import make_reporter, print_result
 
     how = o.execution(0, device, 0, overwrite=overwrite)
     from vtdl_cli.engine.report.visualize import visualize
@@ -64,13 +64,13 @@ def video(
         path,
         out,
         how,
-        speaker(quiet),
+        make_reporter(quiet),
         kind=kind,
         layer=layer,
         category=category,
         assignments=tuple(assignments or ()),
     )
-    show(result, as_json, "drawn")
+    print_result(result, as_json, "drawn")
 
 
 @visualize.command(
@@ -99,11 +99,11 @@ def triplet(
 
     Methods that take one clip of a video have that alone. Numbers in the picture are those of the video's frames.
     """
-    from vtdl_cli.commands.screen import show, speaker
+    from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.settings import load_config
 
     how = o.execution(seed, "cpu", 0, overwrite=overwrite)
-    config = load_config(preset, assignments or (), speaker(False).warn)
+    config = load_config(preset, assignments or (), make_reporter(False).warn)
     from vtdl_cli.engine.networks.methods import check_config
     from vtdl_cli.engine.report.triplet import visualize_triplet
 
@@ -111,4 +111,4 @@ def triplet(
     source = o.list_source(videos_list, root, strip_prefix, list_columns)
     result = visualize_triplet(config, source, out, how, index=index)
     numbers = {name: ", ".join(map(str, frames)) for name, frames in result["frames"].items()}
-    show(result if as_json else {**result, "frames": numbers}, as_json, "drawn")
+    print_result(result if as_json else {**result, "frames": numbers}, as_json, "drawn")

@@ -68,7 +68,7 @@ def test_scan__links_in_a_circle_stop_nothing(tmp_path: Path, flow: bool) -> Non
         ((), ".", "no class folder with a video"),
         (("a.avi", "b.avi"), ".", "no class folder with a video"),
         (("val/walk/a.avi",), ".", "no class folder with a video.*one sub-folder for each class"),
-        (("walk /a.avi",), ".", "class folder 'walk ' cannot be named in a list: .* space. Rename it"),
+        (("walk /a.avi",), ".", "class folder 'walk ' cannot be written to a list: .* space. Rename it"),
     ],
 )
 def test_scan__refuses_roots_without_classes(tmp_path: Path, names: tuple[str, ...], root: str, rule: str) -> None:
@@ -221,7 +221,7 @@ def test_check_shares__lists_the_groups_there_are() -> None:
 def test_check_shares__what_no_video_can_be() -> None:
     with pytest.raises(UsageError, match="--val-fraction 0.6 and --test-fraction 0.4 leave nothing to train on"):
         check_shares(None, {"val": 0.6, "test": 0.4})
-    with pytest.raises(UsageError, match="--test-groups 'a' is one of --val-groups, too"):
+    with pytest.raises(UsageError, match="--test-groups 'a' is also one of --val-groups"):
         check_shares(["a", "b"], {"val": ["a"], "test": ["a"]})
 
 

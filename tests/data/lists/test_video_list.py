@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vtdl_cli.data.lists.columns import LIST_COLUMNS
 from vtdl_cli.data.lists.video_list import (
-    LIST_COLUMNS,
     check_present,
     read_classes,
     read_list,
@@ -286,7 +286,7 @@ def test_read_classes__tolerates_marks_and_line_ends(tmp_path: Path) -> None:
     [
         ("", "is empty"),
         ("a\n\nb\n", r"classes\.txt:2' is blank"),
-        ("a\nb\na\n", r"classes\.txt:3' names 'a' again.*line 1"),
+        ("a\nb\na\n", r"classes\.txt:3' repeats 'a' of line 1"),
     ],
 )
 def test_read_classes__names_the_broken_rule(tmp_path: Path, text: str, rule: str) -> None:

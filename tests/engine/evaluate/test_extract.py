@@ -24,12 +24,14 @@ from tests.toy import (
     NUM_VAL,
     Toy,
     clips_by_hand,
+    colour_video,
     load,
     refuse,
     start,
     stop_when,
     succeed,
     vtdl,
+    write_video,
 )
 from vtdl_cli.data.clips.datasets import Batch
 from vtdl_cli.data.hdf5.feature_parts import FeatureParts
@@ -37,7 +39,7 @@ from vtdl_cli.engine.evaluate.extract import keep_rows
 from vtdl_cli.engine.networks.bad_videos import BadVideos
 from vtdl_cli.engine.networks.build import build_backbone
 from vtdl_cli.engine.networks.checkpoint import save_checkpoint
-from vtdl_cli.engine.networks.inference import VideoOutputs
+from vtdl_cli.engine.networks.inference import VideoOutputs, forward_videos
 from vtdl_cli.engine.networks.methods import build_method
 from vtdl_cli.engine.networks.trained import load_backbone
 from vtdl_cli.errors import VtdlError
@@ -84,6 +86,7 @@ def test_extract__attributes_say_where_features_come_from(toy: Toy, pretrained: 
         "list_sha256": hashlib.sha256(toy.val_list.read_bytes()).hexdigest(),
         "decoder": "decord",
         "root": str(toy.root),
+        "modality": "rgb",
         "precision": "float32",
         "torch_version": torch.__version__,
         "group_by": "",
@@ -105,6 +108,50 @@ def test_extract__rows_are_in_the_lists_order(toy: Toy, extracted: Path) -> None
     assert [path.decode() for path in content["paths"]] == [line[0] for line in lines]
     assert content["labels"].tolist() == [int(line[1]) for line in lines]
     assert content["num_frames"].tolist() == [NUM_FRAMES] * NUM_VAL
+
+
+def test_extract__num_frames_are_those_of_the_file(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
+    """Oracle: the frames that were written; the list says 24."""
+    write_video(tmp_path / "short.mp4", colour_video(0, seed=1)[:13])
+    (tmp_path / "list.txt").write_text(f"{tmp_path / 'short.mp4'} 0 24\n")
+    succeed(*toy.extract(pretrained, tmp_path / "f.h5", "--list", str(tmp_path / "list.txt")))
+    assert read(tmp_path / "f.h5")["num_frames"].tolist() == [13]
+
+
+def test_extract__clips_are_those_of_its_own_settings(
+    toy: Toy, pretrained: Path, extracted: Path, tmp_path: Path
+) -> None:
+    """Oracle: the features at stride 2, which pretraining's stride leaves alone."""
+    for section in ("pretrain", "extract"):
+        succeed(*toy.extract(pretrained, tmp_path / f"{section}.h5", "--set", f"{section}.stride_frames=1"))
+    expected = read(extracted)["features"]
+    assert np.array_equal(read(tmp_path / "pretrain.h5")["features"], expected)
+    assert not np.allclose(read(tmp_path / "extract.h5")["features"], expected, rtol=0.01)
+
+
+def test_extract__batches_are_those_of_its_own_settings(
+    toy: Toy, pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four clips that pass through the network together are two videos."""
+    sizes = list[int]()
+
+    def listen(*arguments: Any, **options: Any) -> Iterator[VideoOutputs]:
+        for outputs in forward_videos(*arguments, **options):
+            sizes.append(len(outputs[0]))
+            yield outputs
+
+    monkeypatch.setattr(vtdl_cli.engine.evaluate.extract, "forward_videos", listen)
+    sets = ("--set", "extract.batch_clips=4", "--set", "evaluate.batch_clips=12")
+    succeed(*toy.extract(pretrained, tmp_path / "f.h5", *sets))
+    assert sizes == [2, 2, 2]
+
+
+def test_extract__precision_is_that_of_pretraining(toy: Toy, pretrained: Path, extracted: Path, tmp_path: Path) -> None:
+    succeed(*toy.extract(pretrained, tmp_path / "f.h5", "--set", "pretrain.precision=bf16"))
+    content, expected = read(tmp_path / "f.h5"), read(extracted)["features"]
+    assert content["attributes"]["precision"] == "bfloat16"
+    assert content["features"].dtype == np.float32
+    assert 0 < np.abs(content["features"] - expected).max() < 0.05 * expected.max()
 
 
 def features_by_hand(backbone: torch.nn.Module, video: Path) -> np.ndarray:
@@ -262,12 +309,12 @@ def test_extract__what_is_no_video_and_no_list(toy: Toy, pretrained: Path, tmp_p
     broken.write_bytes(b"no video")
     for path, says in (
         (broken, f"video '{broken}' cannot be read: corrupt, or not a video"),
-        (toy.root, f"video '{toy.root}' cannot be read: the folder holds no pictures"),
+        (toy.root, f"video '{toy.root}' cannot be read: the folder holds no images"),
         (tmp_path / "absent.mp4", "absent.mp4' cannot be read (No such file or directory)"),
     ):
         refuse(*of_one(pretrained, path, tmp_path / "f.h5"), code=1, says=(says,))
     line = of_one(pretrained, broken, tmp_path / "f.h5", "--root", str(tmp_path))
-    refuse(*line, code=2, says=("is a video, which --root, --strip-prefix and --list-columns do not go with",))
+    refuse(*line, code=2, says=("is a video, for which --root, --strip-prefix and --list-columns have no meaning",))
     assert [path.name for path in tmp_path.iterdir()] == ["broken.mp4"]
 
 
@@ -281,7 +328,7 @@ def test_a_single_video_is_refused_where_classes_are_needed(
         toy.finetune(out, "--val-list", video),
         toy.evaluate(finetuned, out, "--list", video),
     ):
-        refuse(*line, code=1, says=(f"list '{video}' is a video, and nothing says which class it is of",))
+        refuse(*line, code=1, says=(f"list '{video}' is a video, whose class is unknown",))
     succeed(*of_one(pretrained, Path(video), tmp_path / "one.h5"))
     succeed(*toy.extract(pretrained, tmp_path / "val.h5", "--list", str(toy.train_list)))
     for train, test in (("one", "val"), ("val", "one")):
@@ -401,6 +448,7 @@ def test_extract__stopped_run_goes_on_to_the_same_file(
     refuse(*toy.extract(pretrained, out, "--list", str(many)), code=2, says=("Use --resume to go on, or --overwrite",))
     result = succeed(*toy.extract(pretrained, out, "--list", str(many), "--resume"))
     assert f"output '{out}' goes on at video " in result.stderr
+    assert result.stderr.splitlines()[-1] == "features 300/300"  # counted with those of before
     check_same(out, of_many)
 
 
@@ -424,7 +472,10 @@ def test_extract__killed_run_goes_on_to_the_same_file(
 def test_extract__resumed_run_counts_the_videos_skipped_before(
     toy: Toy, pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two unreadable videos in each of the first two batches of four: two are allowed, four of ten are too many."""
+    """Two unreadable videos in each of the first two batches of four: two are allowed, four of ten are too many.
+
+    What the message proposes then changes no feature, and goes on with the same rows.
+    """
     monkeypatch.setattr(vtdl_cli.engine.evaluate.extract, "KEEP_EVERY_SECONDS", 0.0)
     good = [f"{toy.root}/{line}" for line in toy.val_list.read_text().splitlines()]
     bad = [f"broken_{number}.mp4 0 24" for number in range(4)]
@@ -438,6 +489,9 @@ def test_extract__resumed_run_counts_the_videos_skipped_before(
     assert "goes on at video 4 of 10" in result.stderr
     assert result.exit_code == 1
     assert "error: 4 of 10 videos cannot be read, more than data.max_bad_fraction 0.05 allows" in result.stderr
+    result = succeed(*command, "--resume", "--set", "data.max_bad_fraction=1")
+    assert "goes on at video 4 of 10" in result.stderr
+    assert len(read(tmp_path / "f.h5")["paths"]) == NUM_VAL
 
 
 def test_extract__disk_full_at_the_end_costs_nothing(

@@ -49,7 +49,7 @@ def test_group_by__is_taken_from_where_the_list_was_made(
     line = toy.evaluate(finetuned, out, "--clips", "1", "--json", test_list=lists / "val.txt")
     result = succeed(*line)
     check(json.loads(result.stdout), out)
-    assert f"intervals go by 2 groups of --group-by '{BY_NUMBER}', as the list was made" in result.stderr
+    assert f"intervals are by 2 groups of --group-by '{BY_NUMBER}', as the list was prepared" in result.stderr
     scores = str(out / "scores.h5")
     fused = succeed("fuse", scores, scores, "--out", str(tmp_path / "fused"), "--json")
     check(json.loads(fused.stdout), tmp_path / "fused")
@@ -73,7 +73,8 @@ def test_group_by__of_other_names_is_told_and_left_out(toy: Toy, finetuned: Path
     line = toy.evaluate(finetuned, tmp_path / "out", "--clips", "1", "--json", test_list=folder / "val.txt")
     result = succeed(*line)
     assert json.loads(result.stdout)["intervals_by"] == "video"
-    assert "warning: intervals go by video: the list was made with other names: --group-by '(green)'" in result.stderr
+    says = "warning: intervals are by video: the list was prepared with other names: --group-by '(green)'"
+    assert says in result.stderr
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"options": {}}', '{"options": {"group_by": null}}', '"a"'])

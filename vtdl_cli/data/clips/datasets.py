@@ -1,8 +1,7 @@
-"""From a list to batches: one sample a video, opened once, with only the frames it needs.
+"""From a list to batches: one sample per video, which is opened once and decoded only where needed.
 
-What a sample is depends on (seed, epoch, index) alone: not on the number of workers, nor on the order of arrival. A
-video that cannot be read gives an `Unreadable` in its place, which the batch carries apart: it is counted, never
-replaced.
+A sample depends on (seed, epoch, index) alone, not on the number of workers or on the order in which batches arrive. A
+video that cannot be read yields an `Unreadable`, which the batch carries separately: it is counted, never replaced.
 """
 
 from collections.abc import Iterator
@@ -23,7 +22,7 @@ from vtdl_cli.errors import UnreadableVideo
 Key = tuple[int, int]
 """(epoch, index of the video in the list)."""
 
-MANY_FRAMES = 10_000  # of a video that is not too short for anything
+MANY_FRAMES = 10_000  # of a video long enough for any sampler
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class VideoSample:
-    """What one video gives: its clips as windows (V, T, S, S, C) uint8, and how the device is to augment them."""
+    """The clips of one video as windows (V, T, S, S, C) uint8, and the draws by which the device augments them."""
 
     index: int
     label: int
@@ -52,9 +51,9 @@ class Batch:
 
     Attributes:
         windows: (B, V, T, S, S, C) uint8; C is 3 for RGB, 2 for flow.
-        draws: augmentation of each clip, (B, V, ...) each; empty for none.
+        draws: augmentation parameters, (B, V, ...) each; empty for no augmentation.
         label, index, num_frames: (B,) each.
-        unreadable: the videos that are missing from the batch.
+        unreadable: videos that could not be read, and are not among the B.
     """
 
     windows: Tensor
@@ -68,11 +67,11 @@ class Batch:
         return len(self.index)
 
     def without_windows(self) -> "Batch":
-        """What is known of the videos, without what is seen of them."""
+        """Return the batch without its pixels."""
         return replace(self, windows=torch.empty(0), draws={})
 
     def pin_memory(self) -> "Batch":
-        """Move what goes to the GPU into page-locked memory, from where it is copied while the GPU computes."""
+        """Pin the tensors that go to the GPU, so that they are copied while it computes."""
         self.windows, self.label, self.index = (
             self.windows.pin_memory(),
             self.label.pin_memory(),
@@ -87,11 +86,11 @@ class VideoClips(Dataset[VideoSample | Unreadable]):
 
     Args:
         videos: the list.
-        sampler: which frames make the clips.
-        viewer: what part of them is seen.
+        sampler: chooses the frames of the clips.
+        viewer: chooses the part of the frames that is seen.
         short_side: pixels to which frames are resized first.
-        decoder: a name of `data.decoding.DECODERS`, or FLOW.
-        seed: of every draw.
+        decoder: a key of `data.video.decoding.DECODERS`, or FLOW.
+        seed: of all draws.
     """
 
     def __init__(
@@ -104,7 +103,7 @@ class VideoClips(Dataset[VideoSample | Unreadable]):
         return len(self.videos)
 
     def __getitem__(self, key: Key) -> VideoSample | Unreadable:
-        """The sample of (epoch, index)."""
+        """Return the sample of (epoch, index)."""
         _, index = key
         try:
             with open_video(self.videos.path(index), self.decoder) as reader:
@@ -119,7 +118,7 @@ class VideoClips(Dataset[VideoSample | Unreadable]):
         return VideoSample(index, int(self.videos.labels[index]), num_frames, windows, draws)
 
     def sample_bytes(self) -> int:
-        """Of a readable video's windows."""
+        """Return the size of a sample's windows in bytes."""
         indices, generator = self.draw_frames((0, 0), MANY_FRAMES)
         channels = 2 if self.decoder == FLOW else 3
         blank = np.zeros((1, self.short_side, self.short_side, channels), np.uint8)
@@ -127,14 +126,14 @@ class VideoClips(Dataset[VideoSample | Unreadable]):
         return windows.nbytes
 
     def draw_frames(self, key: Key, num_frames: int) -> tuple[np.ndarray, Generator]:
-        """Which frames (V, T) the sample's clips show, and the generator that the rest of it is drawn from."""
+        """Draw the frames (V, T) of a sample's clips; returns also the generator for its further draws."""
         epoch, index = key
-        generator = np.random.default_rng((self.seed, epoch, index + 1))  # index 0 of this triple is the epoch's order
+        generator = np.random.default_rng((self.seed, epoch, index + 1))  # 0 seeds the epoch's order, see `_order`
         return self.sampler(num_frames, generator), generator
 
 
 def collate(samples: list[VideoSample | Unreadable]) -> Batch:
-    """Stack the readable samples, and carry the others along."""
+    """Stack the readable samples into a batch, and list the others in it."""
     good = [sample for sample in samples if isinstance(sample, VideoSample)]
     bad = [sample for sample in samples if isinstance(sample, Unreadable)]
     windows = np.stack([sample.windows for sample in good]) if good else np.empty(0, np.uint8)
@@ -148,25 +147,25 @@ def collate(samples: list[VideoSample | Unreadable]) -> Batch:
 
 
 class EpochBatches(Sampler[list[Key]]):
-    """The keys of every batch from `start_step` to the end of the last epoch, as one stream.
+    """Samples the keys of every batch from `start_step` to the end of the last epoch, as one stream.
 
-    One stream over all epochs keeps the workers busy between them, and a run resumes in the middle of an epoch by
-    starting the stream there.
+    One stream over all epochs keeps the workers busy between them; a run resumes in the middle of an epoch by starting
+    the stream there.
 
     Args:
         num_videos: in the list.
-        batch_size: videos in a batch.
+        batch_size: videos in a batch, of all ranks together.
         epochs: how often each video is seen.
         seed: of the order; an epoch's order depends on (seed, epoch) alone.
-        shuffle: off: always the list's order.
-        drop_last: leave out an epoch's incomplete last batch.
-        first: without shuffling, the number of the first video; those before it are left out.
-        part, parts: which of how many consecutive parts of every batch is wanted.
+        shuffle: whether to shuffle each epoch; off: the order of the list.
+        drop_last: drop an epoch's incomplete last batch.
+        first: without shuffling, the index of the first video; earlier ones are skipped.
+        rank, world_size: the rank that the batches are for, and the number of ranks that share each batch.
 
     Attributes:
-        local_batch_size: videos in this part of a batch, at most.
+        local_batch_size: videos in this rank's share of a batch, at most.
         steps_per_epoch: batches in an epoch.
-        start_step: first batch of the stream, counted over all epochs.
+        start_step: the first batch of the stream, counted over all epochs.
     """
 
     def __init__(
@@ -193,7 +192,7 @@ class EpochBatches(Sampler[list[Key]]):
         return self.epochs * self.steps_per_epoch - self.start_step
 
     def __iter__(self) -> Iterator[list[Key]]:
-        if not len(self):  # resumed where all is done
+        if not len(self):  # resumed after the last step
             return
         first_epoch, skipped = divmod(self.start_step, self.steps_per_epoch)
         for epoch in range(first_epoch, self.epochs):

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vtdl_cli.analysis.report.content import Note, Pairs
-from vtdl_cli.config import Config, Schedule
+from vtdl_cli.config import Config, ScheduleSection
 from vtdl_cli.engine.networks.checkpoint import Checkpoint, Stage, find_weights, load_with_sha256
 from vtdl_cli.engine.networks.methods import METHODS
 from vtdl_cli.engine.networks.selection import read_selection
-from vtdl_cli.engine.train.collapse import signs_of_collapse
-from vtdl_cli.engine.train.run_folder import CONFIG, METRICS, Row, read_log
+from vtdl_cli.engine.train.health import signs_of_collapse
+from vtdl_cli.engine.train.run_folder import CONFIG, METRICS, EpochMetrics, read_log
 from vtdl_cli.errors import CheckpointError, ConfigError, UsageError, VtdlError
 from vtdl_cli.settings import build_config, read_yaml
 
@@ -36,7 +36,7 @@ class Run:
     path: Path
     config: Config | None = None
     configuration: str = ""
-    rows: list[Row] = field(default_factory=list)
+    rows: list[EpochMetrics] = field(default_factory=list)
     checkpoint: Checkpoint = field(default_factory=dict)
     weights: tuple[str, str] = ("", "")
     notes: dict[str, list[Note]] = field(default_factory=dict)
@@ -148,7 +148,7 @@ def main_settings(run: Run) -> Pairs:
     )
 
 
-def _schedule(schedule: Schedule) -> str:
+def _schedule(schedule: ScheduleSection) -> str:
     words: str = schedule.name
     if schedule.name == "step":
         words += f", x{schedule.factor:g} after epochs {', '.join(map(str, schedule.milestones)) or 'none'}"
