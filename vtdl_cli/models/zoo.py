@@ -48,11 +48,16 @@ def check_backbone(name: str, depth: int | None) -> None:
     if name not in BACKBONES:
         raise UsageError(f"model.name '{name}' is not a backbone. Choose one of {', '.join(BACKBONES)}")
     depths = BACKBONES[name].depths
-    if depth not in (depths or (None,)):
-        rule = f"is not one of {name}. Choose from {', '.join(map(str, depths))}"
-        if not depths:
-            rule = f"does not go with {name}, which has one depth only. Leave it out, or --set model.depth=null"
-        raise UsageError(f"model.depth '{'none' if depth is None else depth}' {rule}")
+    choices = ", ".join(map(str, depths))
+    if depths and depth is None:
+        raise UsageError(
+            f"model.depth is missing: {name} needs one of {choices}. For example: --set model.depth={depths[0]}"
+        )
+    if depths and depth not in depths:
+        raise UsageError(f"model.depth '{depth}' is not one of {name}. Choose from {choices}")
+    if not depths and depth is not None:
+        rule = f"does not go with {name}, which has one depth only"
+        raise UsageError(f"model.depth '{depth}' {rule}. Leave it out, or --set model.depth=null")
 
 
 def create_backbone(name: str, *, depth: int | None, width: int, in_channels: int = 3) -> Backbone:
