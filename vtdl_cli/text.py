@@ -1,6 +1,7 @@
-"""Text that others wrote, such as names of files and classes or lines of lists, made safe to show."""
+"""Text that others wrote, such as names of files and classes or lines of lists, made safe and short enough to show."""
 
 import re
+from collections.abc import Sequence
 
 _UNPRINTABLE = re.compile(
     "["
@@ -20,3 +21,10 @@ def printable(text: str) -> str:
 def printable_lines(text: str) -> str:
     """The same where the line breaks are meant."""
     return "\n".join(map(printable, text.split("\n")))
+
+
+def count_names(names: Sequence[str], kind: str = "", shown: int = 3) -> str:
+    """Count names and show the first: `5 missing (a, b, c and 2 more)`; all of them where they are few."""
+    count = f"{len(names)} {kind}".rstrip()
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return f"{count} ({', '.join(names[:shown])}{more})" if names else count
