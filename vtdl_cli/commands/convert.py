@@ -45,7 +45,7 @@ def convert(
         str,
         typer.Argument(
             callback=_check_name,
-            help="Weights of the authors' code, or tensors by name; torchvision's by theirs, such as torchvision:r3d_18, "
+            help="Weights of the authors' code, or tensors by name; torchvision's, such as torchvision:r3d_18, "
             "downloaded where need be (torchvision: lists them); or a run.",
         ),
     ],
