@@ -10,6 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from vtdl_cli.data.hdf5.feature_parts import FeatureParts
 
 from tests.engine.train.test_training import in_mid_epoch
 from tests.every_length import LENGTHS, extract_and_evaluate
@@ -29,6 +30,7 @@ from tests.toy import (
     succeed,
     without_times,
 )
+from vtdl_cli.errors import VtdlError
 
 EVERY_STEP = (
     "--set",
@@ -119,7 +121,7 @@ def test_finetune__in_two_processes_leaves_out_a_batch_of_one(toy: Toy, pretrain
     run = tmp_path / "run"
     arguments = toy.finetune(run, "--weights", str(pretrained), "--train-list", str(few))
     _, stderr = both(*arguments)
-    warning = "warning: step 2: 1 videos are too few for 2 processes: left out, as such steps will be"
+    warning = "warning: step 2: 1 videos are too few for 2 processes: the step is left out, as others like it will be"
     assert [line for line in stderr.splitlines() if line.startswith("warning")] == [warning]
     assert [row["step"] for row in rows(run)] == [3, 6]
     assert (run / "checkpoints/best.pt").exists()
@@ -155,6 +157,38 @@ def test_extract__in_two_processes_writes_what_one_does(toy: Toy, pretrained: Pa
         np.testing.assert_allclose(mine["features"][:], expected["features"][:], rtol=1e-4, atol=1e-5)
         np.testing.assert_array_equal(np.load(together.with_suffix(".npy")), mine["features"][:])
     assert not list(tmp_path.glob(".*"))
+
+
+LATE = """
+import time
+from vtdl_cli import ranks
+from vtdl_cli.data.hdf5.feature_parts import FeatureParts
+from vtdl_cli.__main__ import main
+go_on = FeatureParts._go_on
+def wait_and_go_on(parts, resume):
+    time.sleep(ranks.rank())
+    go_on(parts, resume)
+FeatureParts._go_on = wait_and_go_on
+main()
+"""
+"""The second process looks a second later at what is there."""
+
+
+def test_extract__first_removes_no_part_before_all_have_seen_it(
+    toy: Toy, pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is left to compute when the two resume, and so nothing that they would do together."""
+
+    def fail(*_: object) -> None:
+        raise VtdlError("file 'f.h5' could not be written (No space left on device)")
+
+    line = toy.extract(pretrained, tmp_path / "f.h5")
+    with monkeypatch.context() as patch:
+        patch.setattr(FeatureParts, "finish", fail)
+        refuse(*line, "--quiet", code=1, says=("No space left on device",))
+    for code, _, stderr in ends(start_processes(2, "-c", LATE, *line, "--resume", "--npy")):
+        assert code == 0, stderr
+    assert files_in(tmp_path) == {"f.h5", "f.npy"}
 
 
 @pytest.fixture(scope="module")
@@ -217,7 +251,7 @@ def test_several_processes__are_refused_by_commands_for_one(
     for name, value in {"RANK": "0", "WORLD_SIZE": "6", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "6"}.items():
         monkeypatch.setenv(name, value)
     small = (
-        "finetune.batch_size 5 is that of all 6 processes: less than one video for each",
+        "finetune.batch_size 5 is that of all 6 processes: under one video each",
         "finetune.batch_size=6 or",
     )
     refuse(*toy.finetune(tmp_path / "run"), code=2, says=small)

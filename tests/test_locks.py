@@ -167,6 +167,7 @@ def test_second_command__may_look_and_plan(toy: Toy, tmp_path: Path) -> None:
     hold(run, lambda: succeed(*toy.pretrain(run, "--resume", "--dry-run")))
     hold(run, lambda: succeed("plot", str(run), "--out", str(tmp_path / "curves.png")))
     hold(run, lambda: succeed(*toy.extract(run, tmp_path / "f.h5")))
+    hold(tmp_path / "g.h5", lambda: succeed(*toy.extract(run, tmp_path / "g.h5", "--dry-run")), is_file=True)
 
 
 def test_second_command__of_several_processes_ends_in_all(toy: Toy, tmp_path: Path) -> None:

@@ -96,19 +96,24 @@ def spread(*, each_has_one: bool = False) -> torch.Tensor:
 
 
 def statistics() -> dict[str, torch.Tensor]:
-    """Of a batch norm that has seen this process's part of a batch."""
+    """Of a batch norm that has seen this process's part of a batch twice, as a training gives it the parts."""
     network = NormFirst()
-    network(part(clips_of_all(6)))
+    ddp_model = ranks.wrap_ddp(network)
+    with torch.no_grad():
+        for _ in range(2):
+            ddp_model(part(clips_of_all(6)))
     own = network.norm.state_dict()["running_mean"].clone()
     ranks.average_statistics(network)
     return {"own": own, **network.norm.state_dict()}
 
 
-def copied() -> torch.Tensor:
+def copied() -> dict[str, torch.Tensor]:
+    """Parameters and a buffer, drawn by each for itself."""
     torch.manual_seed(ranks.rank())
     network = nn.Linear(3, 2)
+    network.register_buffer("drawn", torch.randn(2))
     ranks.broadcast(network)
-    return network.weight.detach()
+    return network.state_dict()
 
 
 @ranks.on_rank_0
@@ -120,12 +125,14 @@ def everything(folder: Path) -> dict[str, Any]:
     """All of it, in the same order in both processes."""
     leave_word(folder)
     gathered = ranks.gather_rows(part(torch.arange(NUM_VIDEOS)))
+    number = torch.tensor(1.0 + ranks.rank())
     return {
         "exchanged": ranks.gather_objects(f"from {ranks.rank()}"),
         "from_rank_0": ranks.from_rank_0(ranks.rank()),
         "gathered": gathered,
         "own": ranks.local_rows(gathered, PARTS[ranks.rank()]),
-        "total": ranks.all_reduce(torch.tensor(1.0 + ranks.rank())),
+        "total": ranks.all_reduce(number),
+        "number": number,
         "vtdl": step_of_vtdl(),
         "dealt": shuffled_keys(),
         "bank": bank(),

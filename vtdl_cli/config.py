@@ -155,7 +155,7 @@ class Optimizer(Section):
     weight_decay: NonNegativeFloat
 
 
-class Schedule(Section):
+class ScheduleSection(Section):
     """The learning rate over the epochs."""
 
     name: Literal["step", "cosine", "constant"] = "step"
@@ -171,27 +171,27 @@ class Clip(Section):
     stride_frames: PositiveInt
 
 
-class Training(Clip):
+class TrainingSection(Clip):
     """What both training stages have."""
 
     epochs: PositiveInt
     batch_size: PositiveInt  # videos, of all processes together
     augment: bool = True  # basic augmentation; off: a random crop only
     optimizer: Optimizer
-    schedule: Schedule = Schedule()
+    schedule: ScheduleSection = ScheduleSection()
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     checkpoint_minutes: PositiveFloat = 15.0
     keep_every: NonNegativeInt = 0  # epochs between checkpoints that stay; 0 keeps the last only
     log_gradients: bool = False  # sizes of each layer's at the end of each epoch, for vtdl plot gradients
 
 
-class Pretrain(Training):
+class Pretrain(TrainingSection):
     """Self-supervised pretraining."""
 
     knn_every: NonNegativeInt = 0  # epochs between kNN metrics on the labels of the list; 0 never
 
 
-class Finetune(Training):
+class Finetune(TrainingSection):
     """Training on labels, from pretrained weights or from nothing."""
 
     dropout: Fraction = 0.5

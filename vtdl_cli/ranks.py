@@ -120,6 +120,11 @@ def from_rank_0(thing: Thing) -> Thing:
     return gather_objects(thing)[0]
 
 
+def wait_for_all() -> None:
+    """Go on once all processes have come as far as this."""
+    gather_objects(None)
+
+
 def _gather_numbers(number: int) -> list[int]:
     """Gather an integer from every rank; used several times a step, it takes a third of `gather_objects`' time."""
     import torch

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from vtdl_cli.config import Config
 from vtdl_cli.errors import ConfigError, UsageError
 from vtdl_cli.runtime import Warn, ignore_warning
+from vtdl_cli.text import has_lone_surrogate
 
 RENAMED_KEYS = {
     "method.own_negative": "method.intra_video_negative",
@@ -78,10 +79,12 @@ MOST_LEVELS, MOST_VALUES = 20, 10_000
 
 
 def check_extent(values: Any) -> Any:
-    """Hold nested values to a size that can be worked on: a few lines of YAML may stand for endlessly many values.
+    """Hold nested values to a size that can be worked on, and to text that can be written.
+
+    A few lines of YAML may stand for endlessly many values.
 
     Raises:
-        ValueError: they are nested too deeply, or too many.
+        ValueError: they are nested too deeply, or too many, or UTF-8 cannot hold one.
     """
     pending, count = [(values, 0)], 0
     while pending:
@@ -89,7 +92,11 @@ def check_extent(values: Any) -> Any:
         count += 1
         if level > MOST_LEVELS or count > MOST_VALUES:
             raise ValueError(f"it is nested deeper than {MOST_LEVELS} levels, or has more than {MOST_VALUES} values")
-        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple | set) else ()
+        if isinstance(value, str) and has_lone_surrogate(value):
+            raise ValueError("it has a lone surrogate, which UTF-8 cannot hold")
+        if isinstance(value, dict):
+            value = [*value, *value.values()]
+        inner = value if isinstance(value, list | tuple | set) else ()
         pending.extend((each, level + 1) for each in inner)
     return values
 
@@ -140,6 +147,7 @@ def build_config(
     values = rename_keys(copy.deepcopy(values), warn)
     assignments = [_renamed_assignment(text, warn) for text in assignments]
     mistakes = [mistake for text in assignments if (mistake := _assign(values, text))]
+    rename_keys(values, warn)  # also in a whole section that was assigned
     try:
         config = Config.model_validate(values)
     except ValidationError as error:

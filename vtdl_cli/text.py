@@ -10,6 +10,12 @@ _UNPRINTABLE = re.compile(
     "\ud800-\udfff"  # surrogates: bytes of a file name that are not UTF-8
     "]"
 )
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def has_lone_surrogate(text: str) -> bool:
+    """Whether UTF-8 cannot hold `text`: pickles, JSON and YAML can say what no file of ours can be given."""
+    return _LONE_SURROGATE.search(text) is not None
 
 
 def printable(text: str) -> str:

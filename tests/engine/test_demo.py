@@ -72,7 +72,7 @@ def test_demo__second_run_is_refused_and_a_resumed_one_changes_no_weights(
     out, before = shown
     files = files_in(out)
     weights = (out / "pretrained" / "checkpoints" / "last.pt").read_bytes()
-    refuse("demo", "--out", str(out), *SMALL, code=2, says=("is not empty. Use --resume to go on",))
+    refuse("demo", "--out", str(out), *SMALL, code=2, says=("is not empty. Use --resume to continue",))
     after = json.loads(succeed("demo", "--out", str(out), *SMALL, "--resume", "--json").stdout)
     assert (out / "pretrained" / "checkpoints" / "last.pt").read_bytes() == weights
     assert files_in(out) == files

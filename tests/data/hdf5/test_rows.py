@@ -142,7 +142,16 @@ def make_odd(file: h5py.File, kind: str) -> None:
     elif kind == "rows of another file":
         replace_column(file, "num_frames", shape=(NUM_VIDEOS,), dtype="i8", external=[("/etc/passwd", 0, 4096)])
     else:
-        file.attrs["skipped"] = {"skipped is no JSON": "{", "skipped is no list": '{"path": 1}'}[kind]
+        file.attrs[kind.split()[0]] = ODD_ATTRIBUTES[kind]
+
+
+ODD_ATTRIBUTES = {
+    "skipped is no JSON": "{",
+    "skipped is no list": '{"path": 1}',
+    "skipped that UTF-8 cannot hold": r'[{"path": "\udcff.mp4", "reason": "corrupt"}]',
+    "classes that UTF-8 cannot hold": r'["a", "\ud800", "c", "d"]',
+}
+"""JSON can spell out lone surrogates, which no other file takes."""
 
 
 @pytest.mark.parametrize(
@@ -162,6 +171,8 @@ def make_odd(file: h5py.File, kind: str) -> None:
         ("rows of another file", "its 'num_frames' lie in another file"),
         ("skipped is no JSON", "are cut short or damaged"),
         ("skipped is no list", "their 'skipped' lists no videos"),
+        ("skipped that UTF-8 cannot hold", "their 'skipped' lists no videos"),
+        ("classes that UTF-8 cannot hold", "have 'classes' that are no list of names"),
     ],
 )
 def test_open__names_what_is_odd(tmp_path: Path, kind: str, says: str) -> None:

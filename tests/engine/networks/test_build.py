@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.toy import NUM_TRAIN, Toy
-from vtdl_cli.config import Training
+from vtdl_cli.config import TrainingSection
 from vtdl_cli.data.clips.sampling import fixed_clips, random_clip, uniform_clips
 from vtdl_cli.data.lists.video_list import VideoList, read_list
 from vtdl_cli.engine.networks.build import build_network
@@ -234,12 +234,12 @@ def test_weight_init__of_a_classifier_are_torchs_by_default(videos: VideoList) -
 # ---- how weights move
 
 
-def training(assignment: str) -> Training:
+def training(assignment: str) -> TrainingSection:
     """The section of finetuning, with one setting of the optimiser or the schedule."""
     return load_config("demo", [PLAIN, f"finetune.{assignment}"]).finetune
 
 
-def weights_after(options: Training, gradients: list[float]) -> list[float]:
+def weights_after(options: TrainingSection, gradients: list[float]) -> list[float]:
     """Of a single weight that begins at 2."""
     weight = nn.Parameter(torch.tensor(2.0, dtype=torch.float64))
     optimizer = build_optimizer(options, [weight])

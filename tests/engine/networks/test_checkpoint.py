@@ -184,6 +184,7 @@ def test_load__hash_beside_is_that_of_the_file(preset: str, tmp_path: Path) -> N
     assert differences(content, load_checkpoint(tmp_path / "a.pt")) == []
 
 
+NO_UTF8 = "has a lone surrogate, which UTF-8 cannot hold"
 NESTED: dict[str, Any] = {}
 for _ in range(100):
     NESTED = {"a": NESTED}
@@ -201,6 +202,11 @@ for _ in range(100):
         ("model", {3: torch.zeros(2)}, "'model.3.[key]' should be a valid string"),
         ("model", {"w": torch.zeros(2, dtype=torch.complex64)}, "'model.w' should be a plain tensor of numbers"),
         ("classes", ["a", 3], "'classes.1' should be a valid string"),
+        ("classes", ["a", "\udcff"], f"'classes.1' {NO_UTF8}"),
+        ("origin", {"weights": ["\ud800"]}, f"'origin' it {NO_UTF8}"),
+        ("origin", {"\ud800": 1}, f"'origin' it {NO_UTF8}"),
+        ("model", {"\udcff": torch.zeros(2)}, f"'model.\ufffd\ufffd\ufffd.[key]' {NO_UTF8}"),
+        ("bad_videos", {1: ("a.mp4", "\udfff")}, f"'bad_videos.1.1' {NO_UTF8}"),
         ("num_classes", -1, "'num_classes' should be greater than or equal to 0"),
         ("num_classes", "3", "'num_classes' should be a valid integer"),
         ("stage", "test", "'stage' should be 'pretrain' or 'finetune'"),
@@ -225,6 +231,17 @@ def test_load__classes_that_do_not_fit_the_classifier(preset: str, tmp_path: Pat
     ):
         save_checkpoint(tmp_path / "a.pt", content | odd)
         assert says in load_or_refuse(tmp_path / "a.pt")
+
+
+def test_evaluate__class_names_that_cannot_be_written(toy: Toy, finetuned: Path, tmp_path: Path) -> None:
+    """Of a list without names of its own, those in the weights would be written to its tables."""
+    content = load(finetuned / "checkpoints/best.pt")
+    content["classes"][1] = "\udcff"
+    torch.save(content, tmp_path / "a.pt")
+    shutil.copy(toy.val_list, tmp_path / "val.txt")
+    says = f"weights '{tmp_path}/a.pt' are not as vtdl writes them: 'classes.1' {NO_UTF8}. Take another checkpoint"
+    refuse(*toy.evaluate(tmp_path / "a.pt", tmp_path / "out", test_list=tmp_path / "val.txt"), code=1, says=(says,))
+    assert not (tmp_path / "out").exists()
 
 
 def change_training(content: dict[str, Any], kind: str) -> None:
@@ -374,7 +391,7 @@ def test_check_same_run__names_all_that_differs(preset: str) -> None:
     with pytest.raises(CheckpointError) as error:
         check_same_run(identity(preset), now, "runs/x")
     lines = str(error.value).splitlines()
-    assert lines[0] == "run 'runs/x' cannot go on: list_sha256 was 'a', now it is 'b'"
+    assert lines[0] == "run 'runs/x' cannot resume: list_sha256 was 'a', now it is 'b'"
     assert [line.split(": ")[1].split()[0] for line in lines] == [
         "list_sha256",
         "seed",
@@ -388,7 +405,7 @@ def test_check_same_run__names_what_a_finetuning_started_from(preset: str) -> No
     before, now = (
         identity(preset, stage="finetune", origin={"weights": weights, "linear_probe": False}) for weights in "ab"
     )
-    with pytest.raises(CheckpointError, match="cannot go on: weights was 'a', now it is 'b'"):
+    with pytest.raises(CheckpointError, match="cannot resume: weights was 'a', now it is 'b'"):
         check_same_run(before, now, "run")
 
 

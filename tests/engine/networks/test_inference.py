@@ -1,6 +1,7 @@
 """Clips through a network: which numbers come out, of which video, in which order."""
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,14 @@ from vtdl_cli.data.clips.datasets import VideoClips
 from vtdl_cli.data.lists.video_list import VideoList, read_list
 from vtdl_cli.engine.networks.bad_videos import BadVideos
 from vtdl_cli.engine.networks.clips import build_test_clips
-from vtdl_cli.engine.networks.inference import check_each_once, collect, forward_clips, forward_videos, stop_on_signal
+from vtdl_cli.engine.networks.inference import (
+    check_each_once,
+    collect,
+    forward_clips,
+    forward_videos,
+    load_videos,
+    stop_on_signal,
+)
 from vtdl_cli.engine.networks.machine import Machine
 from vtdl_cli.errors import ListError, VtdlError
 from vtdl_cli.runtime import SilentReporter
@@ -59,6 +67,14 @@ def test_forward_videos__each_clip_is_its_videos(videos: VideoList, dataset: Vid
 def test_forward_videos__begins_where_it_is_told_to(dataset: VideoClips) -> None:
     outputs = forward_videos(colours, dataset, CPU, views=VIEWS, batch_clips=4, start=3)
     assert [batch.index.tolist() for batch, _ in outputs] == [[3, 4], [5]]
+
+
+def test_forward_videos__tells_of_videos_that_are_lost(dataset: VideoClips, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last batch never comes."""
+    whole = load_videos(dataset, CPU, views=VIEWS, batch_clips=4)
+    monkeypatch.setattr("vtdl_cli.engine.networks.inference.load_videos", lambda *_, **__: islice(whole, 2))
+    with pytest.raises(VtdlError, match="of 6 videos 2 were lost and 0 came twice"):
+        list(forward_videos(colours, dataset, CPU, views=VIEWS, batch_clips=4))
 
 
 def test_forward_videos__hands_no_frames_on(dataset: VideoClips) -> None:

@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 
 from vtdl_cli.errors import DamagedFile, UsageError
+from vtdl_cli.text import has_lone_surrogate
 
 TEXT = "text"
 
@@ -151,7 +152,7 @@ def class_names_in(attributes: Mapping[str, Any]) -> list[str] | None:
     if "classes" not in attributes:
         return None
     names = json.loads(str(attributes["classes"]))
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+    if not isinstance(names, list) or not all(map(_is_text, names)):
         raise ValueError(names)
     return names
 
@@ -176,11 +177,16 @@ def _holds_its_rows(file: h5py.File, dataset: h5py.Dataset) -> bool:
     return bool(dataset.id.get_storage_size() >= size and start + size <= file.id.get_filesize())
 
 
+def _is_text(value: Any) -> bool:
+    """Whether something read from JSON, which can spell anything out, is text that can be written again."""
+    return isinstance(value, str) and not has_lone_surrogate(value)
+
+
 def lists_videos(videos: Any) -> bool:
     """Whether something read from JSON is a list of skipped videos, each with path and reason."""
     keys = ("path", "reason")
     return isinstance(videos, list) and all(
-        isinstance(video, dict) and all(isinstance(video.get(key), str) for key in keys) for video in videos
+        isinstance(video, dict) and all(_is_text(video.get(key)) for key in keys) for video in videos
     )
 
 

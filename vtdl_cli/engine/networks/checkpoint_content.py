@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vtdl_cli.errors import CheckpointError
 from vtdl_cli.settings import check_extent
+from vtdl_cli.text import has_lone_surrogate
 
 SECTIONS = ("data", "model", "method", "pretrain", "finetune")
 """Of a configuration: what weights of other versions have, too."""
@@ -46,6 +47,13 @@ def _metrics(best: dict[str, float]) -> dict[str, float]:
     return best
 
 
+def _text(text: str) -> str:
+    if has_lone_surrogate(text):
+        raise ValueError("has a lone surrogate, which UTF-8 cannot hold")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_text)]
 Count = Annotated[int, Field(ge=0)]
 Dense = Annotated[Tensor, AfterValidator(_dense)]
 Plain = Annotated[dict[str, Any], AfterValidator(check_extent)]
@@ -66,29 +74,29 @@ class Content(BaseModel):
 class Selected(Content):
     """How the best epoch of a run is chosen; see `engine.selection`."""
 
-    metric: str
-    list_sha256: str
+    metric: Text
+    list_sha256: Text
     videos: Annotated[Dense, AfterValidator(_fingerprints)]
 
 
 class Weights(Content):
-    """What every checkpoint has; see `Training._content` for where each comes from."""
+    """What every checkpoint has; see `TrainingState.to_checkpoint` for where each comes from."""
 
     stage: Literal["pretrain", "finetune"]
     config: Annotated[Plain, AfterValidator(_sections)]
-    classes: list[str] | None
+    classes: list[Text] | None
     num_classes: Count
-    list_sha256: str
+    list_sha256: Text
     seed: Count
     origin: Plain
-    versions: dict[str, str]
-    model: dict[str, Dense]
-    backbone: str = ""
+    versions: dict[Text, Text]
+    model: dict[Text, Dense]
+    backbone: Text = ""
     trains_embedding: bool = False
     epoch: float = 0.0
-    best: Annotated[dict[str, float], AfterValidator(_metrics)] = {}
+    best: Annotated[dict[Text, float], AfterValidator(_metrics)] = {}
     selection: Selected | None = None
-    bad_videos: dict[int, tuple[str, str]] = {}
+    bad_videos: dict[int, tuple[Text, Text]] = {}
 
     @model_validator(mode="after")
     def _classes_fit(self) -> Self:
@@ -116,7 +124,7 @@ class ParameterGroup(Content):
 class OptimizerState(Content):
     """What an optimiser keeps of each parameter."""
 
-    state: dict[Count, dict[str, Dense]]
+    state: dict[Count, dict[Text, Dense]]
     param_groups: list[ParameterGroup]
 
 
@@ -125,9 +133,9 @@ class State(Content):
 
     optimizer: OptimizerState
     step: Count
-    best: Annotated[dict[str, float], AfterValidator(_metrics)]
-    bad_videos: dict[int, tuple[str, str]]
-    sums: dict[str, Annotated[Dense, AfterValidator(_scalar)]]
+    best: Annotated[dict[Text, float], AfterValidator(_metrics)]
+    bad_videos: dict[int, tuple[Text, Text]]
+    sums: dict[Text, Annotated[Dense, AfterValidator(_scalar)]]
     recorded: Count
     random: RandomState
     random_of_others: list[RandomState] = []
