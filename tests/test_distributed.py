@@ -238,7 +238,7 @@ def test_evaluate__error_is_printed_once(toy: Toy, tmp_path: Path) -> None:
 
 def test_key_shuffle__is_refused_where_it_has_no_effect(toy: Toy, tmp_path: Path) -> None:
     shuffled = ("--set", "method.key_shuffle=devices")
-    words = ("method.key_shuffle 'devices' deals keys among processes, and there is one", "method.key_splits=2")
+    words = ("method.key_shuffle 'devices' shuffles keys among processes, and there is one", "method.key_splits=2")
     refuse(*toy.pretrain(tmp_path / "run", *shuffled), code=2, says=words)
     running = (*shuffled, "--set", "method.key_statistics=running")
     refuse(*toy.pretrain(tmp_path / "run", *running), code=2, says=("method.key_shuffle has no effect where",))
@@ -258,5 +258,5 @@ def test_several_processes__are_refused_by_commands_for_one(
     monkeypatch.setenv("WORLD_SIZE", "2")
     refuse("demo", "--out", str(tmp_path / "demo"), code=2, says=("command 'demo' runs in one process",))
     split = ("--set", "method.key_splits=2")
-    says = ("method.key_splits 2 parts the keys of one process, and there are 2",)
+    says = ("method.key_splits 2 splits the keys of one process, and there are 2",)
     refuse(*toy.pretrain(tmp_path / "run", *split), code=2, says=says)
