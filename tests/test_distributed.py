@@ -10,7 +10,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from vtdl_cli.data.hdf5.feature_parts import FeatureParts
 
 from tests.engine.train.test_training import in_mid_epoch
 from tests.every_length import LENGTHS, extract_and_evaluate
@@ -30,6 +29,7 @@ from tests.toy import (
     succeed,
     without_times,
 )
+from vtdl_cli.data.hdf5.feature_parts import FeatureParts
 from vtdl_cli.errors import VtdlError
 
 EVERY_STEP = (

@@ -90,7 +90,7 @@ def test_check_writable__refuses_a_file_on_the_way(tmp_path: Path) -> None:
 
 def test_check_writable__refuses_a_closed_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)  # root, who may run the tests, may write anywhere
-    with pytest.raises(UsageError, match=r"cannot be written. Choose another --out"):
+    with pytest.raises(UsageError, match=r"is not writable. Choose another --out"):
         check_writable(tmp_path / "a")
 
 

@@ -6,7 +6,7 @@ The defaults are the published ones; a preset states what it changes. `settings.
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 MOST = 1_000_000  # of whatever is counted: more is a slip, and would fill the memory or never end
 PositiveInt = Annotated[int, Field(ge=1, le=MOST)]
@@ -124,7 +124,7 @@ class Method(Section):
     """
 
     name: str = "vtdl"  # one of ours, of an installed package, or package.module:Class (README, Add your own method)
-    options: dict[str, Any] = {}  # of a method from elsewhere, which validates them itself
+    options: dict[str, JsonValue] = {}  # of a method from elsewhere, which validates them itself
     temperature: PositiveFloat = 0.07
     momentum: BelowOne = 0.999  # of the key encoder, which at 1 would never move
     intra_video_negative: bool = True  # another interval of the same video as a negative

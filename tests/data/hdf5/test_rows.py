@@ -84,7 +84,7 @@ def test_read__damage_names_the_column(tmp_path: Path) -> None:
     whole = bytearray(write(tmp_path / "a.h5").read_bytes())
     whole[whole.index(VALUES.tobytes()) + 103] ^= 0x80
     (tmp_path / "a.h5").write_bytes(whole)
-    says = "a.h5' are damaged: their features do not match the checksum that they were written with. Extract them again"
+    says = "a.h5' are damaged: their features do not match their checksum. Extract again"
     with pytest.raises(DamagedFile, match=says):
         read_features(tmp_path / "a.h5")
 
@@ -157,22 +157,22 @@ ODD_ATTRIBUTES = {
 @pytest.mark.parametrize(
     ("kind", "says"),
     [
-        ("labels of text", "its 'labels' are no whole numbers"),
-        ("labels with fractions", "its 'labels' are no whole numbers"),
-        ("labels without end", "have 1000000000000 in their 'labels', which go from -1 to 999999"),
+        ("labels of text", "its 'labels' are not integers"),
+        ("labels with fractions", "its 'labels' are not integers"),
+        ("labels without end", "have 1000000000000 in their 'labels', outside of -1 to 999999"),
         ("labels below", "have -5 in their 'labels'"),
-        ("compound", "its 'features' are no vectors"),
-        ("scalar", "its 'paths' are no text"),
-        ("references", "its 'paths' are no text"),
-        ("no channels", "its 'features' are no vectors"),
+        ("compound", "its 'features' are not vectors"),
+        ("scalar", "its 'paths' are not text"),
+        ("references", "its 'paths' are not text"),
+        ("no channels", "its 'features' are not vectors"),
         ("a thousand million rows", "they declare 1000000000 rows of features, and hold fewer"),
         ("bytes", "hold text that is not UTF-8"),
-        ("link to another file", "its 'labels' lie in another file"),
-        ("rows of another file", "its 'num_frames' lie in another file"),
+        ("link to another file", "its 'labels' are in another file"),
+        ("rows of another file", "its 'num_frames' are in another file"),
         ("skipped is no JSON", "are cut short or damaged"),
-        ("skipped is no list", "their 'skipped' lists no videos"),
-        ("skipped that UTF-8 cannot hold", "their 'skipped' lists no videos"),
-        ("classes that UTF-8 cannot hold", "have 'classes' that are no list of names"),
+        ("skipped is no list", "their 'skipped' is not a list of videos"),
+        ("skipped that UTF-8 cannot hold", "their 'skipped' is not a list of videos"),
+        ("classes that UTF-8 cannot hold", "are damaged: their 'classes' is not a list of names"),
     ],
 )
 def test_open__names_what_is_odd(tmp_path: Path, kind: str, says: str) -> None:

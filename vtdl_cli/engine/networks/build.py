@@ -1,4 +1,4 @@
-"""From the configuration to networks; with clips.py, methods.py and train/optimization.py all there is of that kind."""
+"""From the configuration to networks; clips.py, methods.py, contrast.py and train/optimization.py build the rest."""
 
 from vtdl_cli.config import Config
 from vtdl_cli.engine.networks.machine import Network
