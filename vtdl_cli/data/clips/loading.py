@@ -22,7 +22,7 @@ from vtdl_cli import ranks
 from vtdl_cli.data.clips.datasets import Batch, EpochBatches, VideoClips, collate
 from vtdl_cli.data.clips.parcels import BatchNotReceived, PackedVideoClips, Parcel
 from vtdl_cli.errors import VtdlError
-from vtdl_cli.runtime import Warn, ignore_warning
+from vtdl_cli.runtime import Warn, ignore_warning, system_limit
 from vtdl_cli.workers import (
     blocked_signals,
     explain_dead_worker,
@@ -181,12 +181,7 @@ def free_shared_memory() -> float:
 
 def max_open_files() -> float:
     """Return how many files this process may have open."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return float("inf")
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return float("inf") if soft == resource.RLIM_INFINITY else soft
+    return system_limit("RLIMIT_NOFILE")
 
 
 def _explain(reason: str) -> str:
