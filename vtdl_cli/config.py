@@ -44,9 +44,7 @@ class Data(Section):
     crop_size: Pixels = 224  # pixels; the input size of the network
     rotation_degrees: Annotated[float, Field(ge=0, le=45)] = 10.0
     jitter: Jitter = Jitter()
-    short_videos: Literal["loop", "restart", "sort"] = (
-        "loop"  # how clips continue past the end (data/clips/sampling.py)
-    )
+    short_videos: Literal["loop", "restart", "sort"] = "loop"  # how clips continue past the end, see clips/sampling.py
     max_bad_fraction: Fraction = 0.05  # of unreadable videos; a run stops above it, if there are 3 or more
 
     @model_validator(mode="after")

@@ -171,7 +171,7 @@ def test_load__damage_names_the_record(preset: str, tmp_path: Path) -> None:
     (tmp_path / "a.pt").write_bytes(whole[:at] + bytes(4096) + whole[at + 4096 :])
     record = largest.filename.partition("/")[2]
     with pytest.raises(
-        CheckpointError, match=f"a.pt' are damaged: record '{record}' does not match its checksum. Take"
+        CheckpointError, match=f"a.pt' are damaged: record '{record}' does not match its checksum. Use"
     ):
         load_checkpoint(tmp_path / "a.pt")
 
