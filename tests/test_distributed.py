@@ -10,7 +10,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from vtdl_cli.data.hdf5.feature_parts import FeatureParts
 
 from tests.engine.train.test_training import in_mid_epoch
 from tests.every_length import LENGTHS, extract_and_evaluate
@@ -30,6 +29,7 @@ from tests.toy import (
     succeed,
     without_times,
 )
+from vtdl_cli.data.hdf5.feature_parts import FeatureParts
 from vtdl_cli.errors import VtdlError
 
 EVERY_STEP = (
@@ -73,7 +73,7 @@ def test_pretrain__stopped_in_two_processes_ends_the_same(toy: Toy, uninterrupte
     """Parameters bit for bit; running statistics, which are averaged whenever a checkpoint is saved, to rounding."""
     run = tmp_path / "run"
     first, second = start_processes(2, "-m", "vtdl_cli", *toy.pretrain(run, *EVERY_STEP))
-    code, stderr = stop_when(first, in_mid_epoch(run), signal.SIGTERM)  # the other one is told by the first
+    code, stderr = stop_when(first, in_mid_epoch(run), signal.SIGTERM)  # the other learns it from the first
     assert code == 75, stderr
     assert "error: SIGTERM after step " in stderr
     assert ends([second]) == [(75, "", "")]
@@ -87,19 +87,19 @@ def test_pretrain__stopped_in_two_processes_ends_the_same(toy: Toy, uninterrupte
         assert row == pytest.approx(expected, rel=1e-5)
 
 
-def test_pretrain__tells_that_the_other_process_is_gone(toy: Toy, tmp_path: Path) -> None:
+def test_pretrain__reports_that_another_process_died(toy: Toy, tmp_path: Path) -> None:
     """The second is killed, as by a machine that runs out of memory; what was saved is kept."""
     run = tmp_path / "run"
     first, second = start_processes(2, "-m", "vtdl_cli", *toy.pretrain(run, *EVERY_STEP))
     stop_when(second, in_mid_epoch(run), signal.SIGKILL)
     [(code, _, stderr)] = ends([first])
     assert code == 1
-    told = "error: another of 2 processes has ended: its own message says why. Resume with --resume"
-    assert stderr.splitlines()[-1] == told
+    expected = "error: another of 2 processes has ended: its own message says why. Resume with --resume"
+    assert stderr.splitlines()[-1] == expected
     assert step_of(run / "checkpoints/last.pt") > 6
 
 
-def test_pretrain__goes_on_in_one_process(toy: Toy, uninterrupted: Path, tmp_path: Path) -> None:
+def test_pretrain__resumes_in_one_process(toy: Toy, uninterrupted: Path, tmp_path: Path) -> None:
     """By torchrun itself, which starts the two."""
     run = tmp_path / "run"
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -121,7 +121,7 @@ def test_finetune__in_two_processes_leaves_out_a_batch_of_one(toy: Toy, pretrain
     run = tmp_path / "run"
     arguments = toy.finetune(run, "--weights", str(pretrained), "--train-list", str(few))
     _, stderr = both(*arguments)
-    warning = "warning: step 2: 1 videos are too few for 2 processes: left out, as such steps will be"
+    warning = "warning: step 2: 1 videos are too few for 2 processes: the step is left out, as others like it will be"
     assert [line for line in stderr.splitlines() if line.startswith("warning")] == [warning]
     assert [row["step"] for row in rows(run)] == [3, 6]
     assert (run / "checkpoints/best.pt").exists()
@@ -228,7 +228,7 @@ def test_rows__of_any_number_of_videos_and_processes_are_those_of_one(
                 assert len(json.loads(str(mine.attrs["skipped"]))) == len(names) - len(good)
 
 
-def test_evaluate__mistake_is_told_once(toy: Toy, tmp_path: Path) -> None:
+def test_evaluate__error_is_printed_once(toy: Toy, tmp_path: Path) -> None:
     first, second = ends(start_processes(2, "-m", "vtdl_cli", *toy.evaluate(tmp_path / "none", tmp_path / "out")))
     assert first[0] == second[0] == 1
     assert first[2].startswith("error: weights '")
@@ -238,14 +238,14 @@ def test_evaluate__mistake_is_told_once(toy: Toy, tmp_path: Path) -> None:
 
 def test_key_shuffle__is_refused_where_it_has_no_effect(toy: Toy, tmp_path: Path) -> None:
     shuffled = ("--set", "method.key_shuffle=devices")
-    words = ("method.key_shuffle 'devices' deals keys among processes, and there is one", "method.key_splits=2")
+    words = ("method.key_shuffle 'devices' shuffles keys among processes, and there is one", "method.key_splits=2")
     refuse(*toy.pretrain(tmp_path / "run", *shuffled), code=2, says=words)
     running = (*shuffled, "--set", "method.key_statistics=running")
     refuse(*toy.pretrain(tmp_path / "run", *running), code=2, says=("method.key_shuffle has no effect where",))
     assert not (tmp_path / "run").exists()
 
 
-def test_several_processes__are_refused_where_one_works(
+def test_several_processes__are_refused_by_commands_for_one(
     toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {"RANK": "0", "WORLD_SIZE": "6", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "6"}.items():
@@ -258,5 +258,5 @@ def test_several_processes__are_refused_where_one_works(
     monkeypatch.setenv("WORLD_SIZE", "2")
     refuse("demo", "--out", str(tmp_path / "demo"), code=2, says=("command 'demo' runs in one process",))
     split = ("--set", "method.key_splits=2")
-    says = ("method.key_splits 2 parts the keys of one process, and there are 2",)
+    says = ("method.key_splits 2 splits the keys of one process, and there are 2",)
     refuse(*toy.pretrain(tmp_path / "run", *split), code=2, says=says)

@@ -115,7 +115,7 @@ def test_take__where_there_are_no_locks_says_so_and_goes_on(
         monkeypatch.setattr("vtdl_cli.locks.fcntl", None)
     releasing_locks(lock_folder)(tmp_path / "out", ear)
     reason = "its file system: no locks available" if missing == "lock" else "this system has no POSIX locks"
-    told = f"output '{tmp_path / 'out'}' is not protected from a second writer ({reason}). Start one at a time"
+    told = f"output '{tmp_path / 'out'}' is not locked ({reason}). Do not start a second writer"
     assert ear.heard == [told]
     assert list(tmp_path.iterdir()) == []
 

@@ -1,4 +1,4 @@
-"""What is printable stays as it is, and nothing else reaches a terminal."""
+"""What is printable stays as it is, and nothing else reaches a terminal; names are counted in words."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ import pytest
 from tests.toy import Toy, error_lines, refuse, succeed, vtdl
 from vtdl_cli.analysis.report.markup import element
 from vtdl_cli.errors import ConfigError, UnreadableVideo, UsageError
-from vtdl_cli.text import printable, printable_lines
+from vtdl_cli.text import count_names, printable, printable_lines
 
 CLEAR = "\x1b[2J\x1b]0;owned\x07"  # clears the screen and names the window
 NASTY = f"a{CLEAR}\nerror: forged [red]"
@@ -118,3 +118,16 @@ def test_report__names_cannot_break_a_page() -> None:
     assert element("p", "a\x1b\udcff<b>\n", title='"\x9b').html == (
         '<p title="&quot;\\x9b">a\\x1b\\udcff&lt;b&gt;\n</p>'
     )
+
+
+@pytest.mark.parametrize(
+    ("names", "kind", "says"),
+    [
+        ([], "missing", "0 missing"),
+        (["a"], "", "1 (a)"),
+        (["a", "b", "c"], "missing", "3 missing (a, b, c)"),
+        (["a", "b", "c", "d"], "missing", "4 missing (a, b, c and 1 more)"),
+    ],
+)
+def test_count_names(names: list[str], kind: str, says: str) -> None:
+    assert count_names(names, kind) == says

@@ -34,9 +34,9 @@ def test_give_way_to_parent__has_the_lowest_priority() -> None:
         (
             "DataLoader worker (pid(s) 7) exited unexpectedly",
             "DataLoader worker (pid 7) is killed by signal: Segmentation fault. ",
-            "ended by itself (signal Segmentation fault)",
+            "died (signal Segmentation fault)",
         ),
-        ("DataLoader worker (pid(s) 7) exited unexpectedly", "", "ended by itself (exit code unknown)"),
+        ("DataLoader worker (pid(s) 7) exited unexpectedly", "", "died (exit code unknown)"),
     ],
 )
 def test_describe_loss__in_torchs_words(text: str, cause: str, says: str) -> None:

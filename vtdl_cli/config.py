@@ -1,4 +1,4 @@
-"""The configuration: typed sections, and what may not stand together in them.
+"""The configuration: typed sections, and combinations of settings that are refused.
 
 The defaults are the published ones; a preset states what it changes. `settings.py` reads presets and `--set`.
 """
@@ -6,9 +6,9 @@ The defaults are the published ones; a preset states what it changes. `settings.
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-MOST = 1_000_000  # of whatever is counted: more is a slip, and would fill the memory or never end
+MOST = 1_000_000  # upper limit of counts: more is a typo, which would exhaust memory or never finish
 PositiveInt = Annotated[int, Field(ge=1, le=MOST)]
 NonNegativeInt = Annotated[int, Field(ge=0, le=MOST)]
 Pixels = Annotated[int, Field(ge=1, le=4096)]
@@ -20,50 +20,50 @@ Decoder = Literal["decord", "pyav", "torchcodec"]
 
 
 class Section(BaseModel):
-    """A part of the configuration: unknown keys are mistakes, and nothing changes once read."""
+    """A section of the configuration: unknown keys are errors, and it is immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Jitter(Section):
-    """Colour jitter: each factor drawn once a clip from 1 - x to 1 + x, the hue from -x to x turns (README, Method)."""
+    """Colour jitter, drawn once per clip: factors from 1 - x to 1 + x, the hue from -x to x turns (README, Method)."""
 
     brightness: Fraction = 0.5
     contrast: Fraction = 0.5
     saturation: Fraction = 0.25
     hue: Annotated[float, Field(ge=0, le=0.5)] = 0.5
-    single_operation: bool = False  # one of the four for each clip, as the authors' code comes out; else all
+    single_operation: bool = False  # one of the four per clip, the effect of the authors' code; off: all
 
 
 class Data(Section):
     """From a video file to a clip of pixels."""
 
-    modality: Literal["rgb", "flow"] = "rgb"  # flow: folders of pictures in pairs, x and y; no jitter
+    modality: Literal["rgb", "flow"] = "rgb"  # flow: folders of x and y images; no jitter
     decoder: Decoder = "decord"  # of video files
     short_side: Pixels = 256  # pixels; frames are resized to this before anything else
-    crop_size: Pixels = 224  # pixels; what the network sees
+    crop_size: Pixels = 224  # pixels; the input size of the network
     rotation_degrees: Annotated[float, Field(ge=0, le=45)] = 10.0
     jitter: Jitter = Jitter()
     short_videos: Literal["loop", "restart", "sort"] = (
-        "loop"  # how a clip goes on past the end (`data/clips/sampling.py`)
+        "loop"  # how clips continue past the end (data/clips/sampling.py)
     )
-    max_bad_fraction: Fraction = 0.05  # of the list's videos; a run stops above it, and above 2 videos
+    max_bad_fraction: Fraction = 0.05  # of unreadable videos; a run stops above it, if there are 3 or more
 
     @model_validator(mode="after")
     def _crop_fits(self) -> Self:
         if self.crop_size > self.short_side:
             raise ValueError(
-                f"crop_size {self.crop_size} is larger than short_side {self.short_side}: raise that one, too"
+                f"crop_size {self.crop_size} is larger than short_side {self.short_side}: increase short_side, too"
             )
         return self
 
 
 class Model(Section):
-    """Which network."""
+    """The network."""
 
-    name: str  # of models/zoo.py
-    depth: PositiveInt | None = None  # layers; none: of a backbone with a single depth
-    width: Annotated[int, Field(ge=1, le=512)] = 64  # channels of the first stage; every other stage scales with it
+    name: str  # a key of models/zoo.py's BACKBONES
+    depth: PositiveInt | None = None  # layers; None for a backbone with a single depth
+    width: Annotated[int, Field(ge=1, le=512)] = 64  # channels of the first stage; all others scale with it
     embedding_dim: Annotated[int, Field(ge=1, le=65_536)] = 128
     weight_init: Literal["kaiming", "xavier"] = "kaiming"  # of convolutions: torchvision's, or the authors'
 
@@ -124,7 +124,7 @@ class Method(Section):
     """
 
     name: str = "vtdl"  # one of ours, of an installed package, or package.module:Class (README, Add your own method)
-    options: dict[str, Any] = {}  # of a method from elsewhere, which validates them itself
+    options: dict[str, JsonValue] = {}  # of a method from elsewhere, which validates them itself
     temperature: PositiveFloat = 0.07
     momentum: BelowOne = 0.999  # of the key encoder, which at 1 would never move
     intra_video_negative: bool = True  # another interval of the same video as a negative
@@ -147,7 +147,7 @@ class Method(Section):
 
 
 class Optimizer(Section):
-    """How weights move."""
+    """The optimiser."""
 
     name: Literal["sgd", "adamw"] = "sgd"
     lr: PositiveFloat
@@ -156,33 +156,33 @@ class Optimizer(Section):
 
 
 class ScheduleSection(Section):
-    """The learning rate over the epochs."""
+    """The learning-rate schedule."""
 
     name: Literal["step", "cosine", "constant"] = "step"
-    milestones: list[PositiveInt] = []  # step: epochs after which the rate is multiplied by `factor`
+    milestones: list[PositiveInt] = []  # step: epochs after which the lr is multiplied by `factor`
     factor: Fraction = 0.1
-    warmup_epochs: NonNegativeFloat = 0.0  # from 0 linearly to the full rate
+    warmup_epochs: NonNegativeFloat = 0.0  # linearly from 0 to the full lr
 
 
 class Clip(Section):
-    """Which frames make a clip."""
+    """Temporal sampling of a clip."""
 
     clip_len_frames: Annotated[int, Field(ge=1, le=10_000)]
     stride_frames: PositiveInt
 
 
 class TrainingSection(Clip):
-    """What both training stages have."""
+    """Settings of both training stages."""
 
     epochs: PositiveInt
-    batch_size: PositiveInt  # videos, of all processes together
+    batch_size: PositiveInt  # videos, summed over all ranks
     augment: bool = True  # basic augmentation; off: a random crop only
     optimizer: Optimizer
     schedule: ScheduleSection = ScheduleSection()
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     checkpoint_minutes: PositiveFloat = 15.0
-    keep_every: NonNegativeInt = 0  # epochs between checkpoints that stay; 0 keeps the last only
-    log_gradients: bool = False  # sizes of each layer's at the end of each epoch, for vtdl plot gradients
+    keep_every: NonNegativeInt = 0  # epochs between checkpoints to keep; 0 keeps the last only
+    log_gradients: bool = False  # of each layer at the end of each epoch, for vtdl plot gradients
 
 
 class Pretrain(TrainingSection):
@@ -192,18 +192,18 @@ class Pretrain(TrainingSection):
 
 
 class Finetune(TrainingSection):
-    """Training on labels, from pretrained weights or from nothing."""
+    """Supervised training, from pretrained weights or from scratch."""
 
     dropout: Fraction = 0.5
-    validate_every: NonNegativeInt = 1  # epochs; 0 after the last one only, which always has it
+    validate_every: NonNegativeInt = 1  # epochs; the last one is always validated, with 0 only that
 
 
 class Evaluate(Section):
-    """Test protocol; clips are as long as in finetuning."""
+    """Test protocol; clips have the length of finetuning."""
 
     clips: PositiveInt = 10  # spread evenly over the video
-    starts: list[NonNegativeInt] = []  # frames that clips start at instead: the authors' test takes 0 and 10
-    batch_clips: PositiveInt = 16  # that pass through the network at a time
+    starts: list[NonNegativeInt] = []  # start frames of clips instead; 0 and 10 in the authors' test
+    batch_clips: PositiveInt = 16  # clips in one forward pass
 
     @model_validator(mode="after")
     def _one_way_to_choose_clips(self) -> Self:
@@ -233,9 +233,9 @@ class Config(Section):
     extract: Extract
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain types, for checkpoints and YAML."""
+        """Convert to plain types, for checkpoints and YAML."""
         return self.model_dump(mode="json")
 
     def to_yaml(self) -> str:
-        """The resolved configuration as it could be read again."""
+        """Convert to YAML that can be read again."""
         return yaml.safe_dump(self.to_dict(), sort_keys=False)

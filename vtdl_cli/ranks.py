@@ -121,7 +121,7 @@ def from_rank_0(thing: Thing) -> Thing:
 
 
 def wait_for_all() -> None:
-    """Go on once all processes have come as far as this."""
+    """Wait until all ranks have reached this call."""
     gather_objects(None)
 
 

@@ -5,6 +5,7 @@ torch is imported inside the functions that need it, so that `--help` and the li
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -121,15 +122,31 @@ def atomic_write(path: Path) -> Iterator[Path]:
 def write_error(path: Path, error: Exception) -> VtdlError:
     """Build the error for a failed write to `path`."""
     reason = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), type(error).__name__)
-    if (
-        isinstance(error, RuntimeError)
-        and path.parent.exists()
-        and shutil.disk_usage(path.parent).free < FULL_DISK_BYTES
-    ):
-        reason = "no space left on device"  # torch.save only reports where in its own code it failed
+    number = getattr(error, "errno", None)
+    if isinstance(error, RuntimeError):  # torch.save only reports where in its own code it failed
+        number = _guess_errno(path)
+        reason = os.strerror(number).lower() if number else reason
+    remedy = "Allow larger files (ulimit -f unlimited)" if number == errno.EFBIG else "Free some space"
     return VtdlError(
-        f"file '{path}' could not be written ({reason}). Free some space or choose another --out, and run it again"
+        f"file '{path}' could not be written ({reason}). {remedy} or choose another --out, and run it again"
     )
+
+
+def _guess_errno(path: Path) -> int | None:
+    """Guess why a file cannot be written, where the system's own error is lost."""
+    if path.parent.exists() and shutil.disk_usage(path.parent).free < FULL_DISK_BYTES:
+        return errno.ENOSPC
+    return errno.EFBIG if system_limit("RLIMIT_FSIZE") < float("inf") else None
+
+
+def system_limit(name: str) -> float:
+    """Return a limit of this process: `RLIMIT_NOFILE`, open files, or `RLIMIT_FSIZE`, bytes in a file."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return float("inf")
+    soft, _ = resource.getrlimit(getattr(resource, name))
+    return float("inf") if soft == resource.RLIM_INFINITY else soft
 
 
 def nearest_existing_folder(folder: Path) -> Path:

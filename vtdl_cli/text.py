@@ -1,6 +1,7 @@
-"""Make text from outside, such as file names, class names and lines of lists, safe to print."""
+"""Make text from outside, such as file names, class names and lines of lists, safe and short enough to print."""
 
 import re
+from collections.abc import Sequence
 
 _UNPRINTABLE = re.compile(
     "["
@@ -26,3 +27,10 @@ def printable(text: str) -> str:
 def printable_lines(text: str) -> str:
     """Do the same to each line of a text whose line breaks are intended."""
     return "\n".join(map(printable, text.split("\n")))
+
+
+def count_names(names: Sequence[str], kind: str = "", shown: int = 3) -> str:
+    """Count names and show the first: `5 missing (a, b, c and 2 more)`; all of them where they are few."""
+    count = f"{len(names)} {kind}".rstrip()
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return f"{count} ({', '.join(names[:shown])}{more})" if names else count

@@ -1,4 +1,4 @@
-"""`vtdl lists`: what it says of lists that are right, moved, foreign or wrong, and how it rewrites them."""
+"""`vtdl lists`: lists that are valid, moved, in another format or invalid, and their conversion."""
 
 import json
 import shlex
@@ -47,20 +47,19 @@ def test_check__proposal_starts_from_the_list_as_it_is(toy: Toy, tmp_path: Path,
     succeed("lists", "check", str(moved), *shlex.split(result.stderr.split(": try ")[1]))
 
 
-def test_check__survives_what_it_is_to_find(tmp_path: Path) -> None:
-    """A name that no disk can hold."""
+def test_check__reports_names_that_no_disk_can_hold(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text(f"{'x' * 300}.avi 0 10\ny.avi 999999 12\n")
     result = vtdl("lists", "check", str(tmp_path / "list.txt"), "--json")
     report = json.loads(result.stdout)
     assert (len(report["missing"]), report["classes"]["highest"]) == (2, 999999)
 
 
-def test_check__names_the_line_whose_class_is_no_class(tmp_path: Path) -> None:
+def test_check__names_the_line_with_an_absurd_class(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("x.avi 0 10\ny.avi 20230115123456 12\n")
     refuse("lists", "check", str(tmp_path / "list.txt"), code=1, says=("list.txt:2' has class '20230115123456'",))
 
 
-def test_check__names_what_is_wrong(toy: Toy, tmp_path: Path) -> None:
+def test_check__names_the_problems(toy: Toy, tmp_path: Path) -> None:
     (tmp_path / "broken.mp4").write_bytes(b"no video")
     (tmp_path / "good.mp4").symlink_to(toy.root / "red" / "red_0.mp4")
     (tmp_path / "list.txt").write_text("good.mp4 0 20\nbroken.mp4 2 24\ngood.mp4 0 20\ngone.mp4 2 24\n")

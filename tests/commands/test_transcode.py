@@ -1,4 +1,4 @@
-"""`vtdl extract-frames` and `vtdl compress`: what they write can be trained on, and shows what the videos show."""
+"""`vtdl extract-frames` and `vtdl compress`: their outputs can be trained on, and show the same as the videos."""
 
 import json
 import os
@@ -177,7 +177,7 @@ def test_video_listed_twice__is_written_once(toy: Toy, tmp_path: Path, command: 
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_pictures_of_two_sizes__are_refused_not_scaled(tmp_path: Path, command: str) -> None:
+def test_images_of_two_sizes__are_refused_not_scaled(tmp_path: Path, command: str) -> None:
     (tmp_path / "clip").mkdir()
     for number, size in enumerate([(40, 20), (40, 20), (20, 40)]):
         Image.new("RGB", size).save(tmp_path / "clip" / f"img_{number:05d}.png")
@@ -266,7 +266,7 @@ def test_form__damaged_is_one_line(toy: Toy, tmp_path: Path, content: str) -> No
 def test_compress__is_the_same_every_time(tmp_path: Path) -> None:
     """42x32, of which 3 in 40 files came out otherwise: whatever the processes, and as without the encoder's SIMD code.
 
-    Oracle: x264 itself, told to use none: that is where it goes by pictures' sizes and by the CPU.
+    Oracle: x264 itself, without SIMD, whose results depend on frame sizes and the CPU.
     """
     noise = np.random.default_rng(0).normal(0, 20, (NUM_FRAMES, 32, 42, 3))
     picture = (colour_video(0, seed=1)[:, :32, :42] + noise).clip(0, 255).astype(np.uint8)

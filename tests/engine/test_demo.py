@@ -1,4 +1,4 @@
-"""`vtdl demo`, with few videos and one epoch of everything: that it runs, says what it found, and leaves what it says."""
+"""`vtdl demo`, with few videos and one epoch of everything: that it runs, prints its results, and writes its outputs."""
 
 import json
 import shlex
@@ -108,7 +108,7 @@ def test_demo__too_few_videos(tmp_path: Path) -> None:
     assert "--videos" in error_lines(result)[0]
 
 
-def test_demo__videos_of_another_seed_are_not_gone_on_with(shown: tuple[Path, object]) -> None:
+def test_demo__refuses_to_resume_with_videos_of_another_seed(shown: tuple[Path, object]) -> None:
     says = "was begun with another --seed or --videos. Use --overwrite"
     refuse("demo", "--out", str(shown[0]), *SMALL, "--seed", "1", "--resume", "--quiet", code=2, says=(says,))
 

@@ -3,11 +3,16 @@
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vtdl_cli.commands import options as o
+from vtdl_cli.engine.weights import TORCHVISION
+from vtdl_cli.text import count_names
+
+if TYPE_CHECKING:
+    from vtdl_cli.engine.weights.torchvision_weights import Release
 
 EPILOG = """Examples:
 
@@ -16,14 +21,33 @@ vtdl convert ckpt_epoch_48.pth --preset hmdb51/i3d --out authors.pt
 vtdl convert runs/mine --out backbone.pt
 """
 
-LISTS = ("missing", "unexpected", "misshaped", "classifier", "heads_left_out")
-SHOWN_NAMES = 6  # of each list, in a table for people
+NAME_LISTS = ("missing", "unexpected", "misshaped", "classifier", "heads_left_out")
+NAMES_IN_TABLE = 6  # of each list
+
+
+def _find_release(weights: str) -> "Release | None":
+    """What torchvision publishes by that name; None of a file or a run, which need no torchvision."""
+    if not weights.startswith(TORCHVISION):
+        return None
+    from vtdl_cli.engine.weights.torchvision_weights import find_release
+
+    return find_release(weights)
+
+
+def _check_name(weights: str) -> str:
+    """Refuse a name that torchvision does not know before --out is missed: so its names are listed."""
+    _find_release(weights)
+    return weights
 
 
 def convert(
     weights: Annotated[
         str,
-        typer.Argument(help="Weights of the authors' code, of torchvision, or tensors by name; or a run."),
+        typer.Argument(
+            callback=_check_name,
+            help="Weights of the authors' code, or tensors by name; torchvision's, such as torchvision:r3d_18, "
+            "downloaded where need be (torchvision: lists them); or a run.",
+        ),
     ],
     out: Annotated[
         Path,
@@ -31,7 +55,11 @@ def convert(
     ],
     preset: Annotated[
         str | None,
-        typer.Option("--preset", metavar="NAME|FILE", help="Which network the weights are of, but for a run."),
+        typer.Option(
+            "--preset",
+            metavar="NAME|FILE",
+            help="Which network the weights are of. Not for a run; default for torchvision: kinetics400's.",
+        ),
     ] = None,
     assignments: o.SetOption = None,
     rename: Annotated[
@@ -48,7 +76,9 @@ def convert(
     ] = False,
     classes: Annotated[
         Path | None,
-        typer.Option(help="classes.txt with the names of their classifier's classes. Default: their numbers."),
+        typer.Option(
+            help="classes.txt with the names of their classifier's classes. Default: torchvision's own, else numbers."
+        ),
     ] = None,
     min_match: Annotated[
         float | None,
@@ -61,15 +91,17 @@ def convert(
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Bring weights in from other code, or take a backbone out; the other way round is told by the file.
+    """Import weights from other code, or export a run's backbone; the file decides which.
 
     A classifier that fits comes along: then the checkpoint is a finetuned network's, and can be evaluated.
     """
     from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.settings import load_config
 
+    release = _find_release(weights)
+    if release and preset is None:
+        preset, assignments = release.preset, [*release.settings, *(assignments or ())]
     config = load_config(preset, assignments or (), make_reporter(quiet).warn) if preset else None
-    from vtdl_cli.engine.weights.comparison import count_names
     from vtdl_cli.engine.weights.convert import convert
     from vtdl_cli.engine.weights.import_weights import Import
 
@@ -80,10 +112,10 @@ def convert(
     if as_json:
         print_result(result, as_json, "converted")
     else:
-        named = {name: count_names(result[name], shown=SHOWN_NAMES) for name in LISTS if name in result}
+        named = {name: count_names(result[name], shown=NAMES_IN_TABLE) for name in NAME_LISTS if name in result}
         print_result({**result, **named}, as_json, "converted")
     if fresh := result.get("missing", []) + result.get("misshaped", []):
-        which = "tensors of the backbone that were not there, or in another shape, start anew"
+        which = "tensors of the backbone that were missing, or of another shape, are randomly initialised"
         make_reporter(quiet).warn(f"{which}: {count_names(fresh)}")
     if not as_json and "stage" in result:
         for line in _next_steps(result, preset, assignments):

@@ -1,4 +1,4 @@
-"""Backbones by name, each with its depths and its classifier: the only list of what there is.
+"""The registry of backbones, each with its depths and its classifier.
 
 Shapes: `N` clips, `C` channels, `T` frames, `H`, `W` pixels; every backbone maps (N, C, T, H, W) -> (N, D, t, h, w).
 """
@@ -48,11 +48,16 @@ def check_backbone(name: str, depth: int | None) -> None:
     if name not in BACKBONES:
         raise UsageError(f"model.name '{name}' is not a backbone. Choose one of {', '.join(BACKBONES)}")
     depths = BACKBONES[name].depths
-    if depth not in (depths or (None,)):
-        rule = f"is not one of {name}. Choose from {', '.join(map(str, depths))}"
-        if not depths:
-            rule = f"does not go with {name}, which has one depth only. Leave it out, or --set model.depth=null"
-        raise UsageError(f"model.depth '{'none' if depth is None else depth}' {rule}")
+    choices = ", ".join(map(str, depths))
+    if depths and depth is None:
+        raise UsageError(
+            f"model.depth is missing: {name} needs one of {choices}. For example: --set model.depth={depths[0]}"
+        )
+    if depths and depth not in depths:
+        raise UsageError(f"model.depth '{depth}' is not one of {name}. Choose from {choices}")
+    if not depths and depth is not None:
+        rule = f"does not go with {name}, which has one depth only"
+        raise UsageError(f"model.depth '{depth}' {rule}. Leave it out, or --set model.depth=null")
 
 
 def create_backbone(name: str, *, depth: int | None, width: int, in_channels: int = 3) -> Backbone:
@@ -60,7 +65,7 @@ def create_backbone(name: str, *, depth: int | None, width: int, in_channels: in
 
     Args:
         name: a key of BACKBONES.
-        depth: number of layers, one of its depths; none if it has a single depth.
+        depth: number of layers, one of its depths; None if it has a single depth.
         width: channels of the first stage; 64 as published.
         in_channels: 3 for RGB, 2 for optical flow.
 
@@ -73,12 +78,12 @@ def create_backbone(name: str, *, depth: int | None, width: int, in_channels: in
 
 
 def create_classifier(name: str, feature_dim: int, num_classes: int, dropout: float) -> nn.Module:
-    """Build the classifier that goes with a backbone: (N, D, t, h, w) -> logits (N, num_classes).
+    """Build the classifier of a backbone: (N, D, t, h, w) -> logits (N, num_classes).
 
     Args:
-        name: that of the backbone.
+        name: of the backbone.
         feature_dim: D of the backbone.
         num_classes: number of classes.
-        dropout: share of the features dropped in training, 0 to 1.
+        dropout: dropout probability, 0 to 1.
     """
     return BACKBONES[name].classifier(feature_dim, num_classes, dropout)

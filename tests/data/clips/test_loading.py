@@ -123,8 +123,8 @@ def test_build_loader__raises_what_a_worker_raised() -> None:
     ("number", "says"),
     [
         (signal.SIGKILL, "a worker process was killed by the system, most often because memory ran out. Use fewer"),
-        (signal.SIGBUS, "a worker process found no room in shared memory (/dev/shm)"),
-        (signal.SIGSEGV, "a worker process ended by itself (signal Segmentation fault), most often in a decoder. Find"),
+        (signal.SIGBUS, "a worker process ran out of shared memory (/dev/shm)"),
+        (signal.SIGSEGV, "a worker process died (signal Segmentation fault), most often in a decoder. Find"),
     ],
 )
 def test_worker__that_is_killed_is_told_as_such(number: signal.Signals, says: str) -> None:

@@ -49,7 +49,7 @@ def test_align__puts_videos_into_another_order() -> None:
 
 def test_read_scores__refuses_what_is_none(tmp_path: Path) -> None:
     path = tmp_path / "scores.h5"
-    with pytest.raises(UsageError, match=r"scores '.*scores.h5' are not there. First: vtdl evaluate"):
+    with pytest.raises(UsageError, match=r"scores '.*scores.h5' do not exist. First: vtdl evaluate"):
         read_scores(path)
     write_scores(path, SCORES)
     content = path.read_bytes()
@@ -66,7 +66,7 @@ def test_read_scores__refuses_what_is_none(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="have schema 2, and this version reads 1. Evaluate again"):
         read_scores(path)
     write_scores(path, replace(SCORES, classes=["a", "b"]))
-    with pytest.raises(UsageError, match="name 2 classes and have class 2. Evaluate again"):
+    with pytest.raises(UsageError, match="are inconsistent: 2 class names, and class 2. Evaluate again"):
         read_scores(path)
 
 

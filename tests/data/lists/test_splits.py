@@ -122,7 +122,7 @@ def test_split_videos__gives_every_class_its_share(counts: list[int], fraction: 
         assert np.bincount(labels[drawn], minlength=len(counts)).tolist() == expected
 
 
-def test_split_videos__two_sides_are_drawn_as_ever() -> None:
+def test_split_videos__two_sides_are_drawn_as_before() -> None:
     """Oracle: golden, by the version that knew no third side: the same seed, the same lists."""
     drawn = np.flatnonzero(validation(np.repeat(np.arange(5), 8), None, 0.25, 3))
     assert drawn.tolist() == [2, 3, 11, 12, 17, 23, 29, 30, 32, 33]
@@ -247,14 +247,14 @@ def test_group_keys__refuses(regex: str, rule: str) -> None:
     assert f"--group-by '{regex}'" in str(caught.value)
 
 
-def test_draw_per_class__takes_so_many_of_each() -> None:
+def test_draw_per_class__draws_that_many_of_each_class() -> None:
     """Oracle: counts by hand; a class that has fewer gives all it has."""
     labels = np.array([0] * 10 + [2] * 3 + [5] * 6)
     drawn = draw_per_class(labels, 4, seed=0)
     assert [int(drawn[labels == label].sum()) for label in (0, 2, 5)] == [4, 3, 4]
 
 
-def test_draw_per_class__is_a_draw_of_its_class_alone() -> None:
+def test_draw_per_class__of_a_class_does_not_depend_on_others() -> None:
     labels = np.repeat([0, 1], 50)
     first = draw_per_class(labels, 5, seed=3)
     assert np.array_equal(first, draw_per_class(labels, 5, seed=3))

@@ -403,7 +403,7 @@ def test_extract__resume_of_a_finished_file(toy: Toy, pretrained: Path, extracte
 
 def test_extract__resume_of_nothing_starts_and_says_so(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
     result = succeed(*toy.extract(pretrained, tmp_path / "f.h5", "--resume"))
-    assert "has not been begun yet: starting from the beginning" in result.stderr
+    assert "does not exist yet: starting from the beginning" in result.stderr
     assert (tmp_path / "f.h5").exists()
 
 
@@ -448,9 +448,11 @@ def test_extract__stopped_run_resumes_to_the_same_file(
     assert stderr.splitlines()[-1].startswith("error: SIGTERM after ")
     assert stderr.splitlines()[-1].endswith(" of 300 videos: saved. Resume with --resume")
     assert not out.exists()
-    refuse(*toy.extract(pretrained, out, "--list", str(many)), code=2, says=("Use --resume to go on, or --overwrite",))
+    refuse(
+        *toy.extract(pretrained, out, "--list", str(many)), code=2, says=("Resume with --resume, or use --overwrite",)
+    )
     result = succeed(*toy.extract(pretrained, out, "--list", str(many), "--resume"))
-    assert f"output '{out}' goes on at video " in result.stderr
+    assert f"output '{out}' resumes at video " in result.stderr
     assert result.stderr.splitlines()[-1] == "features 300/300"  # counted with those of before
     check_same(out, of_many)
 
@@ -468,7 +470,7 @@ def test_extract__killed_run_resumes_to_the_same_file(
     assert code == -signal.SIGKILL
     assert not out.exists()
     result = succeed(*toy.extract(pretrained, out, "--list", str(many), "--resume"))
-    assert int(result.stderr.split("goes on at video ")[1].split()[0]) > 20  # a batch has four
+    assert int(result.stderr.split("resumes at video ")[1].split()[0]) > 20  # a batch has four
     check_same(out, of_many)
 
 
@@ -489,11 +491,11 @@ def test_extract__resumed_run_counts_the_videos_skipped_before(
     command = toy.extract(pretrained, tmp_path / "f.h5", "--list", str(tmp_path / "list.txt"), "--root", str(tmp_path))
     assert "4 of 10 videos cannot be read" in vtdl(*command).stderr
     result = vtdl(*command, "--resume")
-    assert "goes on at video 4 of 10" in result.stderr
+    assert "resumes at video 4 of 10" in result.stderr
     assert result.exit_code == 1
     assert "error: 4 of 10 videos cannot be read, more than data.max_bad_fraction 0.05 allows" in result.stderr
     result = succeed(*command, "--resume", "--set", "data.max_bad_fraction=1")
-    assert "goes on at video 4 of 10" in result.stderr
+    assert "resumes at video 4 of 10" in result.stderr
     assert len(read(tmp_path / "f.h5")["paths"]) == NUM_VAL
 
 
@@ -512,7 +514,7 @@ def test_extract__disk_full_at_the_end_costs_nothing(
         vtdl_cli.engine.evaluate.extract, "KEEP_EVERY_SECONDS", 0.0
     )  # a row computed again would be kept twice
     result = succeed(*toy.extract(pretrained, tmp_path / "f.h5", "--resume"))
-    assert "goes on at video 6 of 6" in result.stderr
+    assert "resumes at video 6 of 6" in result.stderr
     assert np.array_equal(read(tmp_path / "f.h5")["features"], read(extracted)["features"])
 
 

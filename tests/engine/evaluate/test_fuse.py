@@ -147,7 +147,7 @@ def test_fuse__scores_that_are_not_finite(tmp_path: Path) -> None:
         files.append(tmp_path / f"{name}.h5")
         write_scores(files[-1], Scores(values, np.arange(4) % 3, list("abcd"), list("xyz"), attributes))
     for bad in files[1:]:
-        says = f"scores '{bad}' have numbers that are not finite, those of 'c' to begin with"
+        says = f"scores '{bad}' have values that are not finite, the first for 'c'"
         refuse("fuse", str(files[0]), str(bad), "--out", str(tmp_path / "out"), code=2, says=(says,))
     assert not (tmp_path / "out").exists()
 

@@ -151,9 +151,9 @@ def test_merge__names_in_another_order_are_refused_whatever_stands_between(tmp_p
 @pytest.mark.parametrize(
     ("classes", "says"),
     [
-        ('["even"]', "name 1 classes and have class 1. Extract them again"),
-        ("even, odd", "have 'classes' that are no list of names"),
-        ("[1, 2]", "have 'classes' that are no list of names"),
+        ('["even"]', "are inconsistent: 1 class names, and class 1. Extract again"),
+        ("even, odd", "are damaged: their 'classes' is not a list of names"),
+        ("[1, 2]", "are damaged: their 'classes' is not a list of names"),
     ],
 )
 def test_info__names_that_cannot_be(tmp_path: Path, classes: str, says: str) -> None:
@@ -283,7 +283,7 @@ def test_export__bad_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     refuse(*export(file, tmp_path / "f.npy"), code=2, says=("f.npy' exists. Use --overwrite",))
     assert (tmp_path / "f.npy").read_text() == "old"
     succeed(*export(file, tmp_path / "f.npy", "--overwrite"))
-    refuse(*export(tmp_path / "g.h5", tmp_path / "g.csv"), code=2, says=("g.h5' are not there",))
+    refuse(*export(tmp_path / "g.h5", tmp_path / "g.csv"), code=2, says=("g.h5' do not exist",))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["f.h5", "f.npy"]
 
 

@@ -130,8 +130,8 @@ def test_probe__bad_input(toy: Toy, tmp_path: Path) -> None:
     cut.write_bytes(Path(train).read_bytes()[:-1])
     other = write(tmp_path / "other.h5", 20, 2, weights_sha256="def")
     for more, says in (
-        (("--test", str(tmp_path / "absent.h5")), "absent.h5' are not there. First: vtdl extract"),
-        (("--test", str(toy.preset)), "are no HDF5 file"),
+        (("--test", str(tmp_path / "absent.h5")), "absent.h5' do not exist. First: vtdl extract"),
+        (("--test", str(toy.preset)), "are not an HDF5 file"),
         (("--test", str(other)), "in weights_sha256: "),
         (("--test", train), "share 120 videos"),
         (("--train", str(fresh), "--test", str(fresh_too)), "in weights_sha256: "),

@@ -136,10 +136,10 @@ def test_retrieve__bad_input(toy: Toy, tmp_path: Path) -> None:
     infinite = write_by_hand(tmp_path / "infinite.h5", [[1, np.nan]], [0])
     (tmp_path / "classes.txt").write_text("one\ntwo\n")
     for more, says, code in (
-        (("--gallery", str(tmp_path / "absent.h5")), "absent.h5' are not there. First: vtdl extract", 2),
+        (("--gallery", str(tmp_path / "absent.h5")), "absent.h5' do not exist. First: vtdl extract", 2),
         (("--query", line[2]), "share 120 videos", 2),
         (("--query", unknown), "have no class for 1 videos", 2),
-        (("--gallery", infinite), "that are not finite, those of", 2),
+        (("--gallery", infinite), "that are not finite, the first for", 2),
         (("--figure", str(tmp_path / "a.png")), "Add --root DIR", 2),
         (("--rows", "2"), "--root and --rows are options of the figure", 2),
         (("--figure", str(used), *root), "used.png' exists. Use --overwrite, or another --figure", 2),

@@ -371,7 +371,7 @@ def test_survey__agrees_in_one_process_and_in_two(root: Path) -> None:
     assert results[0].readable.tolist() == [1, 2, *range(4, 18)]
 
 
-def test_survey__survives_a_decoder_that_dies(root: Path) -> None:
+def test_survey__a_decoder_crash_costs_one_video(root: Path) -> None:
     (root / "run" / "a_2.avi").write_text("crash")
     (root / "run" / "b_1.avi").write_text("slow")
     names = [f"run/{who}_{n}.avi" for who in "abcd" for n in (1, 2)]
@@ -407,7 +407,7 @@ def test_audit__what_the_videos_are(root: Path, monkeypatch: pytest.MonkeyPatch)
     assert audit["duplicates"] == []  # folders of pictures have no size, and are not one another's copies
 
 
-def test_rejected__names_every_video_left_out_and_goes_with_it(root: Path) -> None:
+def test_rejected__names_all_videos_left_out(root: Path) -> None:
     (root / "run" / "e_1.avi").touch()
     (root / "run" / "line\nbreak.avi").write_text("12")
     prepare(root, min_frames=11)
@@ -490,7 +490,7 @@ def test_prepare_folder__refused_leaves_nothing(root: Path) -> None:
     assert not (root.parent / "lists").exists()
 
 
-def test_prepare_folder__a_mistake_keeps_what_an_interrupted_run_found(root: Path) -> None:
+def test_prepare_folder__refused_keeps_the_cache_of_an_interrupted_run(root: Path) -> None:
     (root.parent / "lists").mkdir()
     (root.parent / "lists" / ".survey.jsonl").write_text("")
     for path in root.glob("*/*"):
@@ -524,7 +524,7 @@ def annotate(root: Path, rows: Sequence[str], names: Sequence[str]) -> Path:
     return csv
 
 
-def test_prepare_official__a_recording_on_both_sides_is_told(root: Path) -> None:
+def test_prepare_official__warns_of_a_recording_on_both_sides(root: Path) -> None:
     """Kinetics' clips of one YouTube video, ten seconds in training and ten in validation."""
     rows = ["run,a_0,1,11,train", "run,a_0,20,30,validate", "walk,b_0,0,10,train", "walk,c_0,0,10,validate"]
     csv = annotate(root, rows, ("a_0_000001_000011", "a_0_000020_000030", "b_0", "c_0"))

@@ -84,9 +84,9 @@ TABLE: list[tuple[str, str, Any]] = [
     ("method.name=instance_discrimination method.temperature=0.2", "method.temperature", 0.2),
     ("method.name=instance_discrimination method.loss=nce", "method.criterion", NoiseContrastiveLoss),
     ("method.name=clip_order", "method", ClipOrder),
-    ("method.name=pseudo_labels", "method", PseudoLabels),
+    ("method.name=pseudo_labels method.clusters=9", "method", PseudoLabels),
     ("method.name=pseudo_labels method.clusters=9", "method.encoder.head.linear.out_features", 9),
-    ("method.name=pseudo_labels method.relabel_every=7", "method.relabel_every", 7),
+    ("method.name=pseudo_labels method.clusters=9 method.relabel_every=7", "method.relabel_every", 7),
     ("method.temperature=0.2", "method.temperature", 0.2),
     ("method.momentum=0.5", "method.encoders.momentum", 0.5),
     ("method.intra_video_negative=false", "method.intra_video_negative", False),
@@ -155,7 +155,7 @@ TABLE: list[tuple[str, str, Any]] = [
 ]
 """Assignments, where to look, and what is there."""
 
-IN_TESTS_OF_THEIR_OWN = {"method.key_shuffle", "model.weight_init"}
+IN_TESTS_OF_THEIR_OWN = {"method.key_shuffle", "method.options", "model.weight_init"}
 
 
 @pytest.mark.parametrize(("assignments", "path", "expected"), TABLE, ids=str)

@@ -136,7 +136,7 @@ def test_load__absent_file_and_text(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"do not exist. Give a run folder"):
         load_checkpoint(tmp_path / "a.pt")
     (tmp_path / "a.pt").write_text("hello")
-    with pytest.raises(CheckpointError, match=r"a.pt' cannot be read: it is no checkpoint$"):
+    with pytest.raises(CheckpointError, match=r"a.pt' cannot be read: it is not a checkpoint$"):
         load_checkpoint(tmp_path / "a.pt")
 
 
@@ -239,7 +239,7 @@ def test_evaluate__class_names_that_cannot_be_written(toy: Toy, finetuned: Path,
     content["classes"][1] = "\udcff"
     torch.save(content, tmp_path / "a.pt")
     shutil.copy(toy.val_list, tmp_path / "val.txt")
-    says = f"weights '{tmp_path}/a.pt' are not as vtdl writes them: 'classes.1' {NO_UTF8}. Take another checkpoint"
+    says = f"weights '{tmp_path}/a.pt' are not as vtdl writes them: 'classes.1' {NO_UTF8}. Use another checkpoint"
     refuse(*toy.evaluate(tmp_path / "a.pt", tmp_path / "out", test_list=tmp_path / "val.txt"), code=1, says=(says,))
     assert not (tmp_path / "out").exists()
 
@@ -267,9 +267,9 @@ def change_training(content: dict[str, Any], kind: str) -> None:
     ("kind", "says"),
     [
         ("no optimizer", "'optimizer' is missing"),
-        ("moment of another shape", "optimizer.state.0 is not of this network"),
-        ("moment missing", "optimizer.state.1 is not of this network"),
-        ("parameter too many", "optimizer.state.999 is not of this network"),
+        ("moment of another shape", "optimizer.state.0 does not fit this network"),
+        ("moment missing", "optimizer.state.1 does not fit this network"),
+        ("parameter too many", "optimizer.state.999 does not fit this network"),
         ("negative step", "'step' should be greater than or equal to 0"),
         ("random state", "'random.cpu' should be the state of a random generator"),
         ("sums", "'sums.loss' should be one number"),

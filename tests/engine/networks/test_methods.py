@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.toy import Toy, load, refuse, succeed
+from tests.toy import Toy, load, refuse, succeed, vtdl
 from vtdl_cli.config import Config
 from vtdl_cli.config import Method as MethodSection
 from vtdl_cli.engine.networks.methods import METHODS, build_method, check_config, find_method
@@ -156,6 +156,27 @@ def test_reads__a_key_its_section_and_what_is_in_it(key: str, is_read: bool) -> 
     assert METHODS["vtdl"].task.reads(key) == (key != "queues")
 
 
+@pytest.mark.parametrize("command", ["pretrain", "finetune", "demo", "presets show", "visualize triplet"])
+def test_commands__refuse_a_backbone_that_there_is_not(command: str, toy: Toy, tmp_path: Path) -> None:
+    lists = {"finetune": toy.finetune, "pretrain": toy.pretrain}
+    out = tmp_path / "out"
+    line = {
+        "demo": ["demo", "--out", str(out)],
+        "presets show": ["presets", "show", "demo"],
+        "visualize triplet": [*command.split(), "--preset", "demo", "--list", str(toy.train_list), "--out", str(out)],
+    }
+    words = lists[command](out) if command in lists else line[command]
+    refuse(*words, "--set", "model.name=resnet", code=2, says=("model.name 'resnet' is not a backbone. Choose one of",))
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("value", ["3", "2020-01-01", "!!binary /w==", "{3: 4}", "{a: 2020-01-01}"])
+def test_options__are_a_section_of_plain_values(value: str) -> None:
+    (line,) = mistakes(f"method.options={value}")
+    assert line.startswith("method.options")
+    assert "in 'demo' is not valid: " in line
+
+
 # ---- methods from elsewhere
 
 MODULE = """
@@ -270,6 +291,12 @@ def test_checkpoint__of_an_earlier_version_still_resumes_and_gives_its_backbone(
     torch.save(content, last)
     succeed(*toy.extract(tmp_path / "run", tmp_path / "f.h5"))
     succeed(*toy.extract(tmp_path / "run", tmp_path / "e.h5", "--layer", "embedding"))
+    content["config"]["method"]["name"] = "gone:Mine"
+    facts = {"backbone": "encoders.query.backbone", "trains_embedding": True}
+    for name, added, code in (("says", facts, 0), ("does_not", {}, 1)):  # where the class is not to be had
+        torch.save(content | added, tmp_path / f"{name}.pt")
+        line = toy.extract(tmp_path / f"{name}.pt", tmp_path / f"{name}.h5", "--layer", "embedding")
+        assert vtdl(*line).exit_code == code
     more = ("pretrain.knn_every=2", "pretrain.keep_every=2", "pretrain.epochs=3")
     succeed(*toy.pretrain(tmp_path / "run", *(word for text in more for word in ("--set", text)), "--resume"))
     assert load(last)["backbone"] == "encoders.query.backbone"

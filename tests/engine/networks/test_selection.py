@@ -111,7 +111,7 @@ def test_evaluate__older_and_foreign_weights(toy: Toy, finetuned: Path, test_lis
     ]
     assert answers == [True, None, False, None]
     stderr = succeed(*toy.evaluate(foreign, tmp_path / "out", "--dry-run")).stderr
-    assert f"weights '{foreign}' do not say whether list '{toy.val_list}' was used to choose them" in stderr
+    assert f"weights '{foreign}' do not record whether they were chosen on list '{toy.val_list}'" in stderr
 
 
 def test_evaluate__a_copy_of_the_best_is_known_by_its_epoch(toy: Toy, finetuned: Path, tmp_path: Path) -> None:

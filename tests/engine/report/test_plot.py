@@ -134,8 +134,8 @@ def test_plot_features__bad_input(toy: Toy, tmp_path: Path) -> None:
     with h5py.File(same, "a") as file:
         file["features"][:] = 1
     for line, says in (
-        ([tmp_path / "absent.h5"], "absent.h5' are not there"),
-        ([toy.preset], "are no HDF5 file"),
+        ([tmp_path / "absent.h5"], "absent.h5' do not exist"),
+        ([toy.preset], "are not an HDF5 file"),
         ([few], "tsne needs at least 2 dimensions and 4 videos"),
         ([same], "all have one direction: the network has collapsed"),
         ([good, "--method", "umap"], "--method 'umap' is unknown. Choose from tsne, pca"),

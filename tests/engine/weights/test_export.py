@@ -54,10 +54,10 @@ def test_export__onnx_is_not_installed(pretrained: Path, tmp_path: Path, monkeyp
     assert list(tmp_path.iterdir()) == []
 
 
-def test_export__values_that_are_no_numbers(pretrained: Path, tmp_path: Path) -> None:
+def test_export__nan_values(pretrained: Path, tmp_path: Path) -> None:
     content = load(pretrained / "checkpoints/last.pt")
     content["model"]["encoders.query.backbone.stem.0.weight"][0, 1, 0, 2, 1] = float("nan")
     torch.save(content, tmp_path / "broken.pt")
     line = ["convert", str(tmp_path / "broken.pt"), "--out", str(tmp_path / "backbone.pt")]
-    refuse(*line, code=1, says=("have values that are infinite or no numbers, in tensor 'stem.0.weight'. Take",))
+    refuse(*line, code=1, says=("have values that are infinite or NaN, in tensor 'stem.0.weight'. Take",))
     assert not (tmp_path / "backbone.pt").exists()

@@ -22,7 +22,7 @@ from vtdl_cli import ranks
 from vtdl_cli.data.clips.datasets import Batch, EpochBatches, VideoClips, collate
 from vtdl_cli.data.clips.parcels import BatchNotReceived, PackedVideoClips, Parcel
 from vtdl_cli.errors import VtdlError
-from vtdl_cli.runtime import Warn, ignore_warning
+from vtdl_cli.runtime import Warn, ignore_warning, system_limit
 from vtdl_cli.workers import (
     blocked_signals,
     explain_dead_worker,
@@ -57,7 +57,7 @@ class Loader:
         stream = self._start()
         workers = getattr(stream, "_workers", [])  # private in torch
         try:
-            while (arrived := _await(stream, workers)) is not None:
+            while (arrived := _next(stream, workers)) is not None:
                 yield self._open(arrived)
         except (BatchNotReceived, RuntimeError) as error:
             if exit_code := failed_exit_code(workers, EXIT_WAIT_SECONDS):
@@ -88,11 +88,11 @@ class Loader:
             ) from error
 
 
-def _await(stream: "Iterator[Parcel | Batch]", workers: Sequence[BaseProcess]) -> "Parcel | Batch | None":
-    """The next of the stream; none: there are no more.
+def _next(stream: "Iterator[Parcel | Batch]", workers: Sequence[BaseProcess]) -> "Parcel | Batch | None":
+    """Return the next item of the stream, or None at its end.
 
-    Here alone the end of a worker is an error. torch raises it at any moment, and whatever was done just then, such as
-    writing a file, would seem to have failed.
+    A dead worker is an error only here. torch's signal handler would raise it at any moment, and whatever was going on
+    then, such as writing a file, would seem to have failed.
     """
     with _keeping_handler():
         if workers and CHILD_ENDED is not None:
@@ -104,7 +104,7 @@ def _await(stream: "Iterator[Parcel | Batch]", workers: Sequence[BaseProcess]) -
 
 @contextmanager
 def _keeping_handler() -> Iterator[None]:
-    """Leave as it was, after this block, what is done when a process that this one started ends."""
+    """Restore the handler of SIGCHLD after the block."""
     before = CHILD_ENDED and signal.getsignal(CHILD_ENDED)
     try:
         yield
@@ -181,12 +181,7 @@ def free_shared_memory() -> float:
 
 def max_open_files() -> float:
     """Return how many files this process may have open."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return float("inf")
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return float("inf") if soft == resource.RLIM_INFINITY else soft
+    return system_limit("RLIMIT_NOFILE")
 
 
 def _explain(reason: str) -> str:

@@ -1,5 +1,6 @@
 """Transcode videos for faster loading: to frame folders, or to small files with many keyframes."""
 
+import io
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from vtdl_cli.data.video.frame_folder import FrameFolderReader
 from vtdl_cli.data.video.reader import unreadable_on_error
 from vtdl_cli.data.video.scan import scan_video
 from vtdl_cli.data.video.whole_video import REPEATABLE, whole_video, write_mp4
-from vtdl_cli.runtime import atomic_write
+from vtdl_cli.runtime import atomic_write, write_error
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class FrameFolderWriter:
 
         Raises:
             UnreadableVideo: the source cannot be read to its end.
+            VtdlError: the target cannot be written.
         """
         from PIL import Image
 
@@ -42,7 +44,12 @@ class FrameFolderWriter:
         try:
             count = 0
             for count, frame in enumerate(_resized_frames(source, self.short_side), start=1):
-                Image.fromarray(frame).save(part / f"img_{count:05d}.jpg", quality=self.quality)
+                image = io.BytesIO()  # given a file, Pillow leaves a truncated image where the disk is nearly full
+                Image.fromarray(frame).save(image, "jpeg", quality=self.quality)
+                try:
+                    (part / f"img_{count:05d}.jpg").write_bytes(image.getvalue())
+                except OSError as error:
+                    raise write_error(target, error) from error
             if target.exists():
                 shutil.rmtree(target)
             part.rename(target)

@@ -20,7 +20,7 @@ from vtdl_cli.data.lists.video_list import unlistable
 from vtdl_cli.data.video.probe import VideoFacts, probe_video
 from vtdl_cli.engine.lists.process_pool import closing_pool, map_unordered
 from vtdl_cli.errors import Interrupted, UnreadableVideo
-from vtdl_cli.runtime import Reporter, StopRequest, default_workers
+from vtdl_cli.runtime import Reporter, StopRequest, default_workers, write_error
 
 Finding = VideoFacts | str
 """The properties of a video, or why it cannot be read."""
@@ -74,10 +74,17 @@ class SurveyCache:
         return self._known.get(_cache_key(path)) if self._known else None
 
     def add(self, path: str, finding: Finding) -> None:
-        """Append the finding on a video."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps([self.settings, _cache_key(path), finding]) + "\n")
+        """Append the finding on a video.
+
+        Raises:
+            VtdlError: the file cannot be written.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps([self.settings, _cache_key(path), finding]) + "\n")
+        except OSError as error:
+            raise write_error(self.path, error) from error
 
     def remove(self, *, new_only: bool = False) -> None:
         """Remove the file, and its folder if that was created for it and is empty.

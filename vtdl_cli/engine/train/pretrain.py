@@ -58,9 +58,9 @@ def pretrain(
     _check_size(config, videos)
     check_batch("pretrain", config.pretrain.batch_size)
     run = RunFolder(out, resume=execution.resume, overwrite=execution.overwrite)
-    machine = build_machine(execution.device, config.pretrain.precision, execution.workers, reporter)
     seed_torch(execution.seed)
-    method = build_method(config, len(videos))
+    method = build_method(config, len(videos))  # before the ranks meet: its settings may not go with their number
+    machine = build_machine(execution.device, config.pretrain.precision, execution.workers, reporter)
     origin: dict[str, Any] = {"weights": weights}
     if weights is not None and not run.resumes:
         origin["weights_sha256"] = load_pretrained_backbone(weights, method.trained_backbone, reporter)

@@ -1,4 +1,4 @@
-"""Backbones of ours into files for elsewhere, each read again and held to the run's features."""
+"""Backbones of ours as files for other code, each read again and compared by its features with the run's."""
 
 import contextlib
 import importlib.util
@@ -13,7 +13,7 @@ from torch import Tensor
 from vtdl_cli.config import Config
 from vtdl_cli.engine.networks.build import CHANNELS, build_backbone
 from vtdl_cli.engine.networks.trained import load_backbone
-from vtdl_cli.engine.weights.foreign import check_finite
+from vtdl_cli.engine.weights.third_party import check_finite
 from vtdl_cli.errors import CheckpointError, UsageError
 from vtdl_cli.models.encoder import PooledFeatures
 from vtdl_cli.runtime import atomic_write
@@ -23,7 +23,7 @@ SAME_FEATURES = 1e-3  # of the largest: another library adds up in another order
 
 
 def export_backbone(weights: str, out: Path) -> dict[str, Any]:
-    """Write the backbone of a run for elsewhere: as ONNX where the name ends so, else as a plain state dict.
+    """Write the backbone of a run for other code: as ONNX where the name ends so, else as a plain state dict.
 
     A state dict is tensors by name that share no memory, as safetensors asks. ONNX gives the pooled features (N, D) of
     clips of the preset's size, as many at a time as you like. Either is read again and has to give the same features.

@@ -1,33 +1,42 @@
-"""Weights from elsewhere into a checkpoint of ours."""
+"""Third-party weights into a checkpoint of ours: matched by name and shape, filled in, written."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from vtdl_cli.config import Config
 from vtdl_cli.data.lists.video_list import read_classes
 from vtdl_cli.engine.networks.build import build_network
 from vtdl_cli.engine.networks.checkpoint import Stage, save_checkpoint
-from vtdl_cli.engine.weights.comparison import Comparison, compare
-from vtdl_cli.engine.weights.foreign import check_finite, find_classifier, name_as_ours, pick_weights, split_heads
+from vtdl_cli.engine.weights.third_party import (
+    ThirdParty,
+    check_finite,
+    find_classifier,
+    name_as_ours,
+    pick_weights,
+    split_heads,
+)
 from vtdl_cli.errors import CheckpointError, ListError, UsageError
 from vtdl_cli.models.encoder import Encoder
 from vtdl_cli.runtime import seed_torch
+from vtdl_cli.text import count_names
+
+COUNTER = "num_batches_tracked"  # of batch norm: alike in networks of any width, so it is no evidence of a match
 
 
 @dataclass(frozen=True, kw_only=True)
 class Import:
-    """What is said about weights from elsewhere; a run of ours knows all of it itself.
+    """How third-party weights are to be read; a run of ours knows all of it itself.
 
     Attributes:
         config: which network they are of; it travels inside the checkpoint.
         assignments: those that went into `config`.
-        rename: `OLD=NEW`, beginnings of names to replace, in order.
+        rename: `OLD=NEW`, prefixes of names to replace, in order.
         min_match: percent of the backbone's tensors, ours and theirs, that have to match; none: 95.
-        classes: a classes.txt with the names of their classifier's classes; none: their numbers.
+        classes: a classes.txt with the names of their classifier's classes; none: the source's, or their numbers.
     """
 
     config: Config | None = None
@@ -38,7 +47,7 @@ class Import:
 
     @property
     def least_match(self) -> float:
-        """`min_match`, or what it is by default."""
+        """`min_match`, or its default."""
         return 95.0 if self.min_match is None else self.min_match
 
     @property
@@ -54,117 +63,147 @@ class Import:
         return [name for name, given in typed.items() if given]
 
 
-@dataclass(frozen=True)
-class Imported:
-    """A network of ours with weights from elsewhere.
-
-    Attributes:
-        network: filled; a head that nothing fitted is fresh.
-        compared: its backbone with theirs.
-        classifier: their names of what went into the head.
-        left_out: heads of theirs that did not.
-        num_classes: of the classifier; 0 without one.
-    """
-
-    network: Encoder
-    compared: Comparison
-    classifier: list[str]
-    left_out: list[str]
-    num_classes: int
-
-
-def import_weights(
-    content: Mapping[str, Any], path: Path, out: Path, wanted: Import, *, key_encoder: bool
-) -> dict[str, Any]:
+def import_weights(source: ThirdParty, out: Path, wanted: Import, *, key_encoder: bool) -> dict[str, Any]:
     """Write the network of the authors' checkpoints, of torchvision's, or of a plain state dict as a checkpoint.
 
-    It is one of finetuning where the file has all of ours, a classifier included, else one of pretraining.
+    Its stage is finetune where the file has all tensors of ours, a classifier included, else pretrain.
 
     Args:
-        content: of the file.
-        path: the file.
+        source: the weights.
         out: the checkpoint to write.
-        wanted: how to read it.
+        wanted: how to read them.
         key_encoder: take the authors' momentum encoder instead of the one that was trained.
 
     Returns:
         Counts, and the names that found no match.
 
     Raises:
-        CheckpointError: the file holds no weights, not numbers alone, or they fit too little.
+        CheckpointError: the file holds no weights, has NaN or infinite values, or fits too little.
         UsageError: nothing says which network they are of, or an option does not go with them.
         ListError: the file of classes is wrong, or has another number of them.
     """
-    config = wanted.config
+    config, path = wanted.config, source.path
     if config is None:
         raise UsageError(f"weights '{path}' do not say which network they are of. Add --preset, see: vtdl presets list")
-    theirs = name_as_ours(pick_weights(content, path, key_encoder=key_encoder), wanted.rename, path)
-    imported = fill_network(theirs, path, config, wanted.least_match)
-    stage: Stage = "finetune" if imported.classifier else "pretrain"
-    classes = _read_class_names(wanted.classes, path, imported.num_classes)
-    state = imported.network.state_dict()
+    theirs = name_as_ours(pick_weights(source, key_encoder=key_encoder), wanted.rename, path)
+    filled = fill_network(theirs, path, config, wanted.least_match)
+    stage: Stage = "finetune" if filled.classifier else "pretrain"
+    classes = _class_names(source, wanted.classes, filled.num_classes)
+    state = filled.network.state_dict()
     ours = {
         "stage": stage,
         "config": config.to_dict(),
         "classes": classes,
-        "num_classes": imported.num_classes,
+        "num_classes": filled.num_classes,
         "list_sha256": "",
         "seed": 0,
-        "origin": {"converted_from": str(path)},
-        "model": {name: state[name] for name in state if imported.classifier or name.startswith("backbone.")},
+        "origin": dict(source.origin),
+        "model": {name: state[name] for name in state if filled.classifier or name.startswith("backbone.")},
     }
     save_checkpoint(out, ours)
     return {
         "out": str(out),
         "stage": stage,
         "backbone": config.model.name,
-        "matched": len(imported.compared.matched),
-        "missing": imported.compared.missing,
-        "unexpected": imported.compared.unexpected,
-        "misshaped": imported.compared.misshaped,
-        "classifier": imported.classifier,
-        "num_classes": imported.num_classes or None,
-        "heads_left_out": imported.left_out,
+        "matched": len(filled.match.matched),
+        "missing": filled.match.missing,
+        "unexpected": filled.match.unexpected,
+        "misshaped": filled.match.misshaped,
+        "classifier": filled.classifier,
+        "num_classes": filled.num_classes or None,
+        "heads_left_out": filled.left_out,
+        "origin": ours["origin"],
     }
 
 
-def fill_network(theirs: Mapping[str, Tensor], path: Path, config: Config, min_match: float) -> Imported:
-    """Put weights by our names into a network of `config`, what does not fit left out.
+@dataclass(frozen=True)
+class Match:
+    """Names of tensors, theirs against those of our network; batch norm's counters are left out."""
+
+    matched: list[str]
+    missing: list[str]
+    unexpected: list[str]
+    misshaped: list[str]
+
+    @property
+    def share(self) -> float:
+        """Percent of all tensors, ours and theirs, that match: a deeper network of theirs is not ours either."""
+        return 100 * len(self.matched) / sum(map(len, vars(self).values()))
+
+    def in_words(self) -> str:
+        """Counts, and the names that found no match."""
+        rest = (count_names(getattr(self, kind), kind) for kind in ("missing", "unexpected", "misshaped"))
+        return ", ".join([f"{len(self.matched)} tensors match", *rest])
+
+
+def match_tensors(network: nn.Module, theirs: Mapping[str, Tensor]) -> Match:
+    """Compare names and shapes with the network's."""
+    ours = {name: tensor for name, tensor in network.state_dict().items() if not name.endswith(COUNTER)}
+    same = [name for name in ours if name in theirs]
+    return Match(
+        [name for name in same if ours[name].shape == theirs[name].shape],
+        [name for name in ours if name not in theirs],
+        [name for name in theirs if name not in ours and not name.endswith(COUNTER)],
+        [name for name in same if ours[name].shape != theirs[name].shape],
+    )
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A network of ours with third-party weights.
+
+    Attributes:
+        network: with the weights; a head that nothing fitted is randomly initialised.
+        match: of its backbone with theirs.
+        classifier: their names of what went into the head.
+        left_out: heads of theirs that did not.
+        num_classes: of the classifier; 0 without one.
+    """
+
+    network: Encoder
+    match: Match
+    classifier: list[str]
+    left_out: list[str]
+    num_classes: int
+
+
+def fill_network(theirs: Mapping[str, Tensor], path: Path, config: Config, min_match: float) -> Filled:
+    """Put weights by our names into a network of `config`; what does not fit is left out.
 
     Raises:
-        CheckpointError: less than `min_match` percent of the backbone's tensors fit, or some are not numbers alone.
+        CheckpointError: less than `min_match` percent of the backbone's tensors fit, or some are NaN or infinite.
     """
     backbone, heads = split_heads(theirs)
     names = find_classifier(heads)
     classifier = {ours: heads[name] for ours, name in names.items()}
     rows = max((len(tensor) for tensor in classifier.values() if tensor.ndim), default=0)
-    seed_torch(0)  # of what is not there, where less than all will do
+    seed_torch(0)  # of what is missing, where less than all is accepted
     network = build_network(config, max(rows, 1))
-    compared = compare(network.backbone, backbone)
-    if compared.share < min_match or not compared.matched:
+    match = match_tensors(network.backbone, backbone)
+    if match.share < min_match or not match.matched:
         raise CheckpointError(
-            f"weights '{path}' do not fit {config.model.name}: {compared.in_words()}; that is {compared.share:.0f}%, "
+            f"weights '{path}' do not fit {config.model.name}: {match.in_words()}; that is {match.share:.0f}%, "
             f"less than --min-match {min_match:g}. Choose the --preset they belong to, or --rename OLD=NEW"
         )
-    is_whole = compared.share == 100  # a classifier on another backbone than its own would guess
-    used = list(names.values()) if is_whole and compare(network.head, classifier).share == 100 else []
-    check_finite({name: theirs[name] for name in (*compared.matched, *used)}, path)
-    network.backbone.load_state_dict({name: backbone[name] for name in compared.matched}, strict=False)
+    is_whole = match.share == 100  # a classifier on another backbone than its own would guess
+    used = list(names.values()) if is_whole and match_tensors(network.head, classifier).share == 100 else []
+    check_finite({name: theirs[name] for name in (*match.matched, *used)}, path)
+    network.backbone.load_state_dict({name: backbone[name] for name in match.matched}, strict=False)
     if used:
         network.head.load_state_dict(classifier)
-    return Imported(network, compared, used, [name for name in heads if name not in used], rows if used else 0)
+    return Filled(network, match, used, [name for name in heads if name not in used], rows if used else 0)
 
 
-def _read_class_names(source: Path | None, path: Path, num_classes: int) -> list[str] | None:
-    """The names in `source`, which have to be those of the classifier."""
-    if source is None:
-        return None
+def _class_names(source: ThirdParty, file: Path | None, num_classes: int) -> list[str] | None:
+    """The names in `file`, which have to be those of the classifier; without a file, the source's own."""
+    if file is None:
+        return source.classes if num_classes else None
     if not num_classes:
-        raise UsageError(f"--classes '{source}' needs a classifier, and '{path}' has none that fits. Leave it out")
-    classes = read_classes(source)
+        raise UsageError(f"--classes '{file}' needs a classifier, and '{source.path}' has none that fits. Leave it out")
+    classes = read_classes(file)
     if len(classes) != num_classes:
         raise ListError(
-            f"class file '{source}' names {len(classes)} classes, but the classifier of '{path}' tells {num_classes} "
-            "apart. Name the classes.txt that it was trained with"
+            f"class file '{file}' names {len(classes)} classes, but the classifier of '{source.path}' has "
+            f"{num_classes}. Name the classes.txt that it was trained with"
         )
     return classes

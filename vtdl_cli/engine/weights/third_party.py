@@ -1,7 +1,8 @@
-"""Weights of other code: read without running anything, found in the file, and named as ours."""
+"""Third-party weights: read without running anything, found in the file, and renamed to ours."""
 
 import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +13,37 @@ from vtdl_cli.engine.networks.tensor_file import read_tensors
 from vtdl_cli.errors import CheckpointError, UsageError
 from vtdl_cli.runtime import Warn, ignore_warning
 
-WRAPPERS = ("module.", "base_model.", "backbone.")  # torch's DataParallel, the authors' trainer, what others call ours
+WRAPPERS = ("module.", "base_model.", "backbone.")  # torch's DataParallel, the authors' trainer, other code's name
 STATE_KEYS = ("model", "state_dict")  # where training scripts keep the weights, the authors' first
-KEY_ENCODER = "model_ema"  # the authors' name of it
+AUTHORS_KEY_ENCODER = "model_ema"
 HEADS = ("fc.", "id_head.", "cls_head.", "feature_head.", "conv3d_0c_1x1", "head.", "linear.")
 CLASSIFIERS = {"conv3d_0c_1x1_custom.": "", "fc.": "linear.", "linear.": "linear."}
-"""How the names of a classifier begin: the authors' I3D, torchvision's, the authors' others; and how in our head."""
+"""Prefixes of a classifier's names -> prefix in our head: the authors' I3D, torchvision's, the authors' others."""
 
 
-def read_foreign(path: Path, warn: Warn = ignore_warning) -> dict[str, Any]:
-    """Read a file of tensors and plain types; of classes, the authors' `argparse.Namespace` alone is let in.
+@dataclass(frozen=True)
+class ThirdParty:
+    """Weights that vtdl has not written.
+
+    Attributes:
+        path: the file.
+        content: all that is in it.
+        origin: where it came from, for the checkpoint.
+        classes: names of its classifier's classes, where they are known.
+    """
+
+    path: Path
+    content: Mapping[str, Any]
+    origin: Mapping[str, str]
+    classes: list[str] | None = None
+
+
+def read_third_party(path: Path, warn: Warn = ignore_warning) -> dict[str, Any]:
+    """Read a file of tensors and plain types; of classes, only the authors' `argparse.Namespace` is allowed.
 
     Args:
         path: the file.
-        warn: who is told where damage in it would not be noticed.
+        warn: called where damage in it would not be noticed.
 
     Raises:
         CheckpointError: it is something else, or carries code; none of it was run.
@@ -36,18 +54,19 @@ def read_foreign(path: Path, warn: Warn = ignore_warning) -> dict[str, Any]:
     return content
 
 
-def pick_weights(content: Mapping[str, Any], path: Path, *, key_encoder: bool) -> dict[str, Tensor]:
-    """The tensors by name, from wherever in a checkpoint they are.
+def pick_weights(source: ThirdParty, *, key_encoder: bool) -> dict[str, Tensor]:
+    """Find the tensors by name, wherever in the file they are.
 
     Raises:
         CheckpointError: there are none.
     """
-    if key_encoder and KEY_ENCODER not in content:
-        raise CheckpointError(f"weights '{path}' have no '{KEY_ENCODER}'. Leave out --key-encoder")
-    places = [content[KEY_ENCODER]] if key_encoder else [*(content.get(key) for key in STATE_KEYS), content]
-    tensors = next(filter(None, (_tensors_of(place) for place in places)), None)
+    content, path = source.content, source.path
+    if key_encoder and AUTHORS_KEY_ENCODER not in content:
+        raise CheckpointError(f"weights '{path}' have no '{AUTHORS_KEY_ENCODER}'. Leave out --key-encoder")
+    places = [content[AUTHORS_KEY_ENCODER]] if key_encoder else [*map(content.get, STATE_KEYS), content]
+    tensors = next(filter(None, map(_tensors_of, places)), None)
     if tensors is None:
-        where = f"in {KEY_ENCODER}" if key_encoder else f"at the top or in {', '.join(STATE_KEYS)}"
+        where = f"in {AUTHORS_KEY_ENCODER}" if key_encoder else f"at the top or in {', '.join(STATE_KEYS)}"
         raise CheckpointError(f"weights '{path}' hold no tensors by name, {where}")
     return tensors
 
@@ -58,7 +77,7 @@ def _tensors_of(place: Any) -> dict[str, Tensor]:
 
 
 def name_as_ours(tensors: Mapping[str, Tensor], rename: Sequence[str], path: Path) -> dict[str, Tensor]:
-    """Take the wrappers off the names, then replace their beginnings.
+    """Remove wrappers from the names, then replace their prefixes.
 
     Args:
         tensors: by the names in the file.
@@ -97,13 +116,13 @@ def _unwrap(name: str) -> str:
 
 
 def split_heads(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """What is a backbone's, and what sits on it."""
+    """Split into the backbone's tensors and those of the heads on it."""
     heads = {name: tensor for name, tensor in tensors.items() if name.startswith(HEADS)}
     return {name: tensor for name, tensor in tensors.items() if name not in heads}, heads
 
 
 def find_classifier(heads: Mapping[str, Tensor]) -> dict[str, str]:
-    """Names in our head -> theirs, of the one classifier that may be ours; shapes are not looked at. Empty: none."""
+    """Names in our head -> theirs, of the one classifier that may be ours, whatever its shapes. Empty: none."""
     for theirs, ours in CLASSIFIERS.items():
         if found := {ours + name.removeprefix(theirs): name for name in heads if name.startswith(theirs)}:
             return found
@@ -111,7 +130,7 @@ def find_classifier(heads: Mapping[str, Tensor]) -> dict[str, str]:
 
 
 def check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Refuse weights that would make every output no number.
+    """Refuse weights that would make every output NaN.
 
     Raises:
         CheckpointError: naming the first of them.
@@ -119,6 +138,6 @@ def check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
     if broken := [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]:
         more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
         raise CheckpointError(
-            f"weights '{path}' have values that are infinite or no numbers, in tensor '{broken[0]}'{more}. "
-            "Take a checkpoint from before its training broke down"
+            f"weights '{path}' have values that are infinite or NaN, in tensor '{broken[0]}'{more}. "
+            "Take a checkpoint from before its training diverged"
         )
