@@ -139,7 +139,7 @@ def test_version__is_printed() -> None:
         ("pretrain --preset demo --train-list l --out o --resume --overwrite", "exclude each other"),
         ("evaluate --weights w --list l --out o --crops 2", "--crops '2' is neither 1 nor 3"),
         ("evaluate --weights w --list l --out o --clips 0", "Invalid value for '--clips'"),
-        ("extract --weights w --list l --out o --preset demo", "--preset goes with --weights none"),
+        ("extract --weights w --list l --out o --preset demo", "--preset 'demo' goes with --weights none"),
     ],
 )
 def test_usage__wrong_is_one_line_and_2(line: str, says: str) -> None:

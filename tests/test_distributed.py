@@ -121,7 +121,7 @@ def test_finetune__in_two_processes_leaves_out_a_batch_of_one(toy: Toy, pretrain
     run = tmp_path / "run"
     arguments = toy.finetune(run, "--weights", str(pretrained), "--train-list", str(few))
     _, stderr = both(*arguments)
-    warning = "warning: step 2: 1 videos are too few for 2 processes: the step is left out, as others like it will be"
+    warning = "warning: step 2: 1 videos are too few for 2 processes: step skipped, as others like it will be"
     assert [line for line in stderr.splitlines() if line.startswith("warning")] == [warning]
     assert [row["step"] for row in rows(run)] == [3, 6]
     assert (run / "checkpoints/best.pt").exists()
@@ -164,17 +164,17 @@ import time
 from vtdl_cli import ranks
 from vtdl_cli.data.hdf5.feature_parts import FeatureParts
 from vtdl_cli.__main__ import main
-go_on = FeatureParts._go_on
-def wait_and_go_on(parts, resume):
+resume_parts = FeatureParts._resume
+def wait_and_resume(parts, resume):
     time.sleep(ranks.rank())
-    go_on(parts, resume)
-FeatureParts._go_on = wait_and_go_on
+    resume_parts(parts, resume)
+FeatureParts._resume = wait_and_resume
 main()
 """
-"""The second process looks a second later at what is there."""
+"""Rank 1 looks for parts a second later."""
 
 
-def test_extract__first_removes_no_part_before_all_have_seen_it(
+def test_extract__rank_0_removes_no_part_before_all_have_seen_it(
     toy: Toy, pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is left to compute when the two resume, and so nothing that they would do together."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vtdl_cli.analysis.confusion import MAX_NAMED, MAX_NUMBERED, draw_confusion, worst_pairs
+from vtdl_cli.analysis.confusion import MAX_NAMED, MAX_NUMBERED, draw_confusion, list_confusions
 
 DARK = (8, 48, 107)  # the end of the colour map
 
@@ -42,6 +42,6 @@ def test_worst_pairs__by_hand() -> None:
     """Shares of the rows: a to b 1/4, b to a 1/2, b to c 1/4; c has no videos."""
     counts = np.array([[3, 1, 0], [2, 1, 1], [0, 0, 0]])
     shares = counts / counts.sum(1, keepdims=True).clip(1)
-    title, _, *lines = worst_pairs(counts, shares, ["a", "b", "c"]).splitlines()
+    title, _, *lines = list_confusions(counts, shares, ["a", "b", "c"]).splitlines()
     assert title == "most often misclassified (true: predicted)"
     assert lines == ["2 of 4  b: a", "1 of 4  a: b", "1 of 4  b: c"]

@@ -43,7 +43,7 @@ def draw_confusion(counts: np.ndarray, classes: Sequence[str], title: str, path:
         _write_counts(axis, counts, shares)
     for panel in beside:
         panel.axis("off")
-        panel.text(0, 1, worst_pairs(counts, shares, classes), va="top", fontsize=9, linespacing=1.5)
+        panel.text(0, 1, list_confusions(counts, shares, classes), va="top", fontsize=9, linespacing=1.5)
     bar = figure.colorbar(image, ax=axis, label="share of the true class", shrink=min(0.8, 4 / side), aspect=25)
     bar.set_ticks([0, 0.05, 0.2, 0.5, 1])
     save_figure(figure, path, dpi=110)
@@ -55,10 +55,12 @@ def _write_counts(axis: Axes, counts: np.ndarray, shares: np.ndarray) -> None:
         axis.text(column, row, counts[row, column], ha="center", va="center", color=shade, fontsize=8)
 
 
-def worst_pairs(counts: np.ndarray, shares: np.ndarray, classes: Sequence[str]) -> str:
+def list_confusions(counts: np.ndarray, shares: np.ndarray, classes: Sequence[str]) -> str:
     """List the largest shares off the diagonal, one a line."""
-    wrong = shares * (1 - np.eye(len(classes)))
-    largest = np.argsort(-wrong, axis=None, kind="stable")[:MAX_PAIRS]
-    pairs = list(zip(*np.unravel_index(largest, wrong.shape), strict=True))
-    lines = [f"{counts[t, p]} of {counts[t].sum()}  {classes[t]}: {classes[p]}" for t, p in pairs if wrong[t, p] > 0]
+    misclassified = shares * (1 - np.eye(len(classes)))
+    largest = np.argsort(-misclassified, axis=None, kind="stable")[:MAX_PAIRS]
+    pairs = list(zip(*np.unravel_index(largest, misclassified.shape), strict=True))
+    lines = [
+        f"{counts[t, p]} of {counts[t].sum()}  {classes[t]}: {classes[p]}" for t, p in pairs if misclassified[t, p] > 0
+    ]
     return "\n".join(["most often misclassified (true: predicted)", "", *lines])

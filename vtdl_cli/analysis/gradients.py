@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from vtdl_cli.analysis.figure import save_figure
 
-MAX_LINES = 12  # epochs drawn; more would hide one another
+MAX_EPOCHS = 12  # epochs drawn; more would hide one another
 EPOCH_COLOURS = ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0, 0.9, 256)))  # its end is too pale
 
 
@@ -30,7 +30,7 @@ def draw_gradients(
         title: of the figure.
         path: of the PNG, whatever its suffix.
     """
-    shown = np.unique(np.linspace(0, len(epochs) - 1, min(MAX_LINES, len(epochs))).round().astype(int))
+    shown = np.unique(np.linspace(0, len(epochs) - 1, min(MAX_EPOCHS, len(epochs))).round().astype(int))
     thinned = f": {len(shown)} of {len(epochs)} epochs" if len(shown) < len(epochs) else ""
     figure = Figure(figsize=(float(np.clip(0.24 * len(layers), 6, 18)) + 1.2, 7.5), layout="constrained")
     figure.suptitle(title + thinned, fontsize=10)

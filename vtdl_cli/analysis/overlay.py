@@ -23,8 +23,8 @@ HEAT_COLOURS = matplotlib.colormaps["turbo"](np.linspace(0, 1, 256))[:, :3].asty
 MAX_OPACITY = 0.7  # of the colour where heat is 1; it is 0 where heat is 0
 UNSEEN_BRIGHTNESS = 0.4  # outside the area that the network saw
 OUTLINE = 220  # grey level of the area's edge, which would not show in a dark video otherwise
-FRAME_INCHES = 2.1  # longer side of one frame
-CHARACTERS_PER_INCH = 11  # of a title
+OVERLAY_INCHES = 2.1  # longer side of one frame
+TITLE_CHARACTERS_PER_INCH = 11  # of a title
 
 
 def lay_over(frame: np.ndarray, heat: torch.Tensor, area: Area) -> np.ndarray:
@@ -68,9 +68,11 @@ def draw_overlays(
         meaning: label of the colour bar.
     """
     height, width = next(iter(frames.values()))[0].shape[:2]
-    inches = FRAME_INCHES / max(height, width)
+    inches = OVERLAY_INCHES / max(height, width)
     across = max((inches * width + 0.06) * len(frames), 4.0) + 1.3  # the colour bar's
-    lines = [part for line in title.splitlines() for part in textwrap.wrap(line, round(CHARACTERS_PER_INCH * across))]
+    lines = [
+        part for line in title.splitlines() for part in textwrap.wrap(line, round(TITLE_CHARACTERS_PER_INCH * across))
+    ]
     down = 2 * (inches * height + 0.06) + 0.4 + 0.18 * len(lines)
     figure = Figure(figsize=(across, down), layout="constrained")
     axes = figure.subplots(2, len(frames), squeeze=False)

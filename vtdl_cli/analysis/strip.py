@@ -13,7 +13,7 @@ from vtdl_cli.analysis.figure import save_figure
 FRAME_INCHES = 1.5  # longer side of one frame
 DOTS_PER_INCH = 110
 PER_LINE = 8  # frames side by side
-MAX_LINES = 2  # of one clip; longer ones are thinned
+LINES_PER_CLIP = 2  # at most; longer clips are thinned
 CHARACTERS_PER_INCH = 12  # of a clip's name
 
 
@@ -35,7 +35,7 @@ class ClipFrames:
 def draw_strip(clips: Sequence[ClipFrames], title: str, path: Path) -> None:
     """Write a PNG of clips below one another, each with its name above and its frames in lines of PER_LINE.
 
-    Clips longer than MAX_LINES lines are thinned evenly.
+    Clips of more than LINES_PER_CLIP lines are thinned evenly.
 
     Args:
         clips: all of one length T.
@@ -43,7 +43,7 @@ def draw_strip(clips: Sequence[ClipFrames], title: str, path: Path) -> None:
         path: of the PNG, whatever its suffix.
     """
     length = len(clips[0].frames)
-    chosen = np.linspace(0, length - 1, min(length, PER_LINE * MAX_LINES)).round().astype(int)
+    chosen = np.linspace(0, length - 1, min(length, PER_LINE * LINES_PER_CLIP)).round().astype(int)
     across, lines = min(PER_LINE, len(chosen)), -(-len(chosen) // PER_LINE)
     height, width = clips[0].frames.shape[1:3]
     inches = FRAME_INCHES / max(height, width)
