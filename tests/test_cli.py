@@ -63,6 +63,7 @@ WITH_EXAMPLES = [command for command in COMMANDS if command not in GROUPS]
 
 SHOW_EVERY_HELP = """
 import sys
+from vtdl_cli.__main__ import main
 for line in sys.stdin:
     sys.argv = ["vtdl", *line.split(), "--help"]
     try:
@@ -237,6 +238,7 @@ def test_boundary__closed_pipe_is_quiet() -> None:
 
 SAY_ALL = """
 import atexit, os, signal, sys, vtdl_cli.cli
+from vtdl_cli.__main__ import main
 def press():
     os.kill(os.getpid(), signal.SIGINT)
     print("still here", flush=True)
