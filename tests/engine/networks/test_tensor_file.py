@@ -35,7 +35,9 @@ def test_read__names_what_is_no_tensor(tmp_path: Path, content: Any, name: str) 
     torch.save({"best": content}, tmp_path / "a.pth")
     says = reason(tmp_path / "a.pth")
     assert says.startswith("it holds '")
-    assert says.endswith(f"{name}', which loading would run. If you trust it, load it in Python and save its tensors only")
+    assert says.endswith(
+        f"{name}', which loading would run. If you trust it, load it in Python and save its tensors only"
+    )
 
 
 def test_read__authors_options_lead_to_convert(tmp_path: Path) -> None:
