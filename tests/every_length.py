@@ -1,4 +1,4 @@
-"""Extracts and evaluates lists of every length; run once, or as several processes at it, by tests/engine/lists/test_process_pool.py.
+"""Extracts and evaluates lists of every length; run once, or as several processes at it, by tests/test_distributed.py.
 
 Called as `python -m tests.every_length <folder> <list> <root> <pretrained> <finetuned>`; what comes out lies in <folder>.
 """
@@ -30,7 +30,7 @@ def extract_and_evaluate(folder: Path, videos: Path, root: str, pretrained: str,
 
 
 if __name__ == "__main__":
-    leave = ranks.leave
-    ranks.leave = lambda: None  # one meeting for all commands
+    leave = ranks.destroy_process_group
+    ranks.destroy_process_group = lambda: None  # one meeting for all commands
     extract_and_evaluate(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])
     leave()

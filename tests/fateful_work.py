@@ -1,4 +1,4 @@
-"""Work for processes of their own, which import nothing else: tests/engine/lists/test_each.py hands it out."""
+"""Work for the processes of tests/engine/lists/test_process_pool.py, in a module that imports nothing else."""
 
 import os
 import signal

@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "commands": {"commands", "engine", "config", "settings", *FLOOR},
     "engine": {"engine", "config", "settings", *LEAVES, *FLOOR},
     **{leaf: {leaf, *FLOOR} for leaf in LEAVES},
-    "settings": {"config", "runtime", "errors"},
+    "settings": {"config", "runtime", "text", "errors"},
     "config": set(),
     "metrics": {"intervals", "errors"},
     "intervals": set(),

@@ -2,7 +2,6 @@
 
 import errno
 import shlex
-import signal
 import subprocess
 import sys
 from functools import cache
@@ -14,7 +13,6 @@ from typer.testing import CliRunner
 
 from tests.toy import refuse, succeed, vtdl
 from vtdl_cli import __version__
-from vtdl_cli.__main__ import main
 from vtdl_cli.cli import ErrorBoundary, app, describe
 from vtdl_cli.errors import ConfigError, Interrupted, ListError
 
@@ -65,7 +63,6 @@ WITH_EXAMPLES = [command for command in COMMANDS if command not in GROUPS]
 
 SHOW_EVERY_HELP = """
 import sys
-from vtdl_cli.__main__ import main
 for line in sys.stdin:
     sys.argv = ["vtdl", *line.split(), "--help"]
     try:
@@ -142,7 +139,7 @@ def test_version__is_printed() -> None:
         ("pretrain --preset demo --train-list l --out o --resume --overwrite", "exclude each other"),
         ("evaluate --weights w --list l --out o --crops 2", "--crops '2' is neither 1 nor 3"),
         ("evaluate --weights w --list l --out o --clips 0", "Invalid value for '--clips'"),
-        ("extract --weights w --list l --out o --preset demo", "--preset goes with --weights none"),
+        ("extract --weights w --list l --out o --preset demo", "--preset 'demo' goes with --weights none"),
     ],
 )
 def test_usage__wrong_is_one_line_and_2(line: str, says: str) -> None:
@@ -212,7 +209,7 @@ def test_boundary__full_memory_names_what_to_lower(error: Exception) -> None:
 def test_boundary__unforeseen_error_is_one_line(error: Exception) -> None:
     result = CliRunner().invoke(failing_app(error), ["fail"])
     assert result.exit_code == 1
-    assert result.stderr.startswith(f"error: unexpected {type(error).__name__} 'x y'. This is a mistake of vtdl")
+    assert result.stderr.startswith(f"error: unexpected {type(error).__name__} 'x y'. This is a bug in vtdl")
     assert result.stderr.count("\n") == 1
 
 
@@ -238,17 +235,21 @@ def test_boundary__closed_pipe_is_quiet() -> None:
     assert result.stderr == ""
 
 
-def test_main__another_ctrl_c_once_all_is_said_ends_it_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the system: while the interpreter waits for workers it would be a traceback."""
+SAY_ALL = """
+import atexit, os, signal, sys, vtdl_cli.cli
+def press():
+    os.kill(os.getpid(), signal.SIGINT)
+    print("still here", flush=True)
+vtdl_cli.cli.app = lambda **_: sys.exit(75)
+"""
 
-    def interrupted(**_: object) -> None:
-        raise SystemExit(75)
 
-    monkeypatch.setattr("vtdl_cli.cli.app", interrupted)
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        with pytest.raises(SystemExit, match="75"):
-            main()
-        assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL
-    finally:
-        signal.signal(signal.SIGINT, before)
+@pytest.mark.parametrize(
+    ("code", "stdout"),
+    [("try: main()\nfinally: press()", ""), ("atexit.register(press)\nmain()", "still here\n")],
+    ids=["before workers are waited for", "at the very end"],
+)
+def test_main__another_ctrl_c_once_all_is_said_ends_it_with_the_same_code(code: str, stdout: str) -> None:
+    """Oracle: 75 is what was said, and --resume is what it asks for; at the very end there is nothing left to cut short."""
+    result = subprocess.run([sys.executable, "-c", SAY_ALL + code], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout, result.stderr) == (75, stdout, "")

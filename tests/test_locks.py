@@ -14,18 +14,18 @@ import pytest
 from tests.processes import ENVIRONMENT
 from tests.toy import NUM_TRAIN, Toy, ends, files_in, refuse, start, start_processes, succeed
 from vtdl_cli.errors import UsageError, VtdlError
-from vtdl_cli.locks import FOLDER_LOCK, releasing_locks, take_file, take_folder
-from vtdl_cli.runtime import Silence
+from vtdl_cli.locks import FOLDER_LOCK, lock_file, lock_folder, releasing_locks
+from vtdl_cli.runtime import SilentReporter
 
 HOLDER = """
 import os, sys, time
 from pathlib import Path
-from vtdl_cli.locks import releasing_locks, take_folder
-from vtdl_cli.runtime import Silence
+from vtdl_cli.locks import releasing_locks, lock_folder
+from vtdl_cli.runtime import SilentReporter
 
 @releasing_locks
 def hold():
-    take_folder(Path(sys.argv[1]), Silence())
+    lock_folder(Path(sys.argv[1]), SilentReporter())
     child = os.fork()  # as a worker that outlives its parent
     if child:
         print(child, flush=True)
@@ -37,11 +37,11 @@ hold()
 
 @releasing_locks
 def hold(out: Path, during: Callable[[], object] = lambda: None, *, is_file: bool = False) -> None:
-    (take_file if is_file else take_folder)(out, Silence())
+    (lock_file if is_file else lock_folder)(out, SilentReporter())
     during()
 
 
-class Ear(Silence):
+class Ear(SilentReporter):
     """Keeps the warnings."""
 
     def __init__(self) -> None:
@@ -113,9 +113,9 @@ def test_take__where_there_are_no_locks_says_so_and_goes_on(
         monkeypatch.setattr("fcntl.lockf", lockf)
     else:
         monkeypatch.setattr("vtdl_cli.locks.fcntl", None)
-    releasing_locks(take_folder)(tmp_path / "out", ear)
+    releasing_locks(lock_folder)(tmp_path / "out", ear)
     reason = "its file system: no locks available" if missing == "lock" else "this system has no POSIX locks"
-    told = f"output '{tmp_path / 'out'}' is not protected from a second writer ({reason}). Start one at a time"
+    told = f"output '{tmp_path / 'out'}' is not locked ({reason}). Do not start a second writer"
     assert ear.heard == [told]
     assert list(tmp_path.iterdir()) == []
 
@@ -167,6 +167,7 @@ def test_second_command__may_look_and_plan(toy: Toy, tmp_path: Path) -> None:
     hold(run, lambda: succeed(*toy.pretrain(run, "--resume", "--dry-run")))
     hold(run, lambda: succeed("plot", str(run), "--out", str(tmp_path / "curves.png")))
     hold(run, lambda: succeed(*toy.extract(run, tmp_path / "f.h5")))
+    hold(tmp_path / "g.h5", lambda: succeed(*toy.extract(run, tmp_path / "g.h5", "--dry-run")), is_file=True)
 
 
 def test_second_command__of_several_processes_ends_in_all(toy: Toy, tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from vtdl_cli.metrics import (
     confusion,
     knn_accuracy,
     nearest,
-    ranks,
     softmax,
+    true_class_ranks,
     unit,
     vote,
 )
@@ -85,7 +85,7 @@ def test_softmax__against_scipy() -> None:
 def test_accuracy_intervals__one_for_each_accuracy() -> None:
     """Oracle: the intervals of `vtdl_cli.intervals`, which has tests of its own."""
     scores, labels = random_scores(150, 9)
-    place, groups = ranks(scores, labels), [str(row // 5) for row in range(150)]
+    place, groups = true_class_ranks(scores, labels), [str(row // 5) for row in range(150)]
     assert accuracy_intervals(scores, labels) == {
         "top1": share_interval(place < 1),
         "top5": share_interval(place < 5),

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from tests import two_processes as one
-from tests.toy import ends, start_processes
+from tests.toy import differences, ends, start_processes
 from vtdl_cli import ranks
 from vtdl_cli.errors import UsageError
 
@@ -40,14 +40,16 @@ def test_exchange__gives_everyone_everything_in_order(found: Found) -> None:
 
 
 def test_gather__of_parts_of_unequal_length(found: Found) -> None:
-    """Oracle: 0, 1, 2 were the first process's and 3, 4 the second's."""
+    """Oracle: 0, 1, 2 were the first process's and 3, 4 the second's: whole numbers, which stay whole numbers."""
     assert [each["gathered"].tolist() for each in found] == [[0, 1, 2, 3, 4]] * 2
+    assert [each["gathered"].dtype for each in found] == [torch.int64] * 2
     assert [each["own"].tolist() for each in found] == [[0, 1, 2], [3, 4]]
 
 
 def test_total__is_the_sum(found: Found) -> None:
-    """Oracle: 1 + 2."""
+    """Oracle: 1 + 2; what each put in is left as it was."""
     assert [each["total"].item() for each in found] == [3.0, 3.0]
+    assert [each["number"].item() for each in found] == [1.0, 2.0]
 
 
 def test_by_first__runs_in_the_first_alone(folder: Path, found: Found) -> None:  # noqa: ARG001
@@ -55,9 +57,9 @@ def test_by_first__runs_in_the_first_alone(folder: Path, found: Found) -> None: 
 
 
 def test_copy_first__makes_all_equal(found: Found) -> None:
-    """Oracle: the weights drawn with the first one's seed, 0."""
+    """Oracle: the weights and the buffer drawn with the first one's seed, 0."""
     for each in found:
-        assert torch.equal(each["copied"], one.copied())
+        assert differences(each["copied"], one.copied()) == []
 
 
 def test_vtdl__gradients_of_both_are_those_of_one(found: Found) -> None:
@@ -111,10 +113,13 @@ def normalised(clips: np.ndarray) -> np.ndarray:
 
 
 def test_average_statistics__is_the_mean_of_both(found: Found) -> None:
-    """Oracle: by hand, momentum .1 from mean 0 and variance 1, with the sample variance of each part."""
+    """Oracle: by hand, momentum .1 from mean 0 and variance 1, twice, with the sample variance of each part.
+
+    Between the two no process is given the other's: each has its own until they are averaged.
+    """
     parts = np.split(one.clips_of_all(6).numpy(), [3])
-    means = [0.1 * clips.mean((0, 2, 3, 4)) for clips in parts]
-    variances = [0.9 + 0.1 * clips.var((0, 2, 3, 4), ddof=1) for clips in parts]
+    means = [0.19 * clips.mean((0, 2, 3, 4)) for clips in parts]
+    variances = [0.81 + 0.19 * clips.var((0, 2, 3, 4), ddof=1) for clips in parts]
     for each, own in zip(found, means, strict=True):
         np.testing.assert_allclose(each["statistics"]["own"], own, rtol=1e-5, atol=1e-7)
         np.testing.assert_allclose(each["statistics"]["running_mean"], np.mean(means, 0), rtol=1e-5, atol=1e-7)
@@ -123,12 +128,12 @@ def test_average_statistics__is_the_mean_of_both(found: Found) -> None:
 
 def test_alone__everything_is_as_it_was() -> None:
     values, network = torch.arange(3), torch.nn.Linear(2, 2)
-    assert (ranks.rank(), ranks.count(), ranks.is_rank_0()) == (0, 1, True)
-    assert ranks.exchange("mine") == ["mine"]
-    assert ranks.gather(values) is values
-    assert ranks.parallel(network) is network
-    assert ranks.own_rows(values, 3).tolist() == [0, 1, 2]
-    assert ranks.join(torch.device("cuda", 1)) == torch.device("cuda", 1)
+    assert (ranks.rank(), ranks.world_size(), ranks.is_rank_0()) == (0, 1, True)
+    assert ranks.gather_objects("mine") == ["mine"]
+    assert ranks.gather_rows(values) is values
+    assert ranks.wrap_ddp(network) is network
+    assert ranks.local_rows(values, 3).tolist() == [0, 1, 2]
+    assert ranks.init_process_group(torch.device("cuda", 1)) == torch.device("cuda", 1)
 
 
 @pytest.fixture
@@ -141,10 +146,45 @@ def one_of_four(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("one_of_four")
 def test_join__refuses_more_processes_than_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    with pytest.raises(UsageError, match="4 processes are more than the 2 GPUs here: --nproc-per-node 2"):
-        ranks.join(torch.device("cuda"))
-    with pytest.raises(UsageError, match="'cuda:1' is one, and there are 4 processes"):
-        ranks.join(torch.device("cuda:1"))
+    with pytest.raises(UsageError, match="4 processes exceed the 2 GPUs .* Use torchrun --nproc-per-node 2"):
+        ranks.init_process_group(torch.device("cuda"))
+    with pytest.raises(UsageError, match="'cuda:1' is a single GPU, and there are 4 processes"):
+        ranks.init_process_group(torch.device("cuda:1"))
+
+
+@pytest.mark.usefixtures("one_of_four")
+def test_join__gives_each_process_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = list[torch.device]()
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    assert ranks.init_process_group(torch.device("cuda")) == torch.device("cuda:3")
+    assert chosen == [torch.device("cuda:3")]
+
+
+@pytest.mark.usefixtures("one_of_four")
+def test_leave__parts_from_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    left = list[bool]()
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: not left)
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: left.append(True))
+    ranks.destroy_process_group()
+    ranks.destroy_process_group()
+    assert left == [True]
+
+
+def test_numbers__on_the_second_of_two_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As torchrun numbers the first of its two processes there: it has its machine's first GPU, and writes nothing."""
+    for name, value in {"RANK": 2, "WORLD_SIZE": 4, "LOCAL_RANK": 0, "LOCAL_WORLD_SIZE": 2}.items():
+        monkeypatch.setenv(name, str(value))
+    assert (ranks.rank(), ranks.world_size(), ranks.is_rank_0()) == (2, 4, False)
+    assert (ranks.local_rank(), ranks.local_world_size()) == (0, 2)
+
+
+def test_numbers__of_another_launcher_mean_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a cluster sets WORLD_SIZE for itself and torchrun has not started anything, there is one process."""
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    assert (ranks.rank(), ranks.world_size(), ranks.is_rank_0()) == (0, 1, True)
+    assert (ranks.local_rank(), ranks.local_world_size()) == (0, 1)
 
 
 def test_import__leaves_torch_alone() -> None:

@@ -9,11 +9,11 @@ import torch
 
 from vtdl_cli.errors import UsageError, VtdlError
 from vtdl_cli.runtime import (
-    Silence,
+    SilentReporter,
     StopRequest,
+    atomic_write,
     check_writable,
     default_workers,
-    replacing,
     seed_torch,
     select_autocast,
     select_device,
@@ -24,7 +24,7 @@ CPU = torch.device("cpu")
 
 def test_replacing__is_whole_and_leaves_no_part(tmp_path: Path) -> None:
     path = tmp_path / "new" / "a.txt"
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text("whole")
         assert not path.exists()
     assert path.read_text() == "whole"
@@ -39,7 +39,7 @@ def test_replacing__failed_write_keeps_the_old_file(tmp_path: Path, error: Excep
     path.write_text("old")
 
     def fail() -> None:
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text("ne")
             raise error
 
@@ -54,25 +54,38 @@ def test_replacing__tells_a_full_disk_from_what_torch_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, says: str
 ) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free))
-    with pytest.raises(VtdlError, match=f"could not be written .*{says}"), replacing(tmp_path / "last.pt"):
+    with pytest.raises(VtdlError, match=f"could not be written .*{says}"), atomic_write(tmp_path / "last.pt"):
         raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 1862016 vs 1861912")
 
 
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EFBIG, "File too large"), RuntimeError("[enforce fail at inline_container.cc:672] .")]
+)
+def test_atomic_write__reports_a_limit_of_file_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Oracle: the words of Linux and torch under `ulimit -f 100`, as each was met."""
+    monkeypatch.setattr("vtdl_cli.runtime.system_limit", lambda _: 102400)
+    says = r"\([Ff]ile too large\)\. Allow larger files \(ulimit -f unlimited\) or choose another --out"
+    with pytest.raises(VtdlError, match=says), atomic_write(tmp_path / "last.pt"):
+        raise error
+
+
 def test_replacing__other_errors_pass(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), replacing(tmp_path / "a.txt") as temporary:
+    with pytest.raises(ZeroDivisionError), atomic_write(tmp_path / "a.txt") as temporary:
         temporary.write_text(str(1 / 0))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_replacing__overwrites_what_a_killed_run_left(tmp_path: Path) -> None:
     (tmp_path / ".a.txt.part").write_text("half of an earlier run")
-    with replacing(tmp_path / "a.txt") as temporary:
+    with atomic_write(tmp_path / "a.txt") as temporary:
         temporary.write_text("new")
     assert [each.name for each in tmp_path.iterdir()] == ["a.txt"]
 
 
 def test_replacing__error_without_words_is_named(tmp_path: Path) -> None:
-    with pytest.raises(VtdlError, match=r"\(OSError\)"), replacing(tmp_path / "a.txt"):
+    with pytest.raises(VtdlError, match=r"\(OSError\)"), atomic_write(tmp_path / "a.txt"):
         raise OSError
 
 
@@ -90,7 +103,7 @@ def test_check_writable__refuses_a_file_on_the_way(tmp_path: Path) -> None:
 
 def test_check_writable__refuses_a_closed_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)  # root, who may run the tests, may write anywhere
-    with pytest.raises(UsageError, match=r"cannot be written. Choose another --out"):
+    with pytest.raises(UsageError, match=r"is not writable. Choose another --out"):
         check_writable(tmp_path / "a")
 
 
@@ -98,10 +111,10 @@ def test_check_writable__refuses_a_closed_folder(tmp_path: Path, monkeypatch: py
 def test_stop_request__notes_the_first_signal(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     with StopRequest() as stop:
-        assert not stop.arrived()
+        assert not stop.received()
         os.kill(os.getpid(), number)
         assert stop.name == number.name
-        assert stop.arrived() == number.name
+        assert stop.received() == number.name
     assert signal.getsignal(number) is before
 
 
@@ -150,7 +163,7 @@ def test_default_workers__one_a_core_at_most_eight(monkeypatch: pytest.MonkeyPat
 
 
 def test_silence__is_a_reporter_that_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
-    reporter = Silence()
+    reporter = SilentReporter()
     reporter.line("a")
     reporter.warn("b")
     with reporter.progress(3, "c") as bar:

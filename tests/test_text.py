@@ -102,7 +102,8 @@ def test_main__names_that_the_encoding_lacks(tmp_path: Path) -> None:
     line = [sys.executable, "-m", "vtdl_cli", *command]
     done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr == "error: class folder '\\udcff' cannot be named in a list: its name is not UTF-8. Rename it\n"
+    says = "class folder '\\udcff' cannot be written to a list: its name is not UTF-8. Rename it"
+    assert done.stderr == f"error: {says}\n"
 
 
 @pytest.mark.parametrize("option", ["--train-list", "--weights", "--out", "--preset", "--set"])

@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from vtdl_cli.runtime import StopRequest
-from vtdl_cli.workers import describe_loss, give_way_to_parent, leave_signals_to_parent
+from vtdl_cli.workers import describe_dead_worker, give_way_to_parent, leave_signals_to_parent
 
 
 def test_leave_signals_to_parent__ignores_ctrl_c() -> None:
@@ -34,14 +34,14 @@ def test_give_way_to_parent__has_the_lowest_priority() -> None:
         (
             "DataLoader worker (pid(s) 7) exited unexpectedly",
             "DataLoader worker (pid 7) is killed by signal: Segmentation fault. ",
-            "ended by itself (signal Segmentation fault)",
+            "died (signal Segmentation fault)",
         ),
-        ("DataLoader worker (pid(s) 7) exited unexpectedly", "", "ended by itself (exit code unknown)"),
+        ("DataLoader worker (pid(s) 7) exited unexpectedly", "", "died (exit code unknown)"),
     ],
 )
 def test_describe_loss__in_torchs_words(text: str, cause: str, says: str) -> None:
     """Oracle: torch's own words, torch/csrc/DataLoader.cpp and torch/utils/data/dataloader.py of 2.14."""
     error = RuntimeError(text)
     error.__cause__ = RuntimeError(cause)
-    assert says in describe_loss(error)
-    assert describe_loss(RuntimeError("mat1 and mat2 shapes cannot be multiplied")) == ""
+    assert says in describe_dead_worker(error)
+    assert describe_dead_worker(RuntimeError("mat1 and mat2 shapes cannot be multiplied")) == ""

@@ -33,7 +33,7 @@ def clips_of_all(seed: int) -> torch.Tensor:
 
 def part(values: torch.Tensor) -> torch.Tensor:
     """This process's rows of what belongs to the whole batch."""
-    return values.split(PARTS)[ranks.rank()] if ranks.count() > 1 else values
+    return values.split(PARTS)[ranks.rank()] if ranks.world_size() > 1 else values
 
 
 class NormFirst(nn.Module):
@@ -52,15 +52,15 @@ def step_of_vtdl() -> dict[str, Any]:
     """One step of the whole method without batch norm: its gradients, its loss and its memory."""
     torch.manual_seed(0)
     method = VTDL(
-        EncoderPair(LinearEncoder(), 0.9, key_shuffle=ranks.count() > 1),
+        EncoderPair(LinearEncoder(), 0.9, key_shuffle=ranks.world_size() > 1),
         KeyQueue(7, DIM),
         temperature=0.5,
         anchor_augmentation=nn.Identity(),
     )
     clips = [part(clips_of_all(seed)) for seed in (1, 2, 3)]
-    parallel = ranks.parallel(method)  # to be kept until the gradients are there
-    step = parallel(*clips, part(torch.arange(NUM_VIDEOS)))
-    (step.loss * (ranks.count() * len(clips[0]) / NUM_VIDEOS)).backward()
+    ddp_model = ranks.wrap_ddp(method)  # to be kept until the gradients are there
+    step = ddp_model(*clips, part(torch.arange(NUM_VIDEOS)))
+    (step.loss * (ranks.world_size() * len(clips[0]) / NUM_VIDEOS)).backward()
     gradients = {name: value.grad for name, value in method.encoders.query.named_parameters()}
     return {"gradients": gradients, "loss": step.loss.detach(), "memory": method.memory.state_dict()}
 
@@ -68,7 +68,7 @@ def step_of_vtdl() -> dict[str, Any]:
 def shuffled_keys() -> dict[str, Any]:
     """Keys under ShuffleBN, and the order that the first process dealt them in."""
     torch.manual_seed(5 + ranks.rank())
-    order = ranks.shared_order(NUM_VIDEOS)
+    order = ranks.shared_permutation(NUM_VIDEOS)
     torch.manual_seed(5 + ranks.rank())
     pair = EncoderPair(NormFirst(), 0.9, key_shuffle=True)
     return {"keys": pair.embed_key(part(clips_of_all(4))), "order": order}
@@ -77,7 +77,7 @@ def shuffled_keys() -> dict[str, Any]:
 def bank() -> torch.Tensor:
     torch.manual_seed(0)
     bank = VideoBank(6, 4, 3)
-    bank.push(part(torch.eye(NUM_VIDEOS)[:, :3]), part(torch.arange(NUM_VIDEOS)))
+    bank.enqueue(part(torch.eye(NUM_VIDEOS)[:, :3]), part(torch.arange(NUM_VIDEOS)))
     return bank.keys
 
 
@@ -89,26 +89,30 @@ def normaliser() -> torch.Tensor:
 
 def spread(*, each_has_one: bool = False) -> torch.Tensor:
     """Of embeddings on the axes, as health reads it; of one in each process, or of all of them."""
-    rows = ranks.count() if each_has_one else NUM_VIDEOS
+    rows = ranks.world_size() if each_has_one else NUM_VIDEOS
     query = torch.eye(NUM_VIDEOS)[:rows]
     mine = query[[ranks.rank()]] if each_has_one else part(query)
     return health(torch.zeros(len(mine), 3), mine, {}, torch.zeros(len(mine), 2, dtype=torch.bool))["spread"]
 
 
 def statistics() -> dict[str, torch.Tensor]:
-    """Of a batch norm that has seen this process's part of a batch."""
+    """Of a batch norm that has seen this process's part of a batch twice, as a training gives it the parts."""
     network = NormFirst()
-    network(part(clips_of_all(6)))
+    ddp_model = ranks.wrap_ddp(network)
+    for _ in range(2):
+        ddp_model(part(clips_of_all(6))).sum().backward()
     own = network.norm.state_dict()["running_mean"].clone()
     ranks.average_statistics(network)
     return {"own": own, **network.norm.state_dict()}
 
 
-def copied() -> torch.Tensor:
+def copied() -> dict[str, torch.Tensor]:
+    """Parameters and a buffer, drawn by each for itself."""
     torch.manual_seed(ranks.rank())
     network = nn.Linear(3, 2)
+    network.register_buffer("drawn", torch.randn(2))
     ranks.broadcast(network)
-    return network.weight.detach()
+    return network.state_dict()
 
 
 @ranks.on_rank_0
@@ -119,13 +123,15 @@ def leave_word(folder: Path) -> None:
 def everything(folder: Path) -> dict[str, Any]:
     """All of it, in the same order in both processes."""
     leave_word(folder)
-    gathered = ranks.gather(part(torch.arange(NUM_VIDEOS)))
+    gathered = ranks.gather_rows(part(torch.arange(NUM_VIDEOS)))
+    number = torch.tensor(1.0 + ranks.rank())
     return {
-        "exchanged": ranks.exchange(f"from {ranks.rank()}"),
+        "exchanged": ranks.gather_objects(f"from {ranks.rank()}"),
         "from_rank_0": ranks.from_rank_0(ranks.rank()),
         "gathered": gathered,
-        "own": ranks.own_rows(gathered, PARTS[ranks.rank()]),
-        "total": ranks.total(torch.tensor(1.0 + ranks.rank())),
+        "own": ranks.local_rows(gathered, PARTS[ranks.rank()]),
+        "total": ranks.all_reduce(number),
+        "number": number,
         "vtdl": step_of_vtdl(),
         "dealt": shuffled_keys(),
         "bank": bank(),
@@ -138,6 +144,6 @@ def everything(folder: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    ranks.join(torch.device("cpu"))
+    ranks.init_process_group(torch.device("cpu"))
     torch.save(everything(Path(sys.argv[1])), Path(sys.argv[1]) / f"{ranks.rank()}.pt")
-    ranks.leave()
+    ranks.destroy_process_group()

@@ -1,5 +1,6 @@
 """`python -m vtdl_cli` and the `vtdl` script."""
 
+import atexit
 import io
 import os
 import signal
@@ -13,6 +14,7 @@ from vtdl_cli import ranks
 
 def main() -> None:
     """Run the command line; a Ctrl-C while it is still being imported or put together is no traceback either."""
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # the first to be registered is the last to run
     try:
         from vtdl_cli.cli import app
 
@@ -21,10 +23,17 @@ def main() -> None:
         with hushed():
             try:
                 app(prog_name="vtdl")
-            finally:
-                signal.signal(signal.SIGINT, signal.SIG_DFL)  # all is said: another Ctrl-C need not wait for workers
+            except SystemExit as end:
+                _end_at_once_on_ctrl_c(end.code)
+                raise
     except KeyboardInterrupt:
         sys.exit("error: interrupted without saving")
+
+
+def _end_at_once_on_ctrl_c(code: object) -> None:
+    """All is said: another Ctrl-C need not wait for workers, and does not change the exit code."""
+    number = code if isinstance(code, int) else int(code is not None)
+    signal.signal(signal.SIGINT, lambda *_: os._exit(number))
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The command line: which commands there are, and the one place where errors become lines and exit codes."""
+"""The command line: all commands, and the one place where errors become lines and exit codes."""
 
 import errno
 import sys
@@ -36,10 +36,10 @@ from vtdl_cli.errors import UsageError, VtdlError
 
 
 class ErrorBoundary(TyperGroup):
-    """Turns every failure of a command into one line on stderr for each mistake, and an exit code (see errors.py)."""
+    """The group of all commands: turns their exceptions into error lines and exit codes (see errors.py)."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Remember whether tracebacks are wanted: the commands have yet to parse their own options."""
+        """Note `--debug`, which also applies to errors in parsing the options of a command."""
         ctx.meta["debug"] = "--debug" in args
         with reporting_errors(ctx.meta["debug"]):
             _check_encoding(args)
@@ -49,12 +49,12 @@ class ErrorBoundary(TyperGroup):
         """Run the command."""
         with reporting_errors(ctx.meta["debug"]):
             result = super().invoke(ctx)
-            ranks.leave()
+            ranks.destroy_process_group()
             return result
 
 
 def _check_encoding(words: Sequence[str]) -> None:
-    """Lists, results and checkpoints name files in UTF-8; of other bytes Python makes halves of characters."""
+    """Refuse arguments that are not UTF-8: lists, results and checkpoints could not store such file names."""
     for word in words:
         try:
             word.encode()
@@ -64,25 +64,25 @@ def _check_encoding(words: Sequence[str]) -> None:
 
 @contextmanager
 def reporting_errors(debug: bool) -> Iterator[None]:
-    """Turn an exception into error lines and an exit code; with `debug`, below its traceback."""
+    """Turn an exception into error lines and an exit code; with `debug`, print its traceback first."""
     try:
         yield
     except (Exception, KeyboardInterrupt) as error:
         if isinstance(error, (typer.Exit, typer.Abort, BrokenPipeError)):  # Typer ends a closed pipe quietly
             raise
-        from vtdl_cli.commands.screen import say  # not at the top: Rich is slow to import
+        from vtdl_cli.commands.screen import print_line  # not at the top: Rich is slow to import
 
         if debug:
             for line in traceback.format_exc().splitlines():
-                say(line)
+                print_line(line)
         lines, code = describe(error)
         for line in lines:
-            say(f"error: {line}")
+            print_line(f"error: {line}")
         sys.exit(code)
 
 
 def describe(error: BaseException) -> tuple[Sequence[str], int]:
-    """What is said about a failure, a line for each mistake, and its exit code."""
+    """Return the error lines for an exception, and the exit code."""
     if isinstance(error, VtdlError):
         return error.lines, error.exit_code
     line, code = _describe_other(error)
@@ -91,7 +91,7 @@ def describe(error: BaseException) -> tuple[Sequence[str], int]:
 
 def _describe_other(error: BaseException) -> tuple[str, int]:
     if isinstance(error, TyperException):
-        message = error.format_message().rstrip(".")  # empty where a group was called without a command: help was shown
+        message = error.format_message().rstrip(".")  # empty if a group without a command printed its help
         if not message:
             return "", error.exit_code
         return f"{message}{'' if message.endswith('?') else '.'} See: vtdl --help", error.exit_code
@@ -100,30 +100,30 @@ def _describe_other(error: BaseException) -> tuple[str, int]:
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
         return "too many files are open. Allow more (ulimit -n 4096), or use fewer --workers", 1
     if _is_out_of_memory(error):
-        reason = " ".join(str(error).split()) or "no more could be had"
+        reason = " ".join(str(error).split()) or "allocation failed"
         return f"the memory is full ({reason}). {LESS_MEMORY}", 1
     if isinstance(error, OSError) and error.strerror:
         what = f"file '{error.filename}'" if error.filename else "a file"
         return f"{what} cannot be used: {error.strerror.lower()}", 1
-    if type(error).__name__ == "OutOfMemoryError":  # torch's; torch is not imported for the sake of its name
+    if type(error).__name__ == "OutOfMemoryError":  # of torch, which is not imported just for its name
         return "the GPU's memory is full. Lower the batch: --set pretrain.batch_size=... or finetune.batch_size=...", 1
-    if ranks.tells_of_loss(error):
-        return f"another of {ranks.count()} processes has ended: its own message says why. Start anew, with --resume", 1
-    if told := workers.describe_loss(error):
-        return told, 1
+    if ranks.is_lost_rank(error):
+        return f"another of {ranks.world_size()} processes has ended: its own message says why. Resume with --resume", 1
+    if message := workers.describe_dead_worker(error):
+        return message, 1
     reason = " ".join(str(error).split())
     name = type(error).__name__
-    return f"unexpected {name} '{reason}'. This is a mistake of vtdl: please report what --debug prints", 1
+    return f"unexpected {name} '{reason}'. This is a bug in vtdl: please report it with the output of --debug", 1
 
 
 LESS_MEMORY = (
     "Lower the batch (--set pretrain.batch_size=..., finetune.batch_size, evaluate.batch_clips, extract.batch_clips), "
-    "--workers, or what makes networks large: model.width, method.queue.size"
+    "--workers, or the size of the network: model.width, method.queue.size"
 )
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    """Tell Python's and NumPy's, the system's, and torch's, which on a CPU is told by its words alone."""
+    """Recognise the errors of Python, NumPy, the system, and torch, whose CPU error is known by its text only."""
     words = ("not enough memory", "can't allocate memory", "Storage size calculation overflowed")
     return (
         isinstance(error, MemoryError)
@@ -138,7 +138,7 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 75 stopped by a signal after saving: go on with --resume.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 75 stopped by a signal after saving: resume with --resume.",
 )
 
 
@@ -149,21 +149,21 @@ def _print_version(wanted: bool) -> None:
 
 
 IN_PARALLEL = ("pretrain", "finetune", "evaluate", "extract")
-"""Commands that several processes may share."""
+"""Commands that can run in several processes."""
 
 
 @app.callback()
 def vtdl(
     context: typer.Context,
-    version: Annotated[  # noqa: ARG001  # acts by itself
+    version: Annotated[  # noqa: ARG001  # handled by the callback
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Learn to recognise human actions from video without labels."""
-    if ranks.count() > 1 and context.invoked_subcommand not in IN_PARALLEL:
+    if ranks.world_size() > 1 and context.invoked_subcommand not in IN_PARALLEL:
         raise UsageError(
-            f"command '{context.invoked_subcommand}' is the work of one process, and torchrun started {ranks.count()}. "
-            f"Start it without; with torchrun go {', '.join(IN_PARALLEL)}"
+            f"command '{context.invoked_subcommand}' runs in one process, but torchrun started {ranks.world_size()}. "
+            f"Start it without torchrun, which is for {', '.join(IN_PARALLEL)}"
         )
 
 

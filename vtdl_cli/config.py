@@ -1,4 +1,4 @@
-"""The configuration: typed sections, and what may not stand together in them.
+"""The configuration: typed sections, and combinations of settings that are refused.
 
 The defaults are the published ones; a preset states what it changes. `settings.py` reads presets and `--set`.
 """
@@ -6,9 +6,9 @@ The defaults are the published ones; a preset states what it changes. `settings.
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-MOST = 1_000_000  # of whatever is counted: more is a slip, and would fill the memory or never end
+MOST = 1_000_000  # upper limit of counts: more is a typo, which would exhaust memory or never finish
 PositiveInt = Annotated[int, Field(ge=1, le=MOST)]
 NonNegativeInt = Annotated[int, Field(ge=0, le=MOST)]
 Pixels = Annotated[int, Field(ge=1, le=4096)]
@@ -20,61 +20,50 @@ Decoder = Literal["decord", "pyav", "torchcodec"]
 
 
 class Section(BaseModel):
-    """A part of the configuration: unknown keys are mistakes, and nothing changes once read."""
+    """A section of the configuration: unknown keys are errors, and it is immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Jitter(Section):
-    """Colour jitter: each factor drawn once a clip from 1 - x to 1 + x, the hue from -x to x turns (README, Method)."""
+    """Colour jitter, drawn once per clip: factors from 1 - x to 1 + x, the hue from -x to x turns (README, Method)."""
 
     brightness: Fraction = 0.5
     contrast: Fraction = 0.5
     saturation: Fraction = 0.25
     hue: Annotated[float, Field(ge=0, le=0.5)] = 0.5
-    single_operation: bool = False  # one of the four for each clip, as the authors' code comes out; else all
+    single_operation: bool = False  # one of the four per clip, the effect of the authors' code; off: all
 
 
 class Data(Section):
     """From a video file to a clip of pixels."""
 
-    modality: Literal["rgb", "flow"] = "rgb"  # flow: folders of pictures in pairs, x and y; no jitter
+    modality: Literal["rgb", "flow"] = "rgb"  # flow: folders of x and y images; no jitter
     decoder: Decoder = "decord"  # of video files
     short_side: Pixels = 256  # pixels; frames are resized to this before anything else
-    crop_size: Pixels = 224  # pixels; what the network sees
+    crop_size: Pixels = 224  # pixels; the input size of the network
     rotation_degrees: Annotated[float, Field(ge=0, le=45)] = 10.0
     jitter: Jitter = Jitter()
-    short_videos: Literal["loop", "restart", "sort"] = (
-        "loop"  # how a clip goes on past the end (`data/clips/sampling.py`)
-    )
-    max_bad_fraction: Fraction = 0.05  # of the list's videos; a run stops above it, and above 2 videos
+    short_videos: Literal["loop", "restart", "sort"] = "loop"  # how clips continue past the end, see clips/sampling.py
+    max_bad_fraction: Fraction = 0.05  # of unreadable videos; a run stops above it, if there are 3 or more
 
     @model_validator(mode="after")
     def _crop_fits(self) -> Self:
         if self.crop_size > self.short_side:
             raise ValueError(
-                f"crop_size {self.crop_size} is larger than short_side {self.short_side}: raise that one, too"
+                f"crop_size {self.crop_size} is larger than short_side {self.short_side}: increase short_side, too"
             )
         return self
 
 
 class Model(Section):
-    """Which network."""
+    """The network."""
 
-    name: Literal["c3d", "r3d", "r2p1d", "i3d"]
-    depth: Literal[10, 18, 50] | None = None  # r3d and r2p1d only
-    width: Annotated[int, Field(ge=1, le=512)] = 64  # channels of the first stage; every other stage scales with it
+    name: str  # a key of models/zoo.py's BACKBONES
+    depth: PositiveInt | None = None  # layers; None for a backbone with a single depth
+    width: Annotated[int, Field(ge=1, le=512)] = 64  # channels of the first stage; all others scale with it
     embedding_dim: Annotated[int, Field(ge=1, le=65_536)] = 128
     weight_init: Literal["kaiming", "xavier"] = "kaiming"  # of convolutions: torchvision's, or the authors'
-
-    @model_validator(mode="after")
-    def _depth_belongs(self) -> Self:
-        residual = self.name in ("r3d", "r2p1d")
-        if residual and self.depth is None:
-            raise ValueError(f"{self.name} needs a depth: 10, 18 or 50")
-        if not residual and self.depth is not None:
-            raise ValueError(f"{self.name} has one depth only: leave model.depth out, or --set model.depth=null")
-        return self
 
 
 class Tca(Section):
@@ -127,9 +116,13 @@ class Sampling(Section):
 
 
 class Method(Section):
-    """The pretext task; `name` chooses it. A preset may hold keys of another one, `--set` may not (`settings.py`)."""
+    """The pretext task; `name` chooses it. A preset may hold keys of another one, `--set` may not.
 
-    name: Literal["vtdl", "instance_discrimination", "clip_order", "pseudo_labels"] = "vtdl"
+    What each method reads, and what does not go together, is in `engine/networks/methods.py`.
+    """
+
+    name: str = "vtdl"  # one of ours, of an installed package, or package.module:Class (README, Add your own method)
+    options: dict[str, JsonValue] = {}  # of a method from elsewhere, which validates them itself
     temperature: PositiveFloat = 0.07
     momentum: BelowOne = 0.999  # of the key encoder, which at 1 would never move
     intra_video_negative: bool = True  # another interval of the same video as a negative
@@ -144,38 +137,15 @@ class Method(Section):
     key_statistics: Literal["batch", "running"] = "batch"  # what batch norm of the key encoder goes by
     key_splits: PositiveInt = 1  # parts of a batch of keys that are normalised apart, in one process
     key_shuffle: Literal["auto", "devices", "none"] = "auto"  # ShuffleBN: keys dealt among processes, where several
-    clusters: Annotated[int, Field(ge=2)] = 64  # pseudo_labels: of the videos, by k-means
-    relabel_every: PositiveInt = 1  # pseudo_labels: epochs from one clustering to the next
+    clusters: Annotated[int, Field(ge=2)] = 64  # of the videos by k-means, whose numbers are pseudo-labels
+    relabel_every: PositiveInt = 1  # epochs from one clustering to the next
     sampling: Sampling = Sampling()
     tca: Tca = Tca()
     queue: Queue
 
-    @model_validator(mode="after")
-    def _negatives_belong(self) -> Self:
-        if not (self.intra_video_negative or self.strong_negative or self.intra_video_negative_gradient):
-            raise ValueError(
-                "intra_video_negative_gradient=false has no effect without intra_video_negative: leave it out"
-            )
-        if self.margin_weight and not self.intra_video_negative:
-            raise ValueError(
-                "margin_weight is of positive against intra-video negative: intra_video_negative=true, or leave it out"
-            )
-        if self.strong_negative and self.negative_augmentation == "none":
-            raise ValueError("strong_negative is the positive itself without a negative_augmentation: choose one")
-        if self.negative_augmentation != "none" and not (self.intra_video_negative or self.strong_negative):
-            raise ValueError(
-                "negative_augmentation has no effect without intra_video_negative or strong_negative: add one"
-            )
-        of_negatives = [name for name in self.sampling.given() if name != "window_frames"]
-        if of_negatives and not self.intra_video_negative:
-            raise ValueError(f"sampling.{of_negatives[0]} has no effect without intra_video_negative: leave it out")
-        if self.consistency_transforms != "spatial" and not self.consistency_weight:
-            raise ValueError("consistency_transforms has no effect without a consistency_weight: add one")
-        return self
-
 
 class Optimizer(Section):
-    """How weights move."""
+    """The optimiser."""
 
     name: Literal["sgd", "adamw"] = "sgd"
     lr: PositiveFloat
@@ -183,55 +153,55 @@ class Optimizer(Section):
     weight_decay: NonNegativeFloat
 
 
-class Schedule(Section):
-    """The learning rate over the epochs."""
+class ScheduleSection(Section):
+    """The learning-rate schedule."""
 
     name: Literal["step", "cosine", "constant"] = "step"
-    milestones: list[PositiveInt] = []  # step: epochs after which the rate is multiplied by `factor`
+    milestones: list[PositiveInt] = []  # step: epochs after which the lr is multiplied by `factor`
     factor: Fraction = 0.1
-    warmup_epochs: NonNegativeFloat = 0.0  # from 0 linearly to the full rate
+    warmup_epochs: NonNegativeFloat = 0.0  # linearly from 0 to the full lr
 
 
 class Clip(Section):
-    """Which frames make a clip."""
+    """Temporal sampling of a clip."""
 
     clip_len_frames: Annotated[int, Field(ge=1, le=10_000)]
     stride_frames: PositiveInt
 
 
-class Training(Clip):
-    """What both training stages have."""
+class TrainingSection(Clip):
+    """Settings of both training stages."""
 
     epochs: PositiveInt
-    batch_size: PositiveInt  # videos, of all processes together
+    batch_size: PositiveInt  # videos, summed over all ranks
     augment: bool = True  # basic augmentation; off: a random crop only
     optimizer: Optimizer
-    schedule: Schedule = Schedule()
+    schedule: ScheduleSection = ScheduleSection()
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     checkpoint_minutes: PositiveFloat = 15.0
-    keep_every: NonNegativeInt = 0  # epochs between checkpoints that stay; 0 keeps the last only
-    log_gradients: bool = False  # sizes of each layer's at the end of each epoch, for vtdl plot gradients
+    keep_every: NonNegativeInt = 0  # epochs between checkpoints to keep; 0 keeps the last only
+    log_gradients: bool = False  # of each layer at the end of each epoch, for vtdl plot gradients
 
 
-class Pretrain(Training):
+class Pretrain(TrainingSection):
     """Self-supervised pretraining."""
 
     knn_every: NonNegativeInt = 0  # epochs between kNN metrics on the labels of the list; 0 never
 
 
-class Finetune(Training):
-    """Training on labels, from pretrained weights or from nothing."""
+class Finetune(TrainingSection):
+    """Supervised training, from pretrained weights or from scratch."""
 
     dropout: Fraction = 0.5
-    validate_every: NonNegativeInt = 1  # epochs; 0 after the last one only, which always has it
+    validate_every: NonNegativeInt = 1  # epochs; the last one is always validated, with 0 only that
 
 
 class Evaluate(Section):
-    """Test protocol; clips are as long as in finetuning."""
+    """Test protocol; clips have the length of finetuning."""
 
     clips: PositiveInt = 10  # spread evenly over the video
-    starts: list[NonNegativeInt] = []  # frames that clips start at instead: the authors' test takes 0 and 10
-    batch_clips: PositiveInt = 16  # that pass through the network at a time
+    starts: list[NonNegativeInt] = []  # start frames of clips instead; 0 and 10 in the authors' test
+    batch_clips: PositiveInt = 16  # clips in one forward pass
 
     @model_validator(mode="after")
     def _one_way_to_choose_clips(self) -> Self:
@@ -260,66 +230,10 @@ class Config(Section):
     evaluate: Evaluate = Evaluate()
     extract: Extract
 
-    @model_validator(mode="after")
-    def _batch_fits(self) -> Self:
-        size, batch, splits = self.method.queue.size, self.pretrain.batch_size, self.method.key_splits
-        if size < batch and self.method.queue.memory == "queue" and self.method.name == "vtdl":
-            raise ValueError(f"method.queue.size {size} holds less than one batch: make it {batch} or more")
-        if 2 * splits > batch and splits > 1:
-            raise ValueError(f"method.key_splits {splits} leaves parts of one clip: make it {batch // 2} or less")
-        if self.method.key_statistics == "running" and splits > 1:
-            raise ValueError("method.key_splits has no effect where method.key_statistics is 'running': leave it out")
-        if self.method.key_statistics == "running" and self.method.key_shuffle == "devices":
-            raise ValueError("method.key_shuffle has no effect where method.key_statistics is 'running': leave it out")
-        return self
-
-    @model_validator(mode="after")
-    def _clips_fit_the_method(self) -> Self:
-        span, window = self.pretrain.clip_len_frames * self.pretrain.stride_frames, self.method.sampling.window_frames
-        if window is not None and window < span:
-            raise ValueError(f"method.sampling.window_frames {window} is shorter than a clip: make it {span} or more")
-        if self.method.name == "clip_order" and self.pretrain.clip_len_frames < 3:
-            raise ValueError("method.name clip_order cuts clips in three: pretrain.clip_len_frames must be 3 or more")
-        return self
-
-    @model_validator(mode="after")
-    def _gaps_go_round_the_loop(self) -> Self:
-        method, short_videos = self.method, self.data.short_videos
-        has_gaps = method.name == "vtdl" and method.intra_video_negative and method.sampling.negative == "gap"
-        if has_gaps and short_videos != "loop":
-            raise ValueError(
-                f"data.short_videos '{short_videos}' does not loop, and method.sampling.negative 'gap' counts round "
-                "the loop in short videos: --set data.short_videos=loop, or --set method.sampling.negative=shift"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _augmentations_find_something_to_change(self) -> Self:
-        if self.method.name != "vtdl":
-            return self
-        tca = self.method.tca
-        if tca.alpha and tca.version != 2 and self.pretrain.batch_size == 1:
-            raise ValueError(f"method.tca.version {tca.version} needs another clip: make pretrain.batch_size 2 or more")
-        of_several_frames = {"negative": ("shuffle", "block_shuffle", "dropout"), "positive": ("motion",)}
-        for clip, names in of_several_frames.items():
-            chosen = getattr(self.method, f"{clip}_augmentation")
-            if chosen in names and self.pretrain.clip_len_frames == 1:
-                raise ValueError(
-                    f"method.{clip}_augmentation '{chosen}' changes nothing in one frame: "
-                    "make pretrain.clip_len_frames 2 or more"
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _flow_is_not_turned(self) -> Self:
-        if self.data.modality == "flow" and self.method.consistency_weight:
-            raise ValueError("method.consistency_weight turns pictures, and flow would have to turn too: leave it out")
-        return self
-
     def to_dict(self) -> dict[str, Any]:
-        """Plain types, for checkpoints and YAML."""
+        """Convert to plain types, for checkpoints and YAML."""
         return self.model_dump(mode="json")
 
     def to_yaml(self) -> str:
-        """The resolved configuration as it could be read again."""
+        """Convert to YAML that can be read again."""
         return yaml.safe_dump(self.to_dict(), sort_keys=False)

@@ -1,31 +1,31 @@
-"""Every failure a user can cause or meet, and its exit code.
+"""All errors that are shown to the user, with their exit codes.
 
 VtdlError                 1   the run failed
-├── UsageError            2   what was typed cannot be right
-│   ├── ConfigError       2   a preset or --set is wrong; one line for each mistake
-│   └── DamagedFile       2   an input is not as it was written
-├── ListError             1   a list cannot be read, or does not fit
-├── UnreadableVideo       1   one video cannot be decoded: skipped and counted by those who read many
+├── UsageError            2   the command line is invalid
+│   ├── ConfigError       2   a preset or --set is invalid; one line for each error
+│   └── DamagedFile       2   an input file is damaged
+├── ListError             1   a list cannot be read, or cannot be used here
+├── UnreadableVideo       1   a video cannot be decoded; commands that read many skip and count it
 ├── CheckpointError       1   weights cannot be read, or do not fit
-└── Interrupted          75   a signal stopped the run after it had saved
+└── Interrupted          75   a signal stopped the run after it saved its state
 
 A message reads `<what> '<value>' <which rule it breaks>. <what to type next>`, without a leading "error:": the
-command line adds that to each line. A name in a message may hold a line break, so lines are given apart.
+command line adds that to each line. Lines are passed separately, because a name in a message may contain a line break.
 """
 
 
 class VtdlError(Exception):
-    """The run failed; the message is shown to the user as it stands.
+    """The run failed; the message is shown to the user unchanged.
 
     Args:
-        lines: one for each mistake.
+        lines: the lines of the message, one for each error.
     """
 
     exit_code = 1
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """Of the message."""
+        """The lines of the message."""
         return self.args
 
     def __str__(self) -> str:
@@ -33,29 +33,29 @@ class VtdlError(Exception):
 
 
 class UsageError(VtdlError):
-    """What was typed cannot be right: nothing was started."""
+    """The command line is invalid; nothing was started."""
 
     exit_code = 2
 
 
 class ConfigError(UsageError):
-    """A preset or `--set` is wrong; the message has one line for each mistake."""
+    """A preset or `--set` is invalid; the message has one line for each error."""
 
 
 class DamagedFile(UsageError):
-    """An input is not as it was written: cut short, or with other content than its checksums say."""
+    """An input file is damaged: truncated, or its content does not match its checksums."""
 
 
 class ListError(VtdlError):
-    """A list of videos cannot be read, or does not fit its use."""
+    """A list of videos cannot be read, or cannot be used here."""
 
 
 class UnreadableVideo(VtdlError):
-    """One video cannot be decoded.
+    """A video cannot be decoded.
 
     Args:
-        path: the file or the folder of frames.
-        reason: why, in a few words, without the path.
+        path: the file or folder of frames.
+        reason: why not, in a few words, without the path.
     """
 
     def __init__(self, path: str, reason: str) -> None:
@@ -64,7 +64,7 @@ class UnreadableVideo(VtdlError):
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """Of the message."""
+        """The lines of the message."""
         return (f"video '{self.path}' cannot be read: {self.reason}",)
 
 
@@ -73,6 +73,6 @@ class CheckpointError(VtdlError):
 
 
 class Interrupted(VtdlError):
-    """A signal stopped the run after it had saved what it had."""
+    """A signal stopped the run after it saved its state."""
 
     exit_code = 75

@@ -1,8 +1,8 @@
-"""95% intervals of accuracies, in percent: what they could have been with other videos of the same kind.
+"""95% confidence intervals of accuracies, in percent: the sampling error of the test videos.
 
-All are Wilson's (1927), which has no zero width where all videos are right, or none: of a share, with the number of
-videos; of a mean over classes, or where videos are cut from common recordings, with the number of videos picked one by
-one that would tell as much. They say nothing of other trainings.
+All are Wilson intervals (1927), whose width is not zero even if all videos are correct, or none: of a share, with the
+number of videos; of a mean over classes, or of videos cut from common recordings, with the effective number of
+independent videos. They do not cover the variance between training runs.
 
 Shapes: `N` videos.
 """
@@ -15,7 +15,7 @@ LEVEL = 0.95
 
 
 def share_interval(hits: np.ndarray, groups: Sequence[str] | None = None) -> list[float]:
-    """Of the share of `hits`, bool (N,); `groups` are as of `class_mean_interval`."""
+    """Return the interval of the share of `hits`, bool (N,); `groups` as for `class_mean_interval`."""
     if groups is not None:
         return _weighted_interval(hits, np.full(len(hits), 1 / len(hits)), groups)
     from scipy.stats import binomtest  # slow to import
@@ -25,20 +25,20 @@ def share_interval(hits: np.ndarray, groups: Sequence[str] | None = None) -> lis
 
 
 def class_mean_interval(hits: np.ndarray, labels: np.ndarray, groups: Sequence[str] | None = None) -> list[float]:
-    """Of the mean over classes of the share of hits; where all classes have as many videos, that of the share.
+    """Return the interval of the share of hits averaged over classes; with balanced classes, that of the share.
 
     Args:
         hits: bool (N,).
         labels: (N,).
-        groups: N keys, one for each recording that videos are cut from: these are right or wrong together. None: each
-            video is a recording of its own.
+        groups: N keys of the recordings that videos are cut from; videos of one recording tend to be correct or
+            incorrect together. None: each video is a recording of its own.
     """
     _, place, counts = np.unique(labels, return_inverse=True, return_counts=True)
     return _weighted_interval(hits, 1 / (len(counts) * counts[place]), groups)
 
 
 def _weighted_interval(hits: np.ndarray, weights: np.ndarray, groups: Sequence[str] | None) -> list[float]:
-    """Of the mean of `hits` under `weights` (N,), which add up to 1."""
+    """Return the interval of the mean of `hits` with `weights` (N,), which sum to 1."""
     number = effective_videos(hits, weights)
     if groups is not None:
         number = min(number, effective_videos_by_group(hits, weights, groups))
@@ -46,21 +46,21 @@ def _weighted_interval(hits: np.ndarray, weights: np.ndarray, groups: Sequence[s
 
 
 def effective_videos(hits: np.ndarray, weights: np.ndarray) -> float:
-    """How many videos of equal weight would give a share of hits with the variance that this weighted one has.
+    """Return the number of videos of equal weight whose share of hits has the variance of this weighted share.
 
-    The variance is that of a ratio, sum w² (x - p)². Where chance makes it small, as it is 0 where all are right,
-    Kish's number for the weights alone is the limit, 1 / sum w² (Survey Sampling, 1965).
+    The variance is that of a ratio, sum w² (x - p)². It may be small by chance, as it is 0 if all are correct; so the
+    number is limited by Kish's effective sample size of the weights, 1 / sum w² (Survey Sampling, 1965).
     """
     kish = 1 / (weights**2).sum()
     return float(min(kish, _ratio(hits, weights, weights * (hits - _share(hits, weights)), kish)))
 
 
 def effective_videos_by_group(hits: np.ndarray, weights: np.ndarray, groups: Sequence[str]) -> float:
-    """The same where whole groups were drawn, G of them: the variance between groups takes the place of that of videos.
+    """Return the same number for cluster sampling of G groups, with the variance between groups.
 
-    It is what the share varies by if groups are drawn anew, in closed form; of few groups it is known badly, for which
-    Korn and Graubard (1998) multiply by (z / t of G - 1 degrees of freedom)². Were all videos of a group alike, the
-    groups would count as one video each: no number is lower.
+    This is the variance of the share over samples of groups, in closed form. With few groups its estimate is poor, for
+    which Korn and Graubard (1998) multiply by (z / t of G - 1 degrees of freedom)². The lower limit is the number if
+    all videos of a group were alike, so that each group counted as one video.
     """
     from scipy.stats import t
 
@@ -75,7 +75,7 @@ def effective_videos_by_group(hits: np.ndarray, weights: np.ndarray, groups: Seq
 
 
 def wilson(share: float, number: float) -> list[float]:
-    """Wilson's interval of a share, 0 to 1, of `number` videos, which need not be whole; scipy's takes counts alone."""
+    """Return Wilson's interval of a share, 0 to 1, of `number` videos; scipy's takes integers only."""
     square = _quantile() ** 2 / number
     centre, half = share + square / 2, np.sqrt(square * share * (1 - share) + square**2 / 4)
     ends = np.array([centre - half, centre + half]) / (1 + square)
@@ -87,7 +87,7 @@ def _share(hits: np.ndarray, weights: np.ndarray) -> float:
 
 
 def _ratio(hits: np.ndarray, weights: np.ndarray, apart: np.ndarray, at_the_ends: float) -> float:
-    """p (1 - p) / variance, where the squares of `apart` add up to the variance; at p = 0 and 1 nothing varies."""
+    """Return p (1 - p) / variance, the sum of squares of `apart`; `at_the_ends` for p = 0 and 1, with no variance."""
     share, variance = _share(hits, weights), float((apart**2).sum())
     if share in (0, 1):
         return at_the_ends
@@ -95,7 +95,7 @@ def _ratio(hits: np.ndarray, weights: np.ndarray, apart: np.ndarray, at_the_ends
 
 
 def _quantile() -> float:
-    """z, of the normal distribution."""
+    """Return the quantile z of the normal distribution."""
     from scipy.special import ndtri
 
     return float(ndtri(0.5 + LEVEL / 2))

@@ -1,8 +1,8 @@
-"""One writer at a time for every output.
+"""Locks on outputs: one writer at a time.
 
-A lock is a hidden file in the output folder, or beside the output file, that holds a record lock of POSIX. The system
-lets go of it when the process ends, however it does; workers that were forked off do not hold it; and it counts on all
-machines that share a disk. Readers need none. Of several processes at one work the first takes it for all.
+A lock is a hidden file in the output folder, or beside the output file, with a POSIX record lock. The system releases
+it when the process ends in any way, forked workers do not hold it, and it works across machines that share a disk.
+Readers need no lock. In a distributed run rank 0 holds the lock for all.
 """
 
 from __future__ import annotations
@@ -22,105 +22,105 @@ from typing import ParamSpec, TypeVar
 
 from vtdl_cli import ranks
 from vtdl_cli.errors import VtdlError
-from vtdl_cli.runtime import Reporter, cannot_write, check_writable
+from vtdl_cli.runtime import Reporter, check_writable, write_error
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-Parameters = ParamSpec("Parameters")
+Arguments = ParamSpec("Arguments")
 Returned = TypeVar("Returned")
 
 FOLDER_LOCK = ".vtdl.lock"
-"""The name of the lock in a folder; it may be left there by a process that was killed, and means nothing then."""
+"""The lock file of a folder; if a killed process left it there, it locks nothing."""
 
-TAKEN = (errno.EACCES, errno.EAGAIN)  # by another process; other errors say that the file system knows no locks
-ATTEMPTS = 100  # at a lock whose file its last holder removes meanwhile
+TAKEN = (errno.EACCES, errno.EAGAIN)  # by another process; other errors mean that the file system has no locks
+ATTEMPTS = 100  # to take a lock whose file its previous holder is removing
 
-_until: ContextVar[ExitStack] = ContextVar("_until")
-_mine: set[Path] = set()  # a process would be given its own locks again, and lose them with the second
+_stack: ContextVar[ExitStack] = ContextVar("_stack")
+_held: set[Path] = set()  # POSIX would grant this process its own locks again, and release both with the second
 
 
 @dataclass(frozen=True)
 class _Lock:
-    """A lock that this process holds, and the folders that were made for its file, the innermost first."""
+    """A lock that this process holds, and the folders created for its file, innermost first."""
 
     path: Path
     descriptor: int
-    made: list[Path]
+    created: list[Path]
 
     def release(self) -> None:
-        """Remove the file while nobody else can hold it, and the folders that are still empty."""
-        _mine.discard(self.path.resolve())
+        """Remove the file while the lock is still held, and any created folders that are still empty."""
+        _held.discard(self.path.resolve())
         self.path.unlink(missing_ok=True)
         os.close(self.descriptor)
-        _remove_empty(self.made)
+        _remove_empty(self.created)
 
 
-def releasing_locks(function: Callable[Parameters, Returned]) -> Callable[Parameters, Returned]:
-    """Let the locks that are taken in `function` last until it returns or raises."""
+def releasing_locks(function: Callable[Arguments, Returned]) -> Callable[Arguments, Returned]:
+    """Release the locks taken in `function` when it returns or raises."""
 
     @functools.wraps(function)
-    def run(*arguments: Parameters.args, **options: Parameters.kwargs) -> Returned:
+    def run(*arguments: Arguments.args, **options: Arguments.kwargs) -> Returned:
         with ExitStack() as stack:
-            before = _until.set(stack)
+            token = _stack.set(stack)
             try:
                 return function(*arguments, **options)
             finally:
-                _until.reset(before)
+                _stack.reset(token)
 
     return run
 
 
-def take_folder(folder: Path, reporter: Reporter) -> None:
-    """Become the only one who writes into `folder`, until the function marked `releasing_locks` ends.
+def lock_folder(folder: Path, reporter: Reporter) -> None:
+    """Lock `folder` for writing until the function marked `releasing_locks` ends.
 
-    Where the file system has no locks, that is said and the work goes on.
+    If the file system has no locks, warn and continue without.
 
     Raises:
-        VtdlError: another process writes into it, or the lock cannot be written.
-        UsageError: the folder cannot be made or written.
+        VtdlError: another process holds the lock, or the lock file cannot be written.
+        UsageError: the folder cannot be created, or is not writable.
     """
-    _take(folder, folder / FOLDER_LOCK, reporter)
+    _lock(folder, folder / FOLDER_LOCK, reporter)
 
 
-def take_file(file: Path, reporter: Reporter) -> None:
-    """As `take_folder`, of one file and what lies beside it under its name."""
-    _take(file, file.with_name(f".{file.name}.lock"), reporter)
+def lock_file(file: Path, reporter: Reporter) -> None:
+    """Lock one output file, and the files that belong to it, as `lock_folder`."""
+    _lock(file, file.with_name(f".{file.name}.lock"), reporter)
 
 
-def _take(out: Path, path: Path, reporter: Reporter) -> None:
-    refusal = ranks.from_rank_0(_try(out, path, reporter) if ranks.is_rank_0() else None)
-    if refusal is not None:
-        raise refusal
+def _lock(out: Path, path: Path, reporter: Reporter) -> None:
+    error = ranks.from_rank_0(_try_lock(out, path, reporter) if ranks.is_rank_0() else None)
+    if error is not None:
+        raise error
 
 
-def _try(out: Path, path: Path, reporter: Reporter) -> VtdlError | None:
-    """Take the lock, or return what speaks against it: all processes are to hear of that."""
-    stack, made = _until.get(), list[Path]()
+def _try_lock(out: Path, path: Path, reporter: Reporter) -> VtdlError | None:
+    """Take the lock, or return the error, which all ranks are to raise."""
+    stack, created = _stack.get(), list[Path]()
     try:
         check_writable(path.parent)
-        made = [folder for folder in path.absolute().parents if not folder.exists()]
-        lock = _Lock(path, _acquire(out, path), made)
+        created = [folder for folder in path.absolute().parents if not folder.exists()]
+        lock = _Lock(path, _acquire(out, path), created)
     except (VtdlError, OSError) as error:
-        _remove_empty(made)
+        _remove_empty(created)
         if isinstance(error, _NoLocks):
-            reporter.warn(f"output '{out}' is not protected from a second writer ({error}). Start one at a time")
+            reporter.warn(f"output '{out}' is not locked ({error}). Do not start a second writer")
             return None
-        return error if isinstance(error, VtdlError) else cannot_write(out, error)
-    _mine.add(path.resolve())
+        return error if isinstance(error, VtdlError) else write_error(out, error)
+    _held.add(path.resolve())
     stack.callback(lock.release)
     return None
 
 
 class _NoLocks(OSError):
-    """The file system has none."""
+    """The file system does not support locks."""
 
 
 def _acquire(out: Path, path: Path) -> int:
-    """The descriptor of the locked file."""
-    if path.resolve() in _mine:
+    """Create and lock the file, and return its descriptor."""
+    if path.resolve() in _held:
         raise _refusal(out, path.read_bytes())
     if fcntl is None:
         raise _NoLocks("this system has no POSIX locks")
@@ -128,12 +128,12 @@ def _acquire(out: Path, path: Path) -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        except FileNotFoundError:  # a refused command has just removed the folder again
+        except FileNotFoundError:  # another command that was refused has just removed the folder
             continue
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if _is_there(path, descriptor):
-                _sign(descriptor)
+            if _is_same_file(path, descriptor):
+                _write_owner(descriptor)
                 return descriptor
         except OSError as error:
             holder = os.pread(descriptor, 200, 0)
@@ -146,23 +146,23 @@ def _acquire(out: Path, path: Path) -> int:
     raise _refusal(out, b"")
 
 
-def _is_there(path: Path, descriptor: int) -> bool:
-    """Whether the file that was locked is still the one of that name: its holder removes it before letting go."""
+def _is_same_file(path: Path, descriptor: int) -> bool:
+    """Whether the locked file is still the one at `path`: its previous holder removes it before releasing the lock."""
     try:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
     except FileNotFoundError:
         return False
 
 
-def _sign(descriptor: int) -> None:
-    with contextlib.suppress(OSError):  # on a full disk the lock holds as well
+def _write_owner(descriptor: int) -> None:
+    with contextlib.suppress(OSError):  # the disk may be full; the lock holds without it
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
 
 
 def _refusal(out: Path, holder: bytes) -> VtdlError:
-    signed = re.fullmatch(r"process \d+ on [\w.-]+", holder.decode("ascii", errors="replace"))
-    who = f"by {signed[0]}" if signed else "by another process"
+    owner = re.fullmatch(r"process \d+ on [\w.-]+", holder.decode("ascii", errors="replace"))
+    who = f"by {owner[0]}" if owner else "by another process"
     return VtdlError(f"output '{out}' is being written {who}. Wait until it ends, or choose another --out")
 
 

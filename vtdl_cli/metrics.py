@@ -1,19 +1,18 @@
-"""Numbers on scores and features. Accuracies are percentages."""
+"""Metrics of scores and features. Accuracies are percentages."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
 from vtdl_cli.intervals import class_mean_interval, share_interval
 
-ACCURACIES = ("top1", "top5", "mean_class")
-"""All that `accuracies` may give."""
-
-KNN_ROWS = 1024  # of the similarity matrix at a time: all of it would be 230 GB for Kinetics
+KNN_ROWS = 1024  # of the similarity matrix at a time; the whole matrix would take 230 GB for Kinetics
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities over the last axis; what has no entries, such as (B, V, 0), stays as it is."""
+    """Return probabilities over the last axis; an empty array, such as (B, V, 0), is returned as it is."""
     if not logits.size:
         return logits
     powers: np.ndarray = np.exp(logits - logits.max(-1, keepdims=True))
@@ -21,8 +20,8 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return powers
 
 
-def ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """How many classes come before the true one, (N,), 0 where it is right; ties count for the lower class.
+def true_class_ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the rank (N,) of the true class by score, 0 for a correct prediction; ties favour the lower class.
 
     Args:
         scores: (N, C), the larger the likelier; finite.
@@ -34,58 +33,101 @@ def ranks(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return before
 
 
-def hits(scores: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
-    """Which videos are right, bool (N,), under `top1` and, where there are more than five classes, `top5`.
+def hits(scores: np.ndarray, labels: np.ndarray, k: int = 1) -> np.ndarray:
+    """Return whether each video's class is among the k highest scores, bool (N,); arguments as `true_class_ranks`."""
+    found: np.ndarray = true_class_ranks(scores, labels) < k
+    return found
 
-    Arguments as of `ranks`.
+
+def top_k(scores: np.ndarray, labels: np.ndarray, k: int = 1) -> float:
+    """Return the top-k accuracy."""
+    return 100 * float(hits(scores, labels, k).mean())
+
+
+def top_k_interval(scores: np.ndarray, labels: np.ndarray, groups: Sequence[str] | None, k: int = 1) -> list[float]:
+    """Return the interval of `top_k`."""
+    return share_interval(hits(scores, labels, k), groups)
+
+
+def mean_class(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Return the top-1 accuracy averaged over the classes that have videos."""
+    found = hits(scores, labels)
+    return 100 * float(np.mean([found[labels == label].mean() for label in np.unique(labels)]))
+
+
+def mean_class_interval(scores: np.ndarray, labels: np.ndarray, groups: Sequence[str] | None) -> list[float]:
+    """Return the interval of `mean_class`."""
+    return class_mean_interval(hits(scores, labels), labels, groups)
+
+
+class Accuracy(NamedTuple):
+    """An accuracy that evaluation measures.
+
+    Attributes:
+        title: its name in tables and figures.
+        measure: scores (N, C), labels (N,) -> percentage.
+        interval: the same with `groups`, as for `class_mean_interval`, -> the ends of its 95% interval.
+        min_classes: with fewer classes it is trivial, and left out.
     """
-    place = ranks(scores, labels)
-    return {f"top{k}": place < k for k in (1, 5) if k == 1 or scores.shape[1] > k}
+
+    title: str
+    measure: Callable[[np.ndarray, np.ndarray], float]
+    interval: Callable[[np.ndarray, np.ndarray, Sequence[str] | None], list[float]]
+    min_classes: int = 1
+
+
+ACCURACIES = {
+    "top1": Accuracy("top-1", top_k, top_k_interval),
+    "top5": Accuracy("top-5", partial(top_k, k=5), partial(top_k_interval, k=5), min_classes=6),
+    "mean_class": Accuracy("class mean", mean_class, mean_class_interval),
+}
+"""The registry of accuracies: key in metrics.json -> accuracy."""
+
+
+def measured(scores: np.ndarray) -> dict[str, Accuracy]:
+    """Return the ACCURACIES that are not trivial for scores (N, C)."""
+    return {name: each for name, each in ACCURACIES.items() if scores.shape[1] >= each.min_classes}
 
 
 def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Those of `hits`, and top-1 averaged over the classes that occur; arguments as of `ranks`."""
-    found = hits(scores, labels)
-    mean_class = np.mean([found["top1"][labels == label].mean() for label in np.unique(labels)])
-    return {name: 100 * float(hit.mean()) for name, hit in found.items()} | {"mean_class": 100 * float(mean_class)}
+    """Compute all accuracies; arguments as for `true_class_ranks`."""
+    return {name: each.measure(scores, labels) for name, each in measured(scores).items()}
 
 
 def accuracy_intervals(
     scores: np.ndarray, labels: np.ndarray, groups: Sequence[str] | None = None
 ) -> dict[str, list[float]]:
-    """The 95% interval of each of `accuracies`, in percent; `groups` as of `class_mean_interval`."""
-    found = hits(scores, labels)
-    by_class = class_mean_interval(found["top1"], labels, groups)
-    return {name: share_interval(hit, groups) for name, hit in found.items()} | {"mean_class": by_class}
+    """Compute the 95% interval of each accuracy, in percent; `groups` as for `class_mean_interval`."""
+    return {name: each.interval(scores, labels, groups) for name, each in measured(scores).items()}
 
 
 def confusion(predicted: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Counts (C, C): row the true class, column the predicted one."""
+    """Return the confusion matrix (C, C), as counts: rows are true classes, columns predicted ones."""
     counts = np.zeros((num_classes, num_classes), np.int64)
     np.add.at(counts, (labels, predicted), 1)
     return counts
 
 
 def knn_accuracy(features: np.ndarray, labels: np.ndarray, k: int = 5) -> float:
-    """Share of videos (N, D), N at least 2, whose class the k nearest others vote for: leave-one-out."""
+    """Return the leave-one-out accuracy of k-nearest-neighbour classification of features (N, D), N at least 2."""
     ranked = nearest(features, features, k=min(k, len(labels) - 1), leave_one_out=True)
     return 100 * float((vote(labels[ranked]) == labels).mean())
 
 
 def most_confused(counts: np.ndarray) -> list[int | None]:
-    """For each class of a confusion matrix (C, C) the other that it is taken for most often; none where it never is."""
+    """Return the class that each class of a confusion matrix (C, C) is most often misclassified as; None if never."""
     wrong = counts * (1 - np.eye(len(counts), dtype=counts.dtype))
     return [int(row.argmax()) if row.any() else None for row in wrong]
 
 
 def nearest(queries: np.ndarray, gallery: np.ndarray, *, k: int, leave_one_out: bool = False) -> np.ndarray:
-    """The k rows of the gallery that are nearest to each query by cosine, nearest first.
+    """Return the k nearest rows of the gallery for each query by cosine similarity, nearest first.
 
     Args:
         queries: (Q, D).
         gallery: (N, D).
         k: at most N, or N - 1 with `leave_one_out`.
-        leave_one_out: queries and gallery are the same videos, and none is its own neighbour.
+        leave_one_out: queries and gallery are the same videos; exclude each video from its own neighbours.
 
     Returns:
         int64 (Q, k).
@@ -101,13 +143,13 @@ def nearest(queries: np.ndarray, gallery: np.ndarray, *, k: int, leave_one_out: 
 
 
 def unit(features: np.ndarray) -> np.ndarray:
-    """Features (..., D) at length 1, so that their products are cosines; those of length 0 stay."""
+    """Normalise features (..., D) to length 1, so that dot products are cosines; zero vectors stay zero."""
     scaled: np.ndarray = features / np.linalg.norm(features, axis=-1, keepdims=True).clip(1e-12)
     return scaled
 
 
 def cluster(features: np.ndarray, num_clusters: int, seed: int) -> np.ndarray:
-    """The cluster (N,) of each of (N, D) features of length 1, from 0: k-means, by cosine as kNN is."""
+    """Cluster features (N, D) by k-means, normalised to length 1 as for kNN; returns labels (N,) from 0."""
     from sklearn.cluster import KMeans
 
     labels: np.ndarray = KMeans(num_clusters, n_init=1, random_state=seed).fit_predict(unit(features))
@@ -115,8 +157,8 @@ def cluster(features: np.ndarray, num_clusters: int, seed: int) -> np.ndarray:
 
 
 def vote(labels: np.ndarray) -> np.ndarray:
-    """The class (Q,) that most of the neighbours' classes (Q, k), nearest first, are; the nearest settles a tie."""
-    weight = 1 + 2.0 ** -np.arange(10, 10 + labels.shape[1])  # sums differ for any two sets of ranks
+    """Return the majority class (Q,) of the neighbours' classes (Q, k), nearest first; the nearest breaks a tie."""
+    weight = 1 + 2.0 ** -np.arange(10, 10 + labels.shape[1])  # the sums of any two sets of ranks differ
     votes = np.zeros((len(labels), labels.max() + 1))
     for rank, column in enumerate(labels.T):
         votes[np.arange(len(labels)), column] += weight[rank]

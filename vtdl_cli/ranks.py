@@ -1,9 +1,9 @@
-"""Several processes at one piece of work, a device each, as torchrun starts them:
+"""Distributed runs: several processes, one device each, as torchrun starts them.
 
     torchrun --nproc-per-node 4 -m vtdl_cli pretrain ...
 
-All of them go through the same code in step, each with its part of every batch; the first alone writes and speaks.
-For a process alone every function here is the identity.
+All ranks run the same code in lockstep, each on its share of every batch; only rank 0 writes files and prints.
+In a single process every function here is the identity.
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ Parameters = ParamSpec("Parameters")
 
 
 def rank() -> int:
-    """The number of this process, from 0."""
-    return int(os.environ["RANK"]) if count() > 1 else 0
+    """Return the rank of this process."""
+    return int(os.environ["RANK"]) if world_size() > 1 else 0
 
 
-def count() -> int:
-    """How many processes there are."""
+def world_size() -> int:
+    """Return the number of processes."""
     return int(os.environ["WORLD_SIZE"]) if {"RANK", "WORLD_SIZE", "LOCAL_RANK"} <= os.environ.keys() else 1
 
 
 def is_rank_0() -> bool:
-    """Whether this process is the one that writes and speaks."""
+    """Whether this process is the one that writes files and prints."""
     return rank() == 0
 
 
 def local_rank() -> int:
-    """The number of this process on its machine, from 0."""
-    return int(os.environ["LOCAL_RANK"]) if count() > 1 else 0
+    """Return the rank of this process on its machine."""
+    return int(os.environ["LOCAL_RANK"]) if world_size() > 1 else 0
 
 
-def local_count() -> int:
-    """How many of the processes share this machine."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if count() > 1 else 1
+def local_world_size() -> int:
+    """Return the number of processes on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if world_size() > 1 else 1
 
 
 def on_rank_0(function: Callable[Parameters, None]) -> Callable[Parameters, None]:
-    """Let the first process alone run `function`."""
+    """Run `function` on rank 0 only."""
 
     @functools.wraps(function)
     def run(*arguments: Parameters.args, **options: Parameters.kwargs) -> None:
@@ -60,24 +60,27 @@ def on_rank_0(function: Callable[Parameters, None]) -> Callable[Parameters, None
     return run
 
 
-def join(device: torch.device) -> torch.device:
-    """Meet the other processes, and return the device that is this one's: of several GPUs each takes its own.
+def init_process_group(device: torch.device) -> torch.device:
+    """Initialise the process group, and return the device of this rank: with GPUs, the one of its local rank.
 
     Raises:
-        UsageError: there are more processes on this machine than GPUs, or one GPU was named for all.
+        UsageError: there are more processes on this machine than GPUs, or `device` names a single GPU.
     """
-    if count() == 1:
+    if world_size() == 1:
         return device
     import torch
     from torch import distributed
 
     if device.type == "cuda":
         if device.index is not None:
-            raise UsageError(f"device '{device}' is one, and there are {count()} processes. Use --device cuda")
+            raise UsageError(
+                f"device '{device}' is a single GPU, and there are {world_size()} processes. Use --device cuda"
+            )
         if local_rank() >= torch.cuda.device_count():
             number = torch.cuda.device_count()
             raise UsageError(
-                f"{local_count()} processes are more than the {number} GPUs here: --nproc-per-node {number}"
+                f"{local_world_size()} processes exceed the {number} GPUs of this machine. "
+                f"Use torchrun --nproc-per-node {number}"
             )
         device = torch.device("cuda", local_rank())
         torch.cuda.set_device(device)
@@ -86,9 +89,9 @@ def join(device: torch.device) -> torch.device:
     return device
 
 
-def leave() -> None:
-    """Part from the other processes, once all is done."""
-    if count() == 1:
+def destroy_process_group() -> None:
+    """Destroy the process group, if there is one."""
+    if world_size() == 1:
         return
     from torch import distributed
 
@@ -96,45 +99,50 @@ def leave() -> None:
         distributed.destroy_process_group()
 
 
-def tells_of_loss(error: BaseException) -> bool:
-    """Whether an error, of whatever is waited for, says that another process is gone."""
-    return count() > 1 and isinstance(error, RuntimeError) and any(word in str(error) for word in ("gloo", "NCCL"))
+def is_lost_rank(error: BaseException) -> bool:
+    """Whether `error` comes from a collective operation that failed because another process has ended."""
+    return world_size() > 1 and isinstance(error, RuntimeError) and any(word in str(error) for word in ("gloo", "NCCL"))
 
 
-def exchange(thing: Thing) -> list[Thing]:
-    """What every process has put in, in the order of their ranks; goes through the host, and waits for no device."""
-    if count() == 1:
+def gather_objects(thing: Thing) -> list[Thing]:
+    """Gather a picklable object from every rank, in rank order; runs on the CPU and does not synchronise the GPU."""
+    if world_size() == 1:
         return [thing]
     from torch import distributed
 
-    things = [thing] * count()
+    things = [thing] * world_size()
     distributed.all_gather_object(things, thing)
     return things
 
 
 def from_rank_0(thing: Thing) -> Thing:
-    """What the first process has put in."""
-    return exchange(thing)[0]
+    """Return rank 0's object on every rank."""
+    return gather_objects(thing)[0]
 
 
-def _exchange_number(number: int) -> list[int]:
-    """`exchange` of a whole number: a third of its time, for what is asked several times a step."""
+def wait_for_all() -> None:
+    """Wait until all ranks have reached this call."""
+    gather_objects(None)
+
+
+def _gather_numbers(number: int) -> list[int]:
+    """Gather an integer from every rank; used several times a step, it takes a third of `gather_objects`' time."""
     import torch
     from torch import distributed
 
-    numbers = [torch.zeros(1, dtype=torch.long) for _ in range(count())]
+    numbers = [torch.zeros(1, dtype=torch.long) for _ in range(world_size())]
     distributed.all_gather(numbers, torch.tensor([number]))
     return [int(each) for each in numbers]
 
 
-def gather(values: Tensor) -> Tensor:
-    """The rows (N, ...) of all processes, whose N may differ, in the order of their ranks; no gradient."""
-    if count() == 1:
+def gather_rows(values: Tensor) -> Tensor:
+    """Concatenate the rows (N, ...) of all ranks, in rank order; N may differ between ranks. No gradient."""
+    if world_size() == 1:
         return values
     import torch
     from torch import distributed
 
-    lengths = _exchange_number(len(values))
+    lengths = _gather_numbers(len(values))
     padded = values.new_zeros(max(lengths), *values.shape[1:])
     padded[: len(values)] = values
     parts = [torch.empty_like(padded) for _ in lengths]
@@ -142,25 +150,25 @@ def gather(values: Tensor) -> Tensor:
     return torch.cat([part[:length] for part, length in zip(parts, lengths, strict=True)])
 
 
-def own_rows(gathered: Tensor, length: int) -> Tensor:
-    """The rows, `length` in number, that this process has in what was gathered from all."""
-    first = sum(_exchange_number(length)[: rank()]) if count() > 1 else 0
+def local_rows(gathered: Tensor, length: int) -> Tensor:
+    """Return the `length` rows of `gathered` that came from this rank; the inverse of `gather_rows`."""
+    first = sum(_gather_numbers(length)[: rank()]) if world_size() > 1 else 0
     return gathered[first : first + length]
 
 
-def shared_order(length: int) -> Tensor:
-    """A random order of 0 to `length` - 1 that all processes know; the first draws it, from torch's generator."""
+def shared_permutation(length: int) -> Tensor:
+    """Return rank 0's random permutation of 0 to `length` - 1, drawn from torch's global generator, on every rank."""
     import torch
 
     order = torch.randperm(length)
-    if count() > 1:
+    if world_size() > 1:
         torch.distributed.broadcast(order, 0)
     return order
 
 
-def total(value: Tensor) -> Tensor:
-    """The sum over all processes; no gradient."""
-    if count() == 1:
+def all_reduce(value: Tensor) -> Tensor:
+    """Sum `value` over all ranks. No gradient."""
+    if world_size() == 1:
         return value
     from torch import distributed
 
@@ -169,21 +177,21 @@ def total(value: Tensor) -> Tensor:
     return value
 
 
-def parallel(network: nn.Module) -> nn.Module:
-    """`network`, but for its gradients, which are the mean over all processes for as long as the result is kept."""
-    if count() == 1:
+def wrap_ddp(network: nn.Module) -> nn.Module:
+    """Wrap `network` in DistributedDataParallel; gradients are averaged over all ranks while the wrapper is alive."""
+    if world_size() == 1:
         return network
     from torch.nn.parallel import DistributedDataParallel
 
     known = inspect.signature(DistributedDataParallel).parameters
     buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # in older torch
-    options = {buffers: False}  # ours are equal already, but for statistics, which are averaged
+    options = {buffers: False}  # ours are equal on all ranks, except batch-norm statistics, see `average_statistics`
     return DistributedDataParallel(network, gradient_as_bucket_view=True, **options)  # type: ignore[arg-type]
 
 
 def broadcast(network: nn.Module) -> None:
-    """Give all processes the parameters and buffers of the first."""
-    if count() == 1:
+    """Copy the parameters and buffers of rank 0 to all ranks."""
+    if world_size() == 1:
         return
     from torch import distributed
 
@@ -192,12 +200,12 @@ def broadcast(network: nn.Module) -> None:
 
 
 def average_statistics(network: nn.Module) -> None:
-    """Give all processes the mean of their batch-norm statistics, each of which knows its part of the batches only."""
-    if count() == 1:
+    """Average the running statistics of batch norm over all ranks; each rank has seen only its share of the batches."""
+    if world_size() == 1:
         return
     from torch.nn.modules.batchnorm import _BatchNorm
 
     for module in network.modules():
         if isinstance(module, _BatchNorm) and module.running_mean is not None and module.running_var is not None:
-            module.running_mean.copy_(total(module.running_mean) / count())
-            module.running_var.copy_(total(module.running_var) / count())
+            module.running_mean.copy_(all_reduce(module.running_mean) / world_size())
+            module.running_var.copy_(all_reduce(module.running_var) / world_size())

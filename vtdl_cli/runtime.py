@@ -1,10 +1,11 @@
-"""What every run needs of the machine: a reporter to speak through, signals, safe files, devices, precision.
+"""What every run needs: a reporter, signal handling, atomic writes, device, precision and random state.
 
-torch is imported inside the functions that need it, so that `--help` and list making start without it.
+torch is imported inside the functions that need it, so that `--help` and the list commands start without it.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -22,33 +23,33 @@ if TYPE_CHECKING:
 
 
 class Progress(Protocol):
-    """One running bar, or its plain lines where nobody watches."""
+    """A progress bar, or plain log lines where stderr is no terminal."""
 
     def advance(self, n: int = 1, **fields: str) -> None:
-        """Move on by `n` and show `fields` (name and formatted value) beside the bar."""
+        """Advance by `n` steps and show `fields` (name and formatted value) beside the bar."""
 
 
 class Reporter(Protocol):
-    """How the engine speaks to whoever started it; `commands` supplies the one for terminals and pipes."""
+    """How the engine reports to the user; `commands` supplies the one for terminals and pipes."""
 
     def line(self, text: str) -> None:
-        """Say one line that everybody should read."""
+        """Print one line of information."""
 
     def warn(self, text: str) -> None:
-        """Say one line that somebody should act upon."""
+        """Print one warning."""
 
     def progress(self, total: int, description: str, start: int = 0) -> AbstractContextManager[Progress]:
-        """Show how far a piece of work of `total` steps has come, `start` of them done before."""
+        """Show the progress of a task of `total` steps, of which `start` are already done."""
 
 
-class Silence:
-    """A reporter that says nothing: for tests and for callers with their own display."""
+class SilentReporter:
+    """A reporter that prints nothing: for tests, and for callers with their own display."""
 
     def line(self, text: str) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
     def warn(self, text: str) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
     def progress(self, total: int, description: str, start: int = 0) -> AbstractContextManager[Progress]:  # noqa: ARG002
         """Show nothing."""
@@ -59,20 +60,20 @@ class Silence:
 
 
 Warn = Callable[[str], None]
-"""What takes a line that somebody should act upon: a reporter's `warn`."""
+"""A callback for warnings, such as a reporter's `warn`."""
 
 
-def silent(_text: str) -> None:
-    """Takes warnings that nobody needs, or needs again."""
+def ignore_warning(_text: str) -> None:
+    """Drop a warning: a `Warn` for callers that need none."""
 
 
-FULL_DISK_BYTES = 2**20  # less is left where a write has just failed for want of room
+FULL_DISK_BYTES = 2**20  # with less free space than this, a failed write is put down to a full disk
 
 
 class StopRequest:
-    """Turns SIGINT, SIGTERM and SIGUSR1 into a request that a loop answers between two steps.
+    """Turns SIGINT, SIGTERM and SIGUSR1 into a request that a loop checks between two steps.
 
-    A second Ctrl-C no longer waits. Use as a context manager; `name` is the signal's name once one has arrived.
+    A second Ctrl-C interrupts at once. Use as a context manager; `name` is the name of the signal, once received.
     """
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
@@ -88,9 +89,9 @@ class StopRequest:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
-    def arrived(self) -> str:
-        """The signal that came to this process, or to another one at the same work: all have to ask."""
-        return next(filter(None, ranks.exchange(self.name)), "")
+    def received(self) -> str:
+        """Return the name of the signal that any rank has received, or ''; a collective call, for all ranks."""
+        return next(filter(None, ranks.gather_objects(self.name)), "")
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         if self.name and number == signal.SIGINT:
@@ -99,13 +100,13 @@ class StopRequest:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; when the block succeeds it is synced and renamed to `path`, whole.
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; if the block succeeds, sync it and rename it to `path`.
 
     Raises:
-        VtdlError: the disk is full, or the folder cannot be written; what `path` held before is intact.
+        VtdlError: the disk is full, or the folder cannot be written; the previous content of `path` is intact.
     """
-    temporary = path.with_name(f".{path.name}.part")  # a fixed name: what a killed run left is overwritten by the next
+    temporary = path.with_name(f".{path.name}.part")  # a fixed name: the next run overwrites what a killed run left
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -113,54 +114,70 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(written.fileno())
         temporary.replace(path)
     except (OSError, RuntimeError) as error:  # torch.save and h5py report a full disk as a RuntimeError
-        raise cannot_write(path, error) from error
+        raise write_error(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def cannot_write(path: Path, error: Exception) -> VtdlError:
-    """The error for a write to `path` that failed."""
+def write_error(path: Path, error: Exception) -> VtdlError:
+    """Build the error for a failed write to `path`."""
     reason = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), type(error).__name__)
-    if (
-        isinstance(error, RuntimeError)
-        and path.parent.exists()
-        and shutil.disk_usage(path.parent).free < FULL_DISK_BYTES
-    ):
-        reason = "no space left on device"  # torch.save only tells where in its own code it failed
+    number = getattr(error, "errno", None)
+    if isinstance(error, RuntimeError):  # torch.save only reports where in its own code it failed
+        number = _guess_errno(path)
+        reason = os.strerror(number).lower() if number else reason
+    remedy = "Allow larger files (ulimit -f unlimited)" if number == errno.EFBIG else "Free some space"
     return VtdlError(
-        f"file '{path}' could not be written ({reason}). Make room, or choose another --out, and start again"
+        f"file '{path}' could not be written ({reason}). {remedy} or choose another --out, and run it again"
     )
 
 
-def existing_folder(folder: Path) -> Path:
-    """`folder`, or the nearest of those above it that is there already."""
-    return next(place for place in (folder, *folder.absolute().parents) if place.exists())
+def _guess_errno(path: Path) -> int | None:
+    """Guess why a file cannot be written, where the system's own error is lost."""
+    if path.parent.exists() and shutil.disk_usage(path.parent).free < FULL_DISK_BYTES:
+        return errno.ENOSPC
+    return errno.EFBIG if system_limit("RLIMIT_FSIZE") < float("inf") else None
+
+
+def system_limit(name: str) -> float:
+    """Return a limit of this process: `RLIMIT_NOFILE`, open files, or `RLIMIT_FSIZE`, bytes in a file."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return float("inf")
+    soft, _ = resource.getrlimit(getattr(resource, name))
+    return float("inf") if soft == resource.RLIM_INFINITY else soft
+
+
+def nearest_existing_folder(folder: Path) -> Path:
+    """Return `folder` if it exists, else its nearest existing parent."""
+    return next(candidate for candidate in (folder, *folder.absolute().parents) if candidate.exists())
 
 
 def check_writable(folder: Path) -> None:
-    """Refuse at the start an output that could not be written hours later.
+    """Check at the start that an output folder can be written, rather than fail hours later.
 
     Raises:
-        UsageError: `folder` is not there and cannot be made, or files cannot be made in it.
+        UsageError: `folder` cannot be created, or is not writable.
     """
-    nearest = existing_folder(folder)
+    nearest = nearest_existing_folder(folder)
     if not nearest.is_dir():
-        raise UsageError(f"output folder '{folder}' cannot be made: '{nearest}' is a file. Choose another --out")
+        raise UsageError(f"output folder '{folder}' cannot be created: '{nearest}' is a file. Choose another --out")
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise UsageError(f"output folder '{folder}' cannot be written. Choose another --out")
+        raise UsageError(f"output folder '{folder}' is not writable. Choose another --out")
 
 
 def check_new_file(path: Path, option: str, *, overwrite: bool, sources: Iterable[Path] = ()) -> None:
-    """Refuse at the start a file that is in the way or could not be written.
+    """Check at the start that an output file can be written.
 
     Args:
-        path: the file.
-        option: what names it.
-        overwrite: whether it may be there.
-        sources: files that are read, and may not be replaced whatever was asked for.
+        path: the output file.
+        option: the option that names it, for messages.
+        overwrite: whether the file may exist.
+        sources: input files, which are never overwritten.
 
     Raises:
-        UsageError: so it is.
+        UsageError: `path` is an input, a folder or an existing file, or its folder is not writable.
     """
     if any(path.resolve() == source.resolve() for source in sources):
         raise UsageError(f"output '{path}' is itself one of the inputs. Choose another {option}")
@@ -172,16 +189,16 @@ def check_new_file(path: Path, option: str, *, overwrite: bool, sources: Iterabl
 
 
 def default_workers() -> int:
-    """One process for each core that is this process's share of those it may use, at most 8."""
+    """Return one worker per available core, divided among the processes of this machine; at most 8."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(8, max(1, cores // ranks.local_count()))
+    return min(8, max(1, cores // ranks.local_world_size()))
 
 
 def select_device(name: str) -> torch.device:
-    """`auto` takes the first CUDA device, else the CPU.
+    """Resolve a device name; `auto` is the first CUDA device, else the CPU.
 
     Raises:
-        UsageError: `cuda` was asked for where torch sees none.
+        UsageError: `cuda` was requested, and torch finds no GPU.
     """
     import torch
 
@@ -192,10 +209,10 @@ def select_device(name: str) -> torch.device:
 
 
 def select_autocast(precision: str, device: torch.device) -> torch.dtype | None:
-    """The autocast type for `precision`, or None for float32.
+    """Return the autocast dtype for `precision`, or None for float32.
 
-    `auto` is bf16 where the device computes in it. A CPU without bf16 instructions only emulates it: R3D-10 of
-    width 16 took 24 to 40 times as long as in float32 on an AVX2 machine (batch 4, 8x64x64, three pairs side by side),
+    `auto` is bf16 where the device supports it natively. A CPU without bf16 instructions emulates it: R3D-10 of
+    width 16 took 24 to 40 times as long as in float32 on an AVX2 machine (batch 4, 8x64x64, three pairs of runs),
     so there `auto` is float32.
     """
     import torch
@@ -214,14 +231,14 @@ def _cpu_computes_bf16() -> bool:
 
 
 def seed_torch(seed: int) -> None:
-    """Seed torch's own generators: initial weights, dropout and TCA draw from them; samples draw from their own."""
+    """Seed torch's global generators, used by weight init, dropout and TCA; each sample has its own generator."""
     import torch
 
     torch.manual_seed(seed)
 
 
 def random_state(device: torch.device) -> dict[str, Any]:
-    """Of torch's generators: the CPU's and, where it is a GPU, that of `device`."""
+    """Return the state of torch's CPU generator and, if `device` is a GPU, of that device's."""
     import torch
 
     return {
@@ -231,7 +248,7 @@ def random_state(device: torch.device) -> dict[str, Any]:
 
 
 def restore_random_state(state: dict[str, Any], device: torch.device) -> None:
-    """Let the generators go on from what `random_state` gave, on a GPU where that was one."""
+    """Restore a state that `random_state` returned."""
     import torch
 
     torch.set_rng_state(state["cpu"])

@@ -14,17 +14,10 @@ from typing import Any, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from vtdl_cli.config import Config, Method
+from vtdl_cli.config import Config
 from vtdl_cli.errors import ConfigError, UsageError
-from vtdl_cli.runtime import Warn, silent
-
-OF_PRETEXT_TASKS = {
-    "instance_discrimination": {"temperature", "loss", "queue.size"},
-    "clip_order": set[str](),
-    "pseudo_labels": {"clusters", "relabel_every"},
-}
-"""Keys of `method` that the others know; vtdl knows all but those of pseudo_labels."""
-
+from vtdl_cli.runtime import Warn, ignore_warning
+from vtdl_cli.text import has_lone_surrogate
 
 RENAMED_KEYS = {
     "method.own_negative": "method.intra_video_negative",
@@ -36,7 +29,7 @@ RENAMED_KEYS = {
 """Keys of earlier versions, in presets and checkpoints, and what they are called now."""
 
 
-def rename_keys(values: dict[str, Any], warn: Warn = silent) -> dict[str, Any]:
+def rename_keys(values: dict[str, Any], warn: Warn = ignore_warning) -> dict[str, Any]:
     """Nested settings with the keys of earlier versions under their present names.
 
     Args:
@@ -86,10 +79,12 @@ MOST_LEVELS, MOST_VALUES = 20, 10_000
 
 
 def check_extent(values: Any) -> Any:
-    """Hold nested values to a size that can be worked on: a few lines of YAML may stand for endlessly many values.
+    """Hold nested values to a size that can be worked on, and to text that can be written.
+
+    A few lines of YAML may stand for endlessly many values.
 
     Raises:
-        ValueError: they are nested too deeply, or too many.
+        ValueError: they are nested too deeply, or too many, or UTF-8 cannot hold one.
     """
     pending, count = [(values, 0)], 0
     while pending:
@@ -97,7 +92,11 @@ def check_extent(values: Any) -> Any:
         count += 1
         if level > MOST_LEVELS or count > MOST_VALUES:
             raise ValueError(f"it is nested deeper than {MOST_LEVELS} levels, or has more than {MOST_VALUES} values")
-        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple | set) else ()
+        if isinstance(value, str) and has_lone_surrogate(value):
+            raise ValueError("it has a lone surrogate, which UTF-8 cannot hold")
+        if isinstance(value, dict):
+            value = [*value, *value.values()]
+        inner = value if isinstance(value, list | tuple | set) else ()
         pending.extend((each, level + 1) for each in inner)
     return values
 
@@ -116,7 +115,7 @@ def read_yaml(text: str) -> Any:
         raise ValueError(f"it is nested deeper than {MOST_LEVELS} levels") from None
 
 
-def load_config(preset: str, assignments: Iterable[str] = (), warn: Warn = silent) -> Config:
+def load_config(preset: str, assignments: Iterable[str] = (), warn: Warn = ignore_warning) -> Config:
     """Read a preset and apply `section.key=value` assignments.
 
     Args:
@@ -138,7 +137,7 @@ def load_config(preset: str, assignments: Iterable[str] = (), warn: Warn = silen
 
 
 def build_config(
-    values: dict[str, Any], assignments: Iterable[str] = (), source: str = "checkpoint", warn: Warn = silent
+    values: dict[str, Any], assignments: Iterable[str] = (), source: str = "checkpoint", warn: Warn = ignore_warning
 ) -> Config:
     """Validate plain values with `section.key=value` assignments on top of them.
 
@@ -148,6 +147,7 @@ def build_config(
     values = rename_keys(copy.deepcopy(values), warn)
     assignments = [_renamed_assignment(text, warn) for text in assignments]
     mistakes = [mistake for text in assignments if (mistake := _assign(values, text))]
+    rename_keys(values, warn)  # also in a whole section that was assigned
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
@@ -199,8 +199,6 @@ def _without_effect(config: Config, text: str) -> str:
 
 def _idle_keys(config: Config) -> Iterator[tuple[str, str]]:
     """Keys and sections that have no effect in this configuration, and where that is so."""
-    for key in _foreign_keys(config.method.name):
-        yield f"method.{key}", f"method.name is '{config.method.name}'"
     if config.method.tca.alpha == 0:
         for key in ("version", "side", "per"):
             yield f"method.tca.{key}", "method.tca.alpha is 0"
@@ -215,14 +213,6 @@ def _idle_keys(config: Config) -> Iterator[tuple[str, str]]:
                 yield f"{stage}.schedule.{key}", f"{stage}.schedule.name is '{training.schedule.name}'"
         if training.optimizer.name != "sgd":
             yield f"{stage}.optimizer.momentum", f"{stage}.optimizer.name is '{training.optimizer.name}'"
-
-
-def _foreign_keys(method: str) -> Iterable[str]:
-    """Keys and sections of `method` that the chosen method does not know."""
-    if method not in OF_PRETEXT_TASKS:
-        return OF_PRETEXT_TASKS["pseudo_labels"]
-    known = {"name", *OF_PRETEXT_TASKS[method]}
-    return [key for key in all_keys(Method) if not any(f"{name}.".startswith(f"{key}.") for name in known)]
 
 
 def _read_value(text: str) -> Any:

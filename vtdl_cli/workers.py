@@ -1,6 +1,6 @@
-"""Processes that work for this one: what each does at its start, and what is said when one of them ends unbidden.
+"""Worker processes: their initialisation, and the error messages for one that dies.
 
-`data.datasets` starts them through torch's DataLoader, and `engine.parallel` by itself.
+`data.clips.loading` starts them through torch's DataLoader, `engine.lists.process_pool` directly.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 
 LOWEST_PRIORITY = 19  # of a process, in POSIX
-KILL = 9  # SIGKILL, which Windows has not
-HELD = (signal.SIGINT, signal.SIGUSR1)  # the signals that a worker ignores
+KILL = 9  # SIGKILL, which Windows does not define
+IGNORED_SIGNALS = (signal.SIGINT, signal.SIGUSR1)  # by workers
 
 
 def leave_signals_to_parent() -> None:
-    """In a worker process: Ctrl-C is the parent's to answer, SIGTERM ends the worker as usual, and so does its end."""
-    for number in HELD:
+    """Initialise a worker process: it ignores Ctrl-C, which its parent handles, and ends on SIGTERM or with it."""
+    for number in IGNORED_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _mask(block=False)
@@ -29,29 +29,29 @@ def leave_signals_to_parent() -> None:
 
 
 def give_way_to_parent() -> None:
-    """In a worker process whose parent computes on the same cores: run where the parent leaves them.
+    """Initialise a worker process that shares the CPU with its parent's computation: lower its priority.
 
-    Each of the parent's parallel operations waits for its slowest thread, which is the one that a worker has pushed off
-    its core. Finetuning the demo's network took 1.3 to 1.5 times as long without this (2 cores, three pairs in turn).
+    Each of the parent's parallel operations waits for its slowest thread: the one whose core a worker has taken.
+    Finetuning the demo's network took 1.3 to 1.5 times as long without this (2 cores, three pairs of runs).
     """
     leave_signals_to_parent()
     os.nice(LOWEST_PRIORITY)
 
 
 def end_with_parent() -> None:
-    """In a worker process: end as soon as the parent has, however that was killed."""
+    """Let this worker process end as soon as its parent does, even if that is killed."""
     if (parent := multiprocessing.parent_process()) is not None:
-        threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+        threading.Thread(target=_exit_after, args=(parent,), daemon=True).start()
 
 
-def _follow(parent: BaseProcess) -> None:
+def _exit_after(parent: BaseProcess) -> None:
     parent.join()
     os._exit(1)
 
 
 @contextmanager
-def held_signals() -> Iterator[None]:
-    """Start processes in this block: a Ctrl-C that comes before they ignore it reaches this one alone, and later."""
+def blocked_signals() -> Iterator[None]:
+    """Block Ctrl-C while workers start: one that comes before they ignore it reaches only this process, afterwards."""
     _mask(block=True)
     try:
         yield
@@ -61,25 +61,25 @@ def held_signals() -> Iterator[None]:
 
 def _mask(*, block: bool) -> None:
     if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_BLOCK if block else signal.SIG_UNBLOCK, HELD)
+        signal.pthread_sigmask(signal.SIG_BLOCK if block else signal.SIG_UNBLOCK, IGNORED_SIGNALS)
 
 
-def lost(workers: Sequence[BaseProcess], wait_seconds: float = 0.0) -> int | None:
-    """The exit code of one of them that has ended otherwise than it should, or ends so while this waits."""
+def failed_exit_code(workers: Sequence[BaseProcess], wait_seconds: float = 0.0) -> int | None:
+    """Return the exit code of a worker that has failed, or fails within `wait_seconds`; else None."""
     ended = wait([worker.sentinel for worker in workers], wait_seconds)
     for worker in workers:
-        if worker.sentinel in ended:  # it has let go of its files, which comes a moment before its end
+        if worker.sentinel in ended:  # its files are closed, a moment before its exit code is available
             worker.join(wait_seconds)
     return next((worker.exitcode for worker in workers if worker.exitcode), None)
 
 
 def is_killed(exit_code: int | None) -> bool:
-    """Whether a process ended by SIGKILL, as the system ends those that take the last of its memory."""
+    """Whether a process was ended by SIGKILL, as by the system when memory runs out."""
     return exit_code == -KILL
 
 
-def explain_loss(exit_code: int | None) -> str:
-    """What is said of a loader's worker that ended unbidden; none: nobody knows how."""
+def explain_dead_worker(exit_code: int | None) -> str:
+    """Return the error message for a loader's worker that died; None: its exit code is unknown."""
     again = "and start again, with --resume where the command has it"
     if is_killed(exit_code):
         return (
@@ -88,23 +88,23 @@ def explain_loss(exit_code: int | None) -> str:
         )
     if exit_code == -getattr(signal, "SIGBUS", 7):
         return (
-            "a worker process found no room in shared memory (/dev/shm). Give the container more of it (docker run "
-            f"--shm-size 8g) or use --workers 0, {again}"
+            "a worker process ran out of shared memory (/dev/shm). Enlarge it (docker run --shm-size 8g) or use "
+            f"--workers 0, {again}"
         )
     if exit_code is None:
         ended_by = "exit code unknown"
     else:
         ended_by = f"exit code {exit_code}" if exit_code > 0 else f"signal {signal.strsignal(-exit_code)}"
     return (
-        f"a worker process ended by itself ({ended_by}), most often in a decoder. Find the video: vtdl lists check "
-        f"--open; leave it out or choose another data.decoder, {again}"
+        f"a worker process died ({ended_by}), most often in a decoder. Find the video: vtdl lists check --open; "
+        f"remove it from the list or choose another data.decoder, {again}"
     )
 
 
-def describe_loss(error: BaseException) -> str:
-    """`explain_loss` for what torch raises, at any moment, once a worker is gone; empty for any other error."""
+def describe_dead_worker(error: BaseException) -> str:
+    """Return `explain_dead_worker` for the error that torch raises when a worker has died; '' for any other error."""
     if not isinstance(error, RuntimeError) or "DataLoader worker (pid" not in str(error):
         return ""
-    told = f"{error} {error.__cause__}"
-    exit_codes = (-number for number in signal.valid_signals() if f"signal: {signal.strsignal(number)}" in told)
-    return explain_loss(next(exit_codes, None))
+    text = f"{error} {error.__cause__}"
+    exit_codes = (-number for number in signal.valid_signals() if f"signal: {signal.strsignal(number)}" in text)
+    return explain_dead_worker(next(exit_codes, None))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vtdl_cli.analysis.confusion import MAX_NAMED, MAX_NUMBERED, draw_confusion, worst_pairs
+from vtdl_cli.analysis.confusion import MAX_NAMED, MAX_NUMBERED, draw_confusion, list_confusions
 
 DARK = (8, 48, 107)  # the end of the colour map
 
@@ -12,22 +12,22 @@ DARK = (8, 48, 107)  # the end of the colour map
 def draw(folder: Path, counts: np.ndarray) -> np.ndarray:
     path = folder / ".confusion.png.part"
     draw_confusion(counts, [f"class {number}" for number in range(len(counts))], "video@10: top-1 50.0%", path)
-    with Image.open(path) as picture:
-        return np.asarray(picture.convert("RGB"))
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 @pytest.mark.parametrize("num_classes", [2, MAX_NUMBERED + 1, MAX_NAMED + 1])
-def test_draw_confusion__is_a_picture(tmp_path: Path, num_classes: int) -> None:
-    picture = draw(tmp_path, np.eye(num_classes, dtype=np.int64))
-    assert picture.shape[2] == 3
-    assert max(picture.shape) < 3000
-    assert (picture == DARK).all(2).sum() > 300  # the diagonal
+def test_draw_confusion__writes_a_figure(tmp_path: Path, num_classes: int) -> None:
+    image = draw(tmp_path, np.eye(num_classes, dtype=np.int64))
+    assert image.shape[2] == 3
+    assert max(image.shape) < 3000
+    assert (image == DARK).all(2).sum() > 300  # the diagonal
 
 
 def test_draw_confusion__rows_are_shares_not_counts(tmp_path: Path) -> None:
-    """Oracle: by hand. A class of 2 videos, all right, is as dark as one of 90; numbers are not compared."""
+    """Oracle: by hand. A class of 2 videos, all correct, is as dark as one of 90; numbers are not compared."""
     few, many = (draw(tmp_path, np.diag([count, 30])) for count in (2, 90))
-    areas = [(picture == DARK).all(2).sum() for picture in (few, many)]
+    areas = [(image == DARK).all(2).sum() for image in (few, many)]
     assert areas[0] > 1000
     assert areas[0] == pytest.approx(areas[1], rel=0.05)
 
@@ -42,10 +42,6 @@ def test_worst_pairs__by_hand() -> None:
     """Shares of the rows: a to b 1/4, b to a 1/2, b to c 1/4; c has no videos."""
     counts = np.array([[3, 1, 0], [2, 1, 1], [0, 0, 0]])
     shares = counts / counts.sum(1, keepdims=True).clip(1)
-    title, _, *lines = worst_pairs(counts, shares, ["a", "b", "c"]).splitlines()
-    assert title == "most often wrong (true: predicted)"
+    title, _, *lines = list_confusions(counts, shares, ["a", "b", "c"]).splitlines()
+    assert title == "most often misclassified (true: predicted)"
     assert lines == ["2 of 4  b: a", "1 of 4  a: b", "1 of 4  b: c"]
-
-
-def test_draw_confusion__names_are_no_formulas(tmp_path: Path) -> None:
-    draw_confusion(np.eye(2, dtype=np.int64), ["a$_$b", "$\\frac"], "$^$: top-1 100%", tmp_path / "picture.png")

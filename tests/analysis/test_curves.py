@@ -9,8 +9,8 @@ PRETRAINING = {"loss": 2.0, "positive_logit": 8.0, "queue_logit": 1.0, "positive
 
 
 def size(path: Path) -> tuple[int, int]:
-    with Image.open(path) as picture:
-        return picture.size
+    with Image.open(path) as image:
+        return image.size
 
 
 def rows(num_epochs: int, **metrics: float) -> list[dict[str, float]]:
@@ -21,15 +21,15 @@ def rows(num_epochs: int, **metrics: float) -> list[dict[str, float]]:
 
 
 @pytest.mark.parametrize("num_epochs", [1, 40])
-def test_draw_curves__is_a_picture_with_lines_in_it(tmp_path: Path, num_epochs: int) -> None:
+def test_draw_curves__writes_a_figure_with_lines(tmp_path: Path, num_epochs: int) -> None:
     draw_curves({"run": rows(num_epochs, **PRETRAINING)}, tmp_path / ".curves.png.part")
-    with Image.open(tmp_path / ".curves.png.part") as picture:
-        assert picture.format == "PNG"
-        assert picture.width > 1000  # three panels beside one another
-        assert len(picture.getcolors(1 << 24)) > 10  # type: ignore[arg-type]
+    with Image.open(tmp_path / ".curves.png.part") as image:
+        assert image.format == "PNG"
+        assert image.width > 1000  # three panels beside one another
+        assert len(image.getcolors(1 << 24)) > 10  # type: ignore[arg-type]
 
 
-def test_draw_curves__more_panels_make_a_taller_picture(tmp_path: Path) -> None:
+def test_draw_curves__more_panels_make_a_taller_figure(tmp_path: Path) -> None:
     everything = {name: 1.0 for _, _, names in PANELS for name in names}
     heights = []
     for metrics in ({"loss": 1.0}, everything):
@@ -56,7 +56,7 @@ def test_draw_curves__several_runs_have_a_panel_for_each_metric(tmp_path: Path) 
     assert two[0] > 3 * one[0]  # three panels, and the names beside them
 
 
-def test_draw_curves__more_runs_than_colours_differ_by_their_lines(tmp_path: Path) -> None:
+def test_draw_curves__more_runs_than_colours_differ_by_line_style(tmp_path: Path) -> None:
     for name, num_runs in (("a", 10), ("b", 11)):
         draw_curves({f"{run:02d}": rows(2, loss=1.0 + run) for run in range(num_runs)}, tmp_path / name)
     assert (tmp_path / "a").read_bytes() != (tmp_path / "b").read_bytes()

@@ -9,7 +9,7 @@ from PIL import Image
 from vtdl_cli.analysis.embedding import FEW_CLASSES, draw_points, project_pca, project_tsne
 
 
-def test_project_tsne__finds_what_lies_together() -> None:
+def test_project_tsne__keeps_clusters_apart() -> None:
     """Oracle: by construction. Two far clusters stay apart; perplexity is a third of the others in so few videos."""
     values = np.random.default_rng(0).normal(size=(20, 5)) + np.repeat([[0], [50]], 10, axis=0)
     points, perplexity = project_tsne(values, seed=0)
@@ -29,12 +29,12 @@ def test_project_pca__equals_singular_values() -> None:
 
 @pytest.mark.parametrize("num_classes", [1, 2, FEW_CLASSES, FEW_CLASSES + 1])
 def test_draw_points__every_class_has_a_colour(tmp_path: Path, num_classes: int) -> None:
-    """Oracle: counted in the picture. Far apart, on a line, each class leaves its colour; unknown ones are grey."""
+    """Oracle: counted in the figure. Far apart, on a line, each class leaves its colour; unknown ones are grey."""
     labels = np.arange(num_classes) - 1  # the first is unknown
     points = np.stack([np.arange(num_classes), np.zeros(num_classes)], axis=1)
     draw_points(points, labels, {label: str(label) for label in labels.tolist()}, "title", ("", ""), tmp_path / "a")
-    with Image.open(tmp_path / "a") as picture:
-        pixels = np.asarray(picture.convert("RGB")).reshape(-1, 3).astype(int)
+    with Image.open(tmp_path / "a") as image:
+        pixels = np.asarray(image.convert("RGB")).reshape(-1, 3).astype(int)
     found, counts = np.unique(pixels, axis=0, return_counts=True)
     vivid = np.ptp(found[counts > 20], axis=1) > 30
     assert vivid.sum() >= num_classes - 1

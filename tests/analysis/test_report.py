@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vtdl_cli.analysis.report.content import ClassScore, Note, Report, Result, Retrieval, Sample
-from vtdl_cli.analysis.report.markup import WITHOUT_END, element, table, thumbnail
-from vtdl_cli.analysis.report.page import SHOWN_SKIPPED, render
-from vtdl_cli.analysis.report.results import class_tables
+from vtdl_cli.analysis.report.content import ClassScore, Evaluation, Example, Remark, Report, Retrieval
+from vtdl_cli.analysis.report.evaluations import class_tables
+from vtdl_cli.analysis.report.markup import VOID_ELEMENTS, element, table, thumbnail
+from vtdl_cli.analysis.report.page import MAX_SKIPPED, render_page
 
 HOSTILE = """<b>&"it's"</script>"""
 METRICS = {
@@ -23,7 +23,7 @@ METRICS = {
     "mean_class": 61.25,
     "intervals": {"top1": [47.5, 77.5], "top5": [87.5, 100.0], "mean_class": [46.25, 75.75]},
 }
-ROWS = [{"epoch": epoch, "loss": 3 / epoch, "spread": 0.5, "seconds": 2.0} for epoch in (1.0, 2.0)]
+EPOCHS = [{"epoch": epoch, "loss": 3 / epoch, "spread": 0.5, "seconds": 2.0} for epoch in (1.0, 2.0)]
 
 
 class Page(HTMLParser):
@@ -42,7 +42,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.links += [value or "" for name, value in attrs if name in ("src", "href", "data", "action", "srcset")]
-        if tag not in WITHOUT_END:
+        if tag not in VOID_ELEMENTS:
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -59,79 +59,81 @@ def png() -> bytes:
     return content.getvalue()
 
 
-def full_report(name: str = "run", rows: Sequence[dict[str, float]] = ()) -> Report:
+def full_report(name: str = "run", epochs: Sequence[dict[str, float]] = ()) -> Report:
     frame = np.zeros((30, 40, 3), np.uint8)
-    samples = [Sample(name, name, name, 0.625, frame), Sample(name, name, "other", 0.375, None)]
+    examples = [Example(name, name, name, 0.625, frame), Example(name, name, "other", 0.375, None)]
     classes = [ClassScore(name, 4, 3, "other"), ClassScore("other", 5, 1, name)]
     return Report(
         name=name,
         summary=name,
         settings=[(name, name)],
         configuration=f"a: {name}\n",
-        rows=rows,
-        results=[Result(name, METRICS, classes, png(), samples, [Note(name, name)])],
-        retrievals=[Retrieval(name, [(name, name)]), Retrieval("drawn", picture=png())],
+        epochs=epochs,
+        evaluations=[Evaluation(name, METRICS, classes, png(), examples, [Remark(name, name)])],
+        retrievals=[Retrieval(name, [(name, name)]), Retrieval("drawn", figure=png())],
         skipped=[(name, name, name)],
         provenance=[(name, name)],
-        notes={"accuracy": [Note(name, name)]},
+        remarks={"accuracy": [Remark(name, name)]},
     )
 
 
-def test_render__nests_and_holds_everything_in_itself() -> None:
-    content = render(full_report(rows=ROWS))
+def test_render_page__nests_and_holds_everything_in_itself() -> None:
+    content = render_page(full_report(epochs=EPOCHS))
     page = Page(content)
     assert page.links
     assert all(link.startswith("data:image/") for link in page.links)
     assert not {"script", "link", "iframe", "object"} & set(page.tags)
-    assert page.tags.count("img") == 5  # confusion, one sample, loss and spread, retrieval
+    assert page.tags.count("img") == 5  # confusion, one example, loss and spread, retrieval
     assert "url(" not in content
     assert "@import" not in content
     assert "http" not in content
 
 
-def test_render__says_every_number() -> None:
-    """Oracle: by hand, from METRICS, ROWS and the samples."""
-    text = " ".join(Page(render(full_report(rows=ROWS))).text)
+def test_render_page__shows_every_number() -> None:
+    """Oracle: by hand, from METRICS, EPOCHS and the examples."""
+    text = " ".join(Page(render_page(full_report(epochs=EPOCHS))).text)
     for words in (
         "62.5%", "95.0%", "61.2%", "47.5 to 77.5", "87.5 to 100.0", "46.2 to 75.8", "95%: 47.5 to 77.5",
-        "3 of 4", "1 of 5", "62% probable", "38% probable", "no picture", "1.5", "The whole configuration",
+        "3 of 4", "1 of 5", "probability 62%", "probability 38%", "no frame", "1.5", "The whole configuration",
     ):  # fmt: skip
         assert words in text, words
 
 
-def test_render__names_of_any_kind_are_text() -> None:
+def test_render_page__names_of_any_kind_are_text() -> None:
     """Names with markup in them come out as they went in, and open no tag."""
-    page, plain = (Page(render(full_report(name))) for name in (HOSTILE, "run"))
+    page, plain = (Page(render_page(full_report(name))) for name in (HOSTILE, "run"))
     assert page.tags == plain.tags
     assert sum(HOSTILE in text for text in page.text) == sum("run" in text for text in plain.text)
 
 
-def test_render__has_sentences_where_there_is_nothing() -> None:
-    page = Page(render(Report("run", "nothing yet", notes={"training": [Note("No curves.", "vtdl pretrain")]})))
+def test_render_page__has_remarks_where_there_is_nothing() -> None:
+    page = Page(
+        render_page(Report("run", "nothing yet", remarks={"training": [Remark("No curves.", "vtdl pretrain")]}))
+    )
     text = " ".join(page.text)
     assert "No curves." in text
     assert "vtdl pretrain" in page.text
-    assert "Unknown: neither a checkpoint nor results" in text
+    assert "Unknown: there is neither a checkpoint nor an evaluation" in text
     assert "img" not in page.tags
     assert "Accuracy" not in page.text
 
 
-def test_render__many_skipped_videos_are_counted() -> None:
-    skipped = [("training", f"video {number}", "empty") for number in range(SHOWN_SKIPPED + 7)]
-    text = " ".join(Page(render(Report("run", "", skipped=skipped))).text)
+def test_render_page__many_skipped_videos_are_counted() -> None:
+    skipped = [("training", f"video {number}", "empty") for number in range(MAX_SKIPPED + 7)]
+    text = " ".join(Page(render_page(Report("run", "", skipped=skipped))).text)
     assert "And 7 more" in text
-    assert f"video {SHOWN_SKIPPED - 1}" in text
-    assert f"video {SHOWN_SKIPPED}" not in text
-    assert "None: every video" in " ".join(Page(render(Report("run", "", skipped=[]))).text)
+    assert f"video {MAX_SKIPPED - 1}" in text
+    assert f"video {MAX_SKIPPED}" not in text
+    assert "None: every video" in " ".join(Page(render_page(Report("run", "", skipped=[]))).text)
 
 
-def test_render__result_without_intervals_and_summary_of_several() -> None:
+def test_render_page__evaluation_without_intervals_and_summary_of_several() -> None:
     several = {name: {"mean": 50.0, "std": 2.5} for name in ("top1", "top5", "mean_class")}
-    results = [
-        Result("old", {name: value for name, value in METRICS.items() if name != "intervals"}),
-        Result("three splits", {"protocol": "video@10", "num_tests": 3, **several}),
+    evaluations = [
+        Evaluation("old", {name: value for name, value in METRICS.items() if name != "intervals"}),
+        Evaluation("three splits", {"protocol": "video@10", "num_tests": 3, **several}),
     ]
-    text = " ".join(Page(render(Report("run", "", results=results))).text)
+    text = " ".join(Page(render_page(Report("run", "", evaluations=evaluations))).text)
     assert "62.5%" in text
     assert "50.0 ± 2.5%" in text
     assert "bootstrap" not in text
@@ -163,7 +165,7 @@ def test_thumbnail__is_small_and_keeps_its_shape() -> None:
 
 
 @pytest.mark.parametrize(
-    ("right", "best", "worst"),
+    ("correct", "best", "worst"),
     [
         ([4, 0, 0], ["4 of 4"], ["0 of 4"] * 2),
         ([0, 0], [], ["0 of 4"] * 2),
@@ -172,10 +174,10 @@ def test_thumbnail__is_small_and_keeps_its_shape() -> None:
         ([4] * 9 + [3], ["4 of 4"] * 5, ["3 of 4"]),
     ],
 )
-def test_class_tables__best_has_rights_and_worst_has_wrongs(
-    right: list[int], best: list[str], worst: list[str]
+def test_class_tables__best_has_correct_and_worst_has_incorrect_videos(
+    correct: list[int], best: list[str], worst: list[str]
 ) -> None:
-    classes = [ClassScore(f"class {index}", 4, number, "") for index, number in enumerate(right)]  # best first
+    classes = [ClassScore(f"class {index}", 4, number, "") for index, number in enumerate(correct)]  # best first
     tables = list(class_tables(classes))
     found: dict[str, list[str]] = {"Best classes": [], "Worst classes": []}
     for heading, part in zip(tables[::2], tables[1::2], strict=True):
@@ -183,13 +185,15 @@ def test_class_tables__best_has_rights_and_worst_has_wrongs(
     assert [*found.values()] == [best, worst]
 
 
-def test_render__result_without_top5() -> None:
+def test_render_page__evaluation_without_top5() -> None:
     """Of a few classes it is not measured: no column where no result has it."""
     few = {name: value for name, value in METRICS.items() if name != "top5"} | {"intervals_by": "group"}
-    text = " ".join(Page(render(Report("run", "", results=[Result("few", few)]))).text)
+    text = " ".join(Page(render_page(Report("run", "", evaluations=[Evaluation("few", few)]))).text)
     assert "top-5" not in text
     assert "not measured" not in text
-    assert "Of few: over other recordings" in text
-    both = " ".join(Page(render(Report("run", "", results=[Result("few", few), Result("many", METRICS)]))).text)
+    assert "For few: over recordings" in text
+    both = " ".join(
+        Page(render_page(Report("run", "", evaluations=[Evaluation("few", few), Evaluation("many", METRICS)]))).text
+    )
     assert "top-5" in both
     assert both.count("not measured") == 1

@@ -35,7 +35,7 @@ def test_campaign__in_small_finds_nothing(tmp_path: Path) -> None:
     [
         (ended(stdout="{}", stderr="warning: skipped\n"), []),
         (ended(1, stderr="error: list 'a' is empty. Write one\n"), []),
-        (ended(1, stderr="error: unexpected KeyError 'x'. This is a mistake of vtdl\n"), ["traceback"]),
+        (ended(1, stderr="error: unexpected KeyError 'x'. This is a bug in vtdl\n"), ["traceback"]),
         (ended(1, stderr="Traceback (most recent call last):\n  File\nKeyError: 1\n"), ["traceback"]),
         (ended(stderr="UserWarning: something\n"), ["traceback"]),
         (ended(1, stderr="error: video '\x1b[31m' is not there\n"), ["traceback"]),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.toy import NUM_TRAIN, Toy, error_lines, files_in, refuse, rows, succeed, vtdl
+from tests.toy import NUM_TRAIN, Toy, error_lines, files_in, refuse, rows, small_files, succeed, vtdl
 
 Change = Callable[[Toy, Path, list[str]], list[str]]
 """(toy, empty folder, good command line) -> the bad one."""
@@ -36,12 +36,12 @@ def add(*more: str) -> Change:
 
 TABLE: list[tuple[str, Change, int, str]] = [
     ("no list", add("--train-list", "nowhere.txt"), 1, "list 'nowhere.txt' cannot be read"),
-    ("folder as list", add("--train-list", "/"), 1, "list '/' is a folder, and nothing says which class it is of"),
+    ("folder as list", add("--train-list", "/"), 1, "list '/' is a folder, whose class is unknown"),
     ("empty list", with_list(""), 1, "bad.txt' is empty. Write one video a line"),
     ("blank list", with_list("\n \n"), 1, "bad.txt' is empty"),
     ("malformed line", with_list("a.mp4 0\nb.mp4 1\nc.mp4 x\n"), 1, "bad.txt:3' reads 'c.mp4 x', which is not"),
     ("negative class", with_list("a.mp4 0\nb.mp4 -1\n"), 1, "bad.txt:2' has class '-1'"),
-    ("ambiguous columns", with_list("a.mp4 3 4\nb.mp4 4 3\n"), 1, "Say so with --list-columns"),
+    ("ambiguous columns", with_list("a.mp4 3 4\nb.mp4 4 3\n"), 1, "Choose with --list-columns"),
     ("unknown columns", add("--list-columns", "class path"), 2, "--list-columns 'class path' is not a known order"),
     ("prefix of nothing", add("--strip-prefix", "/data/x"), 2, "--strip-prefix '/data/x' starts no line of list"),
     ("wrong root", add("--root", "/nowhere"), 1, "names videos that do not exist"),
@@ -191,3 +191,20 @@ def test_faults__above_the_fraction_stop_the_run(toy: Toy, data_dir: Path, tmp_p
     )
     assert line.endswith("Remove them from the list, or --set data.max_bad_fraction=1")
     assert files_in(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("command", "file"),
+    [
+        ("extract-frames {list} --root {root} --out {out}", "blue/blue_0"),
+        ("compress {list} --root {root} --out {out}", "blue/blue_0.mp4"),
+        ("prepare-lists folder --root {root} --out {out}", ".survey.jsonl"),
+    ],
+)
+def test_full_disk__names_the_file(toy: Toy, tmp_path: Path, command: str, file: str) -> None:
+    """Oracle: the system, which lets files grow to 500 bytes here, more than a folder's lock and form take."""
+    out = tmp_path / "out"
+    line = command.format(list=toy.train_list, root=toy.root, out=out).split()
+    with small_files(500):
+        says = f"file '{out / file}' could not be written (File too large). Allow larger files (ulimit -f unlimited)"
+        refuse(*line, "--workers", "0", code=1, says=(says,))

@@ -1,4 +1,4 @@
-"""`vtdl lists`: what it says of lists that are right, moved, foreign or wrong, and how it rewrites them."""
+"""`vtdl lists`: lists that are valid, moved, in another format or invalid, and their conversion."""
 
 import json
 import shlex
@@ -32,7 +32,7 @@ def test_check__proposes_options_that_work(toy: Toy, tmp_path: Path) -> None:
     moved = rewrite(toy, tmp_path / "list.txt", "/old/place/{path} {frames} {label}")
     result = vtdl("lists", "check", str(moved), "--root", str(toy.root.parent))
     assert result.exit_code == 1
-    assert "12 of 12 videos are not there, '/old/place/blue/blue_0.mp4' to begin with: try" in result.stderr
+    assert "12 of 12 videos are missing, starting with '/old/place/blue/blue_0.mp4': try" in result.stderr
     options = shlex.split(result.stderr.split(": try ")[1])
     assert options == ["--strip-prefix", "/old/place", "--root", str(toy.root)]
     succeed("lists", "check", str(moved), *options)
@@ -47,20 +47,19 @@ def test_check__proposal_starts_from_the_list_as_it_is(toy: Toy, tmp_path: Path,
     succeed("lists", "check", str(moved), *shlex.split(result.stderr.split(": try ")[1]))
 
 
-def test_check__survives_what_it_is_to_find(tmp_path: Path) -> None:
-    """A name that no disk can hold."""
+def test_check__reports_names_that_no_disk_can_hold(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text(f"{'x' * 300}.avi 0 10\ny.avi 999999 12\n")
     result = vtdl("lists", "check", str(tmp_path / "list.txt"), "--json")
     report = json.loads(result.stdout)
     assert (len(report["missing"]), report["classes"]["highest"]) == (2, 999999)
 
 
-def test_check__names_the_line_whose_class_is_no_class(tmp_path: Path) -> None:
+def test_check__names_the_line_with_an_absurd_class(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("x.avi 0 10\ny.avi 20230115123456 12\n")
     refuse("lists", "check", str(tmp_path / "list.txt"), code=1, says=("list.txt:2' has class '20230115123456'",))
 
 
-def test_check__names_what_is_wrong(toy: Toy, tmp_path: Path) -> None:
+def test_check__names_the_problems(toy: Toy, tmp_path: Path) -> None:
     (tmp_path / "broken.mp4").write_bytes(b"no video")
     (tmp_path / "good.mp4").symlink_to(toy.root / "red" / "red_0.mp4")
     (tmp_path / "list.txt").write_text("good.mp4 0 20\nbroken.mp4 2 24\ngood.mp4 0 20\ngone.mp4 2 24\n")
@@ -98,7 +97,7 @@ def test_check__published_lists_without_their_videos(
     report = json.loads(result.stdout)
     assert (report["columns"], report["videos"], len(report["missing"])) == (columns, videos, videos)
     assert result.stderr.count("error: ") == 1
-    assert f"no video of these names is under '{tmp_path}'. Name their folder: --root DIR" in result.stderr
+    assert f"no video with such a name is below '{tmp_path}'. Name their folder: --root DIR" in result.stderr
 
 
 def test_check__disk_has_files_where_the_list_has_folders(data_dir: Path) -> None:
@@ -106,7 +105,7 @@ def test_check__disk_has_files_where_the_list_has_folders(data_dir: Path) -> Non
     result = vtdl("lists", "check", str(published), "--root", str(data_dir / "UCF-101"))
     assert result.exit_code == 1
     assert ".avi' for 'v_" in result.stderr
-    assert "Make lists of what is there: vtdl prepare-lists" in result.stderr
+    assert "Make lists of the videos on the disk: vtdl prepare-lists" in result.stderr
 
 
 @pytest.mark.parametrize(("form", "counted"), [("/old/{path} {frames} {label}", 0), ("/old/{path} {label}", NUM_TRAIN)])
@@ -138,10 +137,10 @@ def test_check__points_out_a_list_that_counts_from_one(toy: Toy, tmp_path: Path)
     line = ["lists", "check", str(listed), "--root", str(toy.root)]
     result = succeed(*line, "--json")
     assert json.loads(result.stdout)["classes"]["seem_to_count_from_one"]
-    says = f"list '{listed}' has no video of class 0, and some of each class from 1 to 3: if it counts classes from 1"
+    says = f"list '{listed}' has no video of class 0, but some of each class from 1 to 3: if it counts classes from 1"
     assert f"warning: {says}" in result.stderr
     (tmp_path / "classes.txt").write_text("".join(f"{name}\n" for name in CLASSES))
-    refuse(*line, code=1, says=(f"Where the list counts them from 1: vtdl lists convert {listed} --from-one --out",))
+    refuse(*line, code=1, says=(f"If the list counts classes from 1: vtdl lists convert {listed} --from-one --out",))
 
 
 @pytest.mark.parametrize("named", [False, True])
@@ -159,6 +158,6 @@ def test_convert__counts_from_zero_what_counts_from_one(toy: Toy, tmp_path: Path
 def test_convert__frames_that_cannot_be_counted(toy: Toy, tmp_path: Path) -> None:
     foreign = rewrite(toy, tmp_path / "foreign.txt", "{path} {label}")
     line = ["lists", "convert", str(foreign), "--out", str(tmp_path / "out.txt"), "--quiet", "--workers", "0"]
-    says = ("does not give the frames of 12 videos, and 12 of these cannot be opened; the first is 'blue/blue_0.mp4'",)
+    says = ("has no frame counts for 12 videos, and 12 of these cannot be opened; the first is 'blue/blue_0.mp4'",)
     refuse(*line, code=1, says=says)
     assert not (tmp_path / "out.txt").exists()

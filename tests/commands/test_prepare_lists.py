@@ -1,4 +1,4 @@
-"""`vtdl prepare-lists` on the command line; what it computes is tested with the engine and the data."""
+"""`vtdl prepare-lists` on the command line; its computations are tested in engine and data."""
 
 import json
 import shlex
@@ -88,12 +88,12 @@ def test_folder__per_class_leaves_the_validation_list_whole(toy: Toy, tmp_path: 
     assert (tmp_path / "all" / "val_split_1.txt").read_text() == (tmp_path / "few" / "val_split_1.txt").read_text()
 
 
-def test_folder__per_class_says_where_there_are_fewer(toy: Toy, tmp_path: Path) -> None:
+def test_folder__per_class_warns_of_smaller_classes(toy: Toy, tmp_path: Path) -> None:
     line = ["prepare-lists", "folder", "--root", str(toy.root), "--out", str(tmp_path), "--workers", "0", "--quiet"]
     assert "3 classes have fewer than --per-class 50 videos" in succeed(*line, "--per-class", "50").stderr
 
 
-# ---- official splits, of which little is there
+# ---- official splits, most of whose videos are missing
 
 UCF101_SHORT = ("g01_c01", "g01_c02", "g01_c05")  # of ApplyEyeMakeup: the published counts are one frame short
 
@@ -107,7 +107,7 @@ def ucf101(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_ucf101__lists_what_is_there_and_counts_what_is_not(ucf101: Path, data_dir: Path) -> None:
+def test_ucf101__lists_existing_videos_and_counts_missing_ones(ucf101: Path, data_dir: Path) -> None:
     """Oracle: the 13 files, sorted by hand into split 1: groups 1 to 7 test; 13,320 videos of 101 classes in all."""
     audit = json.loads((ucf101 / "audit.json").read_text())
     files = {path.relative_to(data_dir / "UCF-101").as_posix() for path in (data_dir / "UCF-101").glob("*/*.avi")}
@@ -117,7 +117,7 @@ def test_ucf101__lists_what_is_there_and_counts_what_is_not(ucf101: Path, data_d
     assert len((ucf101 / "classes.txt").read_text().splitlines()) == 101
     assert (audit["expected"], len(audit["missing"]), audit["splits"]) == (13_320, 13_307, {"train": 2, "val": 11})
     assert audit["missing_by_class"]["Archery"] == {"train": 104, "val": 41}
-    assert "13307 of the split's 13320 videos are not there, of 101 classes" in audit["warnings"][0]
+    assert "13307 of the 13320 videos of the split are missing, from 101 classes" in audit["warnings"][0]
 
 
 def test_ucf101__frames_are_the_published_ones(ucf101: Path, data_dir: Path) -> None:
@@ -167,3 +167,10 @@ def test_kinetics__the_two_that_are_there(data_dir: Path, tmp_path: Path) -> Non
     assert {label_map[int(row.split()[1])] for row in rows} == {"using segway"}
     assert not (tmp_path / "lists" / "train_split_1.txt").exists()
     assert any("no video is left for train" in warning for warning in audit["warnings"])
+
+
+def test_kinetics__has_one_split(toy: Toy, tmp_path: Path) -> None:
+    line = ["prepare-lists", "kinetics", "--root", str(toy.root), "--splits", "x.csv", "--out", str(tmp_path / "lists")]
+    refuse(*line, "--split", "2", code=2, says=("Invalid value for '--split'",))
+    assert "--split " not in succeed("prepare-lists", "kinetics", "--help").stdout
+    assert "--split " in succeed("prepare-lists", "hmdb51", "--help").stdout

@@ -1,4 +1,4 @@
-"""What users see: bars on a terminal, plain lines in a pipe."""
+"""Output for the user: bars on a terminal, plain lines in a pipe."""
 
 import io
 import json
@@ -6,18 +6,18 @@ import json
 import pytest
 from rich.console import Console
 
-from vtdl_cli.commands.screen import PLAIN_EVERY, Speaker, flatten, show
+from vtdl_cli.commands.screen import PLAIN_EVERY, ConsoleReporter, flatten, print_result
 
 
-def speaker(*, terminal: bool, quiet: bool = False) -> tuple[Speaker, io.StringIO]:
+def make_console(*, terminal: bool, quiet: bool = False) -> tuple[ConsoleReporter, io.StringIO]:
     text = io.StringIO()
     console = Console(file=text, force_terminal=terminal, width=120, soft_wrap=True, color_system=None)
-    return Speaker(console, quiet), text
+    return ConsoleReporter(console, quiet), text
 
 
-def test_lines__one_every_so_many_steps_and_the_last() -> None:
-    said, text = speaker(terminal=False)
-    with said.progress(2 * PLAIN_EVERY + 3, "pretrain", start=10) as bar:
+def test_plain_bar__one_every_so_many_steps_and_the_last() -> None:
+    reporter, text = make_console(terminal=False)
+    with reporter.progress(2 * PLAIN_EVERY + 3, "pretrain", start=10) as bar:
         for step in range(2 * PLAIN_EVERY - 7):
             bar.advance(1, loss=str(step))
     lines = text.getvalue().splitlines()
@@ -28,53 +28,55 @@ def test_lines__one_every_so_many_steps_and_the_last() -> None:
     ]
 
 
-def test_lines__big_strides_say_it_once() -> None:
-    said, text = speaker(terminal=False)
-    with said.progress(300, "features") as bar:
+def test_plain_bar__big_strides_print_one_line() -> None:
+    reporter, text = make_console(terminal=False)
+    with reporter.progress(300, "features") as bar:
         bar.advance(160)
         bar.advance(140)
     assert text.getvalue() == "features 160/300\nfeatures 300/300\n"
 
 
-def test_speaker__markup_of_others_is_left_alone() -> None:
-    said, text = speaker(terminal=False)
-    said.line("[red]not ours[/red]")
-    said.warn("skipped video '[a].mp4'")
+def test_reporter__markup_of_others_is_left_alone() -> None:
+    reporter, text = make_console(terminal=False)
+    reporter.line("[red]not ours[/red]")
+    reporter.warn("skipped video '[a].mp4'")
     assert text.getvalue() == "[red]not ours[/red]\nwarning: skipped video '[a].mp4'\n"
 
 
-def test_speaker__quiet_still_warns() -> None:
-    said, text = speaker(terminal=True, quiet=True)
-    said.line("a")
-    said.warn("b")
-    with said.progress(3, "c") as bar:
+def test_reporter__quiet_still_warns() -> None:
+    reporter, text = make_console(terminal=True, quiet=True)
+    reporter.line("a")
+    reporter.warn("b")
+    with reporter.progress(3, "c") as bar:
         bar.advance(3, loss="1")
     assert text.getvalue() == "warning: b\n"
 
 
 def test_bar__shows_fields_and_a_bar_below_it() -> None:
-    said, text = speaker(terminal=True)
-    with said.progress(10, "pretrain", start=4) as outer:
+    reporter, text = make_console(terminal=True)
+    with reporter.progress(10, "pretrain", start=4) as outer:
         outer.advance(1, loss="2.345")
-        with said.progress(3, "kNN") as inner:
+        with reporter.progress(3, "kNN") as inner:
             inner.advance(3)
-        said.line("epoch 1/2")
+        reporter.line("epoch 1/2")
     shown = text.getvalue()
     for part in ("pretrain", "5/10", "loss 2.345", "epoch 1/2", "left"):
         assert part in shown
-    with said.progress(2, "again") as bar:
+    with reporter.progress(2, "again") as bar:
         bar.advance(2)
     assert "again" in text.getvalue()
 
 
-def test_show__json_is_parsed_back(capsys: pytest.CaptureFixture[str]) -> None:
+def test_print_result__json_is_parsed_back(capsys: pytest.CaptureFixture[str]) -> None:
     result = {"a": 1.23456789, "b": {"c": [1, 2]}, "d": None}
-    show(result, True, "title")
+    print_result(result, True, "title")
     assert json.loads(capsys.readouterr().out) == result
 
 
-def test_show__table_for_people(capsys: pytest.CaptureFixture[str]) -> None:
-    show({"top_1": 1 / 3, "skipped": [{"path": "[x]"}], "best": {"epoch": 2}, "name": "[x]"}, False, "evaluated")
+def test_print_result__table_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    print_result(
+        {"top_1": 1 / 3, "skipped": [{"path": "[x]"}], "best": {"epoch": 2}, "name": "[x]"}, False, "evaluated"
+    )
     shown = capsys.readouterr().out
     assert shown.startswith("evaluated")
     for part in ("top_1", "0.3333", "best: epoch", "[x]"):
@@ -85,7 +87,7 @@ def test_flatten__leaves_texts_of_many_lines_out() -> None:
     assert list(flatten({"preset": "a\nb", "none": None, "n": {"x_y": 2}})) == [("none", "none"), ("n: x_y", "2")]
 
 
-def test_flatten__numbers_are_said_and_things_are_counted() -> None:
+def test_flatten__shapes_and_intervals_are_printed_and_lists_counted() -> None:
     """A shape is its numbers, an interval its ends; a list of skipped videos is how many there are."""
     result = {"shape": [70, 128], "R@1": [1 / 3, 50.0], "skipped": [{"path": "a.avi"}, {"path": "b.avi"}], "empty": []}
     rows = [("shape", "70 x 128"), ("R@1", "0.3333 to 50"), ("skipped", "2"), ("empty", "0")]
@@ -93,14 +95,14 @@ def test_flatten__numbers_are_said_and_things_are_counted() -> None:
 
 
 @pytest.mark.parametrize("name", ["bridge_down", "[red]bold[/red]", ":smile:", "[/]", "a\\[b]", "$x_1$"])
-def test_show__names_are_printed_as_they_are(capsys: pytest.CaptureFixture[str], name: str) -> None:
-    """Class, file and folder names stand in keys, values and titles."""
-    show({"classes": {name: {"train": 1}}, "weights": name}, False, f"lists: {name}")
+def test_print_result__names_are_printed_unchanged(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    """Class, file and folder names are in keys, values and titles."""
+    print_result({"classes": {name: {"train": 1}}, "weights": name}, False, f"lists: {name}")
     assert capsys.readouterr().out.count(name) == 3
     for terminal in (True, False):
-        said, text = speaker(terminal=terminal)
-        said.line(name)
-        said.warn(name)
-        with said.progress(1, name) as bar:
+        reporter, text = make_console(terminal=terminal)
+        reporter.line(name)
+        reporter.warn(name)
+        with reporter.progress(1, name) as bar:
             bar.advance(1, loss=name)
         assert text.getvalue().count(name) >= 4

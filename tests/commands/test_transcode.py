@@ -1,4 +1,4 @@
-"""`vtdl extract-frames` and `vtdl compress`: what they write can be trained on, and shows what the videos show."""
+"""`vtdl extract-frames` and `vtdl compress`: their outputs can be trained on, and show the same as the videos."""
 
 import json
 import os
@@ -20,6 +20,7 @@ from vtdl_cli.data.video.whole_video import write_mp4
 from vtdl_cli.engine.lists import transcode
 
 COMMANDS = ("extract-frames", "compress")
+FORM = {"extract-frames": "pictures", "compress": "compressed"}  # as in the folders of earlier versions
 TARGET = {"extract-frames": "blue/blue_0", "compress": "blue/blue_0.mp4"}
 
 
@@ -78,6 +79,7 @@ def test_compress__saves_space_on_real_clips(data_dir: Path, tmp_path: Path) -> 
 def test_second_run__resumes_or_is_refused(toy: Toy, tmp_path: Path, command: str) -> None:
     succeed(*line(toy, command, tmp_path))
     refuse(*line(toy, command, tmp_path), code=2, says=("is in use. Use --resume",))
+    assert json.loads((tmp_path / "form.json").read_text())["form"] == FORM[command]
     lost = tmp_path / TARGET[command]
     shutil.rmtree(lost) if lost.is_dir() else lost.unlink()
     kept = {name: (tmp_path / name).stat().st_mtime_ns for name in files_in(tmp_path) if "_" in name}
@@ -135,14 +137,14 @@ def test_originals__are_never_written_over(toy: Toy, tmp_path: Path, command: st
 def test_overwrite__stopped_leaves_nothing_of_the_old_form(
     toy: Toy, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Oracle: the sizes of all videos, after a first one was written anew, the run stopped, and gone on with."""
+    """Oracle: the sizes of all videos, after a first one was written anew, the run stopped, and resumed."""
     given = line(toy, command, tmp_path)
     succeed(*given)
     (tmp_path / "form.json").unlink()  # as before a run with another form
     write = transcode._write
     left = [1]
 
-    def write_once(writer: transcode.Writer, job: transcode.Job) -> int | str:
+    def write_once(writer: transcode.VideoWriter, job: transcode.Job) -> int | str:
         if not left:
             raise KeyboardInterrupt
         left.pop()
@@ -175,7 +177,7 @@ def test_video_listed_twice__is_written_once(toy: Toy, tmp_path: Path, command: 
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_pictures_of_two_sizes__are_refused_not_scaled(tmp_path: Path, command: str) -> None:
+def test_images_of_two_sizes__are_refused_not_scaled(tmp_path: Path, command: str) -> None:
     (tmp_path / "clip").mkdir()
     for number, size in enumerate([(40, 20), (40, 20), (20, 40)]):
         Image.new("RGB", size).save(tmp_path / "clip" / f"img_{number:05d}.png")
@@ -198,7 +200,7 @@ def test_classes__of_another_list_are_not_taken(toy: Toy, tmp_path: Path) -> Non
     (tmp_path / "plain").mkdir()
     (tmp_path / "plain" / "list.txt").write_text(toy.train_list.read_text())
     unnamed = ("compress", str(tmp_path / "plain" / "list.txt"), "--root", str(toy.root), "--out", str(tmp_path))
-    refuse(*unnamed, code=2, says=("has no class names, and would go by",))
+    refuse(*unnamed, code=2, says=("has no class names, and would take those of",))
 
 
 def kill_in_video(number: int, *arguments: str) -> None:
@@ -207,7 +209,7 @@ def kill_in_video(number: int, *arguments: str) -> None:
     if child:
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
         return
-    small_pictures, begun = transcoding._small_pictures, []
+    small_pictures, begun = transcoding._resized_frames, []
 
     def halfway(source: Path, short_side: int) -> Iterator[np.ndarray]:
         begun.append(source)
@@ -216,7 +218,7 @@ def kill_in_video(number: int, *arguments: str) -> None:
                 os._exit(9)
             yield picture
 
-    transcoding._small_pictures = halfway
+    transcoding._resized_frames = halfway
     vtdl(*arguments)
     os._exit(0)
 
@@ -238,7 +240,7 @@ def test_killed_in_a_video__resumes_to_the_same_files(toy: Toy, tmp_path: Path, 
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_killed_in_the_first_video__goes_on_as_it_began(toy: Toy, tmp_path: Path, command: str) -> None:
+def test_killed_in_the_first_video__resumes_as_it_began(toy: Toy, tmp_path: Path, command: str) -> None:
     """Neither in another form, nor for another list of the same name; a list of another name is welcome."""
     kill_in_video(1, *line(toy, command, tmp_path / "out"))
     other = ("--resume", "--short-side", "32")
@@ -264,7 +266,7 @@ def test_form__damaged_is_one_line(toy: Toy, tmp_path: Path, content: str) -> No
 def test_compress__is_the_same_every_time(tmp_path: Path) -> None:
     """42x32, of which 3 in 40 files came out otherwise: whatever the processes, and as without the encoder's SIMD code.
 
-    Oracle: x264 itself, told to use none: that is where it goes by pictures' sizes and by the CPU.
+    Oracle: x264 itself, without SIMD, whose results depend on frame sizes and the CPU.
     """
     noise = np.random.default_rng(0).normal(0, 20, (NUM_FRAMES, 32, 42, 3))
     picture = (colour_video(0, seed=1)[:, :32, :42] + noise).clip(0, 255).astype(np.uint8)
@@ -277,6 +279,6 @@ def test_compress__is_the_same_every_time(tmp_path: Path) -> None:
         succeed(*given, "--out", str(tmp_path / workers), "--workers", workers)
     found = {path.read_bytes() for workers in ("0", "2") for path in (tmp_path / workers).glob("*.mp4")}
     options = {"crf": "20", "g": "8", "keyint_min": "8", "sc_threshold": "0", "bf": "0", "preset": "fast"}
-    pictures = transcoding._small_pictures(tmp_path / "videos/0.mp4", 256)
+    pictures = transcoding._resized_frames(tmp_path / "videos/0.mp4", 256)
     write_mp4(tmp_path / "plain.mp4", pictures, 25, "libx264", {**options, "x264-params": "asm=0"})
     assert found == {(tmp_path / "plain.mp4").read_bytes()}

@@ -1,4 +1,4 @@
-"""`vtdl demo`, with few videos and one epoch of everything: that it runs, says what it found, and leaves what it says."""
+"""`vtdl demo`, with few videos and one epoch of everything: that it runs, prints its results, and writes its outputs."""
 
 import json
 import shlex
@@ -72,7 +72,7 @@ def test_demo__second_run_is_refused_and_a_resumed_one_changes_no_weights(
     out, before = shown
     files = files_in(out)
     weights = (out / "pretrained" / "checkpoints" / "last.pt").read_bytes()
-    refuse("demo", "--out", str(out), *SMALL, code=2, says=("is not empty. Use --resume to go on",))
+    refuse("demo", "--out", str(out), *SMALL, code=2, says=("is not empty. Use --resume to continue",))
     after = json.loads(succeed("demo", "--out", str(out), *SMALL, "--resume", "--json").stdout)
     assert (out / "pretrained" / "checkpoints" / "last.pt").read_bytes() == weights
     assert files_in(out) == files
@@ -108,7 +108,7 @@ def test_demo__too_few_videos(tmp_path: Path) -> None:
     assert "--videos" in error_lines(result)[0]
 
 
-def test_demo__videos_of_another_seed_are_not_gone_on_with(shown: tuple[Path, object]) -> None:
+def test_demo__refuses_to_resume_with_videos_of_another_seed(shown: tuple[Path, object]) -> None:
     says = "was begun with another --seed or --videos. Use --overwrite"
     refuse("demo", "--out", str(shown[0]), *SMALL, "--seed", "1", "--resume", "--quiet", code=2, says=(says,))
 

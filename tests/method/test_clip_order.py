@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vtdl_cli.method.clip_order import ORDERS, ClipOrder, in_order
+from vtdl_cli.method.clip_order import ORDERS, ClipOrder, reorder_blocks
 
 
 @pytest.mark.parametrize(
@@ -15,9 +15,9 @@ from vtdl_cli.method.clip_order import ORDERS, ClipOrder, in_order
         (8, (1, 0, 2), [2, 3, 0, 1, 4, 5, 6, 7]),  # two frames are left over
     ],
 )
-def test_in_order__by_hand(num_frames: int, order: tuple[int, ...], expected: list[int]) -> None:
+def test_reorder_blocks__by_hand(num_frames: int, order: tuple[int, ...], expected: list[int]) -> None:
     clips = torch.arange(float(num_frames)).view(1, 1, -1, 1, 1).repeat(2, 3, 1, 2, 2)
-    shuffled = in_order(clips, torch.tensor([order, (0, 1, 2)]))
+    shuffled = reorder_blocks(clips, torch.tensor([order, (0, 1, 2)]))
     assert shuffled[0, 0, :, 0, 0].tolist() == expected
     assert torch.equal(shuffled[1], clips[1])
 

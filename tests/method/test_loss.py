@@ -16,16 +16,16 @@ def unit(rows: int, seed: int, dim: int = 6) -> Tensor:
     return F.normalize(torch.randn(rows, dim, generator=torch.Generator().manual_seed(seed)))
 
 
-def own(negative: Tensor | None) -> dict[str, Tensor]:
+def intra_video(negative: Tensor | None) -> dict[str, Tensor]:
     """The video's intra-video negatives by name."""
     return {} if negative is None else {"intra_video_negative": negative}
 
 
-OWN = own(torch.empty(0))  # the metrics go by names alone
-NOBODY = torch.zeros(1, 1, dtype=torch.bool)  # no key is of a query's own video
+NAMES = ("intra_video_negative",)
+OTHER_VIDEO = torch.zeros(1, 1, dtype=torch.bool)  # no key is from a query's video
 
 
-def own_keys() -> Tensor:
+def same_video() -> Tensor:
     return torch.tensor(VIDEOS)[:, None] == torch.tensor(QUEUE_VIDEOS)
 
 
@@ -54,15 +54,15 @@ def slow_loss(logits: list[list[float]]) -> float:
 def test_triplet_logits__equal_the_slow_loop(with_negative: bool, with_mask: bool) -> None:
     """Oracle: `slow_logits` and `slow_loss`, written from README, Method; K = 5 gives 7 columns, or 6 without q·n."""
     q, k, m, n = unit(3, 0), unit(3, 1), unit(5, 2), unit(3, 3)
-    negative, masked = n if with_negative else None, own_keys() if with_mask else None
+    negative, masked = n if with_negative else None, same_video() if with_mask else None
     expected = slow_logits(
         q.double().numpy(),
         k.double().numpy(),
         m.double().numpy(),
         n.double().numpy() if with_negative else None,
-        own_keys().numpy() if with_mask else None,
+        same_video().numpy() if with_mask else None,
     )
-    logits = triplet_logits(q, k, m, own(negative), masked, TEMPERATURE)
+    logits = triplet_logits(q, k, m, intra_video(negative), masked, TEMPERATURE)
     assert logits.shape == (3, 7 if with_negative else 6)
     np.testing.assert_allclose(logits.numpy(), expected, rtol=1e-5, atol=1e-5)
     assert float(info_nce(logits)) == pytest.approx(slow_loss(expected), rel=1e-5)
@@ -71,9 +71,9 @@ def test_triplet_logits__equal_the_slow_loop(with_negative: bool, with_mask: boo
 def test_triplet_logits__the_mask_takes_a_videos_stale_keys_out_of_the_loss() -> None:
     """Oracle: the loss of each query alone, against a queue from which its own keys were deleted."""
     q, k, m, n = unit(3, 0), unit(3, 1), unit(5, 2), unit(3, 3)
-    masked = triplet_logits(q, k, m, own(n), own_keys(), TEMPERATURE)
+    masked = triplet_logits(q, k, m, intra_video(n), same_video(), TEMPERATURE)
     for i, kept in enumerate(([0, 1, 3, 4], [1, 2, 4], [0, 1, 2, 3, 4])):
-        alone = triplet_logits(q[i : i + 1], k[i : i + 1], m[kept], own(n[i : i + 1]), None, TEMPERATURE)
+        alone = triplet_logits(q[i : i + 1], k[i : i + 1], m[kept], intra_video(n[i : i + 1]), None, TEMPERATURE)
         torch.testing.assert_close(info_nce(masked[i : i + 1]), info_nce(alone))
     assert masked[2].isfinite().all()
 
@@ -93,7 +93,7 @@ def test_triplet_logits__bf16_embeddings_are_multiplied_in_float32_under_autocas
     exact = [values.double().numpy() for values in (q, k, m, n)]
     expected = slow_logits(exact[0], exact[1], exact[2], exact[3], None)
     with torch.autocast("cpu", torch.bfloat16):
-        logits = triplet_logits(q, k, m.float(), own(n), None, TEMPERATURE)
+        logits = triplet_logits(q, k, m.float(), intra_video(n), None, TEMPERATURE)
     assert logits.dtype == torch.float32
     np.testing.assert_allclose(logits.numpy(), expected, rtol=1e-5, atol=1e-5)
 
@@ -101,7 +101,7 @@ def test_triplet_logits__bf16_embeddings_are_multiplied_in_float32_under_autocas
 def test_info_nce__collapsed_embeddings_give_the_chance_loss() -> None:
     """Oracle: README, Method: K + 2 equal logits give ln(K + 2), 8.18 for K = 3569."""
     q = unit(1, 0).expand(4, -1)
-    loss = float(info_nce(triplet_logits(q, q, q[:1].expand(3569, -1), own(q), None, TEMPERATURE)))
+    loss = float(info_nce(triplet_logits(q, q, q[:1].expand(3569, -1), intra_video(q), None, TEMPERATURE)))
     assert loss == pytest.approx(math.log(3571), abs=1e-4)
     assert loss == pytest.approx(8.18, abs=0.005)
 
@@ -110,15 +110,15 @@ def test_info_nce__random_embeddings_give_little_more_than_the_chance_loss() -> 
     """Oracle: cosines of random directions are near normal with variance 1/D, so the logsumexp of K + 2 of them is
     ln(K + 2) + 1 / (2 D τ²) and the positive's mean is 0: 8.18 + 0.80 for D = 128; 4 standard errors."""
     q, k, m, n = (unit(rows, seed, 128) for seed, rows in enumerate((1000, 1000, 3569, 1000)))
-    loss = float(info_nce(triplet_logits(q, k, m, own(n), None, TEMPERATURE)))
+    loss = float(info_nce(triplet_logits(q, k, m, intra_video(n), None, TEMPERATURE)))
     assert loss == pytest.approx(math.log(3571) + 1 / (2 * 128 * TEMPERATURE**2), abs=0.16)
 
 
 def test_health__metrics_by_hand() -> None:
     """Oracle: by hand, from exp(logits) = [6, 2, 1, 1] / 10 and [4, masked, 2, 2] / 8."""
     logits = torch.tensor([[6.0, 2, 1, 1], [4, 0, 2, 2]]).log()
-    own_video = torch.tensor([[False, False], [True, False]])
-    metrics = {name: float(value) for name, value in health(logits, unit(2, 0), OWN, own_video).items()}
+    from_same_video = torch.tensor([[False, False], [True, False]])
+    metrics = {name: float(value) for name, value in health(logits, unit(2, 0), NAMES, from_same_video).items()}
     metrics.pop("spread")
     assert metrics == pytest.approx(
         {
@@ -135,7 +135,7 @@ def test_health__metrics_by_hand() -> None:
 
 def test_health__without_intra_video_negative_the_last_column_belongs_to_the_queue() -> None:
     """Oracle: by hand, from exp(logits) = [5, 3, 2] / 10."""
-    metrics = health(torch.tensor([[5.0, 3, 2]]).log(), unit(1, 0), {}, NOBODY)
+    metrics = health(torch.tensor([[5.0, 3, 2]]).log(), unit(1, 0), (), OTHER_VIDEO)
     assert "intra_video_negative_logit" not in metrics
     assert float(metrics["queue_probability"]) == pytest.approx(0.5)
     assert float(metrics["queue_logit"]) == pytest.approx((math.log(3) + math.log(2)) / 2)
@@ -143,7 +143,7 @@ def test_health__without_intra_video_negative_the_last_column_belongs_to_the_que
 
 def test_health__a_queue_masked_in_full_is_no_division_by_zero() -> None:
     logits = torch.tensor([[1.0, -math.inf, -math.inf, 1.0]])
-    metrics = health(logits, unit(1, 0), OWN, torch.ones(1, 2, dtype=torch.bool))
+    metrics = health(logits, unit(1, 0), NAMES, torch.ones(1, 2, dtype=torch.bool))
     assert all(value.isfinite() for value in metrics.values())
     assert (float(metrics["own_video_share"]), float(metrics["queue_logit"])) == (1, 0)
 
@@ -158,13 +158,13 @@ def test_health__a_queue_masked_in_full_is_no_division_by_zero() -> None:
 )
 def test_health__spread_tells_a_full_sphere_from_a_point(embeddings: list[list[float]], spread: float) -> None:
     """Oracle: by hand: sqrt(D) times the mean of the coordinates' standard deviations."""
-    metric = health(torch.zeros(len(embeddings), 3), torch.tensor(embeddings), OWN, NOBODY)["spread"]
+    metric = health(torch.zeros(len(embeddings), 3), torch.tensor(embeddings), NAMES, OTHER_VIDEO)["spread"]
     assert float(metric) == pytest.approx(spread, abs=1e-6)
 
 
 def test_health__one_embedding_has_no_spread() -> None:
     """It is a point by definition, and says nothing of a collapse."""
-    assert "spread" not in health(torch.zeros(1, 3), unit(1, 0), OWN, NOBODY)
+    assert "spread" not in health(torch.zeros(1, 3), unit(1, 0), NAMES, OTHER_VIDEO)
 
 
 def slow_nce(logits: np.ndarray, normaliser: float, num_videos: int) -> float:
@@ -183,11 +183,11 @@ def slow_nce(logits: np.ndarray, normaliser: float, num_videos: int) -> float:
 def test_nce__equals_the_slow_sum_with_the_first_batchs_normaliser(temperature: float) -> None:
     """Oracle: `slow_nce` in float64; Z is 20 videos times the mean of exp(logit) of the first batch, and stays. At the
     lower temperature exp(logit) reaches 1e42 and more, which float32 does not hold."""
-    loss, masked = NoiseContrastiveLoss(20), own_keys()
+    loss, masked = NoiseContrastiveLoss(20), same_video()
     query = unit(3, 0)
     positive = F.normalize(query + 0.1 * unit(3, 1))
     first, second = (
-        triplet_logits(query, positive, unit(5, s + 2), own(unit(3, 9)), masked, temperature) for s in (0, 4)
+        triplet_logits(query, positive, unit(5, s + 2), intra_video(unit(3, 9)), masked, temperature) for s in (0, 4)
     )
     finite = first[first.isfinite()].double().exp()
     normaliser = 20 * float(finite.mean())
@@ -200,7 +200,7 @@ def test_nce__equals_the_slow_sum_with_the_first_batchs_normaliser(temperature: 
 @pytest.mark.parametrize("temperature", [TEMPERATURE, 0.005])
 def test_nce__gradient_is_that_of_the_slow_sum_beside_masked_keys(temperature: float) -> None:
     """Oracle: differences of `slow_nce` in float64, with the normaliser held."""
-    logits = triplet_logits(unit(3, 0), unit(3, 1), unit(5, 2), {}, own_keys(), temperature).requires_grad_()
+    logits = triplet_logits(unit(3, 0), unit(3, 1), unit(5, 2), {}, same_video(), temperature).requires_grad_()
     loss = NoiseContrastiveLoss(20)
     loss(logits).backward()
     values, normaliser = logits.detach().double().numpy(), math.exp(float(loss.log_normaliser))

@@ -22,7 +22,7 @@ def test_push__is_first_in_first_out_over_many_wraps() -> None:
     following = 0
     for number in range(len(BATCHES)):
         keys, videos = make_batch(number)
-        queue.push(keys, videos)
+        queue.enqueue(keys, videos)
         for key, video in zip(keys.tolist(), videos.tolist(), strict=True):
             slots[following] = (key, video)
             following = (following + 1) % SIZE
@@ -36,7 +36,7 @@ def test_push__keeps_the_latest_keys() -> None:
     queue = KeyQueue(SIZE, DIM)
     batches = [make_batch(number) for number in range(len(BATCHES))]
     for keys, videos in batches:
-        queue.push(keys, videos)
+        queue.enqueue(keys, videos)
     oldest_first = torch.roll(queue.keys, -int(queue.pointer), 0)
     assert torch.equal(oldest_first, torch.cat([keys for keys, _ in batches])[-SIZE:])
 
@@ -45,12 +45,12 @@ def test_state_dict__a_restored_queue_goes_on_as_if_nothing_had_happened() -> No
     """Oracle: the queue that was never stopped."""
     queue = KeyQueue(SIZE, DIM)
     for number in range(5):
-        queue.push(*make_batch(number))
+        queue.enqueue(*make_batch(number))
     restored = KeyQueue(SIZE, DIM)
     restored.load_state_dict(queue.state_dict())
     for number in range(5, 12):
-        queue.push(*make_batch(number))
-        restored.push(*make_batch(number))
+        queue.enqueue(*make_batch(number))
+        restored.enqueue(*make_batch(number))
     for name, values in queue.state_dict().items():
         assert torch.equal(restored.state_dict()[name], values), name
     assert set(queue.state_dict()) == {"keys", "videos", "pointer", "ages"}
@@ -70,12 +70,12 @@ def test_queue__begins_with_random_keys_of_norm_near_1_and_of_no_video() -> None
 
 def test_push__refuses_a_batch_that_does_not_fit_and_takes_one_that_just_does() -> None:
     queue = KeyQueue(SIZE, DIM)
-    queue.push(*make_batch(0))
+    queue.enqueue(*make_batch(0))
     before = {name: values.clone() for name, values in queue.state_dict().items()}
     with pytest.raises(ValueError, match="8 keys do not fit a queue of 7"):
-        queue.push(torch.zeros(8, DIM), torch.zeros(8, dtype=torch.long))
+        queue.enqueue(torch.zeros(8, DIM), torch.zeros(8, dtype=torch.long))
     assert all(torch.equal(values, before[name]) for name, values in queue.state_dict().items())
-    queue.push(torch.ones(SIZE, DIM), torch.arange(SIZE))
+    queue.enqueue(torch.ones(SIZE, DIM), torch.arange(SIZE))
     assert queue.keys.unique().tolist() == [1]
     assert torch.roll(queue.videos, -3).tolist() == list(range(SIZE))
 
@@ -83,7 +83,7 @@ def test_push__refuses_a_batch_that_does_not_fit_and_takes_one_that_just_does() 
 def test_push__keeps_float32_and_no_graph() -> None:
     queue = KeyQueue(SIZE, DIM)
     keys = torch.randn(2, DIM, requires_grad=True)
-    queue.push(keys.to(torch.bfloat16), torch.arange(2))
+    queue.enqueue(keys.to(torch.bfloat16), torch.arange(2))
     assert queue.keys.dtype == torch.float32
     assert not queue.keys.requires_grad
     np.testing.assert_array_equal(queue.keys[:2].numpy(), keys.detach().to(torch.bfloat16).float().numpy())
@@ -93,7 +93,7 @@ def test_queue__age_counts_batches() -> None:
     """Oracle: by hand: of 7 keys 4 came with this batch and 2 of the one before are left (the third was overwritten)."""
     queue = KeyQueue(SIZE, DIM)
     for size in (3, 4, 1):
-        queue.push(torch.zeros(size, DIM), torch.zeros(size, dtype=torch.long))
+        queue.enqueue(torch.zeros(size, DIM), torch.zeros(size, dtype=torch.long))
     assert queue.ages.tolist() == [0, 2, 2, 1, 1, 1, 1]
     assert queue.age().item() == pytest.approx(8 / 7)
 
@@ -101,7 +101,7 @@ def test_queue__age_counts_batches() -> None:
 def test_queue__what_was_read_stays() -> None:
     queue = KeyQueue(SIZE, DIM)
     keys, videos = queue.read()
-    queue.push(torch.zeros(2, DIM), torch.tensor([5, 6]))
+    queue.enqueue(torch.zeros(2, DIM), torch.tensor([5, 6]))
     assert (videos == -1).all()
     assert (keys != 0).any(1).all()
 
@@ -112,7 +112,7 @@ def test_bank__a_videos_key_follows_its_new_ones() -> None:
     old = bank.keys.clone().numpy()
     assert np.linalg.norm(old, axis=1) == pytest.approx(np.ones(4), abs=1e-6)
     new = torch.nn.functional.normalize(torch.randn(2, DIM))
-    bank.push(new, torch.tensor([3, 1]))
+    bank.enqueue(new, torch.tensor([3, 1]))
     for video, key in ((3, new[0].numpy()), (1, new[1].numpy())):
         expected = 0.25 * old[video] + 0.75 * key
         np.testing.assert_allclose(bank.keys[video].numpy(), expected / np.linalg.norm(expected), atol=1e-6)

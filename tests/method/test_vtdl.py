@@ -256,8 +256,8 @@ def test_strong_negative__is_the_positive_with_its_frames_in_another_order() -> 
     method = make_variant(LinearEncoder, strong_negative=True, negative_augmentation=Reversed())
     anchor, positive, negative, video = make_triplets(0)
     step = method(anchor, positive, negative, video)
-    q, strong, own = (method.encoders.query(each) for each in (anchor, positive.flip(2), negative.flip(2)))
-    expected = {"strong_negative_logit": strong, "intra_video_negative_logit": own}
+    q, strong, intra_video = (method.encoders.query(each) for each in (anchor, positive.flip(2), negative.flip(2)))
+    expected = {"strong_negative_logit": strong, "intra_video_negative_logit": intra_video}
     for name, embedding in expected.items():
         assert step.metrics[name].item() == pytest.approx((q * embedding).sum(1).mean().item() / TEMPERATURE, rel=1e-5)
 

@@ -22,7 +22,7 @@ CLIPS = (2, 3, 8, 32, 32)
 def test_up_to__every_backbone(name: str) -> None:
     """Oracle: what torch's own hooks see of the stage while the whole network runs."""
     torch.manual_seed(0)
-    backbone = create_backbone(name, depth=10, width=4).eval()
+    backbone = create_backbone(name, depth=next(iter(BACKBONES[name].depths), None), width=4).eval()
     clips, seen = torch.randn(CLIPS), dict[str, Tensor]()
     for stage, module in backbone.named_children():
         module.register_forward_hook(lambda _module, _inputs, x, stage=stage: seen.update({stage: x.clone()}))
@@ -36,7 +36,7 @@ def test_up_to__every_backbone(name: str) -> None:
 def test_backbone__stages_in_the_papers_order(name: str) -> None:
     """Oracle: arXiv 1711.11248, table 1, called by hand; the other two have their own references."""
     torch.manual_seed(0)
-    backbone = create_backbone(name, depth=10, width=4).eval()
+    backbone = create_backbone(name, depth=next(iter(BACKBONES[name].depths), None), width=4).eval()
     x = clips = torch.randn(CLIPS)
     for stage in ("stem", "layer1", "layer2", "layer3", "layer4"):
         x = backbone.get_submodule(stage)(x)

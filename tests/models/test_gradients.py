@@ -49,7 +49,7 @@ class ConvolutionSpy(TorchDispatchMode):
 def test_backbone__never_asks_for_the_trap(name: str, frames: int) -> None:
     """Oracle: README, Method: the conditions of the defect; full size, on the meta device."""
     with torch.device("meta"):
-        for depth in (18, 50) if name in {"r3d", "r2p1d"} else (None,):
+        for depth in BACKBONES[name].depths[1:] or (None,):  # those of presets
             backbone = create_backbone(name, depth=depth, width=64)
             encoder = Encoder(backbone, create_classifier(name, backbone.feature_dim, 51, 0.5))
             with torch.no_grad(), ConvolutionSpy() as spy:
@@ -71,7 +71,7 @@ def test_spy__sees_the_trap() -> None:
 def build_thin_encoder(name: str) -> Encoder:
     """A narrow, shallow network: same layers, small cost."""
     torch.manual_seed(0)
-    backbone = create_backbone(name, depth=10, width=8)
+    backbone = create_backbone(name, depth=next(iter(BACKBONES[name].depths), None), width=8)
     return Encoder(backbone, EmbeddingHead(backbone.feature_dim, 16))
 
 

@@ -1,5 +1,7 @@
 """Every backbone by name, with every head, at every size that presets use."""
 
+import re
+
 import pytest
 import torch
 
@@ -25,14 +27,13 @@ VARIANTS = [
     [
         ("c3d", None, 512),
         ("i3d", None, 1024),
-        ("r3d", None, 512),
+        ("r3d", 18, 512),
         ("r2p1d", 18, 512),
         ("r3d", 50, 2048),
-        ("c3d", 50, 512),
     ],
 )
 def test_build_backbone__feature_dim(name: str, depth: int | None, expected: int) -> None:
-    """Oracle: README, Method; c3d takes no notice of a depth."""
+    """Oracle: README, Method."""
     with torch.device("meta"):
         assert create_backbone(name, depth=depth, width=64).feature_dim == expected
 
@@ -53,7 +54,7 @@ def test_build_backbone__every_preset_size(name: str, depth: int | None) -> None
 def test_encoder__learns_every_parameter(name: str) -> None:
     """Oracle: the contract: thin and real, flow input; every parameter gets a finite gradient, none is unused."""
     torch.manual_seed(0)
-    backbone = create_backbone(name, depth=10, width=4, in_channels=2)
+    backbone = create_backbone(name, depth=next(iter(BACKBONES[name].depths), None), width=4, in_channels=2)
     for head in (EmbeddingHead(backbone.feature_dim, 4), create_classifier(name, backbone.feature_dim, 3, 0.5)):
         encoder = Encoder(backbone, head)
         encoded = encoder(torch.randn(2, 2, 8, 32, 32))
@@ -76,6 +77,19 @@ def test_build_classifier__by_backbone() -> None:
     assert isinstance(create_classifier("c3d", 8, 3, 0.5), LinearClassifier)
 
 
-def test_build_backbone__unknown_name() -> None:
-    with pytest.raises(UsageError, match=r"backbone 'resnet' .* c3d, r3d, r2p1d, i3d"):
-        create_backbone("resnet", depth=None, width=64)
+@pytest.mark.parametrize(
+    ("name", "depth", "says"),
+    [
+        ("resnet", None, "model.name 'resnet' is not a backbone. Choose one of c3d, r3d, r2p1d, i3d"),
+        ("r3d", None, "model.depth is missing: r3d needs one of 10, 18, 50. For example: --set model.depth=10"),
+        ("r2p1d", 34, "model.depth '34' is not one of r2p1d. Choose from 10, 18, 50"),
+        (
+            "c3d",
+            50,
+            "model.depth '50' does not go with c3d, which has one depth only. Leave it out, or --set model.dep",
+        ),
+    ],
+)
+def test_create_backbone__that_there_is_not(name: str, depth: int | None, says: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(says)):
+        create_backbone(name, depth=depth, width=64)

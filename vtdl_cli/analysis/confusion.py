@@ -1,4 +1,4 @@
-"""Confusion matrix as a picture."""
+"""Confusion matrix as a figure."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,23 +8,23 @@ from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
-from vtdl_cli.analysis.picture import save_picture
+from vtdl_cli.analysis.figure import save_figure
 from vtdl_cli.text import printable
 
-MAX_NUMBERED = 25  # classes up to which every cell says its count
+MAX_NUMBERED = 25  # classes up to which every cell shows its count
 MAX_NAMED = 110  # classes up to which every row and column is named
-MAX_PAIRS = 40  # confusions that are listed beside a picture of more classes than that
-SHADE_POWER = 0.5  # of the share: the few videos that go wrong would not be seen beside those that go right
+MAX_PAIRS = 40  # confusions listed beside the matrix of more classes than that
+SHADE_POWER = 0.5  # of the share: a linear scale would hide the few misclassified videos
 
 
 def draw_confusion(counts: np.ndarray, classes: Sequence[str], title: str, path: Path) -> None:
     """Write a PNG: rows the true classes, columns the predicted, shade the share of the row.
 
     Args:
-        counts: (C, C) videos.
-        classes: C names.
-        title: above the picture.
-        path: where to; the suffix does not matter.
+        counts: number of videos, (C, C).
+        classes: names, C.
+        title: of the figure.
+        path: of the PNG, whatever its suffix.
     """
     number, classes = len(classes), [printable(name) for name in classes]
     shares = counts / counts.sum(1, keepdims=True).clip(1)
@@ -33,20 +33,20 @@ def draw_confusion(counts: np.ndarray, classes: Sequence[str], title: str, path:
     figure = Figure(figsize=(side + (2.2 if named else 5.5), side + 1.2), layout="constrained")
     axis, *beside = figure.subplots(1, 1 if named else 2, width_ratios=[1] if named else [side, 4], squeeze=False)[0]
     image = axis.imshow(shares, cmap="Blues", norm=PowerNorm(SHADE_POWER, 0, 1))
-    axis.set_title(title, fontsize=max(11, side), parse_math=False)
+    axis.set_title(title, fontsize=max(11, side))
     axis.set(xlabel="predicted", ylabel="true")
     if named:
         size = 9 if number <= MAX_NUMBERED else 6
-        axis.set_xticks(range(number), classes, rotation=90, fontsize=size, parse_math=False)
-        axis.set_yticks(range(number), classes, fontsize=size, parse_math=False)
+        axis.set_xticks(range(number), classes, rotation=90, fontsize=size)
+        axis.set_yticks(range(number), classes, fontsize=size)
     if number <= MAX_NUMBERED:
         _write_counts(axis, counts, shares)
     for panel in beside:
         panel.axis("off")
-        panel.text(0, 1, worst_pairs(counts, shares, classes), va="top", fontsize=9, linespacing=1.5, parse_math=False)
+        panel.text(0, 1, list_confusions(counts, shares, classes), va="top", fontsize=9, linespacing=1.5)
     bar = figure.colorbar(image, ax=axis, label="share of the true class", shrink=min(0.8, 4 / side), aspect=25)
     bar.set_ticks([0, 0.05, 0.2, 0.5, 1])
-    save_picture(figure, path, dpi=110)
+    save_figure(figure, path, dpi=110)
 
 
 def _write_counts(axis: Axes, counts: np.ndarray, shares: np.ndarray) -> None:
@@ -55,10 +55,12 @@ def _write_counts(axis: Axes, counts: np.ndarray, shares: np.ndarray) -> None:
         axis.text(column, row, counts[row, column], ha="center", va="center", color=shade, fontsize=8)
 
 
-def worst_pairs(counts: np.ndarray, shares: np.ndarray, classes: Sequence[str]) -> str:
-    """The largest shares beside the diagonal, a line each."""
-    wrong = shares * (1 - np.eye(len(classes)))
-    largest = np.argsort(-wrong, axis=None, kind="stable")[:MAX_PAIRS]
-    pairs = list(zip(*np.unravel_index(largest, wrong.shape), strict=True))
-    lines = [f"{counts[t, p]} of {counts[t].sum()}  {classes[t]}: {classes[p]}" for t, p in pairs if wrong[t, p] > 0]
-    return "\n".join(["most often wrong (true: predicted)", "", *lines])
+def list_confusions(counts: np.ndarray, shares: np.ndarray, classes: Sequence[str]) -> str:
+    """List the largest shares off the diagonal, one a line."""
+    misclassified = shares * (1 - np.eye(len(classes)))
+    largest = np.argsort(-misclassified, axis=None, kind="stable")[:MAX_PAIRS]
+    pairs = list(zip(*np.unravel_index(largest, misclassified.shape), strict=True))
+    lines = [
+        f"{counts[t, p]} of {counts[t].sum()}  {classes[t]}: {classes[p]}" for t, p in pairs if misclassified[t, p] > 0
+    ]
+    return "\n".join(["most often misclassified (true: predicted)", "", *lines])

@@ -8,88 +8,101 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from vtdl_cli.analysis.picture import save_picture
+from vtdl_cli.analysis.figure import save_figure
 
 PANELS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("loss", "", ("loss", "val_loss")),
-    ("probability", "", ("positive_probability", "queue_probability", "intra_video_negative_probability")),
-    ("logit", " (cosine / temperature)", ("positive_logit", "queue_logit", "intra_video_negative_logit")),
-    ("accuracy", " (%)", ("train_top1", "order_top1", "cluster_top1", "val_top1", "val_top5", "knn_top1")),
+    ("probability", "", ("_probability",)),
+    ("logit", " (cosine / temperature)", ("_logit",)),
+    ("accuracy", " (%)", ("_top1", "_top5")),
     ("embedding spread", "", ("spread",)),
     ("learning rate", "", ("lr",)),
 )
-"""Title, unit, and the metrics that share a panel of one run; panels without metrics are left out."""
+"""Title, unit, and the metrics that share a panel of one run, by name or, with a leading `_`, by suffix: a method's
+metrics find their panels by their names. Other metrics are not drawn."""
 
 FEW_EPOCHS = 30  # fewer are marked one by one
-COLOURS = 10  # of matplotlib's cycle; then the lines are drawn otherwise
-LINES = ("-", "--", ":", "-.")
+CYCLE_COLOURS = 10  # of matplotlib's default cycle; further runs repeat them with another line style
+LINE_STYLES = ("-", "--", ":", "-.")
 
-Rows = Sequence[Mapping[str, float]]
-Line = tuple[str, Rows, dict[str, Any]]  # metric, its rows, and how it is drawn
+Epoch = Mapping[str, float]
+"""A line of metrics.jsonl: the number of an `epoch`, and its metrics."""
+
+Line = tuple[str, Sequence[Epoch], dict[str, Any]]  # metric, epochs, and matplotlib's style
 
 
-def draw_curves(runs: Mapping[str, Rows], path: Path | IO[bytes]) -> None:
+def draw_curves(runs: Mapping[str, Sequence[Epoch]], path: Path | IO[bytes]) -> None:
     """Write a PNG of the metrics over the epochs.
 
-    One run has a panel for each kind of metric, with the metrics' names below it. Several have a panel for each
-    metric, and a line for each run, named once beside all panels.
+    One run has a panel for each kind of metric, with the metrics' names below it. Several runs have a panel for each
+    metric, a line for each run, and one legend.
 
     Args:
-        runs: name -> one dict an epoch, each with `epoch`; none is empty.
-        path: where to, or what to write into; the suffix does not matter.
+        runs: epochs of each run by its name; none is empty.
+        path: of the PNG, whatever its suffix, or a file object.
     """
     panels = list(_panels_of_one(*runs.values()) if len(runs) == 1 else _panels_of_several(runs))
     columns = min(3, len(panels))
     lines = -(-len(panels) // columns)
-    beside = 0 if len(runs) == 1 else 0.7 + 0.085 * max(map(len, runs))  # inches that the runs' names take
+    beside = 0 if len(runs) == 1 else 0.7 + 0.085 * max(map(len, runs))  # inches, of the legend
     figure = Figure(figsize=(4.2 * columns + beside, 3.1 * lines), layout="constrained")
     axes = figure.subplots(lines, columns, squeeze=False).flatten()
     epochs = [row["epoch"] for rows in runs.values() for row in rows]
     margin = 0.04 * (max(epochs) - min(epochs)) or 0.5
     for axis, (title, drawn) in zip(axes, panels, strict=False):
         _draw_panel(axis, title, drawn)
-        axis.set_xlim(min(epochs) - margin, max(epochs) + margin)  # the same for all: a metric may be of one epoch
+        axis.set_xlim(min(epochs) - margin, max(epochs) + margin)  # shared: some metrics have few epochs
     for unused in axes[len(panels) :]:
         unused.set_visible(False)
     if len(runs) > 1:
         named = dict(_styles(runs))
         handles = [Line2D([], [], **style) for style in named.values()]
-        for text in figure.legend(handles, list(named), loc="outside right upper").get_texts():
-            text.set_parse_math(False)
-    save_picture(figure, path, dpi=120)
+        figure.legend(handles, list(named), loc="outside right upper")
+    save_figure(figure, path, dpi=120)
 
 
-def _panels_of_one(rows: Rows) -> Iterator[tuple[str, list[Line]]]:
-    """Metrics of a kind together, coloured one by one and labelled by what tells them apart."""
-    for title, unit, names in PANELS:
-        present = [name for name in names if any(name in row for row in rows)]
-        if len(present) > 1:
-            labels = [name.removesuffix(f"_{title}").replace("_", " ") for name in present]
-            yield title + unit, [(name, rows, {"label": label}) for name, label in zip(present, labels, strict=True)]
-        elif present:
-            yield _title(title, unit, names, present[0]), [(present[0], rows, {})]
+def group_metrics(epochs: Sequence[Epoch]) -> Iterator[tuple[str, str, list[str]]]:
+    """Yield title, unit and metrics of each panel of PANELS that these epochs have metrics for."""
+    names = list(dict.fromkeys(name for row in epochs for name in row))
+    for title, unit, kinds in PANELS:
+        if found := [name for name in names if any(_is_of_kind(name, kind) for kind in kinds)]:
+            yield title, unit, found
 
 
-def _panels_of_several(runs: Mapping[str, Rows]) -> Iterator[tuple[str, list[Line]]]:
-    """One metric of all runs, as far as they have it."""
-    for title, unit, names in PANELS:
+def _is_of_kind(name: str, kind: str) -> bool:
+    return name.endswith(kind) if kind.startswith("_") else name == kind
+
+
+def _panels_of_one(epochs: Sequence[Epoch]) -> Iterator[tuple[str, list[Line]]]:
+    """Yield title and lines of each panel: one for each kind of metric, each line labelled without the kind's name."""
+    for title, unit, names in group_metrics(epochs):
+        if len(names) > 1:
+            labels = [name.removesuffix(f"_{title}").replace("_", " ") for name in names]
+            yield title + unit, [(name, epochs, {"label": label}) for name, label in zip(names, labels, strict=True)]
+        else:
+            yield _title(title, unit, names[0]), [(names[0], epochs, {})]
+
+
+def _panels_of_several(runs: Mapping[str, Sequence[Epoch]]) -> Iterator[tuple[str, list[Line]]]:
+    """Yield title and lines of each panel: one for each metric, a line for each run that has it."""
+    for title, unit, names in group_metrics([row for epochs in runs.values() for row in epochs]):
         for name in names:
             lines: list[Line] = [
                 (name, runs[run], style) for run, style in _styles(runs) if any(name in row for row in runs[run])
             ]
-            if lines:
-                yield _title(title, unit, names, name), lines
+            yield _title(title, unit, name), lines
 
 
-def _title(title: str, unit: str, names: Sequence[str], name: str) -> str:
-    """Of a panel with a single metric of the kind."""
-    return (title if len(names) == 1 else name.replace("_", " ")) + unit
+def _title(title: str, unit: str, name: str) -> str:
+    """Title a panel with a single metric of its kind."""
+    return (name.replace("_", " ") if "_" in name else title) + unit
 
 
-def _styles(runs: Mapping[str, Rows]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """A colour for each run, the same in every panel; after the last, the first with another line."""
+def _styles(runs: Mapping[str, Sequence[Epoch]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the style of each run, the same in every panel: all colours, then all again with another line style."""
     for number, run in enumerate(runs):
-        yield run, {"color": f"C{number % COLOURS}", "linestyle": LINES[number // COLOURS % len(LINES)]}
+        style = LINE_STYLES[number // CYCLE_COLOURS % len(LINE_STYLES)]
+        yield run, {"color": f"C{number % CYCLE_COLOURS}", "linestyle": style}
 
 
 def _draw_panel(axis: Any, title: str, lines: Sequence[Line]) -> None:
@@ -99,7 +112,7 @@ def _draw_panel(axis: Any, title: str, lines: Sequence[Line]) -> None:
     axis.set(title=title, xlabel="epoch")
     axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axis.grid(alpha=0.3)
-    if any("label" in style for _, _, style in lines):  # below the panel: inside it would cover what is drawn
+    if any("label" in style for _, _, style in lines):  # below the panel, where it covers no line
         axis.legend(
             fontsize="small", frameon=False, ncols=len(lines), loc="upper center", bbox_to_anchor=(0.5, -0.16),
             columnspacing=1, handlelength=1.4,

@@ -1,4 +1,4 @@
-"""Gradient flow: how far the gradient of each layer reaches, over the epochs."""
+"""Gradient flow: the gradients of each layer, over the epochs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,10 +11,10 @@ from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from vtdl_cli.analysis.picture import save_picture
+from vtdl_cli.analysis.figure import save_figure
 
-MAX_LINES = 12  # epochs that are drawn; more hide one another
-COLOURS = ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0, 0.9, 256)))  # its end is too pale for lines
+MAX_EPOCHS = 12  # epochs drawn; more would hide one another
+EPOCH_COLOURS = ListedColormap(matplotlib.colormaps["viridis"](np.linspace(0, 0.9, 256)))  # its end is too pale
 
 
 def draw_gradients(
@@ -25,20 +25,20 @@ def draw_gradients(
     Args:
         layers: L names, in the network's order.
         epochs: E numbers, ascending.
-        mean: (E, L) mean absolute gradients; nan where they were not finite.
-        largest: (E, L) largest absolute gradients.
-        title: above the picture.
-        path: where to; the suffix does not matter.
+        mean: mean absolute gradients, (E, L); nan where they were not finite.
+        largest: largest absolute gradients, (E, L).
+        title: of the figure.
+        path: of the PNG, whatever its suffix.
     """
-    shown = np.unique(np.linspace(0, len(epochs) - 1, min(MAX_LINES, len(epochs))).round().astype(int))
+    shown = np.unique(np.linspace(0, len(epochs) - 1, min(MAX_EPOCHS, len(epochs))).round().astype(int))
     thinned = f": {len(shown)} of {len(epochs)} epochs" if len(shown) < len(epochs) else ""
     figure = Figure(figsize=(float(np.clip(0.24 * len(layers), 6, 18)) + 1.2, 7.5), layout="constrained")
-    figure.suptitle(title + thinned, fontsize=10, parse_math=False)
+    figure.suptitle(title + thinned, fontsize=10)
     axes = figure.subplots(2, 1, sharex=True)
-    scale = ScalarMappable(Normalize(epochs[0], max(epochs[-1], epochs[0] + 1)), COLOURS)
+    scale = ScalarMappable(Normalize(epochs[0], max(epochs[-1], epochs[0] + 1)), EPOCH_COLOURS)
     for axis, name, table in zip(axes, ("mean", "largest"), (mean, largest), strict=True):
         for row in shown:
-            positive = np.where(table[row] > 0, table[row], np.nan)  # nothing else has a place on this scale
+            positive = np.where(table[row] > 0, table[row], np.nan)  # the scale is logarithmic
             axis.plot(positive, ".-", color=scale.to_rgba(epochs[row]), linewidth=1, markersize=4)
         axis.set(ylabel=f"{name} absolute gradient", yscale="log", xlim=(-1, len(layers)))
         axis.grid(alpha=0.3)
@@ -47,11 +47,11 @@ def draw_gradients(
     axes[1].set_xticks(range(len(layers)), layers, rotation=90, fontsize=7)
     axes[1].set_xlabel("weights, from the first layer to the last")
     figure.colorbar(scale, ax=axes, label="epoch", pad=0.01, ticks=MaxNLocator(8, integer=True))
-    save_picture(figure, path, dpi=110)
+    save_figure(figure, path, dpi=110)
 
 
 def _mark(axis: Any, where: np.ndarray, height: float, marker: str, label: str) -> None:
-    """Mark the layers (L,) whose metric has no place on the scale, at a share of the panel's height."""
+    """Mark layers (L,) whose gradients have no place on the scale, at `height` as a fraction of the panel's."""
     if where.any():
         at = np.flatnonzero(where)
         style = {"color": "#c62828", "linestyle": "", "transform": axis.get_xaxis_transform()}

@@ -1,4 +1,4 @@
-"""Where a network looks: one number for each place of a feature map, and from there for each frame of a video.
+"""Where a network looks: heat maps of clips, from feature maps, and of the frames of a video.
 
 Shapes: `N` clips of `T` frames, `V` clips of one video, `D` channels; `t` frames, `h` and `w` pixels of a feature map.
 """
@@ -12,51 +12,51 @@ from torch import Tensor
 from torch.nn import functional as F
 
 PERCENTILES = (1, 99)
-"""Of a video's heat: what lies outside is drawn as the ends of the scale, so that no single place takes it all."""
+"""Percentiles of a video's heat at the ends of the scale, so that no single position takes it all."""
 
 
 def energy(features: Tensor) -> Tensor:
-    """How strongly the network answers: the norm over the channels, (N, D, t, h, w) -> (N, t, h, w)."""
+    """Return the strength of the activations: their norm over the channels, (N, D, t, h, w) -> (N, t, h, w)."""
     norm: Tensor = torch.linalg.vector_norm(features, dim=1)
     return norm
 
 
 def similarity(features: Tensor) -> Tensor:
-    """How much each place is like the clip: cosine to the clip's average feature, (N, D, t, h, w) -> (N, t, h, w).
+    """Return the cosine of each position to the clip's average feature, (N, D, t, h, w) -> (N, t, h, w).
 
-    The average is the feature that `vtdl extract` writes. The embedding head, where the weights have one, has no part
-    in it: it is made for averages, not for places, and is left behind after pretraining.
+    The average is the feature that `vtdl extract` writes. The embedding head is not used: it was trained on averages,
+    not on single positions, and is dropped after pretraining.
     """
     return F.cosine_similarity(features, features.mean((2, 3, 4), keepdim=True), dim=1)
 
 
 def gradcam(features: Tensor, gradients: Tensor) -> Tensor:
-    """What speaks for a class (Grad-CAM, Selvaraju et al., arXiv 1610.02391, equations 1 and 2).
+    """Return the evidence for a class (Grad-CAM, Selvaraju et al., arXiv 1610.02391, equations 1 and 2).
 
     Args:
         features: (N, D, t, h, w).
-        gradients: of the class's logit by them, of the same shape; their average over places is a channel's weight.
+        gradients: of the class's logit with respect to them, of the same shape; a channel's weight is their average.
 
     Returns:
-        (N, t, h, w), 0 where nothing speaks for the class.
+        (N, t, h, w), 0 where there is no evidence.
     """
     weights = gradients.mean((2, 3, 4), keepdim=True)
     return (weights * features).sum(1).relu()
 
 
 class Scale(NamedTuple):
-    """The heat that is drawn as nothing, and the heat that is drawn as most."""
+    """The heat at the two ends of the colours."""
 
     low: float
     high: float
 
     def apply(self, heat: Tensor) -> Tensor:
-        """From heat of any shape to 0 .. 1; where a video has one heat everywhere, to 0."""
+        """Map heat of any shape to 0 .. 1; heat without contrast to 0."""
         return ((heat - self.low) / max(self.high - self.low, torch.finfo(heat.dtype).tiny)).clamp(0, 1)
 
 
 def scale_of(heat: Tensor) -> Scale:
-    """One scale for a whole video, so that a change of colour is a change of heat: its PERCENTILES.
+    """Return the scale of a whole video, from its PERCENTILES: a change of colour is then a change of heat.
 
     Args:
         heat: of all clips, any shape.
@@ -66,20 +66,20 @@ def scale_of(heat: Tensor) -> Scale:
 
 
 def maps_of_frames(heat: Tensor, indices: Tensor, num_frames: int) -> Iterator[Tensor]:
-    """The map (h, w) of each frame of a video, in order.
+    """Yield the heat map (h, w) of each frame of a video, in order.
 
-    Within a clip heat is interpolated linearly from the feature map's frames to the clip's. A frame that is shown more
-    than once has the average; one between two shown ones, as the stride leaves out, is interpolated between theirs.
+    Within a clip, heat is interpolated linearly from the feature map's frames to the clip's. A frame that several clips
+    show has their average; a frame that the stride skips is interpolated between its neighbours.
 
     Args:
         heat: of the clips, (V, t, h, w).
-        indices: which frames of the video they show, (V, T).
+        indices: frames of the video that the clips show, (V, T).
         num_frames: of the video.
     """
     size = (indices.shape[1], *heat.shape[2:])
-    shown, places, counts = torch.unique(indices, return_inverse=True, return_counts=True)
+    shown, positions, counts = torch.unique(indices, return_inverse=True, return_counts=True)
     maps = torch.zeros(len(shown), *size[1:], dtype=heat.dtype)
-    for clip, where in zip(heat, places, strict=True):
+    for clip, where in zip(heat, positions, strict=True):
         maps.index_add_(0, where, F.interpolate(clip[None, None], size, mode="trilinear", align_corners=False)[0, 0])
     maps /= counts.view(-1, 1, 1)
     for frame in range(num_frames):

@@ -20,10 +20,10 @@ vtdl bench evaluate --weights runs/finetuned --list lists/val_split_1.txt --root
 )
 def evaluate(
     weights: Annotated[str, typer.Option(metavar="RUN|FILE", help="Finetuned run folder or checkpoint.")],
-    test_list: Annotated[Path, typer.Option("--list", help="Videos to time; some tens are enough.")],
+    test_list: Annotated[Path, typer.Option("--list", help="Labelled videos; a few dozen are enough.")],
     clips: o.ClipsOption = None,
     crops: o.CropsOption = 1,
-    repeats: Annotated[int, typer.Option(min=1, help="Of all passes, in turn; medians are given.")] = 3,
+    repeats: Annotated[int, typer.Option(min=1, help="Of all passes, in turn; medians are reported.")] = 3,
     assignments: o.SetOption = None,
     root: o.RootOption = None,
     strip_prefix: o.StripOption = "",
@@ -34,14 +34,14 @@ def evaluate(
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Time decoding alone, the network alone and evaluation as it is, side by side."""
-    from vtdl_cli.commands.screen import show, speaker
+    """Time decoding alone, the network alone, and evaluation as a whole."""
+    from vtdl_cli.commands.screen import make_reporter, print_result
 
     how = o.execution(0, device, workers)
     from vtdl_cli.engine.evaluate.bench import bench_evaluate
 
     videos = o.list_source(test_list, root, strip_prefix, list_columns)
     result = bench_evaluate(
-        weights, videos, how, speaker(quiet), o.protocol(clips, crops), tuple(assignments or ()), repeats=repeats
+        weights, videos, how, make_reporter(quiet), o.protocol(clips, crops), tuple(assignments or ()), repeats=repeats
     )
-    show(result, as_json, "bench evaluate")
+    print_result(result, as_json, "bench evaluate")

@@ -95,31 +95,31 @@ def convert(
 
     A classifier that fits comes along: then the checkpoint is a finetuned network's, and can be evaluated.
     """
-    from vtdl_cli.commands.screen import show, speaker
+    from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.settings import load_config
 
     release = _find_release(weights)
     if release and preset is None:
         preset, assignments = release.preset, [*release.settings, *(assignments or ())]
-    config = load_config(preset, assignments or (), speaker(quiet).warn) if preset else None
+    config = load_config(preset, assignments or (), make_reporter(quiet).warn) if preset else None
     from vtdl_cli.engine.weights.convert import convert
     from vtdl_cli.engine.weights.import_weights import Import
 
     wanted = Import(
         config=config, assignments=assignments or (), rename=rename or (), min_match=min_match, classes=classes
     )
-    result = convert(weights, out, wanted, speaker(quiet), key_encoder=key_encoder, overwrite=overwrite)
+    result = convert(weights, out, wanted, make_reporter(quiet), key_encoder=key_encoder, overwrite=overwrite)
     if as_json:
-        show(result, as_json, "converted")
+        print_result(result, as_json, "converted")
     else:
         named = {name: count_names(result[name], shown=NAMES_IN_TABLE) for name in NAME_LISTS if name in result}
-        show({**result, **named}, as_json, "converted")
+        print_result({**result, **named}, as_json, "converted")
     if fresh := result.get("missing", []) + result.get("misshaped", []):
         which = "tensors of the backbone that were missing, or of another shape, are randomly initialised"
-        speaker(quiet).warn(f"{which}: {count_names(fresh)}")
+        make_reporter(quiet).warn(f"{which}: {count_names(fresh)}")
     if not as_json and "stage" in result:
         for line in _next_steps(result, preset, assignments):
-            speaker(quiet).line(f"next: {line}")
+            make_reporter(quiet).line(f"next: {line}")
 
 
 def _next_steps(result: dict[str, Any], preset: str | None, assignments: list[str] | None) -> Iterator[str]:

@@ -20,17 +20,17 @@ vtdl demo --seed 1 --out demo-1 --json
 
 ROWS = {
     "from_scratch": "from scratch",
-    "from_scratch_equal_time": "from scratch, for as long as the next",
+    "from_scratch_equal_time": "from scratch, equal training time",
     "pretrained": "pretrained without labels, finetuned",
 }
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for videos, lists, runs, features and pictures.")] = Path(
+    out: Annotated[Path, typer.Option(help="Folder for videos, lists, runs, features and figures.")] = Path(
         "vtdl-demo"
     ),
     seed: o.SeedOption = 0,
-    videos: Annotated[int, typer.Option(min=16, help="Of each of the 8 classes; a quarter to test on.")] = 84,
+    videos: Annotated[int, typer.Option(min=16, help="Videos of each of the 8 classes; a quarter to test on.")] = 84,
     preset: o.PresetOption = "demo",
     assignments: o.SetOption = None,
     device: o.DeviceOption = "auto",
@@ -42,23 +42,25 @@ def demo(
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Run the whole chain on videos it generates: pretrained against from scratch, in minutes, without data or GPU."""
-    from vtdl_cli.commands.screen import show, speaker
+    """Run the whole chain on generated videos: pretrained vs. from scratch, in minutes, without data or GPU."""
+    from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.settings import load_config
 
     how = o.execution(seed, device, workers, resume=resume, overwrite=overwrite, dry_run=dry_run)
-    config = load_config(preset, assignments or (), speaker(quiet).warn)
+    config = load_config(preset, assignments or (), make_reporter(quiet).warn)
     from vtdl_cli.engine.demo import demo
+    from vtdl_cli.engine.networks.methods import check_config
 
-    result = demo(config, out, how, speaker(quiet), videos_per_class=videos)
+    check_config(config, assignments or ())
+    result = demo(config, out, how, make_reporter(quiet), videos_per_class=videos)
     if as_json or dry_run:
-        show(result, as_json, "plan")
+        print_result(result, as_json, "plan")
         return
     _show(result, out)
 
 
 def _show(result: dict[str, Any], out: Path) -> None:
-    """The table, the pictures, and what to type next."""
+    """Print the table, the figures, and what to type next."""
     from rich.console import Console
 
     console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
@@ -68,8 +70,8 @@ def _show(result: dict[str, Any], out: Path) -> None:
         f"\nBefore any finetuning, kNN: untrained network {free['untrained']:.1f}%, "
         f"pretrained {free['pretrained']:.1f}%. Chance: {result['chance']:.1f}%. {result['seconds']:.0f} s in all."
     )
-    curves, strip = map(printable, result["pictures"])
-    console.print(f"Pictures: {curves}  {strip}\n\nNext, on its videos:\n")
+    curves, triplet = map(printable, result["pictures"])
+    console.print(f"Figures: {curves}  {triplet}\n\nNext, on these videos:\n")
     out = Path(printable(str(out)))
     root, lists = out / "videos", out / "lists"
     console.print(
@@ -79,7 +81,7 @@ def _show(result: dict[str, Any], out: Path) -> None:
     console.print(
         f"vtdl probe --train {out}/features/pretraining-labelled.h5 --test {out}/features/pretraining-test.h5"
     )
-    console.print("\nOn yours, one folder of videos for each class:\n")
+    console.print("\nOn your own, in one folder for each class:\n")
     console.print("vtdl prepare-lists folder --root videos --out lists")
 
 

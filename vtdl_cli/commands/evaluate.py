@@ -19,18 +19,18 @@ def evaluate(
     weights: Annotated[
         list[str],
         typer.Option(
-            metavar="RUN|FILE", help="Finetuned run folder or checkpoint. May be repeated: one for each list."
+            metavar="RUN|FILE", help="Finetuned run folder or checkpoint; may be repeated, one for each list."
         ),
     ],
     test_lists: Annotated[
         list[Path],
-        typer.Option("--list", help="Labelled videos to test on. May be repeated: mean and deviation are told."),
+        typer.Option("--list", help="Labelled videos to test on; may be repeated, for mean and standard deviation."),
     ],
     out: Annotated[Path, typer.Option(help="Folder for metrics.json, scores.h5, per_class.csv and confusion.png.")],
     clips: o.ClipsOption = None,
     crops: o.CropsOption = 1,
     aggregate: Annotated[
-        str, typer.Option(metavar="softmax|logits", help="What is averaged over the clips and crops of a video.")
+        str, typer.Option(metavar="softmax|logits", help="What to average over the clips and crops of a video.")
     ] = "softmax",
     group_by: o.GroupsOption = None,
     assignments: o.SetOption = None,
@@ -45,13 +45,13 @@ def evaluate(
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Measure the accuracy of a finetuned network, by a protocol that is named."""
-    from vtdl_cli.commands.screen import show, speaker
+    """Measure the accuracy of a finetuned network."""
+    from vtdl_cli.commands.screen import make_reporter, print_result
 
     how = o.execution(0, device, workers, overwrite=overwrite, dry_run=dry_run)
     protocol = o.protocol(clips, crops, aggregate)
     from vtdl_cli.engine.evaluate.evaluate import evaluate
 
     lists = [o.list_source(path, root, strip_prefix, list_columns) for path in test_lists]
-    result = evaluate(weights, lists, out, how, speaker(quiet), protocol, assignments or (), group_by)
-    show(result, as_json, "plan" if dry_run else f"evaluated: {out}")
+    result = evaluate(weights, lists, out, how, make_reporter(quiet), protocol, assignments or (), group_by)
+    print_result(result, as_json, "plan" if dry_run else f"evaluated: {out}")

@@ -16,23 +16,21 @@ vtdl extract --weights runs/pretrained --list lists/train_split_1.txt --root vid
 vtdl extract --weights runs/pretrained --list jump.mp4 --layer layer3 --per-frame --out jump.h5
 
 Shape of the features: (videos, D); with --per-clip (videos, clips, D); with --per-frame (videos, clips, times, D). The
-last map of every backbone has 2 time positions for clips of 16 frames, and earlier stages have more.
+last feature map of every backbone has 2 time positions for clips of 16 frames; those of earlier stages have more.
 """
 
 
 def extract(
     weights: Annotated[
         str,
-        typer.Option(
-            metavar="RUN|FILE|none", help="Run folder or checkpoint; none takes a network with fresh weights."
-        ),
+        typer.Option(metavar="RUN|FILE|none", help="Run folder or checkpoint; none is a randomly initialised network."),
     ],
     videos_list: Annotated[
         Path,
         typer.Option(
             "--list",
             metavar="LIST|VIDEO",
-            help="Videos to describe; or one: a file or a folder of frames. Its class is -1.",
+            help="Videos to extract from; or one video, a file or a folder of frames, of class -1.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="HDF5 file to write.")],
@@ -40,7 +38,7 @@ def extract(
         str,
         typer.Option(
             metavar="last|embedding|STAGE",
-            help="last: the backbone's last map; embedding: the head of pretraining; or a stage, such as layer3.",
+            help="last: the backbone's last feature map; embedding: the pretraining head; or a stage, such as layer3.",
             rich_help_panel=FEATURES,
         ),
     ] = "last",
@@ -82,28 +80,30 @@ def extract(
     debug: o.DebugOption = False,
 ) -> None:
     """Write a feature vector for every video, every clip or every time position, to HDF5."""
-    from vtdl_cli.commands.screen import show, speaker
+    from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.errors import UsageError
     from vtdl_cli.settings import load_config
 
-    fresh, chosen = weights == "none", tuple(assignments or ())
-    if preset and not fresh:
-        raise UsageError("--preset goes with --weights none: trained weights carry their own. Use --set to change it")
+    random, chosen = weights == "none", tuple(assignments or ())
+    if preset and not random:
+        raise UsageError(
+            f"--preset '{preset}' goes with --weights none: checkpoints have their own. Use --set to change it"
+        )
     if per_clip and per_frame:
-        raise UsageError("--per-clip and --per-frame exclude each other: the latter keeps clips apart, too. Choose one")
+        raise UsageError("--per-clip and --per-frame exclude each other: --per-frame keeps clips, too. Choose one")
     how = o.execution(seed, device, workers, resume=resume, overwrite=overwrite, dry_run=dry_run)
-    config = load_config(preset, chosen, speaker(quiet).warn) if preset else None
-    from vtdl_cli.engine.evaluate.extract import Wanted, extract
+    config = load_config(preset, chosen, make_reporter(quiet).warn) if preset else None
+    from vtdl_cli.engine.evaluate.extract import FeatureSpec, extract
 
     result = extract(
-        None if fresh else weights,
+        None if random else weights,
         o.list_source(videos_list, root, strip_prefix, list_columns),
         out,
         how,
-        speaker(quiet),
+        make_reporter(quiet),
         config=config,
         assignments=chosen,
-        wanted=Wanted(layer, clips, "clip" if per_clip else "time" if per_frame else "video"),
+        spec=FeatureSpec(layer, clips, "clip" if per_clip else "time" if per_frame else "video"),
         npy=npy,
     )
-    show(result, as_json, "plan" if dry_run else "extracted")
+    print_result(result, as_json, "plan" if dry_run else "extracted")

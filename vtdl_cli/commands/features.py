@@ -7,7 +7,7 @@ import typer
 
 from vtdl_cli.commands import options as o
 
-features = typer.Typer(no_args_is_help=True, help="Look at files of features, put them together, export them.")
+features = typer.Typer(no_args_is_help=True, help="Describe, merge and export feature files.")
 
 
 @features.command(
@@ -23,16 +23,16 @@ def info(
     as_json: o.JsonOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Say what files of features hold, and where that came from; read them whole to find damage."""
-    from vtdl_cli.commands.screen import show, speaker
+    """Print content and provenance of feature files, and check them for damage."""
+    from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.engine.features.files import describe_features
 
-    described = describe_features(files, speaker(quiet=False))
+    described = describe_features(files, make_reporter(quiet=False))
     if as_json:
-        show(described, as_json, "")
+        print_result(described, as_json, "")
         return
     for path, facts in described.items():
-        show(facts, as_json, f"features: {path}")
+        print_result(facts, as_json, f"features: {path}")
 
 
 @features.command(
@@ -50,11 +50,11 @@ def merge(
     as_json: o.JsonOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Put features of one network and different videos together, in the order given."""
-    from vtdl_cli.commands.screen import show, speaker
+    """Concatenate features of one network and different videos, in the order given."""
+    from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.engine.features.files import merge_features
 
-    show(merge_features(files, out, speaker(quiet=False), overwrite=overwrite), as_json, "merged")
+    print_result(merge_features(files, out, make_reporter(quiet=False), overwrite=overwrite), as_json, "merged")
 
 
 @features.command(
@@ -71,20 +71,21 @@ def export(
         Path,
         typer.Option(
             metavar="X.npy|X.csv|X.parquet",
-            help="File to write: an array of the features alone, or a table with a line a video (path, label, "
-            "class where it is named, num_frames, f0, f1, ...). Parquet needs pyarrow.",
+            help="File to write: an array of the features alone, or a table with one video a line (path, label, class "
+            "where it has a name, num_frames, f0, f1, ...). Parquet needs pyarrow.",
         ),
     ],
     average: Annotated[
-        bool, typer.Option("--average", help="A vector a video: the mean over its clips and their times.")
+        bool,
+        typer.Option("--average", help="One vector a video: the mean over its clips and their time positions."),
     ] = False,
     overwrite: o.OverwriteOption = False,
     as_json: o.JsonOption = False,
     debug: o.DebugOption = False,
 ) -> None:
     """Write features for other programs."""
-    from vtdl_cli.commands.screen import show, speaker
+    from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.engine.features.files import export_features
 
-    result = export_features(file, out, speaker(quiet=False), average=average, overwrite=overwrite)
-    show(result, as_json, "exported")
+    result = export_features(file, out, make_reporter(quiet=False), average=average, overwrite=overwrite)
+    print_result(result, as_json, "exported")

@@ -52,11 +52,11 @@ def finetune(
     debug: o.DebugOption = False,
 ) -> None:
     """Train a classifier on labels: from pretrained weights, from nothing, or as a linear probe."""
-    from vtdl_cli.commands.screen import show, speaker
+    from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.settings import load_config
 
     how = o.execution(seed, device, workers, resume=resume, overwrite=overwrite, dry_run=dry_run)
-    config = load_config(preset, assignments or (), speaker(quiet).warn)
+    config = load_config(preset, assignments or (), make_reporter(quiet).warn)
     from vtdl_cli.engine.train.finetune import finetune
 
     val_source = o.list_source(val_list, root, strip_prefix, list_columns)
@@ -66,19 +66,19 @@ def finetune(
         val_source,
         out,
         how,
-        speaker(quiet),
+        make_reporter(quiet),
         weights=None if weights == "none" else weights,
         linear_probe=linear_probe,
     )
-    show(result, as_json, "plan" if dry_run else "finetuned")
+    print_result(result, as_json, "plan" if dry_run else "finetuned")
     if not (dry_run or as_json):
         for line in _next_steps(out, val_source, chooses=bool(config.finetune.validate_every)):
-            speaker(quiet).line(line)
+            make_reporter(quiet).line(line)
 
 
 def _next_steps(out: Path, val_list: "ListSource", *, chooses: bool) -> Iterator[str]:
     """How to measure without bias: on the test list, else on the validation list by weights that it did not choose."""
-    from vtdl_cli.engine.lists.prepare import find_test_list
+    from vtdl_cli.engine.lists.outputs import find_test_list
 
     weights, measured = out, find_test_list(val_list.path)
     if measured is None:

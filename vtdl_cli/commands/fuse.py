@@ -17,18 +17,18 @@ vtdl fuse results-rgb/scores.h5 results-flow/scores.h5 --weights 1,1.5 --out res
 
 def fuse(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="SCORES.H5...", help="Files of vtdl evaluate, of the same videos.")
+        list[Path], typer.Argument(metavar="SCORES.H5...", help="scores.h5 of vtdl evaluate, of the same videos.")
     ],
     weights: Annotated[
         str,
-        typer.Option(metavar="A,B,...", help="What each file counts; they are divided by their sum. Default: alike."),
+        typer.Option(metavar="A,B,...", help="Weight of each file; divided by their sum. Default: equal weights."),
     ] = "",
     sweep: Annotated[
         bool,
         typer.Option(
             "--sweep",
-            help="Also show top-1 for eleven shares of the second of two files. "
-            "A share chosen on the videos it is measured on flatters: choose it on others.",
+            help="Also show top-1 for eleven weights of the second of two files. "
+            "Choose a weight on other videos than those to report on.",
         ),
     ] = False,
     group_by: o.GroupsOption = None,
@@ -39,16 +39,16 @@ def fuse(
     as_json: o.JsonOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Average the scores of several networks, such as of RGB and of flow, and measure the mean."""
-    from vtdl_cli.commands.screen import show, speaker
+    """Average the scores of several networks, such as RGB and flow, and measure the accuracy of the mean."""
+    from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.errors import UsageError
 
     try:
         numbers = [float(text) for text in weights.split(",")] if weights else []
     except ValueError:
-        raise UsageError(f"--weights '{weights}' are not numbers with commas. For example: --weights 1,1.5") from None
+        raise UsageError(f"--weights '{weights}' is not a list of numbers. Example: --weights 1,1.5") from None
     from vtdl_cli.engine.evaluate.fuse import fuse
 
-    said = speaker(quiet=False)
-    result = fuse(paths, said, weights=numbers, sweep=sweep, group_by=group_by, out=out, overwrite=overwrite)
-    show(result, as_json, "fused")
+    reporter = make_reporter(quiet=False)
+    result = fuse(paths, reporter, weights=numbers, sweep=sweep, group_by=group_by, out=out, overwrite=overwrite)
+    print_result(result, as_json, "fused")

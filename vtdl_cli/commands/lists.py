@@ -7,23 +7,22 @@ import typer
 
 from vtdl_cli.commands import options as o
 
-lists = typer.Typer(no_args_is_help=True, help="Look at a list that exists, and rewrite it.")
-
-ListArgument = Annotated[Path, typer.Argument(metavar="LIST", help="A list of videos, in any order of columns.")]
+lists = typer.Typer(no_args_is_help=True, help="Check and convert existing lists.")
 
 
 @lists.command(
+    "check",
     epilog="""Examples:
 
 vtdl lists check lists/train_split_1.txt --root videos
 
 vtdl lists check lists/train_split_1.txt --root videos --open --json
-"""
+""",
 )
-def check(
-    path: ListArgument,
+def check_list(
+    path: o.ListArgument,
     open_videos: Annotated[
-        bool, typer.Option("--open", help="Also open the videos that are there, and count their frames.")
+        bool, typer.Option("--open", help="Also open the videos that exist, and count their frames.")
     ] = False,
     decoder: o.DecoderOption = "decord",
     root: o.RootOption = None,
@@ -34,31 +33,32 @@ def check(
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Say how a list reads, which of its videos are there, and what would make the others be found."""
-    from vtdl_cli.commands.screen import show, speaker
+    """Report how a list is read, which of its videos are missing, and which options would find them."""
+    from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.engine.lists.check import check_list
     from vtdl_cli.errors import ListError
 
     source = o.list_source(path, root, strip_prefix, list_columns)
-    report = check_list(source, speaker(quiet), open_videos=open_videos, decoder=decoder, workers=workers)
-    show(report, as_json, f"list: {path}")
+    report = check_list(source, make_reporter(quiet), open_videos=open_videos, decoder=decoder, workers=workers)
+    print_result(report, as_json, f"list: {path}")
     if report["problems"]:
         raise ListError(*(f"list '{path}': {problem}" for problem in report["problems"]))
 
 
 @lists.command(
+    "convert",
     epilog="""Examples:
 
 vtdl lists convert authors_list.txt --out lists/train.txt --strip-prefix /data/hmdb51
 
 vtdl lists convert trainlist01.txt --from-one --root UCF-101 --out lists/train.txt
-"""
+""",
 )
-def convert(
-    path: ListArgument,
+def convert_list(
+    path: o.ListArgument,
     out: Annotated[Path, typer.Option(help="List to write: path, class, frames.")],
     from_one: Annotated[
-        bool, typer.Option("--from-one", help="The list counts classes from 1, as UCF101's own do: write them from 0.")
+        bool, typer.Option("--from-one", help="The list counts classes from 1, as in UCF101: write them from 0.")
     ] = False,
     decoder: o.DecoderOption = "decord",
     root: o.RootOption = None,
@@ -70,18 +70,18 @@ def convert(
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Rewrite a list in the canonical order; frames that it does not give are counted."""
-    from vtdl_cli.commands.screen import show, speaker
-    from vtdl_cli.engine.lists.check import convert_list
+    """Rewrite a list in the canonical order of columns; missing frame counts are determined from the videos."""
+    from vtdl_cli.commands.screen import make_reporter, print_result
+    from vtdl_cli.engine.lists.convert import convert_list
 
     source = o.list_source(path, root, strip_prefix, list_columns)
     result = convert_list(
         source,
         out,
-        speaker(quiet),
+        make_reporter(quiet),
         decoder=decoder,
         workers=workers,
         first_class=int(from_one),
         overwrite=overwrite,
     )
-    show(result, as_json, "converted")
+    print_result(result, as_json, "converted")

@@ -11,7 +11,7 @@ from vtdl_cli.commands.default_command import FirstIsDefault
 plot = typer.Typer(
     cls=FirstIsDefault,
     no_args_is_help=True,
-    help="Draw runs, features and gradients; vtdl plot RUN is vtdl plot runs RUN.",
+    help="Draw runs, features and gradients; vtdl plot RUN is short for vtdl plot runs RUN.",
 )
 
 
@@ -24,19 +24,20 @@ vtdl plot runs runs/seed0 runs/seed1 runs/seed2 --out seeds.png
 """
 )
 def runs(
-    folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders of pretrain or finetune.")],
+    folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders of either stage.")],
     out: Annotated[
-        Path | None, typer.Option(help="PNG to write. Default: RUN-curves.png, or curves.png beside the first of many.")
+        Path | None,
+        typer.Option(help="PNG to write. Default: RUN-curves.png; of several runs, curves.png beside the first."),
     ] = None,
     overwrite: o.OverwriteOption = False,
     as_json: o.JsonOption = False,
     debug: o.DebugOption = False,
 ) -> None:
     """Draw loss, probabilities, accuracies and learning rate of one or several runs."""
-    from vtdl_cli.commands.screen import show
+    from vtdl_cli.commands.screen import print_result
     from vtdl_cli.engine.report.plot import plot_runs
 
-    show(plot_runs(folders, out, overwrite=overwrite), as_json, "drawn")
+    print_result(plot_runs(folders, out, overwrite=overwrite), as_json, "drawn")
 
 
 @plot.command(
@@ -49,31 +50,31 @@ vtdl plot features val.h5 --method pca --classes lists/classes.txt --out val.png
 )
 def features(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Features: HDF5 of vtdl extract.")],
-    method: Annotated[str, typer.Option(metavar="tsne|pca", help="How to come to two dimensions.")] = "tsne",
+    method: Annotated[str, typer.Option(metavar="tsne|pca", help="Projection to two dimensions.")] = "tsne",
     out: Annotated[Path | None, typer.Option(help="PNG to write. Default: FILE-METHOD.png beside the file.")] = None,
-    max_videos: Annotated[int, typer.Option(min=4, help="Videos to show; of more, so many are drawn.")] = 5000,
+    max_videos: Annotated[int, typer.Option(min=4, help="Most videos to show; of more, a random choice.")] = 5000,
     classes: o.ClassesOption = None,
-    seed: Annotated[int, typer.Option(min=0, max=o.MOST_SEED, help="Of t-SNE, and of which videos are shown.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=o.MOST_SEED, help="Of t-SNE and the choice of videos.")] = 0,
     overwrite: o.OverwriteOption = False,
     as_json: o.JsonOption = False,
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
     """Draw features in two dimensions, coloured by class."""
-    from vtdl_cli.commands.screen import show, speaker
+    from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.engine.report.plot import plot_features
 
     result = plot_features(
         file,
         out,
-        speaker(quiet),
+        make_reporter(quiet),
         method=method,
         seed=seed,
         max_videos=max_videos,
         classes=classes,
         overwrite=overwrite,
     )
-    show(result, as_json, "drawn")
+    print_result(result, as_json, "drawn")
 
 
 @plot.command(
@@ -86,15 +87,15 @@ vtdl plot gradients runs/finetuned --out gradients.png --overwrite
 )
 def gradients(
     run: Annotated[
-        Path, typer.Argument(metavar="RUN", help="Run folder of a training with --set pretrain.log_gradients=true.")
+        Path, typer.Argument(metavar="RUN", help="Run folder, trained with --set pretrain.log_gradients=true.")
     ],
     out: Annotated[Path | None, typer.Option(help="PNG to write. Default: gradients.png in the run folder.")] = None,
     overwrite: o.OverwriteOption = False,
     as_json: o.JsonOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Draw how large each layer's gradients were at the end of the epochs."""
-    from vtdl_cli.commands.screen import show
+    """Draw the size of each layer's gradients at the end of each epoch."""
+    from vtdl_cli.commands.screen import print_result
     from vtdl_cli.engine.report.plot import plot_gradients
 
-    show(plot_gradients(run, out, overwrite=overwrite), as_json, "drawn")
+    print_result(plot_gradients(run, out, overwrite=overwrite), as_json, "drawn")

@@ -14,7 +14,7 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME|FILE", help="A preset
 
 @presets.command("list", epilog="Examples:\n\nvtdl presets list\n\nvtdl presets list --json")
 def list_presets(as_json: o.JsonOption = False, debug: o.DebugOption = False) -> None:
-    """List the names of all presets with what each is for."""
+    """List all presets with a short description."""
     import json
 
     from vtdl_cli.settings import find_preset, preset_names
@@ -34,14 +34,18 @@ def list_presets(as_json: o.JsonOption = False, debug: o.DebugOption = False) ->
 def show(
     name: NameArgument, assignments: o.SetOption = None, as_json: o.JsonOption = False, debug: o.DebugOption = False
 ) -> None:
-    """Print a preset as it is written, or resolved: with --set, or as JSON, every setting stands in it."""
+    """Print a preset as written; with --set or --json resolved, with every setting."""
     import json
 
-    from vtdl_cli.commands.screen import speaker
+    from vtdl_cli.commands.screen import make_reporter
     from vtdl_cli.settings import find_preset, load_config
     from vtdl_cli.text import printable_lines
 
-    config = load_config(name, assignments or (), speaker(False).warn)
+    config = load_config(name, assignments or (), make_reporter(False).warn)
+    if assignments:
+        from vtdl_cli.engine.networks.methods import check_config
+
+        check_config(config, assignments)
     if as_json:
         typer.echo(json.dumps(config.to_dict(), indent=2))
     else:
@@ -58,10 +62,10 @@ def copy(
     overwrite: o.OverwriteOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Copy a preset to a file of your own, to be changed and given to --preset."""
-    from vtdl_cli.commands.screen import say
+    """Copy a preset to a file, to edit and pass to --preset."""
+    from vtdl_cli.commands.screen import print_line
     from vtdl_cli.errors import UsageError
-    from vtdl_cli.runtime import replacing
+    from vtdl_cli.runtime import atomic_write
     from vtdl_cli.settings import find_preset
 
     source = find_preset(name)
@@ -69,6 +73,6 @@ def copy(
         raise UsageError(f"target '{target}' is a folder. Name a file: {target}/{source.name}")
     if target.exists() and not overwrite:
         raise UsageError(f"target '{target}' exists. Use --overwrite, or name another file")
-    with replacing(target) as temporary:
+    with atomic_write(target) as temporary:
         temporary.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
-    say(f"copied {name} to {target}")
+    print_line(f"copied {name} to {target}")

@@ -37,17 +37,19 @@ def pretrain(
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Learn from videos without labels, by VTDL or another method of the preset."""
-    from vtdl_cli.commands.screen import show, speaker
+    """Learn from videos without labels, by the method of the preset: VTDL unless it names another."""
+    from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.settings import load_config
 
     how = o.execution(seed, device, workers, resume=resume, overwrite=overwrite, dry_run=dry_run)
-    config = load_config(preset, assignments or (), speaker(quiet).warn)
+    config = load_config(preset, assignments or (), make_reporter(quiet).warn)
+    from vtdl_cli.engine.networks.methods import check_config
     from vtdl_cli.engine.train.pretrain import pretrain
 
+    check_config(config, assignments or ())
     videos = o.list_source(train_list, root, strip_prefix, list_columns)
-    result = pretrain(config, videos, out, how, speaker(quiet), weights=weights)
-    show(result, as_json, "plan" if dry_run else "pretrained")
+    result = pretrain(config, videos, out, how, make_reporter(quiet), weights=weights)
+    print_result(result, as_json, "plan" if dry_run else "pretrained")
     if not (dry_run or as_json):
         typed = f"{o.retype(preset, assignments)} --weights {shlex.quote(str(out))}"
-        speaker(quiet).line(f"next: vtdl finetune {typed} --train-list ... --val-list ... --out ...")
+        make_reporter(quiet).line(f"next: vtdl finetune {typed} --train-list ... --val-list ... --out ...")

@@ -20,12 +20,13 @@ def report(
     results: Annotated[
         list[Path] | None,
         typer.Option(
-            metavar="DIR", help="Folder of vtdl evaluate, or above several; may be repeated. Default: all in RUN."
+            metavar="DIR",
+            help="Results folder of vtdl evaluate, or a folder above several; may be repeated. Default: all in RUN.",
         ),
     ] = None,
     retrieval: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE", help="JSON or PNG of vtdl retrieve; may be repeated."),
+        typer.Option(metavar="FILE", help="JSON or figure (PNG) of vtdl retrieve; may be repeated."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Page to write. Default: RUN/report.html.")] = None,
     overwrite: o.OverwriteOption = False,
@@ -33,11 +34,11 @@ def report(
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Write one self-contained HTML page: settings, curves, accuracies, confusions, samples, provenance."""
-    from vtdl_cli.commands.screen import show, speaker
+    """Write one self-contained HTML page: settings, curves, accuracies, confusion matrix, examples, provenance."""
+    from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.engine.report.report import report
 
     result = report(
-        run, speaker(quiet), out=out, results=results or (), retrievals=retrieval or (), overwrite=overwrite
+        run, make_reporter(quiet), out=out, results=results or (), retrievals=retrieval or (), overwrite=overwrite
     )
-    show(result, as_json, "report")
+    print_result(result, as_json, "report")

@@ -11,50 +11,57 @@ EPILOG = """Examples:
 
 vtdl retrieve --gallery train.h5 --query test.h5 --json
 
-vtdl retrieve --gallery train.h5 --query test.h5 --root videos --picture retrieval.png --rows 8
+vtdl retrieve --gallery train.h5 --query test.h5 --root videos --figure retrieval.png --rows 8
 """
 
 
 def retrieve(
     gallery: Annotated[Path, typer.Option(help="Features to search in, of the training videos: HDF5 of vtdl extract.")],
     query: Annotated[Path, typer.Option(help="Features to search for, of the test videos by the same network.")],
-    picture: Annotated[
+    figure: Annotated[
         Path | None, typer.Option(help="PNG to write: some queries with their 5 nearest videos. Default: none.")
     ] = None,
+    picture: Annotated[Path | None, typer.Option(hidden=True, help="Former name of --figure.")] = None,
     root: Annotated[
-        Path | None, typer.Option(help="Folder that the videos' paths start from, for --picture. Default: none.")
+        Path | None, typer.Option(help="Folder that the videos' paths start from, for --figure. Default: none.")
     ] = None,
-    rows: Annotated[int | None, typer.Option(min=1, help="Queries in the picture. Default: 6.")] = None,
+    rows: Annotated[int | None, typer.Option(min=1, help="Queries in the figure. Default: 6.")] = None,
     classes: o.ClassesOption = None,
     group_by: o.GroupsOption = None,
     per_query: Annotated[
-        Path | None, typer.Option(help="CSV to write: each query's first right rank and nearest video. Default: none.")
+        Path | None,
+        typer.Option(
+            help="CSV to write: each query's nearest video, and rank of the first correct one. Default: none."
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=o.MOST_SEED, help="Of the choice of queries in the picture.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=o.MOST_SEED, help="Of the choice of queries in the figure.")] = 0,
     overwrite: o.OverwriteOption = False,
     as_json: o.JsonOption = False,
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Measure features by retrieval: R@k, the share of queries with their class among the k nearest."""
-    from vtdl_cli.commands.screen import show, speaker
+    """Measure retrieval by R@k: the share of queries with a video of their class among the k nearest."""
+    from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.errors import UsageError
 
-    if picture is None and (root is not None or rows is not None):
-        raise UsageError("--root and --rows are for a picture. Add --picture retrieval.png")
-    if picture is not None and root is None:
-        raise UsageError("--picture shows frames of the videos: where are they? Add --root DIR")
-    from vtdl_cli.engine.features.retrieve import Picture, retrieve
+    if figure is not None and picture is not None:
+        raise UsageError("--picture is the former name of --figure. Give --figure alone")
+    figure = figure or picture
+    if figure is None and (root is not None or rows is not None):
+        raise UsageError("--root and --rows are options of the figure. Add --figure retrieval.png")
+    if figure is not None and root is None:
+        raise UsageError(f"--figure '{figure}' needs the folder of the videos. Add --root DIR")
+    from vtdl_cli.engine.features.retrieve import FigureRequest, retrieve
 
-    wanted = Picture(picture, root, rows or 6, seed) if picture is not None and root is not None else None
+    request = FigureRequest(figure, root, rows or 6, seed) if figure is not None and root is not None else None
     result = retrieve(
         gallery,
         query,
-        speaker(quiet),
+        make_reporter(quiet),
         classes=classes,
         group_by=group_by,
-        picture=wanted,
+        figure=request,
         per_query=per_query,
         overwrite=overwrite,
     )
-    show(result, as_json, "retrieved")
+    print_result(result, as_json, "retrieved")

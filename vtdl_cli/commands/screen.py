@@ -1,4 +1,4 @@
-"""What users see: Rich on a terminal, plain lines in a pipe, JSON where it was asked for."""
+"""Output for the user: Rich on a terminal, plain lines in a pipe, JSON on request."""
 
 import json
 import sys
@@ -12,31 +12,31 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table
 
 from vtdl_cli import ranks
-from vtdl_cli.runtime import Progress, Reporter, Silence
+from vtdl_cli.runtime import Progress, Reporter, SilentReporter
 from vtdl_cli.text import printable
 
 PLAIN_EVERY = 50  # steps between two lines in a pipe
-JSON_ONLY = ("preset",)  # of results: a whole file of settings
+JSON_ONLY = ("preset",)  # keys of results that tables leave out: a whole file of settings
 
 
-def say(line: str) -> None:
+def print_line(line: str) -> None:
     """Print one line on stderr."""
     sys.stderr.write(f"{printable(line)}\n")
 
 
-def speaker(quiet: bool) -> Reporter:
-    """The reporter for this run: everything goes to stderr, stdout is for results; of several processes one speaks."""
+def make_reporter(quiet: bool) -> Reporter:
+    """Return the reporter for this run: it prints to stderr, since stdout is for results, and only on rank 0."""
     if not ranks.is_rank_0():
-        return Silence()
-    return Speaker(Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False), quiet)
+        return SilentReporter()
+    return ConsoleReporter(Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False), quiet)
 
 
-class Speaker:
-    """Lines and bars on stderr.
+class ConsoleReporter:
+    """Prints lines, warnings and progress.
 
     Args:
-        console: where to.
-        quiet: warnings only.
+        console: where to print.
+        quiet: print warnings only.
     """
 
     def __init__(self, console: Console, quiet: bool) -> None:
@@ -44,21 +44,21 @@ class Speaker:
         self._bars: RichProgress | None = None
 
     def line(self, text: str) -> None:
-        """Print one line, above a running bar."""
+        """Print one line, above the progress bar."""
         if not self.quiet:
             self.console.print(printable(text), markup=False, emoji=False)
 
     def warn(self, text: str) -> None:
-        """Print one line that begins with `warning:`, however quiet."""
+        """Print one line that begins with `warning:`, even if quiet."""
         self.console.print(f"warning: {printable(text)}", markup=False, emoji=False, style="yellow")
 
     @contextmanager
     def progress(self, total: int, description: str, start: int = 0) -> Iterator[Progress]:
-        """A bar on a terminal, and below the bar of the work that it is a part of; lines in a pipe."""
+        """Show a bar on a terminal, below the bar of an enclosing task, or lines in a pipe."""
         if self.quiet:
-            yield Silence()
+            yield SilentReporter()
         elif not self.console.is_terminal:
-            yield Lines(self, total, description, start)
+            yield PlainBar(self, total, description, start)
         elif self._bars is not None:
             bar = Bar(self._bars, total, description, start)
             yield bar
@@ -82,47 +82,47 @@ def _bars(console: Console) -> RichProgress:
 
 
 class Bar:
-    """One of Rich's bars."""
+    """A progress bar of Rich."""
 
     def __init__(self, bars: RichProgress, total: int, description: str, start: int) -> None:
         self.bars = bars
         self.task: TaskID = bars.add_task(printable(description), total=total, completed=start, shown="")
 
     def advance(self, n: int = 1, **fields: str) -> None:
-        """Move on, and show the fields where there are any."""
+        """Advance by `n` steps, and show the fields if there are any."""
         shown = {"shown": _join(fields)} if fields else {}
         self.bars.update(self.task, advance=n, **shown)  # type: ignore[arg-type]  # a field, not a parameter
 
     def remove(self) -> None:
-        """Take the bar off the screen."""
+        """Remove the bar from the screen."""
         self.bars.remove_task(self.task)
 
 
-class Lines:
-    """A bar for a pipe: a plain line every PLAIN_EVERY steps and at the end."""
+class PlainBar:
+    """Progress for a pipe: a plain line every PLAIN_EVERY steps and at the end."""
 
-    def __init__(self, speaker: Speaker, total: int, description: str, start: int) -> None:
-        self.speaker, self.total, self.description, self.done = speaker, total, description, start
+    def __init__(self, reporter: ConsoleReporter, total: int, description: str, start: int) -> None:
+        self.reporter, self.total, self.description, self.done = reporter, total, description, start
         self.shown = ""
 
     def advance(self, n: int = 1, **fields: str) -> None:
-        """Move on, and print a line where one is due."""
+        """Advance by `n` steps, and print a line if one is due."""
         before, self.done = self.done, self.done + n
         self.shown = _join(fields) if fields else self.shown
         if self.done // PLAIN_EVERY > before // PLAIN_EVERY or self.done >= self.total:
-            self.speaker.line(f"{self.description} {self.done}/{self.total} {self.shown}".rstrip())
+            self.reporter.line(f"{self.description} {self.done}/{self.total} {self.shown}".rstrip())
 
 
 def _join(fields: Mapping[str, str]) -> str:
     return "  ".join(f"{name} {printable(value)}" for name, value in fields.items())
 
 
-def show(result: Mapping[str, Any], as_json: bool, title: str) -> None:
-    """Print a command's result on stdout: as JSON, or as a table for people."""
+def print_result(result: Mapping[str, Any], as_json: bool, title: str) -> None:
+    """Print a command's result on stdout, as JSON or as a table."""
     if as_json:
         sys.stdout.write(json.dumps(result, indent=2) + "\n")
         return
-    console = Console(highlight=False, markup=False, emoji=False)  # names are printed as they are
+    console = Console(highlight=False, markup=False, emoji=False)  # names are printed unchanged
     table = Table(title=printable(title), show_header=False, title_justify="left", pad_edge=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
@@ -132,7 +132,7 @@ def show(result: Mapping[str, Any], as_json: bool, title: str) -> None:
 
 
 def flatten(result: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Rows of a nested result, by the names that JSON has, as some are classes or files; numbers keep four digits."""
+    """Yield the rows of a nested result: JSON keys, some of which are class or file names, and values to 4 digits."""
     for name, value in result.items():
         label = f"{prefix}{name}"
         if isinstance(value, Mapping):
@@ -140,13 +140,13 @@ def flatten(result: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
         elif isinstance(value, float):
             yield label, f"{value:.4g}"
         elif isinstance(value, list):
-            yield label, _listed(value)
+            yield label, _describe_list(value)
         elif name not in JSON_ONLY:
             yield label, "none" if value is None else str(value)
 
 
-def _listed(values: list[Any]) -> str:
-    """Whole numbers are a shape, two others the ends of an interval; of any other list its length is told."""
+def _describe_list(values: list[Any]) -> str:
+    """Return integers as a shape, two floats as an interval, and any other list as its length."""
     if values and all(isinstance(value, int) for value in values):
         return " x ".join(map(str, values))
     if len(values) == 2 and all(isinstance(value, float) for value in values):

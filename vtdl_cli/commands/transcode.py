@@ -20,16 +20,17 @@ vtdl compress lists/train_split_1.txt --root videos --out small
 vtdl compress lists/train_split_1.txt --root videos --out small --short-side 128 --gop 4 --json
 """
 
-ListArgument = Annotated[Path, typer.Argument(metavar="LIST", help="The videos.")]
-OutOption = Annotated[Path, typer.Option(help="Folder to write into; the list of what was written goes there, too.")]
-ShortSideOption = Annotated[int, typer.Option(min=16, help="Pixels; smaller videos stay as they are.")]
+VideosOutOption = Annotated[Path, typer.Option("--out", help="Folder to write the videos to, with their list.")]
+ShortSideOption = Annotated[
+    int, typer.Option(min=16, help="Length of the short side in pixels; smaller videos keep their size.")
+]
 
 
 def extract_frames(
-    path: ListArgument,
-    out: OutOption,
+    path: o.ListArgument,
+    out: VideosOutOption,
     short_side: ShortSideOption = 256,
-    quality: Annotated[int, typer.Option(min=1, max=95, help="Of the JPEG pictures.")] = 95,
+    quality: Annotated[int, typer.Option(min=1, max=95, help="Quality of the JPEG images.")] = 95,
     root: o.RootOption = None,
     strip_prefix: o.StripOption = "",
     list_columns: o.ColumnsOption = None,
@@ -40,21 +41,30 @@ def extract_frames(
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Write every video of a list as a folder of pictures, which any clip is read from at once."""
-    from vtdl_cli.commands.screen import show, speaker
-    from vtdl_cli.engine.lists.transcode import Pictures, transcode
+    """Write every video of a list as a folder of JPEG frames, from which any clip can be read directly."""
+    from vtdl_cli.commands.screen import make_reporter, print_result
+    from vtdl_cli.engine.lists.transcode import FrameFolderWriter, transcode
 
     how = o.execution(0, "cpu", workers, resume=resume, overwrite=overwrite)
     source = o.list_source(path, root, strip_prefix, list_columns)
-    show(transcode(source, out, Pictures(short_side, quality), how, speaker(quiet)), as_json, "frames extracted")
+    print_result(
+        transcode(source, out, FrameFolderWriter(short_side, quality), how, make_reporter(quiet)),
+        as_json,
+        "frames extracted",
+    )
 
 
 def compress(
-    path: ListArgument,
-    out: OutOption,
+    path: o.ListArgument,
+    out: VideosOutOption,
     short_side: ShortSideOption = 256,
-    crf: Annotated[int, typer.Option(min=0, max=51, help="Of x264: 18 looks like the source, higher is smaller.")] = 20,
-    gop: Annotated[int, typer.Option(min=1, help="Frames from one keyframe to the next: fewer are read faster.")] = 8,
+    crf: Annotated[
+        int,
+        typer.Option(min=0, max=51, help="Constant rate factor of x264: 18 looks like the source; higher is smaller."),
+    ] = 20,
+    gop: Annotated[
+        int, typer.Option(min=1, help="Frames from one keyframe to the next; fewer are faster to read.")
+    ] = 8,
     root: o.RootOption = None,
     strip_prefix: o.StripOption = "",
     list_columns: o.ColumnsOption = None,
@@ -65,10 +75,14 @@ def compress(
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Write every video of a list smaller and with many keyframes, so that clips are read faster."""
-    from vtdl_cli.commands.screen import show, speaker
-    from vtdl_cli.engine.lists.transcode import Compressed, transcode
+    """Write every video of a list smaller and with more keyframes, so that clips are read faster."""
+    from vtdl_cli.commands.screen import make_reporter, print_result
+    from vtdl_cli.engine.lists.transcode import Mp4Writer, transcode
 
     how = o.execution(0, "cpu", workers, resume=resume, overwrite=overwrite)
     source = o.list_source(path, root, strip_prefix, list_columns)
-    show(transcode(source, out, Compressed(short_side, crf, gop), how, speaker(quiet)), as_json, "videos compressed")
+    print_result(
+        transcode(source, out, Mp4Writer(short_side, crf, gop), how, make_reporter(quiet)),
+        as_json,
+        "videos compressed",
+    )

@@ -11,7 +11,7 @@ from vtdl_cli.commands.default_command import FirstIsDefault
 visualize = typer.Typer(
     cls=FirstIsDefault,
     no_args_is_help=True,
-    help="Show where a network looks (vtdl visualize --weights W VIDEO), or what pretraining sees (triplet).",
+    help="Show where a network looks (vtdl visualize --weights W VIDEO), or the clips of pretraining (triplet).",
 )
 
 
@@ -32,16 +32,16 @@ def video(
         typer.Option(
             "--map",
             metavar="energy|similarity|gradcam",
-            help="Norm of the features, cosine to their mean, or what speaks for a class. Default: gradcam where there "
-            "is a classifier, else energy.",
+            help="Norm of the features, cosine to their mean, or evidence for a class. Default: gradcam with a "
+            "classifier, else energy.",
         ),
     ] = None,
     layer: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Part of the backbone, such as layer3. Default: its last.")
+        str | None, typer.Option(metavar="NAME", help="Stage of the backbone, such as layer3. Default: the last.")
     ] = None,
     category: Annotated[
         str | None,
-        typer.Option("--class", metavar="NAME|N", help="Class that gradcam is of. Default: the predicted one."),
+        typer.Option("--class", metavar="NAME|N", help="Class that gradcam explains. Default: the predicted one."),
     ] = None,
     assignments: o.SetOption = None,
     device: o.DeviceOption = "auto",
@@ -50,11 +50,11 @@ def video(
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Lay a network's activation maps over a video, as MP4 and as a strip of frames.
+    """Overlay a network's heat maps on a video, as MP4 and as a strip of frames.
 
-    The scale is one for all frames: percentiles 1 to 99 of the video's heat. What the network does not see is dark.
+    All frames share one scale: percentiles 1 to 99 of the video's heat. What the network does not see is dark.
     """
-    from vtdl_cli.commands.screen import show, speaker
+    from vtdl_cli.commands.screen import make_reporter, print_result
 
     how = o.execution(0, device, 0, overwrite=overwrite)
     from vtdl_cli.engine.report.visualize import visualize
@@ -64,13 +64,13 @@ def video(
         path,
         out,
         how,
-        speaker(quiet),
+        make_reporter(quiet),
         kind=kind,
         layer=layer,
         category=category,
         assignments=tuple(assignments or ()),
     )
-    show(result, as_json, "drawn")
+    print_result(result, as_json, "drawn")
 
 
 @visualize.command(
@@ -85,7 +85,7 @@ def triplet(
     preset: o.PresetOption,
     videos_list: Annotated[Path, typer.Option("--list", help="List of videos.")],
     out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("triplet.png"),
-    index: Annotated[int, typer.Option(min=0, help="Which video of the list, from 0.")] = 0,
+    index: Annotated[int, typer.Option(min=0, help="Of the video in the list, from 0.")] = 0,
     seed: Annotated[int, typer.Option(min=0, max=o.MOST_SEED, help="Of clips, augmentation and TCA.")] = 0,
     assignments: o.SetOption = None,
     root: o.RootOption = None,
@@ -95,18 +95,20 @@ def triplet(
     as_json: o.JsonOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Draw a video as pretraining sees it: anchor, positive, negative, and what TCA makes of the anchor.
+    """Draw a video as pretraining sees it: anchor, positive, negative, and the anchor after TCA.
 
-    Methods that take one clip of a video have that alone. Numbers in the picture are those of the video's frames.
+    Methods that take one clip of a video show only that one. Numbers in the figure are frame numbers.
     """
-    from vtdl_cli.commands.screen import show, speaker
+    from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.settings import load_config
 
     how = o.execution(seed, "cpu", 0, overwrite=overwrite)
-    config = load_config(preset, assignments or (), speaker(False).warn)
+    config = load_config(preset, assignments or (), make_reporter(False).warn)
+    from vtdl_cli.engine.networks.methods import check_config
     from vtdl_cli.engine.report.triplet import visualize_triplet
 
+    check_config(config, assignments or ())
     source = o.list_source(videos_list, root, strip_prefix, list_columns)
     result = visualize_triplet(config, source, out, how, index=index)
     numbers = {name: ", ".join(map(str, frames)) for name, frames in result["frames"].items()}
-    show(result if as_json else {**result, "frames": numbers}, as_json, "drawn")
+    print_result(result if as_json else {**result, "frames": numbers}, as_json, "drawn")

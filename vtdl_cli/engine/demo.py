@@ -1,7 +1,7 @@
-"""The whole chain on generated videos: what pretraining without labels is worth, in minutes and without any data.
+"""The whole chain on generated videos: what pretraining without labels gains, in minutes and without any data.
 
-Three networks learn from the same few labelled videos: one from nothing, one from nothing with the time of pretraining
-added to its own, one from pretrained weights. Every stage is the engine function behind a command of its own.
+Three networks are trained on the same few labelled videos: one from scratch, one from scratch for the time of
+pretraining and finetuning together, and one from pretrained weights. Each stage calls the engine function of a command.
 """
 
 import json
@@ -21,31 +21,34 @@ from vtdl_cli.data.video.motion import CLASSES, write_videos
 from vtdl_cli.engine.evaluate.evaluate import evaluate
 from vtdl_cli.engine.evaluate.extract import extract
 from vtdl_cli.engine.features.probe import knn
-from vtdl_cli.engine.lists.prepare import LIST_FILES, Making, prepare_folder
+from vtdl_cli.engine.lists.build_lists import PrepareOptions
+from vtdl_cli.engine.lists.outputs import LIST_FILES
+from vtdl_cli.engine.lists.prepare import prepare_folder
+from vtdl_cli.engine.networks.methods import check_config
 from vtdl_cli.engine.report.triplet import draw_triplet
 from vtdl_cli.engine.request import Execution, ListSource, Protocol, protocol_name
 from vtdl_cli.engine.train.finetune import finetune
 from vtdl_cli.engine.train.pretrain import pretrain
 from vtdl_cli.engine.train.run_folder import RunFolder, refuse_used_folder
 from vtdl_cli.errors import UsageError
-from vtdl_cli.locks import releasing_locks, take_folder
-from vtdl_cli.runtime import Reporter, replacing
+from vtdl_cli.locks import lock_folder, releasing_locks
+from vtdl_cli.runtime import Reporter, atomic_write
 from vtdl_cli.settings import build_config
 
 TEST_FRACTION = 20 / 84
 LABELLED_PER_CLASS = 2
-CLIPS = (1, 10)  # of the two protocols
+CLIPS = (1, 10)  # number of clips of the two protocols
 RESULT_FILE = "demo.json"
 
 
-class Bars:
-    """The reporter of one stage of many: bars and warnings pass, lines do not."""
+class StageReporter:
+    """The reporter of a stage: passes progress and warnings on, but not lines."""
 
     def __init__(self, reporter: Reporter) -> None:
         self.warn, self.progress = reporter.warn, reporter.progress
 
     def line(self, text: str) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
 
 @releasing_locks
@@ -55,42 +58,43 @@ def demo(
     """Generate videos, pretrain, finetune three ways, evaluate, extract.
 
     Args:
-        config: of all stages.
-        out: folder for videos, lists, runs, features and pictures.
-        execution: seed of videos and training; where and how.
-        reporter: who is told.
-        videos_per_class: about a quarter of them to test on.
+        config: configuration of all stages.
+        out: folder for videos, lists, runs, features and figures.
+        execution: seed of videos and training; how to run.
+        reporter: for progress and the name of each stage.
+        videos_per_class: videos to generate, about a quarter of them to test on.
 
     Returns:
-        Of each network `clip@1`, `video@10` and `knn`; `chance`; `features`, a file; `seconds`; `label_free`, kNN by
-        features that no label has touched; `pictures`.
+        `clip@1`, `video@10` and `knn` of each network; `chance`; `features`, a file; `seconds`; `label_free`, kNN on
+        features learned without labels; `pictures`, the figures.
 
     Raises:
         UsageError: `out` is in use.
         Interrupted: by a signal, after saving.
     """
     began = time.monotonic()
+    check_config(config)
     refuse_used_folder(out, "folder", resume=execution.resume, overwrite=execution.overwrite)
     plan: dict[str, Any] = {"out": str(out), "videos": videos_per_class * len(CLASSES), "chance": 100 / len(CLASSES)}
     if execution.dry_run:
         return plan
-    take_folder(out, reporter)
+    lock_folder(out, reporter)
     stages = Stages(out, config, execution, reporter)
     stages.generate(videos_per_class)
     pretrained = stages.pretrain()
     strip = stages.draw_triplet()
     epochs = config.finetune.epochs
     scratch = stages.finetune(3, "from_scratch", epochs, None)
-    seconds = seconds_of(pretrained) + seconds_of(scratch)
-    longer = round(seconds / float(np.median(epoch_seconds(scratch))))  # the first epoch has the start in it
+    seconds = training_seconds(pretrained) + training_seconds(scratch)
+    longer = round(seconds / float(np.median(epoch_seconds(scratch))))  # the first epoch includes start-up
     networks = {
         "from_scratch": scratch,
         "from_scratch_equal_time": stages.finetune(4, "from_scratch_equal_time", longer, None),
         "pretrained": stages.finetune(5, "pretrained", epochs, str(pretrained)),
     }
-    reporter.line("6/6 measuring on the test videos")
-    result: dict[str, Any] = {name: stages.measure(run) for name, run in networks.items()}
-    result["pretrained"]["seconds"] += seconds_of(pretrained)
+    reporter.line("6/6 evaluating on the test videos")
+    result: dict[str, Any] = {name: stages.evaluate(run) for name, run in networks.items()}
+    result["pretrained"]["seconds"] += training_seconds(pretrained)
     label_free = {"untrained": stages.knn("untrained", None), "pretrained": stages.knn("pretraining", str(pretrained))}
     result |= {
         **plan,
@@ -102,14 +106,14 @@ def demo(
         "pictures": [str(pretrained / "curves.png"), str(strip)],
         "seconds": round(time.monotonic() - began, 1),
     }
-    with replacing(out / RESULT_FILE) as temporary:
+    with atomic_write(out / RESULT_FILE) as temporary:
         temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     return result
 
 
 @dataclass(frozen=True)
 class Stages:
-    """One demo's folder, and the stages that fill it."""
+    """The stages of a demo, and its folder."""
 
     out: Path
     config: Config
@@ -117,9 +121,9 @@ class Stages:
     reporter: Reporter
 
     @property
-    def bars(self) -> Bars:
-        """The reporter of the stages."""
-        return Bars(self.reporter)
+    def stage_reporter(self) -> StageReporter:
+        """The reporter for the functions that stages call."""
+        return StageReporter(self.reporter)
 
     @property
     def train(self) -> ListSource:
@@ -128,23 +132,23 @@ class Stages:
 
     @property
     def labelled(self) -> ListSource:
-        """The few of them that finetuning knows the labels of."""
+        """The few of them that are used with labels, for finetuning."""
         return self._list("labelled_split_1.txt")
 
     @property
     def test(self) -> ListSource:
-        """The videos to measure on."""
+        """The videos to test on."""
         return self._list(LIST_FILES["val"])
 
     def _list(self, name: str) -> ListSource:
         return ListSource(self.out / "lists" / name, self.out / "videos")
 
     def features(self, name: str) -> tuple[Path, Path]:
-        """The features of a network, of labelled and of test videos."""
+        """Return the feature files of a network, for labelled and for test videos."""
         return self.out / "features" / f"{name}-labelled.h5", self.out / "features" / f"{name}-test.h5"
 
     def generate(self, videos_per_class: int) -> None:
-        """Videos, all or none, and their lists."""
+        """Generate videos, all or none, and their lists."""
         total = videos_per_class * len(CLASSES)
         root, part = self.out / "videos", self.out / "videos.part"
         self.reporter.line(f"1/6 generating {total} videos of {len(CLASSES)} motions")
@@ -155,66 +159,75 @@ class Stages:
             with self.reporter.progress(total, "videos") as bar:
                 write_videos(part, videos_per_class, self.execution.seed, bar.advance)
             part.rename(root)
-        making = Making(self.train.path.parent, self.bars, workers=self.execution.workers, overwrite=True)
-        prepare_folder(root, making, val_fraction=TEST_FRACTION)
+        options = PrepareOptions(
+            self.train.path.parent, self.stage_reporter, workers=self.execution.workers, overwrite=True
+        )
+        prepare_folder(root, options, val_fraction=TEST_FRACTION)
         videos = self.train.read()
         drawn = np.flatnonzero(draw_per_class(videos.labels, LABELLED_PER_CLASS, self.execution.seed)).tolist()
-        with replacing(self.labelled.path) as temporary:
+        with atomic_write(self.labelled.path) as temporary:
             write_list(temporary, ((videos.name(i), int(videos.labels[i]), int(videos.frames[i])) for i in drawn))
 
-    def _check_same_videos(self, made_with: dict[str, int]) -> None:
-        """Refuse to go on with videos of another seed; keep what these ones are made with."""
+    def _check_same_videos(self, settings: dict[str, int]) -> None:
+        """Refuse to resume with videos of another seed or number; record those of the new videos."""
         path = self.out / "videos.json"
-        if path.exists() and not self.execution.overwrite and json.loads(path.read_text()) != made_with:
+        if path.exists() and not self.execution.overwrite and json.loads(path.read_text()) != settings:
             raise UsageError(f"folder '{self.out}' was begun with another --seed or --videos. Use --overwrite")
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(made_with) + "\n", encoding="utf-8")
+        with atomic_write(path) as temporary:
+            temporary.write_text(json.dumps(settings) + "\n", encoding="utf-8")
 
     def pretrain(self) -> Path:
-        """Learn from all training videos, without their labels."""
+        """Pretrain on all training videos, without labels."""
         run = self.out / "pretraining"
         self.reporter.line(f"2/6 pretraining on {len(self.train.read())} videos without labels")
-        pretrain(self.config, self.train, run, self.execution, self.bars)
+        pretrain(self.config, self.train, run, self.execution, self.stage_reporter)
         return run
 
     def draw_triplet(self) -> Path:
-        """A picture of what pretraining sees."""
+        """Draw an example of the clips that pretraining compares."""
         path = self.out / "triplet.png"
         draw_triplet(self.config, self.train.read(), path, seed=self.execution.seed)
         return path
 
     def finetune(self, number: int, name: str, epochs: int, weights: str | None) -> Path:
-        """Learn from the few labelled videos; the number is the stage's."""
+        """Finetune on the few labelled videos.
+
+        Args:
+            number: number of the stage, to report.
+            name: name of the network.
+            epochs: number of epochs.
+            weights: pretrained weights; None: random weight init.
+        """
         run = self.out / name
         config = build_config(self.config.to_dict(), [f"finetune.epochs={epochs}"])
         num_videos = len(self.labelled.read())
         self.reporter.line(f"{number}/6 training {name.replace('_', ' ')}: {epochs} epochs of {num_videos} videos")
-        finetune(config, self.labelled, self.test, run, self.execution, self.bars, weights=weights)
+        finetune(config, self.labelled, self.test, run, self.execution, self.stage_reporter, weights=weights)
         return run
 
-    def measure(self, run: Path) -> dict[str, float]:
-        """Accuracies of one finetuned network by each protocol, and of its features."""
+    def evaluate(self, run: Path) -> dict[str, float]:
+        """Return a network's accuracy by each protocol and by kNN on its features, and its training time in seconds."""
         again = replace(self.execution, resume=False, overwrite=True)
-        metrics = {}
+        accuracies = {}
         for clips in CLIPS:
             protocol = protocol_name(clips)
-            metrics = evaluate([str(run)], [self.test], run / protocol, again, self.bars, Protocol(clips))
-            metrics[protocol] = metrics["top1"]
-        return {**metrics, "knn": self.knn(run.name, str(run)), "seconds": seconds_of(run)}
+            metrics = evaluate([str(run)], [self.test], run / protocol, again, self.stage_reporter, Protocol(clips))
+            accuracies[protocol] = metrics["top1"]
+        return {**accuracies, "knn": self.knn(run.name, str(run)), "seconds": training_seconds(run)}
 
     def knn(self, name: str, weights: str | None) -> float:
-        """Accuracy on the test videos by the label of their nearest labelled video."""
+        """Return the test accuracy of the nearest labelled neighbour, in percent."""
         for videos, file in zip((self.labelled, self.test), self.features(name), strict=True):
-            extract(weights, videos, file, self.execution, self.bars, config=self.config)
+            extract(weights, videos, file, self.execution, self.stage_reporter, config=self.config)
         known, unknown = (read_features(file) for file in self.features(name))
         return 100 * float(knn(known, unknown)["knn@1"].mean())
 
 
-def seconds_of(run: Path) -> float:
-    """Time that a training took, by its log."""
+def training_seconds(run: Path) -> float:
+    """Return the logged training time of a run."""
     return sum(epoch_seconds(run))
 
 
 def epoch_seconds(run: Path) -> list[float]:
-    """Time of each epoch."""
+    """Return the logged time of each epoch."""
     return [row["seconds"] for row in RunFolder(run, resume=True, overwrite=False).rows()]

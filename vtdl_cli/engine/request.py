@@ -1,4 +1,4 @@
-"""What a command asks of the engine, in plain types: which videos, and how to run."""
+"""Requests from the commands to the engine, in plain types: which videos, and how to run."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from vtdl_cli.errors import ListError, UsageError
 
 @dataclass(frozen=True)
 class ListSource:
-    """A list of videos and how to find them; see `data.lists.read_list`."""
+    """A list of videos and how to find them; see `data.lists.video_list.read_list`."""
 
     path: Path
     root: Path | None = None
@@ -19,15 +19,15 @@ class ListSource:
     columns: str | None = None
 
     def read(self, *, needs_classes: bool = True, absent: Callable[[str], None] | None = None) -> VideoList:
-        """The list, with its first videos looked for on the disk.
+        """Read the list, and check that some of its first videos exist.
 
         Args:
-            needs_classes: without, a video file or a folder of frames may stand in place of a list, of class -1.
-            absent: who is told where none of its first videos is there, as a dry run may go on; none: that is an error.
+            needs_classes: if false, the path may also be a video file or folder of frames, whose class is unknown (-1).
+            absent: receives a warning if none of the first videos exists, so that a dry run can continue; None: raise.
 
         Raises:
-            ListError: the list is wrong, none of its first videos is there, or it is a video where classes are needed.
-            UsageError: options of a list go with a video.
+            ListError: the list is invalid, none of its first videos exists, or it is a video but classes are needed.
+            UsageError: options of a list are given for a video.
         """
         if may_be_video(self.path):
             return self._read_video(needs_classes)
@@ -44,12 +44,12 @@ class ListSource:
         kind = "folder" if self.path.is_dir() else "video"
         if needs_classes:
             raise ListError(
-                f"list '{self.path}' is a {kind}, and nothing says which class it is of. "
+                f"list '{self.path}' is a {kind}, whose class is unknown. "
                 "Name a list; to make one: vtdl prepare-lists folder"
             )
         if self.root is not None or self.strip_prefix or self.columns:
             raise UsageError(
-                f"list '{self.path}' is a {kind}, which --root, --strip-prefix and --list-columns do not go with. "
+                f"list '{self.path}' is a {kind}, for which --root, --strip-prefix and --list-columns have no meaning. "
                 "Leave them out"
             )
         return list_of_one(self.path)
@@ -57,15 +57,15 @@ class ListSource:
 
 @dataclass(frozen=True)
 class Execution:
-    """How to run: common to all commands that compute.
+    """How to run a command that computes.
 
     Attributes:
-        seed: of initial weights, order, clips and augmentation.
+        seed: seed of weight init, order, clips and augmentation.
         device: `auto`, `cpu` or `cuda`.
-        workers: decoding processes; none: one a core, at most 8.
-        resume: go on from the last checkpoint.
-        overwrite: replace an output that is in the way.
-        dry_run: check everything, compute nothing.
+        workers: decoding processes; None: one for each core, at most 8.
+        resume: resume from the last checkpoint.
+        overwrite: replace existing outputs.
+        dry_run: check everything without computing.
     """
 
     seed: int = 0
@@ -78,11 +78,11 @@ class Execution:
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a video is looked at, and what is made of its views.
+    """Which views of a video are evaluated, and how they are combined.
 
     Attributes:
-        clips: spread evenly over each video; none: the preset's clips, or its starts.
-        crops: 1 centre square, or 3 along the long side.
+        clips: clips spread evenly over each video; None: the number in the preset, or its starts.
+        crops: 1 centre crop, or 3 along the long side.
         aggregate: what is averaged over the views: `softmax` or `logits`.
     """
 
@@ -92,7 +92,7 @@ class Protocol:
 
 
 def protocol_name(clips: int, crops: int = 1) -> str:
-    """`clip@1` for one clip, `video@10` for the mean of ten, `video@10x3` with three crops of each."""
+    """Return `clip@1` for one clip, `video@10` for the mean of ten, `video@10x3` with three crops each."""
     if crops > 1:
         return f"video@{clips}x{crops}"
     return "clip@1" if clips == 1 else f"video@{clips}"

@@ -1,7 +1,7 @@
-"""Spatio-temporal consistency (STCR, arXiv 2008.02086; README, Method): an optional regulariser beside the contrast.
+"""Spatio-temporal consistency (STCR, arXiv 2008.02086; README, Method): an optional additional loss.
 
-A clip that was turned, flipped and mixed with one of its still frames should give the feature map that the clip itself
-gives, turned and flipped. Shapes: N clips, C channels, T frames, R x R pixels; maps (N, D, t, r, r).
+The feature map of a clip that was rotated, flipped and mixed with one of its still frames should be that of the clip
+itself, rotated and flipped. Shapes: N clips, C channels, T frames, R x R pixels; maps (N, D, t, r, r).
 """
 
 from collections.abc import Callable
@@ -14,25 +14,25 @@ from vtdl_cli.method.tca import TemporalConsistentAugmentation
 
 FLIPS: tuple[tuple[int, ...], ...] = ((), (4,), (2,), (4, 2))  # none, left and right, time, both
 TRANSFORMS = {"spatial": 2, "all": 4}
-"""A set of transforms -> how many of FLIPS are in it, beside all rotations: 8 of space alone, or 16 with time's."""
+"""Set of transforms -> how many of FLIPS it has; with 4 rotations each, 8 in space alone or 16 with flips in time."""
 
 CHANNEL_MEAN_WEIGHT = 10  # authors' `loss/inverse_loss.py`
 MIXUP_ALPHA = 0.3  # authors' `TC/config.py`
 
 
 def transform(clips: Tensor, flip: int, quarter_turns: int) -> Tensor:
-    """One of the 4 flips x 4 rotations of clips or feature maps (N, C, T, R, R): 16 different ones.
+    """Apply one of 4 flips x 4 rotations to clips or feature maps (N, C, T, R, R).
 
-    The authors' loop rereads its source, which undoes the flips and leaves 4 (`temporal_augment.py:29-37`).
+    The authors' loop reads its source again, which undoes the flips and leaves 4 (`temporal_augment.py:29-37`).
     """
     return torch.rot90(clips.flip(FLIPS[flip]), quarter_turns, (3, 4))
 
 
 class ConsistencyLoss(nn.Module):
-    """MSE of the maps, of their channels' maxima, and ten times that of their mean over channels.
+    """MSE of the maps, plus that of the channels' maxima, plus ten times that of the mean over channels.
 
     Args:
-        transforms: a key of TRANSFORMS; the authors' is `spatial` (`loss/inverse_loss.py`).
+        transforms: a key of TRANSFORMS; `spatial` in the authors' code (`loss/inverse_loss.py`).
     """
 
     def __init__(self, transforms: str = "spatial") -> None:
@@ -41,13 +41,13 @@ class ConsistencyLoss(nn.Module):
         self.mixup = TemporalConsistentAugmentation(MIXUP_ALPHA, per_sample=True)
 
     def forward(self, feature_map: Callable[[Tensor], Tensor], clips: Tensor) -> Tensor:
-        """Compare the maps of clips (N, C, T, R, R) and of their transformed ones, by one transform a batch.
+        """Compare the maps of clips (N, C, T, R, R) and of transformed clips, under one transform for the whole batch.
 
         Args:
             feature_map: the backbone.
             clips: normalised.
         """
-        flip = int(torch.randint(self.num_flips, ()))  # on the CPU, where nobody waits for it
+        flip = int(torch.randint(self.num_flips, ()))  # drawn on the CPU, to avoid a synchronisation
         quarter_turns = int(torch.randint(4, ()))
         expected = transform(feature_map(clips), flip, quarter_turns).float()
         found = feature_map(self.mixup(transform(clips, flip, quarter_turns))).float()

@@ -1,10 +1,11 @@
-"""The encoder pair: a query encoder that learns, and a key encoder that follows it (README, Method).
+"""The encoder pair: a query encoder that is trained, and a key encoder, its moving average (README, Method).
 
-    θ_key <- m θ_key + (1 - m) θ_query        after every optimiser step; parameters only
+    θ_key <- m θ_key + (1 - m) θ_query        after each step of the optimizer; parameters only
 
-By default the key encoder keeps batch-norm statistics of its own, in training mode, as in the authors' code
-(`train_temporal_dis.py:413-419, 508`). A batch of keys is normalised with other company than its queries where there
-are several processes (ShuffleBN, MoCo, arXiv 1911.05722, section 3.3) or several splits.
+By default the key encoder is in training mode, with batch-norm statistics of its own, as in the authors' code
+(`train_temporal_dis.py:413-419, 508`). Shuffling keys among ranks (ShuffleBN, MoCo, arXiv 1911.05722, section 3.3), or
+among splits of a batch, normalises a key together with other clips than its query: statistics that the two share would
+give the positive away.
 """
 
 import copy
@@ -21,11 +22,10 @@ class EncoderPair(nn.Module):
     Args:
         encoder: maps clips (N, C, T, H, W) to unit embeddings (N, D); becomes the query encoder.
         momentum: m, 0.999 in the authors' code.
-        key_statistics: `batch`: batch norm goes by each batch of keys. `running`: by the averages that the query
-            encoder has gathered, which are copied: they are averages already.
-        key_splits: parts that a batch of keys is dealt into at random, each a batch of its own to batch norm: a query
-            cannot tell its key by the statistics they share.
-        key_shuffle: whether the keys of all processes are dealt among them likewise: ShuffleBN.
+        key_statistics: what normalises keys. `batch`: the statistics of their batch. `running`: the running averages of
+            the query encoder, which are copied, since they are averages already.
+        key_splits: random parts of a batch of keys that are normalised separately.
+        key_shuffle: whether keys are shuffled among ranks.
     """
 
     def __init__(
@@ -43,34 +43,34 @@ class EncoderPair(nn.Module):
         self.key_splits, self.key_shuffle = key_splits, key_shuffle
 
     def train(self, mode: bool = True) -> "EncoderPair":
-        """Training mode for both, or for the query encoder alone where keys go by running statistics."""
+        """Set the mode of both, but leave a key encoder with running statistics in evaluation mode."""
         super().train(mode)
         self.key.train(mode and self.key_statistics == "batch")
         return self
 
     @torch.no_grad()
     def embed_key(self, clips: Tensor) -> Tensor:
-        """Keys, (N, D): no gradient ever reaches the key encoder."""
+        """Embed clips (N, C, T, H, W) as keys (N, D), without gradient."""
         if self.key_shuffle:
             return self._embed_shuffled(clips)
         if self.key_splits == 1:
             keys: Tensor = self.key(clips)
             return keys
         order = torch.randperm(len(clips), device=clips.device)
-        dealt = torch.cat([self.key(part) for part in clips[order].tensor_split(self.key_splits)])
-        return dealt[order.argsort()]
+        shuffled = torch.cat([self.key(part) for part in clips[order].tensor_split(self.key_splits)])
+        return shuffled[order.argsort()]
 
     def _embed_shuffled(self, clips: Tensor) -> Tensor:
-        """Keys (N, D) of this process's clips, each made by the process that it was dealt to."""
-        everyones = ranks.gather(clips)  # (M, C, T, H, W), M clips in all processes
-        order = ranks.shared_order(len(everyones)).to(clips.device)
-        mine = order.tensor_split(ranks.count())[ranks.rank()]
-        dealt = ranks.gather(self.key(everyones[mine]))  # (M, D)
-        return ranks.own_rows(dealt[order.argsort()], len(clips))
+        """Embed this rank's clips as keys (N, D), each on the rank that it is assigned to by a shared random order."""
+        gathered = ranks.gather_rows(clips)  # (M, C, T, H, W), M clips on all ranks
+        order = ranks.shared_permutation(len(gathered)).to(clips.device)
+        assigned = order.tensor_split(ranks.world_size())[ranks.rank()]
+        shuffled = ranks.gather_rows(self.key(gathered[assigned]))  # (M, D)
+        return ranks.local_rows(shuffled[order.argsort()], len(clips))
 
     @torch.no_grad()
     def update_key(self) -> None:
-        """Let the key encoder follow; call it after the optimiser's step."""
+        """Update the key encoder; call it after the optimizer's step."""
         keys: list[Tensor] = list(self.key.parameters())
         queries: list[Tensor] = list(self.query.parameters())
         torch._foreach_lerp_(keys, queries, 1 - self.momentum)

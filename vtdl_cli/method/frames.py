@@ -1,6 +1,6 @@
-"""What else may be done to the frames of a clip: orders for negatives, two extras for positives (README, Method).
+"""Further augmentations of clips: of the order of frames, for negatives; two for positives (README, Method).
 
-Each draw is made for one clip and comes from torch's generator of the clips' device.
+Random numbers are drawn for each clip, from torch's generator of the clips' device.
 
 Shapes: N clips, C channels, T frames, H x W pixels.
 """
@@ -10,30 +10,30 @@ from torch import Tensor, nn
 
 
 def take_frames(clips: Tensor, order: Tensor) -> Tensor:
-    """Frames `order` (N, T) of clips (N, C, T, H, W)."""
+    """Take frames `order` (N, T) of clips (N, C, T, H, W)."""
     return clips.gather(2, order[:, None, :, None, None].expand(clips.shape))
 
 
-def shuffled(num_clips: int, length: int, device: torch.device) -> Tensor:
-    """A random order (N, length) for each clip; where it comes out as it was, it starts one further on."""
+def random_orders(num_clips: int, length: int, device: torch.device) -> Tensor:
+    """Draw an order (num_clips, length) for each clip; an unchanged one is rotated by one place."""
     order = torch.rand(num_clips, length, device=device).argsort(1)
     unchanged = (order == torch.arange(length, device=device)).all(1, keepdim=True)
     return torch.where(unchanged, order.roll(1, 1), order)
 
 
 class FrameShuffle(nn.Module):
-    """All frames in another order: the authors' `GenNegative` (`TC/gen_negative.py:25-29`)."""
+    """Shuffles all frames: the authors' `GenNegative` (`TC/gen_negative.py:25-29`)."""
 
     def forward(self, clips: Tensor) -> Tensor:
         """Shuffle (N, C, T, H, W)."""
-        return take_frames(clips, shuffled(len(clips), clips.shape[2], clips.device))
+        return take_frames(clips, random_orders(len(clips), clips.shape[2], clips.device))
 
 
 class BlockShuffle(nn.Module):
-    """Blocks of neighbouring frames in another order: motion is right within each, and broken between them.
+    """Shuffles blocks of consecutive frames: motion is intact within each block, and broken between them.
 
     Args:
-        blocks: how many, of equal length where T allows.
+        blocks: number of blocks, of equal length if T allows.
     """
 
     def __init__(self, blocks: int = 4) -> None:
@@ -41,16 +41,16 @@ class BlockShuffle(nn.Module):
         self.blocks = blocks
 
     def forward(self, clips: Tensor) -> Tensor:
-        """Shuffle (N, C, T, H, W); a clip of fewer frames than blocks has a block for each."""
+        """Shuffle (N, C, T, H, W); a clip with fewer frames than blocks has one block for each frame."""
         num_clips, num_frames = len(clips), clips.shape[2]
         blocks = min(self.blocks, num_frames)
         frames = torch.arange(num_frames, device=clips.device)
-        place = shuffled(num_clips, blocks, clips.device)[:, frames * blocks // num_frames]  # (N, T), of the block
+        place = random_orders(num_clips, blocks, clips.device)[:, frames * blocks // num_frames]  # (N, T), of the block
         return take_frames(clips, (place * num_frames + frames).argsort(1))
 
 
 class TemporalDropout(nn.Module):
-    """Some frames are lost, and the one before each stays in its place.
+    """Replaces random frames by the frame before them.
 
     Args:
         share: of the frames, 0.1 in the authors' `TC/gen_negative.py`.
@@ -61,7 +61,7 @@ class TemporalDropout(nn.Module):
         self.share = share
 
     def forward(self, clips: Tensor) -> Tensor:
-        """Drop frames of (N, C, T, H, W); the first is never lost."""
+        """Drop frames of (N, C, T, H, W); the first is always kept."""
         num_clips, num_frames = len(clips), clips.shape[2]
         frames = torch.arange(num_frames, device=clips.device)
         kept = torch.rand(num_clips, num_frames, device=clips.device) >= self.share
@@ -69,10 +69,10 @@ class TemporalDropout(nn.Module):
 
 
 class MotionEnhancement(nn.Module):
-    """Takes a part of the clip's mean away: (V - λ mean_t V) / (1 - λ), so derivatives grow by 1 / (1 - λ).
+    """Subtracts a part of the clip's mean over time: (V - λ mean_t V) / (1 - λ) scales its derivatives by 1 / (1 - λ).
 
     Args:
-        alpha: λ is drawn from 0 to this for each clip (authors' `model/model.py:35-46`).
+        alpha: λ ~ U[0, alpha) for each clip (authors' `model/model.py:35-46`).
     """
 
     def __init__(self, alpha: float = 0.3) -> None:
@@ -86,10 +86,10 @@ class MotionEnhancement(nn.Module):
 
 
 class Cut(nn.Module):
-    """A square of every frame, the same in all, shows the mean colour: what moves outside of it moves as before.
+    """Cuts a square out of the clip, the same in all frames: motion outside it stays as it is.
 
     Args:
-        share: the square's side, of the picture's shorter one.
+        share: side of the square, as a share of the frame's shorter side.
     """
 
     def __init__(self, share: float = 0.5) -> None:
@@ -97,7 +97,7 @@ class Cut(nn.Module):
         self.share = share
 
     def forward(self, clips: Tensor) -> Tensor:
-        """Cut (N, C, T, H, W), normalised, so that 0 is the mean."""
+        """Cut (N, C, T, H, W), which is normalised: 0 is the mean colour."""
         num_clips, height, width = len(clips), *clips.shape[3:]
         side = round(self.share * min(height, width))
         inside = [

@@ -3,11 +3,11 @@
     logits = [ q·k | q·m_1 .. q·m_K | q·n ] / τ        (N, K + 2); the positive is column 0
     loss   = cross-entropy of the logits with target 0, that is InfoNCE; or NCE
 
-Shapes: N clips, D numbers an embedding, K keys in memory.
+Shapes: N clips, D-dimensional embeddings, K keys in memory.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -20,50 +20,53 @@ def triplet_logits(
     query: Tensor,
     positive: Tensor,
     memory: Tensor,
-    own: Mapping[str, Tensor],
+    intra_video: Mapping[str, Tensor],
     masked: Tensor | None,
     temperature: float,
 ) -> Tensor:
-    """The logits, in float32 whatever the embeddings' type.
+    """Compute the logits, in float32 whatever the embeddings' type.
 
     Args:
         query: q, (N, D).
         positive: k, (N, D).
         memory: m, (K, D).
-        own: negatives of the query's own video, (N, D) each, by name: n, another interval of it. A column for each.
-        masked: (N, K) True where a key belongs to the query's own video and is no negative; None masks nothing.
+        intra_video: intra-video negatives by name, (N, D) each; n is another interval of the query's video.
+        masked: (N, K), True for keys that are no negatives, because they come from the query's video; None masks none.
         temperature: τ, 0.07 in the authors' code.
+
+    Returns:
+        (N, 1 + K + intra-video negatives).
     """
     query = query.float()
 
-    def to_own(other: Tensor) -> Tensor:
+    def dot(other: Tensor) -> Tensor:
         return (query * other.float()).sum(1, keepdim=True)  # (N, 1)
 
-    to_positive = to_own(positive)  # first: gradients add up in this order, and another one rounds otherwise
-    with torch.autocast(query.device.type, enabled=False):  # which would multiply in bf16
-        to_memory = query @ memory.float().T  # (N, K)
+    positive_column = dot(positive)  # first: gradients are summed in this order, and another one rounds differently
+    with torch.autocast(query.device.type, enabled=False):  # it would multiply in bf16
+        memory_columns = query @ memory.float().T  # (N, K)
     if masked is not None:
-        to_memory = to_memory.masked_fill(masked, -torch.inf)
-    return torch.cat([to_positive, to_memory, *map(to_own, own.values())], 1) / temperature
+        memory_columns = memory_columns.masked_fill(masked, -torch.inf)
+    return torch.cat([positive_column, memory_columns, *map(dot, intra_video.values())], 1) / temperature
 
 
 def info_nce(logits: Tensor) -> Tensor:
-    """Mean cross-entropy with the positive, column 0, as the target."""
+    """Mean cross-entropy of logits (N, columns) with the positive, column 0, as the target."""
     return F.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.long))
 
 
 @torch.no_grad()
 def chance_loss(logits: Tensor) -> Tensor:
-    """What the mean cross-entropy is where all columns of logits (N, columns) look alike, but for masked ones."""
+    """Mean cross-entropy if all columns of logits (N, columns) were equal, except masked ones."""
     return (logits != -torch.inf).sum(1).log().mean()
 
 
 class NoiseContrastiveLoss(nn.Module):
-    """NCE: tell the positive from noise, each column by itself (arXiv 1805.01978, equations 6 and 7).
+    """NCE: tell the positive from noise, each column on its own (arXiv 1805.01978, equations 6 and 7).
 
     P(i|v) = exp(logit) / Z, against noise that is uniform over the videos. Z is set once, from the first batch, to the
-    number of videos times the mean of exp(logit), as the authors have it (`NCEAverage.py`). All is computed in logs:
-    at low temperatures exp(logit) is more than float32 holds.
+    number of videos times the mean of exp(logit), as in the authors' `NCEAverage.py`. Everything is computed in logs:
+    at low temperatures exp(logit) overflows float32.
 
     Args:
         num_videos: n of the training list.
@@ -80,12 +83,12 @@ class NoiseContrastiveLoss(nn.Module):
         self.register_buffer("log_normaliser", torch.tensor(-torch.inf))
 
     def forward(self, logits: Tensor) -> Tensor:
-        """Mean over the clips of logits (N, 1 + negatives); a masked column, at minus infinity, counts for nothing."""
+        """Mean over clips with logits (N, 1 + negatives); masked columns, at minus infinity, do not count."""
         masked = logits == -torch.inf
         counted = (~masked).sum(1, keepdim=True)  # (N, 1)
         with torch.no_grad():
-            everyones = ranks.gather(logits.logsumexp(1)).logsumexp(0)  # ln of the sum over all clips and columns
-            first = everyones - ranks.total(counted.sum()).log() + math.log(self.num_videos)
+            log_sum = ranks.gather_rows(logits.logsumexp(1)).logsumexp(0)  # over all columns and clips, of all ranks
+            first = log_sum - ranks.all_reduce(counted.sum()).log() + math.log(self.num_videos)
             self.log_normaliser.copy_(torch.where(self.log_normaliser.isfinite(), self.log_normaliser, first))
         log_noise = (counted - 1).log() - math.log(self.num_videos)  # ln (m P_n)
         # h = P / (P + m P_n) = sigmoid(ln P - ln (m P_n)), and 1 - h the same of the negative
@@ -95,17 +98,26 @@ class NoiseContrastiveLoss(nn.Module):
 
 
 @torch.no_grad()
-def health(logits: Tensor, query: Tensor, own: Mapping[str, Tensor], own_video: Tensor) -> dict[str, Tensor]:
-    """Metrics that tell a healthy run from a collapsed one; scalars that stay on the device.
+def health(logits: Tensor, query: Tensor, intra_video: Iterable[str], same_video: Tensor) -> dict[str, Tensor]:
+    """Compute the metrics that tell a healthy run from a collapsed one.
 
-    Logits are cosines divided by the temperature; a probability is a column's share of the softmax.
-    The positive's is the authors' "ins prob". `own_video_share` is the share of keys that come from the
-    query's own video, (N, K) `own_video`, masked or not. `spread` is sqrt(D) times the mean standard
-    deviation of the embeddings' coordinates over the clips of all processes: near 1 where they fill the
-    sphere, near 0 where they have collapsed; a single clip has none.
+    A logit is a cosine divided by the temperature, a probability a column's share of the softmax; that of the positive
+    is the authors' "ins prob". `own_video_share` is the share of keys that come from the query's video. `spread` is
+    sqrt(D) times the standard deviation of the embeddings' coordinates over the clips of all ranks, averaged over the
+    coordinates: near 1 if embeddings fill the sphere, near 0 if they have collapsed, absent for a single clip.
+
+    Args:
+        logits: those of `triplet_logits`.
+        query: q, (N, D).
+        intra_video: names of the intra-video negatives.
+        same_video: (N, K), True for keys that come from the query's video, masked or not.
+
+    Returns:
+        Scalars on the device.
     """
+    names = list(intra_video)
     probability = logits.softmax(1)
-    last = logits.shape[1] - len(own)
+    last = logits.shape[1] - len(names)
     memory_logits = logits[:, 1:last]
     kept = memory_logits.isfinite()
     metrics = {
@@ -113,12 +125,12 @@ def health(logits: Tensor, query: Tensor, own: Mapping[str, Tensor], own_video: 
         "queue_logit": torch.where(kept, memory_logits, 0).sum() / kept.sum().clamp(min=1),
         "positive_probability": probability[:, 0].mean(),
         "queue_probability": probability[:, 1:last].sum(1).mean(),
-        "own_video_share": own_video.float().mean(),
+        "own_video_share": same_video.float().mean(),
     }
-    everyones = ranks.gather(query.float())  # (M, D), M clips in all processes
-    if len(everyones) > 1:
-        metrics["spread"] = everyones.std(0, correction=0).mean() * query.shape[1] ** 0.5
-    for name, column in zip(own, range(last, logits.shape[1]), strict=True):
+    embeddings = ranks.gather_rows(query.float())  # (M, D), M clips on all ranks
+    if len(embeddings) > 1:
+        metrics["spread"] = embeddings.std(0, correction=0).mean() * query.shape[1] ** 0.5
+    for name, column in zip(names, range(last, logits.shape[1]), strict=True):
         metrics[f"{name}_logit"] = logits[:, column].mean()
         metrics[f"{name}_probability"] = probability[:, column].mean()
     return metrics

@@ -1,8 +1,10 @@
-"""Keys of other videos that serve as negatives: a queue of the latest, or a bank with one for each video.
+"""Keys of other videos that serve as negatives: a queue of the latest keys, or a bank with one key for each video.
 
-Several processes keep the same one: each takes in the keys of all.
+All ranks hold the same keys: each enqueues those of all.
 
-All of it is in the state dict, pointer and all, so that a resumed run meets the negatives it would have met.
+Everything is in the state dict, the pointer included: a resumed run sees the same negatives as one that never stopped.
+
+Shapes: N clips, D-dimensional keys, K of them as negatives of each query.
 """
 
 import math
@@ -15,21 +17,21 @@ from vtdl_cli import ranks
 
 
 def random_keys(size: int, dim: int) -> Tensor:
-    """(K, D) uniform in ±1/sqrt(D/3), which gives a norm near 1 (authors' `NCEAverage.py`)."""
+    """Draw keys (size, dim), uniform in ±1/sqrt(dim/3), which gives a norm near 1 (authors' `NCEAverage.py`)."""
     bound = 1 / math.sqrt(dim / 3)
     return torch.empty(size, dim).uniform_(-bound, bound)
 
 
 class Memory(nn.Module):
-    """What negatives are read from before a batch's own keys enter: `read` and `take_in` are the two kinds' own.
+    """What the two kinds share: negatives are read first, then the keys of the batch are enqueued.
 
     Args:
-        keys: what it begins with, (M, D).
-        size: K, the keys that each query meets.
+        keys: initial keys, (M, D).
+        size: K.
 
     Attributes:
         keys: (M, D) float32.
-        ages: (M,) batches since each key came, or was last renewed.
+        ages: (M,) batches since each key was stored or updated.
     """
 
     keys: Tensor
@@ -42,39 +44,39 @@ class Memory(nn.Module):
         self.register_buffer("ages", torch.zeros(len(keys), dtype=torch.long))
 
     def read(self) -> tuple[Tensor, Tensor]:
-        """Keys (K, D) and the videos (K,) they came from; -1 for none."""
+        """Return keys (K, D) and the videos (K,) they come from; -1 for none."""
         raise NotImplementedError
 
     @torch.no_grad()
-    def push(self, keys: Tensor, videos: Tensor) -> None:
-        """Take in keys (N, D) of videos (N,), and those of the other processes."""
-        self.take_in(ranks.gather(keys), ranks.gather(videos))
+    def enqueue(self, keys: Tensor, videos: Tensor) -> None:
+        """Store keys (N, D) of videos (N,), and those of the other ranks."""
+        self.store(ranks.gather_rows(keys), ranks.gather_rows(videos))
 
-    def take_in(self, keys: Tensor, videos: Tensor) -> None:
-        """Take in keys (N, D) of videos (N,)."""
+    def store(self, keys: Tensor, videos: Tensor) -> None:
+        """Store keys (N, D) of videos (N,)."""
         raise NotImplementedError
 
     def age(self) -> Tensor:
-        """Mean number of batches that a key has been kept for, a scalar."""
+        """Mean number of batches since the keys were stored, a scalar."""
         return self.ages.float().mean()
 
-    def _renew(self, slots: Tensor, keys: Tensor) -> None:
-        """Put `keys` (N, D) of a new batch into `slots` (N,)."""
+    def _write(self, slots: Tensor, keys: Tensor) -> None:
+        """Write keys (N, D) of a new batch into `slots` (N,)."""
         self.keys[slots] = keys
         self.ages.add_(1)
         self.ages[slots] = 0
 
 
 class KeyQueue(Memory):
-    """First in, first out; wraps where its size is no multiple of the batch.
+    """First in, first out; the last keys of a batch wrap round if its size does not divide the queue's.
 
     Args:
-        size: K, the number of keys.
-        dim: D, the length of a key.
+        size: K, all keys of the queue.
+        dim: D.
 
     Attributes:
-        videos: (K,) the video each key came from; -1 where none did yet.
-        pointer: () where the next key goes.
+        videos: (K,) the video of each key; -1 for the initial ones.
+        pointer: () the slot of the next key.
     """
 
     videos: Tensor
@@ -86,29 +88,29 @@ class KeyQueue(Memory):
         self.register_buffer("pointer", torch.zeros((), dtype=torch.long))
 
     def read(self) -> tuple[Tensor, Tensor]:
-        """All keys, as they are now: copies, which a later push leaves alone."""
+        """Return copies of all keys, which a later `enqueue` does not change."""
         return self.keys.clone(), self.videos.clone()
 
-    def take_in(self, keys: Tensor, videos: Tensor) -> None:
-        """Replace the oldest keys by `keys` (N, D), N <= K, which came from `videos` (N,)."""
+    def store(self, keys: Tensor, videos: Tensor) -> None:
+        """Replace the oldest keys by `keys` (N, D), N <= K, of `videos` (N,)."""
         if len(keys) > len(self.keys):
             raise ValueError(f"{len(keys)} keys do not fit a queue of {len(self.keys)}")
         slots = (self.pointer + torch.arange(len(keys), device=keys.device)) % len(self.keys)  # (N,)
-        self._renew(slots, keys.to(self.keys.dtype))
+        self._write(slots, keys.to(self.keys.dtype))
         self.videos[slots] = videos
         self.pointer.add_(len(keys)).remainder_(len(self.keys))
 
 
 class VideoBank(Memory):
-    """One key for each video, which follows the video's new ones; K of them are drawn anew for every batch.
+    """One key for each video, a moving average of the video's embeddings; K of them are drawn for each batch.
 
-    The memory of instance discrimination (arXiv 1805.01978), from where the momentum is.
+    This is the memory bank of instance discrimination (arXiv 1805.01978), which the momentum is from.
 
     Args:
-        num_videos: of the training list.
+        num_videos: number of videos in the training list.
         size: K.
         dim: D.
-        momentum: share of the old key that stays.
+        momentum: weight of the old key in the average.
     """
 
     def __init__(self, num_videos: int, size: int, dim: int, momentum: float = 0.5) -> None:
@@ -116,11 +118,11 @@ class VideoBank(Memory):
         self.momentum = momentum
 
     def read(self) -> tuple[Tensor, Tensor]:
-        """K keys, drawn with repeats."""
+        """Return K keys, drawn with replacement."""
         videos = torch.randint(len(self.keys), (self.size,), device=self.keys.device)
         return self.keys[videos], videos
 
-    def take_in(self, keys: Tensor, videos: Tensor) -> None:
-        """Let the keys of `videos` (N,) follow `keys` (N, D)."""
-        followed = self.keys[videos].lerp(keys.to(self.keys.dtype), 1 - self.momentum)
-        self._renew(videos, F.normalize(followed))
+    def store(self, keys: Tensor, videos: Tensor) -> None:
+        """Average the keys of `videos` (N,) with `keys` (N, D)."""
+        averaged = self.keys[videos].lerp(keys.to(self.keys.dtype), 1 - self.momentum)
+        self._write(videos, F.normalize(averaged))

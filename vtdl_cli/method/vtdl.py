@@ -1,8 +1,10 @@
 """VTDL: temporal-discriminative contrastive learning (arXiv 2008.02129; README, Method).
 
 A triplet is three clips of one video: anchor and positive show the same frames under two draws of basic augmentation,
-the negative shows another interval. The anchor is mixed with one of its still frames (TCA), and has to be told by its
-motion: close to the positive, away from the negative and from other videos.
+the negative shows another interval. The anchor is mixed with one of its still frames (TCA), so that only its motion
+identifies it: its embedding should be close to the positive's, and far from those of the negative and of other videos.
+
+Shapes: N clips, C channels, T frames, R x R pixels, D-dimensional embeddings, K keys in memory.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,32 +17,39 @@ from vtdl_cli.method.consistency import ConsistencyLoss
 from vtdl_cli.method.encoders import EncoderPair
 from vtdl_cli.method.loss import chance_loss, health, info_nce, triplet_logits
 from vtdl_cli.method.memory import Memory
-from vtdl_cli.method.task import Step, Task
+from vtdl_cli.method.pretext_task import PretextTask, Step
 
 MARGIN = 1.0  # of the authors' TripletMarginLoss, whose distance is Euclidean (`train_temporal_dis.py:483-492`)
 
 
-class VTDL(Task):
-    """The whole method around an encoder pair; all that is left out is the baseline MoCo.
+class VTDL(PretextTask):
+    """The whole method around an encoder pair; without all its options it is MoCo, the baseline.
 
     Args:
-        encoders: clips (N, C, T, H, W) -> unit embeddings (N, D).
-        memory: of keys of other videos.
+        encoders: clips (N, C, T, R, R) -> unit embeddings (N, D).
+        memory: keys of other videos.
         temperature: τ.
-        anchor_augmentation: what happens to the anchor: TCA.
-        positive_augmentation: to the positive; the authors do nothing.
-        negative_augmentation: to the negative; likewise.
+        anchor_augmentation: applied to the anchor: TCA.
+        positive_augmentation: applied to the positive; none in the authors' code.
+        negative_augmentation: applied to the negative; none in the authors' code.
         intra_video_negative: whether the negative takes part.
-        intra_video_negative_gradient: whether the encoder learns from it, too.
-        strong_negative: whether the positive under the negative's augmentation is one more negative.
-        mask_own_video: whether a video's own stale keys are left out of its negatives.
-        criterion: from the logits to the loss.
-        margin_weight: of the triplet margin loss on (q, k, n) beside it; the authors compute it and leave it out.
-        consistency_weight: of the spatio-temporal consistency loss beside it.
-        consistency_transforms: those it draws from, a key of `consistency.TRANSFORMS`.
+        intra_video_negative_gradient: whether its embedding has a gradient.
+        strong_negative: whether the positive under the negative's augmentation is another intra-video negative.
+        mask_own_video: whether stale keys of the query's video are masked.
+        criterion: logits -> loss.
+        margin_weight: of an additional triplet margin loss on (q, k, n); the authors compute it, but do not add it.
+        consistency_weight: of an additional spatio-temporal consistency loss.
+        consistency_transforms: its transforms, a key of `consistency.TRANSFORMS`.
     """
 
+    settings = (
+        "temperature", "momentum", "loss", "queue", "sampling", "tca", "intra_video_negative",
+        "intra_video_negative_gradient", "strong_negative", "positive_augmentation", "negative_augmentation",
+        "margin_weight", "consistency_weight", "consistency_transforms", "key_statistics", "key_splits", "key_shuffle",
+    )  # fmt: skip
+    sampler = "triplet"
     backbone_name = "encoders.query.backbone"
+    trains_embedding = True
 
     def __init__(
         self,
@@ -65,61 +74,62 @@ class VTDL(Task):
         self.anchor_augmentation = anchor_augmentation
         self.positive_augmentation = positive_augmentation or nn.Identity()
         self.negative_augmentation = negative_augmentation or nn.Identity()
-        self.intra_video_negative, self.intra_video_negative_gradient = (
-            intra_video_negative,
-            intra_video_negative_gradient,
-        )
+        self.intra_video_negative = intra_video_negative
+        self.intra_video_negative_gradient = intra_video_negative_gradient
         self.strong_negative, self.mask_own_video = strong_negative, mask_own_video
         self.temperature, self.margin_weight = temperature, margin_weight
         self.consistency, self.consistency_weight = ConsistencyLoss(consistency_transforms), consistency_weight
 
     def forward(self, *clips: Tensor) -> Step:
-        """Loss of a batch of triplets; its keys enter the memory after the logits have read it.
+        """Compute the loss of a batch of triplets; its keys are enqueued after the logits are computed.
 
         Args:
-            clips: anchor, positive and, where it takes part, negative, (N, C, T, H, W) each, normalised; (N,) a number
-                for each video.
+            clips: anchor, positive and, if it takes part, negative, normalised, (N, C, T, R, R) each; then (N,) the
+                number of each video in the list.
         """
         anchor, positive, *negative, video = clips
         q = self.encoders.query(self.anchor_augmentation(anchor))  # (N, D)
         k = self.encoders.embed_key(self.positive_augmentation(positive))  # (N, D), no gradient
-        own = self._embed_negatives(positive, negative)  # (N, D) each
-        m, origin = self.memory.read()  # (K, D), (K,), as they were before this batch
-        own_video = video[:, None] == origin  # (N, K)
-        masked = own_video if self.mask_own_video else None
+        intra_video = self._embed_negatives(positive, negative)  # (N, D) each
+        m, origin = self.memory.read()  # (K, D), (K,), as before this batch
+        same_video = video[:, None] == origin  # (N, K)
+        masked = same_video if self.mask_own_video else None
 
-        logits = triplet_logits(q, k, m, own, masked, self.temperature)  # (N, K + 2), positive first
-        self.memory.push(k, video)
-        metrics = health(logits.detach(), q.detach(), own, own_video) | {"queue_age": self.memory.age()}
+        logits = triplet_logits(q, k, m, intra_video, masked, self.temperature)  # (N, K + 2), positive first
+        self.memory.enqueue(k, video)
+        loss = self.criterion(logits) + self._additional_losses(q, k, intra_video, anchor)
+        metrics = health(logits.detach(), q.detach(), intra_video, same_video) | {"queue_age": self.memory.age()}
         if self.criterion is info_nce and not (self.margin_weight or self.consistency_weight):
             metrics["chance_loss"] = chance_loss(logits)
-        return Step(self.criterion(logits) + self._beside(q, k, own, anchor), metrics)
+        return Step(loss, metrics)
 
     def _embed_negatives(self, positive: Tensor, negative: list[Tensor]) -> dict[str, Tensor]:
-        """Embeddings of the video's intra-video negatives, each a batch of its own to batch norm."""
+        """Embed the intra-video negatives, each in a batch of its own for batch norm."""
         clips = {"intra_video_negative": negative[0]} if self.intra_video_negative else {}
         clips |= {"strong_negative": positive} if self.strong_negative else {}
         with torch.set_grad_enabled(self.intra_video_negative_gradient and torch.is_grad_enabled()):
             return {name: self.encoders.query(self.negative_augmentation(each)) for name, each in clips.items()}
 
-    def _beside(self, q: Tensor, k: Tensor, own: dict[str, Tensor], anchor: Tensor) -> Tensor | float:
-        """What is added to the contrast."""
-        beside: Tensor | float = 0.0
+    def _additional_losses(
+        self, q: Tensor, k: Tensor, intra_video: dict[str, Tensor], anchor: Tensor
+    ) -> Tensor | float:
+        """Compute the weighted sum of the losses beside the contrastive one; 0 by default."""
+        loss: Tensor | float = 0.0
         if self.margin_weight:
-            n = own["intra_video_negative"]
-            beside += self.margin_weight * F.triplet_margin_loss(q.float(), k.float(), n.float(), MARGIN)
+            n = intra_video["intra_video_negative"]
+            loss += self.margin_weight * F.triplet_margin_loss(q.float(), k.float(), n.float(), MARGIN)
         if self.consistency_weight:
-            beside += self.consistency_weight * self.consistency(self.trained_backbone, anchor)
-        return beside
+            loss += self.consistency_weight * self.consistency(self.trained_backbone, anchor)
+        return loss
 
     def trained_parameters(self) -> Iterator[nn.Parameter]:
-        """The query encoder's."""
+        """Those of the query encoder."""
         return self.encoders.query.parameters()
 
     def begin_from_backbone(self) -> None:
-        """The key encoder is a copy again."""
+        """Copy the query encoder to the key encoder."""
         self.encoders.key.load_state_dict(self.encoders.query.state_dict())
 
     def after_step(self) -> None:
-        """Let the key encoder follow."""
+        """Update the key encoder."""
         self.encoders.update_key()

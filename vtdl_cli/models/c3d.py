@@ -25,7 +25,7 @@ class C3D(Backbone):
     def __init__(self, width: int, in_channels: int) -> None:
         super().__init__(feature_dim=8 * width)
         self.conv1a = convolution_unit(in_channels, width)
-        self.pool1 = nn.MaxPool3d((1, 2, 2))  # time stays whole here, not to merge motion too early (section 3.2)
+        self.pool1 = nn.MaxPool3d((1, 2, 2))  # no temporal pooling yet, not to merge motion too early (section 3.2)
         self.conv2a = convolution_unit(width, 2 * width)
         self.pool2 = nn.MaxPool3d(2)
         self.conv3a = convolution_unit(2 * width, 4 * width)
@@ -40,18 +40,18 @@ class C3D(Backbone):
 
 
 def c3d(width: int = 64, in_channels: int = 3) -> C3D:
-    """Build the C3D backbone, without pool5 and the fully connected layers: the head's global average stands for them.
+    """Build the C3D backbone; the head's global average replaces pool5 and the fully connected layers.
 
-    At width 64 the convolutions hold the published 27,655,936 parameters (conv1a 64, conv2a 128, conv3 256, conv4 and
-    conv5 512 channels). Batch norm after each is not in the paper: it is the field's practice for self-supervised C3D
-    (code of VCOP, Xu et al. 2019, and of RSPNet, Chen et al. 2021), because the plain network hardly trains from
-    scratch without its wide fully connected layers and a low learning rate.
+    At width 64 the convolutions have the published 27,655,936 parameters (conv1a 64, conv2a 128, conv3 256, conv4 and
+    conv5 512 channels). Batch norm after each is not in the paper. It is common practice for self-supervised C3D (code
+    of VCOP, Xu et al. 2019, and of RSPNet, Chen et al. 2021), as without the wide fully connected layers and a low
+    learning rate the plain network hardly trains from scratch.
 
     Args:
         width: channels of the first stage; the others scale with it.
         in_channels: 3 for RGB, 2 for optical flow.
 
     Returns:
-        A backbone of feature dimension 8 * width (512, as published). Clips need 8 frames and 16 pixels at least.
+        A backbone of feature dimension 8 * width (512, as published). Clips need at least 8 frames and 16 pixels.
     """
     return C3D(width, in_channels)

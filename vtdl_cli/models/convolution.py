@@ -1,4 +1,4 @@
-"""The one 3D convolution that every network here is built of, and how its weights start.
+"""The 3D convolution of all networks here, and weight initialisation.
 
 Shapes: `N` clips, `C` channels, `T` frames, `H`, `W` pixels; tensors are (N, C, T, H, W).
 """
@@ -14,16 +14,16 @@ Triple = tuple[int, int, int]  # time, height, width
 
 
 class Conv3d(nn.Conv3d):
-    """A 3D convolution with zero padding whose weight gradients are right in bf16 on a CPU as well.
+    """A 3D convolution with zero padding whose weight gradients are also correct in bf16 on a CPU.
 
-    torch (seen in 2.13 and 2.15, on CPUs with bf16 instructions) computes wrong weight gradients, silently, where
-    1 < T < temporal kernel and the convolution pads time itself; README, Method has the measurements. There, and only
-    there, we pad time ourselves: the same function, without the trap. Longer clips take torch's own path at no cost.
+    torch (seen in 2.13 and 2.15, on CPUs with bf16 instructions) silently computes wrong weight gradients if
+    1 < T < temporal kernel and the convolution pads time itself; README, Method has the measurements. In this case
+    only, we pad time explicitly: the same function without the bug. Longer clips take torch's path at no cost.
 
     Args:
         in_channels, out_channels: channels of the input and of the output.
         kernel_size, stride, padding: each (time, height, width), in frames and pixels.
-        bias: add a learnt constant per output channel; off by default, as a batch norm follows nearly everywhere.
+        bias: add a learnt constant per output channel; off by default, as batch norm nearly always follows.
     """
 
     def __init__(
@@ -48,12 +48,12 @@ class Conv3d(nn.Conv3d):
 
 
 def initialise(module: nn.Module, rule: str = "kaiming") -> None:
-    """Start every 3D convolution and batch norm inside `module` by `rule`, in place. Linear layers stay.
+    """Initialise all 3D convolutions and batch norms of `module` in place, by `rule`. Linear layers are left as built.
 
-    `kaiming`, as torchvision's VideoResNet: convolutions Kaiming normal, fan out, gain of a ReLU, which keeps the
-    variance of the gradients from layer to layer (He et al. 2015, arXiv 1502.01852); batch norm weights 1.
-    `xavier`, as the authors (`utils/load_weights.py:26-43`): convolutions Xavier uniform with gain sqrt(2), batch norm
-    weights from N(1, 0.02). Biases are 0 in both.
+    `kaiming`, as in torchvision's VideoResNet: convolutions Kaiming normal, fan out, gain of a ReLU, which preserves
+    the variance of the gradients from layer to layer (He et al. 2015, arXiv 1502.01852); batch-norm weights 1.
+    `xavier`, as in the authors' code (`utils/load_weights.py:26-43`): convolutions Xavier uniform with gain sqrt(2),
+    batch-norm weights from N(1, 0.02). Both set biases to 0.
     """
     for layer in module.modules():
         if isinstance(layer, nn.Conv3d | nn.BatchNorm3d):
@@ -68,4 +68,4 @@ _WEIGHT_INIT: dict[tuple[str, bool], Callable[[Tensor], Tensor]] = {
     ("xavier", False): partial(nn.init.xavier_uniform_, gain=math.sqrt(2)),
     ("xavier", True): partial(nn.init.normal_, mean=1.0, std=0.02),
 }
-"""By rule, and whether the layer is a batch norm."""
+"""By rule and by whether the layer is a batch norm."""

@@ -1,4 +1,4 @@
-"""What a backbone is, and the encoder: a backbone with a head on it.
+"""The interface of backbones, and the encoder: a backbone with a head.
 
 Shapes: `N` clips, `C` channels, `T` frames, `H`, `W` pixels, `D` feature channels; lower case after the backbone.
 """
@@ -13,7 +13,7 @@ from vtdl_cli.models.heads import pool_features, pool_space
 
 
 class Backbone(nn.Module):
-    """A network (N, C, T, H, W) -> feature map (N, D, t, h, w): its child modules, the stages, one after another.
+    """A network (N, C, T, H, W) -> feature map (N, D, t, h, w): the sequence of its child modules, the stages.
 
     Args:
         feature_dim: D, the channels of the last stage's feature map.
@@ -31,7 +31,7 @@ class Backbone(nn.Module):
         return x
 
     def up_to(self, stage: str) -> nn.Sequential:
-        """The network that ends with a stage, and has a D of its own: its weights are this one's.
+        """Return the network up to and including a stage, with shared weights; its D is that of the stage.
 
         Raises:
             UsageError: there is no such stage.
@@ -42,11 +42,11 @@ class Backbone(nn.Module):
 
 
 class PooledFeatures(nn.Module):
-    """Clips (N, C, T, H, W) -> features, as they are extracted: (N, D), or (N, t, D) where time is kept.
+    """Clips (N, C, T, H, W) -> pooled features, as extracted: (N, D), or (N, t, D) with `keep_time`.
 
     Args:
-        backbone: a backbone, or the beginning of one: (N, C, T, H, W) -> (N, D, t, h, w).
-        keep_time: average over space alone.
+        backbone: a backbone, or the first stages of one: (N, C, T, H, W) -> (N, D, t, h, w).
+        keep_time: average over space only.
     """
 
     def __init__(self, backbone: nn.Module, *, keep_time: bool = False) -> None:
@@ -54,7 +54,7 @@ class PooledFeatures(nn.Module):
         self.backbone, self.keep_time = backbone, keep_time
 
     def forward(self, clips: Tensor) -> Tensor:
-        """Average the backbone's map."""
+        """Pool the backbone's feature map."""
         feature_map = self.backbone(clips)
         return pool_space(feature_map) if self.keep_time else pool_features(feature_map)
 
@@ -66,7 +66,7 @@ class Encoder(nn.Module):
 
     Args:
         backbone: (N, C, T, H, W) -> (N, D, t, h, w).
-        head: (N, D, t, h, w) -> one vector a clip.
+        head: (N, D, t, h, w) -> one vector per clip.
     """
 
     def __init__(self, backbone: Backbone, head: nn.Module) -> None:
@@ -81,7 +81,7 @@ class Encoder(nn.Module):
 
 
 def choose_layer(backbone: Backbone, name: str | None) -> str:
-    """A stage of the backbone by its name, such as `layer3`; none: the last, whose output is the backbone's.
+    """Return the name of a stage, such as `layer3`, if the backbone has it; None: the last, which is its output.
 
     Raises:
         UsageError: there is no such stage.
@@ -94,10 +94,10 @@ def choose_layer(backbone: Backbone, name: str | None) -> str:
 
 @contextmanager
 def feature_map_of(backbone: Backbone, layer: str) -> Iterator[list[Tensor]]:
-    """While it lasts, keep what `layer` makes of all clips that pass: a map (N, channels, t, h, w) for each batch.
+    """Record the output of `layer` within the context: one feature map (N, channels, t, h, w) per batch.
 
-    Each is a leaf that asks for its gradient: where gradients are on, what comes after the layer can be differentiated
-    by it, and nothing before is kept in memory for that.
+    Each is a leaf that requires a gradient: with gradients enabled, the network's output can be differentiated with
+    respect to it, and the graph before the layer is not kept in memory.
     """
     maps: list[Tensor] = []
 

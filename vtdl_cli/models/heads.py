@@ -1,4 +1,4 @@
-"""What sits on a backbone: an embedding for pretraining, a classifier for finetuning.
+"""Heads of a backbone: the embedding for pretraining, classifiers for finetuning.
 
 Shapes: `N` clips, `D` feature channels, `t` frames and `h`, `w` pixels of the feature map, `K` classes.
 """
@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from vtdl_cli.models.convolution import Conv3d
 
-NORM_FLOOR = 1e-6  # an all-zero embedding stays finite, unlike in the authors' code; no trained norm comes near
+NORM_FLOOR = 1e-6  # keeps an all-zero embedding finite, unlike in the authors' code; trained norms are far larger
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """Widen half precision to float32, whose 3 digits would blur means and norms; leave float32 and float64 alone."""
+    """Cast half precision, too coarse for means and norms, to float32; leave float32 and float64 as they are."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
@@ -23,7 +23,7 @@ def pool_features(feature_map: Tensor) -> Tensor:
 
 
 def pool_space(feature_map: Tensor) -> Tensor:
-    """Average over space alone: (N, D, t, h, w) -> (N, t, D), whose mean over t is `pool_features`."""
+    """Average over space only: (N, D, t, h, w) -> (N, t, D), whose mean over t is `pool_features`."""
     return feature_map.mean(dim=(3, 4), dtype=torch.promote_types(feature_map.dtype, torch.float32)).transpose(1, 2)
 
 
@@ -32,7 +32,7 @@ class EmbeddingHead(nn.Module):
 
     Args:
         feature_dim: D of the backbone.
-        embedding_dim: channels of the embedding; the paper's is 128.
+        embedding_dim: dimension of the embedding; 128 in the paper.
     """
 
     def __init__(self, feature_dim: int, embedding_dim: int) -> None:
@@ -40,7 +40,7 @@ class EmbeddingHead(nn.Module):
         self.linear = nn.Linear(feature_dim, embedding_dim)
 
     def forward(self, feature_map: Tensor) -> Tensor:
-        """Embed; the norm is taken in float32 under mixed precision too."""
+        """Embed; the norm is computed in float32, also under mixed precision."""
         embedding = self.linear(pool_features(feature_map))  # (N, embedding_dim)
         return F.normalize(at_least_float32(embedding), dim=1, eps=NORM_FLOOR)
 
@@ -51,7 +51,7 @@ class LinearClassifier(nn.Module):
     Args:
         feature_dim: D of the backbone.
         num_classes: K.
-        dropout: share of the features dropped in training, 0 to 1; the authors' is 0.5.
+        dropout: dropout probability, 0 to 1; the authors use 0.5.
     """
 
     def __init__(self, feature_dim: int, num_classes: int, dropout: float) -> None:
@@ -66,16 +66,16 @@ class LinearClassifier(nn.Module):
 
 
 class TemporalConvClassifier(nn.Module):
-    """The I3D authors' classifier: a convolution over time, averaged: (N, D, t, h, w) -> logits (N, K).
+    """The I3D authors' classifier, a convolution over time, averaged: (N, D, t, h, w) -> logits (N, K).
 
-    Theirs averages 7x7 pixels: all of a 224-pixel clip, and more than a 112-pixel one has. Averaging whatever is there
-    gives the same at 224 and works at any size. The weight keeps torch's default start, that of the linear layer it is
-    at each moment, and the shape of their `conv3d_0c_1x1_custom.conv3d.weight`: (K, D, 7, 1, 1).
+    Theirs averages 7x7 pixels: the whole map of a 224-pixel clip, and more than that of a 112-pixel one. A global
+    average is the same at 224 pixels and works for any size. The weight has torch's default init, and the shape of
+    their `conv3d_0c_1x1_custom.conv3d.weight`: (K, D, 7, 1, 1).
 
     Args:
         feature_dim: D of the backbone.
         num_classes: K.
-        dropout: share of the features dropped in training, 0 to 1; the authors' is 0.5.
+        dropout: dropout probability, 0 to 1; the authors use 0.5.
     """
 
     def __init__(self, feature_dim: int, num_classes: int, dropout: float) -> None:
@@ -86,7 +86,7 @@ class TemporalConvClassifier(nn.Module):
     def forward(self, feature_map: Tensor) -> Tensor:
         """Classify: (N, D, t, h, w) -> logits (N, K)."""
         x = at_least_float32(feature_map).mean(dim=(3, 4), keepdim=True)  # (N, D, t, 1, 1)
-        if x.shape[2] > 1:  # a single frame has no neighbour to be averaged with
+        if x.shape[2] > 1:  # a single position cannot be averaged with the next
             x = (x[:, :, 1:] + x[:, :, :-1]) / 2  # average pooling, kernel 2, stride 1: (N, D, t - 1, 1, 1)
         logits: Tensor = self.conv3d(self.dropout(x))  # (N, K, t - 1, 1, 1)
         return logits.mean(dim=(2, 3, 4))

@@ -1,6 +1,7 @@
 """I3D (Carreira and Zisserman 2017, arXiv 1705.07750): Inception-v1 inflated to video, the paper's main backbone.
 
-Modules are named as in the authors' checkpoints (`src/model/i3d.py`, after hassony2/kinetics_i3d_pytorch): theirs load.
+Module names are those of the authors' code (`src/model/i3d.py`, after hassony2/kinetics_i3d_pytorch), so that its
+checkpoints load.
 
 Shapes: `N` clips, `C` channels, `T` frames, `H`, `W` pixels; tensors are (N, C, T, H, W).
 """
@@ -33,9 +34,9 @@ POOLS_BEFORE = {"mixed_4b": ("maxPool3d_4a_3x3", 3), "mixed_5b": ("maxPool3d_5a_
 
 
 def pad_same(x: Tensor, kernel_size: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
-    """Pad with zeros as TensorFlow's SAME does where the stride divides the size: kernel - stride, the odd one last.
+    """Pad with zeros as TensorFlow's SAME if the stride divides the size: kernel - stride in total, an odd one last.
 
-    Static, as in the PyTorch ports; on sizes the stride does not divide TensorFlow would pad by the size.
+    Static, as in the PyTorch ports; for other sizes TensorFlow's padding depends on the size.
     """
     totals = [max(kernel - step, 0) for kernel, step in zip(kernel_size, stride, strict=True)]
     sides = [(total // 2, total - total // 2) for total in reversed(totals)]  # F.pad counts from the last axis
@@ -47,7 +48,7 @@ class Unit(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> None:
         super().__init__()
-        padding = kernel // 2 if stride == 1 else 0  # a strided one needs more at the end: see forward
+        padding = kernel // 2 if stride == 1 else 0  # with a stride, more at the end: see forward
         self.conv3d = Conv3d(in_channels, out_channels, (kernel,) * 3, stride=(stride,) * 3, padding=(padding,) * 3)
         self.batch3d = BatchNorm3d(out_channels)
         self.pads = stride > 1
@@ -60,9 +61,9 @@ class Unit(nn.Module):
 
 
 class SamePool(nn.Module):
-    """SAME max pooling: (N, C, T, H, W) -> each divided by its stride, rounded up, so that odd sizes lose no border.
+    """SAME max pooling: (N, C, T, H, W) -> each size divided by its stride, rounded up, so that no border is lost.
 
-    The padding is zeros, as the PyTorch ports have it; after a ReLU that changes no maximum.
+    It pads with zeros, as the PyTorch ports do; after a ReLU this changes no maximum.
     """
 
     def __init__(self, kernel_size: Triple, stride: Triple) -> None:
@@ -75,7 +76,7 @@ class SamePool(nn.Module):
 
 
 class Mixed(nn.Module):
-    """Four branches side by side: (N, in, T, H, W) -> (N, out_channels, T, H, W).
+    """Four parallel branches: (N, in, T, H, W) -> (N, out_channels, T, H, W).
 
     Args:
         in_channels: channels of the input.
@@ -88,16 +89,16 @@ class Mixed(nn.Module):
         self.branch_0 = Unit(in_channels, channels[0], 1)
         self.branch_1 = nn.Sequential(Unit(in_channels, channels[1], 1), Unit(channels[1], channels[2], 3))
         self.branch_2 = nn.Sequential(Unit(in_channels, channels[3], 1), Unit(channels[3], channels[4], 3))
-        # this pool's minus infinity acts like SAME's zeros, as x has been through a ReLU, and saves a padded copy
+        # this pool's padding of -inf acts like SAME's zeros after a ReLU, and saves a padded copy
         self.branch_3 = nn.Sequential(nn.MaxPool3d(3, stride=1, padding=1), Unit(in_channels, channels[5], 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Join the branches along the channels."""
+        """Concatenate the branches along the channels."""
         return torch.cat([self.branch_0(x), self.branch_1(x), self.branch_2(x), self.branch_3(x)], dim=1)
 
 
 def build_stages(width: int, in_channels: int) -> Iterator[tuple[str, nn.Module]]:
-    """Build the backbone stage by stage, with the names of the authors' checkpoints; see `i3d`."""
+    """Build the stages one by one, named as in the authors' checkpoints; see `i3d`."""
 
     def scaled(channels: int) -> int:
         return max(1, round(channels * width / 64))
@@ -128,16 +129,16 @@ class I3D(Backbone):
 
 
 def i3d(width: int = 64, in_channels: int = 3) -> I3D:
-    """Build the I3D backbone; classifier and embedding are heads of their own.
+    """Build the I3D backbone; classifier and embedding are separate heads.
 
-    At width 64 it has 12,287,264 parameters: the 12,697,264 of the published RGB network with 400 classes less the
-    410,000 of its logits. Batch norm keeps torch's eps of 1e-5, as the authors' code does (TensorFlow's: 1e-3).
+    At width 64 it has 12,287,264 parameters: the 12,697,264 of the published RGB network with 400 classes minus the
+    410,000 of its logits. Batch norm has torch's eps of 1e-5, as in the authors' code (TensorFlow: 1e-3).
 
     Args:
-        width: channels of the first convolution; every other count scales by width / 64, rounded, at least 1.
+        width: channels of the first convolution; all others scale by width / 64, rounded, at least 1.
         in_channels: 3 for RGB, 2 for optical flow.
 
     Returns:
-        A backbone of feature dimension 16 * width (1024, as published). Clips need 2 frames and 2 pixels at least.
+        A backbone of feature dimension 16 * width (1024, as published). Clips need at least 2 frames and 2 pixels.
     """
     return I3D(width, in_channels)

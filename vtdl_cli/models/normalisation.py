@@ -1,4 +1,4 @@
-"""The one batch norm that every network here is built of.
+"""The batch norm of all networks here.
 
 Shapes: `N` clips, `C` channels, `T` frames, `H`, `W` pixels; tensors are (N, C, T, H, W).
 """
@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 
 class BatchNorm3d(nn.BatchNorm3d):
-    """Batch norm that takes a batch of one clip whose map is a single position, in training too.
+    """Batch norm that also accepts, in training, a batch of one clip whose feature map is a single position.
 
-    A channel has one value there: its mean is itself and it has no spread, so that torch refuses it. Such a batch goes
-    by the running averages, as in evaluation, and leaves them alone. An epoch's last batch may be so small, a batch
-    whose other videos could not be read, or the part of one that a process or a split of the keys is given.
+    Each channel then has one value and no variance, so that torch raises an error. Such a batch is normalised by the
+    running statistics, as in evaluation, and does not update them. It may be an epoch's last batch, a batch whose other
+    videos could not be read, or the share of a rank or of a key split.
     """
 
     def forward(self, input: Tensor) -> Tensor:

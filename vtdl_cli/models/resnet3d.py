@@ -1,7 +1,7 @@
 """R3D and R(2+1)D (Tran et al. 2018, arXiv 1711.11248): 3D residual networks, one implementation for both.
 
-They differ in their convolution alone, a factory (in, out, mid, stride) -> module. Functions and state-dict names are
-those of torchvision's VideoResNet, so its weights load once `fc.*` is dropped.
+They differ in their convolution only, a factory (in, out, mid, stride) -> module. Function and state-dict names are
+those of torchvision's VideoResNet, whose weights load once `fc.*` is dropped.
 
 Shapes: `N` clips, `C` channels, `T` frames, `H`, `W` pixels; tensors are (N, C, T, H, W).
 """
@@ -35,7 +35,7 @@ def split_convolution(in_channels: int, out_channels: int, mid_channels: int, st
 
 
 def count_mid_channels(in_channels: int, channels: int) -> int:
-    """Count the channels between space and time that give R(2+1)D as many weights as R3D (arXiv 1711.11248, 3.5)."""
+    """Compute the channels between space and time that give R(2+1)D as many weights as R3D (arXiv 1711.11248, 3.5)."""
     return (in_channels * channels * 27) // (in_channels * 9 + 3 * channels)
 
 
@@ -62,7 +62,7 @@ def split_stem(in_channels: int, width: int) -> nn.Sequential:
 
 
 def shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
-    """Build the way round a block: the identity, or a strided 1x1x1 projection where the shape changes."""
+    """Build a block's shortcut: the identity, or a strided 1x1x1 projection if the shape changes."""
     if stride == 1 and in_channels == out_channels:
         return nn.Identity()
     return nn.Sequential(
@@ -126,7 +126,7 @@ DEPTHS: dict[int, tuple[Block, tuple[int, int, int, int]]] = {
 def residual_stage(
     block: Block, in_channels: int, channels: int, num_blocks: int, stride: int, convolution: Convolution
 ) -> nn.Sequential:
-    """Build `num_blocks` blocks, the first of which takes the stride and the change of channels."""
+    """Build `num_blocks` blocks; the first has the stride and changes the number of channels."""
     wide = block.expansion * channels
     first = block(in_channels, channels, stride, convolution)
     return nn.Sequential(first, *(block(wide, channels, 1, convolution) for _ in range(num_blocks - 1)))
@@ -137,15 +137,15 @@ class ResNet3D(Backbone):
 
     def __init__(self, depth: int, width: int, stem: nn.Module, convolution: Convolution) -> None:
         if depth not in DEPTHS:
-            raise UsageError(f"depth '{depth}' is not one that r3d and r2p1d come in. Choose 10, 18 or 50")
+            raise UsageError(f"depth '{depth}' is not a depth of r3d and r2p1d. Choose 10, 18 or 50")
         block, num_blocks = DEPTHS[depth]
-        grow = block.expansion
-        super().__init__(feature_dim=8 * width * grow)
+        expansion = block.expansion
+        super().__init__(feature_dim=8 * width * expansion)
         self.stem = stem
         self.layer1 = residual_stage(block, width, width, num_blocks[0], 1, convolution)
-        self.layer2 = residual_stage(block, width * grow, 2 * width, num_blocks[1], 2, convolution)
-        self.layer3 = residual_stage(block, 2 * width * grow, 4 * width, num_blocks[2], 2, convolution)
-        self.layer4 = residual_stage(block, 4 * width * grow, 8 * width, num_blocks[3], 2, convolution)
+        self.layer2 = residual_stage(block, width * expansion, 2 * width, num_blocks[1], 2, convolution)
+        self.layer3 = residual_stage(block, 2 * width * expansion, 4 * width, num_blocks[2], 2, convolution)
+        self.layer4 = residual_stage(block, 4 * width * expansion, 8 * width, num_blocks[3], 2, convolution)
         initialise(self)
 
 
@@ -167,5 +167,5 @@ def r3d(depth: int = 18, width: int = 64, in_channels: int = 3) -> ResNet3D:
 
 
 def r2p1d(depth: int = 18, width: int = 64, in_channels: int = 3) -> ResNet3D:
-    """Build R(2+1)D: every 3x3x3 convolution split into space and time. Arguments, result and errors as in `r3d`."""
+    """Build R(2+1)D: each 3x3x3 convolution is split into space and time. Arguments, result and errors as in `r3d`."""
     return ResNet3D(depth, width, split_stem(in_channels, width), split_convolution)

@@ -1,9 +1,10 @@
-"""Backbones and classifiers by name: the only list of what there is.
+"""The registry of backbones, each with its depths and its classifier.
 
 Shapes: `N` clips, `C` channels, `T` frames, `H`, `W` pixels; every backbone maps (N, C, T, H, W) -> (N, D, t, h, w).
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from torch import nn
 
@@ -12,40 +13,77 @@ from vtdl_cli.models.c3d import c3d
 from vtdl_cli.models.encoder import Backbone
 from vtdl_cli.models.heads import LinearClassifier, TemporalConvClassifier
 from vtdl_cli.models.i3d import i3d
-from vtdl_cli.models.resnet3d import r2p1d, r3d
+from vtdl_cli.models.resnet3d import DEPTHS, r2p1d, r3d
 
-BACKBONES: dict[str, Callable[..., Backbone]] = {"c3d": c3d, "r3d": r3d, "r2p1d": r2p1d, "i3d": i3d}
-WITH_DEPTH = frozenset({"r3d", "r2p1d"})
+
+class RegisteredBackbone(NamedTuple):
+    """A backbone that can be chosen.
+
+    Attributes:
+        build: builds it, from `width` and `in_channels`, and `depth` if it has several.
+        depths: numbers of layers to choose from; empty: it has a single depth.
+        classifier: builds what classifies its feature map, from D, the number of classes, and dropout.
+    """
+
+    build: Callable[..., Backbone]
+    depths: tuple[int, ...] = ()
+    classifier: Callable[[int, int, float], nn.Module] = LinearClassifier
+
+
+BACKBONES = {
+    "c3d": RegisteredBackbone(c3d),
+    "r3d": RegisteredBackbone(r3d, tuple(DEPTHS)),
+    "r2p1d": RegisteredBackbone(r2p1d, tuple(DEPTHS)),
+    "i3d": RegisteredBackbone(i3d, classifier=TemporalConvClassifier),  # its authors' (README, Method)
+}
+"""`model.name` -> the backbone."""
+
+
+def check_backbone(name: str, depth: int | None) -> None:
+    """Check that there is such a backbone, and that it has such a depth.
+
+    Raises:
+        UsageError: there is not.
+    """
+    if name not in BACKBONES:
+        raise UsageError(f"model.name '{name}' is not a backbone. Choose one of {', '.join(BACKBONES)}")
+    depths = BACKBONES[name].depths
+    choices = ", ".join(map(str, depths))
+    if depths and depth is None:
+        raise UsageError(
+            f"model.depth is missing: {name} needs one of {choices}. For example: --set model.depth={depths[0]}"
+        )
+    if depths and depth not in depths:
+        raise UsageError(f"model.depth '{depth}' is not one of {name}. Choose from {choices}")
+    if not depths and depth is not None:
+        rule = f"does not go with {name}, which has one depth only"
+        raise UsageError(f"model.depth '{depth}' {rule}. Leave it out, or --set model.depth=null")
 
 
 def create_backbone(name: str, *, depth: int | None, width: int, in_channels: int = 3) -> Backbone:
-    """Build a backbone with fresh weights.
+    """Build a randomly initialised backbone.
 
     Args:
         name: a key of BACKBONES.
-        depth: layers of r3d and r2p1d (10, 18 or 50; None: 18); c3d and i3d come in one depth and take no notice.
+        depth: number of layers, one of its depths; None if it has a single depth.
         width: channels of the first stage; 64 as published.
         in_channels: 3 for RGB, 2 for optical flow.
 
     Raises:
-        UsageError: an unknown name or depth.
+        UsageError: there is no such backbone, or no such depth.
     """
-    if name not in BACKBONES:
-        raise UsageError(f"backbone '{name}' is not known. Choose one of {', '.join(BACKBONES)}")
-    if name in WITH_DEPTH and depth is not None:
-        return BACKBONES[name](depth=depth, width=width, in_channels=in_channels)
-    return BACKBONES[name](width=width, in_channels=in_channels)
+    check_backbone(name, depth)
+    chosen = {} if depth is None else {"depth": depth}
+    return BACKBONES[name].build(**chosen, width=width, in_channels=in_channels)
 
 
 def create_classifier(name: str, feature_dim: int, num_classes: int, dropout: float) -> nn.Module:
-    """Build the classifier that goes with a backbone: (N, D, t, h, w) -> logits (N, num_classes).
+    """Build the classifier of a backbone: (N, D, t, h, w) -> logits (N, num_classes).
 
     Args:
-        name: the backbone's; i3d takes its authors' convolution over time, all others a linear layer (README, Method).
+        name: of the backbone.
         feature_dim: D of the backbone.
-        num_classes: classes to tell apart.
-        dropout: share of the features dropped in training, 0 to 1.
+        num_classes: number of classes.
+        dropout: dropout probability, 0 to 1.
     """
-    if name == "i3d":
-        return TemporalConvClassifier(feature_dim, num_classes, dropout)
-    return LinearClassifier(feature_dim, num_classes, dropout)
+    return BACKBONES[name].classifier(feature_dim, num_classes, dropout)

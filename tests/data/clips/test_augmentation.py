@@ -17,9 +17,9 @@ from vtdl_cli.data.clips.augmentation import (
     hue,
     jitter,
     rotate_and_crop,
+    rotate_vectors,
     saturation,
     to_clips,
-    turn_vectors,
 )
 from vtdl_cli.data.clips.views import RandomViews
 
@@ -190,10 +190,10 @@ def test_to_clips__flow_without_draws() -> None:
     assert clips.count_nonzero() == 2
 
 
-def test_turn_vectors__by_hand() -> None:
+def test_rotate_vectors__by_hand() -> None:
     """Oracle: by hand. Right (1, 0) turned counter-clockwise by a quarter is up, (0, -1), with y down."""
     flow = torch.tensor([1.0, 0.0]).view(1, 1, 2, 1, 1).repeat(3, 1, 1, 1, 1)
-    turned = turn_vectors(flow, torch.tensor([0.0, math.pi / 2, math.radians(10)]))
+    turned = rotate_vectors(flow, torch.tensor([0.0, math.pi / 2, math.radians(10)]))
     assert turned[:, 0, :, 0, 0].flatten().tolist() == pytest.approx(
         [1, 0, 0, -1, math.cos(math.radians(10)), -math.sin(math.radians(10))], abs=1e-6
     )

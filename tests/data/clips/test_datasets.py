@@ -1,7 +1,9 @@
 """Videos are generated: lossless, red telling the video and green the frame, so that a sample tells what it is."""
 
 import math
+import multiprocessing
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from vtdl_cli.data.clips.datasets import Batch, EpochBatches, Sample, Unreadable, VideoClips
+from vtdl_cli.data.clips.datasets import Batch, EpochBatches, Unreadable, VideoClips, VideoSample
 from vtdl_cli.data.clips.loading import build_loader
-from vtdl_cli.data.clips.sampling import IndexSampler, uniform_clips
+from vtdl_cli.data.clips.sampling import IndexSampler, random_clip, uniform_clips
 from vtdl_cli.data.clips.triplets import TripletSampler
 from vtdl_cli.data.clips.views import FixedViews, RandomViews, Viewer
 from vtdl_cli.data.lists.video_list import VideoList, read_list
@@ -66,7 +68,7 @@ def make_dataset(
     return VideoClips(videos, sampler=sampler, viewer=viewer, short_side=short_side, decoder="pyav", seed=seed)
 
 
-def same(a: Sample | Unreadable, b: Sample | Unreadable) -> bool:
+def same(a: VideoSample | Unreadable, b: VideoSample | Unreadable) -> bool:
     if isinstance(a, Unreadable) or isinstance(b, Unreadable):
         return a == b
     return (
@@ -77,15 +79,15 @@ def same(a: Sample | Unreadable, b: Sample | Unreadable) -> bool:
     )
 
 
-def unbatch(batches: list[Batch]) -> list[Sample | Unreadable]:
+def unbatch(batches: list[Batch]) -> list[VideoSample | Unreadable]:
     """The samples of batches, in the order of their videos."""
-    samples: list[Sample | Unreadable] = []
+    samples: list[VideoSample | Unreadable] = []
     for batch in batches:
         samples += batch.unreadable
         for row in range(len(batch)):
             index, label, num_frames = (int(v[row]) for v in (batch.index, batch.label, batch.num_frames))
             draws = {name: values[row].numpy() for name, values in batch.draws.items()}
-            samples.append(Sample(index, label, num_frames, batch.windows[row].numpy(), draws))
+            samples.append(VideoSample(index, label, num_frames, batch.windows[row].numpy(), draws))
     return sorted(samples, key=lambda sample: sample.index)
 
 
@@ -95,7 +97,7 @@ def test_video_clips__a_sample_holds_the_frames_of_its_video(videos: VideoList) 
     assert len(dataset) == 6
     for index, video, num_frames in ((0, 0, 9), (1, 1, 20), (4, 3, 12), (5, 4, 25)):
         sample = dataset[0, index]
-        assert isinstance(sample, Sample)
+        assert isinstance(sample, VideoSample)
         assert (sample.index, sample.label, sample.num_frames) == (index, LABELS[index], num_frames)
         starts = [0, max(num_frames - 12, 0)]
         expected = make_frames(video, num_frames)[[[(s + 4 * t) % num_frames for t in range(3)] for s in starts]]
@@ -106,7 +108,7 @@ def test_video_clips__a_sample_holds_the_frames_of_its_video(videos: VideoList) 
 def test_video_clips__resizes_before_it_cuts(videos: VideoList) -> None:
     """Oracle: the frames' mean red: a resize to half the size keeps it, and the crop is then the full height."""
     sample = make_dataset(videos, sampler=uniform_clips(3, 4, 1), viewer=FixedViews(8), short_side=8)[0, 2]
-    assert isinstance(sample, Sample)
+    assert isinstance(sample, VideoSample)
     assert sample.windows.shape == (1, 3, 8, 8, 3)
     assert sample.windows[..., 0].mean() == pytest.approx(80 + 3.5, abs=0.5)
 
@@ -129,8 +131,8 @@ def test_video_clips__a_sample_depends_on_seed_epoch_and_index_alone(videos: Vid
     assert not same(dataset[2, 2], first)
     assert not same(make_dataset(videos, seed=4)[1, 2], first)
     beside = dataset[1, 1]
-    assert isinstance(first, Sample)
-    assert isinstance(beside, Sample)
+    assert isinstance(first, VideoSample)
+    assert isinstance(beside, VideoSample)
     assert not np.intersect1d(first.draws["rotation"], beside.draws["rotation"]).size
 
 
@@ -147,6 +149,28 @@ def test_build_loader__samples_do_not_depend_on_workers_order_or_resuming(videos
         samples = unbatch(batch)
         assert len(samples) == len(expected)
         assert all(same(sample, dataset[key]) for sample, key in zip(samples, expected, strict=True))
+
+
+@pytest.fixture
+def restored_start_method() -> Iterator[None]:
+    before = multiprocessing.get_start_method(allow_none=True)
+    yield
+    multiprocessing.set_start_method(before, force=True)
+
+
+@pytest.mark.usefixtures("restored_start_method")
+@pytest.mark.parametrize(
+    ("start_method", "sampler"), [("forkserver", random_clip(4, 2)), ("spawn", uniform_clips(4, 2, 3))]
+)
+def test_build_loader__samples_do_not_depend_on_how_workers_start(
+    videos: VideoList, start_method: str, sampler: IndexSampler
+) -> None:
+    """Oracle: the dataset asked directly. A fork server is the default from Python 3.14 on, spawning on macOS."""
+    multiprocessing.set_start_method(start_method, force=True)
+    dataset = make_dataset(videos, seed=5, sampler=sampler)
+    samples = unbatch(list(build_loader(dataset, EpochBatches(6, 4), workers=1, on_gpu=False)))
+    assert len(samples) == 6
+    assert all(same(sample, dataset[0, index]) for index, sample in enumerate(samples))
 
 
 def test_build_loader__without_workers_a_batch_carries_unreadable_videos_apart(videos: VideoList) -> None:
@@ -231,7 +255,7 @@ def test_epoch_batches__in_the_lists_order_by_hand() -> None:
 @pytest.mark.parametrize("first", range(8))
 def test_epoch_batches__from_a_first_video_in_parts(first: int) -> None:
     """Oracle: by hand: videos `first` to 6, three at a time, each in one of two parts, in order; from 7 on none."""
-    parts = [list(EpochBatches(7, 3, first=first, part=part, parts=2)) for part in range(2)]
+    parts = [list(EpochBatches(7, 3, first=first, rank=rank, world_size=2)) for rank in range(2)]
     assert len(parts[0]) == len(parts[1]) == -(-(7 - first) // 3)
     videos = [index for batches in zip(*parts, strict=True) for batch in batches for _, index in batch]
     assert videos == list(range(first, 7))

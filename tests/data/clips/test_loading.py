@@ -1,5 +1,6 @@
 """Batches on their way from the workers: whichever way they take they are the same, and none is waited for in vain."""
 
+import multiprocessing
 import os
 import resource
 import signal
@@ -18,9 +19,10 @@ from tests.processes import ENVIRONMENT
 from tests.toy import Toy
 from vtdl_cli.cli import describe
 from vtdl_cli.data.clips import loading, parcels
-from vtdl_cli.data.clips.datasets import Batch, EpochBatches, Sample, Unreadable
+from vtdl_cli.data.clips.datasets import Batch, EpochBatches, Unreadable, VideoSample
 from vtdl_cli.data.clips.loading import Loader, build_loader
 from vtdl_cli.errors import UsageError, VtdlError
+from vtdl_cli.runtime import atomic_write
 
 NUM_VIDEOS = 7
 
@@ -34,11 +36,13 @@ class Videos:
     def sample_bytes(self) -> int:
         return 24
 
-    def __getitem__(self, key: tuple[int, int]) -> Sample | Unreadable:
+    def __getitem__(self, key: tuple[int, int]) -> VideoSample | Unreadable:
         _, index = key
         if index % 3 == 2:
             return Unreadable(index, f"{index}.mp4", "the file is empty")
-        return Sample(index, 10 + index, 100, np.full((2, 4, 1, 1, 3), index, np.uint8), {"shift": np.full(2, index)})
+        return VideoSample(
+            index, 10 + index, 100, np.full((2, 4, 1, 1, 3), index, np.uint8), {"shift": np.full(2, index)}
+        )
 
 
 class Fateful(Videos):
@@ -47,7 +51,7 @@ class Fateful(Videos):
     def __init__(self, fate: Callable[[], object]) -> None:
         self.fate = fate
 
-    def __getitem__(self, key: tuple[int, int]) -> Sample | Unreadable:
+    def __getitem__(self, key: tuple[int, int]) -> VideoSample | Unreadable:
         if key[1] == 3:
             self.fate()
         return super().__getitem__(key)
@@ -56,7 +60,7 @@ class Fateful(Videos):
 def load(videos: Videos, workers: int, heard: list[str] | None = None, *, batch_size: int = 3) -> Loader:
     tell = (heard if heard is not None else []).append
     order = EpochBatches(NUM_VIDEOS, batch_size)
-    return build_loader(videos, order, workers=workers, on_gpu=False, tell=tell)  # type: ignore[arg-type]
+    return build_loader(videos, order, workers=workers, on_gpu=False, warn=tell)  # type: ignore[arg-type]
 
 
 def content(batch: Batch) -> list[Any]:
@@ -74,31 +78,33 @@ def test_build_loader__batches_are_the_same_by_every_way(monkeypatch: pytest.Mon
     heard: list[str] = []
     expected = {size: [content(batch) for batch in load(Videos(), 0, batch_size=size)] for size in (1, 3)}
     if way == "no room":
-        monkeypatch.setattr(loading, "room_in_shared_memory", lambda: 10.0)
+        monkeypatch.setattr(loading, "free_shared_memory", lambda: 10.0)
     if way == "room gone":
         monkeypatch.setattr(parcels, "_share", refuse_sharing)
     if way == "few files":
-        monkeypatch.setattr(loading, "open_files", lambda: 20)
+        monkeypatch.setattr(loading, "max_open_files", lambda: 20)
     for size, batches in expected.items():
         found = list(load(Videos(), 2, heard, batch_size=size))
         assert [content(batch) for batch in found] == batches
         assert all(batch.windows.is_shared() == (way == "shared") for batch in found if len(batch))
     says = {
-        "no room": "it has no room for a batch of each of 2 workers. Give it more room (docker run --shm-size 8g), or",
-        "room gone": "unable to resize file </torch_1>: No space left on device (28). Give it more room",
+        "no room": "it has no room for one batch of each of 2 workers. Enlarge it (docker run --shm-size 8g), or",
+        "room gone": "unable to resize file </torch_1>: No space left on device (28). Enlarge it",
         "few files": "only 20 files may be open. Allow more: ulimit -n 4096",
     }
     assert bool(heard) == (way != "shared")
-    assert all(text.startswith("batches go through pipes, which is slower") and says[way] in text for text in heard)
+    assert all(
+        text.startswith("batches are sent through pipes, which is slower") and says[way] in text for text in heard
+    )
 
 
 @pytest.mark.parametrize(
     ("room", "needed", "ahead"),
     [(64e6, 8 * 158e6, 0), (2e9, 8 * 158e6, 1), (24e9, 8 * 158e6, 4), (float("inf"), 1e12, 4), (64e6, 0, 4)],
 )
-def test_batches_ahead__by_the_room(room: float, needed: float, ahead: int) -> None:
+def test_max_prefetch__by_free_memory(room: float, needed: float, ahead: int) -> None:
     """Oracle: by hand: a container's 64 MB, 2 GB and 24 GB, of which 80% for 8 workers with batches of 158 MB."""
-    assert loading.batches_ahead(room, int(needed)) == ahead
+    assert loading.max_prefetch(room, int(needed)) == ahead
 
 
 def test_build_loader__raises_what_a_worker_raised() -> None:
@@ -117,8 +123,8 @@ def test_build_loader__raises_what_a_worker_raised() -> None:
     ("number", "says"),
     [
         (signal.SIGKILL, "a worker process was killed by the system, most often because memory ran out. Use fewer"),
-        (signal.SIGBUS, "a worker process found no room in shared memory (/dev/shm)"),
-        (signal.SIGSEGV, "a worker process ended by itself (signal Segmentation fault), most often in a decoder. Find"),
+        (signal.SIGBUS, "a worker process ran out of shared memory (/dev/shm)"),
+        (signal.SIGSEGV, "a worker process died (signal Segmentation fault), most often in a decoder. Find"),
     ],
 )
 def test_worker__that_is_killed_is_told_as_such(number: signal.Signals, says: str) -> None:
@@ -130,6 +136,21 @@ def test_worker__that_is_killed_is_told_as_such(number: signal.Signals, says: st
     assert message.startswith(says)
     assert message.endswith("and start again, with --resume where the command has it")
     assert time.monotonic() - began < 60
+
+
+def test_worker__that_is_killed_is_told_of_where_a_batch_is_awaited(tmp_path: Path) -> None:
+    """Not in what is done meanwhile: the file that is being written is whole, and is not blamed."""
+    before = multiprocessing.active_children()
+    batches = iter(load(Videos(), 2, batch_size=1))
+    next(batches)
+    with atomic_write(tmp_path / "metrics.csv") as temporary:
+        for worker in {*multiprocessing.active_children()} - {*before}:
+            worker.kill()
+            os.waitid(os.P_PID, worker.pid or 0, os.WEXITED | os.WNOWAIT)  # which leaves its end for others to see
+        temporary.write_text("loss")
+    assert (tmp_path / "metrics.csv").read_text() == "loss"
+    with pytest.raises(VtdlError, match="a worker process was killed by the system"):
+        next(batches)
 
 
 def test_worker__that_cannot_send_a_parcel_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,14 +175,17 @@ def test_unpack__tells_of_too_many_open_files(monkeypatch: pytest.MonkeyPatch) -
             resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
     monkeypatch.setattr(parcels.Parcel, "unpack", with_few_files)
-    with pytest.raises(Exception, match=r"cannot be fetched from its worker \(.*Too many open files\), most often"):
+    with pytest.raises(Exception, match=r"cannot be received from its worker \(.*Too many open files\), most often"):
         next(batches)
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="mounts a file system over /dev/shm")
 @pytest.mark.parametrize(
     ("size", "code", "says"),
-    [("300k", 0, "warning: batches go through pipes"), ("8k", 1, "error: workers cannot be started: no space left on")],
+    [
+        ("300k", 0, "warning: batches are sent through pipes"),
+        ("8k", 1, "error: workers cannot be started: no space left on"),
+    ],
 )
 def test_shared_memory__full(toy: Toy, tmp_path: Path, size: str, code: int, says: str) -> None:
     """For real, as in a container: 300 kB hold locks and less than two batches of 200 kB, and 8 kB no locks."""

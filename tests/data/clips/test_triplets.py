@@ -17,7 +17,7 @@ import pytest
 from numpy.random import Generator
 
 from vtdl_cli.data.clips.sampling import SHORT_VIDEOS
-from vtdl_cli.data.clips.triplets import NEGATIVES, Starts, TripletSampler
+from vtdl_cli.data.clips.triplets import NEGATIVE_RULES, Starts, TripletSampler
 
 CLIP_LEN = 4
 STRIDES = range(1, 9)
@@ -215,7 +215,7 @@ def test_video_data_set__by_hand() -> None:
 
 
 @pytest.mark.parametrize("stride", STRIDES)
-@pytest.mark.parametrize("negative", NEGATIVES)
+@pytest.mark.parametrize("negative", NEGATIVE_RULES)
 @pytest.mark.parametrize("short_videos", SHORT_VIDEOS)
 def test_num_starts__are_the_places_where_an_anchor_starts(negative: str, short_videos: str, stride: int) -> None:
     """Oracle: those of every triplet that can be drawn, of the table's lengths around a window and its gap."""
@@ -228,7 +228,7 @@ def test_num_starts__are_the_places_where_an_anchor_starts(negative: str, short_
 
 
 @pytest.mark.parametrize("stride", STRIDES)
-@pytest.mark.parametrize("negative", NEGATIVES)
+@pytest.mark.parametrize("negative", NEGATIVE_RULES)
 @pytest.mark.parametrize("short_videos", SHORT_VIDEOS)
 def test_triplets__frames_are_those_of_clips_that_start_there(negative: str, short_videos: str, stride: int) -> None:
     """Oracle: README, Method: the positive is the anchor's interval; decoded indices never exceed n; clips as

@@ -118,7 +118,7 @@ def test_feature_parts__rows_of_another_provenance_are_refused(out: Path, begun:
 
 
 def test_feature_parts__what_is_in_the_way_is_refused(out: Path, begun: FeatureParts) -> None:
-    with pytest.raises(UsageError, match=r"was begun and interrupted.*--resume"):
+    with pytest.raises(UsageError, match=r"was interrupted.*--resume"):
         start(out)
     finish(begun)
     with pytest.raises(UsageError, match=r"exists.*--overwrite"):
@@ -142,7 +142,7 @@ def test_feature_parts__resuming_a_finished_file_leaves_it(out: Path, begun: Fea
         start(out, resume=True)
 
 
-def test_feature_parts__overwriting_forgets_rows_and_keeps_the_old_file_until_the_end(
+def test_feature_parts__overwriting_deletes_rows_and_keeps_the_old_file_until_the_end(
     out: Path, begun: FeatureParts
 ) -> None:
     parts = start(out, overwrite=True)
@@ -329,7 +329,7 @@ def test_feature_parts__rows_of_two_versions_are_told(out: Path) -> None:
     for _ in range(2):  # resumed twice: told once more, named once
         now = {**before, "torch_version": "2.11", "group_by": "(a)"}
         parts = start(out, resume=True, provenance=now)
-        assert parts.standing(6).endswith("goes on at video 3 of 6; its torch_version was '2.10'")
+        assert parts.standing(6).endswith("resumes at video 3 of 6; its torch_version was '2.10'")
     finish(parts)
     with h5py.File(out) as file:
         assert json.loads(file.attrs["torch_version"]) == ["2.10", "2.11"]

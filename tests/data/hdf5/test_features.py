@@ -45,7 +45,7 @@ def test_read_features__averages_what_is_between(tmp_path: Path, between: tuple[
 def test_read_blocks__cut_anywhere_they_are_the_same_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two videos of 24 bytes fit into a block of 50."""
     content = write(tmp_path / "f.h5", 2)
-    monkeypatch.setattr(vtdl_cli.data.hdf5.features, "BLOCK_BYTES", 50)
+    monkeypatch.setattr(vtdl_cli.data.hdf5.features, "FEATURE_BLOCK_BYTES", 50)
     with open_features(tmp_path / "f.h5") as file:
         blocks = list(read_blocks(file))
     assert [len(block["labels"]) for block in blocks] == [2, 2, 1]
@@ -97,18 +97,18 @@ def spoil_content(file: h5py.File, kind: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "says"),
     [
-        ("absent", "are not there. First: vtdl extract"),
+        ("absent", "do not exist. First: vtdl extract"),
         ("folder", "are a folder"),
         ("empty", "are an empty file"),
-        ("text", "are no HDF5 file"),
+        ("text", "are not an HDF5 file"),
         ("cut at the start", "are cut short or damaged"),
         ("cut by a byte", "are cut short or damaged"),
         ("schema", "have schema 2, and this version reads 1"),
         ("scores", "are an HDF5 file of something else: it has no 'features'"),
-        ("number", "are an HDF5 file of something else: its 'features' are no vectors"),
-        ("one vector", "are an HDF5 file of something else: its 'features' are no vectors"),
-        ("rows", "do not fit together: rows of features 5, labels 4"),
-        ("no rows", "hold no video"),
+        ("number", "are an HDF5 file of something else: its 'features' are not vectors"),
+        ("one vector", "are an HDF5 file of something else: its 'features' are not vectors"),
+        ("rows", "are inconsistent: rows of features 5, labels 4"),
+        ("no rows", "hold no videos"),
     ],
 )
 def test_open_features__tells_what_is_wrong(tmp_path: Path, kind: str, says: str) -> None:
@@ -125,5 +125,5 @@ def test_read_features__of_a_network_that_has_diverged(tmp_path: Path) -> None:
     content = rows()
     content["features"][2, 1] = np.nan
     write_features(tmp_path / "f.h5", content["features"].shape, [content], {})
-    with pytest.raises(UsageError, match="not finite, those of 'é 2.mp4' to begin with"):
+    with pytest.raises(UsageError, match="not finite, the first for 'é 2.mp4'"):
         read_features(tmp_path / "f.h5")

@@ -1,6 +1,9 @@
 """Files of rows: what their checksums are of, that no damage passes them, and what odd files are called."""
 
 import json
+import signal
+import subprocess
+import sys
 import zlib
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +15,7 @@ import pytest
 
 from tests.damage import damages
 from tests.toy import without_checksums
+from vtdl_cli.data.hdf5.disk import signals_deferred
 from vtdl_cli.data.hdf5.features import open_features, read_features, write_features
 from vtdl_cli.data.hdf5.scores import Scores, read_scores, write_scores
 from vtdl_cli.errors import DamagedFile, UsageError
@@ -84,7 +88,7 @@ def test_read__damage_names_the_column(tmp_path: Path) -> None:
     whole = bytearray(write(tmp_path / "a.h5").read_bytes())
     whole[whole.index(VALUES.tobytes()) + 103] ^= 0x80
     (tmp_path / "a.h5").write_bytes(whole)
-    says = "a.h5' are damaged: their features do not match the checksum that they were written with. Extract them again"
+    says = "a.h5' are damaged: their features do not match their checksum. Extract again"
     with pytest.raises(DamagedFile, match=says):
         read_features(tmp_path / "a.h5")
 
@@ -142,26 +146,37 @@ def make_odd(file: h5py.File, kind: str) -> None:
     elif kind == "rows of another file":
         replace_column(file, "num_frames", shape=(NUM_VIDEOS,), dtype="i8", external=[("/etc/passwd", 0, 4096)])
     else:
-        file.attrs["skipped"] = {"skipped is no JSON": "{", "skipped is no list": '{"path": 1}'}[kind]
+        file.attrs[kind.split()[0]] = ODD_ATTRIBUTES[kind]
+
+
+ODD_ATTRIBUTES = {
+    "skipped is no JSON": "{",
+    "skipped is no list": '{"path": 1}',
+    "skipped that UTF-8 cannot hold": r'[{"path": "\udcff.mp4", "reason": "corrupt"}]',
+    "classes that UTF-8 cannot hold": r'["a", "\ud800", "c", "d"]',
+}
+"""JSON can spell out lone surrogates, which no other file takes."""
 
 
 @pytest.mark.parametrize(
     ("kind", "says"),
     [
-        ("labels of text", "its 'labels' are no whole numbers"),
-        ("labels with fractions", "its 'labels' are no whole numbers"),
-        ("labels without end", "have 1000000000000 in their 'labels', which go from -1 to 999999"),
+        ("labels of text", "its 'labels' are not integers"),
+        ("labels with fractions", "its 'labels' are not integers"),
+        ("labels without end", "have 1000000000000 in their 'labels', outside of -1 to 999999"),
         ("labels below", "have -5 in their 'labels'"),
-        ("compound", "its 'features' are no vectors"),
-        ("scalar", "its 'paths' are no text"),
-        ("references", "its 'paths' are no text"),
-        ("no channels", "its 'features' are no vectors"),
+        ("compound", "its 'features' are not vectors"),
+        ("scalar", "its 'paths' are not text"),
+        ("references", "its 'paths' are not text"),
+        ("no channels", "its 'features' are not vectors"),
         ("a thousand million rows", "they declare 1000000000 rows of features, and hold fewer"),
         ("bytes", "hold text that is not UTF-8"),
-        ("link to another file", "its 'labels' lie in another file"),
-        ("rows of another file", "its 'num_frames' lie in another file"),
+        ("link to another file", "its 'labels' are in another file"),
+        ("rows of another file", "its 'num_frames' are in another file"),
         ("skipped is no JSON", "are cut short or damaged"),
-        ("skipped is no list", "their 'skipped' lists no videos"),
+        ("skipped is no list", "their 'skipped' is not a list of videos"),
+        ("skipped that UTF-8 cannot hold", "their 'skipped' is not a list of videos"),
+        ("classes that UTF-8 cannot hold", "are damaged: their 'classes' is not a list of names"),
     ],
 )
 def test_open__names_what_is_odd(tmp_path: Path, kind: str, says: str) -> None:
@@ -173,3 +188,46 @@ def test_open__names_what_is_odd(tmp_path: Path, kind: str, says: str) -> None:
         read_features(tmp_path / "a.h5")
     assert str(caught.value).startswith(f"features '{tmp_path}/a.h5' ")
     assert says in str(caught.value)
+
+
+WRITE_WITHOUT_ROOM = """
+import resource, sys
+from pathlib import Path
+from tests.data.hdf5.test_rows import write
+for size in range(0, 30000, 500):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    try:
+        write(Path(sys.argv[1]), 7, 30)
+        print("whole")
+    except Exception as error:
+        print(error)
+"""
+
+
+def test_write_rows__without_room_is_one_line_wherever_it_ends(tmp_path: Path) -> None:
+    """In a process of its own: HDF5 left to itself writes tracebacks, and crashes as the process ends."""
+    line = [sys.executable, "-c", WRITE_WITHOUT_ROOM, str(tmp_path / "a.h5")]
+    result = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+    told = result.stdout.splitlines()
+    num_refused = told.index("whole")
+    assert 10 < num_refused < 50
+    assert set(told[:num_refused]) == {
+        f"file '{tmp_path / 'a.h5'}' could not be written (File too large). Allow larger files (ulimit -f unlimited) "
+        "or choose another --out, and run it again"
+    }
+    assert set(told[num_refused:]) == {"whole"}
+    assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
+
+
+def test_signals_deferred__signals_come_after_the_block() -> None:
+    done = []
+
+    @signals_deferred()
+    def write_twice() -> None:
+        signal.raise_signal(signal.SIGINT)
+        done.append("all")
+
+    with pytest.raises(KeyboardInterrupt):
+        write_twice()
+    assert done == ["all"]

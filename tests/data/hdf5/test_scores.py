@@ -23,7 +23,9 @@ SCORES = Scores(
 
 
 def test_scores__come_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vtdl_cli.data.hdf5.scores, "BLOCK_BYTES", 2 * CLIPS[0].nbytes)  # seven videos in four blocks
+    monkeypatch.setattr(
+        vtdl_cli.data.hdf5.scores, "SCORE_BLOCK_BYTES", 2 * CLIPS[0].nbytes
+    )  # seven videos in four blocks
     spool = ClipSpool(tmp_path, (2, 3))
     spool.add(CLIPS[:4])
     spool.add(CLIPS[4:])
@@ -47,7 +49,7 @@ def test_align__puts_videos_into_another_order() -> None:
 
 def test_read_scores__refuses_what_is_none(tmp_path: Path) -> None:
     path = tmp_path / "scores.h5"
-    with pytest.raises(UsageError, match=r"scores '.*scores.h5' are not there. First: vtdl evaluate"):
+    with pytest.raises(UsageError, match=r"scores '.*scores.h5' do not exist. First: vtdl evaluate"):
         read_scores(path)
     write_scores(path, SCORES)
     content = path.read_bytes()
@@ -64,7 +66,7 @@ def test_read_scores__refuses_what_is_none(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="have schema 2, and this version reads 1. Evaluate again"):
         read_scores(path)
     write_scores(path, replace(SCORES, classes=["a", "b"]))
-    with pytest.raises(UsageError, match="name 2 classes and have class 2. Evaluate again"):
+    with pytest.raises(UsageError, match="are inconsistent: 2 class names, and class 2. Evaluate again"):
         read_scores(path)
 
 

@@ -50,7 +50,7 @@ def test_compare__names_on_one_side_are_compared_by_number(
 ) -> None:
     warning = compare(ours, theirs, [0, 1, 2], [0, 1, 2])
     assert warning.startswith(f"classes of list '{unnamed}' have no names: ")
-    assert f"with those of list '{named}' by number alone" in warning
+    assert f"with those of list '{named}' by number only" in warning
 
 
 def test_compare__number_that_has_no_name() -> None:
@@ -65,7 +65,7 @@ def test_compare__one_that_counts_from_one(known: list[int], asked: list[int]) -
 
 
 @pytest.mark.parametrize(
-    ("names", "labels", "is_told"),
+    ("names", "labels", "is_warned"),
     [
         (None, [2, 1, 3, 1], True),
         (None, [0, 1, 2], False),
@@ -74,7 +74,7 @@ def test_compare__one_that_counts_from_one(known: list[int], asked: list[int]) -
         (["none", "a", "b"], [1, 2], False),  # names say what class 0 is
     ],
 )
-def test_counting_warning(names: list[str] | None, labels: list[int], is_told: bool) -> None:
+def test_counting_warning(names: list[str] | None, labels: list[int], is_warned: bool) -> None:
     warning = counting_warning(label_set("list 'a'", names, labels))
-    assert bool(warning) == is_told
-    assert not is_told or f"no video of class 0, and some of each class from 1 to {max(labels)}" in warning
+    assert bool(warning) == is_warned
+    assert not is_warned or f"no video of class 0, but some of each class from 1 to {max(labels)}" in warning

@@ -9,7 +9,7 @@ import pytest
 from vtdl_cli.data.lists.official import (
     OFFICIAL,
     OfficialSplit,
-    by_class,
+    count_by_class,
     locate,
     read_hmdb51,
     read_kinetics,
@@ -88,7 +88,7 @@ def test_hmdb51__equals_the_published_lists(data_dir: Path) -> None:
         wanted = named(published(lists / f"hmdb51_rgb_{side}_split_1.txt", 2), theirs)
         assert named(stems(split, side), split.classes) == wanted
     for number in (2, 3):
-        counts = by_class(read_hmdb51(folder, number).videos, split.classes)
+        counts = count_by_class(read_hmdb51(folder, number).videos, split.classes)
         assert set(map(str, counts.values())) == {"{'train': 70, 'val': 30}"}
 
 
@@ -107,7 +107,7 @@ def test_kinetics__equals_the_published_list(data_dir: Path) -> None:
 def test_ucf101__class_that_the_index_lacks(tmp_path: Path) -> None:
     (tmp_path / "classInd.txt").write_text("1 Archery\r\n")
     (tmp_path / "trainlist01.txt").write_text("Archery/v_Archery_g01_c01.avi 1\r\nYoYo/v_YoYo_g01_c01.avi 2\r\n")
-    with pytest.raises(UsageError, match=r"trainlist01.txt:2' names class 'YoYo', which classInd.txt does not"):
+    with pytest.raises(UsageError, match=r"trainlist01.txt:2' names class 'YoYo', which is not in classInd.txt"):
         read_ucf101(tmp_path, 1)
 
 

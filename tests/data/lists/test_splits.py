@@ -68,7 +68,7 @@ def test_scan__links_in_a_circle_stop_nothing(tmp_path: Path, flow: bool) -> Non
         ((), ".", "no class folder with a video"),
         (("a.avi", "b.avi"), ".", "no class folder with a video"),
         (("val/walk/a.avi",), ".", "no class folder with a video.*one sub-folder for each class"),
-        (("walk /a.avi",), ".", "class folder 'walk ' cannot be named in a list: .* space. Rename it"),
+        (("walk /a.avi",), ".", "class folder 'walk ' cannot be written to a list: .* space. Rename it"),
     ],
 )
 def test_scan__refuses_roots_without_classes(tmp_path: Path, names: tuple[str, ...], root: str, rule: str) -> None:
@@ -122,7 +122,7 @@ def test_split_videos__gives_every_class_its_share(counts: list[int], fraction: 
         assert np.bincount(labels[drawn], minlength=len(counts)).tolist() == expected
 
 
-def test_split_videos__two_sides_are_drawn_as_ever() -> None:
+def test_split_videos__two_sides_are_drawn_as_before() -> None:
     """Oracle: golden, by the version that knew no third side: the same seed, the same lists."""
     drawn = np.flatnonzero(validation(np.repeat(np.arange(5), 8), None, 0.25, 3))
     assert drawn.tolist() == [2, 3, 11, 12, 17, 23, 29, 30, 32, 33]
@@ -221,7 +221,7 @@ def test_check_shares__lists_the_groups_there_are() -> None:
 def test_check_shares__what_no_video_can_be() -> None:
     with pytest.raises(UsageError, match="--val-fraction 0.6 and --test-fraction 0.4 leave nothing to train on"):
         check_shares(None, {"val": 0.6, "test": 0.4})
-    with pytest.raises(UsageError, match="--test-groups 'a' is one of --val-groups, too"):
+    with pytest.raises(UsageError, match="--test-groups 'a' is also one of --val-groups"):
         check_shares(["a", "b"], {"val": ["a"], "test": ["a"]})
 
 
@@ -247,14 +247,14 @@ def test_group_keys__refuses(regex: str, rule: str) -> None:
     assert f"--group-by '{regex}'" in str(caught.value)
 
 
-def test_draw_per_class__takes_so_many_of_each() -> None:
+def test_draw_per_class__draws_that_many_of_each_class() -> None:
     """Oracle: counts by hand; a class that has fewer gives all it has."""
     labels = np.array([0] * 10 + [2] * 3 + [5] * 6)
     drawn = draw_per_class(labels, 4, seed=0)
     assert [int(drawn[labels == label].sum()) for label in (0, 2, 5)] == [4, 3, 4]
 
 
-def test_draw_per_class__is_a_draw_of_its_class_alone() -> None:
+def test_draw_per_class__of_a_class_does_not_depend_on_others() -> None:
     labels = np.repeat([0, 1], 50)
     first = draw_per_class(labels, 5, seed=3)
     assert np.array_equal(first, draw_per_class(labels, 5, seed=3))

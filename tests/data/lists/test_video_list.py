@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vtdl_cli.data.lists.columns import LIST_COLUMNS
 from vtdl_cli.data.lists.video_list import (
-    LIST_COLUMNS,
     check_present,
     read_classes,
     read_list,
@@ -66,7 +66,7 @@ def test_read_list__detects_columns(
         ("take 0 0\ntake 2 1\n", ("take 0",), CLASS_ONLY),
     ],
 )
-def test_read_list__files_on_disk_decide_between_metrics(
+def test_read_list__files_on_disk_decide_between_orders(
     tmp_path: Path, text: str, present: tuple[str, ...], columns: str
 ) -> None:
     assert read_list(make_list(tmp_path, text, present=present)).columns == columns
@@ -214,7 +214,7 @@ def test_read_list__reads_what_the_authors_published(
     assert videos.labels[-1] == int(last[-1])
 
 
-def test_read_list__loads_kinetics_fast_and_flat(tmp_path: Path) -> None:
+def test_read_list__loads_kinetics_fast_and_compactly(tmp_path: Path) -> None:
     """A list of 240,000 lines takes a second by 13 calls a line, and 200 MB; here a twelfth of it does."""
     number = 20_000
     lines = (f"train_256/some class/{i:011d}_000042_000052.mp4 {i % 400} {1 + i % 300}\n" for i in range(number))
@@ -231,7 +231,7 @@ def test_read_list__loads_kinetics_fast_and_flat(tmp_path: Path) -> None:
         tracemalloc.stop()
 
 
-def test_check_present__is_content_with_one(tmp_path: Path) -> None:
+def test_check_present__one_existing_video_is_enough(tmp_path: Path) -> None:
     check_present(read_list(make_list(tmp_path, "a 0\nb 1\n", present=("b",))))
 
 
@@ -251,7 +251,7 @@ def test_check_present__looks_for_no_more_than_the_sample(tmp_path: Path, monkey
     assert [word for word in words if word not in str(caught.value)] == []
 
 
-def test_check_present__takes_an_impossible_name_for_absent(tmp_path: Path) -> None:
+def test_check_present__an_impossible_name_is_missing(tmp_path: Path) -> None:
     with pytest.raises(ListError, match="--root"):
         check_present(read_list(make_list(tmp_path, f"{'x' * 5000} 0\n")))
 
@@ -268,7 +268,7 @@ def test_write_list__reads_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a\nb.avi", "a ", " a", "", "a\rb", "\udce9.avi"])
-def test_write__refuses_names_that_would_not_survive(tmp_path: Path, name: str) -> None:
+def test_write__refuses_names_that_would_not_read_back(tmp_path: Path, name: str) -> None:
     assert unlistable(name)
     with pytest.raises(ListError, match="Rename it"):
         write_list(tmp_path / "list.txt", [(name, 0, 1)])
@@ -276,7 +276,7 @@ def test_write__refuses_names_that_would_not_survive(tmp_path: Path, name: str) 
         write_classes(tmp_path / "classes.txt", [name])
 
 
-def test_read_classes__tolerates_marks_and_line_ends(tmp_path: Path) -> None:
+def test_read_classes__accepts_byte_order_marks_and_crlf(tmp_path: Path) -> None:
     (tmp_path / "classes.txt").write_bytes(b"\xef\xbb\xbfwave \r\nbrush hair\r\n\r\n")
     assert read_classes(tmp_path / "classes.txt") == ["wave", "brush hair"]
 
@@ -286,7 +286,7 @@ def test_read_classes__tolerates_marks_and_line_ends(tmp_path: Path) -> None:
     [
         ("", "is empty"),
         ("a\n\nb\n", r"classes\.txt:2' is blank"),
-        ("a\nb\na\n", r"classes\.txt:3' names 'a' again.*line 1"),
+        ("a\nb\na\n", r"classes\.txt:3' repeats 'a' of line 1"),
     ],
 )
 def test_read_classes__names_the_broken_rule(tmp_path: Path, text: str, rule: str) -> None:

@@ -224,9 +224,9 @@ def test_open_video__refuses_in_one_short_sentence(
     assert str(error.value) == f"video '{path}' cannot be read: {reason}"
 
 
-def test_open_video__a_picture_is_no_video(tmp_path: Path, decoder: str) -> None:
+def test_open_video__an_image_is_not_a_video(tmp_path: Path, decoder: str) -> None:
     Image.fromarray(number_frame(3)).save(tmp_path / "one.jpg")
-    with pytest.raises(UnreadableVideo, match="still picture"), open_video(tmp_path / "one.jpg", decoder):
+    with pytest.raises(UnreadableVideo, match="still image"), open_video(tmp_path / "one.jpg", decoder):
         pass
 
 
@@ -282,21 +282,21 @@ def test_frame_folder__refusals(tmp_path: Path) -> None:
     gap = write_frames(tmp_path / "gap", frames, "img_{:05d}.jpg")
     for number in (4, 5):
         (gap / f"img_0000{number}.jpg").unlink()
-    assert refusal(gap) == "pictures 4 to 5 are missing"
+    assert refusal(gap) == "images 4 to 5 are missing"
     twice = write_frames(tmp_path / "twice", frames, "img_{:05d}.jpg")
     Image.fromarray(frames[0]).save(twice / "img_00007.png")
-    assert refusal(twice) == "two pictures have the number 7"
+    assert refusal(twice) == "two images have the number 7"
     mixed = write_frames(tmp_path / "mixed", frames, "img_{:05d}.jpg")
     Image.fromarray(frames[0]).save(mixed / "frame000010.jpg")
-    assert refusal(mixed) == "the folder mixes pictures named 'frame' and 'img_'"
+    assert refusal(mixed) == "the folder mixes images named 'frame' and 'img_'"
     damaged = write_frames(tmp_path / "damaged", frames, "img_{:05d}.jpg")
     (damaged / "img_00009.jpg").write_bytes(b"broken")
-    assert refusal(damaged) == "picture img_00009.jpg is damaged"
+    assert refusal(damaged) == "image img_00009.jpg is damaged"
     resized = write_frames(tmp_path / "resized", frames, "img_{:05d}.png")
     Image.fromarray(number_frame(0, size=16)).save(resized / "img_00009.png")
     assert refusal(resized) == "its frames differ in size: 16x16 and 32x32"
     (tmp_path / "none").mkdir()
-    assert refusal(tmp_path / "none").startswith("the folder holds no pictures")
+    assert refusal(tmp_path / "none").startswith("the folder holds no images")
 
 
 @pytest.mark.parametrize("width", [24, 46, 48, 50, 72, 96])
@@ -305,7 +305,10 @@ def test_decord__widths_that_it_misreads_are_refused(tmp_path: Path, width: int)
     path = tmp_path / "a.mp4"
     write_video(path, np.random.default_rng(0).integers(0, 255, (6, 36, width, 3)).astype(np.uint8))
     if width in (24, 48, 72):
-        with pytest.raises(UnreadableVideo, match=f"decord misreads pictures {width} wide"), open_video(path, "decord"):
+        with (
+            pytest.raises(UnreadableVideo, match=f"decord misreads frames {width} pixels wide"),
+            open_video(path, "decord"),
+        ):
             pass
         return
     with open_video(path, "decord") as ours, open_video(path, "pyav") as theirs:

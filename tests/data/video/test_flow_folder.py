@@ -16,16 +16,16 @@ from vtdl_cli.errors import UnreadableVideo
 FRAMES, HEIGHT, WIDTH = 6, 20, 30
 
 
-def flow_pictures(direction: int) -> np.ndarray:
-    """(T, H, W): every picture of each direction has a grey of its own."""
+def flow_images(direction: int) -> np.ndarray:
+    """(T, H, W): every image has a grey level of its own."""
     greys = 100 + 10 * np.arange(FRAMES) + 5 * direction
     return np.broadcast_to(greys[:, None, None], (FRAMES, HEIGHT, WIDTH)).astype(np.uint8)
 
 
-def write_pictures(folder: Path, pictures: np.ndarray, name: str) -> None:
+def write_images(folder: Path, images: np.ndarray, name: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for number, picture in enumerate(pictures, start=1):
-        Image.fromarray(picture).save(folder / name.format(number))
+    for number, image in enumerate(images, start=1):
+        Image.fromarray(image).save(folder / name.format(number))
 
 
 LAYOUTS = {
@@ -42,13 +42,13 @@ def make_flow(root: Path, layout: str) -> Path:
     *names, video = LAYOUTS[layout]
     for direction, name in enumerate(names):
         path = root / name
-        write_pictures(path.parent, flow_pictures(direction), path.name)
+        write_images(path.parent, flow_images(direction), path.name)
     return root / video
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_flow_folder__reads_x_and_y_from_their_own_pictures(tmp_path: Path, layout: str) -> None:
-    """Oracle: the pictures written. The authors' reader loads one file for both directions (their UCF101 dataset)."""
+def test_flow_folder__reads_x_and_y_from_their_own_images(tmp_path: Path, layout: str) -> None:
+    """Oracle: the images written. The authors' reader loads one file for both directions (their UCF101 dataset)."""
     video = make_flow(tmp_path, layout)
     with open_video(video, FLOW) as reader:
         assert reader.num_frames == FRAMES
@@ -63,9 +63,9 @@ def test_walk_videos__finds_a_video_once_whatever_the_layout(tmp_path: Path, lay
     assert list(walk_videos(tmp_path / "root", flow=True)) == [LAYOUTS[layout][2]]
 
 
-def test_flow_folder__beside_rgb_pictures_both_are_read(tmp_path: Path) -> None:
+def test_flow_folder__beside_rgb_frames_both_are_read(tmp_path: Path) -> None:
     video = make_flow(tmp_path, "pairs in one folder")
-    write_pictures(video, np.zeros((FRAMES + 1, HEIGHT, WIDTH, 3), np.uint8), "img_{:05d}.png")
+    write_images(video, np.zeros((FRAMES + 1, HEIGHT, WIDTH, 3), np.uint8), "img_{:05d}.png")
     assert probe_video(video).num_frames == FRAMES + 1
     assert probe_video(video, FLOW).num_frames == FRAMES
     with open_video(video) as reader:
@@ -87,37 +87,37 @@ def refusal(path: Path) -> str:
 def test_flow_folder__refusals(tmp_path: Path) -> None:
     fewer = make_flow(tmp_path / "fewer", "pairs in one folder")
     (fewer / f"flow_y_{FRAMES:05d}.png").unlink()
-    assert refusal(fewer) == "it has 6 pictures of flow in x and 5 in y"
+    assert refusal(fewer) == "it has 6 flow images in x and 5 in y"
     half = make_flow(tmp_path / "half", "pairs in one folder")
     for file in half.glob("flow_y*"):
         file.unlink()
-    assert refusal(half).startswith("the folder holds no pictures named like flow_y")
+    assert refusal(half).startswith("the folder holds no images named like flow_y")
     later = make_flow(tmp_path / "later", "pairs in one folder")
     for number in range(FRAMES, 0, -1):
         (later / f"flow_y_{number:05d}.png").rename(later / f"flow_y_{number + 1:05d}.png")
-    assert refusal(later) == "picture flow_x_00001.png has no partner: beside it comes flow_y_00002.png"
+    assert refusal(later) == "image flow_x_00001.png has no counterpart: it would be paired with flow_y_00002.png"
     gap = make_flow(tmp_path / "gap", "folders x and y")
     (gap / "y/00003.png").unlink()
-    assert refusal(gap) == "pictures 3 to 3 are missing"
+    assert refusal(gap) == "images 3 to 3 are missing"
     coloured = make_flow(tmp_path / "coloured", "folders x and y")
     colours = np.random.default_rng(0).integers(255, size=(HEIGHT, WIDTH, 3)).astype(np.uint8)
     Image.fromarray(colours).save(coloured / "x/00002.png")
-    assert refusal(coloured) == "picture 00002.png has colours; flow in one direction is grey"
+    assert refusal(coloured) == "image 00002.png has colours; flow images are greyscale"
     sizes = make_flow(tmp_path / "sizes", "folders x and y")
-    write_pictures(sizes / "y", flow_pictures(1)[:, :10], "{:05d}.png")
+    write_images(sizes / "y", flow_images(1)[:, :10], "{:05d}.png")
     assert refusal(sizes) == "its frames differ in size: 30x10 and 30x20"
     rgb = tmp_path / "rgb"
-    write_pictures(rgb, np.zeros((3, 8, 8, 3), np.uint8), "img_{:05d}.png")
+    write_images(rgb, np.zeros((3, 8, 8, 3), np.uint8), "img_{:05d}.png")
     assert refusal(rgb).startswith("it holds no flow")
     (tmp_path / "file.avi").write_bytes(b"video")
     assert refusal(tmp_path / "file.avi").startswith("it holds no flow")
     assert refusal(tmp_path / "absent") == "no such file or directory"
 
 
-def test_flow_folder__grey_pictures_saved_as_colours(tmp_path: Path) -> None:
+def test_flow_folder__grey_images_saved_as_colours(tmp_path: Path) -> None:
     """Some extractors write three equal channels."""
     video = make_flow(tmp_path, "folders x and y")
-    Image.fromarray(flow_pictures(0)[1]).convert("RGB").save(video / "x/00002.png")
+    Image.fromarray(flow_images(0)[1]).convert("RGB").save(video / "x/00002.png")
     with open_video(video, FLOW) as reader:
         assert reader.read([1])[0, 0, 0].tolist() == [110, 115]
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vtdl_cli.data.video.decoding import open_video
-from vtdl_cli.data.video.motion import CLASSES, NUM_FRAMES, SIDE, orbit, render, write_videos
+from vtdl_cli.data.video.motion import CLASSES, NUM_FRAMES, SIDE, orbit, render_video, write_videos
 from vtdl_cli.models.encoder import Encoder
 from vtdl_cli.models.zoo import create_backbone, create_classifier
 
@@ -53,14 +53,14 @@ def test_write_videos__decode_to_what_was_rendered(tmp_path: Path, decoder: str)
         with open_video(tmp_path / "videos" / name / f"{name}_000.mp4", decoder) as reader:
             frames = reader.read(np.arange(reader.num_frames))
         assert frames.shape == (NUM_FRAMES, SIDE, SIDE, 3)
-        assert np.abs(frames.astype(int) - render(label, default_rng((0, label, 0)))).mean() < 8
+        assert np.abs(frames.astype(int) - render_video(label, default_rng((0, label, 0)))).mean() < 8
 
 
 def clips(first_number: int, num_per_class: int) -> tuple[Tensor, Tensor]:
     """Every second frame and pixel of each video's first half: (N, 3, 8, 16, 16) around 0, and labels (N,)."""
     labels = [label for label in range(len(CLASSES)) for _ in range(num_per_class)]
     videos = [
-        render(label, default_rng((1, label, first_number + number % num_per_class)))[:16:2, 4:36:2, 4:36:2]
+        render_video(label, default_rng((1, label, first_number + number % num_per_class)))[:16:2, 4:36:2, 4:36:2]
         for number, label in enumerate(labels)
     ]
     return torch.from_numpy(np.stack(videos)).permute(0, 4, 1, 2, 3).float() / 255 - 0.45, torch.tensor(labels)

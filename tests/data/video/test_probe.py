@@ -27,7 +27,7 @@ def test_probe__count_that_the_header_gets_wrong(data_dir: Path) -> None:
     assert facts.declared_frames > facts.num_frames
 
 
-def test_probe__folder_of_pictures(tmp_path: Path) -> None:
+def test_probe__frame_folder(tmp_path: Path) -> None:
     for number in range(3):
         noise = np.random.default_rng(number).integers(255, size=(20, 30, 3), dtype=np.uint8)
         Image.fromarray(noise).save(tmp_path / f"img_{number:05d}.jpg")
@@ -44,17 +44,17 @@ def test_verify__finds_a_video_of_one_colour(tmp_path: Path, decoder: str) -> No
         write_video(tmp_path / name, frames)
     assert probe_video(tmp_path / "fades.mp4", decoder, verify=True).num_frames == NUM_FRAMES
     assert probe_video(tmp_path / "flat.mp4", decoder).num_frames == NUM_FRAMES
-    with pytest.raises(UnreadableVideo, match="2 of 3 of its pictures show one colour"):
+    with pytest.raises(UnreadableVideo, match="2 of 3 frames checked are a single colour"):
         probe_video(tmp_path / "flat.mp4", decoder, verify=True)
 
 
 @pytest.mark.parametrize("spread", [0, 3, 20, 30, 45, 60, 255])
 def test_is_flat__is_the_deviation(spread: int) -> None:
-    """Oracle: the deviation itself, of the picture that has the least for its range, and of noise."""
-    picture = np.full((30, 40), spread // 2, np.uint8)
-    picture[0, 0], picture[0, 1] = 0, spread
+    """Oracle: the deviation itself, of the frame that has the least for its range, and of noise."""
+    frame = np.full((30, 40), spread // 2, np.uint8)
+    frame[0, 0], frame[0, 1] = 0, spread
     noise = np.random.default_rng(0).integers(spread + 1, size=(30, 40), dtype=np.uint8)
-    for each in (picture, noise):
+    for each in (frame, noise):
         assert is_flat(each) == (each.std() < FLAT_DEVIATION)
 
 

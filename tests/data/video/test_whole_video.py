@@ -19,7 +19,7 @@ def test_whole_video__is_every_frame_in_order(toy: Toy) -> None:
 
 
 def test_whole_video__rotated_one_can_be_given_to_torch(data_dir: Path) -> None:
-    assert all(picture.flags.c_contiguous for picture in whole_video(data_dir / "faults/video_90.mov"))
+    assert all(frame.flags.c_contiguous for frame in whole_video(data_dir / "faults/video_90.mov"))
 
 
 def test_whole_video__damaged_one_is_refused(data_dir: Path) -> None:
@@ -28,10 +28,10 @@ def test_whole_video__damaged_one_is_refused(data_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("codecs", [{"libx264", "mpeg4"}, {"mpeg4"}], ids=["libx264", "mpeg4"])
-def test_write_mp4__holds_every_picture_at_its_rate(
+def test_write_mp4__holds_every_frame_at_its_rate(
     codecs: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Oracle: the pictures themselves, less an odd row and column; lossy, so on average."""
+    """Oracle: the frames themselves, less an odd row and column; lossy, so on average."""
     monkeypatch.setattr(av, "codecs_available", codecs)
     frames, rate = colour_video(0, seed=1)[:, :35, :49], Fraction(30000, 1001)
     assert write_mp4(tmp_path / "a.part", iter(frames), rate, *choose_encoder()) == NUM_FRAMES

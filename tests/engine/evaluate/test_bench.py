@@ -9,11 +9,16 @@ import pytest
 import torch
 
 from tests.toy import NUM_VAL, Toy, files_in, refuse, succeed
-from vtdl_cli.engine.evaluate.bench import compute, decode, ready_clips, score
-from vtdl_cli.engine.evaluate.evaluate import Measurement, load_tested, prepare
+from vtdl_cli.engine.evaluate.bench import (
+    decode_clips,
+    forward_random_clips,
+    make_random_clips,
+    score_videos,
+)
+from vtdl_cli.engine.evaluate.evaluate import Measurement, load_tested_network, prepare_measurement
 from vtdl_cli.engine.networks.bad_videos import BadVideos
 from vtdl_cli.engine.request import Execution, ListSource, Protocol
-from vtdl_cli.runtime import Silence
+from vtdl_cli.runtime import SilentReporter
 
 
 def bench(toy: Toy, weights: Path, *more: str) -> list[str]:
@@ -25,8 +30,8 @@ def bench(toy: Toy, weights: Path, *more: str) -> list[str]:
 def measurement(toy: Toy, finetuned: Path) -> Measurement:
     """Three clips a video, so that the preset's 8 clips at a time make batches of two videos."""
     execution = Execution(device="cpu", workers=0)
-    tested = load_tested(str(finetuned), Protocol(3), ())
-    return prepare(tested, ListSource(toy.val_list, toy.root), execution, Protocol(3), Silence())
+    tested = load_tested_network(str(finetuned), Protocol(3), ())
+    return prepare_measurement(tested, ListSource(toy.val_list, toy.root), execution, Protocol(3), SilentReporter())
 
 
 def test_bench__numbers_belong_together(
@@ -74,18 +79,18 @@ def test_bench__network_sees_as_many_clips_as_in_evaluation(measurement: Measure
     seen: list[tuple[torch.Size, tuple[int, ...]]] = []
     measurement.network.register_forward_pre_hook(lambda _, inputs: seen.append((inputs[0].shape, inputs[0].stride())))
     bad_videos = BadVideos(NUM_VAL, 0.0)
-    score(measurement, bad_videos, Silence())
+    score_videos(measurement, bad_videos, SilentReporter())
     in_evaluation = seen.copy()
     seen.clear()
-    sizes = decode(measurement, bad_videos, Silence())
+    sizes = decode_clips(measurement, bad_videos, SilentReporter())
     assert sizes == [6, 6, 6]
-    compute(measurement, sizes, {size: ready_clips(measurement, size) for size in sizes})
+    forward_random_clips(measurement, sizes, {size: make_random_clips(measurement, size) for size in sizes})
     assert seen == in_evaluation
 
 
 def test_bench__evaluation_is_evaluations(toy: Toy, finetuned: Path, measurement: Measurement, tmp_path: Path) -> None:
     """Oracle: the scores that `vtdl evaluate` writes."""
     succeed(*toy.evaluate(finetuned, tmp_path / "out", "--clips", "3"))
-    found = score(measurement, BadVideos(NUM_VAL, 0.0), Silence())
+    found = score_videos(measurement, BadVideos(NUM_VAL, 0.0), SilentReporter())
     with h5py.File(tmp_path / "out/scores.h5") as file:
         assert np.array_equal(file["scores"][:], found.values)

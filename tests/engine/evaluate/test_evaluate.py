@@ -50,7 +50,7 @@ def test_evaluate__writes_its_files(evaluated: Path) -> None:
     assert (evaluated / "confusion.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_evaluate__metrics_say_everything(toy: Toy, finetuned: Path, evaluated: Path) -> None:
+def test_evaluate__metrics_are_complete(toy: Toy, finetuned: Path, evaluated: Path) -> None:
     metrics = metrics_of(evaluated)
     expected = {
         "protocol": "video@2",
@@ -170,11 +170,11 @@ def test_evaluate__one_wrong_list_of_several_stops_all_before_any(toy: Toy, fine
     assert list(tmp_path.iterdir()) == []
 
 
-def test_evaluate__scores_that_are_no_numbers_are_refused(toy: Toy, finetuned: Path, tmp_path: Path) -> None:
+def test_evaluate__scores_that_are_not_finite_are_refused(toy: Toy, finetuned: Path, tmp_path: Path) -> None:
     content = load(finetuned / "checkpoints/best.pt")
     content["model"]["head.linear.bias"][0] = float("nan")
     torch.save(content, tmp_path / "nan.pt")
-    says = (f"weights '{tmp_path / 'nan.pt'}' give scores that are no numbers",)
+    says = (f"weights '{tmp_path / 'nan.pt'}' give scores that are not finite",)
     refuse(*toy.evaluate(tmp_path / "nan.pt", tmp_path / "out", "--quiet"), code=1, says=says)
     assert not (tmp_path / "out").exists()
 
@@ -281,7 +281,7 @@ def test_evaluate__stopped_by_ctrl_c_leaves_nothing(toy: Toy, finetuned: Path, t
 
 
 def test_evaluate__memory_does_not_grow_with_the_list(finetuned: Path, tmp_path: Path) -> None:
-    """Windows alone, 3 kB each, would be 26 MiB more for 9,000 more videos; a folder of one picture opens fast."""
+    """Windows alone, 3 kB each, would be 26 MiB more for 9,000 more videos; a folder of one frame opens fast."""
     folder = tmp_path / "videos/a"
     folder.mkdir(parents=True)
     Image.new("RGB", (40, 32), (200, 10, 10)).save(folder / "img_00001.jpg")

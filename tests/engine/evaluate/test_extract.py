@@ -1,4 +1,4 @@
-"""Extraction through the real command: the file's schema, its numbers by hand, and going on after a stop."""
+"""Extraction through the real command: the file's schema, its numbers by hand, and resuming after a stop."""
 
 import hashlib
 import json
@@ -24,12 +24,14 @@ from tests.toy import (
     NUM_VAL,
     Toy,
     clips_by_hand,
+    colour_video,
     load,
     refuse,
     start,
     stop_when,
     succeed,
     vtdl,
+    write_video,
 )
 from vtdl_cli.data.clips.datasets import Batch
 from vtdl_cli.data.hdf5.feature_parts import FeatureParts
@@ -37,11 +39,11 @@ from vtdl_cli.engine.evaluate.extract import keep_rows
 from vtdl_cli.engine.networks.bad_videos import BadVideos
 from vtdl_cli.engine.networks.build import build_backbone
 from vtdl_cli.engine.networks.checkpoint import save_checkpoint
-from vtdl_cli.engine.networks.inference import VideoOutputs
+from vtdl_cli.engine.networks.inference import VideoOutputs, forward_videos
 from vtdl_cli.engine.networks.methods import build_method
 from vtdl_cli.engine.networks.trained import load_backbone
 from vtdl_cli.errors import VtdlError
-from vtdl_cli.runtime import Silence
+from vtdl_cli.runtime import SilentReporter
 from vtdl_cli.settings import load_config
 
 DIM = 32  # width 4, times 8
@@ -72,7 +74,7 @@ def test_extract__schema(extracted: Path) -> None:
         assert file["paths"].shape == (NUM_VAL,)
 
 
-def test_extract__attributes_say_where_features_come_from(toy: Toy, pretrained: Path, extracted: Path) -> None:
+def test_extract__attributes_are_the_provenance(toy: Toy, pretrained: Path, extracted: Path) -> None:
     attributes = read(extracted)["attributes"]
     digest = hashlib.sha256((pretrained / "checkpoints/last.pt").read_bytes()).hexdigest()
     expected = {
@@ -84,6 +86,7 @@ def test_extract__attributes_say_where_features_come_from(toy: Toy, pretrained: 
         "list_sha256": hashlib.sha256(toy.val_list.read_bytes()).hexdigest(),
         "decoder": "decord",
         "root": str(toy.root),
+        "modality": "rgb",
         "precision": "float32",
         "torch_version": torch.__version__,
         "group_by": "",
@@ -105,6 +108,50 @@ def test_extract__rows_are_in_the_lists_order(toy: Toy, extracted: Path) -> None
     assert [path.decode() for path in content["paths"]] == [line[0] for line in lines]
     assert content["labels"].tolist() == [int(line[1]) for line in lines]
     assert content["num_frames"].tolist() == [NUM_FRAMES] * NUM_VAL
+
+
+def test_extract__num_frames_are_those_of_the_file(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
+    """Oracle: the frames that were written; the list says 24."""
+    write_video(tmp_path / "short.mp4", colour_video(0, seed=1)[:13])
+    (tmp_path / "list.txt").write_text(f"{tmp_path / 'short.mp4'} 0 24\n")
+    succeed(*toy.extract(pretrained, tmp_path / "f.h5", "--list", str(tmp_path / "list.txt")))
+    assert read(tmp_path / "f.h5")["num_frames"].tolist() == [13]
+
+
+def test_extract__clips_are_those_of_its_own_settings(
+    toy: Toy, pretrained: Path, extracted: Path, tmp_path: Path
+) -> None:
+    """Oracle: the features at stride 2, which pretraining's stride leaves alone."""
+    for section in ("pretrain", "extract"):
+        succeed(*toy.extract(pretrained, tmp_path / f"{section}.h5", "--set", f"{section}.stride_frames=1"))
+    expected = read(extracted)["features"]
+    assert np.array_equal(read(tmp_path / "pretrain.h5")["features"], expected)
+    assert not np.allclose(read(tmp_path / "extract.h5")["features"], expected, rtol=0.01)
+
+
+def test_extract__batches_are_those_of_its_own_settings(
+    toy: Toy, pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four clips that pass through the network together are two videos."""
+    sizes = list[int]()
+
+    def listen(*arguments: Any, **options: Any) -> Iterator[VideoOutputs]:
+        for outputs in forward_videos(*arguments, **options):
+            sizes.append(len(outputs[0]))
+            yield outputs
+
+    monkeypatch.setattr(vtdl_cli.engine.evaluate.extract, "forward_videos", listen)
+    sets = ("--set", "extract.batch_clips=4", "--set", "evaluate.batch_clips=12")
+    succeed(*toy.extract(pretrained, tmp_path / "f.h5", *sets))
+    assert sizes == [2, 2, 2]
+
+
+def test_extract__precision_is_that_of_pretraining(toy: Toy, pretrained: Path, extracted: Path, tmp_path: Path) -> None:
+    succeed(*toy.extract(pretrained, tmp_path / "f.h5", "--set", "pretrain.precision=bf16"))
+    content, expected = read(tmp_path / "f.h5"), read(extracted)["features"]
+    assert content["attributes"]["precision"] == "bfloat16"
+    assert content["features"].dtype == np.float32
+    assert 0 < np.abs(content["features"] - expected).max() < 0.05 * expected.max()
 
 
 def features_by_hand(backbone: torch.nn.Module, video: Path) -> np.ndarray:
@@ -194,7 +241,7 @@ def untrained(toy: Toy, path: Path, method: str, *, only: str = "") -> Path:
 
 
 def test_extract__embedding_of_instance_discrimination(toy: Toy, tmp_path: Path) -> None:
-    """Oracle: unit vectors of the head's 16 numbers."""
+    """Oracle: unit vectors, 16-dimensional."""
     weights = untrained(toy, tmp_path / "weights.pt", "instance_discrimination")
     succeed(*toy.extract(weights, tmp_path / "f.h5", "--layer", "embedding", "--clips", "1"))
     features = read(tmp_path / "f.h5")["features"]
@@ -203,7 +250,7 @@ def test_extract__embedding_of_instance_discrimination(toy: Toy, tmp_path: Path)
 
 
 def test_extract__embedding_is_refused_where_there_is_none(toy: Toy, finetuned: Path, tmp_path: Path) -> None:
-    """Finetuned, pretrained by a task with a classifier, converted, and fresh weights."""
+    """Finetuned, pretrained by a task with a classifier, converted, and random weights."""
     out = tmp_path / "f.h5"
     order = untrained(toy, tmp_path / "order.pt", "clip_order")
     converted = untrained(toy, tmp_path / "converted.pt", "vtdl", only="encoders.query.backbone.")
@@ -211,16 +258,19 @@ def test_extract__embedding_is_refused_where_there_is_none(toy: Toy, finetuned: 
         line = toy.extract(weights, out, "--layer", "embedding")
         refuse(*line, code=1, says=("have no embedding head: only pretraining by vtdl or instance_discrimination",))
     line = toy.extract("none", out, "--preset", str(toy.preset), "--layer", "embedding")
-    refuse(*line, code=2, says=("layer 'embedding' is made by pretraining: fresh weights have none",))
+    refuse(*line, code=2, says=("layer 'embedding' needs pretrained weights: random ones have none",))
     assert not out.exists()
 
 
-def test_extract__what_does_not_go_together_is_refused(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
+def test_extract__conflicting_options_are_refused(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
     for more, says in (
         (("--layer", "layer9"), "layer 'layer9' is not one of this backbone. Choose from stem, layer1"),
-        (("--layer", "embedding", "--per-frame"), "it has no time positions. Leave out --per-frame"),
+        (
+            ("--layer", "embedding", "--per-frame"),
+            "has no time positions: it is one vector a clip. Leave out --per-frame",
+        ),
         (("--per-clip", "--per-frame"), "--per-clip and --per-frame exclude each other"),
-        (("--npy", "--out", str(tmp_path / "f.npy")), "f.npy', which --out names already"),
+        (("--npy", "--out", str(tmp_path / "f.npy")), "f.npy', which is --out itself"),
         (("--out", "."), "output '.' is a folder"),
     ):
         refuse(*toy.extract(pretrained, tmp_path / "f.h5", *more), code=2, says=(says,))
@@ -257,17 +307,17 @@ def test_extract__a_folder_of_frames(toy: Toy, pretrained: Path, extracted: Path
     assert read(tmp_path / "f.h5")["features"][0] == pytest.approx(expected, abs=0.02 * float(expected.max()))
 
 
-def test_extract__what_is_no_video_and_no_list(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
+def test_extract__neither_video_nor_list(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(b"no video")
     for path, says in (
         (broken, f"video '{broken}' cannot be read: corrupt, or not a video"),
-        (toy.root, f"video '{toy.root}' cannot be read: the folder holds no pictures"),
+        (toy.root, f"video '{toy.root}' cannot be read: the folder holds no images"),
         (tmp_path / "absent.mp4", "absent.mp4' cannot be read (No such file or directory)"),
     ):
         refuse(*of_one(pretrained, path, tmp_path / "f.h5"), code=1, says=(says,))
     line = of_one(pretrained, broken, tmp_path / "f.h5", "--root", str(tmp_path))
-    refuse(*line, code=2, says=("is a video, which --root, --strip-prefix and --list-columns do not go with",))
+    refuse(*line, code=2, says=("is a video, for which --root, --strip-prefix and --list-columns have no meaning",))
     assert [path.name for path in tmp_path.iterdir()] == ["broken.mp4"]
 
 
@@ -281,12 +331,12 @@ def test_a_single_video_is_refused_where_classes_are_needed(
         toy.finetune(out, "--val-list", video),
         toy.evaluate(finetuned, out, "--list", video),
     ):
-        refuse(*line, code=1, says=(f"list '{video}' is a video, and nothing says which class it is of",))
+        refuse(*line, code=1, says=(f"list '{video}' is a video, whose class is unknown",))
     succeed(*of_one(pretrained, Path(video), tmp_path / "one.h5"))
     succeed(*toy.extract(pretrained, tmp_path / "val.h5", "--list", str(toy.train_list)))
     for train, test in (("one", "val"), ("val", "one")):
         line = ["probe", "--train", str(tmp_path / f"{train}.h5"), "--test", str(tmp_path / f"{test}.h5")]
-        refuse(*line, code=2, says=(f"one.h5' have 1 videos of no known class, '{video}' to begin with",))
+        refuse(*line, code=2, says=(f"one.h5' have no class for 1 videos, the first is '{video}'",))
 
 
 def test_extract__npy_equals_the_features(extracted: Path) -> None:
@@ -299,7 +349,7 @@ def test_extract__from_a_finetuned_run(toy: Toy, finetuned: Path, tmp_path: Path
     assert answer["weights"].endswith("best.pt")
 
 
-def test_extract__fresh_network_of_a_preset(toy: Toy, tmp_path: Path) -> None:
+def test_extract__random_network_of_a_preset(toy: Toy, tmp_path: Path) -> None:
     succeed(*toy.extract("none", tmp_path / "f.h5", "--preset", str(toy.preset), "--seed", "3"))
     torch.manual_seed(3)
     expected = features_by_hand(build_backbone(load_config(str(toy.preset))), toy.root / "blue/blue_4.mp4")
@@ -308,7 +358,7 @@ def test_extract__fresh_network_of_a_preset(toy: Toy, tmp_path: Path) -> None:
     assert content["attributes"]["weights"] == "none, seed 3"
 
 
-def test_extract__fresh_network_needs_a_preset(toy: Toy, tmp_path: Path) -> None:
+def test_extract__random_network_needs_a_preset(toy: Toy, tmp_path: Path) -> None:
     refuse(*toy.extract("none", tmp_path / "f.h5"), code=2, says=("Add --preset",))
     assert list(tmp_path.iterdir()) == []
 
@@ -353,7 +403,7 @@ def test_extract__resume_of_a_finished_file(toy: Toy, pretrained: Path, extracte
 
 def test_extract__resume_of_nothing_starts_and_says_so(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
     result = succeed(*toy.extract(pretrained, tmp_path / "f.h5", "--resume"))
-    assert "has not been begun yet: starting from the beginning" in result.stderr
+    assert "does not exist yet: starting from the beginning" in result.stderr
     assert (tmp_path / "f.h5").exists()
 
 
@@ -384,7 +434,7 @@ def check_same(out: Path, expected: dict[str, Any]) -> None:
     assert [path.name for path in out.parent.iterdir()] == [out.name]
 
 
-def test_extract__stopped_run_goes_on_to_the_same_file(
+def test_extract__stopped_run_resumes_to_the_same_file(
     toy: Toy, pretrained: Path, many: Path, of_many: dict[str, Any], tmp_path: Path
 ) -> None:
     out = tmp_path / "f.h5"
@@ -396,18 +446,21 @@ def test_extract__stopped_run_goes_on_to_the_same_file(
     code, stderr = stop_when(process, under_way, signal.SIGTERM)
     assert code == 75, stderr
     assert stderr.splitlines()[-1].startswith("error: SIGTERM after ")
-    assert stderr.splitlines()[-1].endswith(" of 300 videos: kept. Go on with --resume")
+    assert stderr.splitlines()[-1].endswith(" of 300 videos: saved. Resume with --resume")
     assert not out.exists()
-    refuse(*toy.extract(pretrained, out, "--list", str(many)), code=2, says=("Use --resume to go on, or --overwrite",))
+    refuse(
+        *toy.extract(pretrained, out, "--list", str(many)), code=2, says=("Resume with --resume, or use --overwrite",)
+    )
     result = succeed(*toy.extract(pretrained, out, "--list", str(many), "--resume"))
-    assert f"output '{out}' goes on at video " in result.stderr
+    assert f"output '{out}' resumes at video " in result.stderr
+    assert result.stderr.splitlines()[-1] == "features 300/300"  # counted with those of before
     check_same(out, of_many)
 
 
 KEEP_EVERY_BATCH = "import vtdl_cli.engine.evaluate.extract as e; e.KEEP_EVERY_SECONDS = 0.0; from vtdl_cli.__main__ import main; main()"
 
 
-def test_extract__killed_run_goes_on_to_the_same_file(
+def test_extract__killed_run_resumes_to_the_same_file(
     toy: Toy, pretrained: Path, many: Path, of_many: dict[str, Any], tmp_path: Path
 ) -> None:
     """kill -9 in the middle of whatever it does: no row is lost, and none is kept twice."""
@@ -417,14 +470,17 @@ def test_extract__killed_run_goes_on_to_the_same_file(
     assert code == -signal.SIGKILL
     assert not out.exists()
     result = succeed(*toy.extract(pretrained, out, "--list", str(many), "--resume"))
-    assert int(result.stderr.split("goes on at video ")[1].split()[0]) > 20  # a batch has four
+    assert int(result.stderr.split("resumes at video ")[1].split()[0]) > 20  # a batch has four
     check_same(out, of_many)
 
 
 def test_extract__resumed_run_counts_the_videos_skipped_before(
     toy: Toy, pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two unreadable videos in each of the first two batches of four: two are allowed, four of ten are too many."""
+    """Two unreadable videos in each of the first two batches of four: two are allowed, four of ten are too many.
+
+    What the message proposes then changes no feature, and goes on with the same rows.
+    """
     monkeypatch.setattr(vtdl_cli.engine.evaluate.extract, "KEEP_EVERY_SECONDS", 0.0)
     good = [f"{toy.root}/{line}" for line in toy.val_list.read_text().splitlines()]
     bad = [f"broken_{number}.mp4 0 24" for number in range(4)]
@@ -435,9 +491,12 @@ def test_extract__resumed_run_counts_the_videos_skipped_before(
     command = toy.extract(pretrained, tmp_path / "f.h5", "--list", str(tmp_path / "list.txt"), "--root", str(tmp_path))
     assert "4 of 10 videos cannot be read" in vtdl(*command).stderr
     result = vtdl(*command, "--resume")
-    assert "goes on at video 4 of 10" in result.stderr
+    assert "resumes at video 4 of 10" in result.stderr
     assert result.exit_code == 1
     assert "error: 4 of 10 videos cannot be read, more than data.max_bad_fraction 0.05 allows" in result.stderr
+    result = succeed(*command, "--resume", "--set", "data.max_bad_fraction=1")
+    assert "resumes at video 4 of 10" in result.stderr
+    assert len(read(tmp_path / "f.h5")["paths"]) == NUM_VAL
 
 
 def test_extract__disk_full_at_the_end_costs_nothing(
@@ -455,7 +514,7 @@ def test_extract__disk_full_at_the_end_costs_nothing(
         vtdl_cli.engine.evaluate.extract, "KEEP_EVERY_SECONDS", 0.0
     )  # a row computed again would be kept twice
     result = succeed(*toy.extract(pretrained, tmp_path / "f.h5", "--resume"))
-    assert "goes on at video 6 of 6" in result.stderr
+    assert "resumes at video 6 of 6" in result.stderr
     assert np.array_equal(read(tmp_path / "f.h5")["features"], read(extracted)["features"])
 
 
@@ -474,7 +533,7 @@ def peak_bytes(out: Path, num_videos: int) -> int:
     """The most that is held at a time by Python and NumPy while rows are kept and the file is written."""
     parts = FeatureParts(out, {}, resume=False, overwrite=False)
     tracemalloc.start()
-    keep_rows(many_outputs(num_videos), parts, BadVideos(num_videos, 0.05), Silence(), average_clips=True)
+    keep_rows(many_outputs(num_videos), parts, BadVideos(num_videos, 0.05), SilentReporter(), average_clips=True)
     parts.finish(str)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()

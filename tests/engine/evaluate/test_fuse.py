@@ -17,7 +17,7 @@ ORIGIN = {"protocol": "video@10", "aggregate": "softmax"}
 
 
 def made(seed: int, gain: float) -> Scores:
-    """Probabilities that are often right."""
+    """Probabilities that are often correct."""
     logits = np.random.default_rng(seed).normal(size=(40, 4))
     logits[np.arange(40), LABELS] += gain
     powers = np.exp(logits)
@@ -52,7 +52,7 @@ def test_fuse__is_the_weighted_mean(files: list[str], tmp_path: Path, options: t
     assert read_scores(out / "scores.h5").values == pytest.approx(expected, abs=1e-6)
 
 
-def test_fuse__sweep_is_told_and_not_taken(files: list[str]) -> None:
+def test_fuse__sweep_is_reported_and_not_used(files: list[str]) -> None:
     metrics = json.loads(succeed("fuse", *files, "--sweep", "--json").stdout)
     tops = [
         100 * accuracy_score(LABELS, ((1 - w) * RGB.values + w * FLOW.values).argmax(1)) for w in np.arange(11) / 10
@@ -67,9 +67,9 @@ def test_fuse__sweep_is_told_and_not_taken(files: list[str]) -> None:
     [
         (
             {"paths": ["other.mp4", *PATHS[1:]]},
-            "are of other videos than '{first}': 2 are in one only, '0/0.mp4' among",
+            "and '{first}' are of different videos: 2 are in only one of them, the first is '0/0.mp4'",
         ),
-        ({"labels": 3 - LABELS}, "have another label for '0/0.mp4' than '{first}'"),
+        ({"labels": 3 - LABELS}, "and '{first}' have different labels for '0/0.mp4'"),
         ({"attributes": {**ORIGIN, "aggregate": "logits"}}, "are means of logits, '{first}' of softmax"),
     ],
 )
@@ -93,7 +93,7 @@ def test_fuse__other_classes_are_refused(files: list[str], tmp_path: Path, class
     refuse(*line, code=2, says=(f"classes of scores '{tmp_path / 'other.h5'}' {says.format(first=files[0])}",))
 
 
-def test_fuse__numbers_give_way_to_names_and_are_told(files: list[str], tmp_path: Path) -> None:
+def test_fuse__numbers_give_way_to_names_with_a_warning(files: list[str], tmp_path: Path) -> None:
     write_scores(tmp_path / "numbers.h5", replace(FLOW, classes=list("0123")))
     line = ("fuse", str(tmp_path / "numbers.h5"), files[0], "--out", str(tmp_path / "out"))
     assert f"warning: classes of scores '{tmp_path / 'numbers.h5'}' have no names" in succeed(*line).stderr
@@ -122,11 +122,11 @@ def test_fuse__says_whether_an_input_was_chosen_on_these_videos(
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("--weights", "1"), "--weights are 1 numbers for 2 files"),
-        (("--weights", "1,-1"), "must not be negative"),
-        (("--weights", "0,0"), "nor all 0"),
-        (("--weights", "a,b"), "--weights 'a,b' are not numbers"),
-        (("{first}", "--sweep"), "--sweep goes with two files, not with 3"),
+        (("--weights", "1"), "--weights has 1 numbers for 2 files"),
+        (("--weights", "1,-1"), "must be finite, not negative"),
+        (("--weights", "0,0"), "not all 0"),
+        (("--weights", "a,b"), "--weights 'a,b' is not a list of numbers"),
+        (("{first}", "--sweep"), "--sweep takes two files, not 3"),
     ],
 )
 def test_fuse__options_that_do_not_fit(files: list[str], options: tuple[str, ...], says: str) -> None:
@@ -147,7 +147,7 @@ def test_fuse__scores_that_are_not_finite(tmp_path: Path) -> None:
         files.append(tmp_path / f"{name}.h5")
         write_scores(files[-1], Scores(values, np.arange(4) % 3, list("abcd"), list("xyz"), attributes))
     for bad in files[1:]:
-        says = f"scores '{bad}' have numbers that are not finite, those of 'c' to begin with"
+        says = f"scores '{bad}' have values that are not finite, the first for 'c'"
         refuse("fuse", str(files[0]), str(bad), "--out", str(tmp_path / "out"), code=2, says=(says,))
     assert not (tmp_path / "out").exists()
 
@@ -177,7 +177,7 @@ def test_fuse__files_of_one_stream_and_folders_of_the_other(tmp_path: Path) -> N
     assert [both[name] for name in ("top1", "mean_class")] == [mixed[name] for name in ("top1", "mean_class")]
 
 
-def test_fuse__what_was_skipped_is_told(tmp_path: Path) -> None:
+def test_fuse__skipped_videos_are_reported(tmp_path: Path) -> None:
     bad = {"path": "bad.mp4", "reason": "it is empty"}
     for name, scores in (("a", RGB), ("b", FLOW)):
         attributes = {**ORIGIN, "skipped": json.dumps([bad]), "weights_sha256": name}
@@ -196,5 +196,5 @@ def test_fuse__never_replaces_what_it_reads(tmp_path: Path) -> None:
     files = [str(tmp_path / name / "scores.h5") for name in ("rgb", "flow")]
     before = Path(files[0]).read_bytes()
     line = ("fuse", *files, "--out", str(tmp_path / "rgb"), "--overwrite")
-    refuse(*line, code=2, says=("holds one of the files that are fused. Choose another --out",))
+    refuse(*line, code=2, says=("holds one of the files to fuse. Choose another --out",))
     assert Path(files[0]).read_bytes() == before

@@ -1,4 +1,4 @@
-"""`vtdl features`: looked at, put together and exported, through the real command."""
+"""`vtdl features`: described, merged and exported, through the real command."""
 
 import csv
 import importlib.util
@@ -13,6 +13,7 @@ import pytest
 import vtdl_cli.data.hdf5.features
 from tests.toy import refuse, succeed
 from vtdl_cli.data.hdf5.features import write_features
+from vtdl_cli.data.hdf5.rows import RowsFile
 
 DIM = 4
 NETWORK = {
@@ -46,7 +47,7 @@ def merge(out: Path, *paths: Path) -> list[str]:
     return ["features", "merge", *map(str, paths), "--out", str(out)]
 
 
-def test_info__tells_what_a_file_holds(tmp_path: Path) -> None:
+def test_info__describes_a_file(tmp_path: Path) -> None:
     a, b = write(tmp_path / "a.h5", 0, 1, 2, 4), write(tmp_path / "b.h5", 100, shape=(2, 3, DIM))
     answer = json.loads(succeed("features", "info", str(a), str(b), "--json").stdout)
     assert list(answer) == [str(a), str(b)]
@@ -66,9 +67,22 @@ def test_info__tells_what_a_file_holds(tmp_path: Path) -> None:
     assert "last convolution, global average" in table
 
 
+def test_info__reads_each_column_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: the calls to the file's reader, of a file that is one block."""
+    read_column, columns = RowsFile._read, list[str]()
+
+    def record(self: RowsFile, name: str, here: slice) -> Any:
+        columns.append(name)
+        return read_column(self, name, here)
+
+    monkeypatch.setattr(RowsFile, "_read", record)
+    succeed("features", "info", str(write(tmp_path / "a.h5", 0, 1, 2)))
+    assert sorted(columns) == ["features", "labels", "num_frames", "paths"]
+
+
 def test_merge__is_both_files_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Oracle: NumPy's concatenation; two rows of 64 bytes make a block, so that blocks end within files."""
-    monkeypatch.setattr(vtdl_cli.data.hdf5.features, "BLOCK_BYTES", 150)
+    monkeypatch.setattr(vtdl_cli.data.hdf5.features, "FEATURE_BLOCK_BYTES", 150)
     a = write(tmp_path / "a.h5", 0, 1, 2, shape=(2, 2, DIM))
     b = write(tmp_path / "b.h5", 3, 4, 5, 6, 7, shape=(2, 2, DIM))
     answer = json.loads(succeed(*merge(tmp_path / "all.h5", a, b), "--json").stdout)
@@ -97,7 +111,7 @@ def named(*names: str) -> dict[str, Any]:
     return {"classes": json.dumps(names)}
 
 
-def test_info__tells_the_names_of_classes(tmp_path: Path) -> None:
+def test_info__has_the_names_of_classes(tmp_path: Path) -> None:
     a = write(tmp_path / "a.h5", 0, 1, **named("even", "odd"))
     answer = json.loads(succeed("features", "info", str(a), "--json").stdout)
     assert answer[str(a)]["classes"]["names"] == ["even", "odd"]
@@ -137,9 +151,9 @@ def test_merge__names_in_another_order_are_refused_whatever_stands_between(tmp_p
 @pytest.mark.parametrize(
     ("classes", "says"),
     [
-        ('["even"]', "name 1 classes and have class 1. Extract them again"),
-        ("even, odd", "have 'classes' that are no list of names"),
-        ("[1, 2]", "have 'classes' that are no list of names"),
+        ('["even"]', "are inconsistent: 1 class names, and class 1. Extract again"),
+        ("even, odd", "are damaged: their 'classes' is not a list of names"),
+        ("[1, 2]", "are damaged: their 'classes' is not a list of names"),
     ],
 )
 def test_info__names_that_cannot_be(tmp_path: Path, classes: str, says: str) -> None:
@@ -148,24 +162,24 @@ def test_info__names_that_cannot_be(tmp_path: Path, classes: str, says: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "names"),
     [
-        ({"backbone": "i3d"}, "another backbone than"),
-        ({"layer": "layer3, global average"}, "another layer than"),
-        ({"protocol": "video@10"}, "another protocol than"),
-        ({"weights_sha256": "def"}, "another weights_sha256 than"),
-        ({"modality": "flow"}, "another modality than"),
-        ({"shape": (DIM + 1,)}, "another dims than"),
-        ({"layer": "stem", "modality": "flow"}, "another layer, modality than"),
+        ({"backbone": "i3d"}, "backbone"),
+        ({"layer": "layer3, global average"}, "layer"),
+        ({"protocol": "video@10"}, "protocol"),
+        ({"weights_sha256": "def"}, "weights_sha256"),
+        ({"modality": "flow"}, "modality"),
+        ({"shape": (DIM + 1,)}, "dims"),
+        ({"layer": "stem", "modality": "flow"}, "layer, modality"),
     ],
 )
-def test_merge__of_different_features_is_refused(tmp_path: Path, change: dict[str, Any], says: str) -> None:
+def test_merge__of_different_features_is_refused(tmp_path: Path, change: dict[str, Any], names: str) -> None:
     a, b = write(tmp_path / "a.h5", 0), write(tmp_path / "b.h5", 1, **change)
-    refuse(*merge(tmp_path / "all.h5", a, b), code=2, says=(f"features '{b}' have {says} '{a}'",))
+    refuse(*merge(tmp_path / "all.h5", a, b), code=2, says=(f"features '{b}' differ from '{a}' in {names}: ",))
     assert not (tmp_path / "all.h5").exists()
 
 
-def test_merge__fresh_networks_of_two_seeds_are_two(tmp_path: Path) -> None:
+def test_merge__random_networks_of_two_seeds_differ(tmp_path: Path) -> None:
     a, b = (write(tmp_path / f"{seed}.h5", seed, weights_sha256="", weights=f"none, seed {seed}") for seed in (0, 3))
     refuse(*merge(tmp_path / "all.h5", a, b), code=2, says=("'none, seed 3' against 'none, seed 0'",))
 
@@ -177,7 +191,7 @@ def test_merge__bad_input(tmp_path: Path) -> None:
     for paths, says in (
         ((a, b), f"video '1,é.mp4' are in '{a}' and again in '{b}'"),
         ((a, a), f"are in '{a}' and again in '{a}'"),
-        ((a,), "with what? Name two files or more"),
+        ((a,), "is the only one to merge. Name two files or more"),
         ((a, cut), f"'{cut}' are cut short or damaged"),
     ):
         refuse(*merge(tmp_path / "all.h5", *paths), code=2, says=(says,))
@@ -206,7 +220,7 @@ def test_export__npy_is_the_features_as_they_are(tmp_path: Path) -> None:
 
 def test_export__csv_gives_every_number_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Oracle: the csv module and float(); blocks of one row, paths with a comma."""
-    monkeypatch.setattr(vtdl_cli.data.hdf5.features, "BLOCK_BYTES", 1)
+    monkeypatch.setattr(vtdl_cli.data.hdf5.features, "FEATURE_BLOCK_BYTES", 1)
     file = write(tmp_path / "f.h5", 0, 1, 100)
     succeed(*export(file, tmp_path / "f.csv"))
     with (tmp_path / "f.csv").open(encoding="utf-8", newline="") as table:
@@ -231,7 +245,7 @@ def test_export__table_has_the_names_of_classes(tmp_path: Path) -> None:
 
 def test_export__average_of_clips_and_times(tmp_path: Path) -> None:
     file = write(tmp_path / "f.h5", 0, 1, shape=(2, 3, DIM))
-    says = "have 2 x 3 x 4 numbers a video, and a table has one line. Add --average, or choose .npy"
+    says = "have 2 x 3 x 4 values per video, too many for a table. Add --average, or choose .npy"
     refuse(*export(file, tmp_path / "f.csv"), code=2, says=(says,))
     assert not (tmp_path / "f.csv").exists()
     succeed(*export(file, tmp_path / "f.csv", "--average"))
@@ -269,7 +283,7 @@ def test_export__bad_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     refuse(*export(file, tmp_path / "f.npy"), code=2, says=("f.npy' exists. Use --overwrite",))
     assert (tmp_path / "f.npy").read_text() == "old"
     succeed(*export(file, tmp_path / "f.npy", "--overwrite"))
-    refuse(*export(tmp_path / "g.h5", tmp_path / "g.csv"), code=2, says=("g.h5' are not there",))
+    refuse(*export(tmp_path / "g.h5", tmp_path / "g.csv"), code=2, says=("g.h5' do not exist",))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["f.h5", "f.npy"]
 
 

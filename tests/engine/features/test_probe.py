@@ -1,4 +1,4 @@
-"""What features are worth, on features whose worth is known."""
+"""Probes, on features of known quality."""
 
 import json
 from pathlib import Path
@@ -19,7 +19,7 @@ CLASSES, DIM = 4, 8
 
 
 def write(path: Path, num_videos: int, seed: int, *, signal: float = 1.0, **attributes: str) -> Path:
-    """Features that know their class as well as `signal` says."""
+    """Features of random classes, separated by `signal`."""
     generator = np.random.default_rng(seed)
     labels = np.arange(num_videos) % CLASSES
     features = generator.normal(size=(num_videos, DIM)) + signal * np.eye(DIM)[labels]
@@ -104,7 +104,7 @@ def test_probe__more_voters_than_videos_are_left_out(tmp_path: Path) -> None:
     metrics = json.loads(result.stdout)
     assert {name for name in metrics if name.startswith("knn")} == {"knn@1", "knn@5"}
     assert {name for name in metrics["per_class"]["1"] if name.startswith("knn")} == {"knn@1"}
-    assert "knn@20 is left out" in result.stderr
+    assert "knn@20 left out" in result.stderr
 
 
 def test_probe__of_extracted_features(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
@@ -130,14 +130,14 @@ def test_probe__bad_input(toy: Toy, tmp_path: Path) -> None:
     cut.write_bytes(Path(train).read_bytes()[:-1])
     other = write(tmp_path / "other.h5", 20, 2, weights_sha256="def")
     for more, says in (
-        (("--test", str(tmp_path / "absent.h5")), "absent.h5' are not there. First: vtdl extract"),
-        (("--test", str(toy.preset)), "are no HDF5 file"),
-        (("--test", str(other)), "another weights_sha256"),
+        (("--test", str(tmp_path / "absent.h5")), "absent.h5' do not exist. First: vtdl extract"),
+        (("--test", str(toy.preset)), "are not an HDF5 file"),
+        (("--test", str(other)), "in weights_sha256: "),
         (("--test", train), "share 120 videos"),
-        (("--train", str(fresh), "--test", str(fresh_too)), "another weights_sha256"),
-        (("--test", str(unlabelled)), "have 1 videos of no known class, '5/7.mp4' to begin with"),
+        (("--train", str(fresh), "--test", str(fresh_too)), "in weights_sha256: "),
+        (("--test", str(unlabelled)), "have no class for 1 videos, the first is '5/7.mp4'"),
         (("--train", str(cut)), "cut.h5' are cut short or damaged"),
         (("--per-class", "0"), "--per-class '0' is not a list of numbers from 1"),
-        (("--per-class", "31"), "--per-class '31' is more than class 0"),
+        (("--per-class", "31"), "--per-class '31' exceeds the 30 videos of class 0"),
     ):
         refuse(*line, *more, code=2, says=(says,))

@@ -14,7 +14,7 @@ from sklearn.neighbors import NearestNeighbors
 from tests.engine.features.test_probe import write
 from tests.toy import Toy, refuse, succeed, vtdl
 from vtdl_cli.data.hdf5.features import Features
-from vtdl_cli.engine.features.retrieve import choose_queries, middle_frame
+from vtdl_cli.engine.features.retrieve import choose_queries, read_frame
 
 
 def pair(folder: Path, num_gallery: int = 120, **attributes: str) -> list[str]:
@@ -91,16 +91,16 @@ def test_retrieve__protocols_that_differ_are_both_named(tmp_path: Path) -> None:
     assert json.loads(succeed(*line, "--json").stdout)["protocol"] == "cosine, clip@1 queries against "
 
 
-def test_retrieve__picture(toy: Toy, extracted: list[str], tmp_path: Path) -> None:
+def test_retrieve__figure(toy: Toy, extracted: list[str], tmp_path: Path) -> None:
     """As many rows as were asked for, decoded and drawn; the toy's classes are colours, which the frames show."""
     sizes = []
     for rows in ("1", "3"):
         out = tmp_path / f"{rows}.png"
-        more = ("--root", str(toy.root), "--picture", str(out), "--rows", rows)
+        more = ("--root", str(toy.root), "--figure", str(out), "--rows", rows)
         assert json.loads(succeed(*extracted, *more, "--json").stdout)["picture"] == str(out)
-        with Image.open(out) as picture:
-            sizes.append(picture.size)
-            pixels = np.asarray(picture.convert("RGB")).astype(int)
+        with Image.open(out) as image:
+            sizes.append(image.size)
+            pixels = np.asarray(image.convert("RGB")).astype(int)
     assert sizes[0][0] == sizes[1][0]
     assert sizes[0][1] < sizes[1][1]
     for channel in range(3):
@@ -108,11 +108,21 @@ def test_retrieve__picture(toy: Toy, extracted: list[str], tmp_path: Path) -> No
         assert tinted.mean() > 0.05
 
 
+def test_retrieve__picture_is_the_former_name_of_figure(toy: Toy, extracted: list[str], tmp_path: Path) -> None:
+    root = ("--root", str(toy.root), "--rows", "1")
+    succeed(*extracted, "--figure", str(tmp_path / "new.png"), *root)
+    succeed(*extracted, "--picture", str(tmp_path / "old.png"), *root)
+    assert (tmp_path / "new.png").read_bytes() == (tmp_path / "old.png").read_bytes()
+    both = ("--figure", str(tmp_path / "a.png"), "--picture", str(tmp_path / "b.png"))
+    refuse(*extracted, *both, *root, code=2, says=("--picture is the former name of --figure",))
+    assert "--picture" not in succeed("retrieve", "--help").stdout
+
+
 def test_retrieve__video_that_is_not_there(toy: Toy, extracted: list[str], tmp_path: Path) -> None:
     shutil.copytree(toy.root, tmp_path / "videos")
     (tmp_path / "videos/red/red_4.mp4").unlink()
     out = tmp_path / "a.png"
-    more = ("--root", str(tmp_path / "videos"), "--picture", str(out), "--rows", "6", "--quiet")
+    more = ("--root", str(tmp_path / "videos"), "--figure", str(out), "--rows", "6", "--quiet")
     refuse(*extracted, *more, code=1, says=("red_4.mp4' cannot be read: no such file or directory. Check --root",))
     assert not out.exists()
 
@@ -126,15 +136,15 @@ def test_retrieve__bad_input(toy: Toy, tmp_path: Path) -> None:
     infinite = write_by_hand(tmp_path / "infinite.h5", [[1, np.nan]], [0])
     (tmp_path / "classes.txt").write_text("one\ntwo\n")
     for more, says, code in (
-        (("--gallery", str(tmp_path / "absent.h5")), "absent.h5' are not there. First: vtdl extract", 2),
+        (("--gallery", str(tmp_path / "absent.h5")), "absent.h5' do not exist. First: vtdl extract", 2),
         (("--query", line[2]), "share 120 videos", 2),
-        (("--query", unknown), "have 1 videos of no known class", 2),
-        (("--gallery", infinite), "that are not finite, those of", 2),
-        (("--picture", str(tmp_path / "a.png")), "Add --root DIR", 2),
-        (("--rows", "2"), "--root and --rows are for a picture", 2),
-        (("--picture", str(used), *root), "used.png' exists. Use --overwrite, or another --picture", 2),
-        (("--picture", str(tmp_path), *root), "is a folder. Name a file in it: --picture", 2),
-        (("--picture", str(tmp_path / "a.png"), "--root", str(tmp_path / "no")), "no' is not a folder", 2),
+        (("--query", unknown), "have no class for 1 videos", 2),
+        (("--gallery", infinite), "that are not finite, the first for", 2),
+        (("--figure", str(tmp_path / "a.png")), "Add --root DIR", 2),
+        (("--rows", "2"), "--root and --rows are options of the figure", 2),
+        (("--figure", str(used), *root), "used.png' exists. Use --overwrite, or another --figure", 2),
+        (("--figure", str(tmp_path), *root), "is a folder. Name a file in it: --figure", 2),
+        (("--figure", str(tmp_path / "a.png"), "--root", str(tmp_path / "no")), "no' is not a folder", 2),
         (("--per-query", str(used)), "another --per-query", 2),
         (("--classes", str(tmp_path / "classes.txt")), "names 2 classes, but", 1),
         (("--classes", str(tmp_path / "no.txt")), "no.txt", 1),
@@ -144,29 +154,29 @@ def test_retrieve__bad_input(toy: Toy, tmp_path: Path) -> None:
     assert vtdl(*line, "--per-query", str(used), "--overwrite").exit_code == 0
 
 
-def test_fresh_weights__of_another_seed_are_another_network(tmp_path: Path) -> None:
+def test_random_weights__of_another_seed_are_another_network(tmp_path: Path) -> None:
     files = [
         write(tmp_path / f"{seed}.h5", 20, seed, weights_sha256="", weights=f"none, seed {seed}") for seed in (0, 1)
     ]
-    refuse("retrieve", "--gallery", str(files[0]), "--query", str(files[1]), code=2, says=("another weights_sha256",))
+    refuse("retrieve", "--gallery", str(files[0]), "--query", str(files[1]), code=2, says=("in weights_sha256: ",))
 
 
-def test_choose_queries__rights_and_wrongs_of_many_classes() -> None:
+def test_choose_queries__correct_and_incorrect_of_many_classes() -> None:
     labels = np.repeat(np.arange(10), 20)
-    right = np.arange(200) % 20 < 3  # 15%
-    chosen = choose_queries(right, labels, 6, seed=0)
-    assert right[chosen].tolist() == [True] * 3 + [False] * 3
+    correct = np.arange(200) % 20 < 3  # 15%
+    chosen = choose_queries(correct, labels, 6, seed=0)
+    assert correct[chosen].tolist() == [True] * 3 + [False] * 3
     assert len({int(labels[row]) for row in chosen}) == 6
-    assert chosen != choose_queries(right, labels, 6, seed=1)
-    assert len(set(choose_queries(right, labels, 500, seed=0))) == 200
-    assert right[choose_queries(np.ones(200, bool), labels, 6, seed=0)].size == 6  # none is wrong: all of the right
+    assert chosen != choose_queries(correct, labels, 6, seed=1)
+    assert len(set(choose_queries(correct, labels, 500, seed=0))) == 200
+    assert correct[choose_queries(np.ones(200, bool), labels, 6, seed=0)].size == 6  # none is wrong: all of the right
 
 
-def test_middle_frame__of_flow_is_x_and_y(tmp_path: Path) -> None:
-    """Oracle: the pictures themselves, read by Pillow; of three pairs the second."""
+def test_read_frame__of_flow_is_x_and_y(tmp_path: Path) -> None:
+    """Oracle: the images themselves, read by Pillow; of three pairs the second."""
     for number in (1, 2, 3):
         for axis, grey in (("x", 40 * number), ("y", 30 * number)):
             (tmp_path / "video").mkdir(exist_ok=True)
             Image.new("L", (16, 12), grey).save(tmp_path / "video" / f"flow_{axis}_{number:05d}.png")
     features = Features(Path("a.h5"), np.zeros((1, 2)), np.array([0]), ["video"], {"decoder": "flow"})
-    assert middle_frame(features, 0, tmp_path).reshape(-1, 3).tolist() == [[80, 60, 128]] * 16 * 12
+    assert read_frame(features, 0, tmp_path).reshape(-1, 3).tolist() == [[80, 60, 128]] * 16 * 12

@@ -49,7 +49,7 @@ def test_group_by__is_taken_from_where_the_list_was_made(
     line = toy.evaluate(finetuned, out, "--clips", "1", "--json", test_list=lists / "val.txt")
     result = succeed(*line)
     check(json.loads(result.stdout), out)
-    assert f"intervals go by 2 groups of --group-by '{BY_NUMBER}', as the list was made" in result.stderr
+    assert f"intervals are by 2 groups of --group-by '{BY_NUMBER}', as the list was prepared" in result.stderr
     scores = str(out / "scores.h5")
     fused = succeed("fuse", scores, scores, "--out", str(tmp_path / "fused"), "--json")
     check(json.loads(fused.stdout), tmp_path / "fused")
@@ -67,13 +67,14 @@ def test_group_by__option(toy: Toy, finetuned: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
 
 
-def test_group_by__of_other_names_is_told_and_left_out(toy: Toy, finetuned: Path, lists: Path, tmp_path: Path) -> None:
+def test_group_by__of_other_names_warns_and_is_ignored(toy: Toy, finetuned: Path, lists: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(lists, tmp_path / "lists"))
     (folder / "audit.json").write_text(json.dumps({"options": {"group_by": "(green)"}}))
     line = toy.evaluate(finetuned, tmp_path / "out", "--clips", "1", "--json", test_list=folder / "val.txt")
     result = succeed(*line)
     assert json.loads(result.stdout)["intervals_by"] == "video"
-    assert "warning: intervals go by video: the list was made with other names: --group-by '(green)'" in result.stderr
+    says = "warning: intervals are by video: the list was prepared with other names: --group-by '(green)'"
+    assert says in result.stderr
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"options": {}}', '{"options": {"group_by": null}}', '"a"'])
@@ -90,7 +91,7 @@ def test_recorded_regex__as_prepare_lists_writes_it(toy: Toy, tmp_path: Path) ->
 
 
 def test_probe_and_retrieve__by_group(tmp_path: Path) -> None:
-    """Oracle: the interval of the R@1 and of the kNN that are told; the regex is that of the test videos' file."""
+    """Oracle: the interval of the R@1 and of kNN as printed; the regex comes from the test file."""
     line = pair(tmp_path, group_by="([0-9])\\.mp4")
     train, test = line[2], line[4]
     search = ("retrieve", "--gallery", train, "--query", test)

@@ -10,18 +10,17 @@ import pytest
 
 from vtdl_cli.data.lists.video_list import read_list
 from vtdl_cli.data.video.probe import VideoFacts
-from vtdl_cli.engine.lists import prepare as prepare_lists
-from vtdl_cli.engine.lists.official import prepare_official
-from vtdl_cli.engine.lists.prepare import Making, prepare_folder
-from vtdl_cli.engine.lists.survey import Survey, survey
-from vtdl_cli.engine.lists.survey_notes import Notes
+from vtdl_cli.engine.lists import outputs
+from vtdl_cli.engine.lists.build_lists import PrepareOptions
+from vtdl_cli.engine.lists.prepare import prepare_folder, prepare_official
+from vtdl_cli.engine.lists.survey import Survey, SurveyCache, survey
 from vtdl_cli.errors import ListError, UnreadableVideo, UsageError, VtdlError
-from vtdl_cli.runtime import Progress, Silence
+from vtdl_cli.runtime import Progress, SilentReporter
 
 ALL_FILES = ["audit.json", "classes.txt", "train_split_1.txt", "val_split_1.txt"]
 
 
-class Recorder(Silence):
+class Recorder(SilentReporter):
     """A reporter that remembers."""
 
     def __init__(self) -> None:
@@ -73,10 +72,10 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def prepare(root: Path, **options: Any) -> dict[str, Any]:
-    how = {"out": root.parent / "lists", "workers": 0, "reporter": Silence(), **options}
+    how = {"out": root.parent / "lists", "workers": 0, "reporter": SilentReporter(), **options}
     sides = ("val_fraction", "test_fraction", "group_by", "val_groups", "test_groups")
     which = {name: how.pop(name) for name in sides if name in how}
-    return prepare_folder(root, Making(**how), **which)
+    return prepare_folder(root, PrepareOptions(**how), **which)
 
 
 def written(root: Path) -> list[str]:
@@ -257,7 +256,7 @@ def test_prepare_folder__leaves_out_names_that_no_list_can_hold(root: Path) -> N
     assert audit["total"] == 16
     assert audit["rejected"] == [
         {"path": "run/latin\\udce9.avi", "reason": "its name is not UTF-8"},
-        {"path": "run/line\nbreak.avi", "reason": "its name holds a line break"},
+        {"path": "run/line\nbreak.avi", "reason": "its name contains a line break"},
     ]
     assert json.loads((root.parent / "lists" / "audit.json").read_text()) == audit
 
@@ -284,8 +283,8 @@ def test_prepare_folder__refuses_to_overwrite(root: Path, existing: str) -> None
         ({"group_by": "^([a-z])_", "val_groups": ["z"]}, "The groups are a, b, c, d"),
         ({"test_fraction": -0.5}, "--test-fraction '-0.5' is not a share"),
         ({"test_fraction": 0.5, "val_fraction": 0.5}, "leave nothing to train on"),
-        ({"test_groups": ["a"]}, "--test-groups 'a' needs to know what a group is. Add --group-by REGEX"),
-        ({"group_by": "^([a-z])_", "val_groups": ["a"], "test_groups": ["a"]}, "is one of --val-groups, too"),
+        ({"test_groups": ["a"]}, "--test-groups 'a' is given without a way to find groups. Add --group-by REGEX"),
+        ({"group_by": "^([a-z])_", "val_groups": ["a"], "test_groups": ["a"]}, "is also one of --val-groups"),
     ],
 )
 def test_prepare_folder__refuses_before_opening_any_video(
@@ -323,7 +322,7 @@ def test_prepare_folder__writes_all_or_nothing(root: Path, monkeypatch: pytest.M
     def full_disk(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(prepare_lists, "write_classes", full_disk)
+    monkeypatch.setattr(outputs, "write_classes", full_disk)
     with pytest.raises(VtdlError, match="No space left on device"):
         prepare(root, seed=9, overwrite=True)
     after = {path.name: path.read_bytes() for path in (root.parent / "lists").iterdir()}
@@ -342,7 +341,9 @@ def test_prepare_folder__fraction_of_each_class(root: Path) -> None:
     assert drawn[0.1] < drawn[1 / 3]
 
 
-def look(root: Path, names: list[str], workers: int, reporter: Recorder | None = None, min_frames: int = 1) -> Survey:
+def survey_all(
+    root: Path, names: list[str], workers: int, reporter: Recorder | None = None, min_frames: int = 1
+) -> Survey:
     """Survey with the decoder that the fixture put in place."""
     return survey(
         root,
@@ -362,7 +363,7 @@ def test_survey__agrees_in_one_process_and_in_two(root: Path) -> None:
     results = []
     for workers in (0, 2):
         recorder = Recorder()
-        results.append(look(root, names, workers, recorder, min_frames=4))
+        results.append(survey_all(root, names, workers, recorder, min_frames=4))
         assert recorder.steps == recorder.total == 18
     assert results[0] == results[1]
     assert results[0].reasons == {0: "it is empty", 3: "it has 3 frames, fewer than --min-frames 4"}
@@ -370,11 +371,11 @@ def test_survey__agrees_in_one_process_and_in_two(root: Path) -> None:
     assert results[0].readable.tolist() == [1, 2, *range(4, 18)]
 
 
-def test_survey__survives_a_decoder_that_dies(root: Path) -> None:
+def test_survey__a_decoder_crash_costs_one_video(root: Path) -> None:
     (root / "run" / "a_2.avi").write_text("crash")
     (root / "run" / "b_1.avi").write_text("slow")
     names = [f"run/{who}_{n}.avi" for who in "abcd" for n in (1, 2)]
-    result = look(root, names, 2)
+    result = survey_all(root, names, 2)
     assert result.reasons == {1: "the decoder crashed on it"}
     assert [video.num_frames for video in result.facts.values()] == [10, 9, 13, 14, 15, 16, 17]
 
@@ -386,7 +387,7 @@ def test_audit__same_content_under_two_names(root: Path) -> None:
     audit = prepare(root, group_by="^([a-z])_", val_groups=["d"])
     assert audit["duplicates"] == [["run/a_1.avi", "run/a_2.avi", "run/d_1.avi", "walk/d_1.avi"]]
     assert audit["on_both_sides"] == audit["duplicates"]
-    assert "1 videos are in train and in val under two names; the first is 'run/a_1.avi'" in audit["warnings"]
+    assert "1 videos are in both train and val under two names; the first is 'run/a_1.avi'" in audit["warnings"]
 
 
 def test_audit__what_the_videos_are(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -406,7 +407,7 @@ def test_audit__what_the_videos_are(root: Path, monkeypatch: pytest.MonkeyPatch)
     assert audit["duplicates"] == []  # folders of pictures have no size, and are not one another's copies
 
 
-def test_rejected__names_every_video_left_out_and_goes_with_it(root: Path) -> None:
+def test_rejected__names_all_videos_left_out(root: Path) -> None:
     (root / "run" / "e_1.avi").touch()
     (root / "run" / "line\nbreak.avi").write_text("12")
     prepare(root, min_frames=11)
@@ -414,7 +415,7 @@ def test_rejected__names_every_video_left_out_and_goes_with_it(root: Path) -> No
     assert [line.split("\t") for line in lines] == [
         ["run/a_1.avi", "it has 10 frames, fewer than --min-frames 11"],
         ["run/e_1.avi", "it is empty"],
-        ["run/line\\nbreak.avi", "its name holds a line break"],
+        ["run/line\\nbreak.avi", "its name contains a line break"],
     ]
     (root / "run" / "e_1.avi").write_text("11")
     (root / "run" / "line\nbreak.avi").unlink()
@@ -423,8 +424,8 @@ def test_rejected__names_every_video_left_out_and_goes_with_it(root: Path) -> No
 
 
 def test_prepare_folder__weizmann_by_actor(data_dir: Path, tmp_path: Path) -> None:
-    making = Making(tmp_path / "lists", Silence(), workers=2)
-    audit = prepare_folder(data_dir / "weizmann", making, group_by="^([a-z0-9]+)_", val_groups=["ido", "ira"])
+    options = PrepareOptions(tmp_path / "lists", SilentReporter(), workers=2)
+    audit = prepare_folder(data_dir / "weizmann", options, group_by="^([a-z0-9]+)_", val_groups=["ido", "ira"])
     # Oracle: the data's README: 10 classes x 9 actors, 36 to 146 frames.
     assert audit["splits"] == {"train": 70, "val": 20}
     assert set(map(str, audit["classes"].values())) == {"{'train': 7, 'val': 2}"}
@@ -436,7 +437,7 @@ def test_prepare_folder__tennis_by_fraction(data_dir: Path, tmp_path: Path, monk
     monkeypatch.setattr(
         "vtdl_cli.engine.lists.survey.probe_video", lambda _path, **_: facts(60)
     )  # 371 take a while to open
-    audit = prepare_folder(data_dir / "tennis7", Making(tmp_path / "lists", Silence(), workers=0))
+    audit = prepare_folder(data_dir / "tennis7", PrepareOptions(tmp_path / "lists", SilentReporter(), workers=0))
     assert audit["total"] == 371
     assert set(map(str, audit["classes"].values())) == {"{'train': 40, 'val': 13}"}  # 53 a class; 13.25 wanted
 
@@ -449,7 +450,7 @@ def test_prepare_folder__leaves_out_faulty_files(data_dir: Path, tmp_path: Path)
     assert audit["ignored"] == ["faults/sine_mono_s16.wav"]
 
 
-def test_prepare_folder__interrupted_goes_on_where_it_was(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prepare_folder__interrupted_resumes_where_it_stopped(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Oracle: which videos are opened: the first five, then the other eleven and the one that has changed since."""
     opened: list[str] = []
 
@@ -489,7 +490,7 @@ def test_prepare_folder__refused_leaves_nothing(root: Path) -> None:
     assert not (root.parent / "lists").exists()
 
 
-def test_prepare_folder__a_mistake_keeps_what_an_interrupted_run_found(root: Path) -> None:
+def test_prepare_folder__refused_keeps_the_cache_of_an_interrupted_run(root: Path) -> None:
     (root.parent / "lists").mkdir()
     (root.parent / "lists" / ".survey.jsonl").write_text("")
     for path in root.glob("*/*"):
@@ -509,7 +510,9 @@ def test_prepare_official__split_without_videos(root: Path) -> None:
     (root.parent / "splits").mkdir()
     (root.parent / "splits" / "run_test_split1.txt").write_text("a.avi 0 \n")
     with pytest.raises(UsageError, match="lists no video for split 1"):
-        prepare_official("hmdb51", root, root.parent / "splits", Making(root.parent / "lists", Silence(), workers=0))
+        prepare_official(
+            "hmdb51", root, root.parent / "splits", PrepareOptions(root.parent / "lists", SilentReporter(), workers=0)
+        )
 
 
 def annotate(root: Path, rows: Sequence[str], names: Sequence[str]) -> Path:
@@ -521,30 +524,30 @@ def annotate(root: Path, rows: Sequence[str], names: Sequence[str]) -> Path:
     return csv
 
 
-def test_prepare_official__a_recording_on_both_sides_is_told(root: Path) -> None:
+def test_prepare_official__warns_of_a_recording_on_both_sides(root: Path) -> None:
     """Kinetics' clips of one YouTube video, ten seconds in training and ten in validation."""
     rows = ["run,a_0,1,11,train", "run,a_0,20,30,validate", "walk,b_0,0,10,train", "walk,c_0,0,10,validate"]
     csv = annotate(root, rows, ("a_0_000001_000011", "a_0_000020_000030", "b_0", "c_0"))
     recorder = Recorder()
-    audit = prepare_official("kinetics", root, csv, Making(root.parent / "out", recorder, workers=0))
+    audit = prepare_official("kinetics", root, csv, PrepareOptions(root.parent / "out", recorder, workers=0))
     assert (audit["groups"], audit["groups_on_both_sides"]) == (None, ["a_0"])
-    assert "1 recordings have clips in train and in val; the first is 'a_0'" in recorder.warnings
+    assert "1 recordings have clips in both train and val; the first is 'a_0'" in recorder.warnings
 
 
 def test_prepare_official__videos_that_are_not_drawn_are_on_no_side(root: Path) -> None:
     """Both of one recording, and training keeps the other video of the two."""
     rows = ["run,a_0,1,11,train", "run,d_0,1,11,train", "run,a_0,20,30,validate", "run,d_0,20,30,validate"]
     csv = annotate(root, rows, ("a_0_000001_000011", "a_0_000020_000030", "d_0_000001_000011", "d_0_000020_000030"))
-    making = Making(root.parent / "out", Silence(), per_class=1, workers=0)
-    audit = prepare_official("kinetics", root, csv, making)
+    options = PrepareOptions(root.parent / "out", SilentReporter(), per_class=1, workers=0)
+    audit = prepare_official("kinetics", root, csv, options)
     kept = (root.parent / "out/train_split_1.txt").read_text()[:3]
     assert audit["groups_on_both_sides"] == [kept]
 
 
-def test_survey__notes_of_another_form_are_not_taken(root: Path) -> None:
+def test_survey_cache__ignores_findings_of_another_form(root: Path) -> None:
     """As an earlier version wrote them: the last number was a text."""
-    notes = Notes(root.parent / "notes.jsonl", "pyav False")
-    notes.path.write_text(json.dumps(["pyav False", "a.avi", [1, 1, "h264", 1, 1, 25.0, "ff"]]) + "\n")
-    assert Notes(notes.path, "pyav False").recall("a.avi") is None
-    notes.add("b.avi", facts(9))
-    assert Notes(notes.path, "pyav False").recall("b.avi") == facts(9)
+    cache = SurveyCache(root.parent / "cache.jsonl", "pyav False")
+    cache.path.write_text(json.dumps(["pyav False", "a.avi", [1, 1, "h264", 1, 1, 25.0, "ff"]]) + "\n")
+    assert SurveyCache(cache.path, "pyav False").find("a.avi") is None
+    cache.add("b.avi", facts(9))
+    assert SurveyCache(cache.path, "pyav False").find("b.avi") == facts(9)

@@ -1,228 +1,100 @@
-"""Several processes at one run, through the command line: two, on the CPU, which meet as those of torchrun do."""
+"""The process pool: what happens if a worker, or the parent, dies."""
 
-import json
-import shutil
+import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
-import h5py
-import numpy as np
 import pytest
 
-from tests.engine.train.test_training import in_mid_epoch
-from tests.every_length import LENGTHS, extract_and_evaluate
+import vtdl_cli
+from tests.fateful_work import square, stay_or_see, write_slowly
 from tests.processes import ENVIRONMENT
-from tests.toy import (
-    RUN_FILES,
-    Toy,
-    differences,
-    ends,
-    files_in,
-    load,
-    refuse,
-    rows,
-    start_processes,
-    step_of,
-    stop_when,
-    succeed,
-    without_times,
-)
-
-EVERY_STEP = (
-    "--set",
-    "pretrain.checkpoint_minutes=1e-6",
-    "--set",
-    "pretrain.epochs=6",
-    "--set",
-    "pretrain.knn_every=3",
-)
+from vtdl_cli.engine.lists.process_pool import CRASHED, KILLED, closing_pool, map_unordered
 
 
-def both(*arguments: str) -> tuple[str, str]:
-    """Run a command that has to succeed in two processes; returns what the first said: stdout and stderr."""
-    (code, stdout, stderr), (other, *said) = ends(start_processes(2, "-m", "vtdl_cli", *arguments))
-    assert (code, other) == (0, 0), stderr
-    assert said == ["", ""]
-    return stdout, stderr
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")")[-1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
-@pytest.fixture(scope="module")
-def uninterrupted(toy: Toy, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six epochs of pretraining in two processes."""
-    out = tmp_path_factory.mktemp("parallel") / "run"
-    both(*toy.pretrain(out, *EVERY_STEP))
-    return out
+def wait_until(ready: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not ready():
+        assert time.monotonic() < deadline, "it never came to that"
+        time.sleep(0.01)
 
 
-def test_pretrain__in_two_processes_leaves_one_run(uninterrupted: Path) -> None:
-    assert files_in(uninterrupted) == RUN_FILES
-    table = rows(uninterrupted)
-    assert [row["step"] for row in table] == [3, 6, 9, 12, 15, 18]
-    content = load(uninterrupted / "checkpoints/last.pt")
-    assert len(content["random_of_others"]) == 1
-    assert differences([content["random"]], content["random_of_others"])  # each draws for itself
-    videos, next_slot = content["model"]["memory.videos"], int(content["model"]["memory.pointer"])
-    assert sorted(videos.roll(-next_slot)[-12:].tolist()) == list(range(12))  # the keys of an epoch, of both processes
+def wait_until_gone(*pids: int) -> None:
+    wait_until(lambda: not any(map(is_alive, pids)))
 
 
-def test_pretrain__stopped_in_two_processes_ends_the_same(toy: Toy, uninterrupted: Path, tmp_path: Path) -> None:
-    """Parameters bit for bit; running statistics, which are averaged whenever a checkpoint is saved, to rounding."""
-    run = tmp_path / "run"
-    first, second = start_processes(2, "-m", "vtdl_cli", *toy.pretrain(run, *EVERY_STEP))
-    code, stderr = stop_when(first, in_mid_epoch(run), signal.SIGTERM)  # the other one is told by the first
-    assert code == 75, stderr
-    assert "error: SIGTERM after step " in stderr
-    assert ends([second]) == [(75, "", "")]
-    both(*toy.pretrain(run, *EVERY_STEP), "--resume")
-    ours, theirs = (load(folder / "checkpoints/last.pt") for folder in (run, uninterrupted))
-    changed = differences(ours, theirs)
-    assert all(name.endswith(("running_mean", "running_var")) for name in changed), changed
-    for name in theirs["model"]:
-        np.testing.assert_allclose(ours["model"][name], theirs["model"][name], rtol=1e-5, atol=1e-6)
-    for row, expected in zip(without_times(rows(run)), without_times(rows(uninterrupted)), strict=True):
-        assert row == pytest.approx(expected, rel=1e-5)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_map_unordered__reports_the_item_a_worker_died_on_and_loses_no_other(workers: int) -> None:
+    expected = {number: number**2 for number in range(40) if number != 7} | {3: CRASHED, 5: KILLED}
+    results = list(map_unordered(square, ((number, number) for number in expected), workers))
+    assert dict(results) == expected
+    assert len(results) == len(expected)
 
 
-def test_pretrain__tells_that_the_other_process_is_gone(toy: Toy, tmp_path: Path) -> None:
-    """The second is killed, as by a machine that runs out of memory; what was saved is kept."""
-    run = tmp_path / "run"
-    first, second = start_processes(2, "-m", "vtdl_cli", *toy.pretrain(run, *EVERY_STEP))
-    stop_when(second, in_mid_epoch(run), signal.SIGKILL)
-    [(code, _, stderr)] = ends([first])
-    assert code == 1
-    told = "error: another of 2 processes has ended: its own message says why. Start anew, with --resume"
-    assert stderr.splitlines()[-1] == told
-    assert step_of(run / "checkpoints/last.pt") > 6
+def test_map_unordered__raises_the_exception_of_its_work() -> None:
+    with pytest.raises(ValueError, match="7 is refused") as raised:
+        list(map_unordered(square, iter([(0, 7)]), 1))
+    assert "in square" in raised.value.__notes__[0]  # where, in the worker
 
 
-def test_pretrain__goes_on_in_one_process(toy: Toy, uninterrupted: Path, tmp_path: Path) -> None:
-    """By torchrun itself, which starts the two."""
-    run = tmp_path / "run"
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    command = [*torchrun, "-m", "vtdl_cli", *toy.pretrain(run, "--set", "pretrain.epochs=1", "--json")]
-    said = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
-    assert said.returncode == 0, said.stderr
-    assert json.loads(said.stdout)["machine"] == "cpu, float32, 0 workers in each of 2 processes"
-    loss = json.loads(said.stdout)["metrics"]["loss"]
-    assert loss == pytest.approx(rows(uninterrupted)[0]["loss"])  # the same seed and list
-    succeed(*toy.pretrain(run, "--resume"))
-    assert [row["epoch"] for row in rows(run)] == [1, 2]
+def test_closing_pool__waits_for_the_current_item_and_starts_no_other(tmp_path: Path) -> None:
+    tasks = ((number, tmp_path / str(number)) for number in range(9))
+    with closing_pool(map_unordered(write_slowly, tasks, 1)) as results:
+        next(results)
+    done, begun = (sorted(path.stem for path in tmp_path.glob(form)) for form in ("?", "*.begun"))
+    assert done == begun
+    assert len(done) < 9
 
 
-def test_finetune__in_two_processes_leaves_out_a_batch_of_one(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
-    """Eleven videos in batches of five: the last one has nobody for the second process."""
-    few = tmp_path / "eleven.txt"
-    few.write_text("".join(toy.train_list.read_text().splitlines(keepends=True)[:11]))
-    few.with_name("classes.txt").write_text(toy.train_list.with_name("classes.txt").read_text())
-    run = tmp_path / "run"
-    arguments = toy.finetune(run, "--weights", str(pretrained), "--train-list", str(few))
-    _, stderr = both(*arguments)
-    warning = "warning: step 2: 1 videos are too few for 2 processes: left out, as such steps will be"
-    assert [line for line in stderr.splitlines() if line.startswith("warning")] == [warning]
-    assert [row["step"] for row in rows(run)] == [3, 6]
-    assert (run / "checkpoints/best.pt").exists()
+def test_closing_pool__ctrl_c_waits_for_nothing(tmp_path: Path) -> None:
+    def interrupt() -> None:
+        with closing_pool(map_unordered(stay_or_see, enumerate([tmp_path / "stay", tmp_path / "see"]), 2)) as results:
+            assert next(results) == (1, 0)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupt()
+    wait_until_gone(int((tmp_path / "stay").read_text()))
 
 
-def test_evaluate__in_two_processes_finds_what_one_does(toy: Toy, finetuned: Path, tmp_path: Path) -> None:
-    """Oracle: one process, on a list with a broken video in its middle."""
-    lines = toy.val_list.read_text().splitlines()
-    (tmp_path / "broken.mp4").write_bytes(b"no video")
-    mixed = tmp_path / "mixed.txt"
-    mixed.write_text("\n".join([*lines[:3], f"{tmp_path / 'broken.mp4'} 1 24", *lines[3:]]) + "\n")
-    alone, together = tmp_path / "alone", tmp_path / "together"
-    succeed(*toy.evaluate(finetuned, alone, test_list=mixed))
-    both(*toy.evaluate(finetuned, together, test_list=mixed))
-    assert files_in(together) == files_in(alone)
-    ours, theirs = (json.loads((folder / "metrics.json").read_text()) for folder in (together, alone))
-    assert len(ours["skipped"]) == 1
-    assert {**ours, "seconds": 0} == {**theirs, "seconds": 0}
-    with h5py.File(together / "scores.h5") as mine, h5py.File(alone / "scores.h5") as expected:
-        assert list(mine["paths"]) == list(expected["paths"])
-        for name in ("scores", "clip_logits", "labels"):
-            np.testing.assert_allclose(mine[name][:], expected[name][:], rtol=1e-4, atol=1e-5)
+PARENT = """
+import sys
+from pathlib import Path
+from tests.fateful_work import stay
+from vtdl_cli.engine.lists.process_pool import map_unordered
+from vtdl_cli.runtime import StopRequest
+if __name__ == "__main__":
+    try:
+        with StopRequest():
+            list(map_unordered(stay, enumerate(Path(sys.argv[1]) / name for name in "ab"), 2))
+    except KeyboardInterrupt:
+        pass
+"""
 
 
-def test_extract__in_two_processes_writes_what_one_does(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
-    """Oracle: one process; every video once and in the list's order, though two processes make batches of eight."""
-    alone, together = tmp_path / "alone.h5", tmp_path / "together.h5"
-    succeed(*toy.extract(pretrained, alone, "--list", str(toy.train_list)))
-    both(*toy.extract(pretrained, together, "--list", str(toy.train_list), "--npy"))
-    with h5py.File(together) as mine, h5py.File(alone) as expected:
-        assert list(mine["paths"]) == list(expected["paths"])
-        assert dict(mine.attrs) == dict(expected.attrs)
-        np.testing.assert_allclose(mine["features"][:], expected["features"][:], rtol=1e-4, atol=1e-5)
-        np.testing.assert_array_equal(np.load(together.with_suffix(".npy")), mine["features"][:])
-    assert not list(tmp_path.glob(".*"))
-
-
-@pytest.fixture(scope="module")
-def of_every_length(toy: Toy, pretrained: Path, finetuned: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Lists of 1 to 13 videos, the last but one of them broken, and `1`, what one process makes of them."""
-    folder = tmp_path_factory.mktemp("lengths")
-    (folder / "broken.mp4").write_bytes(b"no video")
-    (folder / "lists").mkdir()
-    shutil.copy(toy.train_list.with_name("classes.txt"), folder / "lists")
-    good = [*toy.train_list.read_text().splitlines(), *toy.val_list.read_text().splitlines()]
-    for length in LENGTHS:
-        lines = good[:length]
-        if length > 2:
-            lines[-2] = f"{folder / 'broken.mp4'} 1 24"
-        (folder / "lists" / f"{length}.txt").write_text("".join(f"{line}\n" for line in lines))
-    extract_and_evaluate(folder / "1", folder / "lists", str(toy.root), str(pretrained), str(finetuned))
-    return folder
-
-
-@pytest.mark.parametrize("number", [2, 3])
-def test_rows__of_any_number_of_videos_and_processes_are_those_of_one(
-    toy: Toy, pretrained: Path, finetuned: Path, of_every_length: Path, number: int
-) -> None:
-    """Oracle: one process, whose rows and skipped videos are those of the list, each once and in order."""
-    out, weights = of_every_length / str(number), (str(pretrained), str(finetuned))
-    script = ("-m", "tests.every_length", str(out), str(of_every_length / "lists"), str(toy.root), *weights)
-    for code, _, stderr in ends(start_processes(number, *script)):
-        assert code == 0, stderr
-    for length in LENGTHS:
-        names = [line.rsplit(" ", 2)[0] for line in (of_every_length / f"lists/{length}.txt").read_text().splitlines()]
-        good = [name for name in names if not name.endswith("broken.mp4")]
-        for name, values in ((f"{length}.h5", "features"), (f"{length}/scores.h5", "scores")):
-            with h5py.File(out / name) as mine, h5py.File(of_every_length / "1" / name) as one:
-                assert mine["paths"].asstr()[:].tolist() == good == one["paths"].asstr()[:].tolist()
-                np.testing.assert_allclose(mine[values][:], one[values][:], rtol=1e-4, atol=1e-5)
-                assert mine.attrs["skipped"] == one.attrs["skipped"]
-                assert len(json.loads(str(mine.attrs["skipped"]))) == len(names) - len(good)
-
-
-def test_evaluate__mistake_is_told_once(toy: Toy, tmp_path: Path) -> None:
-    first, second = ends(start_processes(2, "-m", "vtdl_cli", *toy.evaluate(tmp_path / "none", tmp_path / "out")))
-    assert first[0] == second[0] == 1
-    assert first[2].startswith("error: weights '")
-    assert first[2].count("\n") == 1
-    assert second[1:] == ("", "")
-
-
-def test_key_shuffle__is_refused_where_it_has_no_effect(toy: Toy, tmp_path: Path) -> None:
-    shuffled = ("--set", "method.key_shuffle=devices")
-    words = ("method.key_shuffle 'devices' deals keys among processes, and there is one", "method.key_splits=2")
-    refuse(*toy.pretrain(tmp_path / "run", *shuffled), code=2, says=words)
-    running = (*shuffled, "--set", "method.key_statistics=running")
-    refuse(*toy.pretrain(tmp_path / "run", *running), code=2, says=("method.key_shuffle has no effect where",))
-    assert not (tmp_path / "run").exists()
-
-
-def test_several_processes__are_refused_where_one_works(
-    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in {"RANK": "0", "WORLD_SIZE": "6", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "6"}.items():
-        monkeypatch.setenv(name, value)
-    small = (
-        "finetune.batch_size 5 is that of all 6 processes: less than one video for each",
-        "finetune.batch_size=6 or",
-    )
-    refuse(*toy.finetune(tmp_path / "run"), code=2, says=small)
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    refuse("demo", "--out", str(tmp_path / "demo"), code=2, says=("command 'demo' is the work of one process",))
-    split = ("--set", "method.key_splits=2")
-    says = ("method.key_splits 2 parts the keys of one process, and there are 2",)
-    refuse(*toy.pretrain(tmp_path / "run", *split), code=2, says=says)
+@pytest.mark.parametrize("signals", [[signal.SIGKILL], [signal.SIGINT, signal.SIGINT]])
+def test_map_unordered__workers_die_with_their_parent(tmp_path: Path, signals: list[signal.Signals]) -> None:
+    """Killed, as by the system, or stopped by a second Ctrl-C: at once, and no worker prints anything."""
+    (tmp_path / "parent.py").write_text(PARENT)
+    command = [sys.executable, str(tmp_path / "parent.py"), str(tmp_path)]
+    environment = {**ENVIRONMENT, "PYTHONPATH": str(Path(vtdl_cli.__file__).parents[1])}
+    parent = subprocess.Popen(command, env=environment, text=True, stderr=subprocess.PIPE, start_new_session=True)
+    pids = [tmp_path / "a", tmp_path / "b"]
+    wait_until(lambda: all(path.exists() for path in pids))
+    for number in signals:
+        os.killpg(parent.pid, number) if number == signal.SIGINT else parent.send_signal(number)
+        time.sleep(0.1)  # or two signals are one
+    _, stderr = parent.communicate(timeout=60)
+    wait_until_gone(*(int(path.read_text()) for path in pids))
+    assert stderr == ""

@@ -3,10 +3,10 @@ import pytest
 from vtdl_cli.data.clips.datasets import Unreadable
 from vtdl_cli.engine.networks.bad_videos import BadVideos
 from vtdl_cli.errors import ListError
-from vtdl_cli.runtime import Silence
+from vtdl_cli.runtime import SilentReporter
 
 
-class Recorder(Silence):
+class Recorder(SilentReporter):
     """A reporter that remembers its warnings."""
 
     def __init__(self) -> None:

@@ -1,6 +1,7 @@
 """What each option builds, and that without it something else is built."""
 
 import math
+import pickle
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.toy import NUM_TRAIN, Toy
-from vtdl_cli.config import Training
+from vtdl_cli.config import TrainingSection
 from vtdl_cli.data.clips.sampling import fixed_clips, random_clip, uniform_clips
 from vtdl_cli.data.lists.video_list import VideoList, read_list
 from vtdl_cli.engine.networks.build import build_network
@@ -84,9 +85,9 @@ TABLE: list[tuple[str, str, Any]] = [
     ("method.name=instance_discrimination method.temperature=0.2", "method.temperature", 0.2),
     ("method.name=instance_discrimination method.loss=nce", "method.criterion", NoiseContrastiveLoss),
     ("method.name=clip_order", "method", ClipOrder),
-    ("method.name=pseudo_labels", "method", PseudoLabels),
+    ("method.name=pseudo_labels method.clusters=9", "method", PseudoLabels),
     ("method.name=pseudo_labels method.clusters=9", "method.encoder.head.linear.out_features", 9),
-    ("method.name=pseudo_labels method.relabel_every=7", "method.relabel_every", 7),
+    ("method.name=pseudo_labels method.clusters=9 method.relabel_every=7", "method.relabel_every", 7),
     ("method.temperature=0.2", "method.temperature", 0.2),
     ("method.momentum=0.5", "method.encoders.momentum", 0.5),
     ("method.intra_video_negative=false", "method.intra_video_negative", False),
@@ -155,7 +156,7 @@ TABLE: list[tuple[str, str, Any]] = [
 ]
 """Assignments, where to look, and what is there."""
 
-IN_TESTS_OF_THEIR_OWN = {"method.key_shuffle", "model.weight_init"}
+IN_TESTS_OF_THEIR_OWN = {"method.key_shuffle", "method.options", "model.weight_init"}
 
 
 @pytest.mark.parametrize(("assignments", "path", "expected"), TABLE, ids=str)
@@ -234,12 +235,12 @@ def test_weight_init__of_a_classifier_are_torchs_by_default(videos: VideoList) -
 # ---- how weights move
 
 
-def training(assignment: str) -> Training:
+def training(assignment: str) -> TrainingSection:
     """The section of finetuning, with one setting of the optimiser or the schedule."""
     return load_config("demo", [PLAIN, f"finetune.{assignment}"]).finetune
 
 
-def weights_after(options: Training, gradients: list[float]) -> list[float]:
+def weights_after(options: TrainingSection, gradients: list[float]) -> list[float]:
     """Of a single weight that begins at 2."""
     weight = nn.Parameter(torch.tensor(2.0, dtype=torch.float64))
     optimizer = build_optimizer(options, [weight])
@@ -307,6 +308,21 @@ def test_clips__are_of_their_own_stage(videos: VideoList) -> None:
     assert (test.short_side, test.viewer.crop_size, test.viewer.crops) == (30, 24, 3)
     starts = build_test_clips(config, videos, config.finetune, clips=2, starts=[0, 10])
     assert starts.draw_frames((0, 0), 1000)[0][:, 0].tolist() == [0, 10]
+
+
+@pytest.mark.parametrize("method", ["vtdl", "clip_order"])
+def test_clips__pickle(videos: VideoList, method: str) -> None:
+    """Oracle: the clips that were pickled: workers that are not forked are sent them."""
+    config = load_config("demo", [PLAIN, f"method.name={method}"])
+    made = [make(config, videos, 5) for make in (build_pretraining_clips, build_training_clips)]
+    made += [build_test_clips(config, videos, config.extract, clips=3, starts=starts) for starts in ((), (0, 10, 20))]
+    for clips in made:
+        copied = pickle.loads(pickle.dumps(clips))
+        first: Any = clips[1, 2]
+        again: Any = copied[1, 2]
+        np.testing.assert_array_equal(first.windows, again.windows)
+        np.testing.assert_equal(first.draws, again.draws)
+        assert (first.index, first.label) == (again.index, again.label) == (2, int(videos.labels[2]))
 
 
 LENGTHS = ("clip_len_frames", "stride_frames")

@@ -14,12 +14,12 @@ from tests.damage import damages
 from tests.toy import PRESET, Toy, differences, load, refuse, succeed
 from vtdl_cli.engine.networks.build import build_backbone
 from vtdl_cli.engine.networks.checkpoint import (
-    SCHEMA,
+    CHECKPOINT_SCHEMA,
+    copy_backbone,
     find_weights,
     load_checkpoint,
     load_with_sha256,
     save_checkpoint,
-    transplant_backbone,
 )
 from vtdl_cli.engine.networks.methods import build_method
 from vtdl_cli.engine.train.resuming import check_same_run
@@ -48,7 +48,7 @@ def of_pretraining(preset: str, *assignments: str) -> dict[str, Any]:
 def test_save__can_be_loaded_with_schema_and_versions(preset: str, tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "a.pt", {**of_pretraining(preset), "model": {"w": torch.arange(3.0)}, "step": 4})
     content = load_checkpoint(tmp_path / "a.pt")
-    assert content["schema"] == SCHEMA
+    assert content["schema"] == CHECKPOINT_SCHEMA
     assert content["step"] == 4
     assert content["versions"]["torch"] == torch.__version__
     assert torch.equal(content["model"]["w"], torch.arange(3.0))
@@ -92,7 +92,7 @@ class Harmful:
 
 
 def test_load__checkpoint_with_code_is_refused_and_not_run(tmp_path: Path) -> None:
-    torch.save({"schema": SCHEMA, "model": Harmful(tmp_path / "ran")}, tmp_path / "a.pt")
+    torch.save({"schema": CHECKPOINT_SCHEMA, "model": Harmful(tmp_path / "ran")}, tmp_path / "a.pt")
     with pytest.raises(CheckpointError, match=r"a.pt' cannot be read: it holds '\S+', which loading would run"):
         load_checkpoint(tmp_path / "a.pt")
     assert not (tmp_path / "ran").exists()
@@ -136,7 +136,7 @@ def test_load__absent_file_and_text(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"do not exist. Give a run folder"):
         load_checkpoint(tmp_path / "a.pt")
     (tmp_path / "a.pt").write_text("hello")
-    with pytest.raises(CheckpointError, match=r"a.pt' cannot be read: it is no checkpoint$"):
+    with pytest.raises(CheckpointError, match=r"a.pt' cannot be read: it is not a checkpoint$"):
         load_checkpoint(tmp_path / "a.pt")
 
 
@@ -171,7 +171,7 @@ def test_load__damage_names_the_record(preset: str, tmp_path: Path) -> None:
     (tmp_path / "a.pt").write_bytes(whole[:at] + bytes(4096) + whole[at + 4096 :])
     record = largest.filename.partition("/")[2]
     with pytest.raises(
-        CheckpointError, match=f"a.pt' are damaged: record '{record}' does not match its checksum. Take"
+        CheckpointError, match=f"a.pt' are damaged: record '{record}' does not match its checksum. Use"
     ):
         load_checkpoint(tmp_path / "a.pt")
 
@@ -184,6 +184,7 @@ def test_load__hash_beside_is_that_of_the_file(preset: str, tmp_path: Path) -> N
     assert differences(content, load_checkpoint(tmp_path / "a.pt")) == []
 
 
+NO_UTF8 = "has a lone surrogate, which UTF-8 cannot hold"
 NESTED: dict[str, Any] = {}
 for _ in range(100):
     NESTED = {"a": NESTED}
@@ -201,6 +202,11 @@ for _ in range(100):
         ("model", {3: torch.zeros(2)}, "'model.3.[key]' should be a valid string"),
         ("model", {"w": torch.zeros(2, dtype=torch.complex64)}, "'model.w' should be a plain tensor of numbers"),
         ("classes", ["a", 3], "'classes.1' should be a valid string"),
+        ("classes", ["a", "\udcff"], f"'classes.1' {NO_UTF8}"),
+        ("origin", {"weights": ["\ud800"]}, f"'origin' it {NO_UTF8}"),
+        ("origin", {"\ud800": 1}, f"'origin' it {NO_UTF8}"),
+        ("model", {"\udcff": torch.zeros(2)}, f"'model.\ufffd\ufffd\ufffd.[key]' {NO_UTF8}"),
+        ("bad_videos", {1: ("a.mp4", "\udfff")}, f"'bad_videos.1.1' {NO_UTF8}"),
         ("num_classes", -1, "'num_classes' should be greater than or equal to 0"),
         ("num_classes", "3", "'num_classes' should be a valid integer"),
         ("stage", "test", "'stage' should be 'pretrain' or 'finetune'"),
@@ -227,6 +233,17 @@ def test_load__classes_that_do_not_fit_the_classifier(preset: str, tmp_path: Pat
         assert says in load_or_refuse(tmp_path / "a.pt")
 
 
+def test_evaluate__class_names_that_cannot_be_written(toy: Toy, finetuned: Path, tmp_path: Path) -> None:
+    """Of a list without names of its own, those in the weights would be written to its tables."""
+    content = load(finetuned / "checkpoints/best.pt")
+    content["classes"][1] = "\udcff"
+    torch.save(content, tmp_path / "a.pt")
+    shutil.copy(toy.val_list, tmp_path / "val.txt")
+    says = f"weights '{tmp_path}/a.pt' are not as vtdl writes them: 'classes.1' {NO_UTF8}. Use another checkpoint"
+    refuse(*toy.evaluate(tmp_path / "a.pt", tmp_path / "out", test_list=tmp_path / "val.txt"), code=1, says=(says,))
+    assert not (tmp_path / "out").exists()
+
+
 def change_training(content: dict[str, Any], kind: str) -> None:
     """Make what a training resumes from odd."""
     state = content["optimizer"]["state"]
@@ -250,9 +267,9 @@ def change_training(content: dict[str, Any], kind: str) -> None:
     ("kind", "says"),
     [
         ("no optimizer", "'optimizer' is missing"),
-        ("moment of another shape", "optimizer.state.0 is not of this network"),
-        ("moment missing", "optimizer.state.1 is not of this network"),
-        ("parameter too many", "optimizer.state.999 is not of this network"),
+        ("moment of another shape", "optimizer.state.0 does not fit this network"),
+        ("moment missing", "optimizer.state.1 does not fit this network"),
+        ("parameter too many", "optimizer.state.999 does not fit this network"),
         ("negative step", "'step' should be greater than or equal to 0"),
         ("random state", "'random.cpu' should be the state of a random generator"),
         ("sums", "'sums.loss' should be one number"),
@@ -292,7 +309,7 @@ def test_find_weights__best_goes_before_last(tmp_path: Path) -> None:
 def test_transplant__every_tensor_is_the_query_encoders(preset: str) -> None:
     checkpoint = of_pretraining(preset)
     backbone = build_backbone(load_config(preset))
-    count = transplant_backbone(backbone, checkpoint)
+    count = copy_backbone(backbone, checkpoint)
     ours = backbone.state_dict()
     assert count == len(ours) > 40
     for name, tensor in ours.items():
@@ -312,7 +329,7 @@ def test_transplant__other_network_is_refused_with_counts(preset: str, assignmen
     checkpoint, backbone = of_pretraining(preset), build_backbone(load_config(preset, assignments))
     before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
     with pytest.raises(CheckpointError, match=says) as error:
-        transplant_backbone(backbone, checkpoint)
+        copy_backbone(backbone, checkpoint)
     ours, theirs = (
         set(before),
         {name[24:] for name in checkpoint["model"] if name.startswith("encoders.query.backbone.")},
@@ -330,7 +347,7 @@ def test_transplant__one_tensor_missing_is_enough(preset: str) -> None:
     checkpoint, backbone = of_pretraining(preset), build_backbone(load_config(preset))
     del checkpoint["model"]["encoders.query.backbone." + next(iter(backbone.state_dict()))]
     with pytest.raises(CheckpointError, match="1 missing, 0 unexpected, 0 of another shape"):
-        transplant_backbone(backbone, checkpoint)
+        copy_backbone(backbone, checkpoint)
 
 
 def test_transplant__through_the_command(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
@@ -374,7 +391,7 @@ def test_check_same_run__names_all_that_differs(preset: str) -> None:
     with pytest.raises(CheckpointError) as error:
         check_same_run(identity(preset), now, "runs/x")
     lines = str(error.value).splitlines()
-    assert lines[0] == "run 'runs/x' cannot go on: list_sha256 was 'a', now it is 'b'"
+    assert lines[0] == "run 'runs/x' cannot resume: list_sha256 was 'a', now it is 'b'"
     assert [line.split(": ")[1].split()[0] for line in lines] == [
         "list_sha256",
         "seed",
@@ -388,10 +405,10 @@ def test_check_same_run__names_what_a_finetuning_started_from(preset: str) -> No
     before, now = (
         identity(preset, stage="finetune", origin={"weights": weights, "linear_probe": False}) for weights in "ab"
     )
-    with pytest.raises(CheckpointError, match="cannot go on: weights was 'a', now it is 'b'"):
+    with pytest.raises(CheckpointError, match="cannot resume: weights was 'a', now it is 'b'"):
         check_same_run(before, now, "run")
 
 
 def test_backbone__of_a_linear_layer_does_not_fit(preset: str) -> None:
     with pytest.raises(CheckpointError, match="0 tensors match, 2 missing"):
-        transplant_backbone(nn.Linear(2, 2), of_pretraining(preset))
+        copy_backbone(nn.Linear(2, 2), of_pretraining(preset))

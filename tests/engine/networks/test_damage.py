@@ -46,7 +46,7 @@ def test_features__damaged_are_refused_and_old_ones_warned_of(made: Path, tmp_pa
     shutil.copy(made / "val.h5", file)
     flip(file, read_values(made / "val.h5"))
     line = OF_FEATURES[command](made, file, tmp_path / "out")
-    refuse(*line, code=2, says=(f"features '{file}' are damaged: their features do not match the checksum",))
+    refuse(*line, code=2, says=(f"features '{file}' are damaged: their features do not match their checksum",))
     assert [path.name for path in tmp_path.iterdir()] == ["f.h5"]
     shutil.copy(made / "val.h5", file)
     with without_checksums(file):
@@ -72,7 +72,7 @@ def test_scores__damaged_are_refused_and_old_ones_warned_of(made: Path, finetune
     report = ["report", str(finetuned), "--results", str(file.parent), "--out", str(tmp_path / "page.html")]
     flip(file, read_values(file, "scores"))
     for line in (fuse, report):
-        refuse(*line, code=2, says=(f"scores '{file}' are damaged: their scores do not match the checksum",))
+        refuse(*line, code=2, says=(f"scores '{file}' are damaged: their scores do not match their checksum",))
     assert [path.name for path in tmp_path.iterdir()] == ["results"]
     shutil.copy(made / "results/scores.h5", file)
     with without_checksums(file):

@@ -1,6 +1,7 @@
 """Clips through a network: which numbers come out, of which video, in which order."""
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,17 @@ from vtdl_cli.data.clips.datasets import VideoClips
 from vtdl_cli.data.lists.video_list import VideoList, read_list
 from vtdl_cli.engine.networks.bad_videos import BadVideos
 from vtdl_cli.engine.networks.clips import build_test_clips
-from vtdl_cli.engine.networks.inference import check_each_once, collect, forward_clips, forward_videos, until_signal
+from vtdl_cli.engine.networks.inference import (
+    check_each_once,
+    collect,
+    forward_clips,
+    forward_videos,
+    load_videos,
+    stop_on_signal,
+)
 from vtdl_cli.engine.networks.machine import Machine
 from vtdl_cli.errors import ListError, VtdlError
-from vtdl_cli.runtime import Silence
+from vtdl_cli.runtime import SilentReporter
 from vtdl_cli.settings import load_config
 
 CPU = Machine(torch.device("cpu"), None, 0)
@@ -47,7 +55,7 @@ def test_forward_videos__each_clip_is_its_videos(videos: VideoList, dataset: Vid
     assert [len(batch) for batch, _ in outputs] == [together] * (NUM_VAL // together) + [NUM_VAL % together] * (
         NUM_VAL % together > 0
     )
-    found = collect(iter(outputs), BadVideos(NUM_VAL, 0.05), Silence(), "")
+    found = collect(iter(outputs), BadVideos(NUM_VAL, 0.05), SilentReporter(), "")
     assert found.index.tolist() == list(range(NUM_VAL))
     assert found.label.tolist() == videos.labels.tolist()
     expected = np.stack([colours(clips_by_hand(videos.path(index))).numpy() for index in range(NUM_VAL)])
@@ -59,6 +67,14 @@ def test_forward_videos__each_clip_is_its_videos(videos: VideoList, dataset: Vid
 def test_forward_videos__begins_where_it_is_told_to(dataset: VideoClips) -> None:
     outputs = forward_videos(colours, dataset, CPU, views=VIEWS, batch_clips=4, start=3)
     assert [batch.index.tolist() for batch, _ in outputs] == [[3, 4], [5]]
+
+
+def test_forward_videos__tells_of_videos_that_are_lost(dataset: VideoClips, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last batch never comes."""
+    whole = load_videos(dataset, CPU, views=VIEWS, batch_clips=4)
+    monkeypatch.setattr("vtdl_cli.engine.networks.inference.load_videos", lambda *_, **__: islice(whole, 2))
+    with pytest.raises(VtdlError, match="of 6 videos 2 were lost and 0 came twice"):
+        list(forward_videos(colours, dataset, CPU, views=VIEWS, batch_clips=4))
 
 
 def test_forward_videos__hands_no_frames_on(dataset: VideoClips) -> None:
@@ -93,11 +109,11 @@ def test_collect__counts_and_names_what_cannot_be_read(toy: Toy, tmp_path: Path)
     mixed = read_list(tmp_path / "list.txt", root=toy.root, columns="path class frames")
     clips = build_test_clips(config, mixed, config.finetune, clips=VIEWS)
     bad = BadVideos(3, 0.05)
-    found = collect(forward_videos(colours, clips, CPU, views=VIEWS, batch_clips=2), bad, Silence(), "")
+    found = collect(forward_videos(colours, clips, CPU, views=VIEWS, batch_clips=2), bad, SilentReporter(), "")
     assert found.index.tolist() == [0, 2]
     assert list(bad.found) == [1]
     with pytest.raises(ListError, match="no video of the list could be read"):
-        collect(iter(()), BadVideos(3, 1.0), Silence(), "")
+        collect(iter(()), BadVideos(3, 1.0), SilentReporter(), "")
 
 
 def test_until_signal__stops_between_batches(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,10 +126,10 @@ def test_until_signal__stops_between_batches(monkeypatch: pytest.MonkeyPatch) ->
             closed.append(True)
 
     answers = iter(["", "", "SIGTERM"])
-    monkeypatch.setattr("vtdl_cli.engine.networks.inference.StopRequest.arrived", lambda _: next(answers))
+    monkeypatch.setattr("vtdl_cli.engine.networks.inference.StopRequest.received", lambda _: next(answers))
     seen = list[Any]()
     with pytest.raises(KeyboardInterrupt):
-        seen.extend(until_signal(batches()))  # type: ignore[arg-type]
+        seen.extend(stop_on_signal(batches()))  # type: ignore[arg-type]
     assert closed == [True]
 
 

@@ -97,7 +97,7 @@ def test_extract__resumed_with_other_classes_is_refused(toy: Toy, pretrained: Pa
 
 def test_lists__of_another_order_are_refused(toy: Toy, finetuned: Path, tmp_path: Path) -> None:
     turned = rewrite(toy.val_list, tmp_path / "reversed", REVERSED)
-    says = "in another order: class 0 is 'red' here and 'blue' there. Prepare both lists in one go"
+    says = "in another order: class 0 is 'red' here and 'blue' there. Prepare both lists together"
     refuse(
         *toy.finetune(tmp_path / "run", "--val-list", str(turned)), code=2, says=(f"classes of list '{turned}'", says)
     )
@@ -138,7 +138,7 @@ def test_from_one__both_lists_are_warned_of(toy: Toy, from_one: list[Path], tmp_
     line = toy.finetune(tmp_path / "run", "--train-list", train, "--val-list", val, *COLUMNS, "--dry-run", "--json")
     result = succeed(*line)
     for name in (train, val):
-        assert f"warning: list '{name}' has no video of class 0, and some of each class from 1 to 3" in result.stderr
+        assert f"warning: list '{name}' has no video of class 0, but some of each class from 1 to 3" in result.stderr
     assert json.loads(result.stdout)["classes"] == 4
 
 
@@ -146,7 +146,7 @@ def test_from_one__against_a_list_from_zero_is_refused(toy: Toy, from_one: list[
     plain = [rewrite(source, tmp_path / "plain", AS_THEY_ARE, named=False) for source in (toy.train_list, toy.val_list)]
     pairs = (
         (from_one[0], plain[1], "go from 1 to 3"),
-        (plain[0], from_one[1], "counts them from 1: vtdl lists convert"),
+        (plain[0], from_one[1], "counts classes from 1: vtdl lists convert"),
     )
     for train, val, says in pairs:
         given = ("--train-list", str(train), "--val-list", str(val), *COLUMNS, "--quiet")
@@ -158,8 +158,8 @@ def test_from_one__against_a_list_from_zero_is_refused(toy: Toy, from_one: list[
 def test_from_one__evaluation(toy: Toy, finetuned: Path, from_one: list[Path], tmp_path: Path) -> None:
     """A class outside the head is refused with the reason; without the highest class it can only be warned of."""
     line = toy.evaluate(finetuned, tmp_path / "out", *COLUMNS, test_list=from_one[1])
-    refuse(*line, code=1, says=("class '3' is outside the classifier's 3 classes, 0 to 2. Where the list counts",))
+    refuse(*line, code=1, says=("class '3' is outside the classifier's 3 classes, 0 to 2. If the list counts",))
     few = tmp_path / "few.txt"
     few.write_text("".join(text for text in from_one[1].read_text().splitlines(keepends=True) if " 3 " not in text))
     result = succeed(*toy.evaluate(finetuned, tmp_path / "out", *COLUMNS, "--dry-run", test_list=few))
-    assert "has no video of class 0, and some of each class from 1 to 2: if it counts classes from 1" in result.stderr
+    assert "has no video of class 0, but some of each class from 1 to 2: if it counts classes from 1" in result.stderr

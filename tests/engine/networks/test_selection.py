@@ -11,7 +11,7 @@ import torch
 
 from tests.engine.report.test_report import text_of
 from tests.toy import NUM_VAL, Toy, load, succeed
-from vtdl_cli.engine.networks.selection import combine
+from vtdl_cli.engine.networks.selection import combine_selected
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_evaluate__older_and_foreign_weights(toy: Toy, finetuned: Path, test_lis
     ]
     assert answers == [True, None, False, None]
     stderr = succeed(*toy.evaluate(foreign, tmp_path / "out", "--dry-run")).stderr
-    assert f"weights '{foreign}' do not say whether list '{toy.val_list}' was used to choose them" in stderr
+    assert f"weights '{foreign}' do not record whether they were chosen on list '{toy.val_list}'" in stderr
 
 
 def test_evaluate__a_copy_of_the_best_is_known_by_its_epoch(toy: Toy, finetuned: Path, tmp_path: Path) -> None:
@@ -133,4 +133,4 @@ def test_report__says_that_a_list_chose_the_weights(toy: Toy, finetuned: Path, t
     ("answers", "expected"), [([True, None], True), ([False, None], None), ([False, False], False), ([], False)]
 )
 def test_combine(answers: list[bool | None], expected: bool | None) -> None:
-    assert combine(answers) is expected
+    assert combine_selected(answers) is expected

@@ -35,7 +35,9 @@ def test_read__names_what_is_no_tensor(tmp_path: Path, content: Any, name: str) 
     torch.save({"best": content}, tmp_path / "a.pth")
     says = reason(tmp_path / "a.pth")
     assert says.startswith("it holds '")
-    assert says.endswith(f"{name}', which loading would run. Where you trust it, save its tensors alone")
+    assert says.endswith(
+        f"{name}', which loading would run. If you trust it, load it in Python and save its tensors only"
+    )
 
 
 def test_read__authors_options_lead_to_convert(tmp_path: Path) -> None:
@@ -49,11 +51,11 @@ def test_read__authors_options_lead_to_convert(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"# Read me\n", "it is no checkpoint"),
-        (b"\x00\x00\x00 ftypisom", "it is no checkpoint"),
+        (b"# Read me\n", "it is not a checkpoint"),
+        (b"\x00\x00\x00 ftypisom", "it is not a checkpoint"),
         (b"", "it is empty"),
-        (b"PK\x03\x04 not a checkpoint", "it is damaged, cut short, or no checkpoint"),
-        (pickle.dumps({"a": 1}, 2), "it is damaged, cut short, or no checkpoint"),
+        (b"PK\x03\x04 not a checkpoint", "it is damaged, cut short, or not a checkpoint"),
+        (pickle.dumps({"a": 1}, 2), "it is damaged, cut short, or not a checkpoint"),
     ],
 )
 def test_read__what_is_no_checkpoint(tmp_path: Path, content: bytes, says: str) -> None:

@@ -1,4 +1,4 @@
-"""Pictures of runs, features and gradients, through the command."""
+"""Figures of runs, features and gradients, through the command."""
 
 import json
 import shutil
@@ -25,9 +25,9 @@ def write_run(folder: Path, *metrics: dict[str, float]) -> Path:
 
 
 def size(path: Path) -> tuple[int, int]:
-    with Image.open(path) as picture:
-        assert picture.format == "PNG"
-        return picture.size
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        return image.size
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_plot_runs__one_beside_itself_several_beside_the_first(tmp_path: Path) -
     assert result == {"out": str(tmp_path / "a-curves.png"), "runs": [{"name": "a", "epochs": 2}]}
     result = json.loads(succeed("plot", "runs", str(first), str(second), "--json").stdout)
     assert result == {"out": str(tmp_path / "curves.png"), "runs": [{"name": name, "epochs": 2} for name in "ab"]}
-    assert size(tmp_path / "curves.png") > size(tmp_path / "a-curves.png")  # the runs' names stand beside the panel
+    assert size(tmp_path / "curves.png") > size(tmp_path / "a-curves.png")  # the legend is beside the panel
     refuse("plot", str(first), code=2, says=("a-curves.png' exists. Use --overwrite, or another --out",))
     succeed("plot", str(first), "--overwrite")
 
@@ -78,10 +78,10 @@ def test_plot_runs__bad_input(tmp_path: Path) -> None:
         file.write('{"epoch": 2, "lo')
     bare.mkdir()
     for line, says, code in (
-        ([tmp_path / "absent"], "absent' is not a folder. Name what", 2),
+        ([tmp_path / "absent"], "absent' is not a folder. Name a run folder", 2),
         ([good, bare], "bare' has no metrics.jsonl. Name a run folder", 2),
         ([empty], "empty' has no finished epoch yet", 2),
-        ([strange], "strange' has nothing to draw", 2),
+        ([strange], "strange' has no known metric", 2),
         ([damaged], "metrics.jsonl' is damaged: line 2 is not an epoch", 1),
         ([good, tmp_path / "bare" / ".." / "good"], "is named twice", 2),
         ([tmp_path / "val.h5"], "vtdl plot features", 2),
@@ -98,23 +98,23 @@ def test_plot_features__beside_the_file(tmp_path: Path, method: str) -> None:
     assert result["out"] == str(tmp_path / f"train-{method}.png")
     assert (result["num_videos"], result["num_classes"]) == (24, 4)
     assert result["method"] == ("PCA" if method == "pca" else "t-SNE (perplexity 7.67)")  # (24 - 1) / 3
-    with Image.open(result["out"]) as picture:
-        colours = {colour for _, colour in picture.convert("RGB").getcolors(1 << 24)}  # type: ignore[union-attr]
+    with Image.open(result["out"]) as image:
+        colours = {colour for _, colour in image.convert("RGB").getcolors(1 << 24)}  # type: ignore[union-attr]
     assert len(colours) > 50
 
 
-def test_plot_features__more_than_may_be_shown_are_drawn_by_seed(tmp_path: Path) -> None:
+def test_plot_features__chooses_videos_by_seed(tmp_path: Path) -> None:
     file = write(tmp_path / "train.h5", 40, 0)
-    pictures = []
+    figures = []
     for name, seed in (("a", "0"), ("b", "0"), ("c", "1")):
         out = ("--out", str(tmp_path / name), "--max-videos", "20", "--seed", seed, "--method", "pca")
         assert json.loads(succeed("plot", "features", str(file), *out, "--json").stdout)["num_videos"] == 20
-        pictures.append((tmp_path / name).read_bytes())
-    assert pictures[0] == pictures[1] != pictures[2]
+        figures.append((tmp_path / name).read_bytes())
+    assert figures[0] == figures[1] != figures[2]
 
 
 def test_plot_features__many_classes_have_no_legend(tmp_path: Path) -> None:
-    """A legend of 30 classes would take the picture's side; one of 4 does."""
+    """A legend of 30 classes would take the figure's side; one of 4 does."""
     widths = []
     for num_classes in (4, 30):
         file = tmp_path / f"{num_classes}.h5"
@@ -134,10 +134,10 @@ def test_plot_features__bad_input(toy: Toy, tmp_path: Path) -> None:
     with h5py.File(same, "a") as file:
         file["features"][:] = 1
     for line, says in (
-        ([tmp_path / "absent.h5"], "absent.h5' are not there"),
-        ([toy.preset], "are no HDF5 file"),
-        ([few], "tsne needs 4 videos or more"),
-        ([same], "all point one way: the network has collapsed"),
+        ([tmp_path / "absent.h5"], "absent.h5' do not exist"),
+        ([toy.preset], "are not an HDF5 file"),
+        ([few], "tsne needs at least 2 dimensions and 4 videos"),
+        ([same], "all have one direction: the network has collapsed"),
         ([good, "--method", "umap"], "--method 'umap' is unknown. Choose from tsne, pca"),
     ):
         refuse("plot", "features", *map(str, line), "--quiet", code=2, says=(says,))
@@ -190,7 +190,7 @@ def test_log_gradients__resumed_run_ends_with_the_same_file(toy: Toy, logged: Pa
 
 
 def test_plot_gradients__bad_input(pretrained: Path, tmp_path: Path) -> None:
-    refuse("plot", "gradients", str(pretrained), code=2, says=("has no gradients.jsonl. It is logged with --set",))
+    refuse("plot", "gradients", str(pretrained), code=2, says=("has no gradients.jsonl. Train with --set",))
     refuse("plot", "gradients", str(tmp_path / "absent"), code=2, says=("is not a folder",))
 
 

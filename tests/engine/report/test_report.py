@@ -14,7 +14,7 @@ import pytest
 
 from tests.analysis.test_report import Page
 from tests.toy import NUM_VAL, Toy, files_in, refuse, succeed, without_checksums
-from vtdl_cli.engine.report.samples import choose_rows
+from vtdl_cli.engine.report.evaluations import choose_rows
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -41,7 +41,7 @@ def run(evaluated: Path, tmp_path: Path) -> Path:
     copy = Path(shutil.copytree(evaluated, tmp_path / "run"))
     (copy / "metrics.jsonl").write_text(
         '{"epoch": 1, "step": 1, "loss": 2.0}\n{"epoch": 2, "step": 2, "loss": 1.0}\n'
-    )  # one quick picture
+    )  # one quick figure
     return copy
 
 
@@ -55,7 +55,7 @@ def report_of(run: Path, *more: str) -> str:
     return text_of(out)
 
 
-def test_report__says_what_the_files_say(evaluated: Path, page_file: Path) -> None:
+def test_report__shows_what_the_files_hold(evaluated: Path, page_file: Path) -> None:
     """Oracle: the files of the run, read one by one."""
     page = Page(page_file.read_text())
     text = " ".join(page.text)
@@ -73,9 +73,7 @@ def test_report__says_what_the_files_say(evaluated: Path, page_file: Path) -> No
         scores, labels, paths = file["scores"][:], file["labels"][:], file["paths"].asstr()[:]
     assert NUM_VAL == 6  # at most as many as are shown of each kind
     assert [path for path in paths if path not in text] == []
-    assert [
-        f"{100 * row.max():.0f}% probable" for row in scores if f"{100 * row.max():.0f}% probable" not in text
-    ] == []
+    assert [f"{100 * row.max():.0f}%" for row in scores if f"{100 * row.max():.0f}%" not in text] == []
     for label in range(3):
         right = int((scores.argmax(1) == labels)[labels == label].sum())
         assert f"{right} of 2" in text
@@ -97,13 +95,13 @@ def test_report__is_one_file_and_the_same_again(evaluated: Path, run: Path) -> N
 def test_report__of_pretraining_has_curves_and_no_accuracies(pretrained: Path, tmp_path: Path) -> None:
     succeed("report", str(pretrained), "--out", str(tmp_path / "page.html"))
     text = text_of(tmp_path / "page.html")
-    for words in ("Pretraining without labels by vtdl", "queue of 16 keys", "intra-video negative logit", "alpha 0.5"):
+    for words in ("Pretraining without labels by vtdl", "queue of 16 keys", "intra video negative logit", "alpha 0.5"):
         assert words in text
     assert f"vtdl finetune --weights {pretrained}" in text
     assert (tmp_path / "page.html").read_text().count("Curve over the epochs") == 6
 
 
-def test_report__pretraining_that_learnt_nothing_is_told(pretrained: Path, tmp_path: Path) -> None:
+def test_report__warns_of_pretraining_that_learns_nothing(pretrained: Path, tmp_path: Path) -> None:
     """Oracle: the toy's 16 keys, the positive and the intra-video negative are 18 choices, and ln 18 is 2.89."""
     run = Path(shutil.copytree(pretrained, tmp_path / "run"))
     for loss, is_told in ((2.89, True), (2.5, False)):
@@ -148,24 +146,24 @@ def test_report__videos_that_are_gone_are_named(run: Path, tmp_path: Path) -> No
     (run / "test/metrics.json").write_text(json.dumps({**metrics, "root": str(tmp_path / "gone")}))
     text = report_of(run)
     assert f"{NUM_VAL} of {NUM_VAL} videos cannot be shown: video '{tmp_path}/gone/blue/blue_4.mp4' cannot" in text
-    assert text.count("no picture") == NUM_VAL
+    assert text.count("no frame") == NUM_VAL
     (run / "test/metrics.json").write_text(json.dumps({**metrics, "decoder": "betamax"}))
     assert "decoder 'betamax' is unknown" in report_of(run, "--overwrite")
 
 
-def test_report__older_results_are_shown_as_far_as_they_go(run: Path) -> None:
+def test_report__older_results_are_shown_as_far_as_possible(run: Path) -> None:
     metrics = json.loads((run / "test/metrics.json").read_text())
     old = {name: value for name, value in metrics.items() if name not in ("intervals", "root", "decoder", "aggregate")}
     (run / "test/metrics.json").write_text(json.dumps(old))
     text = report_of(run)
-    assert "do not say where they lie" in text
+    assert "do not name the folder of the videos" in text
     assert f"{metrics['top1']:.1f}%" in text
     with without_checksums(run / "test/scores.h5") as file:
         del file.attrs["schema"]
-    (run / "test/confusion.png").write_text("no picture")
+    (run / "test/confusion.png").write_text("no PNG")
     text = report_of(run, "--overwrite")
-    assert "No classes and no samples" in text
-    assert "No picture of the confusion" in text
+    assert "No classes and no examples" in text
+    assert "No confusion matrix" in text
 
 
 def test_report__skipped_videos_are_listed(run: Path) -> None:
@@ -177,13 +175,13 @@ def test_report__skipped_videos_are_listed(run: Path) -> None:
     assert "the file is empty" in text
 
 
-def test_report__results_of_other_weights_are_told(run: Path) -> None:
+def test_report__results_of_other_weights_are_marked(run: Path) -> None:
     metrics = json.loads((run / "test/metrics.json").read_text())
     (run / "test/metrics.json").write_text(json.dumps({**metrics, "weights_sha256": "0" * 64}))
-    assert "test was measured with other weights than the run holds now" in report_of(run)
+    assert "test was measured with other weights than the run now holds" in report_of(run)
 
 
-def test_report__run_without_this_and_that(run: Path) -> None:
+def test_report__incomplete_run(run: Path) -> None:
     """What is not there is left out with a sentence; a foreign metrics.json is left out with a warning."""
     shutil.rmtree(run / "checkpoints")
     (run / "config.yaml").write_text("model: {name: betamax}\n")
@@ -202,20 +200,20 @@ def test_report__run_without_this_and_that(run: Path) -> None:
         assert words in text
 
 
-def test_report__what_is_no_run_is_refused(toy: Toy, tmp_path: Path) -> None:
+def test_report__other_folders_are_refused(toy: Toy, tmp_path: Path) -> None:
     out = str(tmp_path / "page.html")
-    refuse("report", str(toy.root), "--out", out, code=2, says=("holds neither config.yaml nor metrics.jsonl. Give",))
-    refuse("report", str(tmp_path / "none"), "--out", out, code=2, says=("none' is not a folder. Give the folder",))
+    refuse("report", str(toy.root), "--out", out, code=2, says=("holds neither config.yaml nor metrics.jsonl. Name",))
+    refuse("report", str(tmp_path / "none"), "--out", out, code=2, says=("none' is not a folder. Name a run folder",))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_report__output_that_cannot_be(finetuned: Path, tmp_path: Path) -> None:
+def test_report__impossible_output(finetuned: Path, tmp_path: Path) -> None:
     refuse("report", str(finetuned), "--out", str(tmp_path), code=2, says=("is a folder. Name a file in it",))
     (tmp_path / "file").touch()
     refuse("report", str(finetuned), "--out", str(tmp_path / "file/a.html"), code=2, says=("is a file. Choose",))
 
 
-def test_report__retrieval_as_json_and_as_picture(run: Path, tmp_path: Path) -> None:
+def test_report__retrieval_as_json_and_as_figure(run: Path, tmp_path: Path) -> None:
     (tmp_path / "numbers.json").write_text(json.dumps({"R@1": 34.56789, "per class": {"<b>": 7}, "queries": [1, 2]}))
     shutil.copy(run / "test/confusion.png", tmp_path / "drawn.png")
     files = [str(tmp_path / name) for name in ("numbers.json", "drawn.png")]
@@ -226,13 +224,13 @@ def test_report__retrieval_as_json_and_as_picture(run: Path, tmp_path: Path) -> 
     (tmp_path / "other.txt").write_text("R@1 34")
     line = ["report", str(run), "--out", str(tmp_path / "b.html"), "--retrieval"]
     refuse(*line, str(tmp_path / "other.txt"), code=2, says=("is neither JSON nor PNG",))
-    refuse(*line, str(tmp_path / "none.json"), code=2, says=("is not there. First: vtdl retrieve",))
+    refuse(*line, str(tmp_path / "none.json"), code=2, says=("does not exist. First: vtdl retrieve",))
 
 
-def test_choose_rows__right_ones_first_and_spread() -> None:
+def test_choose_rows__correct_ones_first_and_spread() -> None:
     """Oracle: by hand."""
-    right = np.array([True, False, True, True, False, True, True])
-    assert list(choose_rows(right, 3)) == [0, 3, 6, 1, 4]
+    correct = np.array([True, False, True, True, False, True, True])
+    assert list(choose_rows(correct, 3)) == [0, 3, 6, 1, 4]
     assert list(choose_rows(np.ones(4, bool), 1)) == [0]
     assert list(choose_rows(np.ones(0, bool))) == []
 

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from tests.toy import CLASSES, NUM_FRAMES, NUM_TRAIN, Toy, refuse, succeed, write_video
-from vtdl_cli.analysis.strip import Row, draw_strip
+from vtdl_cli.analysis.strip import ClipFrames, draw_strip
 from vtdl_cli.data.video.decoding import open_video
 from vtdl_cli.engine.networks.build import build_network
 from vtdl_cli.engine.networks.checkpoint import save_checkpoint
@@ -38,7 +38,7 @@ def read(path: Path) -> tuple[np.ndarray, Fraction]:
 
 
 def save_network(path: Path, preset: Path, stage: str, *assignments: str, **changes: torch.Tensor) -> None:
-    """A checkpoint of fresh weights, some of them changed: of a backbone, or with a classifier of three classes."""
+    """A checkpoint of random weights, some of them changed: of a backbone, or with a classifier of three classes."""
     config = load_config(str(preset), assignments)
     torch.manual_seed(0)
     network = build_network(config, 3)
@@ -74,7 +74,7 @@ def test_visualize__video_is_as_long_and_large_as_its_source(toy: Toy, heat: tup
     assert sorted(path.name for path in out.parent.iterdir()) == ["heat.mp4", "heat.png"]
 
 
-def test_visualize__says_the_class_that_evaluate_says(
+def test_visualize__predicts_the_class_that_evaluate_predicts(
     toy: Toy, finetuned: Path, heat: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
     """Oracle: evaluate's scores of the same clips: of 24 frames three of 4 at stride 2 start at 0, 8 and 16."""
@@ -101,7 +101,7 @@ def test_visualize__class_by_name_and_by_number(
     assert named["predicted"] == predicted["predicted"]
 
 
-def test_visualize__heat_follows_what_the_network_answers_to(toy: Toy, tmp_path: Path) -> None:
+def test_visualize__heat_follows_what_activates_the_network(toy: Toy, tmp_path: Path) -> None:
     """Oracle: a network that sees brightness alone, and a bright square: the red lies in it, in every frame.
 
     The stem's first channel is the mean of the colours of the pixel in the kernel's middle; all others are 0.
@@ -120,8 +120,8 @@ def test_visualize__heat_follows_what_the_network_answers_to(toy: Toy, tmp_path:
     drawn(*line(weights, tmp_path / "square.mp4", tmp_path / "heat.mp4", "--layer", "stem", "--map", "energy"))
     seen, _ = read(tmp_path / "heat.mp4")
     assert len(seen) == len(frames)
-    for picture, (top, left) in zip(seen.astype(int), corners, strict=True):
-        hot = picture[..., 0] - picture[..., 2] > 60  # red, as the end of the colours
+    for frame, (top, left) in zip(seen.astype(int), corners, strict=True):
+        hot = frame[..., 0] - frame[..., 2] > 60  # red, as the end of the colours
         rows, columns = np.nonzero(hot)
         assert len(rows) > 0.3 * side**2
         assert abs(rows.mean() - (top + side / 2)) < 4  # half of a map's cell, and what moves from frame to frame
@@ -133,7 +133,7 @@ def test_visualize__heat_follows_what_the_network_answers_to(toy: Toy, tmp_path:
 )
 def test_visualize__gradcam_of_every_backbone(toy: Toy, tmp_path: Path, name: str, layer: str) -> None:
     depth = "model.depth=null" if name in ("c3d", "i3d") else "model.depth=10"
-    weights = tmp_path / "fresh.pt"
+    weights = tmp_path / "random.pt"
     save_network(weights, toy.preset, "finetune", f"model.name={name}", depth, "finetune.clip_len_frames=8")
     result = drawn(*line(weights, toy.root / VIDEO, tmp_path / "heat.mp4", "--layer", layer))
     assert (result["map"], result["layer"], result["frames"]) == ("gradcam", layer, NUM_FRAMES)
@@ -164,15 +164,15 @@ def test_visualize__unreadable_video_is_one_line(data_dir: Path, pretrained: Pat
     ("more", "says"),
     [
         (("--map", "gradcam"), "map 'gradcam' needs a classifier, and weights"),
-        (("--map", "attention"), "map 'attention' is not known. Choose from energy, similarity, gradcam"),
+        (("--map", "attention"), "map 'attention' is unknown. Choose from energy, similarity, gradcam"),
         (("--class", "red"), "class 'red' has no effect on map 'energy'"),
         (("--layer", "layer9"), "layer 'layer9' is not one of this backbone. Choose from stem, layer1"),
         (("--out", "heat.avi"), "output 'heat.avi' does not end in .mp4"),
-        (("--weights", "none"), "weights 'none' have learnt nothing"),
+        (("--weights", "none"), "weights 'none' are untrained"),
         (("--weights", "nowhere"), "weights 'nowhere' do not exist"),
     ],
 )
-def test_visualize__what_cannot_be_is_refused(
+def test_visualize__impossible_options_are_refused(
     toy: Toy, pretrained: Path, tmp_path: Path, more: tuple[str, ...], says: str
 ) -> None:
     command = line(pretrained, toy.root / "red/red_0.mp4", tmp_path / "heat.mp4", *more)
@@ -182,16 +182,16 @@ def test_visualize__what_cannot_be_is_refused(
 
 def test_visualize__weights_of_flow_are_refused(toy: Toy, tmp_path: Path) -> None:
     save_network(tmp_path / "flow.pt", toy.preset, "pretrain", "data.modality=flow")
-    refuse(*line(tmp_path / "flow.pt", toy.root / VIDEO, tmp_path / "heat.mp4"), code=2, says=("see optical flow",))
+    refuse(*line(tmp_path / "flow.pt", toy.root / VIDEO, tmp_path / "heat.mp4"), code=2, says=("take optical flow",))
 
 
 @pytest.mark.parametrize(("text", "says"), [("reed", "Did you mean 'red'?"), ("3", "a number from 0 to 2")])
 def test_visualize__unknown_class(toy: Toy, finetuned: Path, tmp_path: Path, text: str, says: str) -> None:
     command = line(finetuned, toy.root / "red/red_0.mp4", tmp_path / "heat.mp4", "--class", text)
-    refuse(*command, code=2, says=(f"class '{text}' is none of the 3 that weights", says))
+    refuse(*command, code=2, says=(f"class '{text}' is not one of the 3 classes of weights", says))
 
 
-def test_visualize__outputs_are_not_replaced_unasked(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
+def test_visualize__outputs_are_not_overwritten_unasked(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
     (tmp_path / "heat.png").write_bytes(b"mine")
     command = line(pretrained, toy.root / "red/red_0.mp4", tmp_path / "heat.mp4")
     refuse(*command, code=2, says=(f"output '{tmp_path / 'heat.png'}' exists. Use --overwrite",))
@@ -236,15 +236,15 @@ def test_triplet__frames_are_those_that_pretraining_draws(toy: Toy, tmp_path: Pa
 def test_triplet__rows_are_what_the_method_asks_for(
     toy: Toy, tmp_path: Path, settings: tuple[str, ...], clips: int, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drawn_rows: list[Row] = []
+    drawn_clips: list[ClipFrames] = []
 
-    def keep(given: list[Row], title: str, path: Path) -> None:
-        drawn_rows.extend(given)
+    def keep(given: list[ClipFrames], title: str, path: Path) -> None:
+        drawn_clips.extend(given)
         draw_strip(given, title, path)
 
     monkeypatch.setattr("vtdl_cli.engine.report.triplet.draw_strip", keep)
     result = drawn(*triplet(toy, tmp_path / "t.png", *(word for each in settings for word in ("--set", each))))
-    assert (len(result["frames"]), len(drawn_rows)) == (clips, rows)
+    assert (len(result["frames"]), len(drawn_clips)) == (clips, rows)
 
 
 def test_triplet__refusals(toy: Toy, tmp_path: Path) -> None:

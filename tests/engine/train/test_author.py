@@ -17,7 +17,7 @@ from vtdl_cli.data.clips.triplets import TripletSampler
 from vtdl_cli.data.lists.video_list import read_list
 from vtdl_cli.engine.networks.build import build_backbone
 from vtdl_cli.engine.networks.clips import build_pretraining_clips, build_triplet_sampler
-from vtdl_cli.engine.networks.methods import build_vtdl
+from vtdl_cli.engine.networks.contrast import build_vtdl
 from vtdl_cli.settings import load_config
 
 AUTHORS: dict[str, Any] = {

@@ -87,7 +87,7 @@ def test_linear_probe__without_weights_is_refused(toy: Toy, tmp_path: Path) -> N
 
 
 def test_finetune__class_outside_the_head(toy: Toy, tmp_path: Path) -> None:
-    """Without classes.txt the training list has as many classes as its largest number tells."""
+    """Without classes.txt the training list has as many classes as its largest number makes."""
     train = write_list(tmp_path / "train", ["red/red_0.mp4 0 24", "red/red_1.mp4 1 24"] * 3, classes=None)
     val = write_list(tmp_path / "val", ["red/red_4.mp4 0 24", "", "red/red_5.mp4 2 24"], classes=None)
     columns = ("--list-columns", "path class frames", "--train-list", str(train), "--val-list", str(val))
@@ -107,15 +107,15 @@ def test_finetune__lists_of_other_classes(toy: Toy, tmp_path: Path) -> None:
 
 def test_finetune__resume_with_another_val_list_is_refused(toy: Toy, pretrained: Path, finetuned: Path) -> None:
     line = toy.finetune(finetuned, "--resume", "--quiet", "--weights", str(pretrained), "--set", "finetune.epochs=9")
-    refuse(*line, "--val-list", str(toy.train_list), code=1, says=("cannot go on: val_list_sha256 was",))
+    refuse(*line, "--val-list", str(toy.train_list), code=1, says=("cannot resume: val_list_sha256 was",))
     line = toy.finetune(finetuned, "--resume", "--set", "finetune.epochs=9")
-    refuse(*line, code=1, says=(f"cannot go on: weights was '{pretrained}', now it is 'None'",))
+    refuse(*line, code=1, says=(f"cannot resume: weights was '{pretrained}', now it is 'None'",))
 
 
 def test_finetune__resume_of_a_finished_run(toy: Toy, pretrained: Path, finetuned: Path) -> None:
     more = ("--resume", "--json", "--weights", str(pretrained), "--set", "finetune.epochs=8")
     result = succeed(*toy.finetune(finetuned, *more))
-    assert "is finished: nothing to do" in result.stderr
+    assert ": nothing to do" in result.stderr
     assert json.loads(result.stdout)["best"]["val_top1"] == max(row["val_top1"] for row in rows(finetuned))
 
 
@@ -158,9 +158,9 @@ def test_finetune__dry_run_writes_nothing(toy: Toy, pretrained: Path, tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_finetune__logs_the_rate_that_was_used(toy: Toy, tmp_path: Path) -> None:
+def test_finetune__logs_the_lr_that_was_used(toy: Toy, tmp_path: Path) -> None:
     """Oracle: half a cosine by hand: 2 epochs of 3 steps, whose last steps begin after 2/3 and 5/3 epochs; the same
-    where a run stops after its first epoch and goes on.
+    where a run stops after its first epoch and resumes.
     """
     cosine = ("--set", "finetune.schedule={name: cosine}")
     expected = [1e-2 * (1 + math.cos(math.pi * done / 2)) / 2 for done in (2 / 3, 5 / 3)]
@@ -177,7 +177,7 @@ def test_finetune__a_last_batch_of_one_video(toy: Toy, tmp_path: Path, epochs: i
     """12 videos in batches of 11, seen in 16 pixels: the last map is one position, which has no spread."""
     small = ("data.crop_size=16", "finetune.batch_size=11", f"finetune.epochs={epochs}")
     result = succeed(*toy.finetune(tmp_path / "run", *(word for text in small for word in ("--set", text))))
-    assert result.stderr.count("batch norm has a single video to go by") == 1
+    assert result.stderr.count("batch norm has a single video to normalise over") == 1
     assert "Another finetune.batch_size avoids that" in result.stderr
     model = last_of(tmp_path / "run")
     assert all(values.isfinite().all() for values in model.values())

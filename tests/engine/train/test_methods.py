@@ -1,18 +1,16 @@
-"""Neighbours of VTDL in the same engine, and the method that the README adds."""
+"""Every pretext task in the same engine, and the README's own, from outside the repository."""
 
 import re
+import shlex
 import signal
+import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from tests.toy import Toy, differences, load, refuse, rows, start, step_of, stop_when, succeed
-from vtdl_cli.config import Config
-from vtdl_cli.engine.networks import build, methods
-from vtdl_cli.models.encoder import Encoder
-from vtdl_cli.models.heads import LinearClassifier
+from vtdl_cli.analysis.curves import group_metrics
 
 README = Path(__file__).parents[3] / "README.md"
 EVERY_STEP = ("--set", "pretrain.checkpoint_minutes=1e-6")
@@ -43,23 +41,53 @@ def test_method__pretrains_resumes_and_finetunes(
     assert "all 72 tensors match" in succeed(*toy.finetune(tmp_path / "finetuned", *finetuning)).stderr
 
 
-def test_readme__adds_a_method(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The README's own code, under the name of a method that there is; it trains, and reads its accuracy."""
-    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    namespace: dict[str, Any] = {}
-    exec(code, namespace)
+def readme_example(folder: Path) -> list[str]:
+    """Write the README's own method into its file, and return the options of its command."""
+    text = README.read_text(encoding="utf-8")
+    section = text[text.index("### Add your own method") : text.index("### Constants")]
+    (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    (name,) = re.findall(r"in a file `(\w+\.py)`", section)
+    (options,) = re.findall(r"`vtdl pretrain --preset ucf101/r3d (.*?) \.\.\.`", section)
+    (folder / name).write_text(code, encoding="utf-8")
+    return shlex.split(options)
 
-    def build_backwards(config: Config, _num_videos: int) -> Any:
-        backbone = build.build_backbone(config)
-        return namespace["Backwards"](Encoder(backbone, LinearClassifier(backbone.feature_dim, 2, dropout=0.0)))
 
-    monkeypatch.setitem(methods.METHODS, "clip_order", build_backwards)
-    learn = ("--set", "method.name=clip_order", "--set", "pretrain.epochs=3")
-    succeed(*toy.pretrain(tmp_path / "run", *learn))
-    table = rows(tmp_path / "run")
-    assert len(table) == 3
-    assert all(0 <= row["order_top1"] <= 100 for row in table)
-    assert "encoder.backbone.stem.0.weight" in load(tmp_path / "run/checkpoints/last.pt")["model"]
+def test_readme__adds_a_method_from_outside(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It trains, shows and draws its metric, resumes to the same weights, and is finetuned and extracted from where its
+    class is not to be had."""
+    options = [*readme_example(tmp_path), "--set", "pretrain.epochs=2", "--set", "pretrain.knn_every=1"]
+    with monkeypatch.context() as inside:
+        inside.chdir(tmp_path)
+        inside.setattr(sys, "path", [*sys.path])
+        line = succeed(*toy.pretrain(tmp_path / "whole", *options)).stderr
+        assert "direction_top1" in line
+        succeed(*toy.pretrain(tmp_path / "run", *options, "--set", "pretrain.epochs=1"))
+        succeed(*toy.pretrain(tmp_path / "run", *options, "--resume"))
+        refuse(
+            *toy.pretrain(tmp_path / "run", *options, "--set", "method.options.share=0.3", "--resume"),
+            code=1,
+            says=("method.options.share was '0.4', now it is '0.3'",),
+        )
+        refuse(
+            *toy.pretrain(tmp_path / "no", *options, "--set", "method.options.share=3"),
+            code=2,
+            says=("method.options of 'backwards:Backwards' are not valid: share '3' is not between 0 and 1",),
+        )
+    assert not (tmp_path / "no").exists()
+    whole, resumed = (load(tmp_path / name / "checkpoints/last.pt")["model"] for name in ("whole", "run"))
+    assert differences(whole, resumed) == []
+    assert [title for title, _, names in group_metrics(rows(tmp_path / "run")) if "direction_top1" in names] == [
+        "accuracy"
+    ]
+    monkeypatch.delitem(sys.modules, "backwards")
+    finetuning = ["--weights", str(tmp_path / "run"), "--set", "finetune.epochs=1", *options[:4]]
+    assert "all 72 tensors match" in succeed(*toy.finetune(tmp_path / "finetuned", *finetuning)).stderr
+    succeed(*toy.extract(tmp_path / "run", tmp_path / "f.h5"))
+    refuse(
+        *toy.extract(tmp_path / "run", tmp_path / "e.h5", "--layer", "embedding"), code=1, says=("no embedding head",)
+    )
+    succeed("report", str(tmp_path / "run"))
+    assert "backwards" not in sys.modules
 
 
 def test_pseudo_labels__go_on_from_pretrained_weights(toy: Toy, pretrained: Path, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from tests.toy import (
 )
 from vtdl_cli.settings import load_config
 
-READINGS = {
+METRICS = {
     "loss",
     "queue_age",
     "positive_logit",
@@ -66,7 +66,7 @@ def test_pretrain__metrics_of_every_epoch(pretrained: Path) -> None:
     table = rows(pretrained)
     assert [(row["epoch"], row["step"]) for row in table] == [(1, 3), (2, 6)]
     for row in table:
-        assert set(row) >= READINGS
+        assert set(row) >= METRICS
         assert all(math.isfinite(value) for value in row.values())
         shares = [row[f"{name}_probability"] for name in ("positive", "queue", "intra_video_negative")]
         assert sum(shares) == pytest.approx(1, abs=1e-5)
@@ -76,7 +76,7 @@ def test_pretrain__metrics_of_every_epoch(pretrained: Path) -> None:
         assert row["skipped"] == 0
 
 
-def test_pretrain__knn_is_read_when_due(pretrained: Path) -> None:
+def test_pretrain__knn_is_measured_when_due(pretrained: Path) -> None:
     assert ["knn_top1" in row for row in rows(pretrained)] == [False, True]
     assert 0 <= rows(pretrained)[1]["knn_top1"] <= 100
 
@@ -100,7 +100,7 @@ def test_pretrain__kept_epoch_equals_the_last(pretrained: Path) -> None:
     assert differences(load(folder / "epoch_0002.pt"), load(folder / "last.pt")) == []
 
 
-def test_pretrain__checkpoint_says_where_it_comes_from(toy: Toy, pretrained: Path) -> None:
+def test_pretrain__checkpoint_has_its_provenance(toy: Toy, pretrained: Path) -> None:
     content = load(pretrained / "checkpoints/last.pt")
     assert (content["stage"], content["step"], content["epoch"], content["seed"]) == ("pretrain", 6, 2.0, 0)
     assert content["classes"] == ["blue", "green", "red"]
@@ -117,7 +117,7 @@ def test_pretrain__queue_holds_the_last_keys(pretrained: Path) -> None:
     assert torch.allclose(model["memory.keys"].norm(dim=1), torch.ones(16), atol=1e-5)
 
 
-# ---- what is said
+# ---- output
 
 
 def test_pretrain__piped_lines_are_plain(toy: Toy, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_pretrain__json_is_all_there_is_on_stdout(toy: Toy, tmp_path: Path) -> N
     assert "epoch 2/2" in result.stderr
 
 
-def test_pretrain__quiet_says_the_result_only(toy: Toy, tmp_path: Path) -> None:
+def test_pretrain__quiet_prints_the_result_only(toy: Toy, tmp_path: Path) -> None:
     result = succeed(*toy.pretrain(tmp_path / "run", "--quiet", "--json"))
     assert result.stderr == ""
     assert json.loads(result.stdout)["epochs"] == 2
@@ -194,7 +194,7 @@ def test_pretrain__every_option_of_the_method_at_once(toy: Toy, tmp_path: Path) 
 
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_pretrain__repeats_whatever_the_workers(toy: Toy, pretrained: Path, tmp_path: Path, workers: str) -> None:
-    """Oracle: the run of the fixture, which also read kNN and kept an epoch: neither touches what is learnt."""
+    """Oracle: the run of the fixture, which also measured kNN and kept an epoch: neither changes the training."""
     succeed(*toy.pretrain(tmp_path / "run", "--workers", workers))
     ours, theirs = load(tmp_path / "run/checkpoints/last.pt"), load(pretrained / "checkpoints/last.pt")
     for part in ("model", "optimizer", "random"):
@@ -233,7 +233,7 @@ def test_pretrain__loss_that_is_not_finite_stops_it(toy: Toy, tmp_path: Path) ->
     result = vtdl(*toy.pretrain(tmp_path / "run", "--set", wild))
     assert result.exit_code == 1
     assert result.stderr.splitlines()[-1].startswith("error: loss 'nan' is not finite at step ")
-    assert "learning rate 1e+38" in result.stderr
+    assert "lr 1e+38. Lower pretrain.optimizer.lr" in result.stderr
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
@@ -295,30 +295,30 @@ def test_run_folder__overwrite_that_fails_at_the_start_keeps_the_old_run(toy: To
     assert len(rows(run)) == 2
 
 
-# ---- going on
+# ---- resuming
 
 
-def test_resume__finished_run_says_so(toy: Toy, pretrained: Path) -> None:
+def test_resume__of_a_finished_run_does_nothing(toy: Toy, pretrained: Path) -> None:
     before = (pretrained / "checkpoints/last.pt").read_bytes()
     more = ("--resume", "--set", "pretrain.knn_every=2", "--set", "pretrain.keep_every=2")
     result = succeed(*toy.pretrain(pretrained, *more))
-    assert f"run '{pretrained}' is finished: nothing to do at epoch 2.00 of 2" in result.stderr
+    assert f"run '{pretrained}' is finished at epoch 2.00 of 2: nothing to do" in result.stderr
     assert (pretrained / "checkpoints/last.pt").read_bytes() == before
     assert len(rows(pretrained)) == 2
 
 
-def test_resume__without_a_checkpoint_starts_and_says_so(toy: Toy, tmp_path: Path, pretrained: Path) -> None:
+def test_resume__without_a_checkpoint_starts_from_the_beginning(toy: Toy, tmp_path: Path, pretrained: Path) -> None:
     result = succeed(*toy.pretrain(tmp_path / "run", "--resume"))
     assert "has no checkpoint yet: starting from the beginning" in result.stderr
     assert [row["loss"] for row in rows(tmp_path / "run")] == [row["loss"] for row in rows(pretrained)]
 
 
 def test_resume__with_more_epochs_equals_one_long_run(toy: Toy, tmp_path: Path) -> None:
-    """The preset's rate is constant: four epochs in two goes are four epochs."""
+    """The preset's lr is constant: twice two epochs are four epochs."""
     for name, epochs in (("long", "4"), ("short", "2")):
         succeed(*toy.pretrain(tmp_path / name, "--set", f"pretrain.epochs={epochs}"))
     result = succeed(*toy.pretrain(tmp_path / "short", "--resume", "--set", "pretrain.epochs=4"))
-    assert "goes on at epoch 2.00 of 4" in result.stderr
+    assert "resumes at epoch 2.00 of 4" in result.stderr
     ours, theirs = (load(tmp_path / name / "checkpoints/last.pt") for name in ("short", "long"))
     assert differences(ours, theirs) == []
     assert without_times(rows(tmp_path / "short")) == without_times(rows(tmp_path / "long"))
@@ -327,7 +327,7 @@ def test_resume__with_more_epochs_equals_one_long_run(toy: Toy, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (["--seed", "5"], "cannot go on: seed was '0', now it is '5'"),
+        (["--seed", "5"], "cannot resume: seed was '0', now it is '5'"),
         (["--set", "pretrain.batch_size=3"], "pretrain.batch_size was '4', now it is '3'"),
         (["--set", "method.tca.alpha=0.1"], "method.tca.alpha was '0.5', now it is '0.1'"),
         (["--set", "model.width=8"], "model.width was '4', now it is '8'"),
@@ -342,7 +342,7 @@ def test_resume__of_another_run_is_refused(toy: Toy, pretrained: Path, change: l
 
 def test_resume__of_another_list_is_refused(toy: Toy, pretrained: Path) -> None:
     line = toy.pretrain(pretrained, "--resume", "--train-list", str(toy.val_list), "--set", "pretrain.batch_size=4")
-    refuse(*line, code=1, says=("cannot go on: list_sha256 was",))
+    refuse(*line, code=1, says=("cannot resume: list_sha256 was",))
 
 
 def test_resume__damaged_checkpoint_is_one_line(toy: Toy, tmp_path: Path) -> None:
@@ -353,7 +353,7 @@ def test_resume__damaged_checkpoint_is_one_line(toy: Toy, tmp_path: Path) -> Non
 
 
 def test_pretrain__a_split_of_one_clip(toy: Toy, tmp_path: Path) -> None:
-    """A batch of four, one of which cannot be read: its keys are dealt into two parts, of two clips and of one, whose map
+    """A batch of four, one of which cannot be read: its keys are split into two parts, of two clips and of one, whose map
     of 16 pixels is one position.
     """
     (tmp_path / "broken.mp4").write_bytes(b"")

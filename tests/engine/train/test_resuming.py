@@ -1,4 +1,4 @@
-"""Runs that are gone on with: from every state that a kill may leave, under other settings, without what they began from.
+"""Runs that are resumed: from every state that a kill may leave, under other settings, without what they began from.
 
 A kill leaves the folder as it is at that moment: copies taken whenever a file is about to take its name are what kills
 would have left, at the price of one run.
@@ -17,7 +17,11 @@ import pytest
 import torch
 
 from tests.toy import Toy, differences, files_in, load, refuse, rows, succeed, vtdl, without_times
+from vtdl_cli.data.clips.datasets import Batch
 from vtdl_cli.engine.networks.checkpoint import file_sha256
+from vtdl_cli.engine.networks.machine import device_clips
+from vtdl_cli.engine.train import step
+from vtdl_cli.engine.train.rank_batches import RankReport
 from vtdl_cli.engine.train.training import Training
 
 EVERYTHING = ("keep_every=1", "log_gradients=true")
@@ -59,7 +63,7 @@ def scalars(run: Path) -> dict[int, float]:
 
 
 def assert_same_run(run: Path, whole: Path) -> None:
-    """All files of a run, but for what the clock says."""
+    """All files of a run, except times."""
     assert files_in(run) == files_in(whole)
     for path in whole.glob("checkpoints/*.pt"):
         assert differences(load(run / "checkpoints" / path.name), load(path)) == [], path.name
@@ -93,10 +97,10 @@ def test_resume__after_a_kill_in_the_first_step(toy: Toy, pretrained: Path, tmp_
     line = toy.pretrain(tmp_path / "run", *settings("pretrain", "checkpoint_minutes=1e-6"))
     for steps in (1, 2):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Training, "learn", die_at(steps, Training.learn))
+            patch.setattr(step, "device_clips", die_at(steps, device_clips))
             assert in_another_process(*line, "--resume") == signal.SIGKILL
         assert (tmp_path / "run/checkpoints/last.pt").exists() == (steps == 2)
-    assert "goes on at epoch 0.33 of 2" in succeed(*line, "--resume").stderr
+    assert "resumes at epoch 0.33 of 2" in succeed(*line, "--resume").stderr
     ours, theirs = (load(run / "checkpoints/last.pt") for run in (tmp_path / "run", pretrained))
     assert differences(ours["model"], theirs["model"]) == []
     assert [row["loss"] for row in rows(tmp_path / "run")] == [row["loss"] for row in rows(pretrained)]
@@ -152,13 +156,13 @@ def test_signal__after_new_labels_were_drawn_does_not_draw_them_twice(
     """Oracle: the run that was not stopped. Pseudo-labels begin each epoch with a new classifier."""
     words = [word for each in ("name=pseudo_labels", "clusters=3") for word in ("--set", f"method.{each}")]
     succeed(*toy.pretrain(tmp_path / "whole", *words))
-    note = Training._note
+    report = Training._report
 
-    def stop_at_the_second_epoch(training: Training, batch: Any) -> Any:
-        return note(training, batch)._replace(signal="SIGTERM" if training.step == 3 else "")
+    def stop_at_the_second_epoch(training: Training, batch: Batch) -> RankReport:
+        return report(training, batch)._replace(signal="SIGTERM" if training.state.step == 3 else "")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Training, "_note", stop_at_the_second_epoch)
+        patch.setattr(Training, "_report", stop_at_the_second_epoch)
         assert "SIGTERM after step 3 of 6: saved" in vtdl(*toy.pretrain(tmp_path / "run", *words)).stderr
     succeed(*toy.pretrain(tmp_path / "run", *words, "--resume"))
     ours, theirs = (load(tmp_path / name / "checkpoints/last.pt") for name in ("run", "whole"))
@@ -175,7 +179,7 @@ def test_resume__of_a_finished_run_makes_what_is_missing(toy: Toy, tmp_path: Pat
     (run / name).unlink()
     line = toy.finetune(run, *settings("finetune", *EVERYTHING), *IMPROVING, "--resume")
     for _ in range(2):
-        assert "is finished: nothing to do at epoch 2.00 of 2" in succeed(*line).stderr
+        assert "is finished at epoch 2.00 of 2: nothing to do" in succeed(*line).stderr
         assert_same_run(run, whole)
 
 
@@ -194,8 +198,8 @@ def test_resume__with_fewer_epochs_than_it_has(toy: Toy, tmp_path: Path, whole: 
     shutil.copytree(whole, run)
     before = {path: path.read_bytes() for path in run.rglob("*.pt")}
     stderr = succeed(*toy.finetune(run, *settings("finetune", *EVERYTHING, "epochs=1"), *IMPROVING, "--resume")).stderr
-    assert "is finished: nothing to do at epoch 2.00 of 1" in stderr
-    assert "warning: finetune.epochs 1 is less than what the run has behind it, and has no effect" in stderr
+    assert "is finished at epoch 2.00 of 1: nothing to do" in stderr
+    assert "warning: finetune.epochs 1 is less than the 2.00 epochs already trained, and has no effect" in stderr
     assert before == {path: path.read_bytes() for path in run.rglob("*.pt")}
     succeed(*toy.finetune(run, *settings("finetune", *EVERYTHING, "epochs=3"), *IMPROVING, "--resume"))
     succeed(*toy.finetune(tmp_path / "long", *settings("finetune", *EVERYTHING, "epochs=3"), *IMPROVING))
@@ -205,7 +209,7 @@ def test_resume__with_fewer_epochs_than_it_has(toy: Toy, tmp_path: Path, whole: 
 
 
 def test_resume__ends_where_no_epoch_was_validated(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Validation comes after the third epoch; the run stands at two, and is told that it should have ended there."""
+    """Validation comes after the third epoch; the run is at two, and is asked to end there."""
     line = toy.finetune(tmp_path / "run", *settings("finetune", "validate_every=3"), "--json")
     monkeypatch.setattr(Training, "close_epoch", die_at(3, Training.close_epoch))
     assert in_another_process(*line, *settings("finetune", "epochs=3")) == signal.SIGKILL
@@ -214,14 +218,14 @@ def test_resume__ends_where_no_epoch_was_validated(toy: Toy, tmp_path: Path, mon
     assert (answer["best"], answer["last"]) == ({}, {})
 
 
-def test_resume__of_another_length_tells_what_the_cosine_does(toy: Toy, tmp_path: Path) -> None:
+def test_resume__of_another_length_warns_of_the_cosine(toy: Toy, tmp_path: Path) -> None:
     """Oracle: by hand: after 1 of 2 epochs half of 1e-3; after 1 of 4 the cosine of 45 degrees, (1 + .7071) / 2."""
     cosine = ("--set", "pretrain.schedule.name=cosine")
     succeed(*toy.pretrain(tmp_path / "run", *cosine, *settings("pretrain", "epochs=1")))
     stderr = succeed(*toy.pretrain(tmp_path / "run", *cosine, "--resume")).stderr
-    words = "warning: pretrain.epochs was 1 and is 2 now, and so long is the cosine"
-    assert f"{words}: the learning rate goes on at 0.0005 in place of 0" in stderr
-    assert "is the cosine" not in succeed(*toy.pretrain(tmp_path / "run", *cosine, "--resume")).stderr
+    words = "warning: pretrain.epochs was 1 and is 2 now, and the cosine schedule with it"
+    assert f"{words}: the lr resumes at 0.0005 instead of 0" in stderr
+    assert "cosine schedule" not in succeed(*toy.pretrain(tmp_path / "run", *cosine, "--resume")).stderr
 
 
 # ---- without last.pt
@@ -238,7 +242,7 @@ def test_resume__without_last_pt_replaces_nothing(toy: Toy, tmp_path: Path, whol
     (run / "notes.txt").write_text("mine")
     before = (run / name).read_bytes()
     says = (
-        f"run folder '{run}' holds {name}, but no checkpoints/last.pt to resume from. Use --overwrite to start anew",
+        f"run folder '{run}' holds {name}, but no checkpoints/last.pt to resume from. Use --overwrite to start over",
     )
     refuse(*toy.finetune(run, "--resume", "--seed", "1"), code=2, says=says)
     assert files_in(run) == {name, "notes.txt"}
@@ -269,16 +273,16 @@ def test_resume__without_the_weights_it_began_from(toy: Toy, pretrained: Path, t
     succeed(*line, "--weights", str(first), *settings(stage, "epochs=1"))
     succeed(*getattr(toy, stage)(tmp_path / "whole", "--weights", str(first)))
     first.rename(tmp_path / "moved")
-    refuse(*line, code=1, says=(f"cannot go on: weights was '{first}', now it is 'None'",))
-    refuse(*line, "--weights", str(run), code=1, says=(f"cannot go on: weights was '{first}', now it is '{run}'",))
+    refuse(*line, code=1, says=(f"cannot resume: weights was '{first}', now it is 'None'",))
+    refuse(*line, "--weights", str(run), code=1, says=(f"cannot resume: weights was '{first}', now it is '{run}'",))
     succeed(*line, "--weights", str(tmp_path / "moved"), *settings(stage, "epochs=1"))
     assert "warning" not in succeed(*line, "--weights", str(first)).stderr
     ours, theirs = (load(folder / "checkpoints/last.pt") for folder in (run, tmp_path / "whole"))
     assert ours["origin"]["weights_sha256"] == file_sha256(pretrained / "checkpoints/last.pt")
     assert differences(ours, theirs) == []
     shutil.copytree(tmp_path / "whole", first)
-    told = f"warning: weights '{first}' have changed since the run began from them: it keeps what it has"
-    assert succeed(*line, "--weights", str(first)).stderr.splitlines() == [told]
+    warning = f"warning: weights '{first}' have changed since the run began from them: it keeps its own"
+    assert succeed(*line, "--weights", str(first)).stderr.splitlines() == [warning]
 
 
 def test_resume__of_a_run_that_kept_no_checksum(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
@@ -290,7 +294,7 @@ def test_resume__of_a_run_that_kept_no_checksum(toy: Toy, pretrained: Path, tmp_
     del content["origin"]["weights_sha256"]
     torch.save(content, last)
     shutil.copytree(pretrained, tmp_path / "copy")
-    refuse(*line, "--resume", "--weights", str(tmp_path / "copy"), code=1, says=("cannot go on: weights was",))
+    refuse(*line, "--resume", "--weights", str(tmp_path / "copy"), code=1, says=("cannot resume: weights was",))
     assert "warning" not in succeed(*line, "--resume").stderr
 
 
@@ -298,8 +302,8 @@ def test_resume__of_a_run_that_kept_no_checksum(toy: Toy, pretrained: Path, tmp_
     ("names", "code", "says"),
     [
         ("red\ngreen\nblue\n", 2, "class 0 is 'red' here and 'blue' there"),
-        ("blue\ngreen\nred\nwhite\n", 1, "cannot go on: num_classes was '3', now it is '4'"),
-        (None, 1, "cannot go on: classes of its training list have no names"),
+        ("blue\ngreen\nred\nwhite\n", 1, "cannot resume: num_classes was '3', now it is '4'"),
+        (None, 1, "cannot resume: classes of its training list have no names"),
     ],
 )
 @pytest.mark.parametrize("stage", STAGES)
@@ -319,7 +323,7 @@ def test_resume__of_other_classes_is_refused(
     refuse(*line, "--resume", code=code, says=(says,))
 
 
-def test_resume__from_an_older_checkpoint_tells_of_lines_it_removes(toy: Toy, tmp_path: Path, whole: Path) -> None:
+def test_resume__from_an_older_checkpoint_warns_of_lines_it_removes(toy: Toy, tmp_path: Path, whole: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(whole, run)
     shutil.copy(run / "checkpoints/epoch_0001.pt", run / "checkpoints/last.pt")
@@ -331,7 +335,7 @@ def test_resume__from_an_older_checkpoint_tells_of_lines_it_removes(toy: Toy, tm
 def test_overwrite__killed_on_the_way_cannot_be_resumed(
     toy: Toy, tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The old last.pt goes first: nobody goes on from what is left of the old run."""
+    """The old last.pt goes first: nobody resumes from what is left of the old run."""
     run = tmp_path / "run"
     shutil.copytree(whole, run)
     with monkeypatch.context() as patch:

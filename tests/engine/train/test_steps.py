@@ -1,5 +1,7 @@
-"""What the steps of a training are made of: rates, gradients, modes of the network, batches; through the commands."""
+"""What the steps of a training are made of: lr, gradients, modes of the network, batches; through the commands."""
 
+from collections.abc import Callable
+from functools import partialmethod
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,14 @@ from torch import nn
 
 from tests.toy import NUM_TRAIN, Toy, load, rows, step_of, succeed, vtdl
 from vtdl_cli import ranks
+from vtdl_cli.data.clips.datasets import Batch
 from vtdl_cli.engine.networks.inference import forward_videos
 from vtdl_cli.engine.networks.methods import build_method
 from vtdl_cli.engine.train import finetune as finetuning
 from vtdl_cli.engine.train import pretrain as pretraining
+from vtdl_cli.engine.train import step
+from vtdl_cli.engine.train.meter import Meter
+from vtdl_cli.engine.train.rank_batches import RankReport
 from vtdl_cli.engine.train.training import Training
 from vtdl_cli.metrics import accuracies
 from vtdl_cli.models.encoder import PooledFeatures
@@ -35,18 +41,34 @@ def parameters(checkpoint: Path) -> dict[str, torch.Tensor]:
     return {name: values for name, values in model.items() if not name.endswith(apart) and "memory." not in name}
 
 
+class Watch:
+    """Looks on while a command trains: called before each optimizer step, with what the step is made of."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, look: Callable[[Training, torch.Tensor], None]) -> None:
+        self.look, self.train_epoch = look, step.train_epoch
+        for module in (pretraining, finetuning):
+            monkeypatch.setattr(module, "train_epoch", self.watched)
+
+    def watched(self, training: Training, forward: step.Forward, after_step: Callable[[], None] = lambda: None) -> None:
+        losses = list[torch.Tensor]()
+
+        def remember(clips: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, Any]:
+            loss, metrics = forward(clips, batch)
+            losses.append(loss)
+            return loss, metrics
+
+        hook = training.state.optimizer.register_step_pre_hook(lambda *_: self.look(training, losses[-1]))
+        self.train_epoch(training, remember, after_step)
+        hook.remove()
+
+
 @pytest.mark.parametrize("stage", STAGES)
-def test_rate__of_every_step_is_its_own_stages(
+def test_lr__of_every_step_is_its_own_stages(
     toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
     """Oracle: by hand: three steps an epoch rise to .6 over the first epoch, and a tenth of that follows."""
-    seen, learn = list[float](), Training.learn
-
-    def look(training: Training, loss: torch.Tensor) -> None:
-        seen.extend(group["lr"] for group in training.optimizer.param_groups)
-        learn(training, loss)
-
-    monkeypatch.setattr(Training, "learn", look)
+    seen = list[float]()
+    Watch(monkeypatch, lambda training, _: seen.extend(each["lr"] for each in training.state.optimizer.param_groups))
     rule = "schedule={name: step, milestones: [1], factor: 0.1, warmup_epochs: 1}"
     words = settings(stage, "optimizer={name: sgd, lr: 0.6, weight_decay: 0}", rule)
     succeed(*getattr(toy, stage)(tmp_path / "run", *words))
@@ -54,49 +76,35 @@ def test_rate__of_every_step_is_its_own_stages(
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_rate__of_zero_moves_nothing(toy: Toy, tmp_path: Path, stage: str) -> None:
+def test_lr__of_zero_moves_nothing(toy: Toy, tmp_path: Path, stage: str) -> None:
     """Oracle: by hand: a step rule of factor 0 after the first epoch. Without momentum the second leaves all as it was."""
     still = "optimizer={name: sgd, lr: 0.01, momentum: 0, weight_decay: 0}"
     words = settings(stage, still, "schedule={name: step, milestones: [1], factor: 0}", "keep_every=1", "epochs=2")
     succeed(*getattr(toy, stage)(tmp_path / "run", *words))
     first, second = (parameters(tmp_path / f"run/checkpoints/epoch_000{epoch}.pt") for epoch in (1, 2))
-    key_side = {name for name in first if name.startswith("encoders.key.")}  # goes on towards the query encoder
+    key_side = {name for name in first if name.startswith("encoders.key.")}  # still moves towards the query encoder
     assert {name for name in first if not torch.equal(first[name], second[name])} <= key_side
 
 
 def test_gradients__are_of_one_step(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Oracle: autograd, asked for the gradient of each step's loss alone."""
-    learn, compared = Training.learn, list[bool]()
+    compared = list[bool]()
 
     def compare(training: Training, loss: torch.Tensor) -> None:
-        weights = [each for each in training.model.parameters() if each.requires_grad]
-        expected = torch.autograd.grad(loss, weights, retain_graph=True)
-        learn(training, loss)
-        compared.extend(torch.equal(each.grad, theirs) for each, theirs in zip(weights, expected, strict=True))  # type: ignore[arg-type]
+        weights = [each for each in training.state.model.parameters() if each.requires_grad]
+        found = [each.grad.clone() for each in weights if each.grad is not None]
+        expected = torch.autograd.grad(loss, weights)
+        compared.extend(torch.equal(ours, theirs) for ours, theirs in zip(found, expected, strict=True))
 
-    monkeypatch.setattr(Training, "learn", compare)
+    Watch(monkeypatch, compare)
+    monkeypatch.setattr(torch.Tensor, "backward", partialmethod(torch.Tensor.backward, retain_graph=True))
     succeed(*toy.finetune(tmp_path / "run", *settings("finetune", "epochs=1")))
     assert len(compared) == 3 * 38  # steps and weights
     assert all(compared)
 
 
-def test_learn__of_two_processes_is_that_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Oracle: by hand: videos with gradients 1 to 5, three here and two there: their mean is 3, and so is the processes'."""
-    for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2"}.items():
-        monkeypatch.setenv(name, value)
-    moved = []
-    for num_videos, mean in ((3, 2.0), (2, 4.5)):
-        weight = nn.Parameter(torch.tensor(0.0))
-        training = Training.__new__(Training)
-        training.optimizer = torch.optim.SGD([weight], lr=1.0)
-        training._own_videos, training._num_videos = num_videos, 5
-        training.learn(mean * weight)
-        moved.append(-weight.item())
-    assert sum(moved) / 2 == pytest.approx(3)
-
-
 def test_validation__is_what_evaluate_finds(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Oracle: `vtdl evaluate` of the same weights with one clip: dropout is off, batch norm uses what it has learnt."""
+    """Oracle: `vtdl evaluate` of the same weights with one clip: dropout is off, batch norm uses its running averages."""
     logits = list[np.ndarray]()
 
     def keep(values: np.ndarray, labels: np.ndarray) -> Any:
@@ -112,28 +120,24 @@ def test_validation__is_what_evaluate_finds(toy: Toy, tmp_path: Path, monkeypatc
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_modes__of_learning_and_of_looking(
+def test_modes__of_training_and_of_inference(
     toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
-    """All of the network learns in every step of every epoch, and none of what is looked through learns by it."""
-    learn, module = Training.learn, pretraining if stage == "pretrain" else finetuning
-    learning, looking = list[bool](), list[bool]()
+    """All of the network is in training mode in every step of every epoch, and none of it in inference between them."""
+    in_steps, in_inference = list[bool](), list[bool]()
 
-    def look(training: Training, loss: torch.Tensor) -> None:
-        learning.extend(each.training for each in training.model.modules())
-        learn(training, loss)
-
-    def look_through(network: nn.Module, *arguments: Any, **options: Any) -> Any:
-        looking.extend(each.training for each in network.modules() if not isinstance(each, PooledFeatures))
+    def watched(network: nn.Module, *arguments: Any, **options: Any) -> Any:
+        in_inference.extend(each.training for each in network.modules() if not isinstance(each, PooledFeatures))
         return forward_videos(network, *arguments, **options)
 
-    monkeypatch.setattr(Training, "learn", look)
-    monkeypatch.setattr(module, "forward_videos", look_through)
+    Watch(monkeypatch, lambda training, _: in_steps.extend(each.training for each in training.state.model.modules()))
+    monkeypatch.setattr(pretraining if stage == "pretrain" else finetuning, "forward_videos", watched)
     words = settings("pretrain", "knn_every=1") if stage == "pretrain" else []
     succeed(*getattr(toy, stage)(tmp_path / "run", *words))
-    assert all(learning)
-    assert looking
-    assert not any(looking)
+    assert in_steps
+    assert all(in_steps)
+    assert in_inference
+    assert not any(in_inference)
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -142,13 +146,13 @@ def test_batches__show_every_video_once_an_epoch_in_another_order(
 ) -> None:
     """Twelve videos in batches of five: finetuning has a last batch of two, pretraining leaves it out."""
     seen: dict[str, list[list[int]]] = {}
-    note = Training._note
+    report = Training._report
 
-    def look(training: Training, batch: Any) -> Any:
+    def look(training: Training, batch: Batch) -> RankReport:
         seen.setdefault(training.run.path.name, []).append(batch.index.tolist())
-        return note(training, batch)
+        return report(training, batch)
 
-    monkeypatch.setattr(Training, "_note", look)
+    monkeypatch.setattr(Training, "_report", look)
     for seed in "01":
         succeed(*getattr(toy, stage)(tmp_path / seed, *settings(stage, "batch_size=5"), "--seed", seed))
     sizes = [5, 5] if stage == "pretrain" else [5, 5, 2]
@@ -162,13 +166,8 @@ def test_batches__show_every_video_once_an_epoch_in_another_order(
 
 def test_metrics__weigh_every_video_alike(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Oracle: by hand: the losses of each epoch's batches of 5, 5 and 2, by their sizes."""
-    losses, record = list[float](), Training.record
-
-    def look(training: Training, **metrics: torch.Tensor) -> None:
-        losses.append(float(metrics["loss"].detach()))
-        record(training, **metrics)
-
-    monkeypatch.setattr(Training, "record", look)
+    losses = list[float]()
+    Watch(monkeypatch, lambda _, loss: losses.append(loss.item()))
     succeed(*toy.finetune(tmp_path / "run"))
     expected = [np.dot(losses[first : first + 3], [5, 5, 2]) / NUM_TRAIN for first in (0, 3)]
     assert [row["loss"] for row in rows(tmp_path / "run")] == pytest.approx(expected)
@@ -217,21 +216,26 @@ def test_skipped__are_counted_in_every_epoch_after(toy: Toy, tmp_path: Path) -> 
     assert [row["skipped"] for row in rows(tmp_path / "run")] == [1, 1]
 
 
-@pytest.mark.parametrize(("minutes", "step", "saved"), [(15, 6, 3), (1e-6, 5, 4)])
+@pytest.mark.parametrize(("minutes", "step", "saved"), [(15, 6, 3), (1e-6, 4, 3)])
 def test_loss__that_is_not_finite_is_found_where_it_is_saved(
     toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, minutes: float, step: int, saved: int
 ) -> None:
-    """The bar looks only now and then: what is saved is looked at first, at an epoch's end and in its middle."""
-    record = Training.record
+    """The bar fetches it only now and then: what is saved is checked first, at an epoch's end and in its middle.
 
-    def spoil(training: Training, **metrics: torch.Tensor) -> None:
-        record(training, **metrics | {"loss": metrics["loss"] * (float("nan") if training.step == 4 else 1.0)})
+    The loss is invalid in the first step of the second epoch, and finite again after it.
+    """
+    record, calls = Meter.record, iter(range(6))
 
-    monkeypatch.setattr(Training, "record", spoil)
-    monkeypatch.setattr(Training, "_show", lambda _: None)
+    def spoil(meter: Meter, metrics: dict[str, torch.Tensor], *sizes: int) -> None:
+        record(meter, metrics | {"loss": metrics["loss"] * (float("nan") if next(calls) == 3 else 1.0)}, *sizes)
+
+    monkeypatch.setattr(Meter, "record", spoil)
+    monkeypatch.setattr(Training, "_fetch_fields", lambda _: {})
     result = vtdl(*toy.finetune(tmp_path / "run", *settings("finetune", f"checkpoint_minutes={minutes}")))
-    assert result.stderr.splitlines()[-1].startswith(
-        f"error: loss 'nan' is not finite at step {step}, learning rate 0.01"
+    last = tmp_path / "run/checkpoints/last.pt"
+    assert result.stderr.splitlines()[-1] == (
+        f"error: loss 'nan' is not finite at step {step}, lr 0.01; checkpoint '{last}' was saved before that. "
+        "Lower finetune.optimizer.lr, or --set finetune.precision=fp32"
     )
     assert [row["epoch"] for row in rows(tmp_path / "run")] == [1]
     assert step_of(tmp_path / "run/checkpoints/last.pt") == saved
@@ -240,17 +244,17 @@ def test_loss__that_is_not_finite_is_found_where_it_is_saved(
 def test_statistics__are_those_of_all_processes_before_validation(
     toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each process knows its own part of the batches: they are averaged after an epoch's last step, and when saved."""
+    """Each rank has seen its own part of the batches: they are averaged after an epoch's last step, and when saved."""
     events = list[str]()
 
-    def look_through(*arguments: Any, **options: Any) -> Any:
-        events.append("look")
+    def watched(*arguments: Any, **options: Any) -> Any:
+        events.append("validate")
         return forward_videos(*arguments, **options)
 
     monkeypatch.setattr(ranks, "average_statistics", lambda _: events.append("average"))
-    monkeypatch.setattr(finetuning, "forward_videos", look_through)
+    monkeypatch.setattr(finetuning, "forward_videos", watched)
     succeed(*toy.finetune(tmp_path / "run"))
-    assert events == ["average", "look", "average"] * 2
+    assert events == ["average", "validate", "average"] * 2
 
 
 def test_key_encoder__follows_by_momentum(toy: Toy, tmp_path: Path) -> None:
@@ -270,21 +274,21 @@ def test_clusters__are_drawn_when_due_and_not_in_mid_epoch(
     toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Oracle: by hand: every second of five epochs begins with new labels; a run that resumes in one has its labels."""
-    drawn, relabel, note = list[int](), pretraining.relabel, Training._note
+    drawn, relabel, report = list[int](), pretraining.relabel, Training._report
 
     def look(*arguments: Any, **options: Any) -> None:
         drawn.append(options["seed"])
         relabel(*arguments, **options)
 
-    def stop_in_the_third_epoch(training: Training, batch: Any) -> Any:
-        return note(training, batch)._replace(signal="SIGTERM" if training.step == 7 else "")
+    def stop_in_the_third_epoch(training: Training, batch: Batch) -> RankReport:
+        return report(training, batch)._replace(signal="SIGTERM" if training.state.step == 7 else "")
 
     monkeypatch.setattr(pretraining, "relabel", look)
     options = ("name=pseudo_labels", "clusters=3", "relabel_every=2")
     words = [word for each in options for word in ("--set", f"method.{each}")]
     line = [*toy.pretrain(tmp_path / "run", *words), *settings("pretrain", "epochs=5")]
     with monkeypatch.context() as patch:
-        patch.setattr(Training, "_note", stop_in_the_third_epoch)
+        patch.setattr(Training, "_report", stop_in_the_third_epoch)
         assert vtdl(*line).exit_code == 75
     assert drawn == [0, 2]
     succeed(*line, "--resume")

@@ -1,4 +1,4 @@
-"""Nothing lost: runs that are killed or asked to stop, and go on to the same end, bit for bit.
+"""Nothing lost: runs that are killed or asked to stop, and resume to the same end, bit for bit.
 
 The command runs in a process of its own with one thread. It saves after every step, so that the moment it is stopped
 at, whatever that is, lies between two steps or in one, and in the middle of an epoch of three steps.
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.toy import Toy, differences, files_in, load, rows, start, step_of, stop_when, succeed, without_times
-from vtdl_cli.engine.train.training import Training
+from vtdl_cli.engine.train.checkpointing import Checkpointing
 
 EPOCHS, STEPS_PER_EPOCH = 10, 3
 EVERY_STEP = ("--set", "pretrain.checkpoint_minutes=1e-6", "--set", "finetune.checkpoint_minutes=1e-6")
@@ -77,14 +77,14 @@ def test_kill_9__resumed_run_ends_the_same(pretraining: Command, uninterrupted: 
         code, _ = stop_when(start(*pretraining(run), "--resume"), in_mid_epoch(run, delay), signal.SIGKILL)
         assert code == -signal.SIGKILL
         assert step_of(run / "checkpoints/last.pt") < EPOCHS * STEPS_PER_EPOCH
-    assert "goes on at epoch " in run_whole(*pretraining(run), "--resume")
+    assert "resumes at epoch " in run_whole(*pretraining(run), "--resume")
     model = load(run / "checkpoints/last.pt")["model"]
     for part in ("encoders.query.", "encoders.key.", "memory.keys", "memory.videos", "memory.pointer"):
         assert any(name.startswith(part) for name in model)
     assert_same_end(run, uninterrupted)
 
 
-def test_signals__save_exit_75_and_go_on(pretraining: Command, uninterrupted: Path, tmp_path: Path) -> None:
+def test_signals__save_exit_75_and_resume(pretraining: Command, uninterrupted: Path, tmp_path: Path) -> None:
     """One run, asked to stop three times; the last time as by a terminal, which asks the decoding workers as well."""
     run = tmp_path / "run"
     for number, workers in ((signal.SIGTERM, "0"), (signal.SIGUSR1, "0"), (signal.SIGINT, "2")):
@@ -114,13 +114,13 @@ def test_finetune__stopped_run_ends_the_same(finetuning: Command, tmp_path: Path
 
 def test_seconds__of_all_epochs_are_the_trainings(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Oracle: the clock: saving takes at least 0.3 s here, and belongs to the epoch after it."""
-    save = Training.save
+    save = Checkpointing.save
 
-    def save_slowly(training: Training) -> None:
+    def save_slowly(checkpointing: Checkpointing) -> None:
         time.sleep(0.3)
-        save(training)
+        save(checkpointing)
 
-    monkeypatch.setattr(Training, "save", save_slowly)
+    monkeypatch.setattr(Checkpointing, "save", save_slowly)
     succeed(*toy.finetune(tmp_path / "run", "--set", "finetune.epochs=3"))
     seconds = [row["seconds"] for row in rows(tmp_path / "run")]
     assert min(seconds[1:]) > 0.3

@@ -23,7 +23,7 @@ def test_convert__code_is_refused_and_not_run(tmp_path: Path, where: str) -> Non
     more = {"amp": Bomb(trace)} if where == "top" else {"opt": argparse.Namespace(hook=Bomb(trace))}
     source = authors_checkpoint(tmp_path / "bomb.pth", **more)
     line = ["convert", str(source), *I3D, "--out", str(tmp_path / "ours.pt")]
-    refuse(*line, code=1, says=("it holds 'posix.mkdir', which loading would run. Where you trust it, save",))
+    refuse(*line, code=1, says=("it holds 'posix.mkdir', which loading would run. If you trust it, load",))
     assert not trace.exists()
     assert not (tmp_path / "ours.pt").exists()
     with source.open("rb") as file:  # the bomb is real: a plain reader of its pickle sets it off

@@ -1,4 +1,4 @@
-"""What a page says, as plain data."""
+"""What a page shows, as plain data."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,32 +6,34 @@ from typing import Any
 
 import numpy as np
 
-ACCURACIES = {"top1": "top-1", "top5": "top-5", "mean_class": "class mean"}
-"""Metrics of metrics.json, and what readers call them."""
+from vtdl_cli.analysis.curves import Epoch
+from vtdl_cli.metrics import ACCURACIES
 
-Row = Mapping[str, float]
+ACCURACY_TITLES = {name: accuracy.title for name, accuracy in ACCURACIES.items()}
+"""Accuracies of metrics.json, and their names on the page."""
+
 Pairs = Sequence[tuple[str, str]]
 """Names and values."""
 
 
 @dataclass(frozen=True)
-class Note:
-    """Why something is not there, and the command that would add it."""
+class Remark:
+    """A sentence about something missing or doubtful, and the command that would help."""
 
     text: str
     command: str = ""
 
 
 @dataclass(frozen=True)
-class Sample:
-    """One test video and what was said of it.
+class Example:
+    """One test video and its prediction.
 
     Attributes:
-        path: as the list has it.
+        path: as in the list.
         true: name of its class.
-        predicted: name of the class that it was taken for.
-        probability: of that class, from 0 to 1.
-        frame: from its middle, (H, W, 3) uint8; none: it could not be read.
+        predicted: name of the predicted class.
+        probability: of the predicted class, 0 to 1.
+        frame: its middle frame, (H, W, 3) uint8; none: it could not be read.
     """
 
     path: str
@@ -40,71 +42,76 @@ class Sample:
     probability: float
     frame: np.ndarray | None
 
+    @property
+    def correct(self) -> bool:
+        """Whether the prediction is the true class."""
+        return self.true == self.predicted
+
 
 @dataclass(frozen=True)
 class ClassScore:
-    """One class: how many videos, how many right, and what the others were most often taken for."""
+    """One class: its videos, how many were classified correctly, and the class most often predicted instead."""
 
     name: str
     videos: int
-    right: int
+    correct: int
     confused_with: str
 
 
 @dataclass(frozen=True)
-class Result:
-    """One folder of `vtdl evaluate`.
+class Evaluation:
+    """One results folder of `vtdl evaluate` or `vtdl fuse`.
 
     Attributes:
-        name: for people.
-        metrics: what metrics.json holds.
-        classes: that have videos, best first; empty where unknown.
-        confusion: a PNG; none: it is not there.
-        samples: right ones first.
-        notes: what is not there.
+        name: on the page.
+        metrics: content of metrics.json.
+        classes: those with videos, best first; empty where unknown.
+        confusion: a PNG; none: absent or damaged.
+        examples: correct ones first.
+        remarks: on what is missing.
     """
 
     name: str
     metrics: Mapping[str, Any]
     classes: Sequence[ClassScore] = ()
     confusion: bytes | None = None
-    samples: Sequence[Sample] = ()
-    notes: Sequence[Note] = ()
+    examples: Sequence[Example] = ()
+    remarks: Sequence[Remark] = ()
 
 
 @dataclass(frozen=True)
 class Retrieval:
-    """What a user kept of `vtdl retrieve`: its numbers, or its picture (PNG)."""
+    """Output of `vtdl retrieve`: its numbers, or its figure (PNG)."""
 
     name: str
     values: Pairs = ()
-    picture: bytes | None = None
+    figure: bytes | None = None
 
 
 @dataclass(frozen=True)
 class Report:
-    """All that a page says.
+    """Everything on the page.
 
     Attributes:
         name: of the run.
-        summary: one line: what it is.
+        summary: of the run, one line.
         settings: the main ones.
-        configuration: all of them, as YAML; empty where unknown.
-        rows: one an epoch, as in metrics.jsonl.
-        results: of evaluations.
-        retrievals: what was given.
-        skipped: (where, path, reason) of every video that could not be read; none: nothing tells.
+        configuration: all settings, as YAML; empty where unknown.
+        epochs: lines of metrics.jsonl.
+        evaluations: of the run's weights.
+        retrievals: as given.
+        skipped: (where, path, reason) of every unreadable video; none: unknown.
         provenance: weights, lists, versions.
-        notes: by section (`accuracy`, `training`, `settings`, `retrieval`, `provenance`): what is not there.
+        remarks: by section (`accuracy`, `training`, `settings`, `retrieval`, `provenance`).
     """
 
     name: str
     summary: str
     settings: Pairs = ()
     configuration: str = ""
-    rows: Sequence[Row] = ()
-    results: Sequence[Result] = ()
+    epochs: Sequence[Epoch] = ()
+    evaluations: Sequence[Evaluation] = ()
     retrievals: Sequence[Retrieval] = ()
     skipped: Sequence[tuple[str, str, str]] | None = None
     provenance: Pairs = ()
-    notes: Mapping[str, Sequence[Note]] = field(default_factory=dict)
+    remarks: Mapping[str, Sequence[Remark]] = field(default_factory=dict)

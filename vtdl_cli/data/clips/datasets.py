@@ -1,8 +1,7 @@
-"""From a list to batches: one sample a video, opened once, with only the frames it needs.
+"""From a list to batches: one sample per video, which is opened once and decoded only where needed.
 
-What a sample is depends on (seed, epoch, index) alone: not on the number of workers, nor on the order of arrival. A
-video that cannot be read gives an `Unreadable` in its place, which the batch carries apart: it is counted, never
-replaced.
+A sample depends on (seed, epoch, index) alone, not on the number of workers or on the order in which batches arrive. A
+video that cannot be read yields an `Unreadable`, which the batch carries separately: it is counted, never replaced.
 """
 
 from collections.abc import Iterator
@@ -23,7 +22,7 @@ from vtdl_cli.errors import UnreadableVideo
 Key = tuple[int, int]
 """(epoch, index of the video in the list)."""
 
-MANY_FRAMES = 10_000  # of a video that is not too short for anything
+MANY_FRAMES = 10_000  # of a video long enough for any sampler
 
 
 @dataclass(frozen=True)
@@ -36,8 +35,8 @@ class Unreadable:
 
 
 @dataclass(frozen=True)
-class Sample:
-    """What one video gives: its clips as windows (V, T, S, S, C) uint8, and how the device is to augment them."""
+class VideoSample:
+    """The clips of one video as windows (V, T, S, S, C) uint8, and the draws by which the device augments them."""
 
     index: int
     label: int
@@ -52,9 +51,9 @@ class Batch:
 
     Attributes:
         windows: (B, V, T, S, S, C) uint8; C is 3 for RGB, 2 for flow.
-        draws: augmentation of each clip, (B, V, ...) each; empty for none.
+        draws: augmentation parameters, (B, V, ...) each; empty for no augmentation.
         label, index, num_frames: (B,) each.
-        unreadable: the videos that are missing from the batch.
+        unreadable: videos that could not be read, and are not among the B.
     """
 
     windows: Tensor
@@ -68,11 +67,11 @@ class Batch:
         return len(self.index)
 
     def without_windows(self) -> "Batch":
-        """What is known of the videos, without what is seen of them."""
+        """Return the batch without its pixels."""
         return replace(self, windows=torch.empty(0), draws={})
 
     def pin_memory(self) -> "Batch":
-        """Move what goes to the GPU into page-locked memory, from where it is copied while the GPU computes."""
+        """Pin the tensors that go to the GPU, so that they are copied while it computes."""
         self.windows, self.label, self.index = (
             self.windows.pin_memory(),
             self.label.pin_memory(),
@@ -82,16 +81,16 @@ class Batch:
         return self
 
 
-class VideoClips(Dataset[Sample | Unreadable]):
+class VideoClips(Dataset[VideoSample | Unreadable]):
     """The videos of a list as samples.
 
     Args:
         videos: the list.
-        sampler: which frames make the clips.
-        viewer: what part of them is seen.
+        sampler: chooses the frames of the clips.
+        viewer: chooses the part of the frames that is seen.
         short_side: pixels to which frames are resized first.
-        decoder: a name of `data.decoding.DECODERS`, or FLOW.
-        seed: of every draw.
+        decoder: a key of `data.video.decoding.DECODERS`, or FLOW.
+        seed: of all draws.
     """
 
     def __init__(
@@ -103,8 +102,8 @@ class VideoClips(Dataset[Sample | Unreadable]):
     def __len__(self) -> int:
         return len(self.videos)
 
-    def __getitem__(self, key: Key) -> Sample | Unreadable:
-        """The sample of (epoch, index)."""
+    def __getitem__(self, key: Key) -> VideoSample | Unreadable:
+        """Return the sample of (epoch, index)."""
         _, index = key
         try:
             with open_video(self.videos.path(index), self.decoder) as reader:
@@ -116,10 +115,10 @@ class VideoClips(Dataset[Sample | Unreadable]):
             return Unreadable(index, error.path, error.reason)
         frames = resize_short_side(frames, self.short_side)
         windows, draws = self.viewer(frames, positions.reshape(indices.shape), generator)
-        return Sample(index, int(self.videos.labels[index]), num_frames, windows, draws)
+        return VideoSample(index, int(self.videos.labels[index]), num_frames, windows, draws)
 
     def sample_bytes(self) -> int:
-        """Of a readable video's windows."""
+        """Return the size of a sample's windows in bytes."""
         indices, generator = self.draw_frames((0, 0), MANY_FRAMES)
         channels = 2 if self.decoder == FLOW else 3
         blank = np.zeros((1, self.short_side, self.short_side, channels), np.uint8)
@@ -127,15 +126,15 @@ class VideoClips(Dataset[Sample | Unreadable]):
         return windows.nbytes
 
     def draw_frames(self, key: Key, num_frames: int) -> tuple[np.ndarray, Generator]:
-        """Which frames (V, T) the sample's clips show, and the generator that the rest of it is drawn from."""
+        """Draw the frames (V, T) of a sample's clips; returns also the generator for its further draws."""
         epoch, index = key
-        generator = np.random.default_rng((self.seed, epoch, index + 1))  # index 0 of this triple is the epoch's order
+        generator = np.random.default_rng((self.seed, epoch, index + 1))  # 0 seeds the epoch's order, see `_order`
         return self.sampler(num_frames, generator), generator
 
 
-def collate(samples: list[Sample | Unreadable]) -> Batch:
-    """Stack the readable samples, and carry the others along."""
-    good = [sample for sample in samples if isinstance(sample, Sample)]
+def collate(samples: list[VideoSample | Unreadable]) -> Batch:
+    """Stack the readable samples into a batch, and list the others in it."""
+    good = [sample for sample in samples if isinstance(sample, VideoSample)]
     bad = [sample for sample in samples if isinstance(sample, Unreadable)]
     windows = np.stack([sample.windows for sample in good]) if good else np.empty(0, np.uint8)
     names = good[0].draws if good else {}
@@ -148,25 +147,25 @@ def collate(samples: list[Sample | Unreadable]) -> Batch:
 
 
 class EpochBatches(Sampler[list[Key]]):
-    """The keys of every batch from `start_step` to the end of the last epoch, as one stream.
+    """Samples the keys of every batch from `start_step` to the end of the last epoch, as one stream.
 
-    One stream over all epochs keeps the workers busy between them, and a run resumes in the middle of an epoch by
-    starting the stream there.
+    One stream over all epochs keeps the workers busy between them; a run resumes in the middle of an epoch by starting
+    the stream there.
 
     Args:
         num_videos: in the list.
-        batch_size: videos in a batch.
+        batch_size: videos in a batch, of all ranks together.
         epochs: how often each video is seen.
         seed: of the order; an epoch's order depends on (seed, epoch) alone.
-        shuffle: off: always the list's order.
-        drop_last: leave out an epoch's incomplete last batch.
-        first: without shuffling, the number of the first video; those before it are left out.
-        part, parts: which of how many consecutive parts of every batch is wanted.
+        shuffle: whether to shuffle each epoch; off: the order of the list.
+        drop_last: drop an epoch's incomplete last batch.
+        first: without shuffling, the index of the first video; earlier ones are skipped.
+        rank, world_size: the rank that the batches are for, and the number of ranks that share each batch.
 
     Attributes:
-        own_size: videos in this part of a batch, at most.
+        local_batch_size: videos in this rank's share of a batch, at most.
         steps_per_epoch: batches in an epoch.
-        start_step: first batch of the stream, counted over all epochs.
+        start_step: the first batch of the stream, counted over all epochs.
     """
 
     def __init__(
@@ -179,12 +178,12 @@ class EpochBatches(Sampler[list[Key]]):
         shuffle: bool = False,
         drop_last: bool = False,
         first: int = 0,
-        part: int = 0,
-        parts: int = 1,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         self.num_videos, self.batch_size, self.epochs = num_videos, batch_size, epochs
-        self.seed, self.shuffle, self.first, self.part, self.parts = seed, shuffle, first, part, parts
-        self.own_size = -(-batch_size // parts)
+        self.seed, self.shuffle, self.first, self.rank, self.world_size = seed, shuffle, first, rank, world_size
+        self.local_batch_size = -(-batch_size // world_size)
         left = num_videos - first
         self.steps_per_epoch = left // batch_size if drop_last else -(-left // batch_size)
         self.start_step = 0
@@ -193,14 +192,14 @@ class EpochBatches(Sampler[list[Key]]):
         return self.epochs * self.steps_per_epoch - self.start_step
 
     def __iter__(self) -> Iterator[list[Key]]:
-        if not len(self):  # resumed where all is done
+        if not len(self):  # resumed after the last step
             return
         first_epoch, skipped = divmod(self.start_step, self.steps_per_epoch)
         for epoch in range(first_epoch, self.epochs):
             order = self._order(epoch)
             for step in range(skipped if epoch == first_epoch else 0, self.steps_per_epoch):
                 chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
-                yield [(epoch, int(index)) for index in np.array_split(chosen, self.parts)[self.part]]
+                yield [(epoch, int(index)) for index in np.array_split(chosen, self.world_size)[self.rank]]
 
     def _order(self, epoch: int) -> np.ndarray:
         if not self.shuffle:

@@ -1,85 +1,120 @@
-"""Batches from the workers that make them: how many ahead of time, and by which way, as the machine has room."""
+"""Load batches in worker processes; prefetching and transport depend on the shared memory available."""
 
 import os
 import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing.process import BaseProcess
 from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch._C import _error_if_any_worker_fails
 from torch.utils.data import DataLoader
 
 from vtdl_cli import ranks
 from vtdl_cli.data.clips.datasets import Batch, EpochBatches, VideoClips, collate
-from vtdl_cli.data.clips.parcels import NotFetched, Packed, Parcel
+from vtdl_cli.data.clips.parcels import BatchNotReceived, PackedVideoClips, Parcel
 from vtdl_cli.errors import VtdlError
-from vtdl_cli.workers import explain_loss, give_way_to_parent, held_signals, leave_signals_to_parent, lost
+from vtdl_cli.runtime import Warn, ignore_warning, system_limit
+from vtdl_cli.workers import (
+    blocked_signals,
+    explain_dead_worker,
+    failed_exit_code,
+    give_way_to_parent,
+    leave_signals_to_parent,
+)
 
-SHARED_MEMORY = Path("/dev/shm")  # Linux's
-MOST_AHEAD = 4  # batches that a worker makes ahead of time
-LOSS_SHOWS_SECONDS = 1.0  # at most, from what it did to others until a process has ended
-OWN_FILES = 64  # that a process may have open besides those of its batches
-ROOM_SHARE = 0.8  # of the room in shared memory that batches may take: others want some
+SHARED_MEMORY = Path("/dev/shm")  # on Linux
+MAX_PREFETCH = 4  # batches that a worker prefetches
+EXIT_WAIT_SECONDS = 1.0  # to wait for a dead worker's exit code, after its death has caused an error
+CHILD_ENDED: signal.Signals | None = getattr(signal, "SIGCHLD", None)  # absent on Windows
+OTHER_FILES = 64  # that a process may have open besides those of its batches
+SHARED_MEMORY_SHARE = 0.8  # of the free shared memory that batches may take; the rest is for other programs
 
-MORE_ROOM = "Give it more room (docker run --shm-size 8g), or use fewer --workers"
-
-Tell = Callable[[str], None]
+MORE_SHARED_MEMORY = "Enlarge it (docker run --shm-size 8g), or use fewer --workers"
 
 
 @dataclass(frozen=True)
 class Loader:
-    """The batches of a stream, each once.
+    """Iterates over the batches of a stream.
 
     Attributes:
-        stream: of parcels, or with no workers of batches.
-        tell: is told, once, that batches do not go through shared memory.
+        stream: of parcels; without workers, of batches.
+        warn: called if batches cannot be sent through shared memory.
     """
 
     stream: "DataLoader[Any]"
-    tell: Tell
+    warn: Warn
 
     def __iter__(self) -> Iterator[Batch]:
         stream = self._start()
-        workers = getattr(stream, "_workers", [])  # torch's, which are no part of its interface
+        workers = getattr(stream, "_workers", [])  # private in torch
         try:
-            yield from map(self._open, stream)
-        except (NotFetched, RuntimeError) as error:
-            if exit_code := lost(workers, LOSS_SHOWS_SECONDS):
-                raise VtdlError(explain_loss(exit_code)) from error
+            while (arrived := _next(stream, workers)) is not None:
+                yield self._open(arrived)
+        except (BatchNotReceived, RuntimeError) as error:
+            if exit_code := failed_exit_code(workers, EXIT_WAIT_SECONDS):
+                raise VtdlError(explain_dead_worker(exit_code)) from error
             raise
 
     def _open(self, arrived: "Parcel | Batch") -> Batch:
         if isinstance(arrived, Batch):
             return arrived
-        if arrived.trouble:
-            self.tell(_explain(f"{arrived.trouble}. {MORE_ROOM}"))
+        if arrived.sharing_error:
+            self.warn(_explain(f"{arrived.sharing_error}. {MORE_SHARED_MEMORY}"))
         return arrived.unpack()
 
     def _start(self) -> "Iterator[Parcel | Batch]":
         """Start the workers.
 
         Raises:
-            VtdlError: the system does not let them.
+            VtdlError: the system does not allow it.
         """
         try:
-            with held_signals():
+            with blocked_signals(), _keeping_handler():
                 return iter(self.stream)
         except OSError as error:
             _delete_quietly(error)
             raise VtdlError(
-                f"workers cannot be started: {str(error.strerror).lower()}. Use --workers 0, or give the system what "
-                f"it lacks: room in {SHARED_MEMORY} (docker run --shm-size 8g), open files (ulimit -n 4096) or memory"
+                f"workers cannot be started: {str(error.strerror).lower()}. Use --workers 0, or increase the limit: "
+                f"{SHARED_MEMORY} (docker run --shm-size 8g), open files (ulimit -n 4096) or memory"
             ) from error
 
 
+def _next(stream: "Iterator[Parcel | Batch]", workers: Sequence[BaseProcess]) -> "Parcel | Batch | None":
+    """Return the next item of the stream, or None at its end.
+
+    A dead worker is an error only here. torch's signal handler would raise it at any moment, and whatever was going on
+    then, such as writing a file, would seem to have failed.
+    """
+    with _keeping_handler():
+        if workers and CHILD_ENDED is not None:
+            signal.signal(CHILD_ENDED, lambda *_: _error_if_any_worker_fails())
+        if exit_code := failed_exit_code(workers):
+            raise VtdlError(explain_dead_worker(exit_code))
+        return next(stream, None)
+
+
+@contextmanager
+def _keeping_handler() -> Iterator[None]:
+    """Restore the handler of SIGCHLD after the block."""
+    before = CHILD_ENDED and signal.getsignal(CHILD_ENDED)
+    try:
+        yield
+    finally:
+        if CHILD_ENDED is not None:
+            signal.signal(CHILD_ENDED, before or signal.SIG_DFL)
+
+
 def _delete_quietly(error: Exception) -> None:
-    """Delete what failed halfway through its start: torch's iterator would complain of parts that it has not."""
+    """Delete a half-initialised iterator of torch, whose finaliser would print errors about missing attributes."""
     before, sys.unraisablehook = sys.unraisablehook, lambda _: None
     try:
         traceback.clear_frames(error.__traceback__)
@@ -88,87 +123,82 @@ def _delete_quietly(error: Exception) -> None:
 
 
 def build_loader(
-    dataset: VideoClips, batches: EpochBatches, *, workers: int, on_gpu: bool, tell: Tell = lambda _: None
+    dataset: VideoClips, batches: EpochBatches, *, workers: int, on_gpu: bool, warn: Warn = ignore_warning
 ) -> Loader:
-    """A loader over the stream; 0 workers decode in this process.
+    """Build a loader; with 0 workers this process decodes.
 
-    Where a GPU computes, batches are pinned for it; where this process does, the workers give way to it. The loader
-    draws from a generator of its own: torch's global one belongs to the training, or a resumed run would differ.
+    With a GPU, batches are pinned; on the CPU, workers run at low priority. The loader has a generator of its own: if
+    it drew from torch's global one, a resumed run would differ.
 
     Args:
-        dataset: what makes samples.
-        batches: which, in which order.
-        workers: processes.
+        dataset: the samples.
+        batches: which of them make each batch.
+        workers: number of worker processes.
         on_gpu: whether batches go to a GPU.
-        tell: is told where batches cannot go through shared memory.
+        warn: called if batches cannot be sent through shared memory.
     """
-    warnings.filterwarnings(
-        "ignore", message="This DataLoader will create"
-    )  # more workers than cores, as was asked for
-    ahead, reason = _plan(workers, batches.own_size * dataset.sample_bytes()) if workers else (None, "")
+    warnings.filterwarnings("ignore", message="This DataLoader will create")  # about more workers than cores
+    prefetch, reason = _plan(workers, batches.local_batch_size * dataset.sample_bytes()) if workers else (None, "")
     if reason:
-        tell(_explain(reason))
-    gather: Callable[[Any], Any] = _as_it_is if workers else collate
+        warn(_explain(reason))
+    collate_fn: Callable[[Any], Any] = _identity if workers else collate
     stream: DataLoader[Any] = DataLoader(
-        Packed(dataset, share=not reason) if workers else dataset,
+        PackedVideoClips(dataset, share=not reason) if workers else dataset,
         batch_sampler=batches,
         num_workers=workers,
-        collate_fn=gather,
+        collate_fn=collate_fn,
         pin_memory=on_gpu,
-        worker_init_fn=partial(_begin, leave_signals_to_parent if on_gpu else give_way_to_parent),
+        worker_init_fn=partial(_init_worker, leave_signals_to_parent if on_gpu else give_way_to_parent),
         generator=torch.Generator(),
-        prefetch_factor=ahead,
+        prefetch_factor=prefetch,
     )
-    return Loader(stream, tell)
+    return Loader(stream, warn)
 
 
 def _plan(workers: int, batch_bytes: int) -> tuple[int, str]:
-    """How many batches each worker makes ahead of time; and why they do not go through shared memory, if so."""
-    if open_files() < OWN_FILES + workers * (MOST_AHEAD + 1):
-        return 1, f"only {open_files()} files may be open. Allow more: ulimit -n 4096"
-    ahead = batches_ahead(room_in_shared_memory(), workers * batch_bytes)
-    return max(1, ahead), "" if ahead else f"it has no room for a batch of each of {workers} workers. {MORE_ROOM}"
+    """Return the batches that each worker prefetches, and why they cannot be sent through shared memory, or ''."""
+    if max_open_files() < OTHER_FILES + workers * (MAX_PREFETCH + 1):
+        return 1, f"only {max_open_files()} files may be open. Allow more: ulimit -n 4096"
+    prefetch = max_prefetch(free_shared_memory(), workers * batch_bytes)
+    if prefetch:
+        return prefetch, ""
+    return 1, f"it has no room for one batch of each of {workers} workers. {MORE_SHARED_MEMORY}"
 
 
-def batches_ahead(room_bytes: float, bytes_of_one_each: int) -> int:
-    """How many batches each worker may make ahead of time, 0 to MOST_AHEAD; one more each is being read."""
-    return int(min(ROOM_SHARE * room_bytes / max(1, bytes_of_one_each), MOST_AHEAD))
+def max_prefetch(free_bytes: float, bytes_of_one_each: int) -> int:
+    """Return how many batches each worker may prefetch, 0 to MAX_PREFETCH, if one of each takes so many bytes."""
+    return int(min(SHARED_MEMORY_SHARE * free_bytes / max(1, bytes_of_one_each), MAX_PREFETCH))
 
 
-def room_in_shared_memory() -> float:
-    """Bytes that this process may take of it."""
+def free_shared_memory() -> float:
+    """Return this process's share of the free shared memory in bytes."""
     try:
         status = os.statvfs(SHARED_MEMORY)
-    except (OSError, AttributeError):  # it is no file system here
+    except (OSError, AttributeError):  # not a file system on this platform
         return float("inf")
-    return status.f_bavail * status.f_frsize / ranks.local_count()
+    return status.f_bavail * status.f_frsize / ranks.local_world_size()
 
 
-def open_files() -> float:
-    """How many this process may have."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return float("inf")
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return float("inf") if soft == resource.RLIM_INFINITY else soft
+def max_open_files() -> float:
+    """Return how many files this process may have open."""
+    return system_limit("RLIMIT_NOFILE")
 
 
 def _explain(reason: str) -> str:
-    return f"batches go through pipes, which is slower, not through shared memory ({SHARED_MEMORY}): {reason}"
+    return f"batches are sent through pipes, which is slower than shared memory ({SHARED_MEMORY}): {reason}"
 
 
-def _as_it_is(parcel: Parcel) -> Parcel:
+def _identity(parcel: Parcel) -> Parcel:
     return parcel
 
 
-def _begin(prepare: Callable[[], None], _worker: int) -> None:
-    """In a worker process, at its start: what goes wrong is told to the parent, and to nobody else."""
-    sys.excepthook = lambda *_: None  # called in a thread that shares memory, where the parent has gone away meanwhile
-    Queue._on_queue_feeder_error = staticmethod(_end)  # type: ignore[attr-defined]
+def _init_worker(prepare: Callable[[], None], _worker: int) -> None:
+    """Initialise a worker process: its errors are sent to the parent, and not printed."""
+    sys.excepthook = lambda *_: None  # else a thread of torch prints an error once the parent has ended
+    Queue._on_queue_feeder_error = staticmethod(_kill_self)  # type: ignore[attr-defined]
     prepare()
 
 
-def _end(_error: Exception, _parcel: object) -> None:
-    """Where not even bytes can be sent, memory has run out: the parent learns of it as of the system's own kill."""
+def _kill_self(_error: Exception, _parcel: object) -> None:
+    """Kill this worker: if a batch cannot even be pickled, memory has run out, which the parent then reports."""
     os.kill(os.getpid(), signal.SIGKILL)

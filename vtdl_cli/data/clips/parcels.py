@@ -1,7 +1,7 @@
-"""Batches packed for their way from a worker: in shared memory or, where that has no room, whole through a pipe.
+"""Pack batches for transfer from a worker: in shared memory or, if that is full, through a pipe.
 
-torch would move a batch to shared memory in a thread of the worker, behind its back: where that fails, nobody hears of
-the batch again. Here the worker itself does, and what goes wrong is told in place of the batch.
+torch would move a batch to shared memory in a thread of the worker; if that fails, the batch is silently lost. Here the
+worker itself moves it, and sends any error in place of the batch.
 """
 
 import pickle
@@ -17,32 +17,32 @@ from vtdl_cli.data.clips.datasets import Batch, Key, VideoClips, collate
 from vtdl_cli.errors import VtdlError
 
 
-class NotFetched(VtdlError):
-    """A worker has sent word of a batch, and it is not there."""
+class BatchNotReceived(VtdlError):
+    """A batch in shared memory could not be opened."""
 
 
 @dataclass(frozen=True)
 class Parcel:
-    """A batch on its way.
+    """A packed batch.
 
     Attributes:
-        windows: pickled: where they lie in shared memory, or they themselves.
-        others: all else of the batch, pickled.
-        trouble: why the windows do not lie in shared memory, where they were to.
-        error: what happened in place of the batch.
+        windows: pickled: a handle to shared memory, or the array itself.
+        others: the rest of the batch, pickled.
+        sharing_error: why the windows could not be moved to shared memory.
+        error: the exception that the worker raised instead of a batch.
     """
 
     windows: bytes = b""
     others: bytes = b""
-    trouble: str = ""
+    sharing_error: str = ""
     error: Exception | None = None
 
     def unpack(self) -> Batch:
-        """The batch.
+        """Return the batch.
 
         Raises:
-            Exception: whatever went wrong in the worker.
-            NotFetched: where the windows lie in shared memory, and are out of reach.
+            Exception: the exception that the worker raised.
+            BatchNotReceived: the windows are in shared memory, and cannot be opened.
         """
         if self.error is not None:
             raise self.error
@@ -50,8 +50,8 @@ class Parcel:
         try:
             batch.windows = _tensor(pickle.loads(self.windows))
         except (EOFError, OSError, RuntimeError) as error:
-            raise NotFetched(
-                f"a batch cannot be fetched from its worker ({type(error).__name__} {error}), most often because too "
+            raise BatchNotReceived(
+                f"a batch cannot be received from its worker ({type(error).__name__} {error}), most often because too "
                 "many files are open. Allow more (ulimit -n 4096), or use --workers 0"
             ) from error
         batch.draws = {name: _tensor(values) for name, values in batch.draws.items()}
@@ -59,7 +59,7 @@ class Parcel:
         return batch
 
     def pin_memory(self) -> "Batch | Parcel":
-        """Called by torch, in a thread that would tell of an error in words of its own."""
+        """Unpack and pin the batch; torch calls this in a thread, which would reword any exception."""
         try:
             return self.unpack().pin_memory()
         except Exception as error:
@@ -67,22 +67,22 @@ class Parcel:
 
 
 def pack(batch: Batch, *, share: bool) -> Parcel:
-    """Make a batch ready to be sent; small things always go through the pipe, as each shared one is an open file."""
+    """Pack a batch; its small tensors always go through the pipe, as each shared tensor keeps a file open."""
     names = ("label", "index", "num_frames")
     plain: dict[str, Any] = {name: getattr(batch, name).numpy() for name in names}
     draws: Any = {name: values.numpy() for name, values in batch.draws.items()}
     others = pickle.dumps(replace(batch, windows=torch.empty(0), draws=draws, **plain))
-    trouble = ""
+    sharing_error = ""
     if share and batch.windows.numel():
         try:
             return Parcel(_share(batch.windows), others)
         except (OSError, RuntimeError) as error:
-            trouble = " ".join(str(error).split())
-    return Parcel(pickle.dumps(batch.windows.numpy()), others, trouble)
+            sharing_error = " ".join(str(error).split())
+    return Parcel(pickle.dumps(batch.windows.numpy()), others, sharing_error)
 
 
 def _share(windows: torch.Tensor) -> bytes:
-    """Move windows to shared memory, and say where they are."""
+    """Move windows to shared memory, and return a pickled handle to them."""
     return bytes(ForkingPickler.dumps(windows))
 
 
@@ -90,8 +90,8 @@ def _tensor(values: Any) -> torch.Tensor:
     return values if isinstance(values, torch.Tensor) else torch.from_numpy(values)
 
 
-class Packed(Dataset[Parcel]):
-    """The batches of a dataset as parcels, made and packed in a worker."""
+class PackedVideoClips(Dataset[Parcel]):
+    """Wraps a dataset so that workers return packed batches."""
 
     def __init__(self, dataset: VideoClips, *, share: bool) -> None:
         self.dataset, self.share = dataset, share
@@ -100,7 +100,7 @@ class Packed(Dataset[Parcel]):
         return len(self.dataset)
 
     def __getitems__(self, keys: list[Key]) -> Parcel:
-        """The batch of these videos."""
+        """Return the packed batch of these videos."""
         try:
             return pack(collate([self.dataset[key] for key in keys]), share=self.share)
         except Exception as error:

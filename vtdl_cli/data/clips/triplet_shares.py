@@ -1,4 +1,4 @@
-"""What triplets a list gives, by the frame counts of its videos."""
+"""Statistics of the triplets that a list yields, from the frame counts of its videos."""
 
 from dataclasses import replace
 
@@ -8,17 +8,17 @@ from vtdl_cli.data.clips.triplets import Starts, TripletSampler
 
 
 def triplet_shares(sampler: TripletSampler, num_frames: np.ndarray, seed: int = 0) -> dict[str, float]:
-    """What triplets a list's videos give, in percent, from one draw of each.
+    """Compute statistics of a list's triplets, in percent, from one draw per video.
 
     Args:
-        sampler: that draws them.
+        sampler: draws the triplets.
         num_frames: of the videos, (N,).
         seed: of the draws.
 
     Returns:
-        `forced_start`: videos whose anchor can start in one place alone. `anchor_jumps`: anchors that leave their
-        stride, most often from the end to the start. And where there are negatives `negative_jumps`: likewise.
-        `moved_negative`: those that were too close as drawn. `overlap`: pairs whose intervals have frames in common.
+        `forced_start`: videos whose anchor can start at one frame only. `anchor_jumps`: anchors whose stride is broken,
+        most often from the end to the beginning. With negatives also `negative_jumps`: the same for them;
+        `moved_negative`: negatives drawn too close and moved; `overlap`: negatives that share frames with the anchor.
     """
     generator = np.random.default_rng(seed)
     rows = []
@@ -28,14 +28,14 @@ def triplet_shares(sampler: TripletSampler, num_frames: np.ndarray, seed: int = 
         anchor_jumps, _, *negative_jumps = (np.diff(clips) != sampler.stride).any(1).tolist()
         row = {"forced_start": sampler.num_starts(count) == 1, "anchor_jumps": anchor_jumps}
         if negative_jumps:
-            together = _overlap(sampler, starts, count)
-            row |= {"moved_negative": starts.moved, "negative_jumps": negative_jumps[0], "overlap": together}
+            overlap = _overlap(sampler, starts, count)
+            row |= {"moved_negative": starts.moved, "negative_jumps": negative_jumps[0], "overlap": overlap}
         rows.append(row)
     return {name: round(100 * float(np.mean([row[name] for row in rows])), 1) for name in rows[0]}
 
 
 def _overlap(sampler: TripletSampler, starts: Starts, num_frames: int) -> bool:
-    """Whether the intervals have frames in common: plain where the starts are near, else looked for past the end."""
+    """Whether the intervals share frames: by the distance of the starts, else, past the end, by their frames."""
     extent = (sampler.clip_len - 1) * sampler.stride + 1
     if abs(starts.anchor - starts.negative) < extent:
         return True
@@ -44,20 +44,20 @@ def _overlap(sampler: TripletSampler, starts: Starts, num_frames: int) -> bool:
 
 
 def out_of_reach(sampler: TripletSampler, num_frames: np.ndarray) -> dict[str, float]:
-    """Percent of the videos that are too short for an option to do what it says.
+    """Compute the percentage of videos that are too short for an option of the sampler to hold.
 
     Args:
-        sampler: whose options they are.
+        sampler: the sampler.
         num_frames: of the videos, (N,).
 
     Returns:
-        `window`: videos shorter than that. And of what the rule goes by, `gap`: videos where no two starts lie that
-        far apart, round the loop where they loop. `threshold`: likewise, so that every negative is moved.
+        `window`: videos shorter than the window. By the sampler's rule, also `gap`: videos where no two starts are that
+        far apart, counted round the loop; or `threshold`: videos where every negative is moved.
     """
-    seen = np.array([sampler.seen(count) for count in num_frames.tolist()])
-    short = {"window": seen < sampler.room}
+    usable = np.array([sampler.usable_frames(count) for count in num_frames.tolist()])
+    short = {"window": usable < sampler.room}
     if sampler.negative == "gap":
-        short["gap"] = np.maximum(seen - sampler.room, seen // 2) < sampler.least_gap
+        short["gap"] = np.maximum(usable - sampler.room, usable // 2) < sampler.min_gap
     else:
         farthest = np.array([sampler.num_starts(count) - 1 for count in num_frames.tolist()])
         short["threshold"] = farthest < sampler.threshold

@@ -1,8 +1,8 @@
-"""Which frames make a triplet: where anchor and negative start (README, Method).
+"""Temporal sampling of triplets: where anchor and negative start (README, Method).
 
-Ours is the rule `gap`. The others are the authors', kept to reproduce and to compare: `shift` is their frame data
-set's (`data/dataset.py:71-105, 236-267`), `redraw` the variant commented out there (`:242-251`), and `on_the_fly` their
-video data set's (`data/video_dataset.py:112-169`), whose clips `sort`.
+The rule `gap` is ours. The others are the authors', for reproduction and comparison: `shift` is that of their frame
+data set (`data/dataset.py:71-105, 236-267`), `redraw` the variant commented out there (`:242-251`), and `on_the_fly`
+that of their video data set (`data/video_dataset.py:112-169`), whose clips `sort`.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from vtdl_cli.data.clips.sampling import SHORT_VIDEOS, num_starts
 
 
 class Starts(NamedTuple):
-    """First frames of anchor (and positive) and negative, counted from 0; and whether the negative had to be moved."""
+    """First frames of anchor (and positive) and of negative, from 0, and whether the negative had to be moved."""
 
     anchor: int
     negative: int
@@ -30,13 +30,13 @@ class TripletSampler:
     Args:
         clip_len: T, frames of a clip.
         stride: frames from one to the next.
-        negative: a name of NEGATIVES.
-        gap: least distance of the two starts in frames, by `gap`; none: a quarter of the span.
-        threshold: starts closer than this are moved apart, by the authors' rules.
-        redraws: how often `redraw` and `on_the_fly` draw the negative, before they move it.
-        window: frames that a start leaves to the end where the video has them; none: the span, T times the stride.
-        short_videos: a name of `data.sampling.SHORT_VIDEOS`.
-        intra_video_negative: off: anchor and positive alone, as nothing will look at a third clip.
+        negative: a key of NEGATIVE_RULES.
+        gap: for the rule `gap`, the minimum distance of the two starts in frames; None: a quarter of the span.
+        threshold: for the other rules, starts closer than this are moved apart.
+        redraws: how often `redraw` and `on_the_fly` draw the negative before they move it.
+        window: frames that a start leaves up to the end, if the video is long enough; None: the span, T * stride.
+        short_videos: a key of `data.clips.sampling.SHORT_VIDEOS`.
+        intra_video_negative: whether to sample the negative; off: anchor and positive alone.
     """
 
     clip_len: int
@@ -50,73 +50,73 @@ class TripletSampler:
     intra_video_negative: bool = True
 
     def __call__(self, num_frames: int, generator: Generator) -> np.ndarray:
-        """Frame indices (3, T) of anchor, positive and negative, or (2, T) without the last."""
+        """Sample frame indices (3, T) of anchor, positive and negative, or (2, T) without the negative."""
         return self.indices(self.starts(num_frames, generator), num_frames)
 
     def starts(self, num_frames: int, generator: Generator) -> Starts:
-        """Where the clips of one triplet start."""
-        return self.rule.draw(self, self.seen(num_frames), generator)
+        """Draw the starts of one triplet."""
+        return self.rule.draw(self, self.usable_frames(num_frames), generator)
 
     def num_starts(self, num_frames: int) -> int:
-        """How many places the anchor can start from."""
-        return self.rule.num_anchors(self, self.seen(num_frames))
+        """Count the frames that the anchor can start from."""
+        return self.rule.num_anchors(self, self.usable_frames(num_frames))
 
     def indices(self, starts: Starts, num_frames: int) -> np.ndarray:
-        """The frames of clips that start there, (3, T) or (2, T)."""
-        go_on, seen = SHORT_VIDEOS[self.short_videos], self.seen(num_frames)
-        anchor, negative = (go_on(start, seen, self.clip_len, self.stride) for start in starts[:2])
+        """Return the frame indices of the clips with these starts, (3, T) or (2, T)."""
+        clip, usable = SHORT_VIDEOS[self.short_videos], self.usable_frames(num_frames)
+        anchor, negative = (clip(start, usable, self.clip_len, self.stride) for start in starts[:2])
         return np.stack([anchor, anchor, negative] if self.intra_video_negative else [anchor, anchor])
 
     @property
     def rule(self) -> "Rule":
-        """How starts are found."""
-        return NEGATIVES[self.negative]
+        """The rule that draws the starts."""
+        return NEGATIVE_RULES[self.negative]
 
-    def seen(self, num_frames: int) -> int:
-        """How many frames of a video the rule takes for there."""
-        return max(num_frames - self.rule.unseen, 1)
+    def usable_frames(self, num_frames: int) -> int:
+        """Count the frames of a video that the rule uses."""
+        return max(num_frames - self.rule.ignored, 1)
 
     @property
     def span(self) -> int:
-        """Frames that a clip takes of a video."""
+        """Frames of the video that a clip covers."""
         return self.clip_len * self.stride
 
     @property
     def room(self) -> int:
-        """Frames that a start leaves to the end."""
+        """Frames that a start leaves up to the end of the video."""
         return self.window or self.span
 
     @property
-    def least_gap(self) -> int:
-        """Frames between the two starts, by `gap`, in a video that has the room."""
+    def min_gap(self) -> int:
+        """Minimum distance of the two starts in frames, by the rule `gap`, in a video that is long enough."""
         return self.span // 4 if self.gap is None else self.gap
 
 
 class Rule(NamedTuple):
-    """A way to find starts: functions of sampler and frames of the video.
+    """A rule that draws starts, as functions of the sampler and the number of frames.
 
     Attributes:
-        draw: the starts of a triplet.
-        num_anchors: how many places the anchor can start from.
-        unseen: frames at the end of a video that it takes for not there.
+        draw: draws the starts of a triplet.
+        num_anchors: counts the frames that the anchor can start from.
+        ignored: frames at the end of a video that are never used.
     """
 
     draw: Callable[[TripletSampler, int, Generator], Starts]
     num_anchors: Callable[[TripletSampler, int], int]
-    unseen: int = 0
+    ignored: int = 0
 
 
 # ---- ours
 
 
 def _at_a_gap(sampler: TripletSampler, num_frames: int, generator: Generator) -> Starts:
-    """Start both at least `gap` frames apart.
+    """Draw two starts at least `gap` frames apart.
 
     In a video of at least window + gap frames neither clip wraps round. In a shorter one both start anywhere and loop,
-    so that a jump from the last frame to the first tells nothing about which clip it is; the gap is then counted round
-    the loop, and is at most half of it.
+    so that a jump from the last frame to the first does not reveal which clip it is; the gap is then counted round the
+    loop, and is at most half of it.
     """
-    gap = sampler.least_gap
+    gap = sampler.min_gap
     last = num_frames - sampler.room - gap
     if last >= 0:
         earlier, later = np.sort(generator.integers(last + 1, size=2)) + np.array([0, gap])
@@ -128,34 +128,34 @@ def _at_a_gap(sampler: TripletSampler, num_frames: int, generator: Generator) ->
 
 
 def _anchors_at_a_gap(sampler: TripletSampler, num_frames: int) -> int:
-    """Those of the earlier clip and of the later one, which may be the same."""
-    places = num_frames - sampler.room - sampler.least_gap + 1
-    return places + min(places, sampler.least_gap) if places > 0 else num_frames
+    """Count the starts of the earlier clip and of the later one, those that coincide once."""
+    places = num_frames - sampler.room - sampler.min_gap + 1
+    return places + min(places, sampler.min_gap) if places > 0 else num_frames
 
 
 # ---- the authors'
 
 
 def _shifted(sampler: TripletSampler, num_frames: int, generator: Generator) -> Starts:
-    """Start each anywhere; move the negative on by a third of the video where it is closer than the threshold."""
+    """Draw both starts; move the negative on by a third of the video if it is closer than the threshold."""
     anchor, negative = _start(sampler, num_frames, generator), _start(sampler, num_frames, generator)
     if abs(anchor - negative) >= sampler.threshold:
         return Starts(anchor, negative)
-    return Starts(anchor, _move_on(negative, num_frames // 3, num_frames), moved=True)
+    return Starts(anchor, _shift(negative, num_frames // 3, num_frames), moved=True)
 
 
 def _redrawn(sampler: TripletSampler, num_frames: int, generator: Generator) -> Starts:
-    """Draw the negative until it is far enough; after the last redraw, it lies by chance further on than the anchor."""
+    """Draw the negative until it is far enough; after the last redraw, place it a random distance after the anchor."""
     anchor = _start(sampler, num_frames, generator)
     negative = _redraw(sampler, num_frames, generator, anchor)
     if negative is not None:
         return Starts(anchor, negative)
     distance = int(generator.integers(num_frames // 8, 2 * (num_frames // 3) + 1))
-    return Starts(anchor, _move_on(anchor, distance, num_frames), moved=True)
+    return Starts(anchor, _shift(anchor, distance, num_frames), moved=True)
 
 
 def _on_the_fly(sampler: TripletSampler, num_frames: int, generator: Generator) -> Starts:
-    """Draw the negative until it is far enough; after the last redraw, draw it once more and move that on by chance."""
+    """Draw the negative until it is far enough; after the last redraw, draw it again and add a random distance."""
     anchor = _start(sampler, num_frames, generator)
     negative = _redraw(sampler, num_frames, generator, anchor)
     if negative is not None:
@@ -166,7 +166,7 @@ def _on_the_fly(sampler: TripletSampler, num_frames: int, generator: Generator) 
 
 
 def _redraw(sampler: TripletSampler, num_frames: int, generator: Generator, anchor: int) -> int | None:
-    """The first of `redraws` draws that is as far from the anchor as the threshold; none where none is."""
+    """Return the first of `redraws` draws that is at least `threshold` away from the anchor, or None."""
     for _ in range(sampler.redraws):
         negative = _start(sampler, num_frames, generator)
         if abs(anchor - negative) >= sampler.threshold:
@@ -178,8 +178,8 @@ def _start(sampler: TripletSampler, num_frames: int, generator: Generator) -> in
     return int(generator.integers(sampler.rule.num_anchors(sampler, num_frames)))
 
 
-def _move_on(start: int, distance: int, num_frames: int) -> int:
-    """As in the frame data set, which counts from 1 and takes what then is frame 0 for frame 1."""
+def _shift(start: int, distance: int, num_frames: int) -> int:
+    """Shift a start round the end, as in the authors' frame data set: it counts from 1, and turns frame 0 into 1."""
     return max((start + 1 + distance) % num_frames, 1) - 1
 
 
@@ -188,14 +188,14 @@ def _window_starts(sampler: TripletSampler, num_frames: int) -> int:
 
 
 def _video_starts(sampler: TripletSampler, num_frames: int) -> int:
-    """Two less than fit: the video data set draws below num_frames - span - 1."""
+    """Count two starts less than fit: the authors' video data set draws below num_frames - span - 1."""
     return max(num_frames - sampler.room - 1, 1)
 
 
-NEGATIVES = {
+NEGATIVE_RULES = {
     "gap": Rule(_at_a_gap, _anchors_at_a_gap),
     "shift": Rule(_shifted, _window_starts),
     "redraw": Rule(_redrawn, _window_starts),
-    "on_the_fly": Rule(_on_the_fly, _video_starts, unseen=1),  # OpenCV, they say, counts one more than can be decoded
+    "on_the_fly": Rule(_on_the_fly, _video_starts, ignored=1),  # OpenCV, they say, counts one frame too many
 }
-"""How the negative's start is found, and with it the anchor's."""
+"""How the starts of negative and anchor are drawn."""

@@ -1,8 +1,8 @@
-"""Where: what part of the frames a clip shows. Runs in the loader's workers and leaves pixels as uint8.
+"""Spatial views: which part of the frames a clip shows. Runs in the loader's workers and keeps pixels in uint8.
 
-A worker does not rotate or recolour: it draws how that is to be done, once for all frames of a clip, and cuts out the
-square window that the device will need, so that all clips have one size and travel small. The window is centred where
-the crop's centre falls in the frame before rotation; what lies outside the frame is black, or without motion.
+Workers do not rotate or jitter: they draw the parameters, once for all frames of a clip, and cut out the square window
+that the device needs, so that all clips have one small size. The window is centred where the crop's centre is before
+the rotation; outside the frame it is black, or without motion.
 
 Shapes: T frames, H x W pixels, S pixels the side of a window; frames are (T, H, W, C), C = 3 for RGB and 2 for flow.
 """
@@ -17,34 +17,40 @@ import torch
 from numpy.random import Generator
 from torch.nn import functional as F
 
-OUTSIDE = {3: 0, 2: 128}  # by channels: black, and the middle grey that stands for no motion
+OUTSIDE = {3: 0, 2: 128}  # by number of channels: black, and the middle grey that means no motion
 JITTER = ("brightness", "contrast", "saturation", "hue")
 
-NO_OPERATION = -1  # in an order
+NO_OPERATION = -1  # in Draws' `order`
 
 Draws = dict[str, np.ndarray]
-"""How the device is to augment V clips: `rotation` (V,) radians, `shift` (V, 2) pixels (x, y), `factor` (V, 4) and
-`order` (V, 4) of the operations of JITTER, the last two where there are colours. Empty: not at all."""
+"""Augmentation parameters of V clips: `rotation` (V,) radians, `shift` (V, 2) pixels (x, y); and for RGB `factor`
+(V, 4) and `order` (V, 4) of the operations of JITTER. Empty: no augmentation."""
 
 
 class Viewer(Protocol):
-    """Decides what part of the frames each clip shows."""
+    """Chooses the part of the frames that each clip shows."""
 
     @property
     def crop_size(self) -> int:
         """Pixels that the network sees."""
 
     def __call__(self, frames: np.ndarray, clips: np.ndarray, generator: Generator, /) -> tuple[np.ndarray, Draws]:
-        """From frames (U, H, W, C) and clips (V, T), positions in them, to windows (V', T, S, S, C) and their draws."""
+        """Cut windows (V', T, S, S, C) and draw their augmentation.
+
+        Args:
+            frames: (U, H, W, C).
+            clips: (V, T), indices into `frames`.
+            generator: of the draws.
+        """
 
 
 def resized(height: int, width: int, short_side: int) -> list[int]:
-    """Height and width once the short side is at `short_side` pixels."""
+    """Return height and width after resizing the short side to `short_side` pixels."""
     return [short_side * side // min(height, width) for side in (height, width)]
 
 
 def resize_short_side(frames: np.ndarray, short_side: int) -> np.ndarray:
-    """Frames (T, H, W, C) with their short side at `short_side` pixels: bilinear, antialiased, uint8 throughout."""
+    """Resize frames (T, H, W, C) to a short side of `short_side` pixels: bilinear, antialiased, in uint8."""
     height, width = frames.shape[1:3]
     if min(height, width) == short_side:
         return frames
@@ -54,7 +60,7 @@ def resize_short_side(frames: np.ndarray, short_side: int) -> np.ndarray:
 
 
 def cut_window(frames: np.ndarray, left: int, top: int, side: int) -> np.ndarray:
-    """The square (T, side, side, C) whose corner is at (left, top); OUTSIDE where it leaves the frame."""
+    """Cut the square (T, side, side, C) with its corner at (left, top), padded with OUTSIDE."""
     height, width = frames.shape[1:3]
     if 0 <= left <= width - side and 0 <= top <= height - side:
         return frames[:, top : top + side, left : left + side]
@@ -68,7 +74,7 @@ def cut_window(frames: np.ndarray, left: int, top: int, side: int) -> np.ndarray
 
 
 def window_side(crop_size: int, rotation_degrees: float) -> int:
-    """Side of the square that holds a crop turned by up to `rotation_degrees`, and the pixels round its edge."""
+    """Return the side of the square that holds a crop rotated by up to `rotation_degrees`, and a margin of a pixel."""
     if rotation_degrees == 0:
         return crop_size
     angle = math.radians(rotation_degrees)
@@ -77,14 +83,14 @@ def window_side(crop_size: int, rotation_degrees: float) -> int:
 
 @dataclass(frozen=True)
 class RandomViews:
-    """A random crop for each clip, and the draws of basic augmentation (README, Method) where `augment` is on.
+    """Takes a random crop of each clip and, with `augment`, draws the basic augmentation (README, Method).
 
     Args:
         crop_size: pixels that the network sees.
         rotation_degrees: angles are drawn from minus to plus this.
-        jitter: strength of each operation of JITTER; None where there are no colours.
-        single_operation: one of them for each clip; otherwise all, in random order.
+        jitter: strength of each operation of JITTER; None for flow, which has no colours.
         augment: off: the random crop only.
+        single_operation: apply one operation to each clip; off: all of them, in random order.
     """
 
     crop_size: int
@@ -94,7 +100,7 @@ class RandomViews:
     single_operation: bool = False
 
     def __call__(self, frames: np.ndarray, clips: np.ndarray, generator: Generator) -> tuple[np.ndarray, Draws]:
-        """Windows (V, T, S, S, C), each with draws of its own."""
+        """Cut windows (V, T, S, S, C), and draw parameters for each."""
         height, width, channels = frames.shape[1:]
         degrees = self.rotation_degrees if self.augment else 0.0
         side = window_side(self.crop_size, degrees)
@@ -104,7 +110,7 @@ class RandomViews:
         size = np.array([width, height])
         for view, clip in enumerate(clips):
             corner = generator.integers(size - self.crop_size + 1)  # (x, y) of the crop in the rotated frame
-            centre = size / 2 + turn(corner + (self.crop_size - size) / 2, rotation[view])  # in the frame as it is
+            centre = size / 2 + rotate_point(corner + (self.crop_size - size) / 2, rotation[view])  # before rotation
             left, top = np.round(centre - side / 2).astype(int)
             shift[view] = centre - side / 2 - (left, top)
             windows[view] = cut_window(frames, left, top, side)[clip]
@@ -120,7 +126,7 @@ class RandomViews:
         if self.jitter is None:
             return {}
         strength = np.array(self.jitter)
-        middle = np.array([1.0, 1.0, 1.0, 0.0])  # factors lie round 1, the hue's shift round 0
+        middle = np.array([1.0, 1.0, 1.0, 0.0])  # factors are centred on 1, the shift of the hue on 0
         factor = generator.uniform(middle - strength, middle + strength, (num_clips, 4))
         order = generator.permuted(np.tile(np.arange(4), (num_clips, 1)), axis=1)
         if self.single_operation:
@@ -130,18 +136,18 @@ class RandomViews:
 
 @dataclass(frozen=True)
 class FixedViews:
-    """The centre of every clip, or three squares along the long side.
+    """Takes the centre crop of every clip, or three crops along the long side.
 
     Args:
         crop_size: pixels that the network sees.
-        crops: 1 or 3; with 3 every clip gives three windows in a row.
+        crops: 1 or 3; with 3 every clip yields three consecutive windows.
     """
 
     crop_size: int
     crops: int = 1
 
     def __call__(self, frames: np.ndarray, clips: np.ndarray, _generator: Generator) -> tuple[np.ndarray, Draws]:
-        """Windows (V * crops, T, S, S, C)."""
+        """Cut windows (V * crops, T, S, S, C)."""
         height, width = frames.shape[1:3]
         room = np.array([width - self.crop_size, height - self.crop_size])
         places = [0.5] if self.crops == 1 else [0.0, 0.5, 1.0]
@@ -152,46 +158,46 @@ class FixedViews:
 
 
 def centre_clips(
-    pictures: Iterable[np.ndarray], indices: np.ndarray, *, short_side: int, crop_size: int
+    frames: Iterable[np.ndarray], indices: np.ndarray, *, short_side: int, crop_size: int
 ) -> Iterator[np.ndarray]:
-    """The centre of each clip as evaluation sees it, (T, R, R, 3), as soon as its last frame has passed.
+    """Yield the centre crop of each clip as evaluation sees it, (T, R, R, 3), as soon as its last frame is read.
 
     Args:
-        pictures: all frames of a video.
-        indices: which of them make the clips, (V, T), in the order in which the clips end.
+        frames: all frames of a video.
+        indices: of the clips' frames, (V, T), in the order in which the clips end.
         short_side: pixels to which frames are resized first.
         crop_size: R.
     """
     viewer, generator = FixedViews(crop_size), np.random.default_rng(0)  # which a fixed view does not use
     kept: dict[int, np.ndarray] = {}
-    waiting = list(indices)
-    for number, picture in enumerate(pictures):
-        if any((clip == number).any() for clip in waiting[:2]):  # the last two may overlap
-            kept[number] = resize_short_side(picture[None], short_side)[0]
-        while waiting and waiting[0].max() <= number:
-            clip = waiting.pop(0)
+    pending = list(indices)
+    for number, frame in enumerate(frames):
+        if any((clip == number).any() for clip in pending[:2]):  # the last two may overlap
+            kept[number] = resize_short_side(frame[None], short_side)[0]
+        while pending and pending[0].max() <= number:
+            clip = pending.pop(0)
             windows, _ = viewer(np.stack([kept[index] for index in clip]), np.arange(len(clip))[None], generator)
             yield windows[0]
-            kept = {index: frame for index, frame in kept.items() if waiting and index >= waiting[0].min()}
+            kept = {index: frame for index, frame in kept.items() if pending and index >= pending[0].min()}
 
 
 def seen_area(height: int, width: int, short_side: int, crop_size: int) -> tuple[int, int, int, int]:
-    """Which part of a frame, in its own pixels, the centre square shows: top, left, height, width.
+    """Return the area of a frame that the centre crop shows, in pixels of the frame: top, left, height, width.
 
     Args:
         height, width: of the frame.
-        short_side: pixels that it is resized to first.
-        crop_size: pixels of the square, at most `short_side`.
+        short_side: pixels to which the frame is resized first.
+        crop_size: pixels, at most `short_side`.
     """
     ends = []
     for side, smaller in zip((height, width), resized(height, width, short_side), strict=True):
-        first = round((smaller - crop_size) * 0.5)  # as FixedViews has it
+        first = round((smaller - crop_size) * 0.5)  # as in FixedViews
         ends.append([round(place * side / smaller) for place in (first, first + crop_size)])
     (top, bottom), (left, right) = ends
     return top, left, bottom - top, right - left
 
 
-def turn(point: np.ndarray, angle: float) -> np.ndarray:
-    """The point of the frame that is seen at `point` (x, y) after the frame was turned counter-clockwise by `angle`."""
+def rotate_point(point: np.ndarray, angle: float) -> np.ndarray:
+    """Return where `point` (x, y) of a frame rotated counter-clockwise by `angle` lies in the original frame."""
     x, y = point
     return np.array([math.cos(angle) * x - math.sin(angle) * y, math.sin(angle) * x + math.cos(angle) * y])

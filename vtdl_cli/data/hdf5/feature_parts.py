@@ -1,7 +1,7 @@
-"""The rows of an extraction that is under way.
+"""The partial files of a running extraction.
 
-It may run for hours and must survive whatever stops it, and HDF5 files do not survive being cut short: rows are kept in
-small files beside the target, each written whole, and put together at the end. Of several processes the first writes.
+An extraction may run for hours and be interrupted at any moment, which an open HDF5 file does not survive. So rows are
+written to small files beside the output, each atomically, and joined at the end. Rank 0 writes.
 """
 
 import json
@@ -16,42 +16,49 @@ import h5py
 import numpy as np
 
 from vtdl_cli import ranks
-from vtdl_cli.data.hdf5.features import Columns, join_values, open_features, rows_at_a_time, values_of, write_features
-from vtdl_cli.data.hdf5.layout import class_names_in, lists_videos
+from vtdl_cli.data.hdf5.features import (
+    FeatureRows,
+    join_values,
+    open_features,
+    rows_at_a_time,
+    values_of,
+    write_features,
+)
+from vtdl_cli.data.hdf5.layout import class_names_in, is_list_of_skipped
 from vtdl_cli.data.lists.label_sets import compare_classes, label_set
 from vtdl_cli.errors import DamagedFile, ListError, UsageError, VtdlError
-from vtdl_cli.runtime import check_writable, replacing
+from vtdl_cli.runtime import atomic_write, check_writable
 
 JOINED = ("root", "torch_version")
-"""Of the provenance: what changes no feature, or its last digits at most. Rows of several go into one file, which names
-all of them."""
+"""Keys of the provenance that change no feature, or its last digits at most. Rows with several values may be joined in
+one file, which lists all of them."""
 MAY_DIFFER = (*JOINED, "group_by")
-"""The last says how to read the file, and of an extraction that is resumed the last word counts."""
+"""Keys of the provenance that may change when an extraction is resumed; the latest `group_by` counts."""
 
-ROWS = ("features", "labels", "num_frames", "positions")
-"""Columns of a part that has rows."""
+PART_COLUMNS = ("features", "labels", "num_frames", "positions")
+"""Columns of a part that has any rows."""
 DAMAGE = (ValueError, LookupError, TypeError, AttributeError, EOFError, OSError, RuntimeError, BadZipFile, zlib.error)
-"""What NumPy raises, by where in a part the damage is."""
+"""What NumPy raises for a damaged part, depending on where the damage is."""
 
 
 class FeatureParts:
-    """Rows kept so far, and the file that they become.
+    """The parts of an extraction, and the file that they become.
 
     Args:
-        out: the HDF5 file to be.
-        provenance: what the features depend on; rows of another provenance, but for MAY_DIFFER, are not mixed in.
-        resume: go on with rows that are there; leave a finished file as it is.
-        overwrite: replace a finished file, and forget rows that are there.
+        out: the HDF5 output file.
+        provenance: what the features depend on; all rows must share it, except for MAY_DIFFER.
+        resume: continue after the existing parts; keep a finished file.
+        overwrite: replace a finished file, and delete existing parts.
 
     Raises:
-        UsageError: something is in the way, or the rows that are there have another provenance.
-        DamagedFile: what is there is not as it was written.
+        UsageError: the output exists, or existing rows have another provenance.
+        DamagedFile: an existing part or file is damaged.
 
     Attributes:
-        done: videos of the list dealt with so far, skipped ones included.
+        done: videos of the list processed so far, including skipped ones.
         skipped: path and reason of each video that could not be read.
-        finished: whether the file is there already, whole.
-        differing: of JOINED, what the rows that are there have otherwise: name -> theirs.
+        finished: whether the output is complete already.
+        differing: keys of JOINED that differ from those of existing rows -> their value.
     """
 
     def __init__(self, out: Path, provenance: Mapping[str, str], *, resume: bool, overwrite: bool) -> None:
@@ -72,54 +79,54 @@ class FeatureParts:
         elif out.exists() and not overwrite and not (begun and resume):
             raise UsageError(f"output '{out}' exists. Use --overwrite, or another --out")
         if begun and not overwrite:
-            self._go_on(resume)
+            self._resume(resume)
 
     def standing(self, num_videos: int) -> str:
-        """How far it has come, for whoever resumes."""
+        """Describe the progress so far, for a user who resumes."""
         if self.finished:
             return f"output '{self.out}' is finished: nothing to do"
         if not self.done:
-            return f"output '{self.out}' has not been begun yet: starting from the beginning"
+            return f"output '{self.out}' does not exist yet: starting from the beginning"
         changed = "".join(f"; its {name} was '{theirs}'" for name, theirs in self.differing.items())
-        return f"output '{self.out}' goes on at video {self.done} of {num_videos}{changed}"
+        return f"output '{self.out}' resumes at video {self.done} of {num_videos}{changed}"
 
-    def _go_on(self, resume: bool) -> None:
+    def _resume(self, resume: bool) -> None:
         if not resume:
-            raise UsageError(f"output '{self.out}' was begun and interrupted. Use --resume to go on, or --overwrite")
+            raise UsageError(f"output '{self.out}' was interrupted. Resume with --resume, or use --overwrite")
         last: dict[str, Any] | None = None
         for path in self._parts():
             last = self._read_state(path)
             self._check_same(last["provenance"])
             self.done, self.skipped = last["done"], last["skipped"]
-        if last is not None:  # it names what all before it were made with, too
+        if last is not None:  # its provenance includes that of all before it
             self._join(last["provenance"])
 
     def _read_state(self, path: Path) -> dict[str, Any]:
-        """How far the extraction had come with a part that follows on those read so far; all of it is read.
+        """Read and verify a part that must follow those read so far, and return its state.
 
         Raises:
-            DamagedFile: it is not whole, or one is missing before it.
+            DamagedFile: it is damaged, or the one before it is missing.
         """
         with self._open(path) as part:
-            if part.zip.testzip() is not None:  # by the checksums of the zip
+            if part.zip.testzip() is not None:  # verifies the checksums of the zip
                 raise ValueError
             state: dict[str, Any] = json.loads(str(part["state"]))
             num_skipped = len(state["skipped"]) - len(self.skipped)
             follows = state["done"] == int(path.stem) == self.done + num_skipped + _count_rows(part, state["done"])
-            if not (follows and lists_videos(state["skipped"]) and isinstance(state["provenance"], dict)):
+            if not (follows and is_list_of_skipped(state["skipped"]) and isinstance(state["provenance"], dict)):
                 raise ValueError
             return state
 
     @contextmanager
     def _open(self, path: Path) -> Iterator[Any]:
-        """Open a part; whatever reading a damaged one raises becomes one line."""
+        """Open a part; any exception raised by a damaged one becomes `DamagedFile`."""
         try:
-            with path.open("rb") as file, np.load(file) as part:  # by a path alone, NumPy leaves a damaged zip open
+            with path.open("rb") as file, np.load(file) as part:  # given a path, NumPy leaves a damaged zip open
                 yield part
         except (*DAMAGE, MemoryError) as error:
             raise DamagedFile(
                 f"output '{self.out}' cannot be resumed: its part '{path}' is damaged, or one before it is missing. "
-                "Remove it and all after it, then --resume; or --overwrite"
+                "Remove it and all later ones, then use --resume; or use --overwrite"
             ) from error
 
     def _check_same(self, provenance: Mapping[str, Any]) -> None:
@@ -129,14 +136,14 @@ class FeatureParts:
             raise UsageError(
                 f"output '{self.out}' was begun with another {', '.join(differing)}. Use --overwrite, or another --out"
             )
-        begun, now = (
+        before, now = (
             label_set(owner, class_names_in(attributes), ())
             for owner, attributes in ((f"output '{self.out}'", provenance), ("its list", self.provenance))
         )
-        compare_classes(begun, now, "Use --overwrite, or another --out")
+        compare_classes(before, now, "Use --overwrite, or another --out")
 
     def _join(self, provenance: Mapping[str, str]) -> None:
-        """Say of the rows to come and of those that are there what each is made with."""
+        """Add the provenance of existing rows to ours."""
         for name in (name for name in JOINED if name in self.provenance):
             ours, theirs = self.provenance[name], provenance.get(name, "unknown")
             self.provenance[name] = join_values([*values_of(theirs), ours])
@@ -147,21 +154,21 @@ class FeatureParts:
         return sorted(self.folder.glob("[0-9]*.npz"))
 
     def _rows(self) -> Iterator[Mapping[str, np.ndarray]]:
-        """Each part that has rows, one open at a time: hours make more parts than a process may open files."""
+        """Yield each part that has rows, one open at a time: there may be more parts than a process may open files."""
         for path in self._parts():
             with self._open(path) as part:
-                rows = {name: part[name] for name in ROWS if name in part}
+                rows = {name: part[name] for name in PART_COLUMNS if name in part}
             if len(rows.get("labels", ())):
                 yield rows
 
     @ranks.on_rank_0
     def begin(self) -> None:
-        """Forget rows of an extraction that is not gone on with."""
+        """Delete the parts of an extraction that is not resumed."""
         if not self.done:
-            self._forget()
+            self._delete_parts()
 
-    def _forget(self) -> None:
-        """Remove the parts, the last one first: killed on the way, it leaves those that a resumed run goes on from."""
+    def _delete_parts(self) -> None:
+        """Delete the parts, the last one first: if killed meanwhile, the others can still be resumed from."""
         if self.folder.exists():
             for path in sorted(self.folder.iterdir(), reverse=True):
                 path.unlink()
@@ -169,28 +176,28 @@ class FeatureParts:
 
     @ranks.on_rank_0
     def add(self, done: int, skipped: list[dict[str, str]], columns: dict[str, Any]) -> None:
-        """Keep the rows of the videos up to number `done`.
+        """Write a part with the rows of the videos up to number `done`.
 
         Args:
-            done: videos of the list dealt with, these included.
+            done: videos of the list processed, including these.
             skipped: path and reason of each that could not be read since the last call.
-            columns: features, labels, num_frames and positions of the others; empty where there is none.
+            columns: features, labels, num_frames and positions of the others; empty if there are none.
         """
         self.done, self.skipped = done, self.skipped + skipped
         state = json.dumps({"provenance": self.provenance, "done": self.done, "skipped": self.skipped})
-        with replacing(self.folder / f"{done:09d}.npz") as temporary, temporary.open("wb") as file:
+        with atomic_write(self.folder / f"{done:09d}.npz") as temporary, temporary.open("wb") as file:
             np.savez(file, state=np.array(state), **columns)
 
     @ranks.on_rank_0
     def finish(self, name_of: Callable[[int], str]) -> None:
-        """Put all rows into the HDF5 file and remove the parts.
+        """Join all rows in the HDF5 file, and delete the parts.
 
         Args:
-            name_of: the path of the video at a position of the list, as the list has it.
+            name_of: returns the path of the video at a position of the list, as written in the list.
 
         Raises:
-            ListError: there is not a single row.
-            VtdlError: rows and skipped videos are not as many as videos were dealt with.
+            ListError: there are no rows.
+            VtdlError: the number of rows and skipped videos is not that of the videos processed.
         """
         shapes = [part["features"].shape for part in self._rows()]
         if not shapes:
@@ -199,33 +206,33 @@ class FeatureParts:
         shape = (sum(shape[0] for shape in shapes), *shapes[0][1:])
         attributes = {**self.provenance, "skipped": json.dumps(self.skipped)}
         write_features(self.out, shape, (_named(part, name_of) for part in self._rows()), attributes)
-        self._forget()
+        self._delete_parts()
 
     def _check_complete(self) -> None:
-        """Hold the parts to what the last of them says: each video once, in a row or among the skipped."""
+        """Check that each video is there once, in a row or among the skipped."""
         positions = np.concatenate([part["positions"] for part in self._rows()])
         if len(np.unique(positions)) != len(positions) or len(positions) + len(self.skipped) != self.done:
             raise VtdlError(
                 f"output '{self.out}' would have {len(positions)} rows and {len(self.skipped)} skipped videos of "
-                f"{self.done}: parts in '{self.folder}' are missing or damaged. Start anew with --overwrite"
+                f"{self.done}: parts in '{self.folder}' are missing or damaged. Start again with --overwrite"
             )
 
 
 def _count_rows(part: Mapping[str, np.ndarray], done: int) -> int:
-    """The number of a part's rows, of the first `done` videos; raises one of DAMAGE where they do not fit together."""
-    columns = [part[name] for name in ROWS if name in part]
+    """Count a part's rows, of the first `done` videos; raises one of DAMAGE if its columns are inconsistent."""
+    columns = [part[name] for name in PART_COLUMNS if name in part]
     if not columns:
         return 0
     *columns, positions = columns
     (count,) = {len(positions), *(len(column) for column in columns)}
-    if len(columns) + 1 < len(ROWS) or any(column.dtype.kind not in "fiu" for column in (*columns, positions)):
+    if len(columns) + 1 < len(PART_COLUMNS) or any(column.dtype.kind not in "fiu" for column in (*columns, positions)):
         raise ValueError
     if any(not 0 <= position < done for position in positions.tolist()):
         raise ValueError
     return count
 
 
-def _named(part: Mapping[str, np.ndarray], name_of: Callable[[int], str]) -> Columns:
-    """The rows of a part, their videos by path in place of their positions in the list."""
+def _named(part: Mapping[str, np.ndarray], name_of: Callable[[int], str]) -> FeatureRows:
+    """Return the rows of a part, with paths in place of positions in the list."""
     columns: dict[str, Any] = {name: part[name] for name in ("features", "labels", "num_frames")}
     return {**columns, "paths": [name_of(int(position)) for position in part["positions"]]}

@@ -1,7 +1,7 @@
-"""Features for other programs: .npy, .csv and .parquet, written a block at a time.
+"""Export features to .npy, .csv and .parquet, block by block.
 
-A table has a line a video: `path`, `label`, the name of its `class` where the file has names, `num_frames`, `f0`, `f1`,
-...; an array has the features alone.
+A table has one line per video: `path`, `label`, its `class` name if the file has names, `num_frames`, `f0`, `f1`, ...;
+an array has the features only.
 """
 
 import csv
@@ -13,25 +13,25 @@ from typing import Any
 
 import numpy as np
 
-from vtdl_cli.data.hdf5.features import Columns
+from vtdl_cli.data.hdf5.features import FeatureRows
 from vtdl_cli.errors import UsageError
 
 Shape = tuple[int, ...]
 Names = Sequence[str] | None  # of the classes
-Writer = Callable[[Path, Shape, Iterable[Columns], Names], None]
+TableWriter = Callable[[Path, Shape, Iterable[FeatureRows], Names], None]
 
 
-def write_npy(path: Path, shape: Shape, blocks: Iterable[Columns], names: Names = None) -> None:  # noqa: ARG001
+def write_npy(path: Path, shape: Shape, blocks: Iterable[FeatureRows], names: Names = None) -> None:  # noqa: ARG001
     """Write a plain array, float32 (N, ..., D)."""
     header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-    with path.open("wb") as file:  # not a memory map, in which a full disk ends the process
+    with path.open("wb") as file:  # not a memory map, where a full disk kills the process
         np.lib.format.write_array_header_1_0(file, header)
         for block in blocks:
             file.write(block["features"].astype("<f4").tobytes())
 
 
-def write_csv(path: Path, shape: Shape, blocks: Iterable[Columns], names: Names = None) -> None:
-    """Write text: nine digits, which give each float32 back."""
+def write_csv(path: Path, shape: Shape, blocks: Iterable[FeatureRows], names: Names = None) -> None:
+    """Write text, with nine digits, which represent each float32 exactly."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow((*_first_columns(names), *_channels(shape)))
@@ -40,8 +40,8 @@ def write_csv(path: Path, shape: Shape, blocks: Iterable[Columns], names: Names 
             writer.writerows((*first, *(f"{value:.9g}" for value in vector)) for *first, vector in rows)
 
 
-def write_parquet(path: Path, shape: Shape, blocks: Iterable[Columns], names: Names = None) -> None:
-    """Write columns, a row group for each block."""
+def write_parquet(path: Path, shape: Shape, blocks: Iterable[FeatureRows], names: Names = None) -> None:
+    """Write Parquet, one row group per block."""
     arrow: Any = importlib.import_module("pyarrow")
     parquet: Any = importlib.import_module("pyarrow.parquet")
     kinds = [(name, arrow.string() if is_text else arrow.int64()) for name, is_text in _first_columns(names).items()]
@@ -54,14 +54,14 @@ def write_parquet(path: Path, shape: Shape, blocks: Iterable[Columns], names: Na
 
 
 def _first_columns(names: Names) -> dict[str, bool]:
-    """Name -> whether it holds text."""
+    """Return the columns before the features: name -> whether it is text."""
     return {"path": True, "label": False, **({"class": True} if names else {}), "num_frames": False}
 
 
-def _first_values(block: Columns, names: Names) -> list[Any]:
-    """The columns of `_first_columns`; the name of no class is empty."""
-    told = [[names[label] if label >= 0 else "" for label in block["labels"]]] if names else []
-    return [block["paths"], block["labels"], *told, block["num_frames"]]
+def _first_values(block: FeatureRows, names: Names) -> list[Any]:
+    """Return the values of `_first_columns`; a video without a class has an empty name."""
+    class_names = [[names[label] if label >= 0 else "" for label in block["labels"]]] if names else []
+    return [block["paths"], block["labels"], *class_names, block["num_frames"]]
 
 
 def _channels(shape: Shape) -> list[str]:
@@ -69,18 +69,18 @@ def _channels(shape: Shape) -> list[str]:
 
 
 ARRAY, PARQUET = ".npy", ".parquet"
-WRITERS: dict[str, Writer] = {ARRAY: write_npy, ".csv": write_csv, PARQUET: write_parquet}
-"""By what a file's name ends in."""
+WRITERS: dict[str, TableWriter] = {ARRAY: write_npy, ".csv": write_csv, PARQUET: write_parquet}
+"""By the suffix of the file."""
 
 
-def writer_for(path: Path) -> Writer:
-    """What writes a file of this name.
+def writer_for(path: Path) -> TableWriter:
+    """Return the writer for a file's suffix.
 
     Raises:
-        UsageError: nothing does, or it is not installed.
+        UsageError: there is none, or its library is not installed.
     """
     if path.suffix not in WRITERS:
-        raise UsageError(f"--out '{path}' does not end in {', '.join(WRITERS)}: what to write is told by that")
+        raise UsageError(f"--out '{path}' does not end in {', '.join(WRITERS)}. Choose one of these suffixes")
     if path.suffix == PARQUET and importlib.util.find_spec("pyarrow") is None:
         raise UsageError(f"--out '{path}' needs pyarrow. Type pip install pyarrow, or choose .csv")
     return WRITERS[path.suffix]

@@ -1,4 +1,4 @@
-"""Features in HDF5: one row a video, with where they came from in the attributes (README).
+"""Features in HDF5: one row per video, with their provenance in the attributes (README).
 
 Shapes: `N` videos, `D` channels; between them, in some files, the clips of a video and the times of a clip.
 """
@@ -13,38 +13,37 @@ from typing import Any, Self
 
 import numpy as np
 
-from vtdl_cli.data.hdf5.layout import TEXT, Column, Layout, class_names_in
+from vtdl_cli.data.hdf5.layout import TEXT, Column, Layout, check_finite, class_names_in
 from vtdl_cli.data.hdf5.rows import RowsFile, open_rows, write_rows
 from vtdl_cli.data.lists.label_sets import LabelSet, label_set
 from vtdl_cli.data.lists.video_list import MOST_CLASSES, UNKNOWN_CLASS
-from vtdl_cli.errors import UsageError
-from vtdl_cli.runtime import Warn, silent
+from vtdl_cli.runtime import Warn, ignore_warning
 
-SCHEMA = 1
-COLUMNS = {
+FEATURE_SCHEMA = 1
+FEATURE_COLUMNS = {
     "features": Column("vectors", "<f4", kinds="fiu", axes=(1, 3)),
-    "labels": Column("whole numbers", "<i8", kinds="iu", limits=(UNKNOWN_CLASS, MOST_CLASSES - 1)),
-    "num_frames": Column("whole numbers", "<i8", kinds="iu"),
+    "labels": Column("integers", "<i8", kinds="iu", limits=(UNKNOWN_CLASS, MOST_CLASSES - 1)),
+    "num_frames": Column("integers", "<i8", kinds="iu"),
     "paths": Column("text", TEXT),
 }
-LAYOUT = Layout(
+FEATURE_LAYOUT = Layout(
     "features",
     command="vtdl extract",
     first="vtdl extract ... --out {path}",
-    again="Extract them again",
-    schema=SCHEMA,
-    columns=COLUMNS,
+    again="Extract again",
+    schema=FEATURE_SCHEMA,
+    columns=FEATURE_COLUMNS,
     from_elsewhere=True,
 )
-BLOCK_BYTES = 2**24  # of features in memory at a time
+FEATURE_BLOCK_BYTES = 2**24  # of features in memory at a time
 
-Columns = Mapping[str, Any]
-"""Some rows: `features` (n, ..., D), `labels` (n,), `num_frames` (n,) and n `paths`."""
+FeatureRows = Mapping[str, Any]
+"""A block of rows: `features` (n, ..., D), `labels` (n,), `num_frames` (n,) and n `paths`."""
 
 
 @dataclass(frozen=True)
 class Features:
-    """What an HDF5 file holds, clips and times averaged: (N, D), (N,) and N paths, with the file's attributes."""
+    """Features of a file, averaged over clips and times: (N, D), (N,) and N paths, with the file's attributes."""
 
     path: Path
     values: np.ndarray
@@ -54,24 +53,24 @@ class Features:
 
     @property
     def label_set(self) -> LabelSet:
-        """What its labels stand for."""
+        """The classes of the labels."""
         return label_set(f"features '{self.path}'", class_names_in(self.attributes), self.labels)
 
     def rows(self, chosen: np.ndarray) -> Self:
-        """The videos that a bool (N,) chooses."""
+        """Select videos by a bool mask (N,)."""
         paths = [path for path, take in zip(self.paths, chosen, strict=True) if take]
         return replace(self, values=self.values[chosen], labels=self.labels[chosen], paths=paths)
 
 
-def read_features(path: Path, warn: Warn = silent) -> Features:
-    """Read what an extraction wrote, a vector a video.
+def read_features(path: Path, warn: Warn = ignore_warning) -> Features:
+    """Read features, averaged to one vector per video.
 
     Args:
         path: the file.
-        warn: who is told where damage in it would not be noticed.
+        warn: called if the file has no checksums.
 
     Raises:
-        UsageError: `path` is no such file, is damaged, or its network gave numbers that are not finite.
+        UsageError: `path` is not a file of features, is damaged, or has values that are not finite.
     """
     with open_features(path, warn) as file:
         shape, attributes = file.shape("features"), file.attributes
@@ -81,61 +80,56 @@ def read_features(path: Path, warn: Warn = silent) -> Features:
             here = slice(len(paths), len(paths) + len(block["paths"]))
             values[here], labels[here] = block["features"], block["labels"]
             paths += block["paths"]
-    finite = np.isfinite(values).all(1)
-    if not finite.all():
-        raise UsageError(
-            f"features '{path}' have numbers that are not finite, those of '{paths[int(finite.argmin())]}' to begin "
-            "with: their network has diverged. Train it again at a lower rate"
-        )
+    check_finite(values, paths, path, FEATURE_LAYOUT, "Their network has diverged: train it again with a lower lr")
     return Features(path, values, labels, paths, attributes)
 
 
-def open_features(path: Path, warn: Warn = silent) -> AbstractContextManager[RowsFile]:
-    """Open what an extraction wrote, held to be of this schema; see `open_rows`.
+def open_features(path: Path, warn: Warn = ignore_warning) -> AbstractContextManager[RowsFile]:
+    """Open a file of features; see `open_rows`.
 
-    A file without a schema passes: so features from elsewhere can be measured.
+    A file without a schema is accepted, so that features of other programs can be evaluated.
     """
-    return open_rows(path, LAYOUT, warn)
+    return open_rows(path, FEATURE_LAYOUT, warn)
 
 
-def read_blocks(file: RowsFile, *, average: bool = False) -> Iterator[Columns]:
-    """All rows in order, some megabytes at a time; `average` over clips and times, which leaves features (n, D).
+def read_blocks(file: RowsFile, *, average: bool = False) -> Iterator[FeatureRows]:
+    """Yield all rows in blocks of some megabytes; `average` over clips and times gives features (n, D).
 
     Raises:
-        UsageError: they are damaged, which may be told after the last block.
+        UsageError: they are damaged, which may be raised after the last block.
     """
-    for block in file.blocks(list(COLUMNS), rows_at_a_time(file)):
+    for block in file.blocks(list(FEATURE_COLUMNS), rows_at_a_time(file)):
         values = block["features"]
         mean = values.mean(axis=tuple(range(1, values.ndim - 1))) if average else values
         yield {**block, "features": mean}
 
 
 def rows_at_a_time(file: RowsFile) -> int:
-    """As many as a block has."""
-    return max(1, BLOCK_BYTES // (4 * math.prod(file.shape("features")[1:])))
+    """Return the number of rows of a block."""
+    return max(1, FEATURE_BLOCK_BYTES // (4 * math.prod(file.shape("features")[1:])))
 
 
 def write_features(
-    path: Path, shape: tuple[int, ...], blocks: Iterable[Columns], attributes: Mapping[str, Any]
+    path: Path, shape: tuple[int, ...], blocks: Iterable[FeatureRows], attributes: Mapping[str, Any]
 ) -> None:
-    """Write a file whole, block by block, with a checksum of each column.
+    """Write a file atomically, block by block, with a checksum of each column.
 
     Args:
         path: the file.
         shape: of the features of all blocks together, (N, ..., D).
         blocks: the rows.
-        attributes: where they came from.
+        attributes: their provenance.
     """
-    with write_rows(path, {"schema": SCHEMA, **attributes}) as file:
-        for name, column in COLUMNS.items():
+    with write_rows(path, {"schema": FEATURE_SCHEMA, **attributes}) as file:
+        for name, column in FEATURE_COLUMNS.items():
             file.add_column(name, column, shape if name == "features" else shape[:1])
         for block in blocks:
-            for name in COLUMNS:
+            for name in FEATURE_COLUMNS:
                 file.append(name, block[name])
 
 
 def values_of(attribute: Any) -> list[str]:
-    """What an attribute says: one thing, or in a file of several origins one for each."""
+    """Return the values of an attribute: one, or several in a file merged from several extractions."""
     text = str(attribute)
     try:
         values: Any = json.loads(text) if text.startswith('["') else None
@@ -146,13 +140,13 @@ def values_of(attribute: Any) -> list[str]:
 
 
 def join_values(values: Iterable[str]) -> str:
-    """An attribute of rows of several origins: one value where they agree, else a JSON list."""
+    """Join the values of an attribute of several extractions: a single value if they agree, else a JSON list."""
     distinct = list(dict.fromkeys(values))
     return distinct[0] if len(distinct) == 1 else json.dumps(distinct)
 
 
 def network_of(attributes: Mapping[str, Any]) -> dict[str, str]:
-    """What features must have in common to be compared; fresh weights, which have no hash, go by their seed."""
+    """Return what features must share to be comparable; randomly initialised weights have a seed in place of a hash."""
     names = ("backbone", "layer", "modality")
     weights = attributes.get("weights_sha256") or attributes.get("weights", "")
     return {name: str(attributes.get(name, "")) for name in names} | {"weights_sha256": str(weights)}

@@ -1,4 +1,4 @@
-"""What HDF5 files of rows, one a video, have to hold, and what is wrong with one before any row is read."""
+"""The layouts of HDF5 files with one row per video, and the checks of a file against its layout."""
 
 import json
 import math
@@ -12,30 +12,31 @@ import h5py
 import numpy as np
 
 from vtdl_cli.errors import DamagedFile, UsageError
+from vtdl_cli.text import has_lone_surrogate
 
 TEXT = "text"
 
 
 @dataclass(frozen=True)
 class Column:
-    """What the rows of a column are.
+    """The type of a column's rows.
 
     Attributes:
-        words: for people.
+        description: for messages.
         dtype: of the numbers, or TEXT.
-        kinds: NumPy's letters of the numbers that are taken for them.
-        axes: the fewest and the most that a row may have.
-        limits: of whole numbers, both included.
+        kinds: NumPy's letters of the kinds of numbers that are accepted.
+        axes: minimum and maximum number of axes of a row.
+        limits: of integers, inclusive.
     """
 
-    words: str
+    description: str
     dtype: str
     kinds: str = ""
     axes: tuple[int, int] = (0, 0)
     limits: tuple[int, int] | None = None
 
-    def takes(self, dataset: h5py.Dataset) -> bool:
-        """Whether a dataset is one."""
+    def accepts(self, dataset: h5py.Dataset) -> bool:
+        """Whether a dataset has this type."""
         if dataset.shape is None or not self.axes[0] <= dataset.ndim - 1 <= self.axes[1]:
             return False
         if self.dtype == TEXT:
@@ -48,14 +49,14 @@ class Layout:
     """What files of one kind hold.
 
     Attributes:
-        what: they are called, such as `features`.
-        command: that writes them.
-        first: what to type where one is not there; `{path}` is its place.
-        again: what to do where one is damaged.
-        schema: its number.
-        columns: by name, of one length.
-        attributes: that have to be there.
-        from_elsewhere: whether a file without a schema passes.
+        what: the kind, such as `features`.
+        command: writes such files.
+        first: what to type if a file is missing; `{path}` stands for its path.
+        again: what to do if a file is damaged.
+        schema: the version of the layout.
+        columns: by name, all of one length.
+        attributes: that are required.
+        from_elsewhere: whether a file without a schema is accepted.
     """
 
     what: str
@@ -68,19 +69,19 @@ class Layout:
     from_elsewhere: bool = False
 
     def refusal(self, path: Path, flaw: str) -> UsageError:
-        """The error for a file that cannot be taken; the flaw says what to do."""
+        """Build the error for a file that cannot be used; `flaw` includes the next step."""
         return UsageError(f"{self.what} '{path}' {flaw}")
 
     def damage(self, path: Path, flaw: str) -> DamagedFile:
-        """The error for a file that is not as it was written."""
+        """Build the error for a file that has changed since it was written."""
         return DamagedFile(f"{self.what} '{path}' {flaw}. {self.again}")
 
     @contextmanager
-    def metric(self, path: Path) -> Iterator[None]:
-        """Turn whatever h5py raises into one line: what it is depends on where in the file the damage is.
+    def damage_on_error(self, path: Path) -> Iterator[None]:
+        """Turn any exception of h5py into `DamagedFile`; its class depends on where in the file the damage is.
 
         Raises:
-            DamagedFile: in place of it.
+            DamagedFile: h5py raised an exception.
         """
         try:
             yield
@@ -91,28 +92,28 @@ class Layout:
 
 
 def check_file(path: Path, layout: Layout) -> None:
-    """Look at a file from outside.
+    """Check that a file exists and is an HDF5 file, without opening it.
 
     Raises:
-        UsageError: it is not there, or is something else.
-        DamagedFile: not even its beginning is left.
+        UsageError: it does not exist, or is a folder.
+        DamagedFile: it is empty, or not an HDF5 file.
     """
     if not path.exists():
-        raise layout.refusal(path, f"are not there. First: {layout.first.format(path=path)}")
+        raise layout.refusal(path, f"do not exist. First: {layout.first.format(path=path)}")
     if not path.is_file():
         raise layout.refusal(path, "are a folder. Name an HDF5 file")
     if not path.stat().st_size:
         raise layout.damage(path, "are an empty file")
     if not h5py.is_hdf5(path):
-        raise DamagedFile(f"{layout.what} '{path}' are no HDF5 file. Name one that {layout.command} wrote")
+        raise DamagedFile(f"{layout.what} '{path}' are not an HDF5 file. Name one that {layout.command} wrote")
 
 
-def check_content(file: h5py.File, path: Path, layout: Layout) -> None:
-    """Hold an open file to its layout, before any row is read.
+def check_layout(file: h5py.File, path: Path, layout: Layout) -> None:
+    """Check an open file against its layout, before any row is read.
 
     Raises:
-        UsageError: it is of another schema, or something else.
-        DamagedFile: columns do not fit together, or hold less than they say.
+        UsageError: it has another schema, or is an HDF5 file of another kind.
+        DamagedFile: its columns differ in length, or have fewer rows than they declare.
     """
     schema = file.attrs.get("schema", layout.schema if layout.from_elsewhere else None)
     if schema is not None and not np.array_equal(schema, layout.schema):
@@ -126,49 +127,68 @@ def check_content(file: h5py.File, path: Path, layout: Layout) -> None:
     counts = {name: len(file[name]) for name in layout.columns}
     if len(set(counts.values())) > 1:
         rows = ", ".join(f"{name} {count}" for name, count in counts.items())
-        raise layout.damage(path, f"do not fit together: rows of {rows}")
+        raise layout.damage(path, f"are inconsistent: rows of {rows}")
     if not min(counts.values()):
-        raise layout.refusal(path, "hold no video. Take those of another list")
+        raise layout.refusal(path, "hold no videos. Use those of another list")
     for name, count in counts.items():
         if not _holds_its_rows(file, file[name]):
             raise layout.damage(path, f"are cut short or damaged: they declare {count} rows of {name}, and hold fewer")
-    if not lists_videos(json.loads(file.attrs.get("skipped", "[]"))):
-        raise layout.damage(path, "are damaged: their 'skipped' lists no videos")
+    if not is_list_of_skipped(json.loads(file.attrs.get("skipped", "[]"))):
+        raise layout.damage(path, "are damaged: their 'skipped' is not a list of videos")
     try:
         names = class_names_in(file.attrs)
     except (ValueError, RecursionError):
-        raise layout.damage(path, "have 'classes' that are no list of names") from None
+        raise layout.damage(path, "are damaged: their 'classes' is not a list of names") from None
     if names is not None and (highest := int(file["labels"][:].max())) >= len(names):
-        raise layout.damage(path, f"name {len(names)} classes and have class {highest}")
+        raise layout.damage(path, f"are inconsistent: {len(names)} class names, and class {highest}")
+
+
+def check_finite(values: np.ndarray, paths: Sequence[str], path: Path, layout: Layout, next_step: str) -> None:
+    """Check that the vectors (N, ...) of a file are finite.
+
+    Args:
+        values: the vectors.
+        paths: of their N videos.
+        path: the file.
+        layout: of the file.
+        next_step: what to do, for the message.
+
+    Raises:
+        UsageError: one of them has a NaN or an infinite value.
+    """
+    finite = np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
+    if not finite.all():
+        first = paths[int(finite.argmin())]
+        raise layout.refusal(path, f"have values that are not finite, the first for '{first}'. {next_step}")
 
 
 def class_names_in(attributes: Mapping[str, Any]) -> list[str] | None:
-    """The names of classes, by number; none where the list had none, or in a file of an earlier version.
+    """Return the class names by number; None if the list had none, or for a file of an earlier version.
 
     Raises:
-        ValueError: something else stands in their place.
+        ValueError: the attribute is not a list of names.
     """
     if "classes" not in attributes:
         return None
     names = json.loads(str(attributes["classes"]))
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+    if not isinstance(names, list) or not all(map(_is_text, names)):
         raise ValueError(names)
     return names
 
 
 def _column_flaw(file: h5py.File, name: str, column: Column) -> str:
     if isinstance(file.get(name, getlink=True), h5py.ExternalLink):
-        return f"its '{name}' lie in another file"
+        return f"its '{name}' are in another file"
     dataset = file.get(name)
     if not isinstance(dataset, h5py.Dataset):
         return f"it has no '{name}'"
-    if not column.takes(dataset) or 0 in dataset.shape[1:]:
-        return f"its '{name}' are no {column.words}"
-    return f"its '{name}' lie in another file" if dataset.external or dataset.is_virtual else ""
+    if not column.accepts(dataset) or 0 in dataset.shape[1:]:
+        return f"its '{name}' are not {column.description}"
+    return f"its '{name}' are in another file" if dataset.external or dataset.is_virtual else ""
 
 
 def _holds_its_rows(file: h5py.File, dataset: h5py.Dataset) -> bool:
-    """Whether the rows that a dataset declares are in the file: HDF5 fills in zeros for others, terabytes of them."""
+    """Whether all declared rows are in the file: HDF5 returns zeros for missing ones, even terabytes of them."""
     if dataset.chunks is not None:
         chunks = (-(-length // chunk) for length, chunk in zip(dataset.shape, dataset.chunks, strict=True))
         return bool(dataset.id.get_num_chunks() >= math.prod(chunks))
@@ -176,17 +196,22 @@ def _holds_its_rows(file: h5py.File, dataset: h5py.Dataset) -> bool:
     return bool(dataset.id.get_storage_size() >= size and start + size <= file.id.get_filesize())
 
 
-def lists_videos(videos: Any) -> bool:
-    """Whether something read from JSON is a list of skipped videos, each with path and reason."""
+def _is_text(value: Any) -> bool:
+    """Whether a value read from JSON is text that can be encoded as UTF-8; JSON can escape any code point."""
+    return isinstance(value, str) and not has_lone_surrogate(value)
+
+
+def is_list_of_skipped(videos: Any) -> bool:
+    """Whether a value read from JSON is a list of skipped videos, each with path and reason."""
     keys = ("path", "reason")
     return isinstance(videos, list) and all(
-        isinstance(video, dict) and all(isinstance(video.get(key), str) for key in keys) for video in videos
+        isinstance(video, dict) and all(_is_text(video.get(key)) for key in keys) for video in videos
     )
 
 
 def plain(value: Any) -> Any:
-    """An attribute as text or a number; what is neither, as it prints."""
+    """Convert an attribute to text or a number; anything else by `str`."""
     value = value.item() if isinstance(value, np.generic) else value
-    if isinstance(value, str):  # bytes that are not UTF-8 come as lone surrogates, which cannot be printed
+    if isinstance(value, str):  # h5py returns bytes that are not UTF-8 as surrogates, which cannot be printed
         return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return value if isinstance(value, int | float) else str(value)

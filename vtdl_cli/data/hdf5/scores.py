@@ -1,4 +1,4 @@
-"""Scores in HDF5: what a classifier said of every video, and of each clip of it (README, Files).
+"""Scores in HDF5: a classifier's output for every video and each of its clips (README, Files).
 
 Shapes: `N` videos, `V` views (clips, or crops of clips) of each, `C` classes.
 """
@@ -14,39 +14,38 @@ from typing import Any
 import numpy as np
 
 from vtdl_cli import ranks
-from vtdl_cli.data.hdf5.layout import TEXT, Column, Layout, class_names_in
+from vtdl_cli.data.hdf5.layout import TEXT, Column, Layout, check_finite, class_names_in
 from vtdl_cli.data.hdf5.rows import open_rows, write_rows
 from vtdl_cli.data.lists.label_sets import LabelSet, label_set
-from vtdl_cli.errors import UsageError
-from vtdl_cli.runtime import Warn, cannot_write, silent
+from vtdl_cli.runtime import Warn, ignore_warning, write_error
 
-SCHEMA = 1
-BLOCK_BYTES = 2**24  # of clip scores in memory at a time
-COLUMNS = {
+SCORE_SCHEMA = 1
+SCORE_BLOCK_BYTES = 2**24  # of clip scores in memory at a time
+SCORE_COLUMNS = {
     "scores": Column("vectors", "<f4", kinds="f", axes=(1, 1)),
-    "labels": Column("whole numbers", "<i8", kinds="iu"),
+    "labels": Column("integers", "<i8", kinds="iu"),
     "paths": Column("text", TEXT),
 }
 CLIP_LOGITS = Column("clips of vectors", "<f4", kinds="f", axes=(2, 2))
-LAYOUT = Layout(
+SCORE_LAYOUT = Layout(
     "scores",
     command="vtdl evaluate",
     first="vtdl evaluate ... --out {path.parent}",
     again="Evaluate again",
-    schema=SCHEMA,
-    columns=COLUMNS,
+    schema=SCORE_SCHEMA,
+    columns=SCORE_COLUMNS,
     attributes=("classes", "protocol", "aggregate"),
 )
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What a file of scores holds, but for the clips apart.
+    """Scores of a file, without those of single clips.
 
     Attributes:
-        values: float32 (N, C), one row a video: the mean of its views' softmax, or of their logits.
+        values: float32 (N, C), one row per video: the mean of its views' softmax, or of their logits.
         labels: int64 (N,).
-        paths: N, as the list has them.
+        paths: N, as in the list.
         classes: C names.
         attributes: of the file: `protocol`, `aggregate`, `weights_sha256`, `list_sha256`, `skipped`.
     """
@@ -58,15 +57,15 @@ class Scores:
     attributes: dict[str, Any] = field(default_factory=dict)
 
     def label_set(self, path: Path) -> LabelSet:
-        """What its columns stand for; `path` is the file's, for messages."""
+        """Return the classes of the columns; `path` is the file's, for messages."""
         return label_set(f"scores '{path}'", self.classes, np.arange(len(self.classes)))
 
 
 class ClipSpool:
-    """Clip scores under way, in a file without a name: memory stays flat, and nothing is left whatever happens.
+    """Spools clip scores to an unnamed temporary file: memory use is constant, and nothing is ever left behind.
 
     Args:
-        folder: on the disk that the scores are to go to.
+        folder: on the disk to which the scores are written in the end.
         shape: (V, C) of a video.
     """
 
@@ -76,40 +75,40 @@ class ClipSpool:
 
     @ranks.on_rank_0
     def add(self, clips: np.ndarray) -> None:
-        """Keep (B, V, C).
+        """Append the scores of clips (B, V, C).
 
         Raises:
             VtdlError: the disk is full.
         """
         try:
             content = memoryview(clips.astype(np.float32).tobytes())
-            while content:  # a nearly full disk takes a part
+            while content:  # on a nearly full disk a write may be partial
                 content = content[self._file.write(content) :]
         except OSError as error:
-            raise cannot_write(self.folder, error) from error
+            raise write_error(self.folder, error) from error
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """All of them in their order, (some, V, C) at a time."""
+        """Yield all scores in order, in blocks (n, V, C)."""
         row_bytes = 4 * math.prod(self.shape)
         self._file.seek(0)
-        while content := self._file.read(max(1, BLOCK_BYTES // row_bytes) * row_bytes):
+        while content := self._file.read(max(1, SCORE_BLOCK_BYTES // row_bytes) * row_bytes):
             yield np.frombuffer(content, np.float32).reshape(-1, *self.shape)
 
     def close(self) -> None:
-        """Give the disk its room back."""
+        """Free the disk space."""
         self._file.close()
 
 
 def write_scores(path: Path, scores: Scores, clips: ClipSpool | None = None) -> None:
-    """Write the file, whole or not at all, with a checksum of each column.
+    """Write a file atomically, with a checksum of each column.
 
     Raises:
         VtdlError: the disk is full, or the folder cannot be written.
     """
-    attributes = {**scores.attributes, "schema": SCHEMA, "classes": json.dumps(scores.classes)}
+    attributes = {**scores.attributes, "schema": SCORE_SCHEMA, "classes": json.dumps(scores.classes)}
     with write_rows(path, attributes) as file:
         for name, rows in (("scores", scores.values), ("labels", scores.labels), ("paths", scores.paths)):
-            file.add_column(name, COLUMNS[name], np.shape(rows))
+            file.add_column(name, SCORE_COLUMNS[name], np.shape(rows))
             file.append(name, rows)
         if clips is not None:
             file.add_column("clip_logits", CLIP_LOGITS, (len(scores.labels), *clips.shape))
@@ -117,33 +116,28 @@ def write_scores(path: Path, scores: Scores, clips: ClipSpool | None = None) -> 
                 file.append("clip_logits", block)
 
 
-def read_scores(path: Path, warn: Warn = silent) -> Scores:
-    """Read what an evaluation wrote, but for the clips apart.
+def read_scores(path: Path, warn: Warn = ignore_warning) -> Scores:
+    """Read the scores of videos, without those of single clips.
 
     Args:
         path: the file.
-        warn: who is told where damage in it would not be noticed.
+        warn: called if the file has no checksums.
 
     Raises:
-        UsageError: `path` is no such file, is damaged, or has another schema; each in words of its own.
+        UsageError: `path` is not a file of scores, is damaged, has another schema, or values that are not finite.
     """
-    with open_rows(path, LAYOUT, warn) as file:
-        values, labels, paths = (file.read(name) for name in COLUMNS)
+    with open_rows(path, SCORE_LAYOUT, warn) as file:
+        values, labels, paths = (file.read(name) for name in SCORE_COLUMNS)
         classes, attributes = class_names_in(file.attributes) or [], file.attributes
     if values.shape[1] != len(classes) or labels.min() < 0:  # labels beyond the classes were refused on opening
-        counts = f"{len(classes)} classes, {values.shape[1]} scores a video, labels {labels.min()} to {labels.max()}"
-        raise LAYOUT.damage(path, f"do not fit together: {counts}")
-    finite = np.isfinite(values).all(1)
-    if not finite.all():
-        raise UsageError(
-            f"scores '{path}' have numbers that are not finite, those of '{paths[int(finite.argmin())]}' to begin "
-            "with. Run vtdl evaluate again, with weights that have not diverged"
-        )
+        counts = f"{len(classes)} classes, {values.shape[1]} scores per video, labels {labels.min()} to {labels.max()}"
+        raise SCORE_LAYOUT.damage(path, f"are inconsistent: {counts}")
+    check_finite(values, paths, path, SCORE_LAYOUT, "Their network has diverged: evaluate other weights")
     return Scores(values, labels, paths, classes, attributes)
 
 
 def align(scores: Scores, keys: Sequence[str], wanted: Sequence[str]) -> Scores:
-    """The same videos in another order: `keys` say which is which, (N,), and `wanted` in which order."""
+    """Reorder the videos: `keys` (N,) identify them, `wanted` is the order."""
     place = {key: row for row, key in enumerate(keys)}
     rows = [place[key] for key in wanted]
     return replace(

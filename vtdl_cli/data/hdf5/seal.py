@@ -1,7 +1,7 @@
-"""A seal at the start of an HDF5 file: the checksum of all bytes that are not rows of numbers.
+"""The seal at the start of an HDF5 file: a checksum of all bytes outside its numeric columns.
 
-Where HDF5 keeps text it has no checksums of its own, and damage there can make it search for ever: the seal is read
-before HDF5 opens the file. It stands in the user block, which HDF5 leaves to whoever writes a file.
+HDF5 has no checksums for its metadata and text, and damage there can send it into an endless loop: the seal is
+verified before HDF5 opens the file. It is in the user block, which HDF5 does not use itself.
 """
 
 import json
@@ -12,18 +12,18 @@ from typing import BinaryIO
 
 SEAL_BYTES = 512  # the smallest user block
 MARK = b"vtdl rows "
-BLOCK_BYTES = 2**20
+SEAL_BLOCK_BYTES = 2**20
 
 Extent = tuple[int, int]
-"""Where rows lie in a file: the first byte, and the first after them."""
+"""The byte range of a column in a file: first byte, and first byte after it."""
 
 
 def write_seal(path: Path, rows: Sequence[Extent]) -> None:
-    """Seal a file whose user block is free.
+    """Seal a file with an empty user block.
 
     Args:
         path: the file.
-        rows: what is left out, as it has checksums of its own.
+        rows: byte ranges to leave out: numeric columns, which have checksums of their own.
     """
     with path.open("r+b") as file:
         size = file.seek(0, 2)
@@ -34,10 +34,10 @@ def write_seal(path: Path, rows: Sequence[Extent]) -> None:
 
 
 def is_sealed(path: Path) -> bool:
-    """Hold a file to its seal; False where it has none.
+    """Verify the seal of a file; returns False if it has none.
 
     Raises:
-        ValueError: it is not as it was sealed.
+        ValueError: the file does not match its seal.
     """
     with path.open("rb") as file:
         start = file.read(SEAL_BYTES)
@@ -53,7 +53,7 @@ def is_sealed(path: Path) -> bool:
 
 
 def _checksum(file: BinaryIO, size: int, rows: Sequence[Extent]) -> str:
-    """CRC-32 of what lies behind the user block, without the rows."""
+    """Compute the CRC-32 of the bytes after the user block, without the numeric columns."""
     value, at = 0, SEAL_BYTES
     for start, end in [*sorted(rows), (size, size)]:
         for block in _blocks(file, at, start):
@@ -64,6 +64,6 @@ def _checksum(file: BinaryIO, size: int, rows: Sequence[Extent]) -> str:
 
 def _blocks(file: BinaryIO, start: int, end: int) -> Iterator[bytes]:
     file.seek(start)
-    while start < end and (block := file.read(min(BLOCK_BYTES, end - start))):
+    while start < end and (block := file.read(min(SEAL_BLOCK_BYTES, end - start))):
         start += len(block)
         yield block

@@ -1,7 +1,7 @@
-"""Label sets: which classes the numbers of a file stand for, and the one comparison of two of them.
+"""Label sets: which classes the numbers in a file stand for, and how two of them are compared.
 
-Whatever puts labels of two origins side by side (two lists, a list and a classifier, two files of features or of
-scores, a run and what it resumes with) asks `compare_classes` first.
+Before labels of two origins are combined (two lists, a list and a classifier, two files of features or of scores, a run
+and what it resumes with), `compare_classes` checks that they mean the same.
 """
 
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ from vtdl_cli.errors import UsageError
 
 @dataclass(frozen=True, eq=False)
 class LabelSet:
-    """The classes of one list, file or network; see `label_set`.
+    """The classes of a list, file or network; see `label_set`.
 
     Attributes:
-        owner: whose they are, for messages: `list 'lists/val.txt'`.
-        names: by number, from 0; none where only numbers are known.
-        occurring: int64 [K], the numbers that occur, ascending; empty where no video has a class.
+        owner: names the list, file or network in messages: `list 'lists/val.txt'`.
+        names: class names, in the order of their numbers from 0; None if only numbers are known.
+        occurring: int64 [K], the class numbers that occur, ascending; empty if no video has a class.
     """
 
     owner: str
@@ -28,26 +28,26 @@ class LabelSet:
     occurring: NDArray[np.int64]
 
     def describe(self, label: int) -> str:
-        """A class for messages: its number, and its name where it has one."""
+        """Return a class's number, with its name if it has one, for messages."""
         return f"{label} ('{self.names[label]}')" if self.names else str(label)
 
     @property
     def seems_to_count_from_one(self) -> bool:
-        """Whether nothing is named, no video has class 0, and every class from 1 up to the highest has some.
+        """Whether classes have no names, none is 0, and all from 1 to the highest occur.
 
-        A list of two classes or more; of one alone nothing can be told.
+        With fewer than two classes this is always false.
         """
         number = len(self.occurring)
         return not self.names and number > 1 and np.array_equal(self.occurring, np.arange(1, number + 1))
 
 
 def label_set(owner: str, names: Sequence[str] | None, labels: ArrayLike) -> LabelSet:
-    """The classes of `owner`.
+    """Return the classes of `owner`.
 
     Args:
-        owner: for messages.
-        names: by number; those that are the numbers themselves name nothing.
-        labels: those of its videos, or all that a network tells apart; negative ones are no classes.
+        owner: names the list, file or network in messages.
+        names: class names, in the order of their numbers; names that merely repeat the numbers count as none.
+        labels: the labels of its videos, or all classes of a network; negative labels are ignored.
     """
     are_numbers = names is not None and list(names) == [str(number) for number in range(len(names))]
     occurring = np.unique(np.asarray(labels, np.int64))
@@ -55,21 +55,22 @@ def label_set(owner: str, names: Sequence[str] | None, labels: ArrayLike) -> Lab
 
 
 def compare_classes(ours: LabelSet, theirs: LabelSet, remedy: str) -> str:
-    """Make sure that one number is one class in both: names have to be the same, in the same order.
+    """Make sure that a number means the same class in both: they must have the same names, in the same order.
 
-    A part of the names will not do: numbers count all of them. Videos of a part of the classes will.
+    A subset of the names is refused, because it would be numbered differently; videos of a subset of the classes are
+    accepted.
 
     Args:
-        ours: what is known.
-        theirs: what is held against it.
-        remedy: what to type next where they do not fit.
+        ours: the reference.
+        theirs: what is compared with it.
+        remedy: what to type next if they differ.
 
     Returns:
-        A warning where one of them has no names and numbers alone were compared; else nothing.
+        A warning if one of them has no names and only numbers were compared; otherwise an empty string.
 
     Raises:
-        UsageError: they have other names, or the same in another order; or, without names, numbers that cannot be
-            those of the other.
+        UsageError: the names differ, or are in another order; or, without names, the numbers cannot be the same
+            classes.
     """
     if ours.names and theirs.names:
         if ours.names != theirs.names:
@@ -81,22 +82,22 @@ def compare_classes(ours: LabelSet, theirs: LabelSet, remedy: str) -> str:
     if not ours.names and not theirs.names:
         return ""
     named, other = (ours, theirs) if ours.names else (theirs, ours)
-    return f"classes of {other.owner} have no names: they are compared with those of {named.owner} by number alone"
+    return f"classes of {other.owner} have no names: they are compared with those of {named.owner} by number only"
 
 
 def counting_warning(labels: LabelSet) -> str:
-    """What is to be said of labels that seem to count from 1, as those of UCF101's own files do; else nothing."""
+    """Return a warning for labels that seem to count from 1, as in the split files of UCF101; otherwise empty."""
     if not labels.seems_to_count_from_one:
         return ""
     highest = labels.occurring[-1]
     return (
-        f"{labels.owner} has no video of class 0, and some of each class from 1 to {highest}: if it counts classes "
-        "from 1, every label is off by one. Then rewrite it: vtdl lists convert LIST --from-one --out ..."
+        f"{labels.owner} has no video of class 0, but some of each class from 1 to {highest}: if it counts classes "
+        "from 1, every label is off by one. In that case rewrite it: vtdl lists convert LIST --from-one --out ..."
     )
 
 
 def _difference(ours: list[str], theirs: list[str], owner: str) -> str:
-    """In which way names differ from those of `owner`, with an example."""
+    """Describe how names differ from those of `owner`, with an example."""
     missing = [name for name in ours if name not in set(theirs)]
     added = [name for name in theirs if name not in set(ours)]
     if missing or added:

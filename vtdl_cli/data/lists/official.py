@@ -1,4 +1,4 @@
-"""The official splits of UCF101, HMDB51 and Kinetics as they are published, and where their videos lie on a disk."""
+"""The official splits of UCF101, HMDB51 and Kinetics as published, and where their videos are on the disk."""
 
 from __future__ import annotations
 
@@ -14,47 +14,47 @@ from vtdl_cli.errors import UsageError
 
 KINETICS_COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
 _SIDES = {"train": TRAIN, "val": VAL, "validate": VAL}
-"""What the `split` column of Kinetics' annotations says -> side; `test` has no labels."""
+"""Value in the `split` column of the Kinetics annotations -> side; `test` has no labels."""
 _FLAGS = {"1": TRAIN, "2": VAL}
-"""What HMDB51's split files say -> side; 0 is not used."""
+"""Flag in the HMDB51 split files -> side; videos with flag 0 are not used."""
 _SECONDS = re.compile(r"\d+(\.\d+)?")
 
 
 class OfficialVideo(NamedTuple):
     """One video of a split."""
 
-    name: str  # as the split spells it
-    keys: tuple[str, ...]  # of files that may be it; the first that is on the disk counts
+    name: str  # as written in the split files
+    keys: tuple[str, ...]  # keys of the files it may be stored as; the first one found counts
     label: int
     side: str  # TRAIN or VAL
-    group: str  # of clips cut from one recording
+    group: str  # shared by all clips of one recording
 
 
 class OfficialSplit(NamedTuple):
-    """What a split asks for, in its own order: training, then validation."""
+    """The videos of a split, training first, then validation."""
 
     classes: list[str]
     videos: list[OfficialVideo]
-    key: Callable[[str], str]  # from a file's name without its suffix to what it is found by
+    key: Callable[[str], str]  # from a file name without its suffix to its key
 
 
 class Located(NamedTuple):
-    """A split against a disk; paths are relative to the root, with forward slashes."""
+    """What is on the disk of a split; paths are relative to the root, with forward slashes."""
 
-    found: list[tuple[str, OfficialVideo]]  # in the split's order
+    found: list[tuple[str, OfficialVideo]]  # in the order of the split
     missing: list[OfficialVideo]
-    twice: list[tuple[str, str]]  # (taken, left): both would be the same video
-    unlisted: list[str]  # on the disk, and not in the split
+    twice: list[tuple[str, str]]  # (taken, left): two files of one video
+    unlisted: list[str]  # on the disk, but not in the split
 
 
 def read_ucf101(folder: Path, split: int) -> OfficialSplit:
     """Read `classInd.txt`, `trainlist01.txt` and `testlist01.txt` (or 02, 03) of `ucfTrainTestlist`.
 
-    The class of a video is its folder's. Names are found whatever their case: the folder `HandstandPushups` holds
-    files named `v_HandStandPushups_*`.
+    The class of a video is that of its folder. Case is ignored: the folder `HandstandPushups` holds files named
+    `v_HandStandPushups_*`.
 
     Raises:
-        UsageError: a file is absent, or names a class that classInd.txt does not.
+        UsageError: a file is missing, or names a class that is not in classInd.txt.
     """
     classes = [line.split(None, 1)[-1] for line in _lines(folder / "classInd.txt") if line]
     numbers = {name.casefold(): number for number, name in enumerate(classes)}
@@ -64,11 +64,11 @@ def read_ucf101(folder: Path, split: int) -> OfficialSplit:
         for line_number, line in enumerate(_lines(path), start=1):
             if not line:
                 continue
-            name = re.sub(r"\s+\d+$", "", line)  # training lists number the class behind the name
+            name = re.sub(r"\s+\d+$", "", line)  # training lists have the class number after the name
             class_name, _, file_name = name.rpartition("/")
             if class_name.casefold() not in numbers:
                 raise UsageError(
-                    f"split file '{path}:{line_number}' names class '{class_name}', which classInd.txt does not. "
+                    f"split file '{path}:{line_number}' names class '{class_name}', which is not in classInd.txt. "
                     "Take both files from one download"
                 )
             key = stem(file_name).casefold()
@@ -78,14 +78,14 @@ def read_ucf101(folder: Path, split: int) -> OfficialSplit:
 
 
 def read_hmdb51(folder: Path, split: int) -> OfficialSplit:
-    """Read `<class>_test_split1.txt` (or 2, 3) of every class; flag 1 trains, 2 tests, 0 is not used in this split.
+    """Read `<class>_test_split1.txt` (or 2, 3) of every class; flag 1 is training, 2 is test, 0 is unused.
 
     Raises:
-        UsageError: a file is absent, or a line has another flag.
+        UsageError: a file is missing, or a line has another flag.
     """
     classes = sorted({path.name.rpartition("_test_split")[0] for path in folder.glob("*_test_split[123].txt")})
     if not classes:
-        _lines(folder / f"brush_hair_test_split{split}.txt")  # is absent, and says so
+        _lines(folder / f"brush_hair_test_split{split}.txt")  # raises: the file does not exist
     sides: dict[str, list[OfficialVideo]] = {flag: [] for flag in _FLAGS}
     for label, class_name in enumerate(classes):
         path = folder / f"{class_name}_test_split{split}.txt"
@@ -106,18 +106,18 @@ def read_hmdb51(folder: Path, split: int) -> OfficialSplit:
 
 
 def read_kinetics(path: Path, _split: int = 1) -> OfficialSplit:
-    """Read the annotations of Kinetics-400, 600 or 700: one CSV, or a folder of them; the column `split` says the side.
+    """Read the annotations of Kinetics-400, 600 or 700: one CSV, or a folder of them, with the side in column `split`.
 
-    Classes are numbered in the order of their names. A file is a video's where its name is the YouTube id, with or
-    without the seconds of its ends: `<id>.mp4`, `<id>_000042_000052.mkv`.
+    Classes are numbered in alphabetical order. Files are named after the YouTube id, with or without the first and last
+    second: `<id>.mp4`, `<id>_000042_000052.mkv`.
 
     Raises:
-        UsageError: no CSV, other columns, or rows without labels alone, as in a test set.
+        UsageError: there is no CSV, its columns differ, or no row has a label, as in a test set.
     """
     files = sorted(path.glob("*.csv")) if path.is_dir() else [path]
     if not files:
         raise UsageError(
-            f"--splits '{path}' holds no '*.csv'. Name the folder of Kinetics' annotations, or one of them"
+            f"--splits '{path}' contains no '*.csv'. Name the folder of the Kinetics annotations, or one of its files"
         )
     labelled = [row for file in files for row in _annotations(file) if row["split"] in _SIDES]
     if not labelled:
@@ -135,7 +135,7 @@ def read_kinetics(path: Path, _split: int = 1) -> OfficialSplit:
 
 
 def _annotations(path: Path) -> Iterator[dict[str, str]]:
-    """The rows of one CSV; those of a test set have no label."""
+    """Yield the rows of one CSV; those of a test set have no label."""
     lines = _lines(path)
     reader = csv.DictReader(lines)
     absent = [name for name in KINETICS_COLUMNS[1:] if name not in (reader.fieldnames or ())]
@@ -154,7 +154,7 @@ def _annotations(path: Path) -> Iterator[dict[str, str]]:
 
 
 def _segment(row: dict[str, str]) -> str:
-    """The id with the seconds of its ends, as downloaders name the file."""
+    """Return the id with its first and last second, as downloaders name the file."""
     start, end = (round(float(row[name])) for name in ("time_start", "time_end"))
     return f"{row['youtube_id']}_{start:06d}_{end:06d}"
 
@@ -168,12 +168,15 @@ OFFICIAL: dict[str, Callable[[Path, int], OfficialSplit]] = {
 
 
 def locate(root: Path, split: OfficialSplit, *, flow: bool = False) -> Located:
-    """Look for the videos of a split anywhere under `root`: files by their suffix, folders by the frames in them.
+    """Look for the videos of a split anywhere below `root`, without opening any.
 
-    Nothing is opened; `flow` looks for optical flow instead, see `data.flow_folder`.
+    Args:
+        root: the folder to search.
+        split: the videos to look for.
+        flow: look for folders of optical flow instead, see `data.video.flow_folder`.
 
     Raises:
-        UsageError: `root` is no folder, or cannot be listed.
+        UsageError: `root` is not a folder, or cannot be listed.
     """
     places: dict[str, list[str]] = {}
     for name in walk_videos(root, flow=flow):
@@ -194,7 +197,7 @@ def locate(root: Path, split: OfficialSplit, *, flow: bool = False) -> Located:
 
 
 def _lines(path: Path) -> list[str]:
-    """The lines of a split file, stripped of what CRLF and trailing spaces leave.
+    """Return the lines of a split file, stripped.
 
     Raises:
         UsageError: it cannot be read.
@@ -208,8 +211,8 @@ def _lines(path: Path) -> list[str]:
     return [line.strip() for line in text.rstrip().splitlines()]
 
 
-def by_class(videos: Iterable[OfficialVideo], classes: list[str]) -> dict[str, dict[str, int]]:
-    """How many videos of each class there are in training and validation; classes without any are left out."""
+def count_by_class(videos: Iterable[OfficialVideo], classes: list[str]) -> dict[str, dict[str, int]]:
+    """Count videos by class and side; classes without any are left out."""
     counts: dict[str, dict[str, int]] = {}
     for video in videos:
         counts.setdefault(classes[video.label], {TRAIN: 0, VAL: 0})[video.side] += 1

@@ -1,4 +1,4 @@
-"""Whether two lists have videos in common, whatever their files, order of lines or root."""
+"""Find the videos that two lists have in common, whatever their formats, line order or roots."""
 
 import hashlib
 import posixpath
@@ -11,19 +11,19 @@ from vtdl_cli.data.video.disk import stem
 
 
 def fingerprints(videos: VideoList) -> NDArray[np.int64]:
-    """Two marks of each video, [N, 2]: of its path as the list has it, and of that on this disk.
+    """Hash each video twice, int64 [N, 2]: its path as listed, and its absolute path on this disk.
 
-    Neither goes by what video files end in, so that copies in another format or as frames are found. 16 bytes a video
-    are little in a checkpoint: 320 kB for Kinetics' 20,000 validation videos.
+    Suffixes of video files are ignored, so that copies in another format or as frames are found. 16 bytes a video add
+    little to a checkpoint: 320 kB for the 20,000 validation videos of Kinetics.
     """
     root = videos.root.resolve().as_posix()
     names = [_without_format(videos.name(index)) for index in range(len(videos))]
-    marks = [(_mark(name), _mark(posixpath.normpath(posixpath.join(root, name)))) for name in names]
-    return np.array(marks, np.int64).reshape(-1, 2)
+    hashes = [(_hash(name), _hash(posixpath.normpath(posixpath.join(root, name)))) for name in names]
+    return np.array(hashes, np.int64).reshape(-1, 2)
 
 
 def find_shared(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which of N videos are among M others, bool [N], by fingerprints [N, 2] and [M, 2]: either mark will do."""
+    """Return which of N videos are among M others, bool [N], by fingerprints [N, 2] and [M, 2]: one hash suffices."""
     return np.isin(ours[:, 0], theirs[:, 0]) | np.isin(ours[:, 1], theirs[:, 1])
 
 
@@ -31,5 +31,5 @@ def _without_format(name: str) -> str:
     return posixpath.normpath(posixpath.join(posixpath.dirname(name), stem(name)))
 
 
-def _mark(path: str) -> int:
+def _hash(path: str) -> int:
     return int.from_bytes(hashlib.blake2b(path.encode(), digest_size=8).digest(), signed=True)

@@ -1,4 +1,4 @@
-"""Where the videos of a folder of classes come from, and how they are split into training, validation and test.
+"""Find the videos in class folders, and split them into training, validation and test.
 
 The split functions are pure: the same arguments give the same split on every machine.
 """
@@ -20,16 +20,16 @@ from vtdl_cli.data.video.disk import is_folder, is_video, sorted_entries
 from vtdl_cli.errors import UsageError
 
 TRAIN, VAL, TEST = SIDES = ("train", "val", "test")
-"""What learns, what chooses among epochs and settings, and what is reported."""
+"""The sides of a split: to train on, to choose epochs and settings with, and to report accuracy on."""
 
 Share = float | Collection[str]
-"""A side's fraction of every class, from 0 up to 1, or the names of its groups."""
+"""What a side gets: a fraction of every class, from 0 up to 1, or groups by name."""
 
-_NAMED_AT_MOST = 20  # group keys in one error line
+_MOST_KEYS_SHOWN = 20  # in one error line
 
 
 class ClassFolders(NamedTuple):
-    """What lies under a root of class folders; every path is relative to it, with forward slashes."""
+    """The content of a folder of class folders; paths are relative to it, with forward slashes."""
 
     classes: list[str]  # sorted; the index is the class
     videos: list[tuple[str, int]]  # (path, class), sorted by class, then by name
@@ -37,15 +37,18 @@ class ClassFolders(NamedTuple):
 
 
 def scan_class_folders(root: str | Path, *, flow: bool = False) -> ClassFolders:
-    """Find `<class>/<video>` under `root`: video files by their suffix, and folders of numbered jpg or png frames.
+    """Find `<class>/<video>` below `root`: video files by their suffix, and folders of numbered jpg or png frames.
 
-    A sub-folder without a single video is ignored, not a class: an empty class would cost the network an output
-    that nothing trains. Hidden files and folders are ignored too. Nothing is opened. `flow` looks for optical flow
-    instead, see `data.flow_folder`.
+    Sub-folders without a video are ignored: an empty class would only add an untrained output to the classifier. Hidden
+    files and folders are ignored too. No video is opened.
+
+    Args:
+        root: the folder of class folders.
+        flow: look for folders of optical flow instead, see `data.video.flow_folder`.
 
     Raises:
-        UsageError: `root` is no folder, cannot be listed, or has no class folder with a video in it; or the name of
-            a class cannot stand in a list.
+        UsageError: `root` is not a folder, cannot be listed, or has no class folder with a video in it; or the name of
+            a class cannot be written to a list.
     """
     root = Path(root)
     if not root.is_dir():
@@ -55,7 +58,9 @@ def scan_class_folders(root: str | Path, *, flow: bool = False) -> ClassFolders:
         for entry in sorted_entries(root):
             _scan_entry(entry, found, flow=flow)
     except OSError as error:
-        raise UsageError(f"folder '{error.filename}' cannot be listed ({error.strerror}). Check its rights") from error
+        raise UsageError(
+            f"folder '{error.filename}' cannot be listed ({error.strerror}). Check its permissions"
+        ) from error
     if not found.classes:
         hint = "Name the folder that holds one sub-folder for each class, with its videos directly in it"
         raise UsageError(f"--root '{root}' has no class folder with a video in it. {hint}")
@@ -65,21 +70,21 @@ def scan_class_folders(root: str | Path, *, flow: bool = False) -> ClassFolders:
 def split_videos(
     labels: NDArray[np.int64], groups: Sequence[str] | None, held_out: Mapping[str, Share], seed: int
 ) -> NDArray[np.str_]:
-    """Deal videos to sides, groups kept whole; what no side takes is for training.
+    """Assign videos to sides without breaking up groups; the rest is for training.
 
-    Groups that a side names are its own. Of the other videos each side draws close to its fraction of every class:
-    groups (single videos when None) are visited in a seeded order, and taken where that brings the counts of their
-    classes nearer to their targets. A class of two videos or more aims for one in training at least, and one on each
-    side in turn while there are more. A side's draw does not depend on those after it.
+    Named groups go to the side that names them. From the other videos each side draws about its fraction of every
+    class: groups (single videos if `groups` is None) are visited in random order, and taken if that brings the counts
+    of their classes closer to the targets. A class of two videos or more keeps at least one for training, then gives
+    one to each side while there are more. A side's draw does not depend on the sides after it.
 
     Args:
         labels: int64 [N].
-        groups: a key for each video, or None.
-        held_out: of each side besides training, in the order of the draw, see `Share`.
-        seed: of the order.
+        groups: the key of each video's group [N], or None.
+        held_out: the share of each side other than training, in the order of the draw.
+        seed: seed of the random order.
 
     Returns:
-        str [N], the side of each.
+        str [N], the side of each video.
     """
     sides = np.full(len(labels), TRAIN, "<U8")
     for side, share in held_out.items():
@@ -103,7 +108,7 @@ def _draw_groups(
     labels: NDArray[np.int64],
     sides: NDArray[np.str_],
 ) -> list[list[int]]:
-    """Give `side` groups of indices until none of its classes comes nearer to what it misses; returns the others."""
+    """Assign groups of indices to `side` while that brings its classes closer to their targets; return the others."""
     left = []
     for indices in order:
         counts = Counter(labels[indices].tolist())
@@ -117,21 +122,21 @@ def _draw_groups(
 
 
 def check_shares(groups: Sequence[str] | None, held_out: Mapping[str, Share]) -> None:
-    """Refuse what cannot be dealt.
+    """Refuse shares that cannot be assigned.
 
     Raises:
-        UsageError: a fraction is none, or all of them leave nothing to train on; a group is not there, or two sides
-            name it.
+        UsageError: a fraction is out of range, or all of them leave nothing to train on; a group does not exist, or is
+            named by two sides.
     """
     fractions = {side: share for side, share in held_out.items() if isinstance(share, float)}
     for side, fraction in fractions.items():
         if not 0 <= fraction < 1:
             raise UsageError(
-                f"--{side}-fraction '{fraction}' is not a share: it lies from 0 up to, not including, 1. Try 0.25"
+                f"--{side}-fraction '{fraction}' is not a share: it must be at least 0 and less than 1. Try 0.25"
             )
     if sum(fractions.values()) >= 1:
-        told = " and ".join(f"--{side}-fraction {fraction}" for side, fraction in fractions.items())
-        raise UsageError(f"{told} leave nothing to train on: together they have to be less than 1")
+        options = " and ".join(f"--{side}-fraction {fraction}" for side, fraction in fractions.items())
+        raise UsageError(f"{options} leave nothing to train on: their sum must be less than 1. Lower one of them")
     owners: dict[str, str] = {}
     for side, share in held_out.items():
         if not isinstance(share, float):
@@ -142,30 +147,36 @@ def _check_groups(side: str, wanted: Collection[str], groups: Sequence[str], own
     existing = sorted(set(groups))
     for group in sorted(wanted):
         if group not in existing:
-            listed = ", ".join(existing[:_NAMED_AT_MOST]) + (", ..." if len(existing) > _NAMED_AT_MOST else "")
+            listed = ", ".join(existing[:_MOST_KEYS_SHOWN]) + (", ..." if len(existing) > _MOST_KEYS_SHOWN else "")
             raise UsageError(f"--{side}-groups '{group}' is not a group of these videos. The groups are {listed}")
         if (owner := owners.setdefault(group, side)) != side:
-            raise UsageError(f"--{side}-groups '{group}' is one of --{owner}-groups, too. Name each group once")
+            raise UsageError(f"--{side}-groups '{group}' is also one of --{owner}-groups. Name each group once")
 
 
 def draw_per_class(labels: NDArray[np.int64], number: int, seed: int) -> NDArray[np.bool_]:
-    """Draw `number` videos of every class, or all where a class has fewer.
+    """Draw `number` videos of every class, or all if a class has fewer.
 
     Args:
         labels: int64 [N].
-        number: of each class; at least 1.
-        seed: of the draw; that of a class does not depend on the others.
+        number: videos of each class; at least 1.
+        seed: seed of the draw; the draw of a class does not depend on other classes.
 
     Returns:
-        bool [N], true for those drawn.
+        bool [N], true for the videos drawn.
     """
     return _draw(labels, lambda _: number, seed)
 
 
 def draw_fraction(labels: NDArray[np.int64], fraction: float, seed: int) -> NDArray[np.bool_]:
-    """Draw a share of every class, rounded, and one video at least; a smaller share is part of a larger one.
+    """Draw a fraction of every class, rounded, at least one video; a smaller draw is a subset of a larger one.
 
-    Args, returns: see `draw_per_class`; 0 < fraction <= 1.
+    Args:
+        labels: int64 [N].
+        fraction: above 0, at most 1.
+        seed: seed of the draw; the draw of a class does not depend on other classes.
+
+    Returns:
+        bool [N], true for the videos drawn.
     """
     return _draw(labels, lambda count: max(1, round(fraction * count)), seed)
 
@@ -180,10 +191,10 @@ def _draw(labels: NDArray[np.int64], number_of: Callable[[int], int], seed: int)
 
 
 def group_keys(names: Iterable[str], regex: str) -> list[str]:
-    """The first group of `regex`, searched in the file name (not the folders) of each path.
+    """Return what the first group of `regex` matches in the file name (not the folders) of each path.
 
     Raises:
-        UsageError: `regex` is malformed, has no group, or finds nothing in a name.
+        UsageError: `regex` is malformed, has no group, or does not match a name.
     """
     try:
         pattern = re.compile(regex)
@@ -201,7 +212,7 @@ def group_keys(names: Iterable[str], regex: str) -> list[str]:
 
 
 def _scan_entry(entry: os.DirEntry[str], found: ClassFolders, *, flow: bool) -> None:
-    """Add one entry of the root to `found`: a class with its videos, or something ignored."""
+    """Add an entry of the root to `found`: a class with its videos, or something ignored."""
     if entry.name.startswith(".") or not is_folder(entry):
         found.ignored.append(_shown(entry))
         return
@@ -214,7 +225,7 @@ def _scan_entry(entry: os.DirEntry[str], found: ClassFolders, *, flow: bool) -> 
     found.ignored.extend(others or ([] if videos else [_shown(entry)]))
     if videos:
         if reason := unlistable(entry.name):
-            raise UsageError(f"class folder {entry.name!a} cannot be named in a list: {reason}. Rename it")
+            raise UsageError(f"class folder {entry.name!a} cannot be written to a list: {reason}. Rename it")
         found.classes.append(entry.name)
         found.videos.extend(videos)
 
@@ -224,7 +235,7 @@ def _shown(entry: os.DirEntry[str]) -> str:
 
 
 def _targets(labels: NDArray[np.int64], fractions: Sequence[float]) -> list[dict[int, float]]:
-    """How many videos of each class each side should get; a share of a video is allowed."""
+    """Return how many videos of each class each side should get; fractions of a video are allowed."""
     targets: list[dict[int, float]] = [{} for _ in fractions]
     for label, n in Counter(labels.tolist()).items():
         left = float(n - 1)  # one is for training

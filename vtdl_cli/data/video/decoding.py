@@ -1,13 +1,12 @@
-"""Frames out of a video file or a folder of pictures, by any of three decoders, which agree on count and pictures.
+"""Decode frames from a video file, by one of three decoders, or from a frame folder.
 
-A reader belongs to the process that opened it and decodes in one thread: decord hangs when a reader is carried over a
-fork. Libraries are imported on first use, so that a process that only counts frames loads no torch. Nothing is kept
-between videos.
+The decoders agree on the number of frames and on their content. A reader belongs to the process that opened it and
+decodes in one thread: decord hangs when a reader is carried over a fork. Libraries are imported on first use, so that a
+process that only counts frames does not load torch. Nothing is cached between videos.
 
-Random access is only as good as a file's timestamps. Measured against decoding in full: decord's and torchcodec's
-seeking gives wrong pictures for every DivX file of HMDB51 we have, and decord's also for edit lists and open groups of
-pictures. `scan_video` finds such files; decord then reads them from the start, which is right, and torchcodec refuses
-those it would get wrong.
+Random access is only as good as a file's timestamps. Compared with sequential decoding, decord and torchcodec seek to
+wrong frames in every DivX file of HMDB51 that we tried, and decord also with edit lists and open GOPs. `scan_video`
+detects such files: decord then decodes them from the start, which is correct, and torchcodec refuses them.
 """
 
 import importlib
@@ -29,9 +28,9 @@ __all__ = ["DECODERS", "PyAvReader", "VideoReader", "decode_frames", "open_video
 
 
 class PyAvReader:
-    """Decodes from the start up to the last wanted frame: slower in a long video, right in every one.
+    """Decodes from the start up to the last requested frame: slow for long videos, correct for all.
 
-    It alone notices damage that FFmpeg papers over (AVI files in particular), in all frames it passes.
+    Only this reader detects damage that FFmpeg conceals (in AVI files above all), in all frames that it passes.
     """
 
     def __init__(self, path: Path) -> None:
@@ -47,21 +46,21 @@ class PyAvReader:
         frames = []
         for index, frame in enumerate(decode_frames(self._path)):
             if index in remaining:
-                frames.append(_picture(frame))
+                frames.append(_to_rgb(frame))
             if len(frames) == len(wanted):
                 return stack_frames(self._path, frames)
         raise UnreadableVideo(str(self._path), f"it ends before frame {wanted[len(frames)]} of {self.num_frames}")
 
-    def pictures(self) -> Iterator[np.ndarray]:
-        """All frames (H, W, 3) in order, one in memory at a time."""
-        yield from map(_picture, decode_frames(self._path))
+    def frames(self) -> Iterator[np.ndarray]:
+        """Yield all frames (H, W, 3) in order, one in memory at a time."""
+        yield from map(_to_rgb, decode_frames(self._path))
 
     def close(self) -> None:
         """Nothing stays open between reads."""
 
 
 def decode_frames(path: Path) -> Iterator[Any]:
-    """Yield PyAV's frames in the order of display, up to the first damaged one."""
+    """Yield PyAV's frames in display order, up to the first damaged one."""
     count = 0
     with open_stream(path) as (container, stream), unreadable_on_error(path, lambda: f"it is damaged at frame {count}"):
         for frame in container.decode(stream):
@@ -71,66 +70,66 @@ def decode_frames(path: Path) -> Iterator[Any]:
             count += 1
 
 
-def _picture(frame: Any) -> np.ndarray:
-    """PyAV's frame as RGB; PyAV leaves the rotation (degrees, counterclockwise) to the caller."""
-    # One thread: by default each conversion starts a pool of them, which takes longer than a small picture.
+def _to_rgb(frame: Any) -> np.ndarray:
+    """Convert PyAV's frame to RGB; PyAV leaves the rotation (degrees, counterclockwise) to the caller."""
+    # One thread: by default each conversion starts a thread pool, which takes longer than a small frame.
     return np.rot90(frame.to_ndarray(format="rgb24", threads=1), round(frame.rotation / 90))
 
 
 class DecordReader:
-    """Seeks where that is right, and reads from the start elsewhere."""
+    """Seeks if that is exact for the file, else decodes from the start."""
 
     def __init__(self, path: Path) -> None:
         scan = scan_video(path)
-        if scan.container == "mpegts":  # measured: wrong pictures even from the start
+        if scan.container == "mpegts":  # measured: wrong frames even from the start
             raise UnreadableVideo(str(path), "decord misreads MPEG-TS; use the decoder pyav")
         if scan.width % 32 and 3 * (scan.width + -scan.width % 32) % scan.width == 0:
-            # measured: it pads rows to 32 pixels, and takes what then divides evenly for more than three channels
-            raise UnreadableVideo(str(path), f"decord misreads pictures {scan.width} wide; use the decoder pyav")
+            # measured: it pads rows to 32 pixels; if the padded size is a multiple, it assumes more than 3 channels
+            raise UnreadableVideo(str(path), f"decord misreads frames {scan.width} pixels wide; use the decoder pyav")
         self._path, self.scan = path, scan
         self.num_frames = scan.num_frames
         self._open()
         self._seekable = scan.seekable and len(self._reader) == scan.num_frames
 
     def _open(self) -> None:
-        os.environ.setdefault("DECORD_DUPLICATE_WARNING_THRESHOLD", "1.0")  # a warning without a level, set on import
+        os.environ.setdefault("DECORD_DUPLICATE_WARNING_THRESHOLD", "1.0")  # decord reads it on import
         import decord
 
         decord.logging.set_level(decord.logging.QUIET)
-        # PyAV has read the file by now: decord's FFmpeg of 2019 lacks AV1, and decord itself insists on a duration.
+        # PyAV has read the file already: decord's FFmpeg of 2019 lacks AV1, and decord needs a duration.
         reason = f"decord does not support its codec ({self.scan.codec}) or its header; use the decoder pyav"
         with unreadable_on_error(self._path, reason):
             self._reader: Any = decord.VideoReader(str(self._path.absolute()), ctx=decord.cpu(0), num_threads=1)
-        self._position = 0  # the next frame, when reading from the start
+        self._position = 0  # the next frame, when decoding from the start
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """See `VideoReader.read`."""
-        return read_any_order(indices, self.num_frames, self._seek if self._seekable else self._read_on)
+        return read_any_order(indices, self.num_frames, self._seek if self._seekable else self._decode_on)
 
     def _seek(self, wanted: np.ndarray) -> np.ndarray:
         with unreadable_on_error(self._path, f"decord finds damage before frame {wanted[-1]}"):
             frames: np.ndarray = self._reader.get_batch(wanted).asnumpy()
         return frames
 
-    def _read_on(self, wanted: np.ndarray) -> np.ndarray:
+    def _decode_on(self, wanted: np.ndarray) -> np.ndarray:
         if wanted[0] < self._position:
             self._open()
         frames = []
         for index in wanted:
             with unreadable_on_error(self._path, f"decord finds damage before frame {index}"):
-                while self._position <= index:  # never skip_frames(), which goes by timestamps as well
+                while self._position <= index:  # not skip_frames(), which relies on timestamps too
                     frame = self._reader.next()
                     self._position += 1
                 frames.append(frame.asnumpy())
         return stack_frames(self._path, frames)
 
     def close(self) -> None:
-        """Free decord's buffers now."""
+        """Free decord's buffers."""
         self._reader = None
 
 
 class TorchcodecReader:
-    """Finds frames by timestamp, so it refuses files whose timestamps are not to be trusted."""
+    """Finds frames by timestamp, and so refuses files whose timestamps are unreliable."""
 
     def __init__(self, path: Path) -> None:
         decoder_class = _import_torchcodec()
@@ -140,7 +139,7 @@ class TorchcodecReader:
             self._reader: Any = decoder_class(str(path.absolute()), dimension_order="NHWC", num_ffmpeg_threads=1)
         if not scan.timed or len(self._reader) != scan.num_frames:
             raise UnreadableVideo(
-                str(path), "torchcodec goes by timestamps, which are not to be trusted here; use the decoder pyav"
+                str(path), "torchcodec relies on timestamps, which are unreliable here; use the decoder pyav"
             )
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
@@ -153,14 +152,14 @@ class TorchcodecReader:
         return frames
 
     def close(self) -> None:
-        """Free torchcodec's buffers now."""
+        """Free torchcodec's buffers."""
         self._reader = None
 
 
 def _import_torchcodec() -> Any:
     try:
         return importlib.import_module("torchcodec.decoders").VideoDecoder
-    except (ImportError, RuntimeError, OSError) as error:  # RuntimeError and OSError: FFmpeg's libraries are absent
+    except (ImportError, RuntimeError, OSError) as error:  # RuntimeError and OSError: FFmpeg's libraries are missing
         raise UsageError(
             "decoder 'torchcodec' cannot be loaded. Type pip install 'vtdl[torchcodec]', and install FFmpeg 4 to 9"
         ) from error
@@ -173,15 +172,15 @@ DECODERS: dict[str, Callable[[Path], VideoReader]] = {
 }
 
 FLOW = "flow"
-"""Stands for a decoder where pairs of pictures are wanted, x and y of optical flow: frames of two channels."""
+"""The name that takes a decoder's place for optical flow: folders of x and y images, read as two-channel frames."""
 
 
 @contextmanager
 def open_video(path: str | Path, decoder: str = "decord") -> Iterator[VideoReader]:
-    """Open a video file by `decoder`, or a folder of pictures (whatever the decoder); `flow` opens pairs of pictures.
+    """Open a video file with `decoder`, or a frame folder with any decoder; `flow` opens folders of optical flow.
 
     Raises:
-        UnreadableVideo: there is no such file, or it is empty, not a video, damaged, in a codec that the decoder lacks.
+        UnreadableVideo: the file is missing, empty, not a video, damaged, or in a codec that the decoder lacks.
         UsageError: the decoder is unknown or not installed.
     """
     reader = _open_reader(Path(path), decoder)
@@ -192,7 +191,7 @@ def open_video(path: str | Path, decoder: str = "decord") -> Iterator[VideoReade
 
 
 def read_middle_frame(path: Path, decoder: str) -> np.ndarray:
-    """The frame in the middle of a video, (H, W, 3) uint8; of flow, x and y in red and green.
+    """Return the middle frame of a video, (H, W, 3) uint8; for flow, x and y are red and green.
 
     Raises:
         UnreadableVideo, UsageError: as `open_video`.
@@ -211,7 +210,7 @@ def _open_reader(path: Path, decoder: str) -> VideoReader:
         raise UnreadableVideo(str(path), (error.strerror or "no access").lower()) from error
     if path.is_dir() or decoder == FLOW:
         return FlowFolderReader(path) if decoder == FLOW else FrameFolderReader(path)
-    if not path.is_file():  # opening a pipe would wait for ever
+    if not path.is_file():  # opening a pipe would block for ever
         raise UnreadableVideo(str(path), "it is neither a file nor a folder")
     if status.st_size == 0:
         raise UnreadableVideo(str(path), "the file is empty")

@@ -1,4 +1,4 @@
-"""Which videos lie on a disk: files by their suffix, folders by the frames in them. Nothing is opened."""
+"""Find videos on disk: files by their suffix, frame folders by the names of their images. Nothing is opened."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ VIDEO_SUFFIXES = frozenset(f".{kind}" for kind in _KINDS)
 
 
 def walk_videos(root: Path, *, flow: bool = False) -> Iterator[str]:
-    """Paths of all videos under `root`, relative to it and in order; a folder of frames is one, and not entered.
+    """Yield the paths of all videos under `root`, relative to it and sorted; a frame folder is one video.
 
-    Hidden files and folders are passed over, and a folder that links lead back to is entered once.
+    Hidden files and folders are skipped; a folder that can be reached by several links is entered once.
 
     Args:
-        root: where to start.
-        flow: look for optical flow instead, see `data.flow_folder`.
+        root: the top folder.
+        flow: look for optical flow instead, see `data.video.flow_folder`.
 
     Raises:
-        UsageError: `root` is no folder, or a folder cannot be listed.
+        UsageError: `root` is not a folder, or a folder cannot be listed.
     """
     if not root.is_dir():
-        raise UsageError(f"--root '{root}' is not a folder. Name the folder that the videos lie in")
+        raise UsageError(f"--root '{root}' is not a folder. Name the folder that holds the videos")
     pending, entered = [""], set[tuple[int, int]]()
     while pending:
         folder = pending.pop()
@@ -37,7 +37,7 @@ def walk_videos(root: Path, *, flow: bool = False) -> Iterator[str]:
             videos = {entry.name for entry in entries if is_video(entry, flow=flow)}
         except OSError as error:
             raise UsageError(
-                f"folder '{error.filename}' cannot be listed ({error.strerror}). Check its rights"
+                f"folder '{error.filename}' cannot be listed ({error.strerror}). Check its permissions"
             ) from error
         if (status.st_dev, status.st_ino) in entered:
             continue
@@ -48,7 +48,7 @@ def walk_videos(root: Path, *, flow: bool = False) -> Iterator[str]:
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
-    """Tell a folder, or a link to one; a link that leads round in a circle is none, and no reason to stop."""
+    """Whether an entry is a folder or a link to one; a link in a cycle is not."""
     try:
         return entry.is_dir()
     except OSError:
@@ -56,13 +56,16 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def is_video(entry: os.DirEntry[str], *, flow: bool = False) -> bool:
-    """Tell a video file by its suffix, and a folder of frames by a frame in it, and no video: those have thumbnails."""
+    """Whether an entry is a video: a file with a video suffix, or a folder that holds frames but no video files.
+
+    A folder that holds both is a folder of videos with thumbnails.
+    """
     if entry.name.startswith("."):
         return False
     if flow:
         return is_folder(entry) and flow_pair(Path(entry.path)) is not None
     if not is_folder(entry):
-        return _is_named_as_video(entry.name)  # a broken link too: opening it will tell
+        return _is_named_as_video(entry.name)  # a broken link too: it is reported when it is opened
     has_frame = False
     with os.scandir(entry.path) as inside:
         for inner in inside:
@@ -73,7 +76,7 @@ def is_video(entry: os.DirEntry[str], *, flow: bool = False) -> bool:
 
 
 def may_be_video(path: Path) -> bool:
-    """Tell what a user names in place of a list: a folder, whose frames are to be, or a video file by its suffix."""
+    """Whether a path that the user gave in place of a list may be a video: a folder, or a file with a video suffix."""
     return path.is_dir() or (path.is_file() and _is_named_as_video(path.name))
 
 
@@ -82,9 +85,9 @@ def _is_named_as_video(name: str) -> bool:
 
 
 def stem(path: str) -> str:
-    """The last part of a path without what video files end in; other dots belong to it.
+    """Return the file name without its video suffixes; other dots are part of the name.
 
-    Downloaders leave `<id>.mp4.webm` behind.
+    Downloaders write names such as `<id>.mp4.webm`.
     """
     name = path.rpartition("/")[2]
     before, dot, suffix = name.rpartition(".")
@@ -92,6 +95,6 @@ def stem(path: str) -> str:
 
 
 def sorted_entries(folder: str | Path) -> list[os.DirEntry[str]]:
-    """What is in a folder, by name."""
+    """Return the entries of a folder, sorted by name."""
     with os.scandir(folder) as entries:
         return sorted(entries, key=lambda entry: entry.name)

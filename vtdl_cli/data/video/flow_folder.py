@@ -1,4 +1,4 @@
-"""Optical flow read as a video of two channels: one grey picture for x and one for y of every frame."""
+"""Read optical flow as a two-channel video: each frame is a greyscale image for x and one for y."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,59 +6,59 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vtdl_cli.data.video.frame_folder import FRAME_NAME, list_pictures, number_of, read_picture, scan_pictures
+from vtdl_cli.data.video.frame_folder import FRAME_NAME, frame_number, list_images, read_image, scan_images
 from vtdl_cli.data.video.reader import VideoScan, read_any_order, refuse_sizes, stack_frames, unreadable_on_error
 from vtdl_cli.errors import UnreadableVideo
 
 PREFIXES = ("flow_x", "flow_y")
-DIRECTIONS = (("x", "y"), ("u", "v"), PREFIXES)  # as folders are named
+FOLDER_NAMES = (("x", "y"), ("u", "v"), PREFIXES)
 
 
-class Half(NamedTuple):
-    """Where one direction lies: the pictures of a folder whose names begin so."""
+class FlowDirection(NamedTuple):
+    """One direction of the flow: the images of a folder whose names begin with a prefix."""
 
     folder: Path
     prefix: str
 
-    def pictures(self) -> list[Path]:
-        """In the order of their numbers."""
+    def images(self) -> list[Path]:
+        """Return the images in numerical order."""
         like = f"{self.prefix}_00001.jpg" if self.prefix else "00001.jpg"
-        return list_pictures(self.folder, lambda name: name.lower().startswith(self.prefix), like)
+        return list_images(self.folder, lambda name: name.lower().startswith(self.prefix), like)
 
 
-def flow_pair(path: Path) -> tuple[Half, Half] | None:
-    """Where the x and y of the video called `path` lie, or None.
+def flow_pair(path: Path) -> tuple[FlowDirection, FlowDirection] | None:
+    """Find the x and y images of the flow video `path`; None if there are none.
 
-    Three layouts: `<path>/flow_x_00001.jpg` beside `<path>/flow_y_00001.jpg`; `<path>/x/00001.jpg` beside
-    `<path>/y/00001.jpg`; and `x/<video>/00001.jpg` beside `y/<video>/00001.jpg`, where `path` is the former's folder.
+    Three layouts: `<path>/flow_x_00001.jpg` and `<path>/flow_y_00001.jpg`; `<path>/x/00001.jpg` and
+    `<path>/y/00001.jpg`; `x/<video>/00001.jpg` and `y/<video>/00001.jpg`, where `path` is `x/<video>`.
     In the last two the folders may also be called u and v, or flow_x and flow_y.
 
     Raises:
         OSError: the folder cannot be listed.
     """
-    present = {prefix for prefix in PREFIXES if _holds_pictures(path, prefix)}
-    together = Half(path, PREFIXES[0]), Half(path, PREFIXES[1])
+    present = {prefix for prefix in PREFIXES if _holds_images(path, prefix)}
+    together = FlowDirection(path, PREFIXES[0]), FlowDirection(path, PREFIXES[1])
     if len(present) == len(PREFIXES):
         return together
-    for x, y in DIRECTIONS:
-        if _holds_pictures(path / x) and _holds_pictures(path / y):
-            return Half(path / x, ""), Half(path / y, "")
+    for x, y in FOLDER_NAMES:
+        if _holds_images(path / x) and _holds_images(path / y):
+            return FlowDirection(path / x, ""), FlowDirection(path / y, "")
         beside = path.parent.with_name(y) / path.name
-        if path.parent.name == x and _holds_pictures(path) and beside.is_dir():
-            return Half(path, ""), Half(beside, "")
-    return together if PREFIXES[0] in present else None  # without y, which the reader will miss
+        if path.parent.name == x and _holds_images(path) and beside.is_dir():
+            return FlowDirection(path, ""), FlowDirection(beside, "")
+    return together if PREFIXES[0] in present else None  # y is missing, which the reader reports
 
 
-def _holds_pictures(folder: Path, prefix: str = "") -> bool:
+def _holds_images(folder: Path, prefix: str = "") -> bool:
     names = (file.name for file in folder.iterdir()) if folder.is_dir() else iter(())
     return any(name.lower().startswith(prefix) and FRAME_NAME.fullmatch(name) for name in names)
 
 
 class FlowFolderReader:
-    """Reads pictures in pairs, in the order of their numbers.
+    """Reads pairs of x and y images, in numerical order.
 
     Raises:
-        UnreadableVideo: no pairs, a gap in the numbers, or a picture without its partner.
+        UnreadableVideo: no pairs, a gap in the numbers, or an image without its counterpart.
     """
 
     def __init__(self, path: Path) -> None:
@@ -67,39 +67,39 @@ class FlowFolderReader:
         if pair is None:
             raise UnreadableVideo(str(path), "it holds no flow: no flow_x_00001.jpg, no folders x and y or u and v")
         self._path = path
-        self._halves = [half.pictures() for half in pair]
-        counts = [len(files) for files in self._halves]
+        self._directions = [direction.images() for direction in pair]
+        counts = [len(files) for files in self._directions]
         if counts[0] != counts[1]:
-            raise UnreadableVideo(str(path), f"it has {counts[0]} pictures of flow in x and {counts[1]} in y")
-        for x, y in zip(*self._halves, strict=True):
-            if number_of(x) != number_of(y):
-                raise UnreadableVideo(str(path), f"picture {x.name} has no partner: beside it comes {y.name}")
+            raise UnreadableVideo(str(path), f"it has {counts[0]} flow images in x and {counts[1]} in y")
+        for x, y in zip(*self._directions, strict=True):
+            if frame_number(x) != frame_number(y):
+                raise UnreadableVideo(str(path), f"image {x.name} has no counterpart: it would be paired with {y.name}")
         self.num_frames = counts[0]
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Frames (len(indices), H, W, 2), x before y; see `VideoReader.read`."""
+        """Return frames (len(indices), H, W, 2), x before y; see `VideoReader.read`."""
         return read_any_order(indices, self.num_frames, self._read_ascending)
 
     def _read_ascending(self, wanted: np.ndarray) -> np.ndarray:
-        halves = [
+        channels = [
             stack_frames(self._path, [_read_grey(self._path, files[index]) for index in wanted])
-            for files in self._halves
+            for files in self._directions
         ]
-        refuse_sizes(self._path, {half.shape[1:3] for half in halves})
-        return np.concatenate(halves, -1)
+        refuse_sizes(self._path, {channel.shape[1:3] for channel in channels})
+        return np.concatenate(channels, -1)
 
     @property
     def scan(self) -> VideoScan:
-        """See `scan_pictures`."""
-        return scan_pictures(self._path, self._halves[0])
+        """See `scan_images`."""
+        return scan_images(self._path, self._directions[0])
 
     def close(self) -> None:
         """Nothing stays open between reads."""
 
 
 def _read_grey(path: Path, file: Path) -> np.ndarray:
-    """A picture (H, W, 1) of one direction."""
-    picture = read_picture(path, file)
-    if (picture != picture[..., :1]).any():
-        raise UnreadableVideo(str(path), f"picture {file.name} has colours; flow in one direction is grey")
-    return picture[..., :1]
+    """Read the image (H, W, 1) of one direction."""
+    image = read_image(path, file)
+    if (image != image[..., :1]).any():
+        raise UnreadableVideo(str(path), f"image {file.name} has colours; flow images are greyscale")
+    return image[..., :1]

@@ -1,4 +1,4 @@
-"""A folder of pictures read as a video: `img_00001.jpg`, `frame000001.jpg`, `00001.png` and the like."""
+"""Read a folder of images as a video: `img_00001.jpg`, `frame000001.jpg`, `00001.png` and the like."""
 
 import itertools
 import re
@@ -14,15 +14,15 @@ FRAME_NAME = re.compile(r"(?P<prefix>.*?)(?P<number>\d+)\.(jpg|jpeg|png)", re.IG
 
 
 class FrameFolderReader:
-    """Reads the pictures of a folder, in the order of their numbers; the first may have any number.
+    """Reads the images of a folder in numerical order; the first may have any number.
 
     Raises:
-        UnreadableVideo: no pictures, a gap in the numbers, two names for one number.
+        UnreadableVideo: no images, a gap in the numbers, or two images with one number.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._files = list_pictures(path)
+        self._files = list_images(path)
         self.num_frames = len(self._files)
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
@@ -30,58 +30,58 @@ class FrameFolderReader:
         return read_any_order(indices, self.num_frames, self._read_ascending)
 
     def _read_ascending(self, wanted: np.ndarray) -> np.ndarray:
-        return stack_frames(self._path, [read_picture(self._path, self._files[index]) for index in wanted])
+        return stack_frames(self._path, [read_image(self._path, self._files[index]) for index in wanted])
 
-    def pictures(self) -> Iterator[np.ndarray]:
-        """All pictures (H, W, 3) in order, one in memory at a time."""
+    def frames(self) -> Iterator[np.ndarray]:
+        """Yield all frames (H, W, 3) in order, one in memory at a time."""
         yield from (self.read([index])[0] for index in range(self.num_frames))
 
     @property
     def scan(self) -> VideoScan:
-        """See `scan_pictures`."""
-        return scan_pictures(self._path, self._files)
+        """See `scan_images`."""
+        return scan_images(self._path, self._files)
 
     def close(self) -> None:
         """Nothing stays open between reads."""
 
 
-def scan_pictures(path: Path, files: Sequence[Path]) -> VideoScan:
-    """Size and kind of the first picture; pictures have no rate."""
+def scan_images(path: Path, files: Sequence[Path]) -> VideoScan:
+    """Return the size and format of the first image; image folders have no frame rate."""
     from PIL import Image
 
-    with unreadable_on_error(path, f"picture {files[0].name} is damaged"), Image.open(files[0]) as picture:
-        width, height, codec = *picture.size, str(picture.format).lower()
+    with unreadable_on_error(path, f"image {files[0].name} is damaged"), Image.open(files[0]) as image:
+        width, height, codec = *image.size, str(image.format).lower()
     count = len(files)
     return VideoScan(count, "folder", codec, width, height, 0.0, count, has_duration=False, timed=True, seekable=True)
 
 
-def not_flow(name: str) -> bool:
-    """Tell pictures from the flow_x_00001.jpg and flow_y_00001.jpg beside them in a two-stream data set's folders."""
+def is_not_flow(name: str) -> bool:
+    """Whether a name is not one of flow, flow_x_00001.jpg: two-stream data sets keep both in one folder."""
     return re.match(r"flow_?[xyuv]_?\d", name, re.IGNORECASE) is None
 
 
-def number_of(picture: Path) -> int:
-    """The number in a picture's name."""
-    match = FRAME_NAME.fullmatch(picture.name)
+def frame_number(image: Path) -> int:
+    """Return the number in an image's name."""
+    match = FRAME_NAME.fullmatch(image.name)
     assert match is not None
     return int(match["number"])
 
 
-def list_pictures(
-    path: Path, wanted: Callable[[str], bool] = not_flow, like: str = "img_00001.jpg or frame000001.jpg"
+def list_images(
+    path: Path, wanted: Callable[[str], bool] = is_not_flow, like: str = "img_00001.jpg or frame000001.jpg"
 ) -> list[Path]:
-    """The pictures of a folder whose names are wanted, `like` these, in the order of their numbers.
+    """Return the images of a folder whose names are `wanted`, in numerical order; `like` is an example, for messages.
 
     Raises:
-        UnreadableVideo: no pictures, a gap in the numbers, two names for one number.
+        UnreadableVideo: no images, a gap in the numbers, or two images with one number.
     """
     with unreadable_on_error(path, "the folder cannot be listed"):
         names = [match for file in path.iterdir() if (match := FRAME_NAME.fullmatch(file.name)) and wanted(file.name)]
     if not names:
-        raise UnreadableVideo(str(path), f"the folder holds no pictures named like {like}")
+        raise UnreadableVideo(str(path), f"the folder holds no images named like {like}")
     prefixes = sorted({match["prefix"] for match in names})
     if len(prefixes) > 1:
-        raise UnreadableVideo(str(path), f"the folder mixes pictures named '{prefixes[0]}' and '{prefixes[1]}'")
+        raise UnreadableVideo(str(path), f"the folder mixes images named '{prefixes[0]}' and '{prefixes[1]}'")
     names.sort(key=lambda match: int(match["number"]))
     _refuse_gaps(path, [int(match["number"]) for match in names])
     return [path / match.string for match in names]
@@ -90,14 +90,14 @@ def list_pictures(
 def _refuse_gaps(path: Path, numbers: list[int]) -> None:
     for number, following in itertools.pairwise(numbers):
         if following == number:
-            raise UnreadableVideo(str(path), f"two pictures have the number {number}")
+            raise UnreadableVideo(str(path), f"two images have the number {number}")
         if following != number + 1:
-            raise UnreadableVideo(str(path), f"pictures {number + 1} to {following - 1} are missing")
+            raise UnreadableVideo(str(path), f"images {number + 1} to {following - 1} are missing")
 
 
-def read_picture(folder: Path, file: Path) -> np.ndarray:
-    """One picture (H, W, 3) of the video in `folder`."""
+def read_image(folder: Path, file: Path) -> np.ndarray:
+    """Read one frame (H, W, 3) of the video in `folder`."""
     from PIL import Image
 
-    with unreadable_on_error(folder, f"picture {file.name} is damaged"), Image.open(file) as picture:
-        return np.asarray(picture.convert("RGB"))
+    with unreadable_on_error(folder, f"image {file.name} is damaged"), Image.open(file) as image:
+        return np.asarray(image.convert("RGB"))

@@ -1,4 +1,4 @@
-"""What a list maker wants to know of a video: whether it can be read, and what it is."""
+"""Probe a video for a list: whether it can be decoded, and its properties."""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,67 +12,66 @@ from vtdl_cli.data.video.reader import VideoScan, refuse_sizes, unreadable
 from vtdl_cli.data.video.scan import scan_video
 from vtdl_cli.errors import UnreadableVideo
 
-FLAT_DEVIATION = 1.0  # of 255 grey levels: a picture below it shows one colour
-LUMA_FIRST = ("yuv420p", "yuvj420p", "yuv422p", "yuv444p", "nv12")  # formats whose first plane is grey, a byte a pixel
-LOOKED_AT = 8  # one picture in so many: measuring all of them takes half as long as decoding them
-FLAT_SHARE = 0.5  # of a video's pictures: films fade in and out, and lectures show dark slides
+FLAT_DEVIATION = 1.0  # standard deviation, of 255 grey levels: a frame below it is a single colour
+LUMA_FIRST = ("yuv420p", "yuvj420p", "yuv422p", "yuv444p", "nv12")  # formats whose first plane is 8-bit luma
+FLAT_CHECK_STRIDE = 8  # frames; checking all of them takes half as long as decoding them
+FLAT_SHARE = 0.5  # of the frames checked: films fade in and out, and lectures show dark slides
 
 
 class VideoFacts(NamedTuple):
-    """One video that was opened."""
+    """Properties of a video that was opened."""
 
     num_frames: int  # that can be read
-    declared_frames: int  # by the container's header; 0 where it says nothing
+    declared_frames: int  # by the container's header; 0 if it declares none
     codec: str
     width: int
     height: int
-    frame_rate: float  # frames a second; 0 where nothing says so
-    num_bytes: int  # of the file; 0 for a folder of pictures
+    frame_rate: float  # frames a second; 0 if unknown
+    num_bytes: int  # of the file; 0 for a frame folder
 
 
 _OPENED: set[tuple[object, ...]] = set()
-"""Kinds of video that a decoder has opened in this process."""
+"""Kinds of video (decoder, container, codec, ...) that were opened in this process."""
 
 
 def probe_video(path: str | Path, decoder: str = "decord", *, verify: bool = False) -> VideoFacts:
-    """Open a video, decode its first frame, and say what it is.
+    """Open a video, decode its first frame, and return its properties.
 
-    Of a file PyAV decodes the first frame; another decoder, which takes longer, is tried on the first of each kind:
-    what it cannot open are codecs, containers and widths. A single file that it alone refuses may pass for good.
+    PyAV decodes the first frame of a file. Another decoder is slower, and is tried on the first file of each kind
+    only: it fails on codecs, containers and widths. A single file that it alone cannot open may pass as readable.
 
-    With `verify` all of it is decoded, by PyAV: other decoders repeat a frame, or show a damaged or a grey one, without
-    a word.
+    With `verify` PyAV decodes all frames: other decoders silently repeat a frame, or return a damaged or grey one.
 
     Raises:
         UnreadableVideo: it cannot be opened; with `verify` also: it ends early, is damaged anywhere, or half of its
-            pictures show one colour.
+            frames are a single colour.
     """
     path = Path(path)
     if decoder == FLOW or not path.is_file() or not path.stat().st_size:
         return _probe_folder(path, decoder, verify)
-    look = Look(path, wanted=None if verify else 1)
-    scan = scan_video(path, look.decode)
-    if not look.count:
+    inspector = FrameInspector(path, wanted=None if verify else 1)
+    scan = scan_video(path, inspector.decode)
+    if not inspector.count:
         raise UnreadableVideo(str(path), "none of its frames can be decoded")
     kind = (decoder, scan.container, scan.codec, scan.width, scan.has_duration, scan.timed)
     if decoder != "pyav" and kind not in _OPENED:
         _open(path, decoder)
         _OPENED.add(kind)
     if verify:
-        look.judge(scan.num_frames)
+        inspector.check(scan.num_frames)
     return _facts(scan, path.stat().st_size)
 
 
 def _probe_folder(path: Path, decoder: str, verify: bool) -> VideoFacts:
-    """A folder of pictures, or what `open_video` has words for: nothing there, or an empty file."""
+    """Probe a frame folder, or a missing or empty file, for which `open_video` has the message."""
     with open_video(path, decoder) as reader:
         reader.read([0])
         if verify:
-            look = Look(path, may_be_flat=decoder == FLOW)  # where nothing moves, flow is flat
+            inspector = FrameInspector(path, may_be_flat=decoder == FLOW)  # flow is flat if nothing moves
             for index in range(reader.num_frames):
-                picture = reader.read([index])[0]
-                look.at(picture.shape[:2], partial(_mean, picture))
-            look.judge(reader.num_frames)
+                frame = reader.read([index])[0]
+                inspector.add(frame.shape[:2], partial(_mean, frame))
+            inspector.check(reader.num_frames)
         return _facts(reader.scan, 0)
 
 
@@ -87,16 +86,16 @@ def _open(path: Path, decoder: str) -> None:
         reader.read([0])
 
 
-class Look:
-    """Looks at a video's pictures one after the other.
+class FrameInspector:
+    """Inspects the frames of a video one after another.
 
     Args:
         path: of the video, for messages.
-        wanted: pictures to decode from a file's packets; None: all.
-        may_be_flat: a video of one colour is not refused.
+        wanted: frames to decode from a file's packets; None: all.
+        may_be_flat: whether frames of a single colour are accepted.
 
     Attributes:
-        count: pictures seen.
+        count: frames inspected.
     """
 
     def __init__(self, path: Path, *, wanted: int | None = None, may_be_flat: bool = False) -> None:
@@ -105,58 +104,58 @@ class Look:
         self._flat, self._sizes = 0, set[tuple[int, ...]]()
 
     def decode(self, packet: Any) -> None:
-        """Look at what one of PyAV's packets holds, as long as pictures are wanted."""
+        """Decode and inspect the frames of one of PyAV's packets, until `wanted` is reached."""
         if self.wanted is not None and self.count >= self.wanted:
             return
         try:
             frames = packet.decode()
-        except Exception as error:  # PyAV's are many
+        except Exception as error:  # PyAV raises many kinds
             raise unreadable(self.path, f"it is damaged at frame {self.count}", error) from error
         for frame in frames:
             if frame.is_corrupt:
                 raise UnreadableVideo(str(self.path), f"it is damaged at frame {self.count}")
-            self.at((frame.height, frame.width), partial(_luma, frame))
+            self.add((frame.height, frame.width), partial(_luma, frame))
 
-    def at(self, size: tuple[int, ...], grey: Callable[[], np.ndarray]) -> None:
-        """Look at a picture of size (height, width), of which `grey` gives every eighth row and column."""
+    def add(self, size: tuple[int, ...], grey: Callable[[], np.ndarray]) -> None:
+        """Inspect a frame of size (height, width); `grey` returns every eighth row and column of it in grey."""
         self.count += 1
         if size not in self._sizes:
             self._sizes.add(size)
             refuse_sizes(self.path, self._sizes)
-        if self.count % LOOKED_AT == 1:
+        if self.count % FLAT_CHECK_STRIDE == 1:
             self._flat += is_flat(grey())
 
-    def judge(self, num_frames: int) -> None:
-        """Refuse a video that is not what its packets promise.
+    def check(self, num_frames: int) -> None:
+        """Refuse a video whose frames do not match its packets.
 
         Raises:
-            UnreadableVideo: it ended before `num_frames`, or half of the pictures looked at show one colour.
+            UnreadableVideo: it ended before `num_frames`, or half of the frames checked are a single colour.
         """
         if self.count < num_frames:
             raise UnreadableVideo(str(self.path), f"it ends before frame {self.count} of {num_frames}")
-        looked_at = -(-self.count // LOOKED_AT)
-        if self._flat >= FLAT_SHARE * looked_at and not self.may_be_flat:
-            raise UnreadableVideo(str(self.path), f"{self._flat} of {looked_at} of its pictures show one colour")
+        checked = -(-self.count // FLAT_CHECK_STRIDE)
+        if self._flat >= FLAT_SHARE * checked and not self.may_be_flat:
+            raise UnreadableVideo(str(self.path), f"{self._flat} of {checked} frames checked are a single colour")
 
 
 def is_flat(grey: np.ndarray) -> bool:
-    """Whether a picture shows one colour: its deviation is below FLAT_DEVIATION.
+    """Whether a frame is a single colour: its standard deviation is below FLAT_DEVIATION.
 
-    Of n values the deviation is at least their range over the root of 2 n, that of two at the ends and the others half
-    way: of most pictures the range, which takes a fifth of the time, says enough.
+    The deviation of n values is at least their range over sqrt(2 n), as with two values at the ends and all others half
+    way. For most frames the range, which takes a fifth of the time, is therefore enough.
     """
     spread = int(grey.max()) - int(grey.min())
     return spread**2 < 2 * grey.size * FLAT_DEVIATION**2 and bool(grey.std() < FLAT_DEVIATION)
 
 
-def _mean(picture: np.ndarray) -> np.ndarray:
-    """Grey of a picture (H, W, C)."""
-    grey: np.ndarray = picture[::8, ::8].mean(-1)
+def _mean(frame: np.ndarray) -> np.ndarray:
+    """Return a frame (H, W, C) in grey."""
+    grey: np.ndarray = frame[::8, ::8].mean(-1)
     return grey
 
 
 def _luma(frame: Any) -> np.ndarray:
-    """Grey of PyAV's frame, without a conversion where the frame holds it as it is."""
+    """Return PyAV's frame in grey, without a conversion if the frame has a luma plane."""
     if frame.format.name not in LUMA_FIRST:
         grey: np.ndarray = frame.to_ndarray(format="gray", threads=1)[::8, ::8]
         return grey

@@ -1,4 +1,4 @@
-"""What every reader of frames offers, and what all of them share."""
+"""The interface of all video readers, and what they share."""
 
 import errno
 from collections.abc import Callable, Iterator, Sequence
@@ -14,18 +14,18 @@ from vtdl_cli.errors import UnreadableVideo
 
 @dataclass(frozen=True)
 class VideoScan:
-    """Facts about one video stream, or one folder of pictures.
+    """Properties of a video stream or a frame folder.
 
     Attributes:
-        num_frames: frames that a decoder shows, at least 1.
-        container, codec: FFmpeg's names of the two.
-        width, height: of a picture in pixels, before any rotation.
-        frame_rate: frames a second, on average; 0 where nothing says so.
-        declared_frames: what the container's header says; 0 where it says nothing.
-        has_duration: whether it says how long the video is.
-        timed: every packet shows one picture, at a time of its own, in a container with an index: a frame may be found
-            by its timestamp.
-        seekable: timed, and decoding may start at any keyframe and count on from there.
+        num_frames: frames that a decoder returns, at least 1.
+        container, codec: FFmpeg's names.
+        width, height: of a frame in pixels, before any rotation.
+        frame_rate: frames a second, on average; 0 if unknown.
+        declared_frames: as in the container's header; 0 if it declares none.
+        has_duration: whether the header declares a duration.
+        timed: every packet is one frame with a timestamp of its own, in a container with an index: frames can be found
+            by timestamp.
+        seekable: timed, and decoding can start at any keyframe and count on from there.
     """
 
     num_frames: int
@@ -44,20 +44,20 @@ class VideoReader(Protocol):
     """One open video.
 
     Attributes:
-        num_frames: frames that can be read; counted, not taken from the header.
+        num_frames: frames that can be read; counted, not read from the header.
     """
 
     num_frames: int
 
     @property
     def scan(self) -> VideoScan:
-        """What else is known of it."""
+        """Further properties of the video."""
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """Decode frames, in any order and with repeats.
 
         Returns:
-            uint8 (len(indices), H, W, 3) RGB, rotated as the file asks.
+            uint8 (len(indices), H, W, 3) RGB, rotated as the file specifies.
 
         Raises:
             IndexError: an index outside [0, num_frames).
@@ -65,18 +65,18 @@ class VideoReader(Protocol):
         """
 
     def close(self) -> None:
-        """Let go of the file; `open_video` calls it."""
+        """Close the file; `open_video` calls this."""
 
 
 def read_any_order(
     indices: Sequence[int] | np.ndarray, num_frames: int, read_ascending: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:
-    """Decode each wanted frame once, in ascending order, and lay the frames out as `indices` asks."""
+    """Decode each requested frame once, in ascending order, and return the frames in the order of `indices`."""
     wanted = np.asarray(indices, dtype=np.int64)
     if wanted.size == 0:
-        raise IndexError("no frames asked for")
+        raise IndexError("no frames requested")
     if wanted.min() < 0 or wanted.max() >= num_frames:
-        raise IndexError(f"frames {wanted.min()} to {wanted.max()} asked for, of a video of {num_frames}")
+        raise IndexError(f"frames {wanted.min()} to {wanted.max()} requested, of a video of {num_frames}")
     ascending, places = np.unique(wanted, return_inverse=True)
     frames = read_ascending(ascending)
     return frames if np.array_equal(ascending, wanted) else frames[places]
@@ -87,36 +87,36 @@ TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)  # of this process, of the system
 
 @contextmanager
 def unreadable_on_error(path: Path, reason: str | Callable[[], str]) -> Iterator[None]:
-    """Turn whatever a decoding library raises into `UnreadableVideo`; wrap calls into such a library, nothing else.
+    """Turn any exception of a decoding library into `UnreadableVideo`; wrap calls into such a library only.
 
     Raises:
-        UnreadableVideo: the video's fault.
-        OSError: too many files are open, which is no video's.
+        UnreadableVideo: the video cannot be decoded.
+        OSError: too many files are open, which is not the video's fault.
     """
     try:
         yield
     except UnreadableVideo:
         raise
-    except Exception as error:  # the libraries raise RuntimeError, OSError, ValueError and kinds of their own
+    except Exception as error:  # the libraries raise RuntimeError, OSError, ValueError and classes of their own
         if isinstance(error, OSError) and error.errno in TOO_MANY_FILES:
-            raise OSError(error.errno, error.strerror, str(path)) from error  # the library's own may not be pickled
+            raise OSError(error.errno, error.strerror, str(path)) from error  # the library's may not be picklable
         raise unreadable(path, reason if isinstance(reason, str) else reason(), error) from error
 
 
 def unreadable(path: Path, reason: str, error: Exception) -> UnreadableVideo:
-    """What a decoding library's error comes to; its own words repeat the path, or are a stack trace."""
+    """Build the error for an exception of a decoding library, whose message repeats the path or is a stack trace."""
     detail = getattr(error, "strerror", None)
     return UnreadableVideo(str(path), f"{reason} ({detail})" if detail else reason)
 
 
 def stack_frames(path: Path, frames: list[np.ndarray]) -> np.ndarray:
-    """Stack frames (H, W, 3) into (len(frames), H, W, 3); a video that changes size is refused, not scaled."""
+    """Stack frames (H, W, 3) into (len(frames), H, W, 3); a video whose frames change size is refused, not resized."""
     refuse_sizes(path, {frame.shape[:2] for frame in frames})
     return np.stack(frames)
 
 
 def refuse_sizes(path: Path, sizes: set[tuple[int, ...]]) -> None:
-    """Raise UnreadableVideo where the frames have more than one size (height, width)."""
+    """Raise UnreadableVideo if the frames have more than one size (height, width)."""
     if len(sizes) > 1:
         listed = " and ".join(f"{width}x{height}" for height, width in sorted(sizes))
         raise UnreadableVideo(str(path), f"its frames differ in size: {listed}")

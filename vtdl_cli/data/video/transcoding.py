@@ -1,5 +1,6 @@
-"""Videos in another form, for quicker reading: folders of small pictures, or small files with many keyframes."""
+"""Transcode videos for faster loading: to frame folders, or to small files with many keyframes."""
 
+import io
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,15 +13,15 @@ from vtdl_cli.data.video.frame_folder import FrameFolderReader
 from vtdl_cli.data.video.reader import unreadable_on_error
 from vtdl_cli.data.video.scan import scan_video
 from vtdl_cli.data.video.whole_video import REPEATABLE, whole_video, write_mp4
-from vtdl_cli.runtime import replacing
+from vtdl_cli.runtime import atomic_write, write_error
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """A writer of a folder `img_00001.jpg`, `img_00002.jpg`, ... for each video.
+class FrameFolderWriter:
+    """Writes each video as a folder of JPEG images, `img_00001.jpg`, `img_00002.jpg`, ...
 
     Args:
-        short_side: pixels; smaller videos stay as they are.
+        short_side: pixels; smaller videos keep their size.
         quality: of JPEG, 1 to 95.
     """
 
@@ -29,10 +30,11 @@ class Pictures:
     suffix: ClassVar[str] = ""
 
     def write(self, source: Path, target: Path) -> int:
-        """Write a video, whole or not at all; returns its number of frames.
+        """Write a video atomically; returns its number of frames.
 
         Raises:
             UnreadableVideo: the source cannot be read to its end.
+            VtdlError: the target cannot be written.
         """
         from PIL import Image
 
@@ -41,8 +43,13 @@ class Pictures:
         part.mkdir(parents=True)
         try:
             count = 0
-            for count, picture in enumerate(_small_pictures(source, self.short_side), start=1):
-                Image.fromarray(picture).save(part / f"img_{count:05d}.jpg", quality=self.quality)
+            for count, frame in enumerate(_resized_frames(source, self.short_side), start=1):
+                image = io.BytesIO()  # given a file, Pillow leaves a truncated image where the disk is nearly full
+                Image.fromarray(frame).save(image, "jpeg", quality=self.quality)
+                try:
+                    (part / f"img_{count:05d}.jpg").write_bytes(image.getvalue())
+                except OSError as error:
+                    raise write_error(target, error) from error
             if target.exists():
                 shutil.rmtree(target)
             part.rename(target)
@@ -51,18 +58,18 @@ class Pictures:
         return count
 
     def count(self, target: Path) -> int:
-        """Frames of a video that was written before."""
+        """Count the frames of a video that was written before."""
         return FrameFolderReader(target).num_frames
 
 
 @dataclass(frozen=True)
-class Compressed:
-    """A writer of an MP4 of H.264 for each video.
+class Mp4Writer:
+    """Writes each video as an MP4 file in H.264.
 
     Args:
-        short_side: pixels; smaller videos stay as large as they are.
-        crf: of x264: 18 looks like the source, 28 is a quarter of its size.
-        gop: frames from one keyframe to the next: what has to be decoded to reach a frame.
+        short_side: pixels; smaller videos keep their size.
+        crf: of x264: 18 is visually lossless, 28 is a quarter of its size.
+        gop: frames from one keyframe to the next, at most as many are decoded to reach a frame.
     """
 
     short_side: int
@@ -71,7 +78,7 @@ class Compressed:
     suffix: ClassVar[str] = ".mp4"
 
     def write(self, source: Path, target: Path) -> int:
-        """Write a video, whole or not at all; returns its number of frames.
+        """Write a video atomically; returns its number of frames.
 
         Raises:
             UnreadableVideo: the source cannot be read to its end.
@@ -80,23 +87,23 @@ class Compressed:
         rate = 25 if source.is_dir() else round(scan_video(source).frame_rate) or 25
         options = {"crf": str(self.crf), "g": str(self.gop), "keyint_min": str(self.gop), "sc_threshold": "0"}
         options |= {"bf": "0", "preset": "fast", **REPEATABLE}
-        with replacing(target) as temporary:
-            return write_mp4(temporary, _small_pictures(source, self.short_side), rate, "libx264", options)
+        with atomic_write(target) as temporary:
+            return write_mp4(temporary, _resized_frames(source, self.short_side), rate, "libx264", options)
 
     def count(self, target: Path) -> int:
-        """Frames of a video that was written before."""
+        """Count the frames of a video that was written before."""
         return scan_video(target).num_frames
 
 
-def _small_pictures(source: Path, short_side: int) -> Iterator[np.ndarray]:
-    """All frames of a video (H, W, 3), none larger than `short_side` asks."""
+def _resized_frames(source: Path, short_side: int) -> Iterator[np.ndarray]:
+    """Yield all frames of a video (H, W, 3), with a short side of at most `short_side` pixels."""
     from PIL import Image
 
-    for picture in whole_video(source):
-        height, width = picture.shape[:2]
+    for frame in whole_video(source):
+        height, width = frame.shape[:2]
         shortest = min(height, width)
         if shortest > short_side:
             size = (short_side * width // shortest, short_side * height // shortest)
-            with unreadable_on_error(source, "a picture cannot be resized"):
-                picture = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
-        yield picture
+            with unreadable_on_error(source, "a frame cannot be resized"):
+                frame = np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BILINEAR))
+        yield frame

@@ -1,4 +1,4 @@
-"""Where the time of an evaluation goes: decoding alone, the network alone, and both as evaluation has them."""
+"""Where the time of an evaluation goes: decoding alone, the network alone, and both together."""
 
 import tempfile
 import time
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from vtdl_cli.data.hdf5.scores import ClipSpool
-from vtdl_cli.engine.evaluate.evaluate import Measurement, average, load_tested, prepare
+from vtdl_cli.engine.evaluate.evaluate import Measurement, average_views, load_tested_network, prepare_measurement
 from vtdl_cli.engine.networks.bad_videos import BadVideos
 from vtdl_cli.engine.networks.build import CHANNELS
 from vtdl_cli.engine.networks.inference import Collected, collect, forward_clips, load_videos
@@ -31,47 +31,48 @@ def bench_evaluate(
     *,
     repeats: int = 3,
 ) -> dict[str, Any]:
-    """Time three passes over a list, in turn and again; nothing is written.
+    """Time three passes over a list in turn, repeatedly; nothing is written.
 
-    Decoding is the loader's pass with its batches thrown away; the network gets ready tensors, as many and of the same
-    shapes; evaluation is its own pass, up to the scores.
+    Decoding loads every batch and drops it; the network gets as many random clips, in batches of the same shapes;
+    evaluation does both, up to the scores.
 
     Args:
-        weights: a run folder or checkpoint with a classifier.
+        weights: run folder or checkpoint with a classifier.
         source: the list.
-        execution: where, and with how many workers.
-        reporter: who is told.
+        execution: device and workers.
+        reporter: warns, and shows progress.
         protocol: clips and crops of each video.
-        assignments: `section.key=value` on top of the configuration inside the weights.
-        repeats: of all three.
+        assignments: `section.key=value` on top of the configuration in the weights.
+        repeats: of all three passes.
 
     Returns:
-        Medians of the seconds of each pass and its clips/s; evaluation's share of the other two's sum, and of the
-        longer of them, which it can come down to where cores are free.
+        Median seconds and clips/s of each pass; evaluation as a fraction of the sum of the other two, and of the longer
+        of them, the least that overlapping both can reach.
 
     Raises:
-        UsageError, ListError, CheckpointError: something does not fit, or no video can be read.
+        UsageError, ListError, CheckpointError: list and weights do not fit together, or no video can be read.
     """
-    test = prepare(load_tested(weights, protocol, assignments), source, execution, protocol, reporter)
+    tested = load_tested_network(weights, protocol, assignments)
+    test = prepare_measurement(tested, source, execution, protocol, reporter)
     test.machine.place(test.network)
     bad_videos = BadVideos(len(test.videos), test.source.config.data.max_bad_fraction)
-    sizes = decode(test, bad_videos, reporter)  # warms up: the system keeps the files that it has read
-    ready = {size: ready_clips(test, size) for size in sizes}
-    compute(test, list(ready), ready)
+    sizes = decode_clips(test, bad_videos, reporter)  # warms up: the system caches the files
+    clips = {size: make_random_clips(test, size) for size in sizes}
+    forward_random_clips(test, list(clips), clips)
     passes: dict[str, Callable[[], object]] = {
-        "decoding": lambda: decode(test, bad_videos, reporter),
-        "network": lambda: compute(test, sizes, ready),
-        "evaluation": lambda: score(test, bad_videos, reporter),
+        "decoding": lambda: decode_clips(test, bad_videos, reporter),
+        "network": lambda: forward_random_clips(test, sizes, clips),
+        "evaluation": lambda: score_videos(test, bad_videos, reporter),
     }
-    metrics: dict[str, list[float]] = {name: [] for name in passes}
+    durations: dict[str, list[float]] = {name: [] for name in passes}
     with reporter.progress(repeats * len(passes), "bench") as bar:
         for _ in range(repeats):
-            for name, run in passes.items():
+            for name, run_pass in passes.items():
                 began = time.monotonic()
-                run()
-                metrics[name].append(time.monotonic() - began)
+                run_pass()
+                durations[name].append(time.monotonic() - began)
                 bar.advance()
-    seconds = {name: median(values) for name, values in metrics.items()}
+    seconds = {name: median(values) for name, values in durations.items()}
     return {
         "protocol": test.plan["protocol"],
         "num_videos": len(test.videos) - len(bad_videos.found),
@@ -86,8 +87,8 @@ def bench_evaluate(
     }
 
 
-def decode(test: Measurement, bad_videos: BadVideos, reporter: Reporter) -> list[int]:
-    """Load every batch of the evaluation and drop it; returns the number of clips in each.
+def decode_clips(test: Measurement, bad_videos: BadVideos, reporter: Reporter) -> list[int]:
+    """Load every batch of the evaluation and drop it; return the number of clips in each.
 
     Raises:
         ListError: too many videos, or all, cannot be read.
@@ -99,21 +100,21 @@ def decode(test: Measurement, bad_videos: BadVideos, reporter: Reporter) -> list
     return [size for size in sizes if size]
 
 
-def compute(test: Measurement, sizes: Sequence[int], ready: Mapping[int, Tensor]) -> None:
-    """The network on ready clips, in batches of these sizes."""
-    for size in sizes:
-        forward_clips(test.network, ready[size], test.machine, test.batch_clips)
-
-
-def score(test: Measurement, bad_videos: BadVideos, reporter: Reporter) -> Collected:
-    """The pass that evaluation makes: everything up to the scores of all videos."""
-    shape = test.views, test.source.num_classes
-    with closing(ClipSpool(Path(tempfile.gettempdir()), shape)) as spool:  # a file without a name: nothing stays
-        return collect(average(test, spool), bad_videos, reporter, test.plan["protocol"])
-
-
-def ready_clips(test: Measurement, size: int) -> Tensor:
-    """Clips (size, C, T, R, R) as the network gets them."""
+def make_random_clips(test: Measurement, size: int) -> Tensor:
+    """Return clips (size, C, T, R, R) of the network's input shape and memory format."""
     data, length = test.source.config.data, test.source.config.finetune.clip_len_frames
     shape = size, CHANNELS[data.modality], length, data.crop_size, data.crop_size
     return torch.randn(shape, device=test.machine.device).contiguous(memory_format=MEMORY_FORMAT)
+
+
+def forward_random_clips(test: Measurement, sizes: Sequence[int], clips: Mapping[int, Tensor]) -> None:
+    """Run the network on batches of these sizes."""
+    for size in sizes:
+        forward_clips(test.network, clips[size], test.machine, test.batch_clips)
+
+
+def score_videos(test: Measurement, bad_videos: BadVideos, reporter: Reporter) -> Collected:
+    """Evaluate, up to the scores of all videos."""
+    shape = test.views, test.source.num_classes
+    with closing(ClipSpool(Path(tempfile.gettempdir()), shape)) as spool:  # an unlinked file: nothing is left
+        return collect(average_views(test, spool), bad_videos, reporter, test.plan["protocol"])

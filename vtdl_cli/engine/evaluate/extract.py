@@ -1,4 +1,4 @@
-"""Extraction: what a layer of a network makes of every video, into HDF5."""
+"""Extraction: the features of every video at a layer of a network, into HDF5."""
 
 import json
 import time
@@ -16,7 +16,7 @@ from vtdl_cli.data.clips.datasets import Unreadable
 from vtdl_cli.data.hdf5.feature_parts import FeatureParts
 from vtdl_cli.data.hdf5.feature_tables import ARRAY
 from vtdl_cli.data.lists.video_list import VideoList
-from vtdl_cli.engine.features.files import look_at, write_table
+from vtdl_cli.engine.features.files import inspect_features, write_table
 from vtdl_cli.engine.lists.groups import recorded_regex
 from vtdl_cli.engine.networks.bad_videos import BadVideos
 from vtdl_cli.engine.networks.clips import build_test_clips, decoder_of
@@ -25,25 +25,25 @@ from vtdl_cli.engine.networks.machine import Machine, build_machine
 from vtdl_cli.engine.networks.trained import Source, load_backbone, load_embedder, random_backbone
 from vtdl_cli.engine.request import Execution, ListSource, protocol_name
 from vtdl_cli.errors import Interrupted, UsageError
-from vtdl_cli.locks import releasing_locks, take_file
+from vtdl_cli.locks import lock_file, releasing_locks
 from vtdl_cli.models.encoder import PooledFeatures
 from vtdl_cli.runtime import Reporter, StopRequest, check_new_file, seed_torch
 
-KEEP_EVERY_SECONDS = 20.0  # of work is the most that an interruption costs
+KEEP_EVERY_SECONDS = 20.0  # the most work that an interruption costs
 
 LAST, EMBEDDING = "last", "embedding"
-"""Layers by their role; others go by the names of the backbone's stages."""
+"""Layers by their role; others have the names of the backbone's stages."""
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Which numbers are kept of a video.
+class FeatureSpec:
+    """Which features to extract.
 
     Attributes:
-        layer: LAST, the backbone's feature map; EMBEDDING, the head that pretraining put on it; or a stage's name.
+        layer: LAST, the backbone's feature map; EMBEDDING, the output of the pretraining head; or a stage's name.
         clips: spread evenly over each video; none: the preset's.
         keep: a vector for each `video`, the mean over its clips, (N, D); for each `clip`, (N, clips, D); or for each
-            `time` position of the map, which is then averaged over space alone, (N, clips, t, D).
+            `time` position of the feature map, averaged over space alone, (N, clips, t, D).
     """
 
     layer: str = LAST
@@ -61,102 +61,107 @@ def extract(
     *,
     config: Config | None = None,
     assignments: tuple[str, ...] = (),
-    wanted: Wanted = Wanted(),
+    spec: FeatureSpec = FeatureSpec(),
     npy: bool = False,
 ) -> dict[str, Any]:
-    """Write what a layer makes of the videos of a list, or of one video.
+    """Write the features of the videos of a list, or of one video.
 
     Args:
-        weights: a run folder or checkpoint of either stage; none: fresh weights, the baseline.
-        config: of the fresh network; not used with weights, which carry their own.
-        assignments: `section.key=value` on top of the configuration inside the weights.
-        wanted: which numbers.
-        npy: write the features as a plain array, too, beside the HDF5 file.
+        weights: run folder or checkpoint of either stage; none: random weights, as a baseline.
+        videos_list: a list, or one video.
+        out: HDF5 file.
+        execution: seed, device, workers, and whether to resume or overwrite.
+        reporter: warns, and shows progress.
+        config: of the randomly initialised network; checkpoints have their own.
+        assignments: `section.key=value` on top of the configuration in the weights.
+        spec: which features.
+        npy: also write the features as an array beside the HDF5 file.
 
     Returns:
         Path, shape, protocol, skipped videos and seconds.
 
     Raises:
-        UsageError, ListError, CheckpointError: something does not fit; nothing has been written.
-        Interrupted: by a signal; what was computed is kept for `--resume`.
+        UsageError, ListError, CheckpointError: options, list and weights do not fit together. Nothing is written.
+        Interrupted: by a signal; the features so far are kept for `--resume`.
     """
     seed_torch(execution.seed)
-    network, source = load_layer(weights, config, assignments, wanted)
+    network, source = load_layer(weights, config, assignments, spec)
     config, videos = source.config, videos_list.read(needs_classes=False)
-    clips = wanted.clips or config.extract.clips
+    clips = spec.clips or config.extract.clips
     machine = build_machine(execution.device, config.pretrain.precision, execution.workers, reporter)
-    provenance = _provenance(source, videos, wanted, clips, execution.seed) | machine.provenance
+    provenance = _describe_provenance(source, videos, spec, clips, execution.seed) | machine.provenance
     provenance["group_by"] = recorded_regex(videos_list.path)
     if not execution.dry_run and not out.is_dir():
-        take_file(out, reporter)
+        lock_file(out, reporter)
     parts = FeatureParts(out, provenance, resume=execution.resume, overwrite=execution.overwrite)
-    array = array_beside(out, overwrite=execution.overwrite or parts.finished) if npy else None
+    array = choose_array(out, overwrite=execution.overwrite or parts.finished) if npy else None
     plan = {"out": str(out), "videos": len(videos), **parts.provenance}
     if execution.dry_run:
         return {**plan, "machine": machine.describe()}
+    ranks.wait_for_all()  # until each has seen what is there: where nothing is left to compute, the first removes it
     began = time.monotonic()
     if execution.resume:
         reporter.line(parts.standing(len(videos)))
     if not parts.finished:
-        _compute(network, config, videos, clips, wanted, machine, parts, reporter)
+        _extract_features(network, config, videos, clips, spec, machine, parts, reporter)
     if not ranks.is_rank_0():
         return plan
     if array:
         write_table(out, array)
     seconds = round(time.monotonic() - began, 2)
-    return {**plan, "shape": list(look_at(out).shape), "skipped": parts.skipped, "seconds": seconds}
+    return {**plan, "shape": list(inspect_features(out).shape), "skipped": parts.skipped, "seconds": seconds}
 
 
-def _compute(
+def _extract_features(
     network: nn.Module,
     config: Config,
     videos: VideoList,
     clips: int,
-    wanted: Wanted,
+    spec: FeatureSpec,
     machine: Machine,
     parts: FeatureParts,
     reporter: Reporter,
 ) -> None:
-    """The videos that are not dealt with yet, and then the file."""
+    """Extract the videos that are not done yet, then write the file."""
     dataset = build_test_clips(config, videos, config.extract, clips=clips)
     network, batch_clips = machine.place(network), config.extract.batch_clips
     outputs = forward_videos(network, dataset, machine, views=clips, batch_clips=batch_clips, start=parts.done)
-    bad_videos = BadVideos(len(videos), config.data.max_bad_fraction, _skipped_before(parts))
-    keep_rows(outputs, parts, bad_videos, reporter, average_clips=wanted.keep == "video")
+    bad_videos = BadVideos(len(videos), config.data.max_bad_fraction, _list_skipped_before(parts))
+    keep_rows(outputs, parts, bad_videos, reporter, average_clips=spec.keep == "video")
     parts.finish(videos.name)
 
 
 def load_layer(
-    weights: str | None, config: Config | None, assignments: tuple[str, ...], wanted: Wanted
+    weights: str | None, config: Config | None, assignments: tuple[str, ...], spec: FeatureSpec
 ) -> tuple[nn.Module, Source]:
-    """The network from clips (N, C, T, R, R) to what is wanted of each, (N, D) or (N, t, D).
+    """Load a network that maps clips (N, C, T, R, R) to features, (N, D) or (N, t, D).
 
     Raises:
-        UsageError: nothing says which fresh network, or the layer is not in it or has not what is wanted.
+        UsageError: random weights have no preset, or the layer does not exist or has no time positions.
         CheckpointError: the weights cannot be read, or have no such layer.
     """
-    if wanted.layer == EMBEDDING:
-        return _load_embedding(weights, assignments, wanted)
+    if spec.layer == EMBEDDING:
+        return _load_embedding(weights, assignments, spec)
     if weights is not None:
         backbone, source = load_backbone(weights, assignments)
     elif config is not None:
         backbone, source = random_backbone(config)
     else:
-        raise UsageError("weights 'none' are a fresh network: which one? Add --preset, see: vtdl presets list")
-    until_layer = backbone if wanted.layer == LAST else backbone.up_to(wanted.layer)
-    return PooledFeatures(until_layer, keep_time=wanted.keep == "time"), source
+        raise UsageError("weights 'none' need the network of a preset. Add --preset, see: vtdl presets list")
+    until_layer = backbone if spec.layer == LAST else backbone.up_to(spec.layer)
+    return PooledFeatures(until_layer, keep_time=spec.keep == "time"), source
 
 
-def _load_embedding(weights: str | None, assignments: tuple[str, ...], wanted: Wanted) -> tuple[nn.Module, Source]:
-    if wanted.keep == "time":
-        raise UsageError(f"layer '{EMBEDDING}' is one vector a clip: it has no time positions. Leave out --per-frame")
+def _load_embedding(weights: str | None, assignments: tuple[str, ...], spec: FeatureSpec) -> tuple[nn.Module, Source]:
+    if spec.keep == "time":
+        raise UsageError(f"layer '{EMBEDDING}' has no time positions: it is one vector a clip. Leave out --per-frame")
     if weights is None:
-        raise UsageError(f"layer '{EMBEDDING}' is made by pretraining: fresh weights have none. Use --layer {LAST}")
+        raise UsageError(f"layer '{EMBEDDING}' needs pretrained weights: random ones have none. Use --layer {LAST}")
     return load_embedder(weights, assignments)
 
 
-def _skipped_before(parts: FeatureParts) -> dict[int, tuple[str, str]]:
-    """Videos that an earlier run of this extraction found unreadable, by numbers that are no video's."""
+def _list_skipped_before(parts: FeatureParts) -> dict[int, tuple[str, str]]:
+    """Return videos that an earlier run of this extraction could not read, by negative numbers, which no video has."""
     return {~number: (bad["path"], bad["reason"]) for number, bad in enumerate(parts.skipped)}
 
 
@@ -168,7 +173,7 @@ def keep_rows(
     *,
     average_clips: bool,
 ) -> None:
-    """Run through the batches, putting rows aside every few seconds, at a signal and at the end."""
+    """Run through the batches; save their rows every few seconds, on a signal and at the end."""
     parts.begin()
     rows, unreadable = list[dict[str, np.ndarray]](), list[Unreadable]()
     total, done, kept_at = bad_videos.num_videos, parts.done, time.monotonic()
@@ -177,37 +182,37 @@ def keep_rows(
             bad_videos.add(batch.unreadable, reporter)
             unreadable += batch.unreadable
             if len(batch):
-                rows.append(_rows((batch, values.mean(1) if average_clips else values)))
+                rows.append(_copy_rows((batch, values.mean(1) if average_clips else values)))
             done += len(batch) + len(batch.unreadable)
             bar.advance(len(batch) + len(batch.unreadable))
-            signal = stop.arrived()
+            signal = stop.received()
             if signal or done == total or time.monotonic() - kept_at > KEEP_EVERY_SECONDS:
-                _keep(parts, done, rows, unreadable)
+                _save(parts, done, rows, unreadable)
                 rows, unreadable, kept_at = [], [], time.monotonic()
             if signal:
-                raise Interrupted(f"{signal} after {done} of {total} videos: kept. Go on with --resume")
+                raise Interrupted(f"{signal} after {done} of {total} videos: saved. Resume with --resume")
 
 
-def _rows(outputs: VideoOutputs) -> dict[str, np.ndarray]:
-    """What is kept of a batch. Copies: a worker's tensors each hold a file open, and its frames fill the memory."""
+def _copy_rows(outputs: VideoOutputs) -> dict[str, np.ndarray]:
+    """Return the rows of a batch. Copies: a worker's tensors each hold a file open, and its frames fill the memory."""
     batch, values = outputs
     columns = {"labels": batch.label, "num_frames": batch.num_frames, "positions": batch.index}
     return {"features": values, **{name: column.numpy().copy() for name, column in columns.items()}}
 
 
-def _keep(parts: FeatureParts, done: int, rows: list[dict[str, np.ndarray]], unreadable: list[Unreadable]) -> None:
+def _save(parts: FeatureParts, done: int, rows: list[dict[str, np.ndarray]], unreadable: list[Unreadable]) -> None:
     skipped = [{"path": bad.path, "reason": bad.reason} for bad in unreadable]
     parts.add(done, skipped, {name: np.concatenate([each[name] for each in rows]) for name in (rows or [{}])[0]})
 
 
-def _provenance(source: Source, videos: VideoList, wanted: Wanted, clips: int, seed: int) -> dict[str, str]:
-    """What the features depend on, as attributes of the file."""
+def _describe_provenance(source: Source, videos: VideoList, spec: FeatureSpec, clips: int, seed: int) -> dict[str, str]:
+    """Return everything that the features depend on, as attributes of the file."""
     config = source.config
-    data = config.data.model_copy(update={"max_bad_fraction": Data().max_bad_fraction})  # which changes no number
+    data = config.data.model_copy(update={"max_bad_fraction": Data().max_bad_fraction})  # changes no feature
     return {
         "backbone": f"{config.model.name} depth {config.model.depth or '-'} width {config.model.width}",
-        "layer": _layer_name(wanted),
-        "protocol": _protocol(wanted, clips),
+        "layer": _describe_layer(spec),
+        "protocol": _describe_protocol(spec, clips),
         "weights": source.path if source.sha256 else f"none, seed {seed}",
         "weights_sha256": source.sha256,
         "list_sha256": videos.sha256,
@@ -219,27 +224,27 @@ def _provenance(source: Source, videos: VideoList, wanted: Wanted, clips: int, s
     }
 
 
-def _layer_name(wanted: Wanted) -> str:
-    if wanted.layer == EMBEDDING:
+def _describe_layer(spec: FeatureSpec) -> str:
+    if spec.layer == EMBEDDING:
         return "embedding head"
-    name = "last convolution" if wanted.layer == LAST else wanted.layer
-    return f"{name}, {'spatial' if wanted.keep == 'time' else 'global'} average"
+    name = "last convolution" if spec.layer == LAST else spec.layer
+    return f"{name}, {'spatial' if spec.keep == 'time' else 'global'} average"
 
 
-def _protocol(wanted: Wanted, clips: int) -> str:
-    if wanted.keep == "video":
+def _describe_protocol(spec: FeatureSpec, clips: int) -> str:
+    if spec.keep == "video":
         return protocol_name(clips)
-    return f"{clips} clips" if wanted.keep == "clip" else f"{clips} clips, each time position"
+    return f"{clips} clips" if spec.keep == "clip" else f"{clips} clips, each time position"
 
 
-def array_beside(out: Path, *, overwrite: bool) -> Path:
-    """Where `--npy` writes; what is in the way is refused at the start.
+def choose_array(out: Path, *, overwrite: bool) -> Path:
+    """Return the array's path for `--npy`, checked before anything is computed.
 
     Raises:
-        UsageError: something is in the way.
+        UsageError: it exists, or is `out` itself.
     """
     array = out.with_suffix(ARRAY)
     if array == out:
-        raise UsageError(f"--npy writes '{array}', which --out names already. Give --out a name that ends in .h5")
+        raise UsageError(f"--npy writes '{array}', which is --out itself. Choose an --out that ends in .h5")
     check_new_file(array, "--out", overwrite=overwrite)
     return array

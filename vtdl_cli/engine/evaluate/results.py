@@ -1,4 +1,4 @@
-"""The folder that every measured classification fills, whether by one network or by several fused."""
+"""The results folder, of one network or of several fused: metrics, scores, accuracy of each class, confusion matrix."""
 
 import csv
 import io
@@ -15,20 +15,20 @@ from vtdl_cli.data.hdf5.scores import ClipSpool, Scores, write_scores
 from vtdl_cli.engine.lists.groups import Groups
 from vtdl_cli.errors import UsageError
 from vtdl_cli.metrics import accuracies, accuracy_intervals, confusion, most_confused
-from vtdl_cli.runtime import check_writable, replacing
+from vtdl_cli.runtime import atomic_write, check_writable
 
 METRICS_FILE, SCORES_FILE, CONFUSION_FILE = "metrics.json", "scores.h5", "confusion.png"
-ORIGIN = ("weights_sha256", "list_sha256", "root", "precision", "torch_version")
-"""What scores keep of where they come from, as metrics.json has it."""
+SCORES_ORIGIN = ("weights_sha256", "list_sha256", "root", "precision", "torch_version")
+"""Entries of metrics.json that scores.h5 repeats as attributes."""
 
 OUTPUTS = (METRICS_FILE, SCORES_FILE, "per_class.csv", CONFUSION_FILE)
 
 
 def refuse_results(out: Path, overwrite: bool) -> None:
-    """Refuse at the start a folder that cannot be written, or that holds results.
+    """Refuse, before anything is computed, a folder that cannot be written or that holds results.
 
     Raises:
-        UsageError: it does.
+        UsageError: it is such a folder.
     """
     check_writable(out)
     present = [name for name in OUTPUTS if (out / name).exists()]
@@ -38,7 +38,7 @@ def refuse_results(out: Path, overwrite: bool) -> None:
 
 @ranks.on_rank_0
 def remove_stale_results(out: Path, keep: Sequence[Path]) -> None:
-    """Remove what an earlier evaluation of more lists, or of a single one, left in `out` beside folders to `keep`."""
+    """Remove what an earlier evaluation, of more lists or of one, left in `out` beside the folders to `keep`."""
     for folder in (out, *out.glob("[0-9]*_*")):
         if folder not in keep and (folder / METRICS_FILE).exists():
             for name in OUTPUTS:
@@ -47,8 +47,8 @@ def remove_stale_results(out: Path, keep: Sequence[Path]) -> None:
                 folder.rmdir()
 
 
-def measure(scores: Scores, groups: Groups) -> dict[str, Any]:
-    """Accuracies, the 95% interval of each, and what these go by."""
+def measure_accuracies(scores: Scores, groups: Groups) -> dict[str, Any]:
+    """Return accuracies, the 95% interval of each, and how videos are grouped for the intervals."""
     return {
         **accuracies(scores.values, scores.labels),
         "intervals": accuracy_intervals(scores.values, scores.labels, groups.keys(scores.paths)),
@@ -58,13 +58,13 @@ def measure(scores: Scores, groups: Groups) -> dict[str, Any]:
 
 @ranks.on_rank_0
 def write_results(out: Path, metrics: dict[str, Any], scores: Scores, clips: ClipSpool | None = None) -> None:
-    """All files of a measurement; old numbers go once there are new scores, and new ones come last."""
+    """Write all files of a measurement. Old metrics are removed once there are new scores; new ones come last."""
     counts = confusion(scores.values.argmax(1), scores.labels, len(scores.classes))
     write_scores(out / SCORES_FILE, scores, clips)
     (out / METRICS_FILE).unlink(missing_ok=True)
-    with replacing(out / "per_class.csv") as temporary:
-        temporary.write_text(_per_class_table(counts, scores.classes), encoding="utf-8")
-    with replacing(out / CONFUSION_FILE) as temporary:
+    with atomic_write(out / "per_class.csv") as temporary:
+        temporary.write_text(_format_classes(counts, scores.classes), encoding="utf-8")
+    with atomic_write(out / CONFUSION_FILE) as temporary:
         title = f"{metrics['protocol']}, {len(scores.labels)} videos: top-1 {metrics['top1']:.1f}%"
         draw_confusion(counts, scores.classes, title, temporary)
     write_metrics(out, metrics)
@@ -72,13 +72,13 @@ def write_results(out: Path, metrics: dict[str, Any], scores: Scores, clips: Cli
 
 @ranks.on_rank_0
 def write_metrics(out: Path, metrics: dict[str, Any]) -> None:
-    """metrics.json alone."""
-    with replacing(out / METRICS_FILE) as temporary:
+    """Write metrics.json."""
+    with atomic_write(out / METRICS_FILE) as temporary:
         temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
 
 
-def _per_class_table(counts: np.ndarray, classes: list[str]) -> str:
-    """Class, videos, right ones, accuracy, and the class most often said instead."""
+def _format_classes(counts: np.ndarray, classes: list[str]) -> str:
+    """Format a CSV: each class, its videos, correct ones, accuracy, and the class most often predicted instead."""
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(("class", "name", "videos", "correct", "top1", "most_confused_with"))

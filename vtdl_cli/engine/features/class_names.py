@@ -1,4 +1,4 @@
-"""Names for the classes of files of features: their own, or for those that have none, a guess."""
+"""Class names for feature files: their own, or a guess for files without names."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -11,26 +11,26 @@ from vtdl_cli.data.lists.label_sets import compare_classes, label_set
 from vtdl_cli.data.lists.video_list import UNKNOWN_CLASS, read_classes
 from vtdl_cli.errors import ListError
 
-UNKNOWN = "unknown"
-"""Of videos whose class is -1."""
+UNKNOWN_NAME = "unknown"
+"""Of UNKNOWN_CLASS, -1."""
 
 
-def class_names(files: Sequence[Features], source: Path | None) -> dict[int, str]:
-    """The name of every class that occurs.
+def name_classes(files: Sequence[Features], source: Path | None) -> dict[int, str]:
+    """Return the name of every class that occurs.
 
     Args:
-        files: features whose classes are one another's.
-        source: a classes.txt; none: the names in the files, else the folders of the videos, where each class has one
-            of its own, else numbers.
+        files: features of one set of classes.
+        source: a classes.txt; none: the names in the files, else the folders of the videos where each class has one of
+            its own, else numbers.
 
     Raises:
-        ListError: `source` cannot be read, or names fewer classes.
-        UsageError: it names other classes than a file does.
+        ListError: `source` cannot be read, or names too few classes.
+        UsageError: its names differ from those in a file.
     """
     labels = sorted({int(label) for features in files for label in features.labels})
     if source is None:
         own = next((features.label_set.names for features in files if features.label_set.names), None)
-        names = dict(enumerate(own)) if own else _folders(files)
+        names = dict(enumerate(own)) if own else _name_by_folder(files)
     else:
         names = dict(enumerate(read_classes(source)))
         if labels[-1] not in names and labels[-1] != UNKNOWN_CLASS:
@@ -41,11 +41,11 @@ def class_names(files: Sequence[Features], source: Path | None) -> dict[int, str
         given = label_set(f"class file '{source}'", list(names.values()), np.arange(len(names)))
         for features in files:
             compare_classes(given, features.label_set, "Leave --classes out: the file has names of its own")
-    return {label: names.get(label, str(label)) if label != UNKNOWN_CLASS else UNKNOWN for label in labels}
+    return {label: names.get(label, str(label)) if label != UNKNOWN_CLASS else UNKNOWN_NAME for label in labels}
 
 
-def _folders(files: Sequence[Features]) -> dict[int, str]:
-    """Class -> folder of its videos; empty where a class has several, or shares one."""
+def _name_by_folder(files: Sequence[Features]) -> dict[int, str]:
+    """Name each class after the folder of its videos; empty where a class has several folders, or shares one."""
     found: dict[int, set[str]] = defaultdict(set)
     for features in files:
         for label, path in zip(features.labels, features.paths, strict=True):

@@ -1,4 +1,4 @@
-"""Feature files that exist: looked at, put together, written for other programs."""
+"""Feature files: described, merged, and exported for other programs."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -10,13 +10,12 @@ import numpy as np
 
 from vtdl_cli.data.hdf5.feature_tables import ARRAY, writer_for
 from vtdl_cli.data.hdf5.features import (
-    SCHEMA,
-    Columns,
+    FEATURE_SCHEMA,
+    FeatureRows,
     join_values,
     network_of,
     open_features,
     read_blocks,
-    rows_at_a_time,
     values_of,
     write_features,
 )
@@ -24,16 +23,16 @@ from vtdl_cli.data.hdf5.layout import class_names_in
 from vtdl_cli.data.lists.label_sets import LabelSet, compare_classes, label_set
 from vtdl_cli.data.lists.video_list import UNKNOWN_CLASS
 from vtdl_cli.errors import UsageError
-from vtdl_cli.locks import releasing_locks, take_file
-from vtdl_cli.runtime import Reporter, Warn, check_new_file, replacing, silent
+from vtdl_cli.locks import lock_file, releasing_locks
+from vtdl_cli.runtime import Reporter, Warn, atomic_write, check_new_file, ignore_warning
 
-OWN = ("schema", "skipped", "classes")
-"""Attributes that do not say where features came from."""
+NOT_PROVENANCE = ("schema", "skipped", "classes")
+"""Attributes that do not tell where features come from."""
 
 
 @dataclass(frozen=True)
 class FeatureFile:
-    """What a file says of its features: shape (N, ..., D), labels (N,), attributes, and whether it has checksums."""
+    """A file without its features: their shape (N, ..., D), labels (N,), attributes, whether it has checksums."""
 
     path: Path
     shape: tuple[int, ...]
@@ -43,7 +42,7 @@ class FeatureFile:
 
     @property
     def label_set(self) -> LabelSet:
-        """What its labels stand for."""
+        """The classes of its labels."""
         return label_set(f"features '{self.path}'", class_names_in(self.attributes), self.labels)
 
     @property
@@ -53,35 +52,39 @@ class FeatureFile:
         return found
 
 
-def look_at(path: Path, warn: Warn = silent) -> FeatureFile:
-    """Read all but the features themselves.
+def inspect_features(path: Path, warn: Warn = ignore_warning, *, verify: bool = False) -> FeatureFile:
+    """Read everything but the features.
+
+    Args:
+        path: the file.
+        warn: called where the file has no checksums.
+        verify: read the features, too, and compare all checksums.
 
     Raises:
-        UsageError: `path` is no file of features.
+        UsageError: `path` is no feature file.
+        DamagedFile: it is damaged, as far as it was read.
     """
     with open_features(path, warn) as file:
-        shape, labels = file.shape("features"), file.read("labels")
-        return FeatureFile(path, shape, labels, file.attributes, file.checksums is not None)
+        labels = np.concatenate([rows["labels"] for rows in read_blocks(file)]) if verify else file.read("labels")
+        return FeatureFile(path, file.shape("features"), labels, file.attributes, file.checksums is not None)
 
 
 def describe_features(paths: Sequence[Path], reporter: Reporter) -> dict[str, dict[str, Any]]:
-    """What each file holds and where that came from, by the file's path; all of it is read, to find damage.
+    """Return content and provenance of each file, by its path; files are read whole, to find damage.
 
     Raises:
-        UsageError: one of them is no whole file of features.
+        UsageError: one of them is no feature file, or damaged.
     """
-    return {str(path): _describe(look_at(path, reporter.warn)) for path in paths}
+    return {str(path): _describe(inspect_features(path, reporter.warn, verify=True)) for path in paths}
 
 
 def _describe(file: FeatureFile) -> dict[str, Any]:
-    with open_features(file.path) as rows:
-        rows.verify(rows_at_a_time(rows))
     known = file.labels[file.labels != UNKNOWN_CLASS]
     classes, counts = np.unique(known, return_counts=True)
     return {
         "shape": list(file.shape),
-        "schema": int(file.attributes.get("schema", SCHEMA)),
-        **{name: _told(value) for name, value in sorted(file.attributes.items()) if name not in OWN},
+        "schema": int(file.attributes.get("schema", FEATURE_SCHEMA)),
+        **{name: _plain(value) for name, value in sorted(file.attributes.items()) if name not in NOT_PROVENANCE},
         "classes": {
             "names": class_names_in(file.attributes),
             "seen": len(classes),
@@ -95,69 +98,69 @@ def _describe(file: FeatureFile) -> dict[str, Any]:
     }
 
 
-def _told(value: Any) -> Any:
-    """An attribute in plain types: of files put together it may be a list."""
-    told = values_of(value)
-    return told[0] if len(told) == 1 else told
+def _plain(attribute: Any) -> Any:
+    """Return an attribute's value; in a merged file it may be a list."""
+    values = values_of(attribute)
+    return values[0] if len(values) == 1 else values
 
 
 @releasing_locks
 def merge_features(paths: Sequence[Path], out: Path, reporter: Reporter, *, overwrite: bool = False) -> dict[str, Any]:
-    """Put files of one network and different videos together, in the order given.
+    """Concatenate files of one network and different videos, in the order given.
 
-    An attribute that differs, as that of the list does, becomes a JSON list of its values. Classes keep their names
-    where all files with labels have them.
+    An attribute that differs, such as the list's, becomes a JSON list of its values. Classes keep their names where all
+    files with labels have names.
 
     Returns:
-        The new file's path, shape and the videos skipped.
+        The new file's path and shape, and the skipped videos.
 
     Raises:
-        UsageError: a file is no whole file of features, they do not belong together, or the output is in the way.
+        UsageError: a file is no feature file or damaged, files do not belong together, or the output exists.
     """
     if len(paths) < 2:
-        raise UsageError(f"merge '{paths[0]}' with what? Name two files or more")
-    take_file(out, reporter)
+        raise UsageError(f"file '{paths[0]}' is the only one to merge. Name two files or more")
+    lock_file(out, reporter)
     check_new_file(out, "--out", overwrite=overwrite, sources=paths)
-    files = [look_at(path, reporter.warn) for path in paths]
+    files = [inspect_features(path, reporter.warn) for path in paths]
     for file in files[1:]:
-        _check_same(files[0], file)
-    _check_distinct(paths)
+        _check_same_network(files[0], file)
+    _check_distinct_videos(paths)
     names = _common_names(files, reporter)
     shape = (sum(file.shape[0] for file in files), *files[0].shape[1:])
-    write_features(out, shape, _blocks(paths), _join(files) | names)
+    write_features(out, shape, _read_all(paths), _join_attributes(files) | names)
     skipped = [video for file in files for video in file.skipped]
     return {"out": str(out), "files": len(files), "shape": list(shape), "skipped": skipped}
 
 
-def _check_same(first: FeatureFile, other: FeatureFile) -> None:
-    ours, theirs = (_identity(file) for file in (first, other))
+def _check_same_network(first: FeatureFile, other: FeatureFile) -> None:
+    ours, theirs = (_identify(file) for file in (first, other))
     if differing := [name for name in ours if ours[name] != theirs[name]]:
         name = differing[0]
         raise UsageError(
-            f"features '{other.path}' have another {', '.join(differing)} than '{first.path}': '{theirs[name]}' "
-            f"against '{ours[name]}'. Extract both alike"
+            f"features '{other.path}' differ from '{first.path}' in {', '.join(differing)}: '{theirs[name]}' against "
+            f"'{ours[name]}'. Extract both with the same options"
         )
 
 
 def _common_names(files: Sequence[FeatureFile], reporter: Reporter) -> dict[str, str]:
-    """The attribute that names the classes of all files; empty where one of them has labels without names."""
+    """Return the attribute that names the classes of all files; empty where a file has labels without names."""
     labelled = [file.label_set for file in files if len(file.label_set.occurring)]
-    labelled.sort(key=lambda labels: labels.names is None)  # what all are held against has names, if any has
+    labelled.sort(key=lambda labels: labels.names is None)  # one with names first, as the reference
     for labels in labelled[1:]:
-        if warning := compare_classes(labelled[0], labels, "Extract both from lists that go by one classes.txt"):
+        if warning := compare_classes(labelled[0], labels, "Extract both from lists with the same classes.txt"):
             reporter.warn(f"{warning}; the merged file has no names")
     has_names = bool(labelled) and all(labels.names for labels in labelled)
     return {"classes": json.dumps(labelled[0].names)} if has_names else {}
 
 
-def _identity(file: FeatureFile) -> dict[str, str]:
-    """What rows of one file have in common."""
+def _identify(file: FeatureFile) -> dict[str, str]:
+    """Return what all rows of a merged file must have in common."""
     dims = " x ".join(map(str, file.shape[1:]))
-    told = {name: str(file.attributes.get(name, "")) for name in ("protocol", "decoder")}
-    return network_of(file.attributes) | told | {"dims": dims}
+    sampling = {name: str(file.attributes.get(name, "")) for name in ("protocol", "decoder")}
+    return network_of(file.attributes) | sampling | {"dims": dims}
 
 
-def _check_distinct(paths: Sequence[Path]) -> None:
+def _check_distinct_videos(paths: Sequence[Path]) -> None:
     seen: dict[str, Path] = {}
     for path in paths:
         with open_features(path) as file:
@@ -170,16 +173,16 @@ def _check_distinct(paths: Sequence[Path]) -> None:
                 seen[video] = path
 
 
-def _blocks(paths: Sequence[Path]) -> Iterator[Columns]:
+def _read_all(paths: Sequence[Path]) -> Iterator[FeatureRows]:
     for path in paths:
         with open_features(path) as file:
             yield from read_blocks(file)
 
 
-def _join(files: Sequence[FeatureFile]) -> dict[str, str]:
-    """The attributes of all: one value where they agree, else a JSON list."""
+def _join_attributes(files: Sequence[FeatureFile]) -> dict[str, str]:
+    """Return the attributes of all files: one value where they agree, else a JSON list."""
     joined = {"skipped": json.dumps([video for file in files for video in file.skipped])}
-    for name in dict.fromkeys(name for file in files for name in file.attributes if name not in OWN):
+    for name in dict.fromkeys(name for file in files for name in file.attributes if name not in NOT_PROVENANCE):
         values = [value for file in files for value in values_of(file.attributes.get(name, ""))]
         joined[name] = join_values(values)
     return joined
@@ -194,27 +197,27 @@ def export_features(
     Args:
         path: the HDF5 file.
         out: .npy, .csv or .parquet.
-        average: over the clips of a video and the times of a clip, where the file keeps them apart.
-        overwrite: replace `out`.
-        reporter: for a warning where `out` cannot be locked.
+        reporter: warns where `out` cannot be locked.
+        average: over the clips of a video and their time positions, where the file has several.
+        overwrite: replace an existing `out`.
 
     Returns:
-        The new file's path and the shape of the features in it.
+        The new file's path and the shape of its features.
 
     Raises:
-        UsageError: `path` is no whole file of features, `out` is in the way, or cannot hold what `path` does.
+        UsageError: `path` is no feature file or damaged, or `out` exists or cannot hold features of this shape.
     """
     writer_for(out)
-    take_file(out, reporter)
+    lock_file(out, reporter)
     check_new_file(out, "--out", overwrite=overwrite, sources=[path])
     return {"out": str(out), "shape": list(write_table(path, out, reporter.warn, average=average))}
 
 
-def write_table(path: Path, out: Path, warn: Warn = silent, *, average: bool = False) -> tuple[int, ...]:
-    """Write the features of a file as `export_features` does, and return their shape; `out` is the caller's to check.
+def write_table(path: Path, out: Path, warn: Warn = ignore_warning, *, average: bool = False) -> tuple[int, ...]:
+    """Write features as `export_features` does, without checking `out`; return their shape.
 
     Raises:
-        UsageError: `path` is no whole file of features, or `out` cannot hold what it does.
+        UsageError: `path` is no feature file or damaged, or `out` cannot hold features of this shape.
     """
     write = writer_for(out)
     with open_features(path, warn) as file:
@@ -222,9 +225,9 @@ def write_table(path: Path, out: Path, warn: Warn = silent, *, average: bool = F
         shape = (whole[0], whole[-1]) if average else whole
         if len(shape) > 2 and out.suffix != ARRAY:
             raise UsageError(
-                f"features '{path}' have {' x '.join(map(str, shape[1:]))} numbers a video, and a table has one line. "
+                f"features '{path}' have {' x '.join(map(str, shape[1:]))} values per video, too many for a table. "
                 f"Add --average, or choose {ARRAY}"
             )
-        with replacing(out) as temporary:
+        with atomic_write(out) as temporary:
             write(temporary, shape, read_blocks(file, average=average), class_names_in(file.attributes))
     return shape

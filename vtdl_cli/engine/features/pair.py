@@ -1,4 +1,4 @@
-"""Two files of features: what is known, and what is asked about."""
+"""Two feature files to compare: a reference (training videos, gallery), and the videos to test or to search for."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,76 +12,72 @@ from vtdl_cli.errors import UsageError
 from vtdl_cli.runtime import Reporter
 
 
-def read_pair(known: Path, unknown: Path, reporter: Reporter) -> tuple[Features, Features]:
-    """Read two files whose videos are to be compared: by one network, of different videos, with the same classes.
+def read_pair(reference: Path, query: Path, reporter: Reporter) -> tuple[Features, Features]:
+    """Read two files of one network and one set of classes, with different videos.
 
     Args:
-        known: features to learn from, or to search in.
-        unknown: those to test on, or to search for.
-        reporter: is warned where classes can be compared by number alone, or damage would not be noticed.
+        reference: features to learn from, or to search in.
+        query: features to test on, or to search for.
+        reporter: warns where classes are compared by number alone, or files have no checksums.
 
     Raises:
-        UsageError: a file holds no features, is damaged, or the two do not belong together.
+        UsageError: a file is no feature file or damaged, or the two do not belong together.
     """
-    pair = read_features(known, reporter.warn), read_features(unknown, reporter.warn)
+    pair = read_features(reference, reporter.warn), read_features(query, reporter.warn)
     for features in pair:
         check_classes(features)
     check_pair(*pair)
-    remedy = "Extract both from lists that go by one classes.txt"
+    remedy = "Extract both from lists with the same classes.txt"
     if warning := compare_classes(pair[0].label_set, pair[1].label_set, remedy):
         reporter.warn(warning)
     return pair
 
 
 def check_classes(features: Features) -> None:
-    """Nothing can be learnt from, or tested on, a video whose class is not known.
+    """Check that every video has a class.
 
     Raises:
-        UsageError: there is one.
+        UsageError: one has none.
     """
     unknown = features.labels == UNKNOWN_CLASS
     if unknown.any():
         raise UsageError(
-            f"features '{features.path}' have {unknown.sum()} videos of no known class, "
-            f"'{features.paths[int(unknown.argmax())]}' to begin with. Extract those of a list, which gives classes"
+            f"features '{features.path}' have no class for {unknown.sum()} videos, the first is "
+            f"'{features.paths[int(unknown.argmax())]}'. Extract from a list with classes"
         )
 
 
-def check_pair(known: Features, unknown: Features) -> None:
-    """Two files must come from one network and hold different videos.
+def check_pair(reference: Features, query: Features) -> None:
+    """Check that two files come from one network and hold different videos.
 
     Raises:
         UsageError: they do not.
     """
-    ours, theirs = network_of(known.attributes), network_of(unknown.attributes)
+    ours, theirs = network_of(reference.attributes), network_of(query.attributes)
+    ours["dims"], theirs["dims"] = (str(features.values.shape[1]) for features in (reference, query))
     for name in ours:
         if ours[name] != theirs[name]:
             raise UsageError(
-                f"features '{unknown.path}' have another {name} than '{known.path}': '{theirs[name]}' against "
+                f"features '{query.path}' differ from '{reference.path}' in {name}: '{theirs[name]}' against "
                 f"'{ours[name]}'. Extract both with the same --weights and --layer"
             )
-    if known.values.shape[1] != unknown.values.shape[1]:
+    if shared := sorted(_find_shared(reference, query)):
         raise UsageError(
-            f"features '{unknown.path}' have {unknown.values.shape[1]} numbers a video, '{known.path}' has "
-            f"{known.values.shape[1]}. Extract both with the same --weights"
-        )
-    if shared := sorted(_shared_videos(known, unknown)):
-        raise UsageError(
-            f"features '{unknown.path}' share {len(shared)} videos with '{known.path}', '{shared[0]}' among them: "
-            "a video would be found by itself. Use lists that share none"
+            f"features '{query.path}' share {len(shared)} videos with '{reference.path}', the first is '{shared[0]}': "
+            "each would find itself. Use lists without common videos"
         )
 
 
-def recorded_in(features: Features) -> str:
-    """The regex of the recordings that a file's videos are cut from; empty where it has none, or several by merging."""
+def read_grouping(features: Features) -> str:
+    """Return the regex of the file's recordings; empty where it has none, or several after merging."""
     recorded = values_of(features.attributes.get("group_by", ""))
     return recorded[0] if len(recorded) == 1 else ""
 
 
-def _shared_videos(known: Features, unknown: Features) -> Iterator[str]:
-    """Paths that are one video in both files: below two roots, two videos can have one name."""
-    rows = {path: row for row, path in enumerate(known.paths)}
-    comparable = known.attributes.get("protocol") == unknown.attributes.get("protocol")
-    for path, theirs in zip(unknown.paths, unknown.values, strict=True):
-        if path in rows and (not comparable or np.allclose(known.values[rows[path]], theirs, rtol=1e-2, atol=1e-3)):
+def _find_shared(reference: Features, query: Features) -> Iterator[str]:
+    """Yield paths of one video in both files; equal paths with other features are videos below another root."""
+    rows = {path: row for row, path in enumerate(reference.paths)}
+    comparable = reference.attributes.get("protocol") == query.attributes.get("protocol")
+    for path, theirs in zip(query.paths, query.values, strict=True):
+        if path in rows and (not comparable or np.allclose(reference.values[rows[path]], theirs, rtol=1e-2, atol=1e-3)):
             yield path

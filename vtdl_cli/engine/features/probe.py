@@ -1,7 +1,7 @@
-"""What features are worth: nearest neighbours and a linear classifier, learnt on one file and tested on another."""
+"""Quality of features: kNN and a linear classifier, trained on one file and tested on another."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from vtdl_cli.data.hdf5.features import Features
 from vtdl_cli.data.lists.splits import draw_per_class
-from vtdl_cli.engine.features.pair import read_pair, recorded_in
+from vtdl_cli.engine.features.pair import read_grouping, read_pair
 from vtdl_cli.engine.lists.groups import choose_groups
 from vtdl_cli.errors import UsageError
 from vtdl_cli.intervals import share_interval
@@ -17,9 +17,13 @@ from vtdl_cli.metrics import accuracies, accuracy_intervals, nearest, vote
 from vtdl_cli.runtime import Progress, Reporter
 
 NEIGHBOURS = (1, 5, 20)
-STRENGTHS = (0.01, 0.1, 1.0, 10.0, 100.0)
-"""Of logistic regression: scikit-learn's C, the inverse of the weight decay."""
-HELD_OUT = 5  # folds; each takes its turn as the part of the training videos that C is chosen on
+"""Values of k."""
+
+INVERSE_PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)
+"""Values of scikit-learn's C, the inverse of the L2 penalty, to choose from."""
+
+FOLDS = 5
+"""Of the cross-validation within the training videos that chooses C."""
 
 
 def probe(
@@ -32,60 +36,68 @@ def probe(
     seed: int = 0,
     group_by: str | None = None,
 ) -> dict[str, Any]:
-    """Measure the features of `test` by those of `train`, once with all training videos and once for each low shot.
+    """Measure features with all training videos, and few-shot with a few of each class.
 
     Args:
         train: HDF5 of `vtdl extract`; clips of one video are averaged.
         test: the same, of other videos and by the same network.
-        per_class: numbers of training videos of each class, for low-shot metrics.
-        repeats: draws of each low shot.
+        reporter: warns, and shows progress.
+        per_class: numbers of training videos of each class, for few-shot accuracies.
+        repeats: random draws for each number.
         seed: of the draws.
-        group_by: a regex, whose first group names the recording that a test video is cut from; none: that of its list.
+        group_by: regex whose first group names the recording that a test video is cut from; none: that of its list.
 
     Returns:
-        Accuracies in percent, `knn@1`, `knn@5`, `knn@20` and `linear`, with all training videos, and their `intervals`
-        (95%); under `per_class` mean and deviation of each over the draws. Where there are fewer videos than voters,
-        `knn` is left out.
+        Accuracies in percent, `knn@1`, `knn@5`, `knn@20` and `linear_...`, with all training videos, and their
+        `intervals` (95%); under `per_class` mean and standard deviation of each over the draws. `knn@k` is left out
+        where there are fewer than k training videos.
 
     Raises:
-        UsageError: a file holds no features, or the two do not belong together.
+        UsageError: a file is no feature file or damaged, or the two do not belong together.
     """
     began = time.monotonic()
-    known, unknown = read_pair(train, test, reporter)
-    classes, counts = np.unique(known.labels, return_counts=True)
+    train_features, test_features = read_pair(train, test, reporter)
+    classes, counts = np.unique(train_features.labels, return_counts=True)
     if per_class and counts.min() < max(per_class):
-        rarest = known.label_set.describe(classes[counts.argmin()])
+        rarest = train_features.label_set.describe(classes[counts.argmin()])
         raise UsageError(
-            f"--per-class '{max(per_class)}' is more than class {rarest} of '{train}' has: "
-            f"{counts.min()} videos. Use at most that"
+            f"--per-class '{max(per_class)}' exceeds the {counts.min()} videos of class {rarest} in '{train}'. "
+            "Use at most that"
         )
     result: dict[str, Any] = {"train": str(train), "test": str(test)}
-    result |= {"num_train": len(known.labels), "num_test": len(unknown.labels), "dim": known.values.shape[1]}
-    groups = choose_groups(unknown.paths, group_by, recorded_in(unknown), reporter)
-    metrics, intervals = measure(known, unknown, groups.keys(unknown.paths))
-    result |= {**metrics, "intervals": intervals, **groups.describe(unknown.paths)}
-    if absent := [f"knn@{k}" for k in NEIGHBOURS if k > len(known.labels)]:
-        reporter.warn(f"{', '.join(absent)} is left out: '{train}' has {len(known.labels)} videos")
+    result |= {"num_train": len(train_features.labels), "num_test": len(test_features.labels)}
+    result["dim"] = train_features.values.shape[1]
+    groups = choose_groups(test_features.paths, group_by, read_grouping(test_features), reporter)
+    metrics, intervals = measure_features(train_features, test_features, groups.keys(test_features.paths))
+    result |= {**metrics, "intervals": intervals, **groups.describe(test_features.paths)}
+    if absent := [f"knn@{k}" for k in NEIGHBOURS if k > len(train_features.labels)]:
+        reporter.warn(f"{', '.join(absent)} left out: '{train}' has {len(train_features.labels)} videos")
     if per_class:
-        with reporter.progress(len(per_class) * repeats, "low shot") as bar:
-            result["per_class"] = {
-                str(number): dict(_spread([_draw(known, unknown, number, seed + draw, bar) for draw in range(repeats)]))
-                for number in per_class
-            }
+        seeds = range(seed, seed + repeats)
+        with reporter.progress(len(per_class) * repeats, "few-shot") as bar:
+            few_shot = (_measure_draws(train_features, test_features, number, seeds, bar) for number in per_class)
+            result["per_class"] = {str(number): metrics for number, metrics in zip(per_class, few_shot, strict=True)}
     return {**result, "seconds": round(time.monotonic() - began, 2)}
 
 
-def _draw(known: Features, unknown: Features, number: int, seed: int, bar: Progress) -> dict[str, float]:
-    metrics, _ = measure(known.rows(draw_per_class(known.labels, number, seed)), unknown)
-    bar.advance()
-    return metrics
+def _measure_draws(
+    train: Features, test: Features, number: int, seeds: Sequence[int], bar: Progress
+) -> dict[str, dict[str, float]]:
+    """Return mean and sample standard deviation of each accuracy over draws of `number` training videos a class."""
+    draws = []
+    for seed in seeds:
+        draws.append(measure_features(train.rows(draw_per_class(train.labels, number, seed)), test)[0])
+        bar.advance()
+    values = {name: [draw[name] for draw in draws] for name in draws[0]}
+    deviations = {name: float(np.std(each, ddof=1)) if len(draws) > 1 else 0.0 for name, each in values.items()}
+    return {name: {"mean": float(np.mean(each)), "std": deviations[name]} for name, each in values.items()}
 
 
-def measure(
-    known: Features, unknown: Features, groups: Sequence[str] | None = None
+def measure_features(
+    train: Features, test: Features, groups: Sequence[str] | None = None
 ) -> tuple[dict[str, float], dict[str, list[float]]]:
-    """All accuracies of one pair, and the interval of each, where test videos of a group go together."""
-    voted, (scores, labels) = knn(known, unknown), linear(known, unknown)
+    """Return all accuracies and their intervals, over groups of test videos or, without groups, over videos."""
+    voted, (scores, labels) = knn(train, test), linear(train, test)
     metrics = {name: 100 * float(hit.mean()) for name, hit in voted.items()}
     metrics |= {f"linear_{name}": value for name, value in accuracies(scores, labels).items()}
     intervals = {name: share_interval(hit, groups) for name, hit in voted.items()}
@@ -93,42 +105,35 @@ def measure(
     return metrics, intervals
 
 
-def knn(known: Features, unknown: Features) -> dict[str, np.ndarray]:
-    """Which test videos the nearest by cosine vote right, bool (N,), for every number of voters that there are."""
-    numbers = [k for k in NEIGHBOURS if k <= len(known.labels)]
-    voters = known.labels[nearest(unknown.values, known.values, k=max(numbers))]
-    return {f"knn@{k}": vote(voters[:, :k]) == unknown.labels for k in numbers}
+def knn(train: Features, test: Features) -> dict[str, np.ndarray]:
+    """Classify by the vote of the k nearest by cosine: which test videos are correct, bool (N,), for every `knn@k`."""
+    numbers = [k for k in NEIGHBOURS if k <= len(train.labels)]
+    voters = train.labels[nearest(test.values, train.values, k=max(numbers))]
+    return {f"knn@{k}": vote(voters[:, :k]) == test.labels for k in numbers}
 
 
-def linear(known: Features, unknown: Features) -> tuple[np.ndarray, np.ndarray]:
-    """Logistic regression on standardised features; its strength is chosen within the training videos.
+def linear(train: Features, test: Features) -> tuple[np.ndarray, np.ndarray]:
+    """Classify by logistic regression on standardised features; C is chosen by cross-validation in `train`.
 
     Returns:
-        Scores (N, C) and labels (N,) of the test videos among the C classes that occur, minus infinity where a class
-        has no training video.
+        Scores (N, C) and labels (N,) of the test videos among the C classes that occur; minus infinity for a class
+        without training videos.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import GridSearchCV, StratifiedKFold
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    classes, counts = np.unique(known.labels, return_counts=True)
+    classes, counts = np.unique(train.labels, return_counts=True)
     if len(classes) < 2:
-        raise UsageError(f"features '{known.path}' hold one class only: there is nothing to tell apart")
+        raise UsageError(f"features '{train.path}' have one class only: nothing to classify. Extract a longer list")
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    folds = min(HELD_OUT, int(counts.min()))
-    if folds >= 2:  # with one video of a class none can be held out, and C stays 1
-        grid = {"logisticregression__C": STRENGTHS}
+    folds = min(FOLDS, int(counts.min()))
+    if folds >= 2:  # a class of one video cannot be cross-validated: C stays 1
+        grid = {"logisticregression__C": INVERSE_PENALTIES}
         model = GridSearchCV(model, grid, cv=StratifiedKFold(folds, shuffle=True, random_state=0))
-    model.fit(known.values, known.labels)
-    occurring = np.union1d(classes, unknown.labels)
-    scores = np.full((len(unknown.labels), len(occurring)), -np.inf)
-    scores[:, np.isin(occurring, classes)] = model.predict_proba(unknown.values)
-    return scores, np.searchsorted(occurring, unknown.labels)
-
-
-def _spread(draws: Sequence[dict[str, float]]) -> Iterator[tuple[str, dict[str, float]]]:
-    """Mean and sample deviation of every metric."""
-    for name in draws[0]:
-        values = [draw[name] for draw in draws]
-        yield name, {"mean": float(np.mean(values)), "std": float(np.std(values, ddof=1)) if len(values) > 1 else 0.0}
+    model.fit(train.values, train.labels)
+    occurring = np.union1d(classes, test.labels)
+    scores = np.full((len(test.labels), len(occurring)), -np.inf)
+    scores[:, np.isin(occurring, classes)] = model.predict_proba(test.values)
+    return scores, np.searchsorted(occurring, test.labels)

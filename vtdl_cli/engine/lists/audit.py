@@ -1,4 +1,4 @@
-"""What lists hold, in numbers, and what in that needs a look."""
+"""Statistics of the videos in a set of lists, and warnings about what needs attention."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import numpy as np
 
 from vtdl_cli.data.video.probe import VideoFacts
 
-_NAMED_AT_MOST = 5  # classes in one warning
+_MOST_CLASSES_SHOWN = 5  # in one warning
 
 
-class Listed(NamedTuple):
+class ListedVideo(NamedTuple):
     """One line of a list."""
 
     name: str  # relative to the root
@@ -23,50 +23,52 @@ class Listed(NamedTuple):
     facts: VideoFacts
 
 
-Sides = dict[str, list[Listed]]
-"""What is listed, by side; see `data.splits.SIDES`."""
+Sides = dict[str, list[ListedVideo]]
+"""The listed videos of each side; see `data.lists.splits.SIDES`."""
 
 
-def count(sides: Sides, classes: Sequence[str], root: Path) -> dict[str, Any]:
-    """Videos by side and class; how long, how large, how fast and how coded they are; which are the same."""
-    rows = [row for side in sides.values() for row in side]
-    by_side = {side: Counter(row.label for row in listed) for side, listed in sides.items()}
-    rates = [row.facts.frame_rate for row in rows if row.facts.frame_rate]
+def describe_videos(sides: Sides, classes: Sequence[str], root: Path) -> dict[str, Any]:
+    """Count videos by side and class, summarise their properties, and find files with the same content."""
+    videos = [video for side in sides.values() for video in side]
+    by_side = {side: Counter(video.label for video in listed) for side, listed in sides.items()}
+    rates = [video.facts.frame_rate for video in videos if video.facts.frame_rate]
     return {
-        "total": len(rows),
+        "total": len(videos),
         "splits": {side: len(listed) for side, listed in sides.items()},
         "classes": {name: {side: by_side[side][label] for side in sides} for label, name in enumerate(classes)},
-        "frames": spread([row.facts.num_frames for row in rows]),
-        "frame_rates": spread(rates) if rates else None,
-        "resolutions": _common(f"{row.facts.width}x{row.facts.height}" for row in rows),
-        "codecs": _common(row.facts.codec for row in rows),
-        "declared_otherwise": [row.name for row in rows if row.facts.declared_frames not in (0, row.facts.num_frames)],
-        **_same_content(sides, root),
+        "frames": min_median_max([video.facts.num_frames for video in videos]),
+        "frame_rates": min_median_max(rates) if rates else None,
+        "resolutions": _frequencies(f"{video.facts.width}x{video.facts.height}" for video in videos),
+        "codecs": _frequencies(video.facts.codec for video in videos),
+        "declared_otherwise": [
+            video.name for video in videos if video.facts.declared_frames not in (0, video.facts.num_frames)
+        ],
+        **_find_duplicates(sides, root),
     }
 
 
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Smallest, middle and largest."""
+def min_median_max(values: Sequence[float]) -> dict[str, float]:
+    """Return the smallest value, the median and the largest value."""
     return {"min": min(values), "median": float(np.median(values)), "max": max(values)}
 
 
-def _common(values: Iterable[str]) -> dict[str, int]:
-    """How often each comes, the most common first."""
+def _frequencies(values: Iterable[str]) -> dict[str, int]:
+    """Count each value, the most frequent first."""
     return dict(Counter(values).most_common())
 
 
-def _same_content(sides: Sides, root: Path) -> dict[str, list[list[str]]]:
-    """Files of the same bytes: all groups of them, and those that stand on several sides."""
+def _find_duplicates(sides: Sides, root: Path) -> dict[str, list[list[str]]]:
+    """Find files with the same bytes: all groups of them, and the groups that span several sides."""
     of_size: dict[int, list[tuple[str, str]]] = {}
     for side, listed in sides.items():
-        for row in listed:
-            of_size.setdefault(row.facts.num_bytes, []).append((side, row.name))
-    places: dict[bytes, list[tuple[str, str]]] = {}
+        for video in listed:
+            of_size.setdefault(video.facts.num_bytes, []).append((side, video.name))
+    of_content: dict[bytes, list[tuple[str, str]]] = {}
     for size, files in of_size.items():
-        if size and len(files) > 1:  # others need not be read
+        if size and len(files) > 1:  # a file of unique size need not be read
             for side, name in files:
-                places.setdefault(_digest(root / name), []).append((side, name))
-    groups = [group for group in places.values() if len(group) > 1]
+                of_content.setdefault(_digest(root / name), []).append((side, name))
+    groups = [group for group in of_content.values() if len(group) > 1]
     return {
         "duplicates": [[name for _, name in group] for group in groups],
         "on_both_sides": [[name for _, name in group] for group in groups if len({side for side, _ in group}) > 1],
@@ -78,10 +80,15 @@ def _digest(path: Path) -> bytes:
         return hashlib.file_digest(file, "sha256").digest()
 
 
-def warnings_of(audit: dict[str, Any], files: dict[str, str]) -> list[str]:
-    """What in the audit needs a look, one line each."""
+def audit_warnings(audit: dict[str, Any], files: dict[str, str]) -> list[str]:
+    """Return a line for everything in the audit that needs attention.
+
+    Args:
+        audit: the audit, but for its warnings.
+        files: the file name of each side's list.
+    """
     warnings, sides = [], audit["splits"]
-    in_both = "in train and in val" if len(sides) < 3 else f"in more than one of {', '.join(sides)}"
+    in_both = "in both train and val" if len(sides) < 3 else f"in more than one of {', '.join(sides)}"
     if rejected := audit["rejected"]:
         first = f"'{rejected[0]['path']}': {rejected[0]['reason']}"
         warnings.append(f"{len(rejected)} videos are left out, see rejected.txt; the first is {first}")
@@ -96,7 +103,7 @@ def warnings_of(audit: dict[str, Any], files: dict[str, str]) -> list[str]:
         if not number:
             warnings.append(f"no video is left for {side}: {files[side]} is not written")
         elif absent:
-            named = ", ".join(absent[:_NAMED_AT_MOST]) + (", ..." if len(absent) > _NAMED_AT_MOST else "")
+            named = ", ".join(absent[:_MOST_CLASSES_SHOWN]) + (", ..." if len(absent) > _MOST_CLASSES_SHOWN else "")
             warnings.append(f"{len(absent)} of {len(audit['classes'])} classes have no video in {side}: {named}")
     per_class = audit["options"]["per_class"] or 0
     if few := [name for name, counts in audit["classes"].items() if counts["train"] < per_class]:
@@ -104,11 +111,6 @@ def warnings_of(audit: dict[str, Any], files: dict[str, str]) -> list[str]:
     return warnings
 
 
-def printable(name: str) -> str:
-    """The name with what is not UTF-8 in it spelled out, for files and terminals."""
+def escape_non_utf8(name: str) -> str:
+    """Escape the bytes of a file name that are not UTF-8, so that it can be written to a file."""
     return name.encode(errors="backslashreplace").decode()
-
-
-def line_of(name: str) -> str:
-    """The name on one line, whatever is in it."""
-    return name.replace("\r", "\\r").replace("\n", "\\n")

@@ -1,4 +1,4 @@
-"""Which videos are cut from one recording: they are right or wrong together, so intervals go by recordings."""
+"""Groups of videos that were cut from one recording: their errors are correlated, so intervals resample recordings."""
 
 import json
 from collections.abc import Sequence
@@ -7,32 +7,32 @@ from pathlib import Path
 from typing import Any
 
 from vtdl_cli.data.lists.splits import group_keys
-from vtdl_cli.engine.lists.prepare import AUDIT_FILE
+from vtdl_cli.engine.lists.outputs import AUDIT_FILE
 from vtdl_cli.errors import UsageError
 from vtdl_cli.runtime import Reporter
 
 
 @dataclass(frozen=True)
 class Groups:
-    """What intervals go by.
+    """How videos are grouped for intervals.
 
     Attributes:
-        regex: its first group, searched in the file names, is the key of a video's recording; empty: every video is a
+        regex: its first group, searched in file names, is the key of a video's recording; empty: each video is a
             recording of its own.
     """
 
     regex: str = ""
 
     def keys(self, names: Sequence[str]) -> list[str] | None:
-        """The key of each video; none: by video.
+        """Return the key of each video, or None if videos are not grouped.
 
         Raises:
-            UsageError: the regex is malformed, or finds nothing in a name.
+            UsageError: the regex is malformed, or does not match a name.
         """
         return group_keys(names, self.regex) if self.regex else None
 
     def describe(self, names: Sequence[str]) -> dict[str, Any]:
-        """For metrics.json."""
+        """Return the entries for metrics.json."""
         keys = self.keys(names)
         if keys is None:
             return {"intervals_by": "video"}
@@ -40,26 +40,26 @@ class Groups:
 
 
 def recorded_regex(list_path: Path) -> str:
-    """What `prepare-lists` kept groups together by, from the audit.json beside a list; empty where nothing says so."""
+    """Return the `--group-by` that a list was prepared with, from the audit.json beside it; empty if unknown."""
     try:
         audit = json.loads((list_path.parent / AUDIT_FILE).read_text(encoding="utf-8"))
         regex = audit["options"]["group_by"]
-    except (OSError, ValueError, KeyError, TypeError):  # absent, or another program's
+    except (OSError, ValueError, KeyError, TypeError):  # missing, or written by another program
         return ""
     return regex if isinstance(regex, str) else ""
 
 
 def choose_groups(names: Sequence[str], asked: str | None, recorded: str, reporter: Reporter) -> Groups:
-    """What was asked for; else what was recorded when the list was made, which is told.
+    """Return the requested groups, or else those recorded when the list was prepared, which is reported.
 
     Args:
-        names: of the videos, as the list has them.
-        asked: `--group-by`; empty: by video whatever was recorded; none: not given.
-        recorded: the regex of the list, or empty.
-        reporter: who is told.
+        names: paths of the videos, as listed.
+        asked: `--group-by`; empty: by video, whatever was recorded; None: not given.
+        recorded: the recorded regex, or empty.
+        reporter: for the line or warning.
 
     Raises:
-        UsageError: what was asked for is malformed, or finds nothing in a name.
+        UsageError: the requested regex is malformed, or does not match a name.
     """
     groups = Groups(recorded if asked is None else asked)
     try:
@@ -67,8 +67,8 @@ def choose_groups(names: Sequence[str], asked: str | None, recorded: str, report
     except UsageError as error:
         if asked is not None:
             raise
-        reporter.warn(f"intervals go by video: the list was made with other names: {error}")
+        reporter.warn(f"intervals are by video: the list was prepared with other names: {error}")
         return Groups()
     if keys is not None and asked is None:
-        reporter.line(f"intervals go by {len(set(keys))} groups of --group-by '{recorded}', as the list was made")
+        reporter.line(f"intervals are by {len(set(keys))} groups of --group-by '{recorded}', as the list was prepared")
     return groups

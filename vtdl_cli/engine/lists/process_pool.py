@@ -1,4 +1,4 @@
-"""Work on many files in processes of their own: a library that dies on one costs that file, not the run."""
+"""Process many files in worker processes: a library that crashes on one file costs that file, not the run."""
 
 from __future__ import annotations
 
@@ -17,147 +17,153 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Generic, Self, TypeVar
 
 from vtdl_cli.errors import VtdlError
-from vtdl_cli.workers import held_signals, is_killed, leave_signals_to_parent
+from vtdl_cli.workers import blocked_signals, is_killed, leave_signals_to_parent
 
 Item = TypeVar("Item")
-Result = TypeVar("Result")
+Output = TypeVar("Output")
 Yielded = TypeVar("Yielded")
 
 CRASHED = "the decoder crashed on it"
 KILLED = "the system killed the process that read it, most often because memory ran out"
-"""The results of an item whose process died, twice."""
+"""The output for an item on which a worker died twice."""
 
-MOST_IN_FLIGHT = 256  # items handed to a process ahead of time, so that small ones do not keep it waiting
-LOOK_SECONDS = 0.05  # between two looks at small items: waking up for each takes as long as the item
+MOST_IN_FLIGHT = 256  # items queued at a worker, so that it never waits between short ones
+POLL_SECONDS = 0.05  # between two polls of short items: waking up for each would take as long as the item
 
 CONTEXT = multiprocessing.get_context("spawn")
-"""Spawned, not forked: a lock that the display's thread holds would never open in a forked child."""
+"""Spawned, not forked: a lock that the display thread holds would never be released in a forked child."""
 
 
-def each(
-    tasks: Iterator[tuple[int, Item]], work: Callable[[Item], Result | str], workers: int
-) -> Generator[tuple[int, Result | str], None, None]:
-    """The result of every task, numbered as it is, in the order they come; 0 workers work in this process.
+def map_unordered(
+    work: Callable[[Item], Output | str], tasks: Iterator[tuple[int, Item]], workers: int
+) -> Generator[tuple[int, Output | str], None, None]:
+    """Yield (number, output) of each task as it is finished; consume it inside `closing_pool`.
 
-    A task whose process dies is tried once more when all others are done, and alone: it may have been the others that
-    took the memory. Listen by `listening`.
+    A task whose worker dies is tried once more after all others, alone: it may have been the others that filled the
+    memory.
+
+    Args:
+        work: computes the output of an item; must be picklable.
+        tasks: numbered items.
+        workers: worker processes; 0 works in this process.
 
     Raises:
-        VtdlError: no process can be started.
+        VtdlError: no worker can be started.
     """
     if not workers:
-        yield from ((index, work(item)) for index, item in tasks)
+        yield from ((number, work(item)) for number, item in tasks)
         return
-    suspects: list[tuple[int, Item]] = []
-    with _Team(work) as team:
-        for task, result in team.share(tasks, workers):
-            if isinstance(result, _Death):
-                suspects.append(task)
+    crashed: list[tuple[int, Item]] = []
+    with _Pool(work) as pool:
+        for task, output in pool.run(tasks, workers):
+            if isinstance(output, _Crash):
+                crashed.append(task)
             else:
-                yield task[0], result
-        for task, result in team.share(iter(suspects), 1):
-            yield task[0], result.reason if isinstance(result, _Death) else result
+                yield task[0], output
+        for task, output in pool.run(iter(crashed), 1):
+            yield task[0], output.reason if isinstance(output, _Crash) else output
 
 
 @contextmanager
-def listening(results: Generator[Yielded, None, None]) -> Iterator[Generator[Yielded, None, None]]:
-    """Hear the results of `each`, or of a generator around it, until the block ends.
+def closing_pool(outputs: Generator[Yielded, None, None]) -> Iterator[Generator[Yielded, None, None]]:
+    """Close `map_unordered`, or a generator around it, at the end of the block.
 
-    Left early, it waits for the items under way, so that each is whole; but a Ctrl-C, here or meanwhile, waits no more.
+    If the block is left early, workers finish the items they are working on, so that each is complete. After Ctrl-C
+    they are killed instead.
     """
     try:
-        yield results
+        yield outputs
     except KeyboardInterrupt as interrupt:
-        results.throw(interrupt)
+        outputs.throw(interrupt)
         raise
     finally:
-        results.close()
+        outputs.close()
 
 
 @dataclass(frozen=True)
-class _Death:
-    """What comes of a task whose process died."""
+class _Crash:
+    """The output of a task whose worker died."""
 
     reason: str
 
 
 @dataclass(frozen=True)
 class _Failure:
-    """What comes of a task that raised an exception: it is raised in the parent."""
+    """The output of a task that raised an exception; it is raised again in the parent."""
 
     error: Exception
-    where: str
+    traceback: str
 
 
 @dataclass
-class _Member(Generic[Item]):
-    """A process, and the tasks that it works on, in their order.
+class _Worker(Generic[Item]):
+    """A worker process, with the tasks it has been sent, in order.
 
     Attributes:
-        allowance: how many it may have: twice those that it does between two looks, by its pace since the last one.
-        ready: whether it has said that it is there.
+        most_tasks: how many it may have: twice what it finishes between two polls, at its latest pace.
+        is_ready: whether it has reported that it is running.
     """
 
     process: BaseProcess
     connection: Connection
     tasks: deque[tuple[int, Item]] = field(default_factory=deque)
-    allowance: int = 1
-    looked_at: float = field(default_factory=time.monotonic)
-    ready: bool = False
+    most_tasks: int = 1
+    polled_at: float = field(default_factory=time.monotonic)
+    is_ready: bool = False
 
-    def hand(self, task: tuple[int, Item]) -> None:
-        """Give it one more task."""
+    def send(self, task: tuple[int, Item]) -> None:
+        """Send it one more task."""
         self.tasks.append(task)
-        with contextlib.suppress(ConnectionError):  # of a process that has died, which is about to show
+        with contextlib.suppress(ConnectionError):  # it has died, which the next poll finds
             self.connection.send(task[1])
 
-    def results(self) -> Iterator[tuple[tuple[int, Item], Any]]:
-        """What has come since the last look.
+    def receive(self) -> Iterator[tuple[tuple[int, Item], Any]]:
+        """Yield the tasks finished since the last poll, with their outputs.
 
         Raises:
             EOFError, ConnectionError: it has died.
         """
         before = len(self.tasks)
         while self.connection.poll():
-            result = self.connection.recv()
-            if not self.ready:
-                self.ready = True
+            output = self.connection.recv()
+            if not self.is_ready:
+                self.is_ready = True
                 continue
-            if isinstance(result, _Failure):
-                result.error.add_note(f"in a worker process:\n{result.where}")
-                raise result.error
-            yield self.tasks.popleft(), result
+            if isinstance(output, _Failure):
+                output.error.add_note(f"in a worker process:\n{output.traceback}")
+                raise output.error
+            yield self.tasks.popleft(), output
         if done := before - len(self.tasks):
-            seconds, self.looked_at = time.monotonic() - self.looked_at, time.monotonic()
+            seconds, self.polled_at = time.monotonic() - self.polled_at, time.monotonic()
             pace = done / max(seconds, 1e-6)
-            self.allowance = min(max(1, int(2 * pace * LOOK_SECONDS)), MOST_IN_FLIGHT)
+            self.most_tasks = min(max(1, int(2 * pace * POLL_SECONDS)), MOST_IN_FLIGHT)
 
-    def bury(self) -> _Death:
-        """What its end says of the first of its tasks.
+    def crash(self) -> _Crash:
+        """Return why it died, which is the output of its first task.
 
         Raises:
-            VtdlError: it ended before it was there.
+            VtdlError: it died before it was ready.
         """
         self.process.join()
-        if not self.ready:
+        if not self.is_ready:
             raise VtdlError(
-                f"worker processes cannot be started: one ended at once, with exit code {self.process.exitcode}. Use "
+                f"worker processes cannot be started: one exited at once with code {self.process.exitcode}. Use "
                 "fewer --workers, or --workers 0"
             )
-        return _Death(KILLED if is_killed(self.process.exitcode) else CRASHED)
+        return _Crash(KILLED if is_killed(self.process.exitcode) else CRASHED)
 
 
-class _Team(Generic[Item, Result]):
-    """Processes that work alike. At the end of its block each ends after the item under way; on a Ctrl-C at once.
+class _Pool(Generic[Item, Output]):
+    """Worker processes. At the end of the block each finishes its current item; after Ctrl-C it is killed.
 
     Args:
-        work: what is done with every item.
+        work: computes the output of an item.
     """
 
-    def __init__(self, work: Callable[[Item], Result | str]) -> None:
+    def __init__(self, work: Callable[[Item], Output | str]) -> None:
         self.work = work
-        self.members: list[_Member[Item]] = []
-        self.told, self.teller = CONTEXT.Pipe(duplex=False)  # its end tells members to end
+        self.workers: list[_Worker[Item]] = []
+        self.stop_reader, self.stop_writer = CONTEXT.Pipe(duplex=False)  # closing the writer stops the workers
 
     def __enter__(self) -> Self:
         return self
@@ -165,80 +171,80 @@ class _Team(Generic[Item, Result]):
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None and issubclass(kind, KeyboardInterrupt):
             self._kill()
-        self.teller.close()
-        for member in self.members:
-            member.connection.close()
+        self.stop_writer.close()
+        for worker in self.workers:
+            worker.connection.close()
         try:
-            for member in self.members:
-                member.process.join()
+            for worker in self.workers:
+                worker.process.join()
         finally:
             self._kill()
 
     def _kill(self) -> None:
-        for member in self.members:
-            member.process.kill()
+        for worker in self.workers:
+            worker.process.kill()
 
-    def share(
+    def run(
         self, tasks: Iterator[tuple[int, Item]], size: int
-    ) -> Iterator[tuple[tuple[int, Item], Result | str | _Death]]:
-        """Every task with its result, from up to `size` members; whoever dies is replaced."""
-        left: deque[tuple[int, Item]] = deque()  # by members that died
-        while busy := self._hand_out(left, tasks, size):
-            wait([member.connection for member in busy])
-            if all(len(member.tasks) > 1 for member in busy):
-                time.sleep(LOOK_SECONDS)
-            for member in busy:
+    ) -> Iterator[tuple[tuple[int, Item], Output | str | _Crash]]:
+        """Yield each task with its output, from up to `size` workers; one that dies is replaced."""
+        orphaned: deque[tuple[int, Item]] = deque()  # tasks of workers that died
+        while busy := self._send_tasks(orphaned, tasks, size):
+            wait([worker.connection for worker in busy])
+            if all(len(worker.tasks) > 1 for worker in busy):
+                time.sleep(POLL_SECONDS)
+            for worker in busy:
                 try:
-                    yield from member.results()
+                    yield from worker.receive()
                 except (EOFError, ConnectionError):
-                    self.members.remove(member)
-                    death = member.bury()
-                    yield member.tasks.popleft(), death
-                    left.extend(member.tasks)
+                    self.workers.remove(worker)
+                    crash = worker.crash()
+                    yield worker.tasks.popleft(), crash
+                    orphaned.extend(worker.tasks)
 
-    def _hand_out(
-        self, left: deque[tuple[int, Item]], tasks: Iterator[tuple[int, Item]], size: int
-    ) -> list[_Member[Item]]:
-        """Give tasks to those who may have more, the idlest first, and to new members; returns all who have some."""
-        while (member := self._idlest(size)) or len(self.members) < size:
-            task = left.popleft() if left else next(tasks, None)
+    def _send_tasks(
+        self, orphaned: deque[tuple[int, Item]], tasks: Iterator[tuple[int, Item]], size: int
+    ) -> list[_Worker[Item]]:
+        """Send tasks to workers with room for more, the least busy first, and to new ones; return the busy workers."""
+        while (worker := self._least_busy(size)) or len(self.workers) < size:
+            task = orphaned.popleft() if orphaned else next(tasks, None)
             if task is None:
                 break
-            if member is None or (member.tasks and len(self.members) < size):
-                member = self._start()
-            member.hand(task)
-        return [member for member in self.members if member.tasks]
+            if worker is None or (worker.tasks and len(self.workers) < size):
+                worker = self._start()
+            worker.send(task)
+        return [worker for worker in self.workers if worker.tasks]
 
-    def _idlest(self, size: int) -> _Member[Item] | None:
-        """Of the members that may have more tasks the one with fewest."""
-        free = [member for member in self.members[:size] if len(member.tasks) < member.allowance]
-        return min(free, key=lambda member: len(member.tasks), default=None)
+    def _least_busy(self, size: int) -> _Worker[Item] | None:
+        """Return the worker with the fewest tasks among those with room for more."""
+        free = [worker for worker in self.workers[:size] if len(worker.tasks) < worker.most_tasks]
+        return min(free, key=lambda worker: len(worker.tasks), default=None)
 
-    def _start(self) -> _Member[Item]:
+    def _start(self) -> _Worker[Item]:
         ours, theirs = CONTEXT.Pipe()
-        process = CONTEXT.Process(target=_serve, args=(theirs, self.told, self.work), daemon=True)
+        process = CONTEXT.Process(target=_serve, args=(theirs, self.stop_reader, self.work), daemon=True)
         if os.name == "posix":
-            resource_tracker.ensure_running()  # which would be started with the first process, and lets signals through
-        with held_signals():
+            resource_tracker.ensure_running()  # else the first process would start it, with signals unblocked
+        with blocked_signals():
             process.start()
         theirs.close()
-        member = _Member[Item](process, ours)
-        self.members.append(member)
-        return member
+        worker = _Worker[Item](process, ours)
+        self.workers.append(worker)
+        return worker
 
 
-def _serve(connection: Connection, told: Connection, work: Callable[[Item], Result | str]) -> None:
-    """In a worker process: say that it is there, and then work on one item after another until told to end."""
+def _serve(connection: Connection, stop: Connection, work: Callable[[Item], Output | str]) -> None:
+    """Run in a worker: report that it is ready, then work on one item after another until stopped."""
     leave_signals_to_parent()
     try:
         connection.send(None)
-        while not told.poll():
+        while not stop.poll():
             connection.send(_attempt(work, connection.recv()))
-    except (EOFError, ConnectionError):  # nobody listens any more
+    except (EOFError, ConnectionError):  # the parent has closed the connection
         return
 
 
-def _attempt(work: Callable[[Item], Result | str], item: Item) -> Result | str | _Failure:
+def _attempt(work: Callable[[Item], Output | str], item: Item) -> Output | str | _Failure:
     try:
         return work(item)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""Write the videos of a list in another form, with a list of what was written."""
+"""Write the videos of a list in another format, with a list of the new files."""
 
 import json
 import shutil
@@ -10,74 +10,58 @@ from typing import Any
 
 from vtdl_cli.data.lists.video_list import CLASSES_FILE, VideoList, write_classes, write_list
 from vtdl_cli.data.video.disk import stem
-from vtdl_cli.data.video.transcoding import Compressed, Pictures
-from vtdl_cli.engine.lists.check import check_same_classes
-from vtdl_cli.engine.lists.process_pool import each, listening
+from vtdl_cli.data.video.transcoding import FrameFolderWriter, Mp4Writer
+from vtdl_cli.engine.lists.convert import check_same_classes
+from vtdl_cli.engine.lists.process_pool import closing_pool, map_unordered
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.errors import Interrupted, ListError, UnreadableVideo, UsageError
-from vtdl_cli.locks import releasing_locks, take_folder
-from vtdl_cli.runtime import Reporter, StopRequest, check_writable, default_workers, replacing
+from vtdl_cli.locks import lock_folder, releasing_locks
+from vtdl_cli.runtime import Reporter, StopRequest, atomic_write, check_writable, default_workers
 
-__all__ = ["Compressed", "Pictures", "transcode"]
+__all__ = ["FrameFolderWriter", "Mp4Writer", "transcode"]
 
-Writer = Compressed | Pictures
+VideoWriter = Mp4Writer | FrameFolderWriter
 Job = tuple[Path, Path]  # source and target
-FORM_FILE = "form.json"  # in the output folder: what everything in it was written with, and of which lists
+FORMS: dict[type[VideoWriter], str] = {Mp4Writer: "compressed", FrameFolderWriter: "pictures"}
+"""The name of each format in form.json."""
+FORM_FILE = "form.json"  # in the output folder: the format of its videos, and the lists they were written for
 
 
 @releasing_locks
 def transcode(
-    source: ListSource, out: Path, writer: Writer, execution: Execution, reporter: Reporter
+    source: ListSource, out: Path, writer: VideoWriter, execution: Execution, reporter: Reporter
 ) -> dict[str, Any]:
-    """Write every video of a list under `out`, where its own path says, and the list beside them.
+    """Write every video of a list to `out`, under its path in the list, and a list of the new files.
 
     Args:
         source: the list.
-        out: the folder.
-        writer: the form.
-        execution: how many processes; whether to leave what was written before, or write it anew.
-        reporter: for progress, and a warning for each video that cannot be read.
+        out: the folder to write to.
+        writer: the format.
+        execution: number of processes; whether to keep or replace the videos of an earlier run.
+        reporter: for progress, and a warning for each unreadable video.
 
     Returns:
-        How many were written, left as they were, or skipped and why; sizes before and after.
+        The number of videos and of those written now; which were skipped and why; sizes before and after.
 
     Raises:
-        UsageError: something is in the way.
-        ListError: two videos would have one name, or none can be read.
-        Interrupted: by a signal; what was written stays.
+        UsageError: the output folder holds the sources, videos of another format, or an earlier run.
+        ListError: two videos would get the same name, or none can be read.
+        Interrupted: by a signal; the videos written so far are kept.
     """
     began = time.monotonic()
     videos = source.read()
     targets = _targets(videos, out, writer.suffix)
     listing = out / source.path.name
-    take_folder(out, reporter)
-    there = _clear_the_way(videos, targets, out, listing, writer, execution)
-    form_before = _keep_form(out, writer, videos)  # before the first video: whoever resumes goes by it
-    first_of: dict[Path, int] = {}  # a video may be listed twice
-    for index, target in enumerate(targets):
-        first_of.setdefault(target, index)
-    jobs = [(index, (videos.path(index), target)) for target, index in first_of.items() if target not in there]
-    frames: dict[Path, int] = {}
-    skipped: list[dict[str, str]] = []
-    workers = default_workers() if execution.workers is None else execution.workers
-    results = each(iter(jobs), partial(_write, writer), workers)
-    progress = reporter.progress(len(first_of), "videos", start=len(there))
-    with StopRequest() as stop, listening(results), progress as bar:
-        for index, result in results:
-            if isinstance(result, str):
-                skipped.append({"path": videos.name(index), "reason": result})
-                reporter.warn(f"skipped video '{videos.path(index)}': {result}")
-            else:
-                frames[targets[index]] = result
-            bar.advance()
-            if stop.arrived():
-                raise Interrupted(f"{stop.name}: what was written to '{out}' stays. Resume with --resume")
-    skipped.sort(key=lambda entry: entry["path"])
-    if len(skipped) == len(first_of):
-        if not form_before:
+    lock_folder(out, reporter)
+    finished = _prepare_folder(videos, targets, out, listing, writer, execution)
+    had_form = _record_form(out, writer, videos)  # before the first video: a resumed run checks it
+    frames, skipped = _write_videos(videos, targets, finished, writer, execution, reporter)
+    if not frames and not finished:
+        if not had_form:
             (out / FORM_FILE).unlink()
         raise ListError(f"no video of list '{videos.source}' can be read; the first: {skipped[0]['reason']}")
-    frames |= {target: writer.count(target) for target in there}
+    num_written = len(frames)
+    frames |= {target: writer.count(target) for target in finished}
     done = [index for index, target in enumerate(targets) if target in frames]
     _write_listing(videos, targets, done, frames, out, listing)
     before, after = (sum(map(_size, paths)) for paths in ([videos.path(i) for i in done], [targets[i] for i in done]))
@@ -85,7 +69,7 @@ def transcode(
         "out": str(out),
         "list": str(listing),
         "videos": len(done),
-        "written": len(jobs) - len(skipped),
+        "written": num_written,
         "frames": sum(frames[targets[index]] for index in done),
         "skipped": skipped,
         "megabytes_before": round(before / 1e6, 2),
@@ -95,20 +79,60 @@ def transcode(
     }
 
 
-def _clear_the_way(
-    videos: VideoList, targets: list[Path], out: Path, listing: Path, writer: Writer, execution: Execution
+def _write_videos(
+    videos: VideoList,
+    targets: list[Path],
+    finished: set[Path],
+    writer: VideoWriter,
+    execution: Execution,
+    reporter: Reporter,
+) -> tuple[dict[Path, int], list[dict[str, str]]]:
+    """Write all videos but the finished ones; return the frames of each, and the skipped videos with reasons."""
+    first_of: dict[Path, int] = {}  # a video may be listed twice
+    for index, target in enumerate(targets):
+        first_of.setdefault(target, index)
+    jobs = [(index, (videos.path(index), target)) for target, index in first_of.items() if target not in finished]
+    workers = default_workers() if execution.workers is None else execution.workers
+    results = map_unordered(partial(_write, writer), iter(jobs), workers)
+    frames: dict[Path, int] = {}
+    skipped: list[dict[str, str]] = []
+    progress = reporter.progress(len(first_of), "videos", start=len(finished))
+    with StopRequest() as stop, closing_pool(results), progress as bar:
+        for index, result in results:
+            if isinstance(result, str):
+                skipped.append({"path": videos.name(index), "reason": result})
+                reporter.warn(f"skipped video '{videos.path(index)}': {result}")
+            else:
+                frames[targets[index]] = result
+            bar.advance()
+            if stop.received():
+                raise Interrupted(f"{stop.name}: the videos written so far are kept. Resume with --resume")
+    return frames, sorted(skipped, key=lambda entry: entry["path"])
+
+
+def _write(writer: VideoWriter, job: Job) -> int | str:
+    source, target = job
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return writer.write(source, target)
+    except UnreadableVideo as error:
+        return error.reason
+
+
+def _prepare_folder(
+    videos: VideoList, targets: list[Path], out: Path, listing: Path, writer: VideoWriter, execution: Execution
 ) -> set[Path]:
-    """Refuse what is in the way, remove what is to be written anew; returns the targets that stay as they are."""
+    """Check the output folder, and remove videos that are to be replaced; return the targets that are finished."""
     check_writable(out)
     _refuse_sources(videos, out, listing)
-    there = {target for target in targets if target.exists()}
-    if (there or listing.exists()) and not (execution.resume or execution.overwrite):
-        raise UsageError(f"output folder '{out}' is in use. Use --resume to go on, --overwrite, or another --out")
+    existing = {target for target in targets if target.exists()}
+    if (existing or listing.exists()) and not (execution.resume or execution.overwrite):
+        raise UsageError(f"output folder '{out}' is in use. Use --resume, --overwrite, or another --out")
     _check_form(out, writer, videos, resume=execution.resume)
     check_same_classes(out, videos)
     if not execution.overwrite:
-        return there
-    for target in there:  # before the first is written anew, so that a run that is stopped can tell what it has done
+        return existing
+    for target in existing:  # all before the first is written: what exists after an interruption is new
         shutil.rmtree(target) if target.is_dir() else target.unlink()
     return set()
 
@@ -116,20 +140,20 @@ def _clear_the_way(
 def _write_listing(
     videos: VideoList, targets: list[Path], done: list[int], frames: dict[Path, int], out: Path, listing: Path
 ) -> None:
-    """The list of what was written, with its class names."""
+    """Write the list of the new files, with its class names."""
     rows = (
         (targets[index].relative_to(out).as_posix(), int(videos.labels[index]), frames[targets[index]])
         for index in done
     )
-    with replacing(listing) as temporary:
+    with atomic_write(listing) as temporary:
         write_list(temporary, rows)
     if videos.classes:
-        with replacing(out / CLASSES_FILE) as temporary:
+        with atomic_write(out / CLASSES_FILE) as temporary:
             write_classes(temporary, videos.classes)
 
 
 def _refuse_sources(videos: VideoList, out: Path, listing: Path) -> None:
-    """Nothing may be written where the videos or the list lie.
+    """Refuse to write to a folder that holds the source videos or their list.
 
     Raises:
         UsageError: the output folder holds one of them.
@@ -141,34 +165,34 @@ def _refuse_sources(videos: VideoList, out: Path, listing: Path) -> None:
         raise UsageError(f"output folder '{out}' holds '{taken}' itself, which would be replaced. Choose another --out")
 
 
-def _form(writer: Writer) -> dict[str, Any]:
-    return {"form": type(writer).__name__.lower(), **asdict(writer)}
+def _describe_form(writer: VideoWriter) -> dict[str, Any]:
+    return {"form": FORMS[type(writer)], **asdict(writer)}
 
 
 def _read_form(out: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """What a folder's videos were written with, and the hash of each list they were written for; empty: nothing yet.
+    """Return the format of a folder's videos, and the hash of each list they were written for; empty if it is new.
 
     Raises:
-        UsageError: the file that says so is damaged.
+        UsageError: the file is damaged.
     """
     path = out / FORM_FILE
     try:
         form = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         return form, dict(form.pop("lists", {}))
-    except (ValueError, AttributeError, TypeError):  # no JSON, or no mapping
-        raise UsageError(f"file '{path}' is damaged: its folder may hold anything. Choose another --out") from None
+    except (ValueError, AttributeError, TypeError):  # not JSON, or not a mapping
+        raise UsageError(f"file '{path}' is damaged, so its videos are unknown. Choose another --out") from None
 
 
-def _check_form(out: Path, writer: Writer, videos: VideoList, *, resume: bool) -> None:
-    """Refuse to mix two forms in one folder, or to go on with another list of the same name.
+def _check_form(out: Path, writer: VideoWriter, videos: VideoList, *, resume: bool) -> None:
+    """Refuse to mix two formats in one folder, or to resume with another list of the same name.
 
     Raises:
-        UsageError: so it would be.
+        UsageError: the format or the list differs.
     """
     before, lists = _read_form(out)
-    if before and before != _form(writer):
-        told = ", ".join(f"{name} {value}" for name, value in before.items())
-        raise UsageError(f"output folder '{out}' holds videos of {told}. Ask for the same, or choose another --out")
+    if before and before != _describe_form(writer):
+        settings = ", ".join(f"{name} {value}" for name, value in before.items())
+        raise UsageError(f"output folder '{out}' holds videos of {settings}. Use the same, or choose another --out")
     name = videos.source.name
     if resume and lists.get(name, videos.sha256) != videos.sha256:
         raise UsageError(
@@ -177,17 +201,21 @@ def _check_form(out: Path, writer: Writer, videos: VideoList, *, resume: bool) -
         )
 
 
-def _keep_form(out: Path, writer: Writer, videos: VideoList) -> bool:
-    """Say in the folder what is written into it; returns whether it did so before."""
+def _record_form(out: Path, writer: VideoWriter, videos: VideoList) -> bool:
+    """Record the format and the list in the folder; return whether a format was recorded before."""
     before, lists = _read_form(out)
-    form = {**_form(writer), "lists": {**lists, videos.source.name: videos.sha256}}
-    with replacing(out / FORM_FILE) as temporary:
+    form = {**_describe_form(writer), "lists": {**lists, videos.source.name: videos.sha256}}
+    with atomic_write(out / FORM_FILE) as temporary:
         temporary.write_text(json.dumps(form) + "\n", encoding="utf-8")
     return bool(before)
 
 
 def _targets(videos: VideoList, out: Path, suffix: str) -> list[Path]:
-    """Where each video goes: its path in the list, with another suffix."""
+    """Return the target of each video: its path in the list, with another suffix.
+
+    Raises:
+        ListError: a path leads out of its folder, or two videos have the same target.
+    """
     owners: dict[str, str] = {}
     targets = []
     for index in range(len(videos)):
@@ -202,15 +230,6 @@ def _targets(videos: VideoList, out: Path, suffix: str) -> list[Path]:
             raise ListError(f"videos '{other}' and '{name}' would both become '{target}'. Rename one")
         targets.append(out / target)
     return targets
-
-
-def _write(writer: Writer, job: Job) -> int | str:
-    source, target = job
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        return writer.write(source, target)
-    except UnreadableVideo as error:
-        return error.reason
 
 
 def _size(path: Path) -> int:

@@ -1,4 +1,4 @@
-"""The one account of videos that cannot be read: skipped, counted, named, and too many of them stop the run."""
+"""Unreadable videos: they are skipped, counted and reported, and too many of them stop the run."""
 
 from dataclasses import dataclass, field
 
@@ -6,7 +6,7 @@ from vtdl_cli.data.clips.datasets import Unreadable
 from vtdl_cli.errors import ListError
 from vtdl_cli.runtime import Reporter
 
-MIN_BAD_VIDEOS = 3  # fewer never stop a run, however short the list
+MIN_BAD_VIDEOS = 3  # fewer do not stop a run, however short the list
 
 
 @dataclass
@@ -15,7 +15,7 @@ class BadVideos:
 
     Args:
         num_videos: in the list.
-        max_fraction: of them may be unreadable.
+        max_fraction: the fraction of them that may be unreadable.
     """
 
     num_videos: int
@@ -23,7 +23,7 @@ class BadVideos:
     found: dict[int, tuple[str, str]] = field(default_factory=dict)
 
     def add(self, unreadable: list[Unreadable], reporter: Reporter) -> None:
-        """Count new ones, and name each.
+        """Count new ones, and warn of each.
 
         Raises:
             ListError: too many of the list's videos are unreadable.
@@ -44,5 +44,5 @@ class BadVideos:
             )
 
     def as_list(self) -> list[dict[str, str]]:
-        """Path and reason of each."""
+        """Return path and reason of each."""
         return [{"path": path, "reason": reason} for path, reason in self.found.values()]

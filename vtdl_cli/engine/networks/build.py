@@ -1,4 +1,4 @@
-"""From the configuration to networks; with clips.py, methods.py and train/optimization.py all there is of that kind."""
+"""Build networks from the configuration; clips.py, methods.py, contrast.py and train/optimization.py build the rest."""
 
 from vtdl_cli.config import Config
 from vtdl_cli.engine.networks.machine import Network
@@ -8,37 +8,37 @@ from vtdl_cli.models.heads import EmbeddingHead, LinearClassifier
 from vtdl_cli.models.zoo import create_backbone, create_classifier
 
 CHANNELS = {"rgb": 3, "flow": 2}
-"""Of a frame."""
+"""`data.modality` -> channels of a frame."""
 
 
 def build_backbone(config: Config) -> Backbone:
-    """The backbone alone, with fresh weights."""
+    """Build a randomly initialised backbone."""
     model, channels = config.model, CHANNELS[config.data.modality]
     backbone = create_backbone(model.name, depth=model.depth, width=model.width, in_channels=channels)
     return _with_weight_init(backbone, config)
 
 
 def _with_weight_init(network: Network, config: Config) -> Network:
-    """A network whose convolutions start by the rule that is asked for; by default as each has been built."""
+    """Apply `model.weight_init` to a network in place; its default is how networks are built."""
     if config.model.weight_init != "kaiming":
         initialise(network, config.model.weight_init)
     return network
 
 
 def build_embedder(config: Config) -> Encoder:
-    """A fresh backbone with the embedding head."""
+    """Build a randomly initialised backbone with the embedding head."""
     backbone = build_backbone(config)
     return Encoder(backbone, EmbeddingHead(backbone.feature_dim, config.model.embedding_dim))
 
 
 def build_linear(config: Config, num_classes: int) -> Encoder:
-    """A fresh backbone with a linear layer, for tasks that make their own labels."""
+    """Build a randomly initialised backbone with a linear layer, for pretext tasks with labels of their own."""
     backbone = build_backbone(config)
     return Encoder(backbone, LinearClassifier(backbone.feature_dim, num_classes, dropout=0.0))
 
 
 def build_network(config: Config, num_classes: int) -> Encoder:
-    """A fresh backbone with its classifier."""
+    """Build a randomly initialised backbone with its classifier."""
     backbone = build_backbone(config)
     head = create_classifier(config.model.name, backbone.feature_dim, num_classes, config.finetune.dropout)
     return Encoder(backbone, _with_weight_init(head, config))

@@ -1,6 +1,6 @@
-"""Checkpoints: tensors and plain types only, written whole or not at all, read without running code.
+"""Checkpoints: tensors and plain types only, written atomically, read without running code.
 
-A checkpoint is a dict with `schema`, `stage`, `config`, `classes`, `model` and, to go on from, the state of a training.
+A checkpoint is a dict with `schema`, `stage`, `config`, `classes`, `model` and, to resume from, the training state.
 """
 
 import hashlib
@@ -12,68 +12,71 @@ import torch
 from torch import Tensor, nn
 
 from vtdl_cli import __version__
-from vtdl_cli.engine.networks.checkpoint_content import check_content
+from vtdl_cli.engine.networks.checkpoint_content import check_checkpoint
+from vtdl_cli.engine.networks.methods import METHODS
 from vtdl_cli.engine.networks.tensor_file import read_tensors, suggest_convert
 from vtdl_cli.errors import CheckpointError
-from vtdl_cli.runtime import Reporter, Warn, replacing, silent
+from vtdl_cli.method.pretext_task import PretextTask
+from vtdl_cli.runtime import Reporter, Warn, atomic_write, ignore_warning
 from vtdl_cli.settings import rename_keys
 
-SCHEMA = 1
+CHECKPOINT_SCHEMA = 1
 Checkpoint = dict[str, Any]
 Stage = Literal["pretrain", "finetune"]
 
-BACKBONE_PREFIXES = ("encoders.query.backbone.", "encoder.backbone.", "backbone.")
-"""Where a checkpoint may keep its backbone: VTDL's is the query encoder's (README, Method); that of other methods; of
-a finetuned network, or one from elsewhere."""
+BACKBONE = "backbone"
+"""The backbone's name in a finetuned network, or in weights from elsewhere."""
 
 RUN_WEIGHTS = ("best.pt", "last.pt")
-"""What stands for a run folder: only finetuning writes a best."""
+"""The checkpoint that is used of a run folder, in order of preference; only finetuning writes best.pt."""
 
 
 def save_checkpoint(path: Path, content: Checkpoint) -> None:
-    """Write `content` beside schema and versions; a checkpoint that was at `path` stays until the new one is whole."""
+    """Write `content` with schema and versions; an existing checkpoint at `path` is replaced atomically."""
     versions = {"vtdl": __version__, "torch": str(torch.__version__)}
-    with replacing(path) as temporary:
-        torch.save({"schema": SCHEMA, "versions": versions, **content}, temporary)
+    with atomic_write(path) as temporary:
+        torch.save({"schema": CHECKPOINT_SCHEMA, "versions": versions, **content}, temporary)
 
 
-def load_checkpoint(path: Path, warn: Warn = silent) -> Checkpoint:
+def load_checkpoint(path: Path, warn: Warn = ignore_warning) -> Checkpoint:
     """Read a checkpoint onto the CPU.
 
     Args:
         path: the file.
-        warn: who is told where damage in it would not be noticed.
+        warn: called if the file has no checksums.
 
     Raises:
-        CheckpointError: the file is no checkpoint of ours, is damaged, is of another schema, or has odd content.
+        CheckpointError: the file is not a checkpoint of vtdl, is damaged, has another schema, or invalid content.
     """
     content = read_tensors(path, warn=warn)
     if not isinstance(content, dict) or "schema" not in content or "model" not in content:
         raise CheckpointError(f"weights '{path}' were not written by vtdl. {suggest_convert(path)}")
-    if not isinstance(content["schema"], int) or content["schema"] != SCHEMA:
-        raise CheckpointError(f"weights '{path}' have schema {content['schema']!r}, this version reads {SCHEMA}")
-    check_content(content, path)
+    if not isinstance(content["schema"], int) or content["schema"] != CHECKPOINT_SCHEMA:
+        raise CheckpointError(
+            f"weights '{path}' have schema {content['schema']!r}, this version reads {CHECKPOINT_SCHEMA}"
+        )
+    check_checkpoint(content, path)
     content["config"] = rename_keys(content["config"])
     return content
 
 
-def load_with_sha256(path: Path, warn: Warn = silent) -> tuple[Checkpoint, str]:
-    """Read a checkpoint, and beside that the hash of its bytes: which weights they are.
+def load_with_sha256(path: Path, warn: Warn = ignore_warning) -> tuple[Checkpoint, str]:
+    """Read a checkpoint and, in a thread, compute the SHA-256 of the file, which identifies the weights.
 
-    Both read the whole file, and loading, with the checksums of its records, takes no longer than the hash beside it.
+    Both read the whole file; loading, with the checksums of its records, takes about as long as the hash.
 
     Args, raises: see `load_checkpoint`.
     """
-    with ThreadPoolExecutor(1) as beside:
-        sha256 = beside.submit(file_sha256, path)
+    with ThreadPoolExecutor(1) as thread:
+        sha256 = thread.submit(file_sha256, path)
         return load_checkpoint(path, warn), sha256.result()
 
 
 def find_weights(name: str) -> Path:
-    """The checkpoint that a run folder or a file stands for.
+    """Return the checkpoint of a run folder, or the file itself.
 
     Raises:
-        CheckpointError: nothing is there.
+        CheckpointError: there is none.
     """
     path = Path(name)
     if path.is_file():
@@ -86,26 +89,26 @@ def find_weights(name: str) -> Path:
 
 
 def file_sha256(path: Path) -> str:
-    """Of a checkpoint's bytes: which weights they are."""
+    """Return the SHA-256 of a checkpoint file, which identifies the weights."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def begin_from(weights: str, backbone: nn.Module, reporter: Reporter) -> str:
-    """Give `backbone` the weights of a run folder's or a checkpoint's, and say so; returns the file's SHA-256.
+def load_pretrained_backbone(weights: str, backbone: nn.Module, reporter: Reporter) -> str:
+    """Load the weights of a run folder or a checkpoint into `backbone`, and report it; returns the file's SHA-256.
 
     Raises:
-        CheckpointError: nothing is there, or it does not fit.
+        CheckpointError: there are none, or they do not fit.
     """
     source = find_weights(weights)
     checkpoint, sha256 = load_with_sha256(source, reporter.warn)
-    count = transplant_backbone(backbone, checkpoint)
+    count = copy_backbone(backbone, checkpoint)
     reporter.line(f"backbone from '{source}': all {count} tensors match")
     return sha256
 
 
-def transplant_backbone(backbone: nn.Module, checkpoint: Checkpoint) -> int:
-    """Copy the checkpoint's backbone into `backbone`, every tensor of it.
+def copy_backbone(backbone: nn.Module, checkpoint: Checkpoint) -> int:
+    """Copy all tensors of the checkpoint's backbone into `backbone`.
 
     Returns:
         The number of tensors copied.
@@ -118,20 +121,37 @@ def transplant_backbone(backbone: nn.Module, checkpoint: Checkpoint) -> int:
     return len(theirs)
 
 
+def describe_model(model: nn.Module) -> dict[str, Any]:
+    """Return what a checkpoint records about its model, so that the backbone can be used without the model's class."""
+    if isinstance(model, PretextTask):
+        return {"backbone": model.backbone_name, "trains_embedding": model.trains_embedding}
+    return {"backbone": BACKBONE, "trains_embedding": False}
+
+
 def backbone_prefix(checkpoint: Checkpoint) -> str:
-    """What the names of the checkpoint's backbone begin with, one of BACKBONE_PREFIXES."""
+    """Return the prefix of the backbone's tensors; checkpoints of earlier versions and other code do not record it."""
+    if "backbone" in checkpoint:
+        return f"{checkpoint['backbone']}."
+    known = dict.fromkeys(f"{method.task.backbone_name}." for method in METHODS.values())
     names = checkpoint["model"].keys()
-    return next((each for each in BACKBONE_PREFIXES if any(name.startswith(each) for name in names)), "backbone.")
+    return next((each for each in known if any(name.startswith(each) for name in names)), f"{BACKBONE}.")
+
+
+def trains_embedding(checkpoint: Checkpoint) -> bool:
+    """Whether the checkpoint has a trained embedding head; for earlier versions, by the name of the method."""
+    name = checkpoint["config"]["method"].get("name", "vtdl")
+    by_name = checkpoint["stage"] == "pretrain" and name in METHODS and METHODS[name].task.trains_embedding
+    return bool(checkpoint.get("trains_embedding", by_name))
 
 
 def tensors_under(checkpoint: Checkpoint, prefix: str) -> dict[str, Tensor]:
-    """The checkpoint's tensors whose names begin so, named without it."""
+    """Return the checkpoint's tensors whose names begin with `prefix`, by their names without it."""
     tensors = checkpoint["model"].items()
     return {name.removeprefix(prefix): tensor for name, tensor in tensors if name.startswith(prefix)}
 
 
 def load_every_tensor(network: nn.Module, theirs: dict[str, Tensor], checkpoint: Checkpoint) -> None:
-    """Copy `theirs`, which are the checkpoint's or a part of it, into `network`.
+    """Copy `theirs`, tensors of the checkpoint, into `network`.
 
     Raises:
         CheckpointError: a tensor is missing, unexpected or has another shape; the message has the counts.
@@ -150,24 +170,24 @@ def load_every_tensor(network: nn.Module, theirs: dict[str, Tensor], checkpoint:
     network.load_state_dict(theirs)
 
 
-KEPT = {torch.optim.AdamW: {"step", "exp_avg", "exp_avg_sq"}, torch.optim.SGD: {"momentum_buffer"}}
-"""What each optimiser keeps of a parameter: its step is one number, all else like the parameter."""
+OPTIMIZER_STATE_KEYS = {torch.optim.AdamW: {"step", "exp_avg", "exp_avg_sq"}, torch.optim.SGD: {"momentum_buffer"}}
+"""What each optimiser stores per parameter: its step is a scalar, all else has the parameter's shape."""
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[int, dict[str, Any]], path: Path) -> None:
-    """Give a fresh optimiser what one kept of the same parameters; its settings stay those of the configuration.
+    """Load the per-parameter state of an optimiser; its hyperparameters stay those of the configuration.
 
     Raises:
-        CheckpointError: it was of another kind, or of other parameters.
+        CheckpointError: the state is of another optimiser, or of other parameters.
     """
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for number, kept in state.items():
-        fits = number < len(parameters) and kept.keys() == KEPT[type(optimizer)]
+        fits = number < len(parameters) and kept.keys() == OPTIMIZER_STATE_KEYS[type(optimizer)]
         if not fits or any(
             value.shape != (() if name == "step" else parameters[number].shape) for name, value in kept.items()
         ):
             raise CheckpointError(
-                f"weights '{path}' cannot be resumed from: their optimizer.state.{number} is not of this network. "
-                "Take another checkpoint of the run"
+                f"weights '{path}' cannot be resumed from: their optimizer.state.{number} does not fit this network. "
+                "Use another checkpoint of the run"
             )
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -1,4 +1,4 @@
-"""What a checkpoint holds, name by name and type by type: whatever is otherwise is refused before it is used."""
+"""The schema of checkpoints: names and types, checked before any content is used."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -9,9 +9,10 @@ from torch import Tensor
 
 from vtdl_cli.errors import CheckpointError
 from vtdl_cli.settings import check_extent
+from vtdl_cli.text import has_lone_surrogate
 
 SECTIONS = ("data", "model", "method", "pretrain", "finetune")
-"""Of a configuration: what weights of other versions have, too."""
+"""Sections of the configuration that weights of all versions have."""
 
 
 def _dense(tensor: Tensor) -> Tensor:
@@ -46,6 +47,13 @@ def _metrics(best: dict[str, float]) -> dict[str, float]:
     return best
 
 
+def _text(text: str) -> str:
+    if has_lone_surrogate(text):
+        raise ValueError("has a lone surrogate, which UTF-8 cannot hold")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_text)]
 Count = Annotated[int, Field(ge=0)]
 Dense = Annotated[Tensor, AfterValidator(_dense)]
 Plain = Annotated[dict[str, Any], AfterValidator(check_extent)]
@@ -53,40 +61,42 @@ Plain = Annotated[dict[str, Any], AfterValidator(check_extent)]
 
 def _fingerprints(tensor: Tensor) -> Tensor:
     if tensor.ndim != 2 or tensor.shape[1] != 2 or tensor.dtype != torch.int64:
-        raise ValueError("should be two whole numbers a video")
+        raise ValueError("should be two integers per video")
     return tensor
 
 
 class Content(BaseModel):
-    """Names and types; what else is there passes."""
+    """A part of the schema; further keys are allowed."""
 
     model_config = ConfigDict(strict=True, arbitrary_types_allowed=True, protected_namespaces=())
 
 
 class Selected(Content):
-    """How the best epoch of a run is chosen; see `engine.selection`."""
+    """How the best epoch of a run is selected; see `engine.networks.selection`."""
 
-    metric: str
-    list_sha256: str
+    metric: Text
+    list_sha256: Text
     videos: Annotated[Dense, AfterValidator(_fingerprints)]
 
 
 class Weights(Content):
-    """What every checkpoint has; see `Training._content` for where each comes from."""
+    """The content of every checkpoint; see `TrainingState.to_checkpoint`."""
 
     stage: Literal["pretrain", "finetune"]
     config: Annotated[Plain, AfterValidator(_sections)]
-    classes: list[str] | None
+    classes: list[Text] | None
     num_classes: Count
-    list_sha256: str
+    list_sha256: Text
     seed: Count
     origin: Plain
-    versions: dict[str, str]
-    model: dict[str, Dense]
+    versions: dict[Text, Text]
+    model: dict[Text, Dense]
+    backbone: Text = ""
+    trains_embedding: bool = False
     epoch: float = 0.0
-    best: Annotated[dict[str, float], AfterValidator(_metrics)] = {}
+    best: Annotated[dict[Text, float], AfterValidator(_metrics)] = {}
     selection: Selected | None = None
-    bad_videos: dict[int, tuple[str, str]] = {}
+    bad_videos: dict[int, tuple[Text, Text]] = {}
 
     @model_validator(mode="after")
     def _classes_fit(self) -> Self:
@@ -99,43 +109,43 @@ class Weights(Content):
 
 
 class RandomState(Content):
-    """Of torch's generators."""
+    """The state of torch's generators."""
 
     cpu: Annotated[Tensor, AfterValidator(_generator_state)]
     cuda: list[Tensor]
 
 
 class ParameterGroup(Content):
-    """Which parameters an optimiser moves, by number."""
+    """Indices of the parameters that an optimiser updates."""
 
     params: list[Count]
 
 
 class OptimizerState(Content):
-    """What an optimiser keeps of each parameter."""
+    """The state of an optimiser, by parameter."""
 
-    state: dict[Count, dict[str, Dense]]
+    state: dict[Count, dict[Text, Dense]]
     param_groups: list[ParameterGroup]
 
 
 class State(Content):
-    """What a training resumes from."""
+    """The training state, from which a run resumes."""
 
     optimizer: OptimizerState
     step: Count
-    best: Annotated[dict[str, float], AfterValidator(_metrics)]
-    bad_videos: dict[int, tuple[str, str]]
-    sums: dict[str, Annotated[Dense, AfterValidator(_scalar)]]
+    best: Annotated[dict[Text, float], AfterValidator(_metrics)]
+    bad_videos: dict[int, tuple[Text, Text]]
+    sums: dict[Text, Annotated[Dense, AfterValidator(_scalar)]]
     recorded: Count
     random: RandomState
     random_of_others: list[RandomState] = []
 
 
-def check_content(content: dict[str, Any], path: Path, kind: type[Content] = Weights) -> None:
-    """Hold what was read of a file to what it has to hold.
+def check_checkpoint(content: dict[str, Any], path: Path, kind: type[Content] = Weights) -> None:
+    """Check the content of a file against the schema.
 
     Raises:
-        CheckpointError: naming the first name that is missing, or of another type.
+        CheckpointError: a key is missing or has another type; the message names the first.
     """
     try:
         kind.model_validate(content)
@@ -146,5 +156,5 @@ def check_content(content: dict[str, Any], path: Path, kind: type[Content] = Wei
         rule = rule.replace("Input should", "should").replace("Field", "it")
         raise CheckpointError(
             f"weights '{path}' are not as vtdl writes them: {f'{name!r} ' if name else ''}{rule}. "
-            "Take another checkpoint of the run"
+            "Use another checkpoint of the run"
         ) from error

@@ -1,6 +1,6 @@
 """From the configuration to the clips of a list: for pretraining, for training on labels, for tests."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from vtdl_cli.config import Clip, Config
 from vtdl_cli.data.clips.datasets import VideoClips
@@ -9,12 +9,12 @@ from vtdl_cli.data.clips.triplets import TripletSampler
 from vtdl_cli.data.clips.views import FixedViews, RandomViews, Viewer
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.data.video.decoding import FLOW
+from vtdl_cli.engine.networks.methods import find_method
 
 
 def build_pretraining_clips(config: Config, videos: VideoList, seed: int) -> VideoClips:
-    """The clips of each video that the method asks for: of VTDL anchor, positive and negative, of others one."""
-    is_vtdl = config.method.name == "vtdl"
-    sampler = build_triplet_sampler(config) if is_vtdl else _one_clip(config, config.pretrain)
+    """Build the clips of each video that the method asks for."""
+    sampler = SAMPLERS[find_method(config.method.name).task.sampler](config)
     return _clips(config, videos, sampler, _random_views(config, config.pretrain.augment), seed)
 
 
@@ -32,6 +32,13 @@ def build_triplet_sampler(config: Config) -> TripletSampler:
         short_videos=config.data.short_videos,
         intra_video_negative=config.method.intra_video_negative,
     )
+
+
+SAMPLERS: dict[str, Callable[[Config], IndexSampler]] = {
+    "clip": lambda config: _one_clip(config, config.pretrain),
+    "triplet": build_triplet_sampler,
+}
+"""`PretextTask.sampler` -> how clips are drawn."""
 
 
 def build_training_clips(config: Config, videos: VideoList, seed: int) -> VideoClips:

@@ -1,4 +1,4 @@
-"""Clips through a network without learning: shared by validation, evaluation, extraction and kNN metrics."""
+"""Inference on the clips of a list: for validation, evaluation, extraction and kNN metrics."""
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
@@ -17,8 +17,8 @@ from vtdl_cli.errors import ListError, VtdlError
 from vtdl_cli.runtime import Reporter, StopRequest
 
 VideoOutputs = tuple[Batch, np.ndarray]
-"""A batch of B videos, without their windows, and what the network makes of the V clips of each: (B, V, ...) float32; B
-may be 0."""
+"""A batch of B videos, without their windows, and the network's outputs for their V clips: (B, V, ...) float32; B may
+be 0."""
 
 
 def forward_videos(
@@ -30,20 +30,20 @@ def forward_videos(
     batch_clips: int,
     start: int = 0,
 ) -> Generator[VideoOutputs, None, None]:
-    """Every video from number `start` on, in the list's order, as many at a time as make `batch_clips` clips.
+    """Yield the outputs for all videos from index `start` on, in the order of the list, about `batch_clips` at a time.
 
-    Of several processes each computes its part of a batch, and all get the whole batch.
+    In a distributed run each rank computes its share of a batch, and all ranks get the whole batch.
 
     Args:
         network: clips (N, 3, T, R, R) -> (N, ...).
-        dataset: gives `views` clips a video, without draws.
-        machine: where and how.
+        dataset: yields `views` clips per video, without augmentation.
+        machine: where and how to compute.
         views: V.
-        batch_clips: that pass through the network together.
-        start: the first video.
+        batch_clips: clips in one forward pass.
+        start: index of the first video.
 
     Raises:
-        VtdlError: some video was not among them, or twice.
+        VtdlError: a video was lost, or came twice.
     """
     processed: list[int] = []
     for batch in load_videos(dataset, machine, views=views, batch_clips=batch_clips, start=start):
@@ -52,14 +52,14 @@ def forward_videos(
             clips = device_clips(batch, machine, dataset.viewer.crop_size)  # (V, B, 3, T, R, R)
             outputs = forward_clips(network, clips.flatten(0, 1), machine, batch_clips)  # (V * B, ...): no clip copied
             values = np.ascontiguousarray(outputs.reshape(*clips.shape[:2], *outputs.shape[1:]).swapaxes(0, 1))
-        whole, values = _join(ranks.exchange((batch.without_windows(), values)))
+        whole, values = _join(ranks.gather_objects((batch.without_windows(), values)))
         processed += [*whole.index.tolist(), *(video.index for video in whole.unreadable)]
         yield whole, values
     check_each_once(processed, range(start, len(dataset)))
 
 
 def _join(parts: list[VideoOutputs]) -> VideoOutputs:
-    """One batch of the parts that several processes have; a part without readable videos has no shape to go by."""
+    """Join the shares of all ranks to one batch; a share without readable videos has outputs of unknown shape."""
     batches = [batch for batch, _ in parts]
     label, index, num_frames = (
         torch.cat([getattr(batch, name) for batch in batches]) for name in ("label", "index", "num_frames")
@@ -70,52 +70,52 @@ def _join(parts: list[VideoOutputs]) -> VideoOutputs:
 
 
 def check_each_once(processed: Sequence[int], expected: range) -> None:
-    """Compare the videos that a pass over a list gave, readable or not, with those of the list.
+    """Check that a pass over a list processed each video once, readable or not.
 
     Raises:
-        VtdlError: they are not the same, each once.
+        VtdlError: it did not.
     """
     if sorted(processed) != list(expected):
         lost, extra = len(set(expected) - set(processed)), len(processed) - len(set(processed))
         raise VtdlError(
-            f"of {len(expected)} videos {lost} were lost and {extra} came twice. This is a bug of vtdl, nothing was "
-            "written: please report the command and the number of processes"
+            f"of {len(expected)} videos {lost} were lost and {extra} came twice. This is a bug in vtdl; nothing was "
+            "written. Please report the command and the number of processes"
         )
 
 
 def load_videos(dataset: VideoClips, machine: Machine, *, views: int, batch_clips: int, start: int = 0) -> Loader:
-    """The batches of `forward_videos`, before any network has seen them."""
-    together = ranks.count() * max(1, batch_clips // views)
-    order = EpochBatches(len(dataset), together, first=start, part=ranks.rank(), parts=ranks.count())
+    """Load the batches for `forward_videos`."""
+    together = ranks.world_size() * max(1, batch_clips // views)
+    order = EpochBatches(len(dataset), together, first=start, rank=ranks.rank(), world_size=ranks.world_size())
     return machine.load(dataset, order)
 
 
 def forward_clips(network: Callable[[Tensor], Tensor], clips: Tensor, machine: Machine, batch_clips: int) -> np.ndarray:
-    """What the network makes of clips (N, C, T, R, R) on the device, `batch_clips` at a time: (N, D) float32."""
+    """Forward clips (N, C, T, R, R) on the device, `batch_clips` at a time; returns (N, D) float32."""
     with torch.inference_mode(), autocast(machine):
         outputs = torch.cat([network(part).float() for part in clips.split(batch_clips)])
     values: np.ndarray = outputs.cpu().numpy()
     return values
 
 
-def until_signal(outputs: Generator[VideoOutputs, None, None]) -> Generator[VideoOutputs, None, None]:
-    """Pass batches on until a signal asks to stop.
+def stop_on_signal(outputs: Generator[VideoOutputs, None, None]) -> Generator[VideoOutputs, None, None]:
+    """Yield batches until a signal requests to stop.
 
-    It is answered between two batches, when no worker is in the middle of handing one over: it would complain.
+    The request is checked between two batches, so that no worker is interrupted while it sends one.
 
     Raises:
-        KeyboardInterrupt: a signal came; the workers have ended.
+        KeyboardInterrupt: a signal was received; the workers have ended.
     """
     with StopRequest() as stop, closing(outputs):
         for each in outputs:
-            if stop.arrived():
+            if stop.received():
                 raise KeyboardInterrupt
             yield each
 
 
 @dataclass(frozen=True)
 class Collected:
-    """What a pass over a list gave, unreadable videos left out: (N,), (N,) and (N, ...)."""
+    """The outputs of a pass over a list, without unreadable videos: (N,), (N,) and (N, ...)."""
 
     index: np.ndarray
     label: np.ndarray
@@ -123,7 +123,7 @@ class Collected:
 
 
 def collect(outputs: Iterable[VideoOutputs], bad_videos: BadVideos, reporter: Reporter, description: str) -> Collected:
-    """Run through all batches and keep their values; count what could not be read.
+    """Collect the values of all batches, and count unreadable videos.
 
     Raises:
         ListError: too many videos, or all, could not be read.
@@ -133,7 +133,7 @@ def collect(outputs: Iterable[VideoOutputs], bad_videos: BadVideos, reporter: Re
         for batch, values in outputs:
             bad_videos.add(batch.unreadable, reporter)
             if len(batch):
-                # copies: a worker's tensors each hold a file open, and a process may open only so many
+                # copies: each tensor from a worker keeps a file open, and the number of open files is limited
                 parts.append((batch.index.numpy().copy(), batch.label.numpy().copy(), values))
             bar.advance(len(batch) + len(batch.unreadable))
     if not parts:

@@ -1,4 +1,4 @@
-"""Where a run computes, in which precision, and how networks and clips get there."""
+"""The device, precision and workers of a run, and moving networks and clips to the device."""
 
 from dataclasses import dataclass
 from typing import TypeVar
@@ -9,14 +9,22 @@ from torch import Tensor, nn
 from vtdl_cli import ranks
 from vtdl_cli.data.clips.augmentation import to_clips
 from vtdl_cli.data.clips.datasets import Batch, EpochBatches, VideoClips
-from vtdl_cli.data.clips.loading import Loader, Tell, build_loader
-from vtdl_cli.runtime import Reporter, Silence, default_workers, select_autocast, select_device
+from vtdl_cli.data.clips.loading import Loader, build_loader
+from vtdl_cli.runtime import (
+    Reporter,
+    SilentReporter,
+    Warn,
+    default_workers,
+    ignore_warning,
+    select_autocast,
+    select_device,
+)
 
 MEMORY_FORMAT = torch.channels_last_3d
-"""How networks and clips lie in memory.
+"""Memory format of networks and clips.
 
-Against torch's own layout a step was 1.2 to 1.5 times as fast on an H100 in bf16 (all four backbones at preset size),
-and 0.94 to 1.64 times as fast on a two-core AVX2 CPU in float32, where R3D-18 lost.
+Compared with torch's default a step was 1.2 to 1.5 times as fast on an H100 in bf16 (all four backbones at preset
+size), and 0.94 (R3D-18) to 1.64 times as fast on a two-core AVX2 CPU in float32.
 """
 
 
@@ -30,58 +38,58 @@ class Machine:
     device: torch.device
     autocast: torch.dtype | None
     workers: int
-    tell: Tell = lambda _: None  # of what makes it slower
+    warn: Warn = ignore_warning  # called for what slows a run down
 
     def place(self, network: Network) -> Network:
-        """Move a network to the device, its weights laid out as convolutions like them there."""
+        """Move a network to the device, in MEMORY_FORMAT."""
         placed: Network = network.to(self.device).to(memory_format=MEMORY_FORMAT)
         return placed
 
     def load(self, dataset: VideoClips, order: EpochBatches) -> Loader:
-        """A loader with this machine's workers."""
+        """Build a loader with this machine's workers."""
         on_gpu = self.device.type == "cuda"
-        return build_loader(dataset, order, workers=self.workers, on_gpu=on_gpu, tell=self.tell)
+        return build_loader(dataset, order, workers=self.workers, on_gpu=on_gpu, warn=self.warn)
 
     @property
     def precision(self) -> str:
-        """What it computes in, `float32` or `bfloat16`, whatever was asked for."""
+        """The effective precision, `float32` or `bfloat16`."""
         return str(self.autocast or torch.float32).removeprefix("torch.")
 
     @property
     def provenance(self) -> dict[str, str]:
-        """What of it figures depend on, if only in their last digits."""
+        """What results depend on, if only in their last digits."""
         return {"precision": self.precision, "torch_version": str(torch.__version__)}
 
     def describe(self) -> str:
-        """For people: `cpu, float32, 2 workers`."""
-        processes = f" in each of {ranks.count()} processes" if ranks.count() > 1 else ""
+        """Return a description for logs, such as `cpu, float32, 2 workers`."""
+        processes = f" in each of {ranks.world_size()} processes" if ranks.world_size() > 1 else ""
         return f"{self.device}, {self.precision}, {self.workers} workers{processes}"
 
 
-def build_machine(device: str, precision: str, workers: int | None, reporter: Reporter = Silence()) -> Machine:
-    """Resolve `auto` by what the machine has; of several processes each gets a device of its own."""
-    chosen = ranks.join(select_device(device))
+def build_machine(device: str, precision: str, workers: int | None, reporter: Reporter = SilentReporter()) -> Machine:
+    """Resolve `auto` settings; in a distributed run each rank gets its own device."""
+    chosen = ranks.init_process_group(select_device(device))
     workers = default_workers() if workers is None else workers
-    return Machine(chosen, select_autocast(precision, chosen), workers, once(reporter.warn))
+    return Machine(chosen, select_autocast(precision, chosen), workers, warn_once(reporter.warn))
 
 
-def once(tell: Tell) -> Tell:
-    """Tell the first text alone: every epoch has loaders of its own, and the same trouble."""
-    told: list[str] = []
+def warn_once(warn: Warn) -> Warn:
+    """Return a `Warn` that passes on its first text only: every epoch has new loaders, with the same warning."""
+    warned: list[str] = []
 
-    def tell_first(text: str) -> None:
-        if not told:
-            told.append(text)
-            tell(text)
+    def warn_first(text: str) -> None:
+        if not warned:
+            warned.append(text)
+            warn(text)
 
-    return tell_first
+    return warn_first
 
 
-ON_CPU = "order"  # of the jitter: asking the device for it would mean to wait for it
+ON_CPU = "order"  # of the jitter; reading it from the device would synchronise
 
 
 def device_clips(batch: Batch, machine: Machine, crop_size: int) -> Tensor:
-    """The clips of a batch, augmented as drawn and normalised: (V, B, C, T, R, R), views first."""
+    """Augment and normalise the clips of a batch on the device: (V, B, C, T, R, R), views first."""
 
     def views_first(values: Tensor) -> Tensor:
         return torch.flatten(values.transpose(0, 1), 0, 1)
@@ -96,5 +104,5 @@ def device_clips(batch: Batch, machine: Machine, crop_size: int) -> Tensor:
 
 
 def autocast(machine: Machine) -> torch.autocast:
-    """Mixed precision where the machine has it."""
+    """Return the context of mixed precision, disabled for float32."""
     return torch.autocast(machine.device.type, machine.autocast, enabled=machine.autocast is not None)

@@ -1,111 +1,160 @@
-"""From the configuration to a pretext task."""
+"""Pretraining methods by name: the only list of ours, and how those from elsewhere are found and built."""
 
-from collections.abc import Callable
+import importlib
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from importlib.metadata import entry_points
+from operator import attrgetter
+from pathlib import Path
+from typing import NamedTuple
 
-from torch import Tensor, nn
-
-from vtdl_cli import ranks
 from vtdl_cli.config import Config
 from vtdl_cli.engine.networks.build import build_embedder, build_linear
-from vtdl_cli.method.clip_order import ORDERS, ClipOrder
-from vtdl_cli.method.encoders import EncoderPair
-from vtdl_cli.method.frames import BlockShuffle, Cut, FrameShuffle, MotionEnhancement, TemporalDropout
+from vtdl_cli.engine.networks.contrast import build_instance_discrimination, build_vtdl, vtdl_mistakes
+from vtdl_cli.errors import ConfigError, ListError, UsageError
+from vtdl_cli.method.clip_order import ClipOrder
 from vtdl_cli.method.instance_discrimination import InstanceDiscrimination
-from vtdl_cli.method.loss import NoiseContrastiveLoss, info_nce
-from vtdl_cli.method.memory import KeyQueue, VideoBank
+from vtdl_cli.method.pretext_task import Context, PretextTask
 from vtdl_cli.method.pseudo_labels import PseudoLabels
-from vtdl_cli.method.task import Task
-from vtdl_cli.method.tca import TemporalConsistentAugmentation
 from vtdl_cli.method.vtdl import VTDL
+from vtdl_cli.models.zoo import check_backbone
+from vtdl_cli.settings import RENAMED_KEYS
 
-POSITIVE_AUGMENTATIONS = {"none": nn.Identity, "cut": Cut, "motion": MotionEnhancement}
-
-
-NEGATIVE_AUGMENTATIONS = {
-    "none": nn.Identity,
-    "shuffle": FrameShuffle,
-    "block_shuffle": BlockShuffle,
-    "dropout": TemporalDropout,
-}
+ENTRY_POINTS = "vtdl.methods"
+"""The group of entry points by which an installed package gives its methods short names."""
 
 
-def build_method(config: Config, num_videos: int) -> Task:
-    """The pretraining task around a fresh encoder, for a list of `num_videos`."""
-    return METHODS[config.method.name](config, num_videos)
+class RegisteredMethod(NamedTuple):
+    """A method that can be chosen.
 
+    Attributes:
+        task: its class.
+        build: configuration and number of videos -> a randomly initialised task; none: by `PretextTask.build`.
+        mistakes: configuration -> an error line for each of its settings that do not go together.
+    """
 
-def build_criterion(config: Config, num_videos: int) -> Callable[[Tensor], Tensor]:
-    """From the logits of a contrast to its loss."""
-    return NoiseContrastiveLoss(num_videos) if config.method.loss == "nce" else info_nce
-
-
-def build_vtdl(config: Config, num_videos: int) -> VTDL:
-    """The paper's method, with its options."""
-    method, dim = config.method, config.model.embedding_dim
-    size, has_bank = method.queue.size, method.queue.memory == "bank"
-    return VTDL(
-        build_encoder_pair(config),
-        VideoBank(num_videos, size, dim) if has_bank else KeyQueue(size, dim),
-        temperature=method.temperature,
-        anchor_augmentation=build_tca(config) if method.tca.side != "key" else nn.Identity(),
-        positive_augmentation=build_positive_augmentation(config),
-        negative_augmentation=NEGATIVE_AUGMENTATIONS[method.negative_augmentation](),
-        intra_video_negative=method.intra_video_negative,
-        intra_video_negative_gradient=method.intra_video_negative_gradient,
-        strong_negative=method.strong_negative,
-        mask_own_video=method.queue.mask_own_video,
-        criterion=build_criterion(config, num_videos),
-        margin_weight=method.margin_weight,
-        consistency_weight=method.consistency_weight,
-        consistency_transforms=method.consistency_transforms,
-    )
-
-
-def build_encoder_pair(config: Config) -> EncoderPair:
-    """Query and key encoder; several processes deal their keys among themselves, unless told otherwise."""
-    method = config.method
-    shuffle = ranks.count() > 1 and method.key_shuffle != "none" and method.key_statistics == "batch"
-    return EncoderPair(build_embedder(config), method.momentum, method.key_statistics, method.key_splits, shuffle)
-
-
-def build_instance_discrimination(config: Config, num_videos: int) -> InstanceDiscrimination:
-    """Wu et al.'s, with our encoder."""
-    bank = VideoBank(num_videos, config.method.queue.size, config.model.embedding_dim)
-    criterion = build_criterion(config, num_videos)
-    return InstanceDiscrimination(build_embedder(config), bank, config.method.temperature, criterion)
-
-
-def build_clip_order(config: Config, _num_videos: int) -> ClipOrder:
-    """Our classifier over the orders of a clip's blocks."""
-    return ClipOrder(build_linear(config, len(ORDERS)))
+    task: type[PretextTask]
+    build: Callable[[Config, int], PretextTask] | None = None
+    mistakes: Callable[[Config], Iterable[str]] = lambda _config: ()
 
 
 def build_pseudo_labels(config: Config, num_videos: int) -> PseudoLabels:
-    """Our classifier over the clusters of the list's videos."""
-    method = config.method
-    return PseudoLabels(build_linear(config, method.clusters), num_videos, method.relabel_every)
+    """Build a classifier over the clusters of the list's videos.
+
+    Raises:
+        ListError: there are fewer videos than clusters.
+    """
+    clusters = config.method.clusters
+    if num_videos < clusters:
+        raise ListError(
+            f"the training list has {num_videos} videos, fewer than method.clusters {clusters}. "
+            f"--set method.clusters={max(2, num_videos // 4)}"
+        )
+    return PseudoLabels(build_linear(config, clusters), num_videos, clusters, config.method.relabel_every)
 
 
-METHODS: dict[str, Callable[[Config, int], Task]] = {
-    "vtdl": build_vtdl,
-    "instance_discrimination": build_instance_discrimination,
-    "clip_order": build_clip_order,
-    "pseudo_labels": build_pseudo_labels,
+METHODS = {
+    "vtdl": RegisteredMethod(VTDL, build_vtdl, vtdl_mistakes),
+    "instance_discrimination": RegisteredMethod(InstanceDiscrimination, build_instance_discrimination),
+    "clip_order": RegisteredMethod(ClipOrder),
+    "pseudo_labels": RegisteredMethod(PseudoLabels, build_pseudo_labels),
 }
-"""`method.name` -> how it is built."""
+"""`method.name` -> the method, of our own."""
 
 
-WITH_EMBEDDING = ("vtdl", "instance_discrimination")
-"""Those that train an embedding head: `build_embedder`'s."""
+def find_method(name: str) -> RegisteredMethod:
+    """Find a method by its name in METHODS or among the entry points, or by `package.module:Class`.
+
+    Raises:
+        UsageError: nothing goes by that name, or it is not a method.
+    """
+    if name in METHODS:
+        return METHODS[name]
+    installed = {each.name: each.value for each in entry_points(group=ENTRY_POINTS)}
+    module, _, attribute = installed.get(name, name).partition(":")
+    if not attribute:
+        known = ", ".join([*METHODS, *installed])
+        raise UsageError(f"method.name '{name}' is not known. Choose {known}, or package.module:Class of your own")
+    return RegisteredMethod(_import_task(name, module.strip(), attribute.strip()))
 
 
-def build_tca(config: Config) -> TemporalConsistentAugmentation:
-    """What happens to the anchor."""
-    tca = config.method.tca
-    return TemporalConsistentAugmentation(tca.alpha, per_sample=tca.per == "sample", version=tca.version)
+def _import_task(name: str, module: str, attribute: str) -> type[PretextTask]:
+    """Import the class of a method from elsewhere; its module may also be in the working directory."""
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)
+    importlib.invalidate_caches()  # the file may be younger than the last look into its folder
+    try:
+        found = attrgetter(attribute)(importlib.import_module(module))
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"method.name '{name}' needs module '{error.name}', which cannot be found. "
+            "Install it, or start vtdl in the folder that it is in"
+        ) from error
+    except Exception as error:  # whatever the module does when it is imported
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UsageError(f"method.name '{name}' cannot be imported ({reason}). --debug shows where") from error
+    if not (isinstance(found, type) and issubclass(found, PretextTask)):
+        raise UsageError(
+            f"method.name '{name}' is no subclass of vtdl_cli.method.pretext_task.PretextTask. Name one that is"
+        )
+    return found
 
 
-def build_positive_augmentation(config: Config) -> nn.Module:
-    """What happens to the positive."""
-    extra = POSITIVE_AUGMENTATIONS[config.method.positive_augmentation]()
-    return extra if config.method.tca.side == "query" else nn.Sequential(build_tca(config), extra)
+def build_method(config: Config, num_videos: int) -> PretextTask:
+    """Build the method of a configuration around a randomly initialised encoder, for a list of `num_videos`.
+
+    Raises:
+        UsageError, ListError: there is no such method, or its settings do not go with the list.
+    """
+    method = find_method(config.method.name)
+    return method.build(config, num_videos) if method.build else _build_from_context(method.task, config, num_videos)
+
+
+def _build_from_context(task: type[PretextTask], config: Config, num_videos: int) -> PretextTask:
+    context = Context(
+        num_videos,
+        config.method.options,
+        new_classifier=partial(build_linear, config),
+        new_embedder=partial(build_embedder, config),
+        embedding_dim=config.model.embedding_dim,
+    )
+    try:
+        return task.build(context)
+    except ValueError as error:
+        raise ConfigError(f"method.options of '{config.method.name}' are not valid: {error}") from error
+
+
+def check_config(config: Config, assignments: Iterable[str] = ()) -> None:
+    """Check the names of backbone and method, and the settings of the method, before anything is built.
+
+    Args:
+        config: the configuration.
+        assignments: `--set` assignments that are part of it: they may not set what the method does not read. A preset
+            may: who switches to another method need not remove the settings of the first.
+
+    Raises:
+        UsageError: there is no such backbone or method.
+        ConfigError: with one line for each mistake in the settings of the method.
+    """
+    check_backbone(config.model.name, config.model.depth)
+    method = find_method(config.method.name)
+    mistakes = [*_without_effect(config, method.task, assignments), *_too_short(config, method.task)]
+    if mistakes := [*mistakes, *method.mistakes(config)]:
+        raise ConfigError(*mistakes)
+
+
+def _without_effect(config: Config, task: type[PretextTask], assignments: Iterable[str]) -> Iterator[str]:
+    for text in assignments:
+        key = text.partition("=")[0].strip()
+        section, _, setting = RENAMED_KEYS.get(key, key).partition(".")
+        if section == "method" and setting != "name" and not task.reads(setting):
+            yield f"--set '{text}' has no effect where method.name is '{config.method.name}'. Leave it out"
+
+
+def _too_short(config: Config, task: type[PretextTask]) -> Iterator[str]:
+    if config.pretrain.clip_len_frames < task.min_clip_len_frames:
+        yield (
+            f"pretrain.clip_len_frames {config.pretrain.clip_len_frames} is too short for method.name "
+            f"'{config.method.name}': make it {task.min_clip_len_frames} or more"
+        )

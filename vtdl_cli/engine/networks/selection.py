@@ -1,7 +1,7 @@
-"""Which list chose the weights of a run, and whether it is the one that they are measured on.
+"""Model selection: on which list the weights of a run were selected, and whether they are evaluated on the same one.
 
-best.pt is the epoch that does best on the validation list. On that list its accuracy is optimistic: it is the maximum
-over all epochs. What is reported should come from other videos, or from last.pt, which is not chosen.
+best.pt is the epoch with the best metric on the validation list. On that list its accuracy is optimistic: it is the
+maximum over all epochs. Report results on other videos, or of last.pt, which is not selected.
 """
 
 import re
@@ -16,27 +16,27 @@ from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.runtime import Reporter
 
 Selection = dict[str, Any]
-"""How best.pt is chosen among the epochs of a run: by which `metric` on which list, `list_sha256` and `videos`, the
-fingerprints of its videos as a tensor. An empty one: not known."""
+"""How best.pt was selected among the epochs of a run: by `metric`, on the list with `list_sha256` and `videos`, the
+fingerprints of its videos as a tensor. Empty: unknown."""
 
-UNKNOWN: Selection = {}
+UNKNOWN_SELECTION: Selection = {}
 NEVER_CHOSEN = re.compile(r"last\.pt|epoch_\d+\.pt")
 
 
 def select_by(metric: str, videos: VideoList) -> Selection:
-    """What checkpoints of a run say whose best epoch is the one with the highest `metric` on `videos`."""
+    """Return the selection of the epoch with the highest `metric` on `videos`, for a run's checkpoints."""
     return {"metric": metric, "list_sha256": videos.sha256, "videos": torch.from_numpy(fingerprints(videos))}
 
 
 def read_selection(checkpoint: dict[str, Any], path: Path) -> Selection | None:
-    """How the weights in a file were chosen; none: not at all.
+    """Return how the weights in a file were selected; None: they were not.
 
-    They were where their epoch is the best of their run, unless the file's name says that it was taken as it came:
-    last.pt may happen to be the best. Checkpoints of earlier versions know the validation list by its bytes alone.
+    They were if theirs is the best epoch of the run, unless by its name the file is not a selected one: last.pt may
+    happen to be the best. Checkpoints of earlier versions have only the checksum of the validation list.
     """
     origin, best = checkpoint.get("origin", {}), checkpoint.get("best", {})
     if "selection" not in checkpoint and "val_list_sha256" not in origin:
-        return UNKNOWN
+        return UNKNOWN_SELECTION
     if NEVER_CHOSEN.fullmatch(path.name) or best.get("epoch") != checkpoint.get("epoch"):
         return None
     if "selection" not in checkpoint:
@@ -47,7 +47,7 @@ def read_selection(checkpoint: dict[str, Any], path: Path) -> Selection | None:
 
 
 def is_selected_on(selection: Selection | None, videos: VideoList) -> bool | None:
-    """Whether videos of this list had a part in choosing the weights; none: not known."""
+    """Whether the weights were selected on videos of this list; None: unknown."""
     if selection is None:
         return False
     if selection.get("list_sha256") == videos.sha256:
@@ -57,14 +57,14 @@ def is_selected_on(selection: Selection | None, videos: VideoList) -> bool | Non
     return bool(find_shared(fingerprints(videos), selection["videos"].numpy()).any())
 
 
-def combine(selected: Iterable[bool | None]) -> bool | None:
-    """Of several measurements together: one that was selected is enough, and one that is not known leaves doubt."""
+def combine_selected(selected: Iterable[bool | None]) -> bool | None:
+    """Combine the answers for several weights: True if one is, else None if one is unknown."""
     answers = list(selected)
     return True if True in answers else None if None in answers else False
 
 
-def tell_selection(weights: str, listed: str, selected: bool | None, reporter: Reporter) -> None:
-    """Say so where a list that is measured on has chosen the weights, or may have."""
+def report_selection(weights: str, listed: str, selected: bool | None, reporter: Reporter) -> None:
+    """Warn if the weights were selected on the list that they are evaluated on; report if that is unknown."""
     if selected:
         last = Path(weights).with_name("last.pt")
         other = (
@@ -75,4 +75,4 @@ def tell_selection(weights: str, listed: str, selected: bool | None, reporter: R
             f"Evaluate on other videos, {other} was not chosen on any"
         )
     elif selected is None:
-        reporter.line(f"weights '{weights}' do not say whether list '{listed}' was used to choose them")
+        reporter.line(f"weights '{weights}' do not record whether they were chosen on list '{listed}'")

@@ -1,6 +1,6 @@
-"""Files of tensors and plain types, read without running anything that is in them, and held to their checksums.
+"""Read files of tensors and plain types without running any code in them, and verify their checksums.
 
-torch writes a zip, which has a CRC-32 of each record; torch itself does not look at them.
+torch writes a zip file, with a CRC-32 of each record, which torch itself does not verify.
 """
 
 import errno
@@ -16,33 +16,33 @@ from typing import Any
 import torch
 
 from vtdl_cli.errors import CheckpointError
-from vtdl_cli.runtime import Warn, silent
+from vtdl_cli.runtime import Warn, ignore_warning
 
-ZIP, PICKLE = b"PK", b"\x80"  # how files begin: as torch writes now, and as before version 1.6
-BLOCK_BYTES = 2**20  # of a record in memory at a time
+ZIP, PICKLE = b"PK", b"\x80"  # first bytes of a file: as torch writes it, and as before version 1.6
+RECORD_BLOCK_BYTES = 2**20  # of a record in memory at a time
 PROGRAMS = (
     (r"GLOBAL (\S+)", "it holds '{}'"),
-    (r"Unsupported operand 149\b", "it is in pickle protocol 4 or later"),  # FRAME, which those begin with
+    (r"Unsupported operand 149\b", "it is in pickle protocol 4 or later"),  # FRAME, the first operand of these
     (r"TorchScript", "it is a TorchScript program"),
 )
-"""What torch says of a file that only running it would read, and how we put it: torch's own advice is to run it."""
+"""torch's messages for a file that contains code, and ours, as torch advises to run it."""
 
 
-def read_tensors(path: Path, allowed: Sequence[type] = (), warn: Warn = silent) -> Any:
-    """What a file of tensors and plain types holds, on the CPU.
+def read_tensors(path: Path, allowed: Sequence[type] = (), warn: Warn = ignore_warning) -> Any:
+    """Read a file of tensors and plain types onto the CPU.
 
     Args:
         path: the file.
-        allowed: classes that are let in, no others.
-        warn: who is told where it has no checksums.
+        allowed: further classes that are allowed in it.
+        warn: called if it has no checksums.
 
     Raises:
-        CheckpointError: it is not there, is damaged or something else, or carries code; none of it was run.
+        CheckpointError: it does not exist, is damaged or another kind of file, or contains code, which is not run.
     """
     try:
         has_checksums = has_whole_records(path)
         with torch.serialization.safe_globals(list(allowed)), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Detected pickle protocol")  # it is read, or refused with the reason
+            warnings.filterwarnings("ignore", "Detected pickle protocol")  # such a file is read, or refused below
             content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise CheckpointError(f"weights '{path}' do not exist. Give a run folder or a checkpoint file") from None
@@ -56,18 +56,18 @@ def read_tensors(path: Path, allowed: Sequence[type] = (), warn: Warn = silent) 
 
 
 def has_whole_records(path: Path) -> bool:
-    """Hold every record of a zip to its checksum; False where there is none to hold it to.
+    """Verify the checksum of every record of a zip file; returns False if it has no checksums.
 
     Raises:
-        CheckpointError: one is not as it was written.
-        OSError, zipfile.BadZipFile: the file cannot be read as a zip.
+        CheckpointError: a record does not match its checksum.
+        OSError, zipfile.BadZipFile: the file cannot be read as a zip file.
     """
     with path.open("rb") as file:
         if file.read(2) != ZIP:
             return False
     with zipfile.ZipFile(path) as archive:
         records = archive.infolist()
-        if not any(record.CRC for record in records):  # torch can be told to leave them out
+        if not any(record.CRC for record in records):  # torch has an option to omit them
             return False
         for record in records:
             name = record.filename.partition("/")[2] or record.filename
@@ -76,38 +76,38 @@ def has_whole_records(path: Path) -> bool:
             except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
                 raise CheckpointError(
                     f"weights '{path}' are damaged: record '{name}' does not match its checksum. "
-                    "Take another copy of the file, or another checkpoint of its run"
+                    "Use another copy of the file, or another checkpoint of its run"
                 ) from error
     return True
 
 
 def _read_through(archive: zipfile.ZipFile, record: zipfile.ZipInfo) -> None:
-    """Read a record, which zipfile holds to its name and its checksum."""
+    """Read a record; zipfile verifies its name and checksum."""
     with archive.open(record) as content:
-        while content.read(BLOCK_BYTES):
+        while content.read(RECORD_BLOCK_BYTES):
             pass
 
 
 def suggest_convert(path: Path) -> str:
-    """What to type where weights are another code's."""
+    """Return what to type for weights of other code."""
     return f"First: vtdl convert {shlex.quote(str(path))} --preset ... --out ..."
 
 
 def _reason(path: Path, error: Exception) -> str:
-    """Why a file could not be read, and what to do."""
-    if isinstance(error, OSError) and error.strerror and error.errno != errno.EINVAL:  # a seek to where damage points
+    """Return why a file could not be read, and what to do."""
+    if isinstance(error, OSError) and error.strerror and error.errno != errno.EINVAL:  # a seek to a damaged offset
         return error.strerror.lower()
     with path.open("rb") as file:
         beginning = file.read(2)
     if not beginning.startswith((ZIP, PICKLE)):
-        return "it is no checkpoint" if beginning else "it is empty"
+        return "it is not a checkpoint" if beginning else "it is empty"
     for pattern, what in PROGRAMS:
         if found := re.search(pattern, str(error)):
             return f"{what.format(*found.groups())}, which loading would run. {_next_step(path, found[0])}"
-    return "it is damaged, cut short, or no checkpoint"
+    return "it is damaged, cut short, or not a checkpoint"
 
 
 def _next_step(path: Path, found: str) -> str:
-    """The authors' files, which hold a Namespace, are let in by another door."""
+    """Return what to do; `vtdl convert` reads the authors' files, which hold a Namespace."""
     is_authors = found == "GLOBAL argparse.Namespace"
-    return suggest_convert(path) if is_authors else "Where you trust it, save its tensors alone"
+    return suggest_convert(path) if is_authors else "If you trust it, load it in Python and save its tensors only"

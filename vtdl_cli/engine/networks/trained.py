@@ -1,4 +1,4 @@
-"""Networks that are trained already: what evaluation and extraction start from."""
+"""Load trained networks, for evaluation and extraction."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,15 +9,17 @@ from vtdl_cli.config import Config
 from vtdl_cli.data.lists.label_sets import LabelSet, label_set
 from vtdl_cli.engine.networks.build import build_backbone, build_embedder, build_network
 from vtdl_cli.engine.networks.checkpoint import (
+    BACKBONE,
     Checkpoint,
     backbone_prefix,
+    copy_backbone,
     find_weights,
     load_every_tensor,
     load_with_sha256,
     tensors_under,
-    transplant_backbone,
+    trains_embedding,
 )
-from vtdl_cli.engine.networks.methods import WITH_EMBEDDING
+from vtdl_cli.engine.networks.methods import METHODS
 from vtdl_cli.engine.networks.selection import Selection, read_selection
 from vtdl_cli.errors import CheckpointError
 from vtdl_cli.models.encoder import Backbone, Encoder
@@ -26,15 +28,15 @@ from vtdl_cli.settings import build_config
 
 @dataclass(frozen=True)
 class Source:
-    """Where a network came from.
+    """The provenance of a network.
 
     Attributes:
-        path: the checkpoint's file; `none` for fresh weights.
-        sha256: of its bytes; empty for fresh weights.
-        config: the configuration inside it, with the user's own assignments.
-        classes: names of the classes, where the training list had them.
+        path: the checkpoint file; `none` for random weights.
+        sha256: of the file; empty for random weights.
+        config: the checkpoint's configuration, with the user's assignments.
+        classes: names of the classes, if the training list had them.
         num_classes: of the training list.
-        selection: how they were chosen among the epochs of their run; none: they were not.
+        selection: how the epoch was selected in its run; None: it was not.
     """
 
     path: str
@@ -46,20 +48,20 @@ class Source:
 
     @property
     def class_names(self) -> list[str]:
-        """A name for each class: its number where the training list had no names."""
+        """The names of the classes; their numbers if the training list had no names."""
         return self.classes or [str(number) for number in range(self.num_classes)]
 
     @property
     def label_set(self) -> LabelSet:
-        """What a classifier's outputs stand for."""
+        """The classes of a classifier's outputs."""
         return label_set(f"weights '{self.path}'", self.classes, np.arange(self.num_classes))
 
 
 def load_classifier(weights: str, assignments: Iterable[str]) -> tuple[Encoder, Source]:
-    """A finetuned network with its head.
+    """Load a finetuned network with its head.
 
     Raises:
-        CheckpointError: nothing is there, or these weights never had a classifier.
+        CheckpointError: there are no such weights, or they have no classifier.
     """
     checkpoint, source = _open(weights, assignments)
     if checkpoint["stage"] != "finetune":
@@ -71,20 +73,20 @@ def load_classifier(weights: str, assignments: Iterable[str]) -> tuple[Encoder, 
 
 
 def load_backbone(weights: str, assignments: Iterable[str]) -> tuple[Backbone, Source]:
-    """The backbone of a run of either stage.
+    """Load the backbone of a pretrained or finetuned network.
 
     Raises:
-        CheckpointError: nothing is there, or it does not fit.
+        CheckpointError: there are no such weights, or they do not fit.
     """
     checkpoint, source = _open(weights, assignments)
     return _backbone(checkpoint, source), source
 
 
 def load_network(weights: str, assignments: Iterable[str]) -> tuple[Encoder | Backbone, Source]:
-    """All that features and classes come from: a finetuned network with its head, or a pretrained backbone.
+    """Load a finetuned network with its head, or a pretrained backbone.
 
     Raises:
-        CheckpointError: nothing is there, or it does not fit.
+        CheckpointError: there are no such weights, or they do not fit.
     """
     checkpoint, source = _open(weights, assignments)
     load = _classifier if checkpoint["stage"] == "finetune" else _backbone
@@ -92,18 +94,18 @@ def load_network(weights: str, assignments: Iterable[str]) -> tuple[Encoder | Ba
 
 
 def load_embedder(weights: str, assignments: Iterable[str]) -> tuple[Encoder, Source]:
-    """The encoder of a pretraining run, with its embedding head: VTDL's is the query encoder.
+    """Load the encoder of a pretraining run, with its embedding head.
 
     Raises:
-        CheckpointError: nothing is there, it does not fit, or it holds no such head.
+        CheckpointError: there are no such weights, they do not fit, or they have no such head.
     """
     checkpoint, source = _open(weights, assignments)
-    tensors = tensors_under(checkpoint, backbone_prefix(checkpoint).removesuffix("backbone."))
-    pretrained = checkpoint["stage"] == "pretrain" and source.config.method.name in WITH_EMBEDDING
-    if not pretrained or not any(name.startswith("head.") for name in tensors):
+    tensors = tensors_under(checkpoint, backbone_prefix(checkpoint).removesuffix(f"{BACKBONE}."))
+    if not trains_embedding(checkpoint) or not any(name.startswith("head.") for name in tensors):
+        methods = " or ".join(name for name, method in METHODS.items() if method.task.trains_embedding)
         raise CheckpointError(
-            f"weights '{source.path}' have no embedding head: only pretraining by {' or '.join(WITH_EMBEDDING)} leaves "
-            "one. Use --layer last"
+            f"weights '{source.path}' have no embedding head: only pretraining with {methods} trains one. "
+            "Use --layer last"
         )
     encoder = build_embedder(source.config)
     load_every_tensor(encoder, tensors, checkpoint)
@@ -111,7 +113,7 @@ def load_embedder(weights: str, assignments: Iterable[str]) -> tuple[Encoder, So
 
 
 def random_backbone(config: Config) -> tuple[Backbone, Source]:
-    """A backbone that has learnt nothing: the baseline of every feature."""
+    """Build a randomly initialised backbone, the baseline of all features."""
     return build_backbone(config).eval(), Source("none", "", config, None, 0)
 
 
@@ -123,7 +125,7 @@ def _classifier(checkpoint: Checkpoint, source: Source) -> Encoder:
 
 def _backbone(checkpoint: Checkpoint, source: Source) -> Backbone:
     backbone = build_backbone(source.config)
-    transplant_backbone(backbone, checkpoint)
+    copy_backbone(backbone, checkpoint)
     return backbone.eval()
 
 

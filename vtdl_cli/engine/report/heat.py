@@ -1,6 +1,6 @@
-"""A network that is watched while a video passes through it, clip after clip.
+"""Heat maps of a network, for one clip of a video after another.
 
-Shapes: `V` clips of `T` frames of R x R pixels; maps of heat (t, h, w); `K` classes.
+Shapes: `V` clips of `T` frames of R x R pixels; heat maps (t, h, w); `K` classes.
 """
 
 from collections.abc import Iterator
@@ -25,16 +25,16 @@ from vtdl_cli.engine.networks.trained import Source
 from vtdl_cli.models.encoder import Backbone, Encoder, feature_map_of
 from vtdl_cli.runtime import Reporter
 
-DEFAULT_RATE = Fraction(25)  # frames a second of what says nothing of it, as folders of pictures
-MAX_DENOMINATOR = 1001  # of a frame rate, as television's 30000/1001
+DEFAULT_FRAME_RATE = Fraction(25)  # frames/s of folders of frames, which have none
+MAX_DENOMINATOR = 1001  # of a frame rate, such as NTSC's 30000/1001
 
 
 @dataclass(frozen=True)
-class Watched:
-    """A network, and what of it is looked at.
+class HeatMapper:
+    """A network and the kind of heat map to make of it.
 
     Attributes:
-        network: a backbone, or one with its classifier, without gradients of its weights.
+        network: a backbone, or one with its classifier; its weights require no gradients.
         machine: where it computes.
         kind: `energy`, `similarity` or `gradcam`.
         layer: of its backbone.
@@ -46,21 +46,23 @@ class Watched:
     layer: str
 
     @property
-    def classifies(self) -> bool:
-        """Whether its output is logits."""
+    def has_classifier(self) -> bool:
+        """Whether the network's outputs are logits."""
         return isinstance(self.network, Encoder)
 
-    def look(self, clip: Tensor, chosen: int | None) -> tuple[Tensor, Tensor]:
-        """The heat (t, h, w) of one clip (1, 3, T, R, R), for a class where the map needs one, and its output (1, K).
+    def map_clip(self, clip: Tensor, category: int | None) -> tuple[Tensor, Tensor]:
+        """Return the heat (t, h, w) of one clip (1, 3, T, R, R), and the network's output (1, K).
 
-        In float32, and without gradients of any weight.
+        Args:
+            clip: on the device, float32.
+            category: the class that Grad-CAM explains; none for the other kinds.
         """
         backbone = self.network.backbone if isinstance(self.network, Encoder) else self.network
-        with feature_map_of(backbone, self.layer) as maps, torch.set_grad_enabled(chosen is not None):
+        with feature_map_of(backbone, self.layer) as maps, torch.set_grad_enabled(category is not None):
             output = self.network(clip)
         features = maps[0]
-        if chosen is not None:
-            (gradients,) = torch.autograd.grad(output[0, chosen], features)
+        if category is not None:
+            (gradients,) = torch.autograd.grad(output[0, category], features)
             heat = gradcam(features.detach(), gradients)
         else:
             heat = {"energy": energy, "similarity": similarity}[self.kind](features.detach())
@@ -68,12 +70,12 @@ class Watched:
 
 
 @dataclass(frozen=True)
-class Film:
+class ClippedVideo:
     """A video, and the clips of it that the network sees.
 
     Attributes:
-        path: a file, or a folder of pictures.
-        scan: what is known of it.
+        path: a file, or a folder of frames.
+        scan: its properties.
         indices: frames of the clips, (V, T).
         short_side, crop_size: as in the configuration, pixels.
     """
@@ -85,12 +87,12 @@ class Film:
     crop_size: int
 
     @property
-    def rate(self) -> Fraction:
-        """Frames a second."""
-        return Fraction(self.scan.frame_rate).limit_denominator(MAX_DENOMINATOR) or DEFAULT_RATE
+    def frame_rate(self) -> Fraction:
+        """Frames per second."""
+        return Fraction(self.scan.frame_rate).limit_denominator(MAX_DENOMINATOR) or DEFAULT_FRAME_RATE
 
     def clips(self, device: torch.device) -> Iterator[Tensor]:
-        """One after another, normalised: (1, 3, T, R, R)."""
+        """Yield one clip after another, normalised: (1, 3, T, R, R)."""
         windows = centre_clips(
             whole_video(self.path), self.indices, short_side=self.short_side, crop_size=self.crop_size
         )
@@ -98,38 +100,40 @@ class Film:
             yield to_clips(torch.from_numpy(window)[None].to(device), self.crop_size, {})
 
 
-def open_film(video: Path, source: Source, clip: Clip) -> Film:
-    """A video with clips one after another, as long and as wide as the configuration has them.
+def clip_video(path: Path, source: Source, clip: Clip) -> ClippedVideo:
+    """Divide a video into consecutive clips, of the length and size in the configuration.
 
     Raises:
         UnreadableVideo: it cannot be opened.
     """
     data = source.config.data
-    with open_video(video, "pyav") as reader:  # the others leave frames of damaged files out without a word
+    with open_video(path, "pyav") as reader:  # the others drop frames of damaged files without an error
         scan = reader.scan
     sampler = consecutive_clips(clip.clip_len_frames, clip.stride_frames, data.short_videos)
     indices = sampler(scan.num_frames, np.random.default_rng(0))
-    return Film(video, scan, indices, data.short_side, data.crop_size)
+    return ClippedVideo(path, scan, indices, data.short_side, data.crop_size)
 
 
-def classify(watched: Watched, film: Film, reporter: Reporter) -> Tensor:
-    """Mean of the clips' softmax, (K,), as evaluation has it."""
+def classify_video(mapper: HeatMapper, video: ClippedVideo, reporter: Reporter) -> Tensor:
+    """Return the mean softmax of the clips, (K,), as in evaluation."""
     outputs = []
-    with reporter.progress(len(film.indices), "class") as bar, torch.inference_mode():
-        for clip in film.clips(watched.machine.device):
-            outputs.append(watched.network(clip).cpu())
+    with reporter.progress(len(video.indices), "class") as bar, torch.inference_mode():
+        for clip in video.clips(mapper.machine.device):
+            outputs.append(mapper.network(clip).cpu())
             bar.advance()
     return torch.cat(outputs).softmax(1).mean(0)
 
 
-def watch(watched: Watched, film: Film, chosen: int | None, reporter: Reporter) -> tuple[Tensor, Tensor]:
-    """Heat (V, t, h, w) of all clips; and the mean of the softmax of their outputs, (K,), if these are logits."""
+def map_video(
+    mapper: HeatMapper, video: ClippedVideo, category: int | None, reporter: Reporter
+) -> tuple[Tensor, Tensor]:
+    """Return the heat (V, t, h, w) of all clips, and their mean softmax (K,), empty without a classifier."""
     heat, outputs = [], []
-    with reporter.progress(len(film.indices), "maps") as bar:
-        for clip in film.clips(watched.machine.device):
-            of_clip, output = watched.look(clip, chosen)
+    with reporter.progress(len(video.indices), "maps") as bar:
+        for clip in video.clips(mapper.machine.device):
+            of_clip, output = mapper.map_clip(clip, category)
             heat.append(of_clip)
-            if watched.classifies:
+            if mapper.has_classifier:
                 outputs.append(output)
             bar.advance()
     return torch.stack(heat), torch.cat(outputs).softmax(1).mean(0) if outputs else torch.empty(0)

@@ -1,7 +1,7 @@
-"""Where a network looks: a map for every frame of a video, laid over it as a video and as a strip of frames.
+"""Where a network looks: a heat map for every frame of a video, as a video and as a strip of frames.
 
-The video passes frame by frame, never held whole: once to find its class where the map needs one, once for the maps
-of its clips, and once to be drawn.
+The video is decoded frame by frame and never held whole: once to find its class where the maps need one, once for the
+maps of its clips, and once to draw them.
 """
 
 import difflib
@@ -20,15 +20,15 @@ from vtdl_cli.data.clips.views import seen_area
 from vtdl_cli.data.video.whole_video import choose_encoder, whole_video, write_mp4
 from vtdl_cli.engine.networks.machine import build_machine
 from vtdl_cli.engine.networks.trained import Source, load_network
-from vtdl_cli.engine.report.heat import Film, Watched, classify, open_film, watch
+from vtdl_cli.engine.report.heat import ClippedVideo, HeatMapper, classify_video, clip_video, map_video
 from vtdl_cli.engine.request import Execution
 from vtdl_cli.errors import UsageError
-from vtdl_cli.locks import releasing_locks, take_file
+from vtdl_cli.locks import lock_file, releasing_locks
 from vtdl_cli.models.encoder import Backbone, Encoder, choose_layer
-from vtdl_cli.runtime import Reporter, check_new_file, replacing
+from vtdl_cli.runtime import Reporter, atomic_write, check_new_file
 
 MAPS = {"energy": "norm of the features", "similarity": "cosine to the clip's mean feature", "gradcam": "Grad-CAM"}
-"""Name -> what the colours mean."""
+"""Kinds of heat map, and the meaning of their colours."""
 
 STRIP_FRAMES = 6
 
@@ -46,65 +46,65 @@ def visualize(
     category: str | None = None,
     assignments: tuple[str, ...] = (),
 ) -> dict[str, Any]:
-    """Write a video with a network's maps over it, and a strip of its frames beside it.
+    """Write a video with a network's heat maps over it, and a strip of its frames beside it.
 
-    The maps have one scale for the whole video, percentiles 1 to 99 of its heat.
+    All maps share one scale, percentiles 1 to 99 of the video's heat.
 
     Args:
-        weights: a run folder or checkpoint of either stage.
-        video: a file, or a folder of pictures.
-        out: an MP4; the strip has its name with .png.
-        kind: a name of MAPS; none: gradcam where there is a classifier, else energy.
+        weights: run folder or checkpoint of either stage.
+        video: a file, or a folder of frames.
+        out: an MP4; the strip has the same name with .png.
+        execution: device, and whether to overwrite.
+        reporter: shows progress.
+        kind: a key of MAPS; none: gradcam where there is a classifier, else energy.
         layer: of the backbone; none: its last.
-        category: class that gradcam is of, a name or a number; none: the one that is predicted for the video.
-        assignments: `section.key=value` on top of the configuration inside the weights.
+        category: class that gradcam explains, a name or a number; none: the predicted one.
+        assignments: `section.key=value` on top of the configuration in the weights.
 
     Returns:
-        The files, what was drawn, and the classifier's opinion.
+        The files, the kind of map, the scale, and the prediction.
 
     Raises:
-        UsageError, CheckpointError: something does not fit.
-        UnreadableVideo: it cannot be read to its end. Nothing has been written.
+        UsageError, CheckpointError: options, weights and outputs do not fit together.
+        UnreadableVideo: the video cannot be read to its end. Nothing has been written.
     """
     began = time.monotonic()
     network, source = _load(weights, assignments)
     kind = _choose_map(kind, network, weights)
     chosen = _find_class(category, kind, source)
     strip = _refuse_outputs(out, video, execution.overwrite)
-    take_file(out, reporter)
+    lock_file(out, reporter)
     machine = build_machine(execution.device, "fp32", 0, reporter)
     backbone = network.backbone if isinstance(network, Encoder) else network
-    watched = Watched(machine.place(network.requires_grad_(False)), machine, kind, choose_layer(backbone, layer))
-    film = open_film(video, source, source.config.finetune if watched.classifies else source.config.extract)
+    mapper = HeatMapper(machine.place(network.requires_grad_(False)), machine, kind, choose_layer(backbone, layer))
+    clipped = clip_video(video, source, source.config.finetune if mapper.has_classifier else source.config.extract)
     if kind == "gradcam" and chosen is None:
-        chosen = int(classify(watched, film, reporter).argmax())
-    heat, probabilities = watch(watched, film, chosen, reporter)
-    opinion = _opinion(probabilities, chosen, source) if watched.classifies else {}
+        chosen = int(classify_video(mapper, clipped, reporter).argmax())
+    heat, probabilities = map_video(mapper, clipped, chosen, reporter)
+    prediction = _describe_prediction(probabilities, chosen, source) if mapper.has_classifier else {}
     scale = scale_of(heat)
-    told = {"video": str(video), "weights": source.path, "map": kind, "layer": watched.layer, **opinion}
-    with replacing(out) as movie, replacing(strip) as picture:
-        kept = _draw(film, heat, scale, movie, reporter)
-        draw_overlays(kept, picture, title=_title(told), scale=scale, meaning=_meaning(told))
+    facts = {"video": str(video), "weights": source.path, "map": kind, "layer": mapper.layer, **prediction}
+    with atomic_write(out) as movie, atomic_write(strip) as figure:
+        shown = _write_video(clipped, heat, scale, movie, reporter)
+        draw_overlays(shown, figure, title=_write_title(facts), scale=scale, meaning=_describe_scale(facts))
     return {
         "out": str(out),
         "strip": str(strip),
-        **told,
+        **facts,
         "scale": scale._asdict(),
-        "clips": len(film.indices),
-        "frames": film.scan.num_frames,
-        "frame_rate": float(film.rate),
+        "clips": len(clipped.indices),
+        "frames": clipped.scan.num_frames,
+        "frame_rate": float(clipped.frame_rate),
         "seconds": round(time.monotonic() - began, 2),
     }
 
 
 def _load(weights: str, assignments: tuple[str, ...]) -> tuple[Encoder | Backbone, Source]:
     if weights == "none":
-        raise UsageError(
-            "weights 'none' have learnt nothing that could be looked at. Give a run folder or a checkpoint"
-        )
+        raise UsageError("weights 'none' are untrained: there is nothing to show. Use a run folder or a checkpoint")
     network, source = load_network(weights, assignments)
     if source.config.data.modality == "flow":
-        raise UsageError(f"weights '{source.path}' see optical flow, not pictures. Give weights of data.modality rgb")
+        raise UsageError(f"weights '{source.path}' take optical flow, not frames. Use weights of data.modality rgb")
     return network, source
 
 
@@ -112,7 +112,7 @@ def _choose_map(kind: str | None, network: Encoder | Backbone, weights: str) -> 
     has_classifier = isinstance(network, Encoder)
     kind = kind or ("gradcam" if has_classifier else "energy")
     if kind not in MAPS:
-        raise UsageError(f"map '{kind}' is not known. Choose from {', '.join(MAPS)}")
+        raise UsageError(f"map '{kind}' is unknown. Choose from {', '.join(MAPS)}")
     if kind == "gradcam" and not has_classifier:
         raise UsageError(
             f"map 'gradcam' needs a classifier, and weights '{weights}' were pretrained. Use --map energy or similarity"
@@ -121,7 +121,7 @@ def _choose_map(kind: str | None, network: Encoder | Backbone, weights: str) -> 
 
 
 def _find_class(category: str | None, kind: str, source: Source) -> int | None:
-    """The number of a class given by name or number."""
+    """Return the number of a class given by name or number."""
     if category is None:
         return None
     if kind != "gradcam":
@@ -134,62 +134,62 @@ def _find_class(category: str | None, kind: str, source: Source) -> int | None:
     close = difflib.get_close_matches(category, names, n=1)
     hint = f"Did you mean '{close[0]}'?" if close else f"Choose a name, or a number from 0 to {source.num_classes - 1}"
     raise UsageError(
-        f"class '{category}' is none of the {source.num_classes} that weights '{source.path}' know. {hint}"
+        f"class '{category}' is not one of the {source.num_classes} classes of weights '{source.path}'. {hint}"
     )
 
 
 def _refuse_outputs(out: Path, video: Path, overwrite: bool) -> Path:
-    """Refuse what could not or should not be written; returns the strip's path."""
+    """Refuse outputs that cannot or must not be written; return the strip's path."""
     if out.suffix.lower() != ".mp4":
-        raise UsageError(f"output '{out}' does not end in .mp4, which is what is written. Name it so")
+        raise UsageError(f"output '{out}' does not end in .mp4, the only format. Change --out")
     strip = out.with_suffix(".png")
     for file in (out, strip):
         check_new_file(file, "--out", overwrite=overwrite, sources=[video])
     return strip
 
 
-def _opinion(probabilities: Tensor, chosen: int | None, source: Source) -> dict[str, Any]:
-    """The predicted class and its probability; the class of the map and its own, where that was chosen."""
+def _describe_prediction(probabilities: Tensor, chosen: int | None, source: Source) -> dict[str, Any]:
+    """Return the predicted class and its probability, and those of the class that the map explains."""
     names = source.class_names
     predicted = int(probabilities.argmax())
-    told = {"predicted": names[predicted], "predicted_probability": float(probabilities[predicted])}
+    prediction = {"predicted": names[predicted], "predicted_probability": float(probabilities[predicted])}
     if chosen is not None:
-        told |= {"class": names[chosen], "class_probability": float(probabilities[chosen])}
-    return told
+        prediction |= {"class": names[chosen], "class_probability": float(probabilities[chosen])}
+    return prediction
 
 
-def _draw(
-    film: Film, heat: Tensor, scale: Scale, path: Path, reporter: Reporter
+def _write_video(
+    video: ClippedVideo, heat: Tensor, scale: Scale, path: Path, reporter: Reporter
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Write the video; returns some of its frames with their overlays, by number and time."""
-    num_frames = film.scan.num_frames
+    """Write the video; return a few frames with their overlays, by number and time."""
+    num_frames = video.scan.num_frames
     wanted = set(np.linspace(0, num_frames - 1, min(STRIP_FRAMES, num_frames)).round().astype(int).tolist())
-    kept = {}
+    shown = {}
 
-    def pictures() -> Iterator[np.ndarray]:
-        maps = maps_of_frames(heat, torch.from_numpy(film.indices), num_frames)
+    def overlays() -> Iterator[np.ndarray]:
+        maps = maps_of_frames(heat, torch.from_numpy(video.indices), num_frames)
         with reporter.progress(num_frames, "frames") as bar:
-            for number, (frame, of_frame) in enumerate(zip(whole_video(film.path), maps, strict=True)):
-                area = seen_area(frame.shape[0], frame.shape[1], film.short_side, film.crop_size)
+            for number, (frame, of_frame) in enumerate(zip(whole_video(video.path), maps, strict=True)):
+                area = seen_area(frame.shape[0], frame.shape[1], video.short_side, video.crop_size)
                 overlay = lay_over(frame, scale.apply(of_frame), area)
                 if number in wanted:
-                    kept[f"frame {number}, {float(number / film.rate):.1f} s"] = frame, overlay
+                    shown[f"frame {number}, {float(number / video.frame_rate):.1f} s"] = frame, overlay
                 yield overlay
                 bar.advance()
 
-    write_mp4(path, pictures(), film.rate, *choose_encoder())
-    return kept
+    write_mp4(path, overlays(), video.frame_rate, *choose_encoder())
+    return shown
 
 
-def _title(told: dict[str, Any]) -> str:
-    lines = [Path(told["video"]).name, f"{told['map']} at {told['layer']} of {told['weights']}"]
-    if "predicted" in told:
-        lines.append(f"predicted: {told['predicted']}, probability {told['predicted_probability']:.2f}")
-    if told.get("class", told.get("predicted")) != told.get("predicted"):
-        lines.append(f"map of class: {told['class']}, probability {told['class_probability']:.2f}")
+def _write_title(facts: dict[str, Any]) -> str:
+    lines = [Path(facts["video"]).name, f"{facts['map']} at {facts['layer']} of {facts['weights']}"]
+    if "predicted" in facts:
+        lines.append(f"predicted: {facts['predicted']}, probability {facts['predicted_probability']:.2f}")
+    if facts.get("class", facts.get("predicted")) != facts.get("predicted"):
+        lines.append(f"map of class: {facts['class']}, probability {facts['class_probability']:.2f}")
     return "\n".join(lines)
 
 
-def _meaning(told: dict[str, Any]) -> str:
-    of_class = f" of '{told['class']}'" if "class" in told else ""
-    return f"{MAPS[told['map']]}{of_class}\n(percentiles {PERCENTILES[0]} to {PERCENTILES[1]} of this video)"
+def _describe_scale(facts: dict[str, Any]) -> str:
+    of_class = f" of '{facts['class']}'" if "class" in facts else ""
+    return f"{MAPS[facts['map']]}{of_class}\n(percentiles {PERCENTILES[0]} to {PERCENTILES[1]} of this video)"

@@ -1,26 +1,29 @@
-"""Finetuning: a classifier on a backbone that is pretrained, fresh, or frozen (linear probe)."""
+"""Finetuning: a classifier on a backbone that is pretrained, randomly initialised, or frozen (linear probe)."""
 
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
 from torch.nn import functional as F
 
 from vtdl_cli import ranks
 from vtdl_cli.config import Config
-from vtdl_cli.data.clips.datasets import VideoClips
+from vtdl_cli.data.clips.datasets import Batch, VideoClips
 from vtdl_cli.data.lists.label_sets import counting_warning
 from vtdl_cli.engine.lists.labels import check_labels
 from vtdl_cli.engine.networks.bad_videos import BadVideos
 from vtdl_cli.engine.networks.build import build_network
-from vtdl_cli.engine.networks.checkpoint import begin_from
+from vtdl_cli.engine.networks.checkpoint import load_pretrained_backbone
 from vtdl_cli.engine.networks.clips import build_test_clips, build_training_clips
 from vtdl_cli.engine.networks.inference import collect, forward_videos
-from vtdl_cli.engine.networks.machine import Machine, autocast, build_machine, device_clips
+from vtdl_cli.engine.networks.machine import build_machine
 from vtdl_cli.engine.networks.selection import select_by
 from vtdl_cli.engine.request import Execution, ListSource
-from vtdl_cli.engine.train.run_folder import Row, RunFolder
-from vtdl_cli.engine.train.training import Training, check_batch
+from vtdl_cli.engine.train.rank_batches import check_batch
+from vtdl_cli.engine.train.run_folder import EpochMetrics, RunFolder
+from vtdl_cli.engine.train.step import train_epoch
+from vtdl_cli.engine.train.training import Training
 from vtdl_cli.errors import CheckpointError
 from vtdl_cli.locks import releasing_locks
 from vtdl_cli.metrics import accuracies
@@ -28,7 +31,7 @@ from vtdl_cli.models.encoder import Encoder
 from vtdl_cli.runtime import Reporter, seed_torch
 
 VALIDATED_BY = "val_top1"
-"""The metric that chooses the best epoch."""
+"""The metric that selects the best epoch."""
 
 
 @releasing_locks
@@ -43,14 +46,14 @@ def finetune(
     weights: str | None = None,
     linear_probe: bool = False,
 ) -> dict[str, Any]:
-    """Train on the labels of one list, validate on another as the epochs go, with one centre clip a video (clip@1).
+    """Train on the labels of one list and validate on another, with one centre clip a video (clip@1).
 
     Args:
-        weights: a run folder or checkpoint whose backbone to start from; none: from nothing.
-        linear_probe: the backbone stays as it is, batch-norm statistics included; the classifier alone learns.
+        weights: a run folder or checkpoint to take the backbone from; none: randomly initialised.
+        linear_probe: train the classifier alone; the backbone stays as it is, batch-norm statistics included.
 
     Returns:
-        The plan, with the validation of the `best` and the `last` epoch and the `skipped` videos, but for a dry run.
+        The plan; unless it is a dry run, also the validation of the `best` and the `last` epoch, and `skipped` videos.
 
     Raises:
         UsageError, ListError, CheckpointError: something does not fit; nothing has been written.
@@ -72,7 +75,7 @@ def finetune(
     network = build_network(config, videos.num_classes)
     origin = {"linear_probe": linear_probe, "weights": weights, "val_list_sha256": val_videos.sha256}
     if weights is not None and not run.resumes:
-        origin["weights_sha256"] = begin_from(weights, network.backbone, reporter)
+        origin["weights_sha256"] = load_pretrained_backbone(weights, network.backbone, reporter)
     network.backbone.requires_grad_(not linear_probe)
     training = Training(
         "finetune",
@@ -89,7 +92,7 @@ def finetune(
         origin=origin,
         selection=select_by(VALIDATED_BY, val_videos) if config.finetune.validate_every else None,
     )
-    plan = training.plan(machine) | {
+    plan = training.plan() | {
         "val_videos": len(val_videos),
         "weights": weights or "none",
         "linear_probe": linear_probe,
@@ -98,58 +101,60 @@ def finetune(
         return plan
     run.claim(reporter)
     if execution.resume:
-        training.resume()
+        training.checkpointing.resume()
     val_clips = build_test_clips(config, val_videos, config.finetune, clips=1)
     val_bad = BadVideos(len(val_videos), config.data.max_bad_fraction)
-    train(training, network, machine, val_clips, val_bad, linear_probe)
+    finetune_epochs(training, network, val_clips, val_bad, linear_probe)
     if not ranks.is_rank_0():
         return plan
-    last = _last_validated(run.rows(), training.best)
+    state = training.state
     return {
         **plan,
-        "best": training.best,
-        "last": last,
-        "skipped": training.bad_videos.as_list() + val_bad.as_list(),
+        "best": state.best,
+        "last": _last_validated(run.rows(), state.best),
+        "skipped": state.bad_videos.as_list() + val_bad.as_list(),
     }
 
 
-def train(
+def finetune_epochs(
     training: Training,
     network: Encoder,
-    machine: Machine,
     val_clips: VideoClips,
     val_bad: BadVideos,
     linear_probe: bool,
 ) -> None:
-    """The loop. After every epoch, where due: validation and best checkpoint; last checkpoint."""
-    config, parallel = training.config, ranks.parallel(network)
-    every = config.finetune.validate_every or config.finetune.epochs
+    """Train all epochs; after each, where due, validate and keep the best checkpoint."""
+    machine, options = training.machine, training.config.finetune
+    ddp_model = ranks.wrap_ddp(network)
+    every = options.validate_every or options.epochs
+
+    def forward(clips: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        label = batch.label.to(machine.device, non_blocking=True)  # (B,)
+        logits = ddp_model(clips[0])  # (B, num_classes), of one clip a video
+        loss = F.cross_entropy(logits.float(), label)
+        return loss, {"train_top1": 100 * (logits.argmax(1) == label).float().mean()}
+
     for epoch in training.epochs():
         network.train()
         network.backbone.train(not linear_probe)
-        for batch in training.batches():
-            (clips,) = device_clips(batch, machine, config.data.crop_size)  # (B, 3, T, R, R)
-            label = batch.label.to(machine.device, non_blocking=True)
-            with autocast(machine):
-                logits = parallel(clips)
-            loss = F.cross_entropy(logits.float(), label)
-            training.learn(loss)
-            training.record(loss=loss, train_top1=100 * (logits.argmax(1) == label).float().mean())
-        validation: Row = {}
-        if (epoch + 1) % every == 0 or epoch + 1 == config.finetune.epochs:
-            validation = validate(training, network.eval(), machine, val_clips, val_bad)
-        training.close_epoch(validation, best_by=VALIDATED_BY)
+        train_epoch(training, forward)
+        is_due = (epoch + 1) % every == 0 or epoch + 1 == options.epochs
+        metrics = validate(training, network.eval(), val_clips, val_bad) if is_due else {}
+        training.close_epoch(metrics, best_by=VALIDATED_BY)
 
 
-def _last_validated(rows: list[Row], metrics: Iterable[str]) -> Row:
-    """Of the last epoch that has them: the last of all, unless a resumed run was told to end before where it stands."""
-    last = next((row for row in reversed(rows) if all(name in row for name in metrics)), Row())
+def _last_validated(rows: list[EpochMetrics], metrics: Iterable[str]) -> EpochMetrics:
+    """Select `metrics` of the last epoch that has them.
+
+    It is the last of all, unless a resumed run is to end before the epoch it has reached.
+    """
+    last = next((row for row in reversed(rows) if all(name in row for name in metrics)), EpochMetrics())
     return {name: last[name] for name in metrics}
 
 
-def validate(training: Training, network: Encoder, machine: Machine, clips: VideoClips, bad: BadVideos) -> Row:
-    """Accuracies of the validation list, one centre clip a video."""
+def validate(training: Training, network: Encoder, clips: VideoClips, bad: BadVideos) -> EpochMetrics:
+    """Measure the accuracies on the validation list, with one centre clip a video."""
     batch_clips = 2 * training.options.batch_size  # without gradients a clip takes less than half the memory
-    outputs = forward_videos(network, clips, machine, views=1, batch_clips=batch_clips)
+    outputs = forward_videos(network, clips, training.machine, views=1, batch_clips=batch_clips)
     logits = collect(outputs, bad, training.reporter, "validation")
     return {f"val_{name}": value for name, value in accuracies(logits.values[:, 0], logits.label).items()}

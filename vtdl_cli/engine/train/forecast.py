@@ -9,14 +9,14 @@ from vtdl_cli.config import Config
 from vtdl_cli.data.clips.triplet_shares import out_of_reach, triplet_shares
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.engine.networks.clips import build_triplet_sampler
-from vtdl_cli.engine.networks.methods import WITH_EMBEDDING
+from vtdl_cli.engine.networks.methods import find_method
 
 NEARLY_ALL = 95.0  # percent of the videos: an option that so many are too short for does not do what it says
 
 
 def triplets(config: Config, videos: VideoList, seed: int) -> dict[str, Any]:
     """What the triplets will be like, in percent of the videos, or why that cannot be told; nothing without any."""
-    if config.method.name != "vtdl":
+    if not _draws_triplets(config):
         return {}
     known = _known_counts(videos)
     if not len(known):
@@ -26,15 +26,22 @@ def triplets(config: Config, videos: VideoList, seed: int) -> dict[str, Any]:
 
 def keys_per_video(config: Config, videos: VideoList) -> dict[str, float]:
     """How many keys of one video are kept at a time, where the method keeps keys: a bank has one of each."""
-    if config.method.name not in WITH_EMBEDDING:
+    reads = find_method(config.method.name).task.reads
+    if not reads("queue.size"):
         return {}
-    has_queue = config.method.name == "vtdl" and config.method.queue.memory == "queue"
+    has_queue = reads("queue.memory") and config.method.queue.memory == "queue"
     return {"keys_per_video": round(config.method.queue.size / len(videos), 2) if has_queue else 1.0}
 
 
 def warnings(config: Config, videos: VideoList) -> list[str]:
     """A line for each option that does not fit the list, though another list may do."""
-    return _own_keys(config, videos) + _too_short(config, videos) if config.method.name == "vtdl" else []
+    masks = find_method(config.method.name).task.reads("queue.mask_own_video")
+    lines = _own_keys(config, videos) if masks else []
+    return lines + (_too_short(config, videos) if _draws_triplets(config) else [])
+
+
+def _draws_triplets(config: Config) -> bool:
+    return find_method(config.method.name).task.sampler == "triplet"
 
 
 def _own_keys(config: Config, videos: VideoList) -> list[str]:

@@ -1,4 +1,4 @@
-"""What an epoch of training reads: means over its videos, those of all processes, and its pace."""
+"""The metrics of an epoch: means over the videos of all ranks, and the pace."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -16,18 +16,18 @@ RENAMED_METRICS = {
     "own_negative_logit": "intra_video_negative_logit",
     "own_negative_probability": "intra_video_negative_probability",
 }
-"""Metrics of earlier versions, in logs and checkpoints, and what they are called now."""
+"""Metrics of earlier versions, in logs and checkpoints -> their present names."""
 
 Value = TypeVar("Value")
 
 
 def rename_metrics(metrics: Mapping[str, Value]) -> dict[str, Value]:
-    """Metrics under their present names."""
+    """Return metrics under their present names."""
     return {RENAMED_METRICS.get(name, name): value for name, value in metrics.items()}
 
 
 class Meter:
-    """The metrics of one epoch so far. They stay on the device: to look at a number there means to wait for it."""
+    """The metrics of an epoch so far. They stay on the device, as fetching a number waits for it."""
 
     def __init__(self) -> None:
         self._latest: dict[str, Tensor] = {}
@@ -40,53 +40,61 @@ class Meter:
         self.restart_clock()
 
     def restart_clock(self) -> None:
-        """Begin to measure the pace, of an epoch that may be gone on with."""
-        self._num_clips, self._waited, self._began = 0, 0.0, time.monotonic()
+        """Begin to measure the pace, also of an epoch that is resumed."""
+        self._num_clips, self._data_seconds, self._began = 0, 0.0, time.monotonic()
 
     @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Time spent in here is spent waiting for data."""
+    def data_time(self) -> Iterator[None]:
+        """Count the time spent inside as data time."""
         began = time.monotonic()
         yield
-        self._waited += time.monotonic() - began
+        self._data_seconds += time.monotonic() - began
 
     def add_clips(self, num_clips: int) -> None:
-        """Count clips of all processes."""
+        """Count clips of all ranks."""
         self._num_clips += num_clips
 
-    def record(self, metrics: Mapping[str, Tensor], own_videos: int, num_videos: int) -> None:
-        """Add scalars that are means over this process's videos of a batch, of which there are `num_videos` in all."""
+    def record(self, metrics: Mapping[str, Tensor], batch_size: int, num_videos: int) -> None:
+        """Add the metrics of one step, without waiting for the device.
+
+        A value that is not finite leaves a sum that is not, so `means` shows it for every step of the epoch.
+
+        Args:
+            metrics: scalars, means over this rank's part of the batch.
+            batch_size: videos in this part.
+            num_videos: videos in the parts of all ranks.
+        """
         self._latest = {name: value.detach() for name, value in metrics.items()}
         for name, value in self._latest.items():
             total = self._sums.get(name, torch.zeros((), dtype=torch.float64, device=value.device))
-            self._sums[name] = total + own_videos * value
+            self._sums[name] = total + batch_size * value
         self._num_videos += num_videos
 
     def latest(self) -> dict[str, float]:
-        """What was recorded last; waits for the device."""
+        """Fetch this rank's metrics of the latest step."""
         return {name: float(value) for name, value in self._latest.items()}
 
     def means(self) -> dict[str, float]:
-        """Over the epoch's videos, of all processes."""
-        return {name: float(total) / self._num_videos for name, total in self._everyones_sums().items()}
+        """Fetch the means over the epoch's videos, those of all ranks; all of them have to ask."""
+        return {name: float(total) / self._num_videos for name, total in self._total_sums().items()}
 
     def pace(self) -> dict[str, float]:
-        """Clips of all processes a second, the share of time spent waiting, seconds; memory where there is a GPU."""
+        """Clips of all ranks a second, the share of data time, seconds; on a GPU its peak memory."""
         seconds = max(time.monotonic() - self._began, 1e-9)
         memory = {"peak_memory_gib": torch.cuda.max_memory_allocated() / 2**30} if torch.cuda.is_initialized() else {}
-        pace = {"clips_per_second": self._num_clips / seconds, "data_time_share": self._waited / seconds}
+        pace = {"clips_per_second": self._num_clips / seconds, "data_time_share": self._data_seconds / seconds}
         return {**memory, **pace, "seconds": seconds}
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint: the means, not the pace."""
-        return {"sums": self._everyones_sums(), "recorded": self._num_videos}
+        """What a checkpoint holds: the sums, not the pace."""
+        return {"sums": self._total_sums(), "recorded": self._num_videos}
 
     def load(self, state: Mapping[str, Any], device: torch.device) -> None:
-        """Go on from a checkpoint: the first process takes over the sums of all."""
+        """Take over the sums of a checkpoint; rank 0 takes those of all ranks."""
         sums = rename_metrics(state["sums"]) if ranks.is_rank_0() else {}
         self._sums = {name: value.to(device) for name, value in sums.items()}
         self._num_videos = state["recorded"]
 
-    def _everyones_sums(self) -> dict[str, Tensor]:
-        parts = ranks.exchange({name: value.cpu() for name, value in self._sums.items()})
+    def _total_sums(self) -> dict[str, Tensor]:
+        parts = ranks.gather_objects({name: value.cpu() for name, value in self._sums.items()})
         return {name: torch.stack([part[name] for part in parts if name in part]).sum(0) for name in parts[0]}

@@ -1,26 +1,30 @@
-"""Pretraining, by VTDL or another task: the loop."""
+"""Pretraining by VTDL or another pretext task."""
 
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from vtdl_cli import ranks
 from vtdl_cli.config import Config
+from vtdl_cli.data.clips.datasets import Batch
 from vtdl_cli.data.lists.video_list import VideoList
-from vtdl_cli.engine.networks.checkpoint import begin_from
+from vtdl_cli.engine.networks.checkpoint import load_pretrained_backbone
 from vtdl_cli.engine.networks.clips import build_pretraining_clips, build_test_clips
 from vtdl_cli.engine.networks.inference import Collected, collect, forward_videos
-from vtdl_cli.engine.networks.machine import Machine, autocast, build_machine, device_clips
-from vtdl_cli.engine.networks.methods import build_method
+from vtdl_cli.engine.networks.machine import build_machine
+from vtdl_cli.engine.networks.methods import build_method, check_config
 from vtdl_cli.engine.request import Execution, ListSource
-from vtdl_cli.engine.train.collapse import signs_of_collapse
 from vtdl_cli.engine.train.forecast import keys_per_video, triplets, warnings
+from vtdl_cli.engine.train.health import signs_of_collapse
+from vtdl_cli.engine.train.rank_batches import check_batch
 from vtdl_cli.engine.train.run_folder import RunFolder
-from vtdl_cli.engine.train.training import Training, check_batch
-from vtdl_cli.errors import ListError, UsageError
+from vtdl_cli.engine.train.step import train_epoch
+from vtdl_cli.engine.train.training import Training
+from vtdl_cli.errors import ListError
 from vtdl_cli.locks import releasing_locks
-from vtdl_cli.method.task import Task
+from vtdl_cli.method.pretext_task import PretextTask, Step
 from vtdl_cli.metrics import cluster, knn_accuracy
 from vtdl_cli.models.encoder import PooledFeatures
 from vtdl_cli.runtime import Reporter, seed_torch
@@ -39,27 +43,27 @@ def pretrain(
     """Pretrain on the videos of a list; its labels are used by the kNN metric alone.
 
     Args:
-        weights: a run folder or checkpoint whose backbone to start from; none: from nothing.
+        weights: a run folder or checkpoint to take the backbone from; none: randomly initialised.
 
     Returns:
-        The plan, with the last epoch's `metrics` and the `skipped` videos; of a dry run, which looks into no video,
-        with what triplets the list's frame counts give.
+        The plan, the last epoch's `metrics` and the `skipped` videos; for a dry run, which opens no video, the plan and
+        the shares of triplets by the frame counts of the list.
 
     Raises:
         UsageError, ListError, CheckpointError: something does not fit; nothing has been written.
         Interrupted: by a signal, after saving.
     """
+    check_config(config)
     videos = train_list.read(absent=reporter.warn if execution.dry_run else None)
     _check_size(config, videos)
     check_batch("pretrain", config.pretrain.batch_size)
-    check_processes(config)
     run = RunFolder(out, resume=execution.resume, overwrite=execution.overwrite)
-    machine = build_machine(execution.device, config.pretrain.precision, execution.workers, reporter)
     seed_torch(execution.seed)
-    method = build_method(config, len(videos))
+    method = build_method(config, len(videos))  # before the ranks meet: its settings may not go with their number
+    machine = build_machine(execution.device, config.pretrain.precision, execution.workers, reporter)
     origin: dict[str, Any] = {"weights": weights}
     if weights is not None and not run.resumes:
-        origin["weights_sha256"] = begin_from(weights, method.trained_backbone, reporter)
+        origin["weights_sha256"] = load_pretrained_backbone(weights, method.trained_backbone, reporter)
         method.begin_from_backbone()
     method = machine.place(method)
     training = Training(
@@ -76,7 +80,7 @@ def pretrain(
         drop_last=True,
         origin=origin,
     )
-    plan = training.plan(machine) | {"method": config.method.name, "weights": weights or "none"}
+    plan = training.plan() | {"method": config.method.name, "weights": weights or "none"}
     plan |= keys_per_video(config, videos)
     for warning in warnings(config, videos):
         reporter.warn(warning)
@@ -84,87 +88,66 @@ def pretrain(
         return plan | triplets(config, videos, execution.seed)
     run.claim(reporter)
     if execution.resume:
-        training.resume()
-    train(training, method, machine, videos)
+        training.checkpointing.resume()
+    pretrain_epochs(training, method, videos)
     if not ranks.is_rank_0():
         return plan
-    return {**plan, "metrics": run.rows()[-1], "skipped": training.bad_videos.as_list()}
+    return {**plan, "metrics": run.rows()[-1], "skipped": training.state.bad_videos.as_list()}
 
 
 def _check_size(config: Config, videos: VideoList) -> None:
-    """Raise ListError where the list is too short for a batch, or for the clusters."""
+    """Raise ListError where the list is too short for a batch."""
     if len(videos) < config.pretrain.batch_size:
         raise ListError(
             f"list '{videos.source}' has {len(videos)} videos, less than one batch of {config.pretrain.batch_size}. "
             f"--set pretrain.batch_size={len(videos)}"
         )
-    if config.method.name == "pseudo_labels" and len(videos) < config.method.clusters:
-        raise ListError(
-            f"list '{videos.source}' has {len(videos)} videos, fewer than method.clusters {config.method.clusters}. "
-            f"--set method.clusters={max(2, len(videos) // 4)}"
-        )
 
 
-def check_processes(config: Config) -> None:
-    """Raise UsageError where options ask for several processes and there is one, or the other way round."""
-    method = config.method
-    if ranks.count() == 1 and method.key_shuffle == "devices":
-        raise UsageError(
-            "method.key_shuffle 'devices' deals keys among processes, and there is one. Start several with torchrun, "
-            "or --set method.key_shuffle=auto --set method.key_splits=2, which parts the batch in one process"
-        )
-    if ranks.count() > 1 and method.key_splits > 1 and method.key_shuffle != "none":
-        raise UsageError(
-            f"method.key_splits {method.key_splits} parts the keys of one process, and there are {ranks.count()}, "
-            "which deal theirs among themselves. Leave it out, or --set method.key_shuffle=none"
-        )
-
-
-def train(training: Training, method: Task, machine: Machine, videos: VideoList) -> None:
-    """The loop. A step: views, loss, gradient, query encoder, key encoder."""
-    config, parallel = training.config, ranks.parallel(method)
+def pretrain_epochs(training: Training, method: PretextTask, videos: VideoList) -> None:
+    """Train all epochs; where due, renew the labels before one, and measure kNN accuracy after it."""
+    machine, every = training.machine, training.config.pretrain.knn_every
+    ddp_model = ranks.wrap_ddp(method)
     warned: set[str] = set()
+
+    def forward(clips: Tensor, batch: Batch) -> Step:
+        video = batch.index.to(machine.device, non_blocking=True)  # (B,)
+        step: Step = ddp_model(*clips, video)
+        return step
+
     for epoch in training.epochs():
-        if method.relabel_every and epoch % method.relabel_every == 0 and training.between_epochs:
-            relabel(training, method, machine, videos, seed=epoch)
+        if method.relabel_every and epoch % method.relabel_every == 0 and training.state.between_epochs:
+            relabel(training, method, videos, seed=epoch)
         method.train()
-        for batch in training.batches():
-            clips = device_clips(batch, machine, config.data.crop_size)  # (V, B, C, T, R, R), V clips a video
-            video = batch.index.to(machine.device, non_blocking=True)
-            with autocast(machine):
-                step = parallel(*clips, video)
-            training.learn(step.loss)
-            method.after_step()
-            training.record(loss=step.loss, **step.metrics)
-        every = config.pretrain.knn_every
-        due = every and (epoch + 1) % every == 0
-        row = training.close_epoch({"knn_top1": knn_metric(training, method, machine, videos)} if due else {})
+        train_epoch(training, forward, method.after_step)
+        is_due = every and (epoch + 1) % every == 0
+        row = training.close_epoch({"knn_top1": measure_knn(training, method, videos)} if is_due else {})
         signs = signs_of_collapse(row)
         for name in signs.keys() - warned:
             training.reporter.warn(signs[name])
         warned |= signs.keys()
 
 
-def relabel(training: Training, method: Task, machine: Machine, videos: VideoList, seed: int) -> None:
-    """Give the method the clusters of the videos that can be read, by their features as they are now."""
-    found = read_features(training, method, machine, videos, "clustering")
-    labels = ranks.from_rank_0(cluster(found.values[:, 0], training.config.method.clusters, seed))
-    on_device = (torch.from_numpy(each).long().to(machine.device) for each in (found.index, labels))
+def relabel(training: Training, method: PretextTask, videos: VideoList, seed: int) -> None:
+    """Cluster the readable videos by their present features, and give the method the clusters as labels."""
+    features = compute_features(training, method, videos, "clustering")
+    labels = ranks.from_rank_0(cluster(features.values[:, 0], method.num_clusters, seed))
+    on_device = (torch.from_numpy(each).long().to(training.machine.device) for each in (features.index, labels))
     method.relabel(*on_device)
-    ranks.broadcast(method)  # what each drew for the new labels
+    ranks.broadcast(method)  # each rank has drawn weights of its own for the new labels
 
 
-def knn_metric(training: Training, method: Task, machine: Machine, videos: VideoList) -> float:
-    """Leave-one-out kNN accuracy on the list's own labels, from the features of one clip of each video."""
-    found = read_features(training, method, machine, videos, "kNN")
-    return knn_accuracy(found.values[:, 0], found.label)
+def measure_knn(training: Training, method: PretextTask, videos: VideoList) -> float:
+    """Measure leave-one-out kNN accuracy on the labels of the list, with the features of one clip a video."""
+    features = compute_features(training, method, videos, "kNN")
+    return knn_accuracy(features.values[:, 0], features.label)
 
 
-def read_features(training: Training, method: Task, machine: Machine, videos: VideoList, description: str) -> Collected:
-    """Features of one clip of each video that can be read."""
-    options = training.config.pretrain
+def compute_features(training: Training, method: PretextTask, videos: VideoList, description: str) -> Collected:
+    """Compute the features of one clip of each readable video."""
+    options, state = training.config.pretrain, training.state
     dataset = build_test_clips(training.config, videos, options, clips=1)
     network = PooledFeatures(method.trained_backbone.eval())
     batch_clips = 2 * options.batch_size  # a training step has three clips a video, two of them with gradients
-    outputs = forward_videos(network, dataset, machine, views=1, batch_clips=batch_clips)
-    return collect(outputs, training.bad_videos, training.reporter, description)
+    outputs = forward_videos(network, dataset, training.machine, views=1, batch_clips=batch_clips)
+    return collect(outputs, state.bad_videos, training.reporter, description)

@@ -1,13 +1,13 @@
-"""Whether a run may be resumed with what is asked for now, and what its user should know of it."""
+"""Whether a run may resume with what is asked for now, and what has changed since it was saved."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from vtdl_cli.config import Training
+from vtdl_cli.config import TrainingSection
 from vtdl_cli.data.lists.label_sets import compare_classes, label_set
 from vtdl_cli.engine.networks.checkpoint import Checkpoint, file_sha256, find_weights
 from vtdl_cli.engine.train.optimization import build_schedule
-from vtdl_cli.engine.train.run_folder import Row
+from vtdl_cli.engine.train.run_folder import EpochMetrics
 from vtdl_cli.errors import CheckpointError
 
 MAY_CHANGE = {"epochs", "checkpoint_minutes", "keep_every", "knn_every", "log_gradients"}
@@ -17,10 +17,10 @@ REMEDY = "Resume with what it was started with, or choose another --out"
 
 
 def check_same_run(content: Checkpoint, identity: Checkpoint, run: str) -> None:
-    """Refuse to go on with another list, classes, seed, configuration or start.
+    """Refuse to resume with another list, classes, seed, configuration or initial weights.
 
     Raises:
-        CheckpointError: naming all that differs.
+        CheckpointError: naming everything that differs.
         UsageError: the classes have other names.
     """
     before, now = (
@@ -31,11 +31,15 @@ def check_same_run(content: Checkpoint, identity: Checkpoint, run: str) -> None:
         )
         for of in (content, identity)
     )
-    if _begin_alike(content["origin"], now.get("weights")):
+    if _same_weights(content["origin"], now.get("weights")):
         now.pop("weights", None)
-    changed = [key for key in now if before.get(key) != now[key] and key.split(".")[-1] not in MAY_CHANGE]
-    if changed:
-        lines = [f"run '{run}' cannot go on: {key} was '{before.get(key)}', now it is '{now[key]}'" for key in changed]
+    options = [key for key in before if key.startswith("method.options.")]  # the method's own, which may be gone
+    may_change = {f"{identity['stage']}.{name}" for name in MAY_CHANGE}
+    changed = [key for key in dict.fromkeys([*now, *options]) if before.get(key) != now.get(key)]
+    if changed := [key for key in changed if key not in may_change]:
+        lines = [
+            f"run '{run}' cannot resume: {key} was '{before.get(key)}', now it is '{now.get(key)}'" for key in changed
+        ]
         lines[-1] += f". {REMEDY}"
         raise CheckpointError(*lines)
     begun, resumed = (
@@ -43,20 +47,20 @@ def check_same_run(content: Checkpoint, identity: Checkpoint, run: str) -> None:
         for owner, of in ((f"run '{run}'", content), ("its training list", identity))
     )
     if only_numbers := compare_classes(begun, resumed, REMEDY):
-        raise CheckpointError(f"run '{run}' cannot go on: {only_numbers}. {REMEDY}")
+        raise CheckpointError(f"run '{run}' cannot resume: {only_numbers}. {REMEDY}")
 
 
-def _begin_alike(origin: dict[str, Any], weights: str | None) -> bool:
-    """Whether `weights` are what a run began from: by their name, or by their content where they have moved.
+def _same_weights(origin: dict[str, Any], weights: str | None) -> bool:
+    """Whether a run began from `weights`: by their path, or by their content if they have moved.
 
-    By their name they need not be there: a checkpoint of the run holds all that has become of them.
+    At the same path they need not exist any more: the run's checkpoint holds what has become of them.
     """
-    same_name = bool(origin.get("weights") == weights)
-    return same_name or (weights is not None and _sha256(weights) == origin.get("weights_sha256", ""))
+    same_path = bool(origin.get("weights") == weights)
+    return same_path or (weights is not None and _sha256(weights) == origin.get("weights_sha256", ""))
 
 
 def _sha256(weights: str) -> str | None:
-    """Of the file that `weights` stand for; none where it is gone."""
+    """Hash the file that `weights` name; none if it is gone."""
     try:
         return file_sha256(find_weights(weights))
     except CheckpointError:
@@ -70,33 +74,34 @@ def _flatten(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def standing(content: Checkpoint, options: Training, run: str) -> str:
-    """One line: where a checkpoint's run stands."""
-    state = "is finished: nothing to do" if content["epoch"] >= options.epochs else "goes on"
-    return f"run '{run}' {state} at epoch {content['epoch']:.2f} of {options.epochs}"
+def describe_position(content: Checkpoint, options: TrainingSection, run: str) -> str:
+    """One line: how far a checkpoint's run has come."""
+    where = f"at epoch {content['epoch']:.2f} of {options.epochs}"
+    is_finished = content["epoch"] >= options.epochs
+    return f"run '{run}' is finished {where}: nothing to do" if is_finished else f"run '{run}' resumes {where}"
 
 
-def warnings(content: Checkpoint, options: Training, rows: Sequence[Row]) -> Iterator[str]:
-    """What is otherwise than one may think where a checkpoint's run resumes.
+def changes_since(content: Checkpoint, options: TrainingSection, rows: Sequence[EpochMetrics]) -> Iterator[str]:
+    """Warnings of what has changed since a checkpoint was written.
 
     Args:
         content: of the checkpoint.
-        options: of its stage, as they are now.
-        rows: that are logged.
+        options: the section of its stage, as it is now.
+        rows: the epochs in the log.
     """
     weights, sha256 = (content["origin"].get(name) for name in ("weights", "weights_sha256"))
     if weights and sha256 and _sha256(weights) not in (sha256, None):
-        yield f"weights '{weights}' have changed since the run began from them: it keeps what it has"
+        yield f"weights '{weights}' have changed since the run began from them: it keeps its own"
     if later := sum(row["step"] > content["step"] for row in rows):
         yield f"{later} epochs were logged after the last checkpoint: their lines are removed"
     done, stage = content["epoch"], content["stage"]
     if done > options.epochs:
-        yield f"{stage}.epochs {options.epochs} is less than what the run has behind it, and has no effect"
+        yield f"{stage}.epochs {options.epochs} is less than the {done:.2f} epochs already trained, and has no effect"
         return
     before = options.model_copy(update={"epochs": content["config"][stage]["epochs"]})
     old, new = (options.optimizer.lr * build_schedule(each)(done) for each in (before, options))
     if old != new and done < options.epochs:
         yield (
-            f"{stage}.epochs was {before.epochs} and is {options.epochs} now, and so long is the cosine: "
-            f"the learning rate goes on at {new:.3g} in place of {old:.3g}"
+            f"{stage}.epochs was {before.epochs} and is {options.epochs} now, and the cosine schedule with it: "
+            f"the lr resumes at {new:.3g} instead of {old:.3g}"
         )

@@ -1,10 +1,10 @@
 """A run's folder: configuration, metrics, curves and checkpoints.
 
-Nothing is created before there is something to keep, so that a refused or failed start leaves nothing behind. Of
-several processes the first writes.
+Nothing is created before there is something to keep, so that a refused or failed start leaves nothing behind. Rank 0
+writes.
 
-An epoch counts once last.pt has been written. Its lines for the logs are put aside before that; these and whatever else
-it leaves are written after it, and when a run resumes: a kill at any moment costs no file and no line.
+An epoch counts once last.pt has been written. Its lines for the logs are kept in a pending file before that, and logged
+after it, or when the run resumes: a kill at any moment costs no file and no line.
 """
 
 import csv
@@ -21,36 +21,45 @@ from vtdl_cli import ranks
 from vtdl_cli.analysis.curves import draw_curves
 from vtdl_cli.engine.train.meter import rename_metrics
 from vtdl_cli.errors import UsageError, VtdlError
-from vtdl_cli.locks import FOLDER_LOCK, take_folder
-from vtdl_cli.runtime import Reporter, check_writable, replacing
+from vtdl_cli.locks import FOLDER_LOCK, lock_folder
+from vtdl_cli.runtime import Reporter, atomic_write, check_writable
 
 CURVES_EVERY_SECONDS = 30.0  # drawing takes about half a second: too much after each of many short epochs
 
 CONFIG, METRICS, GRADIENTS = "config.yaml", "metrics.jsonl", "gradients.jsonl"
 PENDING = ".epoch.json"  # an epoch's lines for the logs, until last.pt is written and they are logged
 
-Row = dict[str, float]
+EpochMetrics = dict[str, float]
+"""One line of metrics.jsonl."""
+
+Gradients = dict[str, Any]
+"""One line of gradients.jsonl; see `health.gradient_metrics`."""
 
 
 def refuse_used_folder(path: Path, what: str, *, resume: bool, overwrite: bool) -> None:
-    """Refuse at the start an output folder that cannot be written, or that holds something nobody gave up.
+    """Refuse at the start an output folder that cannot be written, or is not empty.
+
+    Args:
+        path: the folder.
+        what: names it in the message.
+        resume, overwrite: either permits a folder that is not empty.
 
     Raises:
-        UsageError: so it is; `what` names the folder in the message.
+        UsageError: the folder cannot be used.
     """
     check_writable(path)
     in_use = path.is_dir() and any(entry.name != FOLDER_LOCK for entry in path.iterdir())
     if in_use and not (resume or overwrite):
         raise UsageError(
-            f"{what} '{path}' is not empty. Use --resume to go on, --overwrite to start anew, or another --out"
+            f"{what} '{path}' is not empty. Use --resume to continue, --overwrite to start over, or another --out"
         )
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """The epochs of a log of one JSON object a line; none where it is not there.
+    """Read a log of one JSON object per epoch and line; empty if there is no such file.
 
     Raises:
-        VtdlError: a line is something else.
+        VtdlError: a line is not an epoch.
     """
     rows = []
     text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
@@ -70,14 +79,14 @@ class RunFolder:
 
     Args:
         path: the folder.
-        resume: whether what it holds is to be continued.
-        overwrite: whether what it holds may be deleted.
+        resume: whether to continue the run in it.
+        overwrite: whether the run in it may be deleted.
 
     Raises:
-        UsageError: the folder holds something and neither is set, or it cannot be written.
+        UsageError: the folder is not empty and neither is set, or it cannot be written.
 
     Attributes:
-        resumes: whether there is a last.pt to go on from, and that was asked for.
+        resumes: whether the run continues from a last.pt.
     """
 
     def __init__(self, path: Path, *, resume: bool, overwrite: bool) -> None:
@@ -92,21 +101,21 @@ class RunFolder:
         refuse_used_folder(path, "run folder", resume=resume, overwrite=overwrite)
 
     def claim(self, reporter: Reporter) -> None:
-        """Become the only one who writes into it: before anything in it is read that is to be continued.
+        """Lock the folder, before the run in it is read.
 
         Raises:
-            VtdlError: another process writes into it.
-            UsageError: another one has, since this one looked.
+            VtdlError: another process holds the lock.
+            UsageError: another process has written into it since the first check.
         """
-        take_folder(self.path, reporter)
+        lock_folder(self.path, reporter)
         refuse_used_folder(self.path, "run folder", resume=self.resume, overwrite=self.overwrite)
         self.resumes = self.resume and self.last.exists()
 
     def refuse_to_replace(self, config_yaml: str) -> None:
-        """Let a run that is to resume start from the beginning only where that costs nothing that is there.
+        """Refuse to start from the beginning, for lack of a last.pt, if that would replace files of another run.
 
         Raises:
-            UsageError: the folder holds what a run would replace, other than the configuration that this one has.
+            UsageError: the folder holds such files, or another configuration than this one.
         """
         config, written = self.path / CONFIG, self._written()
         if config.exists() and config.read_text(encoding="utf-8", errors="replace") != config_yaml:
@@ -115,11 +124,11 @@ class RunFolder:
             more = f" and {len(left) - 1} more" if len(left) > 1 else ""
             raise UsageError(
                 f"run folder '{self.path}' holds {left[0]}{more}, but no checkpoints/last.pt to resume from. "
-                "Use --overwrite to start anew, or another --out"
+                "Use --overwrite to start over, or another --out"
             )
 
     def _written(self) -> list[Path]:
-        """What an earlier run left, its configuration aside; last.pt first."""
+        """Files of an earlier run except its configuration; last.pt first."""
         logs = [self.path / name for name in (METRICS, "metrics.csv", GRADIENTS, "curves.png")]
         checkpoints = [self.last, *sorted(self.checkpoints.glob("[!.]*"))]
         there = [path for path in (*checkpoints, *logs) if path.is_file()]
@@ -127,36 +136,37 @@ class RunFolder:
 
     @ranks.on_rank_0
     def open(self, config_yaml: Callable[[], str]) -> None:
-        """Make the folder, emptied first where overwriting was asked for, and keep the configuration in it; once."""
+        """Create the folder, delete an old run if asked to, and write the configuration; on the first call only."""
         if self._opened:
             return
         self._opened = True
         if self.overwrite:
             self._remove_old_run()
-        with replacing(self.path / CONFIG) as temporary:
+        with atomic_write(self.path / CONFIG) as temporary:
             temporary.write_text(config_yaml(), encoding="utf-8")
 
     def _remove_old_run(self) -> None:
-        """Delete what a run writes, last.pt first, as nobody may go on from half a run, and nothing put beside it."""
+        """Delete the files of a run and no others; last.pt first, so that nobody can resume from half a run."""
         for path in self._written():
             path.unlink()
         shutil.rmtree(self.checkpoints, ignore_errors=True)
 
     @ranks.on_rank_0
-    def put_aside(self, row: Row, gradients: dict[str, Any]) -> None:
-        """Keep an epoch's line of metrics.jsonl, and that of gradients.jsonl unless it is empty, for `log`."""
-        with replacing(self.path / PENDING) as temporary:
+    def write_pending(self, row: EpochMetrics, gradients: Gradients) -> None:
+        """Keep an epoch's line of metrics.jsonl, and that of gradients.jsonl unless it is empty, for `log_pending`."""
+        with atomic_write(self.path / PENDING) as temporary:
             temporary.write_text(json.dumps([row, gradients]), encoding="utf-8")
 
     @ranks.on_rank_0
-    def log(self, step: int) -> None:
-        """Log what was put aside of the epoch that ends with `step`, where last.pt stands; forget it of another one.
+    def log_pending(self, step: int) -> None:
+        """Log the pending epoch if it ends with `step`, the step of last.pt; delete it otherwise.
 
-        metrics.jsonl comes last: an epoch that it has is in TensorBoard and gradients.jsonl, too.
+        metrics.jsonl comes last: an epoch in it is also in TensorBoard and gradients.jsonl.
         """
         if not (self.path / PENDING).exists():
             return
         row, gradients = json.loads((self.path / PENDING).read_text(encoding="utf-8"))
+        row = rename_metrics(row)
         before = self.rows()
         if row["step"] == step and step not in [each["step"] for each in before]:
             self._log_tensorboard(row)
@@ -169,47 +179,47 @@ class RunFolder:
             self.draw()
 
     @ranks.on_rank_0
-    def keep(self, copy: Path) -> None:
-        """Copy last.pt to where it stays; what is there already is left."""
+    def copy_last(self, copy: Path) -> None:
+        """Copy last.pt, unless the copy exists already."""
         if not copy.exists() or not filecmp.cmp(self.last, copy, shallow=False):
-            with replacing(copy) as temporary:
+            with atomic_write(copy) as temporary:
                 shutil.copyfile(self.last, temporary)
 
     @ranks.on_rank_0
     def draw(self) -> None:
-        """Write curves.png."""
+        """Draw curves.png."""
         if rows := self.rows():
-            with replacing(self.path / "curves.png") as temporary:
+            with atomic_write(self.path / "curves.png") as temporary:
                 draw_curves({self.path.name: rows}, temporary)
         self._curves_drawn = time.monotonic()
 
-    def rows(self) -> list[Row]:
-        """All epochs logged so far."""
+    def rows(self) -> list[EpochMetrics]:
+        """Read all epochs logged so far."""
         return read_log(self.path / METRICS)
 
     @ranks.on_rank_0
     def rewind(self, step: int) -> None:
-        """Forget the epochs after `step`: a resumed run goes through them again."""
+        """Remove the epochs after `step` from the logs: a resumed run trains them again."""
         self._write([row for row in self.rows() if row["step"] <= step])
         if gradients := read_log(self.path / GRADIENTS):
             self._write_lines(GRADIENTS, [row for row in gradients if row["step"] <= step])
 
     def _write_lines(self, name: str, rows: list[dict[str, Any]]) -> None:
-        """A log anew and whole, so that a kill or a full disk never leaves half a line."""
-        with replacing(self.path / name) as temporary:
+        """Replace a whole log, so that a kill or a full disk never leaves half a line."""
+        with atomic_write(self.path / name) as temporary:
             temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
-    def _write(self, rows: list[Row]) -> None:
+    def _write(self, rows: list[EpochMetrics]) -> None:
         self._write_lines(METRICS, rows)
         names = list(dict.fromkeys(name for row in rows for name in row))  # an epoch without kNN has no such column
         table = io.StringIO()
         writer = csv.DictWriter(table, names, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        with replacing(self.path / "metrics.csv") as temporary:
+        with atomic_write(self.path / "metrics.csv") as temporary:
             temporary.write_text(table.getvalue(), encoding="utf-8")
 
-    def _log_tensorboard(self, row: Row) -> None:
+    def _log_tensorboard(self, row: EpochMetrics) -> None:
         if self._tensorboard is None:
             try:
                 from torch.utils.tensorboard import SummaryWriter
@@ -223,7 +233,7 @@ class RunFolder:
             self._tensorboard.flush()
 
     def close(self) -> None:
-        """Draw the last curves and end the TensorBoard file."""
+        """Draw the curves and close the TensorBoard file."""
         self.draw()
         if self._tensorboard:
             self._tensorboard.close()

@@ -11,7 +11,7 @@ from vtdl_cli.engine.weights.import_weights import Import, import_weights
 from vtdl_cli.engine.weights.third_party import ThirdParty, check_finite, read_third_party
 from vtdl_cli.engine.weights.torchvision_weights import fetch, find_release
 from vtdl_cli.errors import CheckpointError, UsageError
-from vtdl_cli.locks import releasing_locks, take_file
+from vtdl_cli.locks import lock_file, releasing_locks
 from vtdl_cli.runtime import Reporter, check_new_file
 
 KEY_ENCODER_PREFIX = "encoders.key."  # of its names in a run of ours
@@ -40,7 +40,7 @@ def convert(
     """
     release = find_release(weights)
     path = release.path if release else find_weights(weights)
-    take_file(out, reporter)
+    lock_file(out, reporter)
     check_new_file(out, "--out", overwrite=overwrite, sources=[path])
     content = {} if release else read_third_party(path, reporter.warn)
     ours = is_ours(content)

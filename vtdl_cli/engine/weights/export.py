@@ -16,7 +16,7 @@ from vtdl_cli.engine.networks.trained import load_backbone
 from vtdl_cli.engine.weights.third_party import check_finite
 from vtdl_cli.errors import CheckpointError, UsageError
 from vtdl_cli.models.encoder import PooledFeatures
-from vtdl_cli.runtime import replacing
+from vtdl_cli.runtime import atomic_write
 
 ONNX = ".onnx"  # how the name of such a file ends
 SAME_FEATURES = 1e-3  # of the largest: another library adds up in another order
@@ -38,7 +38,7 @@ def export_backbone(weights: str, out: Path) -> dict[str, Any]:
     size, length = source.config.data.crop_size, source.config.pretrain.clip_len_frames
     clips = torch.randn(2, CHANNELS[source.config.data.modality], length, size, size)
     write, read = (_write_onnx, _run_onnx) if out.suffix == ONNX else (_write_state, _run_state)
-    with replacing(out) as temporary, torch.inference_mode():
+    with atomic_write(out) as temporary, torch.inference_mode():
         write(network, clips, temporary)
         expected, found = network(clips), read(temporary, source.config, clips)
         difference = float((expected - found).abs().max() / expected.abs().max())

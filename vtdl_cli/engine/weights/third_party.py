@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vtdl_cli.engine.networks.tensor_file import read_tensors
 from vtdl_cli.errors import CheckpointError, UsageError
-from vtdl_cli.runtime import Warn, silent
+from vtdl_cli.runtime import Warn, ignore_warning
 
 WRAPPERS = ("module.", "base_model.", "backbone.")  # torch's DataParallel, the authors' trainer, other code's name
 STATE_KEYS = ("model", "state_dict")  # where training scripts keep the weights, the authors' first
@@ -38,7 +38,7 @@ class ThirdParty:
     classes: list[str] | None = None
 
 
-def read_third_party(path: Path, warn: Warn = silent) -> dict[str, Any]:
+def read_third_party(path: Path, warn: Warn = ignore_warning) -> dict[str, Any]:
     """Read a file of tensors and plain types; of classes, only the authors' `argparse.Namespace` is allowed.
 
     Args:

@@ -1,12 +1,15 @@
+"""Signs of collapse, and the sizes of gradients."""
+
 import math
 from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from tests.toy import Toy, rows, succeed
 from vtdl_cli.engine.networks.methods import build_method
-from vtdl_cli.engine.train.collapse import signs_of_collapse
+from vtdl_cli.engine.train.health import gradient_metrics, signs_of_collapse
 from vtdl_cli.settings import load_config
 
 HEALTHY = {"epoch": 5.0, "spread": 0.8, "loss": 1.0, "chance_loss": math.log(258)}
@@ -18,7 +21,7 @@ HEALTHY = {"epoch": 5.0, "spread": 0.8, "loss": 1.0, "chance_loss": math.log(258
         ({}, set()),
         ({"spread": 0.05}, {"spread"}),
         ({"loss": math.log(258)}, {"loss"}),
-        ({"loss": math.log(258), "epoch": 2.0}, set()),  # too early to tell
+        ({"loss": math.log(258), "epoch": 2.0}, set()),  # too early
         ({"loss": 9.0, "spread": 0.0}, {"loss", "spread"}),
     ],
 )
@@ -27,14 +30,14 @@ def test_signs__by_hand(metrics: dict[str, float], signs: set[str]) -> None:
     assert signs_of_collapse(HEALTHY | metrics).keys() == signs
 
 
-def test_signs__say_what_chance_is() -> None:
+def test_signs__name_the_chance_loss() -> None:
     (text,) = signs_of_collapse(HEALTHY | {"loss": 5.9}).values()
     assert "the loss is 5.90, at or above chance, which is 5.55. Raise" in text
 
 
 @pytest.mark.parametrize("name", ["spread", "chance_loss"])
-def test_signs__what_is_not_read_tells_nothing(name: str) -> None:
-    """One clip has no spread, another loss no chance, and a run of an earlier version neither."""
+def test_signs__absent_metric_is_none(name: str) -> None:
+    """Of one clip there is no spread, of other losses no chance, and in runs of earlier versions neither."""
     metrics = HEALTHY | {"loss": 5.0, name: 99.0}
     del metrics[name]
     assert signs_of_collapse(metrics) == {}
@@ -56,7 +59,7 @@ def test_signs__what_is_not_read_tells_nothing(name: str) -> None:
     ],
 )
 def test_chance__by_hand(assignments: list[str], choices: int | None) -> None:
-    """Oracle: by hand: the positive, the 256 keys of that preset, own and strong negative; the orders of three blocks; the clusters."""
+    """Oracle: by hand: the positive, the 256 keys of that preset, intra-video and strong negative; the orders of three blocks; the clusters."""
     config = load_config("demo", [*assignments, "model.width=4"])
     clips = torch.rand(3, 2, 3, 8, 32, 32) if config.method.name == "vtdl" else torch.rand(1, 2, 3, 8, 32, 32)
     torch.manual_seed(0)
@@ -64,8 +67,8 @@ def test_chance__by_hand(assignments: list[str], choices: int | None) -> None:
     assert metrics.get("chance_loss", torch.tensor(0.0)).item() == pytest.approx(math.log(choices or 1))
 
 
-def test_pretrain__warns_once_of_a_run_that_learns_nothing(toy: Toy, tmp_path: Path) -> None:
-    """A temperature at which all choices look alike: the loss stays at chance, and one warning of five epochs says so.
+def test_pretrain__warns_once_of_a_loss_at_chance(toy: Toy, tmp_path: Path) -> None:
+    """A temperature at which all choices look alike: the loss stays at chance, and there is one warning in five epochs.
 
     Of 12 videos and 16 keys so many are masked that chance is well below the logarithm of all 18 columns.
     """
@@ -78,8 +81,25 @@ def test_pretrain__warns_once_of_a_run_that_learns_nothing(toy: Toy, tmp_path: P
     assert last["chance_loss"] < 0.99 * math.log(18)
 
 
-def test_pretrain__of_one_clip_a_batch_no_collapse_is_told(toy: Toy, tmp_path: Path) -> None:
+def test_pretrain__of_one_clip_a_batch_warns_of_no_collapse(toy: Toy, tmp_path: Path) -> None:
     one = ["pretrain.epochs=1", "pretrain.batch_size=1"]
     result = succeed(*toy.pretrain(tmp_path / "run", *(word for text in one for word in ("--set", text))))
     assert "collapsed" not in result.stderr
     assert "spread" not in rows(tmp_path / "run")[0]
+
+
+def test_gradient_metrics__by_hand() -> None:
+    """Oracle: by hand. Of 3a - 1b the gradient is (3, -1): mean of the sizes 2, largest 3; of what rests, nothing."""
+    network = nn.Sequential(nn.Linear(2, 1), nn.Linear(2, 1))
+    network[0](torch.tensor([3.0, -1.0])).backward()
+    assert gradient_metrics(network) == {"mean": {"0.weight": 2.0}, "largest": {"0.weight": 3.0}}
+
+
+def test_gradient_metrics__not_finite_is_none() -> None:
+    network = nn.Linear(1, 1)
+    network(torch.tensor([float("inf")])).backward()
+    assert gradient_metrics(network) == {"mean": {"weight": None}, "largest": {"weight": None}}
+
+
+def test_gradient_metrics__without_gradients() -> None:
+    assert gradient_metrics(nn.Linear(1, 1)) == {"mean": {}, "largest": {}}

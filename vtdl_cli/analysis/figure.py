@@ -1,0 +1,36 @@
+"""How every figure is written, and what becomes of the names in it."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from vtdl_cli.text import printable_lines
+
+
+def save_figure(figure: Figure, path: Path | IO[bytes], *, dpi: int) -> None:
+    """Write a PNG, whatever its path ends in."""
+    with literal_text(figure):
+        figure.savefig(path, format="png", dpi=dpi)
+
+
+@contextmanager
+def literal_text(figure: Figure) -> Iterator[None]:
+    """Draw or measure text as it was written: names of files and classes may hold any character, dollar signs too.
+
+    The powers of ten along a logarithmic axis, which matplotlib writes as formulas, stay formulas. Characters that no
+    font has are drawn as boxes, without a warning.
+    """
+    axes = [axis for each in figure.axes for axis in (each.xaxis, each.yaxis)]
+    formulas = {label for axis in axes if axis.get_scale() == "log" for label in axis.get_ticklabels(which="both")}
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        text.set_text(printable_lines(text.get_text()))
+        text.set_parse_math(text in formulas)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        yield

@@ -1,0 +1,66 @@
+"""The file below HDF5 while it writes: it hides a full disk from HDF5.
+
+After a failed write, HDF5 prints tracebacks and crashes with a segmentation fault when the process exits. So this file
+drops everything after the first error, and the caller checks for one.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+from vtdl_cli.runtime import StopRequest
+
+
+class ErrorTolerantFile:
+    """A file-like object for h5py that keeps the first error instead of raising it.
+
+    Args:
+        file: open for reading and writing, unbuffered.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._error: OSError | None = None
+        self.read, self.seek, self.tell, self.flush = file.read, file.seek, file.tell, file.flush
+
+    def write(self, content: memoryview) -> int:
+        """Write at the current position."""
+        left = memoryview(content)
+        try:
+            while left and self._error is None:  # a nearly full disk takes a part
+                left = left[self._file.write(left) :]
+        except OSError as error:
+            self._error = error
+        return len(content)
+
+    def truncate(self, size: int) -> int:
+        """Resize the file."""
+        try:
+            self._file.truncate(size)
+        except OSError as error:
+            self._error = self._error or error
+        return size
+
+    def check(self) -> None:
+        """Raise the OSError of the first write that failed, if any."""
+        if self._error is not None:
+            raise self._error
+
+
+@contextmanager
+def signals_deferred() -> Iterator[None]:
+    """Defer signals to the end of this block: HDF5 would take one during a write for an error."""
+    received: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: received.append(number)) for number in StopRequest.SIGNALS
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for each in received:
+            signal.raise_signal(each)

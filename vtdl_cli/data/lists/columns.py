@@ -1,0 +1,184 @@
+"""The lines of a list, and which of their columns holds what.
+
+Integers are taken from the right, so paths may hold spaces. Lines are kept as bytes: `str.splitlines` would also split
+at U+2028, U+0085 and the like, which file names may hold.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vtdl_cli.errors import ListError, UsageError
+
+LIST_COLUMNS = ("path class frames", "path frames class", "path class")
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_INTEGER = re.compile(rb"-?[0-9]{1,18}")  # 18 digits fit an int64
+_NO_INTEGER = np.iinfo(np.int64).min
+_EVIDENCE_LINES = 10  # paths that detection looks for on the disk, for each way to read them
+
+
+@dataclass(frozen=True, eq=False)
+class ListLines:
+    """The N non-blank lines of a list, before their columns are known.
+
+    Attributes:
+        source: the list's file.
+        root: the folder that relative paths start from.
+        prefix: what to strip from paths: ends in a slash, or is empty.
+        texts: the lines [N], stripped.
+        numbers: int64 [N], line numbers in the file, from 1.
+        ends: int64 [N, 2], the last two words where they are integers after a path, else `_NO_INTEGER`.
+    """
+
+    source: Path
+    root: Path
+    prefix: bytes
+    texts: list[bytes]
+    numbers: NDArray[np.int64]
+    ends: NDArray[np.int64]
+
+    def name(self, index: int, num_columns: int) -> bytes:
+        """Return the path of a line that ends in `num_columns - 1` integers, without the prefix."""
+        return self.texts[index].rsplit(None, num_columns - 1)[0].removeprefix(self.prefix)
+
+    def any_exists(self, indices: NDArray[np.intp], num_columns: int) -> bool:
+        """Whether any of the first few of these paths exists."""
+        names = (self.name(int(index), num_columns).decode() for index in indices[:_EVIDENCE_LINES])
+        return any(path_exists(self.root / name) for name in names)
+
+    def place(self, index: int) -> str:
+        """Name a line in an error message."""
+        return f"list '{self.source}:{self.numbers[index]}'"
+
+    def misfit(self, index: int, rule: str) -> ListError:
+        """Return the error for a line that breaks `rule`."""
+        hint = "Correct the line (words are separated by spaces), or name the list's columns with --list-columns"
+        return ListError(
+            f"{self.place(index)} reads '{_shortened(self.texts[index].decode())}', which is not {rule}. {hint}"
+        )
+
+
+def read_text(source: Path, kind: str) -> bytes:
+    """Return the bytes of a UTF-8 file.
+
+    Args:
+        source: the file.
+        kind: names the file in error messages.
+
+    Raises:
+        ListError: the file cannot be read, or is not UTF-8.
+    """
+    try:
+        content = source.read_bytes()
+        content.decode()
+    except OSError as error:
+        raise ListError(f"{kind} '{source}' cannot be read ({error.strerror}). Name a text file") from error
+    except UnicodeDecodeError as error:
+        number = content.count(b"\n", 0, error.start) + 1
+        raise ListError(f"{kind} '{source}:{number}' is not UTF-8 text. Save the file as UTF-8") from error
+    if b"\0" in content:  # UTF-16 without a byte order mark is valid UTF-8
+        number = content.count(b"\n", 0, content.index(b"\0")) + 1
+        raise ListError(f"{kind} '{source}:{number}' contains a zero byte: not UTF-8 text. Save the file as UTF-8")
+    return content
+
+
+def split_lines(content: bytes, source: Path, root: Path, strip_prefix: str) -> ListLines:
+    """Split the text of a list into lines.
+
+    Raises:
+        ListError: the list is empty.
+        UsageError: no path starts with `strip_prefix`.
+    """
+    stripped = [line.strip() for line in content.removeprefix(BYTE_ORDER_MARK).splitlines()]
+    numbers = np.array([number for number, line in enumerate(stripped, start=1) if line], dtype=np.int64)
+    texts = [line for line in stripped if line]
+    if not texts:
+        raise ListError(f"list '{source}' is empty. Write one video a line: '{LIST_COLUMNS[0]}'")
+    prefix = strip_prefix.rstrip("/").encode() + b"/" if strip_prefix else b""
+    if not any(text.startswith(prefix) for text in texts):
+        first = _shortened(texts[0].decode())
+        rule = f"starts no line of list '{source}', whose first is '{first}'"
+        raise UsageError(f"--strip-prefix '{strip_prefix}' {rule}. Give whole folders from the start of its paths")
+    ends = np.fromiter((end for text in texts for end in _end_integers(text)), np.int64, 2 * len(texts))
+    return ListLines(source, root, prefix, texts, numbers, ends.reshape(-1, 2))
+
+
+def _end_integers(text: bytes) -> tuple[int, int]:
+    words = text.rsplit(None, 2)[1:]  # the first word belongs to the path
+    integers = [int(word) if _INTEGER.fullmatch(word) else _NO_INTEGER for word in words]
+    last, before = [*reversed(integers), _NO_INTEGER, _NO_INTEGER][:2]
+    return before, last
+
+
+def detect_columns(lines: ListLines, *, canonical: bool) -> str:
+    """Choose the one of `LIST_COLUMNS` that fits: by the ends of the lines, then by existing files, then by zeros.
+
+    Args:
+        lines: the list.
+        canonical: a classes.txt lies beside the list: two integers are class and frames.
+
+    Raises:
+        ListError: the order is ambiguous, or one line lacks a column that the others have.
+    """
+    two = (lines.ends != _NO_INTEGER).all(axis=1)
+    with_two = np.flatnonzero(two)
+    if canonical and two.all():
+        return LIST_COLUMNS[0]
+    three_columns = lines.any_exists(with_two, 3)
+    two_columns = lines.any_exists(with_two, 2)
+    if not two.all():
+        if three_columns and not two_columns:  # as `path class` the paths of all other lines would be wrong
+            raise lines.misfit(int(np.flatnonzero(~two)[0]), "a path and two integers, like its other lines")
+        return LIST_COLUMNS[2]
+    if two_columns and not three_columns:
+        return LIST_COLUMNS[2]  # the paths themselves end in an integer
+    zero_before, zero_last = (lines.ends == 0).any(axis=0)
+    if zero_before == zero_last:  # a column with a zero holds no frame counts: if only one has zeros, it is the class
+        seen = "both contain" if zero_last else "neither contains"
+        rule = f"ends each line in two integers, and {seen} a 0: which one is the class cannot be determined"
+        hint = f"Choose with --list-columns '{LIST_COLUMNS[0]}' or --list-columns '{LIST_COLUMNS[1]}'"
+        raise ListError(f"list '{lines.source}' {rule}. {hint}")
+    return LIST_COLUMNS[0] if zero_before else LIST_COLUMNS[1]
+
+
+def read_integers(lines: ListLines, columns: str, first_class: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return classes, counted from 0, and frame counts, 0 where the list has none; int64 [N] each.
+
+    Args:
+        lines: the list.
+        columns: one of `LIST_COLUMNS`.
+        first_class: the number that the list gives its first class.
+
+    Raises:
+        ListError: a line does not fit `columns`, or holds a negative number.
+    """
+    order = columns.split()[1:]
+    ends = lines.ends[:, 2 - len(order) :]
+    for index in np.flatnonzero((ends == _NO_INTEGER).any(axis=1))[:1]:
+        raise lines.misfit(int(index), f"'{columns}'")
+    lowest = np.array([first_class if name == "class" else 0 for name in order])
+    for index, column in np.argwhere(ends < lowest)[:1]:
+        has = f"{lines.place(index)} has {order[column]} '{ends[index, column]}'"
+        rule = f"but {order[column]} counts from {lowest[column]} (read as '{columns}')"
+        raise ListError(f"{has}, {rule}. Correct the line, or use --list-columns")
+    labels = ends[:, order.index("class")] - first_class
+    frames = ends[:, order.index("frames")].copy() if "frames" in order else np.zeros_like(labels)
+    return labels, frames
+
+
+def path_exists(path: Path) -> bool:
+    """Whether the path exists and can be reached."""
+    try:
+        return path.exists()
+    except OSError:  # the name is too long, or a folder on the way may not be entered
+        return False
+
+
+def _shortened(text: str, length: int = 80) -> str:
+    return text if len(text) <= length else f"{text[: length - 3]}..."

@@ -1,0 +1,121 @@
+"""When a run is saved, which checkpoints it keeps, and how it resumes.
+
+last.pt is the state of a run. Whatever else an epoch leaves, log lines and copies of last.pt, is written after it and
+derived from it (`_publish`), so that a kill at any moment loses nothing.
+"""
+
+import math
+import time
+from collections.abc import Mapping
+
+from vtdl_cli import ranks
+from vtdl_cli.config import Config
+from vtdl_cli.engine.networks.checkpoint import load_checkpoint, save_checkpoint
+from vtdl_cli.engine.networks.checkpoint_content import State, check_checkpoint
+from vtdl_cli.engine.train.resuming import changes_since, check_same_run, describe_position
+from vtdl_cli.engine.train.run_folder import EpochMetrics, Gradients, RunFolder
+from vtdl_cli.engine.train.state import TrainingState
+from vtdl_cli.errors import VtdlError
+from vtdl_cli.runtime import Reporter
+
+
+class Checkpointing:
+    """The checkpoints of one run.
+
+    Args:
+        state: what they hold.
+        run: where they are.
+        config: of all stages; written beside them.
+        reporter: receives messages on resuming.
+    """
+
+    def __init__(self, state: TrainingState, run: RunFolder, config: Config, reporter: Reporter) -> None:
+        self.state, self.run, self.config, self.reporter = state, run, config, reporter
+        self._saved_step = 0
+        self.restart_clock()
+
+    def restart_clock(self) -> None:
+        """Count the minutes to the next save from now on."""
+        self._saved_at = time.monotonic()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether `checkpoint_minutes` have passed since the last save."""
+        return time.monotonic() - self._saved_at > 60 * self.state.options.checkpoint_minutes
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether last.pt already holds the current step; at step 0 there is nothing to save."""
+        return self.state.step == self._saved_step
+
+    def save(self) -> None:
+        """Write last.pt. The first save creates the run folder, so that a start that fails leaves none.
+
+        Raises:
+            VtdlError: the loss of a step was not finite; last.pt stays as it was.
+        """
+        self.check_finite(self.state.meter.means())
+        self.run.open(self.config.to_yaml)
+        content = self.state.to_checkpoint()
+        if ranks.is_rank_0():
+            save_checkpoint(self.run.last, content)
+        self.restart_clock()
+        self._saved_step = self.state.step
+
+    def save_epoch(self, row: EpochMetrics, gradients: Gradients) -> None:
+        """Save at the end of an epoch, and log the epoch."""
+        self.run.open(self.config.to_yaml)
+        self.run.write_pending(row, gradients)
+        self.save()
+        self._publish()
+
+    def check_finite(self, metrics: Mapping[str, float]) -> None:
+        """Refuse to train on with a loss that is not finite.
+
+        Raises:
+            VtdlError: it is not.
+        """
+        loss, state = metrics.get("loss", 0.0), self.state
+        if not math.isfinite(loss):
+            stage, lr = state.identity["stage"], state.lr_at(max(state.step - 1, 0))
+            before = f"; checkpoint '{self.run.last}' was saved before that" if self.run.last.exists() else ""
+            raise VtdlError(
+                f"loss '{loss}' is not finite at step {state.step}, lr {lr:.3g}{before}. "
+                f"Lower {stage}.optimizer.lr, or --set {stage}.precision=fp32"
+            )
+
+    def _publish(self) -> None:
+        """Log the epoch that last.pt ends with, and copy last.pt where that is due: best.pt, epoch_0012.pt.
+
+        A resumed run does so as well, in case it was killed in between.
+        """
+        epoch, keep_every = self.state.epoch, self.state.options.keep_every
+        self.run.log_pending(self.state.step)
+        if not self.state.between_epochs or not epoch:
+            return
+        if self.state.best.get("epoch") == epoch:
+            self.run.copy_last(self.run.best)
+        if keep_every and epoch % keep_every == 0:
+            self.run.copy_last(self.run.checkpoints / f"epoch_{epoch:04d}.pt")
+
+    def resume(self) -> None:
+        """Resume from last.pt, if it exists.
+
+        Raises:
+            CheckpointError: it belongs to another configuration, list or seed.
+            UsageError: it does not exist, and starting from the beginning would replace other files of a run.
+        """
+        if not self.run.resumes:
+            self.run.refuse_to_replace(self.config.to_yaml())
+            self.reporter.line(f"run folder '{self.run.path}' has no checkpoint yet: starting from the beginning")
+            return
+        content = load_checkpoint(self.run.last, self.reporter.warn)
+        check_checkpoint(content, self.run.last, State)
+        check_same_run(content, self.state.identity, str(self.run.path))
+        self.state.load(content, self.run.last)
+        self._saved_step = self.state.step
+        self.reporter.line(describe_position(content, self.state.options, str(self.run.path)))
+        for change in changes_since(content, self.state.options, self.run.rows()):
+            self.reporter.warn(change)
+        self.run.rewind(self.state.step)
+        self._publish()
