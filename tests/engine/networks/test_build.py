@@ -1,6 +1,7 @@
 """What each option builds, and that without it something else is built."""
 
 import math
+import pickle
 from dataclasses import dataclass
 from typing import Any
 
@@ -307,6 +308,21 @@ def test_clips__are_of_their_own_stage(videos: VideoList) -> None:
     assert (test.short_side, test.viewer.crop_size, test.viewer.crops) == (30, 24, 3)
     starts = build_test_clips(config, videos, config.finetune, clips=2, starts=[0, 10])
     assert starts.draw_frames((0, 0), 1000)[0][:, 0].tolist() == [0, 10]
+
+
+@pytest.mark.parametrize("method", ["vtdl", "clip_order"])
+def test_clips__pickle(videos: VideoList, method: str) -> None:
+    """Oracle: the clips that were pickled: workers that are not forked are sent them."""
+    config = load_config("demo", [PLAIN, f"method.name={method}"])
+    made = [make(config, videos, 5) for make in (build_pretraining_clips, build_training_clips)]
+    made += [build_test_clips(config, videos, config.extract, clips=3, starts=starts) for starts in ((), (0, 10, 20))]
+    for clips in made:
+        copied = pickle.loads(pickle.dumps(clips))
+        first: Any = clips[1, 2]
+        again: Any = copied[1, 2]
+        np.testing.assert_array_equal(first.windows, again.windows)
+        np.testing.assert_equal(first.draws, again.draws)
+        assert (first.index, first.label) == (again.index, again.label) == (2, int(videos.labels[2]))
 
 
 LENGTHS = ("clip_len_frames", "stride_frames")

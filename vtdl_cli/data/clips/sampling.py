@@ -6,7 +6,9 @@ authors' frame data set lets it `restart` at the first frame (`data/dataset.py:9
 its frames (`data/video_dataset.py:112-169`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.random import Generator
@@ -63,55 +65,75 @@ def uniform_starts(num_frames: int, span: int, clips: int) -> np.ndarray:
     return places.round().astype(np.int64)
 
 
-def random_clip(clip_len: int, stride: int, short_videos: str = "loop") -> IndexSampler:
+@dataclass(frozen=True)
+class ClipSampler:
+    """Samples clips of one length at the start frames of a rule. Picklable, for workers that are not forked.
+
+    Args:
+        starts: (number of frames, generator) -> first frame of each clip.
+        clip_len: T, frames of a clip.
+        stride: frames from one to the next.
+        short_videos: a name of SHORT_VIDEOS.
+    """
+
+    starts: Callable[[int, Generator], Iterable[int]]
+    clip_len: int
+    stride: int
+    short_videos: str
+
+    def __call__(self, num_frames: int, generator: Generator) -> np.ndarray:
+        """Frame indices (V, T)."""
+        indices, starts = SHORT_VIDEOS[self.short_videos], self.starts(num_frames, generator)
+        return np.stack([indices(start, num_frames, self.clip_len, self.stride) for start in starts])
+
+
+def random_clip(clip_len: int, stride: int, short_videos: str = "loop") -> ClipSampler:
     """Sample one clip with a random start."""
-    indices = SHORT_VIDEOS[short_videos]
-
-    def sample(num_frames: int, generator: Generator) -> np.ndarray:
-        start = int(generator.integers(num_starts(num_frames, clip_len * stride, short_videos)))
-        return indices(start, num_frames, clip_len, stride)[None]
-
-    return sample
+    starts = partial(_draw_start, span=clip_len * stride, short_videos=short_videos)
+    return ClipSampler(starts, clip_len, stride, short_videos)
 
 
-def uniform_clips(clip_len: int, stride: int, clips: int, short_videos: str = "loop") -> IndexSampler:
+def _draw_start(num_frames: int, generator: Generator, *, span: int, short_videos: str) -> list[int]:
+    return [int(generator.integers(num_starts(num_frames, span, short_videos)))]
+
+
+def uniform_clips(clip_len: int, stride: int, clips: int, short_videos: str = "loop") -> ClipSampler:
     """Sample `clips` clips spread evenly over the video; the generator is not used."""
-    indices = SHORT_VIDEOS[short_videos]
-
-    def sample(num_frames: int, _generator: Generator) -> np.ndarray:
-        starts = uniform_starts(num_frames, clip_len * stride, clips).tolist()
-        return np.stack([indices(start, num_frames, clip_len, stride) for start in starts])
-
-    return sample
+    starts = partial(_spread_starts, span=clip_len * stride, clips=clips)
+    return ClipSampler(starts, clip_len, stride, short_videos)
 
 
-def consecutive_clips(clip_len: int, stride: int, short_videos: str = "loop") -> IndexSampler:
+def _spread_starts(num_frames: int, _generator: Generator, *, span: int, clips: int) -> list[int]:
+    starts: list[int] = uniform_starts(num_frames, span, clips).tolist()
+    return starts
+
+
+def consecutive_clips(clip_len: int, stride: int, short_videos: str = "loop") -> ClipSampler:
     """Sample consecutive clips that cover the video: every frame is less than `stride` away from a sampled one.
 
     The last clip ends at the end of the video, and may overlap the one before it. The generator is not used.
     """
-    indices, span, extent = SHORT_VIDEOS[short_videos], clip_len * stride, (clip_len - 1) * stride + 1
-
-    def sample(num_frames: int, _generator: Generator) -> np.ndarray:
-        starts = list(range(0, max(num_frames - extent, 0) + 1, span))
-        if starts[-1] + span < num_frames:
-            starts.append(num_frames - extent)
-        return np.stack([indices(start, num_frames, clip_len, stride) for start in starts])
-
-    return sample
+    starts = partial(_covering_starts, span=clip_len * stride, extent=(clip_len - 1) * stride + 1)
+    return ClipSampler(starts, clip_len, stride, short_videos)
 
 
-def fixed_clips(clip_len: int, stride: int, starts: Sequence[int], short_videos: str = "loop") -> IndexSampler:
+def _covering_starts(num_frames: int, _generator: Generator, *, span: int, extent: int) -> list[int]:
+    starts = list(range(0, max(num_frames - extent, 0) + 1, span))
+    if starts[-1] + span < num_frames:
+        starts.append(num_frames - extent)
+    return starts
+
+
+def fixed_clips(clip_len: int, stride: int, starts: Sequence[int], short_videos: str = "loop") -> ClipSampler:
     """Sample clips at fixed start frames, if a whole clip fits there; the generator is not used.
 
     A start whose clip does not fit is replaced by those that do, in turn: with room for one of two starts that clip is
     sampled twice, and the mean of both is the clip's own. If none fits, the earliest stays and continues past the end.
     """
-    indices, extent = SHORT_VIDEOS[short_videos], (clip_len - 1) * stride + 1
+    fitting = partial(_fitting_starts, wanted=tuple(starts), extent=(clip_len - 1) * stride + 1)
+    return ClipSampler(fitting, clip_len, stride, short_videos)
 
-    def sample(num_frames: int, _generator: Generator) -> np.ndarray:
-        fitting = [start for start in starts if start + extent <= num_frames] or [min(*starts, num_frames - 1)]
-        kept = [fitting[place % len(fitting)] for place in range(len(starts))]
-        return np.stack([indices(start, num_frames, clip_len, stride) for start in kept])
 
-    return sample
+def _fitting_starts(num_frames: int, _generator: Generator, *, wanted: Sequence[int], extent: int) -> list[int]:
+    fitting = [start for start in wanted if start + extent <= num_frames] or [min(*wanted, num_frames - 1)]
+    return [fitting[place % len(fitting)] for place in range(len(wanted))]
