@@ -23,13 +23,13 @@ def class_mean(right: np.ndarray, labels: np.ndarray) -> float:
     return 100 * float(np.mean([right[labels == label].mean() for label in np.unique(labels)]))
 
 
-def test_share_interval__has_width_where_all_or_none_are_right() -> None:
+def test_share_interval__has_width_if_all_or_none_are_correct() -> None:
     """Oracle: by hand: at the ends Wilson's formula is n / (n + z²)."""
     assert share_interval(hits(40, 40)) == pytest.approx([100 * 40 / (40 + Z_SQUARED), 100])
     assert share_interval(hits(0, 10)) == pytest.approx([0, 100 * Z_SQUARED / (10 + Z_SQUARED)])
 
 
-def test_wilson__equals_scipy_for_whole_numbers() -> None:
+def test_wilson__equals_scipy_for_integers() -> None:
     """Oracle: scipy."""
     for number in (1, 2, 7, 40, 1000):
         for right in {0, 1, number // 3, number - 1, number}:
@@ -38,7 +38,7 @@ def test_wilson__equals_scipy_for_whole_numbers() -> None:
 
 
 def test_class_mean_interval__of_classes_of_one_size_is_that_of_the_share() -> None:
-    """Oracle: by hand: the two are one number then. With one wrong class it does not drop to no width."""
+    """Oracle: by hand: the two are one number then. With one incorrect class its width is not zero."""
     labels = np.repeat(np.arange(4), 10)
     for right in (labels > 0, labels >= 0, labels < 0, np.arange(40) % 3 > 0):
         assert class_mean_interval(right, labels) == pytest.approx(share_interval(right))
@@ -74,7 +74,7 @@ def test_effective_videos_by_group__by_hand() -> None:
 
 
 def test_intervals__hold_the_metric_and_groups_never_narrow_them() -> None:
-    """Few groups in which right and wrong happen to balance would make an interval of no width."""
+    """Few groups whose correct and incorrect videos happen to balance would make an interval of zero width."""
     generator = np.random.default_rng(0)
     balanced = np.tile([True, False], 6)
     assert share_interval(balanced, [str(row // 2) for row in range(12)]) == pytest.approx(share_interval(balanced))
@@ -91,7 +91,7 @@ def test_intervals__hold_the_metric_and_groups_never_narrow_them() -> None:
             assert alone[1] - alone[0] > 5
 
 
-def test_effective_videos__against_drawing_anew() -> None:
+def test_effective_videos__against_resampling() -> None:
     """Oracle: 4,000 redraws with replacement of all videos, or all groups, whose shares vary by p (1 - p) / n.
 
     Their deviation is known to about 1%, and a closed form leaves out what is of second order.

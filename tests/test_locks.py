@@ -51,7 +51,7 @@ class Ear(SilentReporter):
         self.heard.append(text)
 
 
-def test_take__leaves_nothing_but_what_was_written(tmp_path: Path) -> None:
+def test_lock__leaves_nothing_but_what_was_written(tmp_path: Path) -> None:
     hold(tmp_path / "a" / "b", lambda: (tmp_path / "a" / "b" / FOLDER_LOCK).stat())
     hold(tmp_path / "c" / "d.h5", lambda: (tmp_path / "c" / ".d.h5.lock").stat(), is_file=True)
     assert list(tmp_path.iterdir()) == []
@@ -59,7 +59,7 @@ def test_take__leaves_nothing_but_what_was_written(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.rglob("*")] == ["a", "x"]
 
 
-def test_take__is_refused_while_another_holds_it_and_free_once_that_is_killed(tmp_path: Path) -> None:
+def test_lock__is_refused_while_another_holds_it_and_free_once_that_is_killed(tmp_path: Path) -> None:
     """Though a process that it forked off lives on, and its file is still there."""
     out = tmp_path / "out"
     holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(out)], env=ENVIRONMENT, stdout=subprocess.PIPE)
@@ -78,14 +78,14 @@ def test_take__is_refused_while_another_holds_it_and_free_once_that_is_killed(tm
     os.kill(child, 9)
 
 
-def test_take__is_refused_twice_in_one_process(tmp_path: Path) -> None:
+def test_lock__is_refused_twice_in_one_process(tmp_path: Path) -> None:
     """The system would give it a second time, and take both away with the second."""
     with pytest.raises(VtdlError, match=f"by process {os.getpid()} on"):
         hold(tmp_path / "x", lambda: hold(tmp_path / ".." / tmp_path.name / "x"))
     hold(tmp_path / "x")
 
 
-def test_take__of_a_file_that_its_holder_has_just_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lock__of_a_file_that_its_holder_has_just_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The lock that counts is that of the file of this name."""
     fcntl = pytest.importorskip("fcntl")
     lockf, path = fcntl.lockf, tmp_path / FOLDER_LOCK
@@ -102,9 +102,7 @@ def test_take__of_a_file_that_its_holder_has_just_removed(tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize("missing", ["lock", "module"])
-def test_take__where_there_are_no_locks_says_so_and_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str
-) -> None:
+def test_lock__without_locks_warns_and_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     def lockf(*_: object) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
@@ -120,14 +118,14 @@ def test_take__where_there_are_no_locks_says_so_and_goes_on(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_take__where_nothing_can_be_written(tmp_path: Path) -> None:
+def test_lock__where_nothing_can_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="is a file. Choose another --out"):
         hold(tmp_path / "file" / "out")
 
 
 def lines(toy: Toy, pretrained: Path, finetuned: Path, out: Path) -> dict[str, list[str]]:
-    """Every command that writes for a while, each told that it may replace or go on with what is there."""
+    """Every command that writes for a while, each allowed to replace or to resume what is there."""
     given = ["--root", str(toy.root), "--out", str(out)]
     return {
         "pretrain": toy.pretrain(out, "--resume"),
@@ -160,7 +158,7 @@ def test_second_command__is_refused_in_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_second_command__may_look_and_plan(toy: Toy, tmp_path: Path) -> None:
+def test_second_command__may_read_and_dry_run(toy: Toy, tmp_path: Path) -> None:
     """Readers need no lock."""
     run = tmp_path / "run"
     succeed(*toy.pretrain(run, "--set", "pretrain.epochs=1"))
@@ -170,7 +168,7 @@ def test_second_command__may_look_and_plan(toy: Toy, tmp_path: Path) -> None:
     hold(tmp_path / "g.h5", lambda: succeed(*toy.extract(run, tmp_path / "g.h5", "--dry-run")), is_file=True)
 
 
-def test_second_command__of_several_processes_ends_in_all(toy: Toy, tmp_path: Path) -> None:
+def test_second_command__of_several_processes_ends_on_all_ranks(toy: Toy, tmp_path: Path) -> None:
     run = tmp_path / "run"
     said: list[tuple[int, str, str]] = []
     hold(run, lambda: said.extend(ends(start_processes(2, "-m", "vtdl_cli", *toy.pretrain(run, "--resume")))))
@@ -181,7 +179,7 @@ def test_second_command__of_several_processes_ends_in_all(toy: Toy, tmp_path: Pa
 
 
 def test_two_extractions_at_once__leave_one_file(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
-    """Oracle: the list: whoever is second is refused, or comes late and finds it finished."""
+    """Oracle: the list: the second is refused, or comes late and finds it finished."""
     line = toy.extract(pretrained, tmp_path / "f.h5", "--resume", "--list", str(toy.train_list))
     codes = [(code, stderr) for code, _, stderr in ends([start(*line) for _ in range(2)])]
     assert 0 in [code for code, _ in codes]

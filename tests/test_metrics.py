@@ -23,7 +23,7 @@ from vtdl_cli.metrics import (
 
 
 def random_scores(num_videos: int, num_classes: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Scores that are right about half the time, with labels; the last class never occurs."""
+    """Scores that are correct about half the time, with labels; the last class never occurs."""
     generator = np.random.default_rng(seed)
     labels = generator.integers(num_classes - 1, size=num_videos)
     scores = generator.normal(size=(num_videos, num_classes))
@@ -50,7 +50,7 @@ def test_accuracies__equal_scikit_learn(num_videos: int, num_classes: int) -> No
 
 
 def test_accuracies__by_hand() -> None:
-    """Oracle: by hand: classes 0 (2 of 3 right) and 2 (0 of 1) occur."""
+    """Oracle: by hand: classes 0 (2 of 3 correct) and 2 (0 of 1) occur."""
     scores = np.array([[3, 1, 2], [3, 1, 2], [1, 3, 2], [3, 2, 1]])
     assert accuracies(scores, np.array([0, 0, 0, 2])) == pytest.approx(
         {"top1": 50.0, "mean_class": 100 * (2 / 3 + 0) / 2}
@@ -64,7 +64,7 @@ def test_accuracies__top5_needs_six_classes() -> None:
     assert accuracies(np.tile(np.arange(6.0), (3, 1)), labels)["top5"] == 0
 
 
-def test_accuracies__of_equal_scores_the_lower_class_counts() -> None:
+def test_accuracies__ties_favour_the_lower_class() -> None:
     """Oracle: Python's sort of (-score, class) pairs; of 40 scores, all 0 or 1, about half are the highest."""
     generator = np.random.default_rng(0)
     scores, labels = generator.integers(2, size=(300, 40)).astype(np.float32), generator.integers(12, size=300)
@@ -96,7 +96,7 @@ def test_accuracy_intervals__one_for_each_accuracy() -> None:
 
 
 def test_confusion__equals_scikit_learn() -> None:
-    """Oracle: scikit-learn; rows are the true classes, and a class that nobody has or names keeps its row."""
+    """Oracle: scikit-learn; rows are the true classes, and a class that no video has or is predicted as keeps its row."""
     scores, labels = random_scores(200, 6)
     predicted = scores.argmax(1)
     counts = confusion(predicted, labels, 8)
@@ -106,7 +106,7 @@ def test_confusion__equals_scikit_learn() -> None:
 
 def slow_knn(features: np.ndarray, labels: np.ndarray, k: int) -> float:
     """Video by video; of the classes with most votes the one that comes first among the neighbours."""
-    right = 0
+    correct = 0
     for i in range(len(labels)):
         cosines = {
             j: features[i] @ features[j] / (np.linalg.norm(features[i]) * np.linalg.norm(features[j]))
@@ -114,8 +114,8 @@ def slow_knn(features: np.ndarray, labels: np.ndarray, k: int) -> float:
             if j != i
         }
         votes = [int(labels[j]) for j in sorted(cosines, key=lambda j: -cosines[j])[:k]]
-        right += max(votes, key=votes.count) == labels[i]  # max takes the first of equals
-    return 100 * right / len(labels)
+        correct += max(votes, key=votes.count) == labels[i]  # max takes the first of equals
+    return 100 * correct / len(labels)
 
 
 @pytest.mark.parametrize("k", [1, 2, 5, 20, 200])
@@ -130,16 +130,16 @@ def test_knn_accuracy__equals_the_slow_loop(k: int, rows: int, monkeypatch: pyte
     assert knn_accuracy(features, labels, k) == pytest.approx(slow_knn(features, labels, k))
 
 
-def test_knn_accuracy__the_nearest_settles_a_tie() -> None:
+def test_knn_accuracy__the_nearest_breaks_a_tie() -> None:
     """Oracle: by hand: five videos on a circle, all others vote. The first two, of class 1, see classes 1 0 0 1 in the
-    order of their angles, a tie that the nearest settles rightly; the last sees 0 0 1 1, and the others a majority of
-    the wrong class: 2 of 5 are right."""
+    order of their angles, a tie that the nearest breaks correctly; the last sees 0 0 1 1, and the others a majority of
+    the wrong class: 2 of 5 are correct."""
     angles = np.radians([0, 1, 2.5, 4.5, 7])
     features = np.stack([np.cos(angles), np.sin(angles)], 1)
     assert knn_accuracy(features, np.array([1, 1, 0, 0, 1]), k=4) == pytest.approx(40)
 
 
-def test_knn_accuracy__nobody_votes_for_himself_and_zeros_do_no_harm() -> None:
+def test_knn_accuracy__no_video_votes_for_itself_and_zero_vectors_are_harmless() -> None:
     """Oracle: by hand: of two videos each has the other, of another class, as the only neighbour."""
     assert knn_accuracy(np.array([[1.0, 0.0], [0.9, 0.1]]), np.array([0, 1])) == 0
     assert knn_accuracy(np.zeros((3, 2)), np.array([1, 1, 1])) == 100

@@ -1,6 +1,6 @@
-"""Two processes make what one would make of the whole batch.
+"""Two ranks compute what one process computes on the whole batch.
 
-`tests/two_processes.py` runs once in two processes, and its functions once more here, in one.
+`tests/two_processes.py` runs once on two ranks, and its functions once more here, in one process.
 """
 
 import subprocess
@@ -22,7 +22,7 @@ Found = list[dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where two processes have written."""
+    """Where the two ranks have written."""
     folder = tmp_path_factory.mktemp("ranks")
     for code, _, stderr in ends(start_processes(2, "-W", "error", "-m", "tests.two_processes", str(folder))):
         assert code == 0, stderr
@@ -34,32 +34,32 @@ def found(folder: Path) -> Found:
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(2)]
 
 
-def test_exchange__gives_everyone_everything_in_order(found: Found) -> None:
-    assert [each["exchanged"] for each in found] == [["from 0", "from 1"]] * 2
+def test_gather_objects__gives_all_ranks_all_objects_in_order(found: Found) -> None:
+    assert [each["gathered_objects"] for each in found] == [["from 0", "from 1"]] * 2
     assert [each["from_rank_0"] for each in found] == [0, 0]
 
 
-def test_gather__of_parts_of_unequal_length(found: Found) -> None:
-    """Oracle: 0, 1, 2 were the first process's and 3, 4 the second's: whole numbers, which stay whole numbers."""
+def test_gather_rows__of_parts_of_unequal_length(found: Found) -> None:
+    """Oracle: rank 0 has 0, 1, 2 and rank 1 has 3, 4: integers, which stay integers."""
     assert [each["gathered"].tolist() for each in found] == [[0, 1, 2, 3, 4]] * 2
     assert [each["gathered"].dtype for each in found] == [torch.int64] * 2
-    assert [each["own"].tolist() for each in found] == [[0, 1, 2], [3, 4]]
+    assert [each["local"].tolist() for each in found] == [[0, 1, 2], [3, 4]]
 
 
-def test_total__is_the_sum(found: Found) -> None:
+def test_all_reduce__is_the_sum(found: Found) -> None:
     """Oracle: 1 + 2; what each put in is left as it was."""
-    assert [each["total"].item() for each in found] == [3.0, 3.0]
+    assert [each["all_reduce"].item() for each in found] == [3.0, 3.0]
     assert [each["number"].item() for each in found] == [1.0, 2.0]
 
 
-def test_by_first__runs_in_the_first_alone(folder: Path, found: Found) -> None:  # noqa: ARG001
+def test_on_rank_0__runs_on_rank_0_alone(folder: Path, found: Found) -> None:  # noqa: ARG001
     assert (folder / "written").read_text() == "by 0"
 
 
-def test_copy_first__makes_all_equal(found: Found) -> None:
-    """Oracle: the weights and the buffer drawn with the first one's seed, 0."""
+def test_broadcast__makes_all_equal(found: Found) -> None:
+    """Oracle: the weights and the buffer drawn with rank 0's seed, 0."""
     for each in found:
-        assert differences(each["copied"], one.copied()) == []
+        assert differences(each["broadcast"], one.broadcast()) == []
 
 
 def test_vtdl__gradients_of_both_are_those_of_one(found: Found) -> None:
@@ -93,13 +93,13 @@ def test_spread__is_that_of_the_whole_batch(found: Found) -> None:
         assert each["spread_of_two"].item() == pytest.approx(5**0.5 / 5)
 
 
-def test_shuffle_bn__each_key_is_normalised_with_those_it_was_dealt_to(found: Found) -> None:
-    """Oracle: NumPy. Clips in the order dealt, cut in 3 and 2; mean and deviation of each cut; back to where they were."""
-    order = found[0]["dealt"]["order"].numpy()
-    dealt = np.split(one.clips_of_all(4).numpy()[order], [3])
+def test_shuffle_bn__each_key_is_normalised_with_those_it_was_shuffled_with(found: Found) -> None:
+    """Oracle: NumPy. Shuffled clips, split into 3 and 2; mean and deviation of each part; then unshuffled."""
+    order = found[0]["shuffled"]["order"].numpy()
+    shuffled = np.split(one.clips_of_all(4).numpy()[order], [3])
     keys = np.empty((5, 2), np.float32)
-    keys[order] = np.concatenate([normalised(clips) for clips in dealt])
-    ours = np.concatenate([each["dealt"]["keys"].numpy() for each in found])
+    keys[order] = np.concatenate([normalised(clips) for clips in shuffled])
+    ours = np.concatenate([each["shuffled"]["keys"].numpy() for each in found])
     np.testing.assert_allclose(ours, keys, rtol=1e-4, atol=1e-6)
     unshuffled = np.concatenate([normalised(clips) for clips in np.split(one.clips_of_all(4).numpy(), [3])])
     assert np.abs(ours - unshuffled).max() > 0.01  # so that the test would notice if nothing were shuffled
@@ -121,12 +121,12 @@ def test_average_statistics__is_the_mean_of_both(found: Found) -> None:
     means = [0.19 * clips.mean((0, 2, 3, 4)) for clips in parts]
     variances = [0.81 + 0.19 * clips.var((0, 2, 3, 4), ddof=1) for clips in parts]
     for each, own in zip(found, means, strict=True):
-        np.testing.assert_allclose(each["statistics"]["own"], own, rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(each["statistics"]["local"], own, rtol=1e-5, atol=1e-7)
         np.testing.assert_allclose(each["statistics"]["running_mean"], np.mean(means, 0), rtol=1e-5, atol=1e-7)
         np.testing.assert_allclose(each["statistics"]["running_var"], np.mean(variances, 0), rtol=1e-5)
 
 
-def test_alone__everything_is_as_it_was() -> None:
+def test_single_process__everything_is_the_identity() -> None:
     values, network = torch.arange(3), torch.nn.Linear(2, 2)
     assert (ranks.rank(), ranks.world_size(), ranks.is_rank_0()) == (0, 1, True)
     assert ranks.gather_objects("mine") == ["mine"]
@@ -144,7 +144,7 @@ def one_of_four(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("one_of_four")
-def test_join__refuses_more_processes_than_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_init_process_group__refuses_more_processes_than_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(UsageError, match="4 processes exceed the 2 GPUs .* Use torchrun --nproc-per-node 2"):
         ranks.init_process_group(torch.device("cuda"))
@@ -153,7 +153,7 @@ def test_join__refuses_more_processes_than_gpus(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.usefixtures("one_of_four")
-def test_join__gives_each_process_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_init_process_group__gives_each_rank_its_own_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = list[torch.device]()
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
@@ -163,7 +163,7 @@ def test_join__gives_each_process_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.usefixtures("one_of_four")
-def test_leave__parts_from_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_destroy_process_group__is_called_once_initialised(monkeypatch: pytest.MonkeyPatch) -> None:
     left = list[bool]()
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: not left)
     monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: left.append(True))
@@ -188,7 +188,7 @@ def test_numbers__of_another_launcher_mean_nothing(monkeypatch: pytest.MonkeyPat
 
 
 def test_import__leaves_torch_alone() -> None:
-    """The command line asks for its rank before anything else, and --help is to stay quick."""
+    """The command line reads its rank first of all, and --help has to stay fast."""
     code = "import sys, vtdl_cli.ranks; print('torch' in sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert said.stdout == "False\n"

@@ -22,7 +22,7 @@ from vtdl_cli.runtime import (
 CPU = torch.device("cpu")
 
 
-def test_replacing__is_whole_and_leaves_no_part(tmp_path: Path) -> None:
+def test_atomic_write__is_whole_and_leaves_no_part(tmp_path: Path) -> None:
     path = tmp_path / "new" / "a.txt"
     with atomic_write(path) as temporary:
         temporary.write_text("whole")
@@ -34,7 +34,7 @@ def test_replacing__is_whole_and_leaves_no_part(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "error", [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("write failed\nat x")]
 )
-def test_replacing__failed_write_keeps_the_old_file(tmp_path: Path, error: Exception) -> None:
+def test_atomic_write__failed_write_keeps_the_old_file(tmp_path: Path, error: Exception) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
 
@@ -50,7 +50,7 @@ def test_replacing__failed_write_keeps_the_old_file(tmp_path: Path, error: Excep
 
 
 @pytest.mark.parametrize(("free", "says"), [(1000, "no space left on device"), (2**30, "enforce fail")])
-def test_replacing__tells_a_full_disk_from_what_torch_says(
+def test_atomic_write__recognises_a_full_disk_behind_torchs_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, says: str
 ) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free))
@@ -71,25 +71,25 @@ def test_atomic_write__reports_a_limit_of_file_size(
         raise error
 
 
-def test_replacing__other_errors_pass(tmp_path: Path) -> None:
+def test_atomic_write__other_errors_pass(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), atomic_write(tmp_path / "a.txt") as temporary:
         temporary.write_text(str(1 / 0))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_replacing__overwrites_what_a_killed_run_left(tmp_path: Path) -> None:
+def test_atomic_write__overwrites_what_a_killed_run_left(tmp_path: Path) -> None:
     (tmp_path / ".a.txt.part").write_text("half of an earlier run")
     with atomic_write(tmp_path / "a.txt") as temporary:
         temporary.write_text("new")
     assert [each.name for each in tmp_path.iterdir()] == ["a.txt"]
 
 
-def test_replacing__error_without_words_is_named(tmp_path: Path) -> None:
+def test_atomic_write__error_without_a_message_is_named(tmp_path: Path) -> None:
     with pytest.raises(VtdlError, match=r"\(OSError\)"), atomic_write(tmp_path / "a.txt"):
         raise OSError
 
 
-def test_check_writable__accepts_what_can_be_made(tmp_path: Path) -> None:
+def test_check_writable__accepts_what_can_be_created(tmp_path: Path) -> None:
     check_writable(tmp_path / "a" / "b")
     assert list(tmp_path.iterdir()) == []
 
@@ -108,7 +108,7 @@ def test_check_writable__refuses_a_closed_folder(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("number", StopRequest.SIGNALS)
-def test_stop_request__notes_the_first_signal(number: signal.Signals) -> None:
+def test_stop_request__records_the_first_signal(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     with StopRequest() as stop:
         assert not stop.received()
@@ -162,7 +162,7 @@ def test_default_workers__one_a_core_at_most_eight(monkeypatch: pytest.MonkeyPat
         assert default_workers() == workers
 
 
-def test_silence__is_a_reporter_that_says_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+def test_silent_reporter__prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     reporter = SilentReporter()
     reporter.line("a")
     reporter.warn("b")

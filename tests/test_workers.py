@@ -20,7 +20,7 @@ def test_leave_signals_to_parent__ignores_ctrl_c() -> None:
 
 
 def test_give_way_to_parent__has_the_lowest_priority() -> None:
-    """Oracle: POSIX: 19 is the nicest a process can be; this one stays as it is."""
+    """Oracle: POSIX: 19 is the lowest priority; that of this process does not change."""
     before = os.nice(0)
     with multiprocessing.get_context("fork").Pool(1, initializer=give_way_to_parent) as pool:
         assert pool.apply(os.nice, (0,)) == 19
@@ -39,7 +39,7 @@ def test_give_way_to_parent__has_the_lowest_priority() -> None:
         ("DataLoader worker (pid(s) 7) exited unexpectedly", "", "died (exit code unknown)"),
     ],
 )
-def test_describe_loss__in_torchs_words(text: str, cause: str, says: str) -> None:
+def test_describe_dead_worker__by_torchs_message(text: str, cause: str, says: str) -> None:
     """Oracle: torch's own words, torch/csrc/DataLoader.cpp and torch/utils/data/dataloader.py of 2.14."""
     error = RuntimeError(text)
     error.__cause__ = RuntimeError(cause)

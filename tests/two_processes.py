@@ -1,6 +1,6 @@
-"""What two processes make of things that one could make alone; run twice by tests/test_ranks.py, which knows the answers.
+"""What two ranks compute, and one process could; run on both by tests/test_ranks.py, which compares.
 
-Nothing here compares: each process writes what it got to `<folder>/<rank>.pt`.
+Each rank writes its results to `<folder>/<rank>.pt`.
 """
 
 import sys
@@ -18,7 +18,7 @@ from vtdl_cli.method.memory import KeyQueue, VideoBank
 from vtdl_cli.method.vtdl import VTDL
 
 PARTS = (3, 2)
-"""Videos of the batch in each process: of unequal number, as where one could not be read."""
+"""Videos of the batch on each rank: of unequal number, as if one could not be read."""
 
 NUM_VIDEOS = sum(PARTS)
 SHAPE = 2, 3, 2, 2
@@ -32,7 +32,7 @@ def clips_of_all(seed: int) -> torch.Tensor:
 
 
 def part(values: torch.Tensor) -> torch.Tensor:
-    """This process's rows of what belongs to the whole batch."""
+    """Return this rank's rows of a whole batch."""
     return values.split(PARTS)[ranks.rank()] if ranks.world_size() > 1 else values
 
 
@@ -66,7 +66,7 @@ def step_of_vtdl() -> dict[str, Any]:
 
 
 def shuffled_keys() -> dict[str, Any]:
-    """Keys under ShuffleBN, and the order that the first process dealt them in."""
+    """Keys under ShuffleBN, and the permutation that rank 0 has drawn."""
     torch.manual_seed(5 + ranks.rank())
     order = ranks.shared_permutation(NUM_VIDEOS)
     torch.manual_seed(5 + ranks.rank())
@@ -88,7 +88,7 @@ def normaliser() -> torch.Tensor:
 
 
 def spread(*, each_has_one: bool = False) -> torch.Tensor:
-    """Of embeddings on the axes, as health reads it; of one in each process, or of all of them."""
+    """Of embeddings on the axes, as health reads it; of one on each rank, or of all of them."""
     rows = ranks.world_size() if each_has_one else NUM_VIDEOS
     query = torch.eye(NUM_VIDEOS)[:rows]
     mine = query[[ranks.rank()]] if each_has_one else part(query)
@@ -96,17 +96,17 @@ def spread(*, each_has_one: bool = False) -> torch.Tensor:
 
 
 def statistics() -> dict[str, torch.Tensor]:
-    """Of a batch norm that has seen this process's part of a batch twice, as a training gives it the parts."""
+    """Statistics of a batch norm that has seen this rank's share of a batch in two training steps."""
     network = NormFirst()
     ddp_model = ranks.wrap_ddp(network)
     for _ in range(2):
         ddp_model(part(clips_of_all(6))).sum().backward()
     own = network.norm.state_dict()["running_mean"].clone()
     ranks.average_statistics(network)
-    return {"own": own, **network.norm.state_dict()}
+    return {"local": own, **network.norm.state_dict()}
 
 
-def copied() -> dict[str, torch.Tensor]:
+def broadcast() -> dict[str, torch.Tensor]:
     """Parameters and a buffer, drawn by each for itself."""
     torch.manual_seed(ranks.rank())
     network = nn.Linear(3, 2)
@@ -116,30 +116,30 @@ def copied() -> dict[str, torch.Tensor]:
 
 
 @ranks.on_rank_0
-def leave_word(folder: Path) -> None:
+def write_rank(folder: Path) -> None:
     (folder / "written").write_text(f"by {ranks.rank()}")
 
 
 def everything(folder: Path) -> dict[str, Any]:
-    """All of it, in the same order in both processes."""
-    leave_word(folder)
+    """All results, in the same order on both ranks."""
+    write_rank(folder)
     gathered = ranks.gather_rows(part(torch.arange(NUM_VIDEOS)))
     number = torch.tensor(1.0 + ranks.rank())
     return {
-        "exchanged": ranks.gather_objects(f"from {ranks.rank()}"),
+        "gathered_objects": ranks.gather_objects(f"from {ranks.rank()}"),
         "from_rank_0": ranks.from_rank_0(ranks.rank()),
         "gathered": gathered,
-        "own": ranks.local_rows(gathered, PARTS[ranks.rank()]),
-        "total": ranks.all_reduce(number),
+        "local": ranks.local_rows(gathered, PARTS[ranks.rank()]),
+        "all_reduce": ranks.all_reduce(number),
         "number": number,
         "vtdl": step_of_vtdl(),
-        "dealt": shuffled_keys(),
+        "shuffled": shuffled_keys(),
         "bank": bank(),
         "normaliser": normaliser(),
         "spread": spread(),
         "spread_of_two": spread(each_has_one=True),
         "statistics": statistics(),
-        "copied": copied(),
+        "broadcast": broadcast(),
     }
 
 

@@ -1,6 +1,7 @@
 """The command line: all commands, and the one place where errors become lines and exit codes."""
 
 import errno
+import signal
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -70,15 +71,32 @@ def reporting_errors(debug: bool) -> Iterator[None]:
     except (Exception, KeyboardInterrupt) as error:
         if isinstance(error, (typer.Exit, typer.Abort, BrokenPipeError)):  # Typer ends a closed pipe quietly
             raise
-        from vtdl_cli.commands.screen import print_line  # not at the top: Rich is slow to import
-
-        if debug:
-            for line in traceback.format_exc().splitlines():
-                print_line(line)
-        lines, code = describe(error)
-        for line in lines:
-            print_line(f"error: {line}")
+        with _ignoring_ctrl_c():
+            code = _print_failure(error, debug)
         sys.exit(code)
+
+
+def _print_failure(error: BaseException, debug: bool) -> int:
+    """Print what failed, and return the exit code."""
+    from vtdl_cli.commands.screen import print_line  # not at the top: Rich is slow to import
+
+    if debug:
+        for line in traceback.format_exc().splitlines():
+            print_line(line)
+    lines, code = describe(error)
+    for line in lines:
+        print_line(f"error: {line}")
+    return code
+
+
+@contextmanager
+def _ignoring_ctrl_c() -> Iterator[None]:
+    """A second Ctrl-C while the message of the first is printed would suppress that message."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def describe(error: BaseException) -> tuple[Sequence[str], int]:

@@ -136,7 +136,7 @@ class Method(Section):
     consistency_transforms: Literal["spatial", "all"] = "spatial"  # 2 flips x 4 rotations, or also flipped in time: 16
     key_statistics: Literal["batch", "running"] = "batch"  # what batch norm of the key encoder goes by
     key_splits: PositiveInt = 1  # parts of a batch of keys that are normalised apart, in one process
-    key_shuffle: Literal["auto", "devices", "none"] = "auto"  # ShuffleBN: keys dealt among processes, where several
+    key_shuffle: Literal["auto", "devices", "none"] = "auto"  # ShuffleBN: keys shuffled across ranks; auto: if several
     clusters: Annotated[int, Field(ge=2)] = 64  # of the videos by k-means, whose numbers are pseudo-labels
     relabel_every: PositiveInt = 1  # epochs from one clustering to the next
     sampling: Sampling = Sampling()

@@ -63,7 +63,7 @@ def test_encoder__learns_every_parameter(name: str) -> None:
 
 
 def test_encoder__state_dict_has_two_parts() -> None:
-    """Oracle: the contract of checkpoints: what is learnt lies under `backbone.` and `head.`."""
+    """Oracle: the contract of checkpoints: parameters are under `backbone.` and `head.`."""
     with torch.device("meta"):
         backbone = create_backbone("r3d", depth=10, width=8)
         keys = Encoder(backbone, EmbeddingHead(backbone.feature_dim, 4)).state_dict()
@@ -90,6 +90,6 @@ def test_build_classifier__by_backbone() -> None:
         ),
     ],
 )
-def test_create_backbone__that_there_is_not(name: str, depth: int | None, says: str) -> None:
+def test_create_backbone__that_does_not_exist(name: str, depth: int | None, says: str) -> None:
     with pytest.raises(UsageError, match=re.escape(says)):
         create_backbone(name, depth=depth, width=64)

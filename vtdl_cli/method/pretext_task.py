@@ -6,6 +6,8 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from torch import Tensor, nn
 
+Sampler = Literal["clip", "triplet"]
+
 
 class Step(NamedTuple):
     """The result of one step: the loss, a scalar with gradient, and metrics, scalars without.
@@ -55,7 +57,7 @@ class PretextTask(nn.Module):
     """
 
     settings: ClassVar[tuple[str, ...]] = ("options",)
-    sampler: ClassVar[Literal["clip", "triplet"]] = "clip"
+    sampler: ClassVar[Sampler] = "clip"
     min_clip_len_frames: ClassVar[int] = 1
     backbone_name: ClassVar[str] = "encoder.backbone"
     trains_embedding: ClassVar[bool] = False

@@ -1,4 +1,4 @@
-"""Videos are generated: lossless, red telling the video and green the frame, so that a sample tells what it is."""
+"""Generated lossless videos: red encodes the video and green the frame, so that samples can be identified."""
 
 import math
 from collections import Counter
@@ -121,7 +121,7 @@ def test_video_clips__unreadable_videos_come_with_their_reason(videos: VideoList
 
 
 def test_video_clips__a_sample_depends_on_seed_epoch_and_index_alone(videos: VideoList) -> None:
-    """Oracle: README; what was asked for before does not matter, each of the three does."""
+    """Oracle: README; earlier samples do not matter, each of the three does."""
     dataset, other = make_dataset(videos, seed=3), make_dataset(videos, seed=3)
     first = dataset[1, 2]
     for key in ((0, 5), (1, 0), (2, 2)):
@@ -244,7 +244,7 @@ def test_epoch_batches__in_the_lists_order_by_hand() -> None:
 
 
 @pytest.mark.parametrize("first", range(8))
-def test_epoch_batches__from_a_first_video_in_parts(first: int) -> None:
+def test_epoch_batches__from_a_first_video_in_shares_of_ranks(first: int) -> None:
     """Oracle: by hand: videos `first` to 6, three at a time, each in one of two parts, in order; from 7 on none."""
     parts = [list(EpochBatches(7, 3, first=first, rank=rank, world_size=2)) for rank in range(2)]
     assert len(parts[0]) == len(parts[1]) == -(-(7 - first) // 3)

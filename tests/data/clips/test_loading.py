@@ -127,7 +127,7 @@ def test_build_loader__raises_what_a_worker_raised() -> None:
         (signal.SIGSEGV, "a worker process died (signal Segmentation fault), most often in a decoder. Find"),
     ],
 )
-def test_worker__that_is_killed_is_told_as_such(number: signal.Signals, says: str) -> None:
+def test_worker__that_is_killed_is_reported(number: signal.Signals, says: str) -> None:
     began = time.monotonic()
     with pytest.raises(VtdlError) as raised:
         list(load(Fateful(lambda: os.kill(os.getpid(), number)), 2))
@@ -138,7 +138,7 @@ def test_worker__that_is_killed_is_told_as_such(number: signal.Signals, says: st
     assert time.monotonic() - began < 60
 
 
-def test_worker__that_is_killed_is_told_of_where_a_batch_is_awaited(tmp_path: Path) -> None:
+def test_worker__that_is_killed_is_reported_where_a_batch_is_awaited(tmp_path: Path) -> None:
     """Not in what is done meanwhile: the file that is being written is whole, and is not blamed."""
     before = multiprocessing.active_children()
     batches = iter(load(Videos(), 2, batch_size=1))
@@ -161,7 +161,7 @@ def test_worker__that_cannot_send_a_parcel_is_not_waited_for(monkeypatch: pytest
     assert "killed by the system" in describe(raised.value)[0][0]
 
 
-def test_unpack__tells_of_too_many_open_files(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unpack__reports_too_many_open_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """By the system's own limit, reached between the worker's start and its first batch."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     batches = iter(load(Videos(), 1))

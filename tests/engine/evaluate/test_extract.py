@@ -256,7 +256,7 @@ def test_extract__embedding_is_refused_where_there_is_none(toy: Toy, finetuned: 
     converted = untrained(toy, tmp_path / "converted.pt", "vtdl", only="encoders.query.backbone.")
     for weights in (finetuned, order, converted):
         line = toy.extract(weights, out, "--layer", "embedding")
-        refuse(*line, code=1, says=("have no embedding head: only pretraining by vtdl or instance_discrimination",))
+        refuse(*line, code=1, says=("have no embedding head: only pretraining with vtdl or instance_discrimination",))
     line = toy.extract("none", out, "--preset", str(toy.preset), "--layer", "embedding")
     refuse(*line, code=2, says=("layer 'embedding' needs pretrained weights: random ones have none",))
     assert not out.exists()

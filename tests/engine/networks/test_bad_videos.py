@@ -40,6 +40,6 @@ def test_add__stops_one_above_the_limit(num_videos: int, fraction: float, most: 
         videos.add(bad(most), Recorder())
 
 
-def test_add__lonely_video_that_is_bad_stops() -> None:
+def test_add__single_unreadable_video_stops() -> None:
     with pytest.raises(ListError, match=r"^video '0.mp4' cannot be read: it is empty\. It is the only one$"):
         BadVideos(1, 1.0).add(bad(0), Recorder())

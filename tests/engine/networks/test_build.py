@@ -211,7 +211,7 @@ def is_uniform(weights: Tensor, bound: float) -> bool:
     return nearest * bound <= weights.abs().max().item() <= bound
 
 
-def test_weight_init__are_xaviers_in_every_convolution(videos: VideoList) -> None:
+def test_weight_init__is_xavier_in_every_convolution(videos: VideoList) -> None:
     """Oracle: the authors' `weights_init` goes through the whole model, I3D's classifier included: uniform within
     sqrt(2) sqrt(6 / (fan in + fan out)); linear layers keep torch's, within 1 / sqrt(in)."""
     torch.manual_seed(0)
@@ -225,7 +225,7 @@ def test_weight_init__are_xaviers_in_every_convolution(videos: VideoList) -> Non
     assert is_uniform(linear.weight, 1 / math.sqrt(linear.in_features))
 
 
-def test_weight_init__of_a_classifier_are_torchs_by_default(videos: VideoList) -> None:
+def test_weight_init__of_a_classifier_is_torchs_by_default(videos: VideoList) -> None:
     """Oracle: torch's documentation: uniform within 1 / sqrt(fan in), here of 64 channels and 7 frames."""
     torch.manual_seed(0)
     built = build("model.name=i3d model.depth=null", videos)
@@ -282,7 +282,7 @@ def test_adamw__by_hand() -> None:
         ("{name: constant, warmup_epochs: 2}", [0, 0.5, 1, 1]),
     ],
 )
-def test_schedule__is_the_one_asked_for(schedule: str, factors: list[float]) -> None:
+def test_schedule__is_the_one_configured(schedule: str, factors: list[float]) -> None:
     """Oracle: by hand, after 0 to 3 of 4 epochs."""
     options = load_config("demo", [PLAIN, "finetune.epochs=4", f"finetune.schedule={schedule}"]).finetune
     assert [build_schedule(options)(epoch) for epoch in range(4)] == pytest.approx(factors)
@@ -329,7 +329,7 @@ LENGTHS = ("clip_len_frames", "stride_frames")
 
 
 @pytest.mark.parametrize("short_videos", ["loop", "restart"])
-def test_short_videos__go_on_as_asked_for(videos: VideoList, short_videos: str) -> None:
+def test_short_videos__continue_as_configured(videos: VideoList, short_videos: str) -> None:
     """Oracle: `data.sampling` itself: every maker of clips passes the setting on. Five frames are less than a clip."""
     config = load_config("demo", [PLAIN, "method.name=clip_order", f"data.short_videos={short_videos}"])
     options = config.finetune
@@ -347,7 +347,7 @@ def test_short_videos__go_on_as_asked_for(videos: VideoList, short_videos: str) 
     np.testing.assert_array_equal(drawn, again)
 
 
-def test_machine__is_the_one_asked_for() -> None:
+def test_machine__is_the_one_configured() -> None:
     for precision, kind in (("fp32", None), ("bf16", torch.bfloat16)):
         machine = build_machine("cpu", precision, 3)
         assert (machine.device.type, machine.autocast, machine.workers) == ("cpu", kind, 3)

@@ -34,7 +34,7 @@ def preset(tmp_path: Path) -> str:
 
 
 def of_pretraining(preset: str, *assignments: str) -> dict[str, Any]:
-    """What a checkpoint of pretraining holds of a fresh method, as far as a transplant looks at it."""
+    """A pretraining checkpoint of a randomly initialised method, with what copying its backbone reads."""
     torch.manual_seed(1)
     config = load_config(preset, assignments)
     model = build_method(config, 9).state_dict()
@@ -170,9 +170,7 @@ def test_load__damage_names_the_record(preset: str, tmp_path: Path) -> None:
     at = whole.index(content)
     (tmp_path / "a.pt").write_bytes(whole[:at] + bytes(4096) + whole[at + 4096 :])
     record = largest.filename.partition("/")[2]
-    with pytest.raises(
-        CheckpointError, match=f"a.pt' are damaged: record '{record}' does not match its checksum. Use"
-    ):
+    with pytest.raises(CheckpointError, match=f"a.pt' are damaged: record '{record}' does not match its checksum. Use"):
         load_checkpoint(tmp_path / "a.pt")
 
 
@@ -213,7 +211,7 @@ for _ in range(100):
         ("seed", ..., "'seed' is missing"),
     ],
 )
-def test_load__odd_content_is_named(preset: str, tmp_path: Path, name: str, value: Any, says: str) -> None:
+def test_load__invalid_content_is_named(preset: str, tmp_path: Path, name: str, value: Any, says: str) -> None:
     content = of_pretraining(preset) | ({} if value is ... else {name: value})
     if value is ...:
         del content[name]
@@ -245,7 +243,7 @@ def test_evaluate__class_names_that_cannot_be_written(toy: Toy, finetuned: Path,
 
 
 def change_training(content: dict[str, Any], kind: str) -> None:
-    """Make what a training resumes from odd."""
+    """Make the training state invalid."""
     state = content["optimizer"]["state"]
     if kind == "no optimizer":
         del content["optimizer"]
@@ -275,7 +273,7 @@ def change_training(content: dict[str, Any], kind: str) -> None:
         ("sums", "'sums.loss' should be one number"),
     ],
 )
-def test_resume__from_an_odd_checkpoint_is_refused(
+def test_resume__from_an_invalid_checkpoint_is_refused(
     toy: Toy, pretrained: Path, tmp_path: Path, kind: str, says: str
 ) -> None:
     run = tmp_path / "run"
@@ -289,7 +287,7 @@ def test_resume__from_an_odd_checkpoint_is_refused(
     assert (run / "metrics.jsonl").read_text() == before
 
 
-def test_find_weights__best_goes_before_last(tmp_path: Path) -> None:
+def test_find_weights__best_is_preferred_to_last(tmp_path: Path) -> None:
     folder = tmp_path / "checkpoints"
     with pytest.raises(CheckpointError, match="do not exist"):
         find_weights(str(folder))
@@ -306,7 +304,7 @@ def test_find_weights__best_goes_before_last(tmp_path: Path) -> None:
 # ---- transplanting
 
 
-def test_transplant__every_tensor_is_the_query_encoders(preset: str) -> None:
+def test_copy_backbone__every_tensor_is_the_query_encoders(preset: str) -> None:
     checkpoint = of_pretraining(preset)
     backbone = build_backbone(load_config(preset))
     count = copy_backbone(backbone, checkpoint)
@@ -325,7 +323,7 @@ def test_transplant__every_tensor_is_the_query_encoders(preset: str) -> None:
         (["model.name=r2p1d"], "do not fit the network"),
     ],
 )
-def test_transplant__other_network_is_refused_with_counts(preset: str, assignments: list[str], says: str) -> None:
+def test_copy_backbone__other_network_is_refused_with_counts(preset: str, assignments: list[str], says: str) -> None:
     checkpoint, backbone = of_pretraining(preset), build_backbone(load_config(preset, assignments))
     before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
     with pytest.raises(CheckpointError, match=says) as error:
@@ -343,14 +341,14 @@ def test_transplant__other_network_is_refused_with_counts(preset: str, assignmen
     assert all(torch.equal(tensor, before[name]) for name, tensor in backbone.state_dict().items())
 
 
-def test_transplant__one_tensor_missing_is_enough(preset: str) -> None:
+def test_copy_backbone__one_tensor_missing_is_enough(preset: str) -> None:
     checkpoint, backbone = of_pretraining(preset), build_backbone(load_config(preset))
     del checkpoint["model"]["encoders.query.backbone." + next(iter(backbone.state_dict()))]
     with pytest.raises(CheckpointError, match="1 missing, 0 unexpected, 0 of another shape"):
         copy_backbone(backbone, checkpoint)
 
 
-def test_transplant__through_the_command(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
+def test_copy_backbone__through_the_command(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
     """A rate too small to move a float32: what finetuning saves is what it started from."""
     frozen = ("--set", "finetune.optimizer={name: sgd, lr: 1.0e-30, weight_decay: 0.0}")
     result = succeed(

@@ -110,7 +110,7 @@ def test_weights__damaged_cannot_be_resumed_from(toy: Toy, pretrained: Path, tmp
     refuse(*toy.pretrain(tmp_path / "run", "--resume", *more), code=1, says=("last.pt' are damaged: record 'data/",))
 
 
-def test_convert__weights_without_checksums_are_told(toy: Toy, finetuned: Path, tmp_path: Path) -> None:
+def test_convert__weights_without_checksums_are_reported(toy: Toy, finetuned: Path, tmp_path: Path) -> None:
     network = {
         name.removeprefix("backbone."): tensor
         for name, tensor in load(finetuned / "checkpoints/best.pt")["model"].items()

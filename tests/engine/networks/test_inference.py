@@ -64,12 +64,12 @@ def test_forward_videos__each_clip_is_its_videos(videos: VideoList, dataset: Vid
     assert np.abs(expected[:, 0] - expected[:, 1]).max() > 0.1  # the two clips of a video do differ
 
 
-def test_forward_videos__begins_where_it_is_told_to(dataset: VideoClips) -> None:
+def test_forward_videos__begins_at_start(dataset: VideoClips) -> None:
     outputs = forward_videos(colours, dataset, CPU, views=VIEWS, batch_clips=4, start=3)
     assert [batch.index.tolist() for batch, _ in outputs] == [[3, 4], [5]]
 
 
-def test_forward_videos__tells_of_videos_that_are_lost(dataset: VideoClips, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forward_videos__reports_lost_videos(dataset: VideoClips, monkeypatch: pytest.MonkeyPatch) -> None:
     """The last batch never comes."""
     whole = load_videos(dataset, CPU, views=VIEWS, batch_clips=4)
     monkeypatch.setattr("vtdl_cli.engine.networks.inference.load_videos", lambda *_, **__: islice(whole, 2))
@@ -77,7 +77,7 @@ def test_forward_videos__tells_of_videos_that_are_lost(dataset: VideoClips, monk
         list(forward_videos(colours, dataset, CPU, views=VIEWS, batch_clips=4))
 
 
-def test_forward_videos__hands_no_frames_on(dataset: VideoClips) -> None:
+def test_forward_videos__returns_no_frames(dataset: VideoClips) -> None:
     for batch, _ in forward_videos(colours, dataset, CPU, views=VIEWS, batch_clips=4):
         assert batch.windows.numel() == 0
 
@@ -116,7 +116,7 @@ def test_collect__counts_and_names_what_cannot_be_read(toy: Toy, tmp_path: Path)
         collect(iter(()), BadVideos(3, 1.0), SilentReporter(), "")
 
 
-def test_until_signal__stops_between_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stop_on_signal__stops_between_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     closed = []
 
     def batches() -> Iterator[Any]:
@@ -138,7 +138,7 @@ def test_until_signal__stops_between_batches(monkeypatch: pytest.MonkeyPatch) ->
     [([2, 3, 4], "of 4 videos 1 were lost and 0 came twice"), ([2, 3, 3, 5], "1 were lost and 1 came twice")],
 )
 def test_check_each_once__names_what_is_lost_and_what_came_twice(processed: list[int], says: str) -> None:
-    """Oracle: by hand, for videos 2 to 5 of a list whose first two were dealt with before."""
+    """Oracle: by hand, for videos 2 to 5 of a list whose first two were processed before."""
     check_each_once([5, 2, 4, 3], range(2, 6))
     with pytest.raises(VtdlError, match=says):
         check_each_once(processed, range(2, 6))

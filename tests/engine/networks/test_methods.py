@@ -192,6 +192,17 @@ class Mine(PretextTask):
 class Outer:
     Inner = Mine
 
+class Pair(PretextTask):
+    sampler = "pair"
+
+class Unbuilt(PretextTask):
+    pass
+
+class Headless(PretextTask):
+    @classmethod
+    def build(cls, context):
+        return cls()
+
 NUMBER = 3
 """
 
@@ -230,6 +241,9 @@ def test_find_method__by_path(name: str) -> None:
         ("broken:Mine", "method.name 'broken:Mine' cannot be imported (ZeroDivisionError: division by zero)"),
         (":Mine", "method.name ':Mine' cannot be imported (ValueError: Empty module name)"),
         ("my_methods:NUMBER", "method.name 'my_methods:NUMBER' is no subclass of vtdl_cli.method.pretext_task."),
+        ("my_methods:Pair", "method.name 'my_methods:Pair' has sampler 'pair'. Make it one of clip, triplet"),
+        ("my_methods:Unbuilt", "method.name 'my_methods:Unbuilt' has no classmethod build(context). Write one"),
+        ("my_methods:Headless", "has no module 'encoder.backbone'. Set its backbone_name"),
         ("my_methods:Outer", "method.name 'my_methods:Outer' is no subclass of vtdl_cli.method.pretext_task."),
     ],
 )

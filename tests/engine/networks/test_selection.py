@@ -42,7 +42,7 @@ def test_checkpoints__say_how_the_best_is_chosen(finetuned: Path) -> None:
     assert selection["videos"].shape == (NUM_VAL, 2)
 
 
-def test_evaluate__on_the_list_that_chose_the_weights_says_so(toy: Toy, finetuned: Path, tmp_path: Path) -> None:
+def test_evaluate__on_the_list_that_chose_the_weights_warns(toy: Toy, finetuned: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     result = succeed(*toy.evaluate(finetuned, out, "--clips", "1", "--quiet"))
     metrics = json.loads((out / "metrics.json").read_text())
@@ -132,5 +132,5 @@ def test_report__says_that_a_list_chose_the_weights(toy: Toy, finetuned: Path, t
 @pytest.mark.parametrize(
     ("answers", "expected"), [([True, None], True), ([False, None], None), ([False, False], False), ([], False)]
 )
-def test_combine(answers: list[bool | None], expected: bool | None) -> None:
+def test_combine_selected(answers: list[bool | None], expected: bool | None) -> None:
     assert combine_selected(answers) is expected

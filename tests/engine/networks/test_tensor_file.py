@@ -31,7 +31,7 @@ def reason(path: Path) -> str:
         (nn.Linear(2, 2), "torch.nn.modules.linear.Linear"),
     ],
 )
-def test_read__names_what_is_no_tensor(tmp_path: Path, content: Any, name: str) -> None:
+def test_read__names_what_is_not_a_tensor(tmp_path: Path, content: Any, name: str) -> None:
     torch.save({"best": content}, tmp_path / "a.pth")
     says = reason(tmp_path / "a.pth")
     assert says.startswith("it holds '")
@@ -58,7 +58,7 @@ def test_read__authors_options_lead_to_convert(tmp_path: Path) -> None:
         (pickle.dumps({"a": 1}, 2), "it is damaged, cut short, or not a checkpoint"),
     ],
 )
-def test_read__what_is_no_checkpoint(tmp_path: Path, content: bytes, says: str) -> None:
+def test_read__what_is_not_a_checkpoint(tmp_path: Path, content: bytes, says: str) -> None:
     (tmp_path / "a.pth").write_bytes(content)
     assert reason(tmp_path / "a.pth") == says
 
@@ -79,7 +79,7 @@ def test_read__script(tmp_path: Path) -> None:
     assert reason(tmp_path / "script.pt").startswith("it is a TorchScript program, which loading would run")
 
 
-def test_read__files_without_checksums_are_told(tmp_path: Path) -> None:
+def test_read__files_without_checksums_are_reported(tmp_path: Path) -> None:
     """As before torch 1.6, and as torch writes where it is asked to leave checksums out: zeros stand in their place."""
     for name in ("legacy.pth", "without.pth"):
         before = torch.serialization.get_crc32_options()
@@ -95,7 +95,7 @@ def test_read__files_without_checksums_are_told(tmp_path: Path) -> None:
     assert told == []
 
 
-def test_read__damage_in_weights_from_elsewhere_is_noticed(tmp_path: Path) -> None:
+def test_read__damage_in_weights_from_elsewhere_is_detected(tmp_path: Path) -> None:
     torch.save({"state_dict": {"w": torch.arange(500.0)}}, tmp_path / "a.pth")
     content = (tmp_path / "a.pth").read_bytes()
     at = content.index(torch.arange(500.0).numpy().tobytes()) + 403
@@ -104,7 +104,7 @@ def test_read__damage_in_weights_from_elsewhere_is_noticed(tmp_path: Path) -> No
         read_tensors(tmp_path / "a.pth")
 
 
-def test_read__says_nothing_of_pickle_protocols(tmp_path: Path) -> None:
+def test_read__prints_nothing_about_pickle_protocols(tmp_path: Path) -> None:
     """Protocol 3 is read, and torch warns of it."""
     torch.save({"a": torch.ones(2)}, tmp_path / "three.pth", pickle_protocol=3)
     assert read_tensors(tmp_path / "three.pth")["a"].tolist() == [1, 1]  # warnings are errors here

@@ -31,7 +31,7 @@ def test_dry_run__of_videos_elsewhere_goes_by_the_lists_counts(toy: Toy, tmp_pat
         f"warning: a run would be refused: list '{toy.train_list}' (read as 'path class frames') names videos that do "
     )
     assert line.endswith(
-        "Name their folder with --root, and with --strip-prefix what to drop from the start of the paths"
+        "Name their folder with --root, and what to drop from the start of the paths with --strip-prefix"
     )
     refuse(*toy.pretrain(tmp_path / "run", "--root", "/nowhere"), code=1, says=("names videos that do not exist",))
 

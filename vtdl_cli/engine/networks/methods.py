@@ -7,7 +7,7 @@ from functools import partial
 from importlib.metadata import entry_points
 from operator import attrgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from vtdl_cli.config import Config
 from vtdl_cli.engine.networks.build import build_embedder, build_linear
@@ -15,7 +15,7 @@ from vtdl_cli.engine.networks.contrast import build_instance_discrimination, bui
 from vtdl_cli.errors import ConfigError, ListError, UsageError
 from vtdl_cli.method.clip_order import ClipOrder
 from vtdl_cli.method.instance_discrimination import InstanceDiscrimination
-from vtdl_cli.method.pretext_task import Context, PretextTask
+from vtdl_cli.method.pretext_task import Context, PretextTask, Sampler
 from vtdl_cli.method.pseudo_labels import PseudoLabels
 from vtdl_cli.method.vtdl import VTDL
 from vtdl_cli.models.zoo import check_backbone
@@ -98,6 +98,10 @@ def _import_task(name: str, module: str, attribute: str) -> type[PretextTask]:
         raise UsageError(
             f"method.name '{name}' is no subclass of vtdl_cli.method.pretext_task.PretextTask. Name one that is"
         )
+    if found.sampler not in get_args(Sampler):
+        raise UsageError(
+            f"method.name '{name}' has sampler '{found.sampler}'. Make it one of {', '.join(get_args(Sampler))}"
+        )
     return found
 
 
@@ -119,10 +123,16 @@ def _build_from_context(task: type[PretextTask], config: Config, num_videos: int
         new_embedder=partial(build_embedder, config),
         embedding_dim=config.model.embedding_dim,
     )
+    name = config.method.name
     try:
-        return task.build(context)
+        built = task.build(context)
+    except NotImplementedError as error:
+        raise UsageError(f"method.name '{name}' has no classmethod build(context). Write one") from error
     except ValueError as error:
-        raise ConfigError(f"method.options of '{config.method.name}' are not valid: {error}") from error
+        raise ConfigError(f"method.options of '{name}' are not valid: {error}") from error
+    if not any(each == task.backbone_name for each, _ in built.named_modules()):
+        raise UsageError(f"method.name '{name}' has no module '{task.backbone_name}'. Set its backbone_name")
+    return built
 
 
 def check_config(config: Config, assignments: Iterable[str] = ()) -> None:
