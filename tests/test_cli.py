@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 
 from tests.toy import refuse, succeed, vtdl
 from vtdl_cli import __version__
-from vtdl_cli.__main__ import main
 from vtdl_cli.cli import ErrorBoundary, app, describe
 from vtdl_cli.errors import ConfigError, Interrupted, ListError
 
@@ -64,7 +63,6 @@ WITH_EXAMPLES = [command for command in COMMANDS if command not in GROUPS]
 
 SHOW_EVERY_HELP = """
 import sys
-from vtdl_cli.__main__ import main
 for line in sys.stdin:
     sys.argv = ["vtdl", *line.split(), "--help"]
     try:
@@ -239,7 +237,6 @@ def test_boundary__closed_pipe_is_quiet() -> None:
 
 SAY_ALL = """
 import atexit, os, signal, sys, vtdl_cli.cli
-from vtdl_cli.__main__ import main
 def press():
     os.kill(os.getpid(), signal.SIGINT)
     print("still here", flush=True)

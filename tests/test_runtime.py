@@ -58,6 +58,19 @@ def test_replacing__tells_a_full_disk_from_what_torch_says(
         raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 1862016 vs 1861912")
 
 
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EFBIG, "File too large"), RuntimeError("[enforce fail at inline_container.cc:672] .")]
+)
+def test_replacing__tells_a_limit_of_file_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Oracle: the words of Linux and torch under `ulimit -f 100`, as each was met."""
+    monkeypatch.setattr("vtdl_cli.runtime.system_limit", lambda _: 102400)
+    says = r"\([Ff]ile too large\)\. Allow larger files \(ulimit -f unlimited\), or choose another --out"
+    with pytest.raises(VtdlError, match=says), replacing(tmp_path / "last.pt"):
+        raise error
+
+
 def test_replacing__other_errors_pass(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), replacing(tmp_path / "a.txt") as temporary:
         temporary.write_text(str(1 / 0))

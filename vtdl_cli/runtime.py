@@ -5,6 +5,7 @@ torch is imported inside the functions that need it, so that `--help` and list m
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -121,15 +122,29 @@ def replacing(path: Path) -> Iterator[Path]:
 def cannot_write(path: Path, error: Exception) -> VtdlError:
     """The error for a write to `path` that failed."""
     reason = getattr(error, "strerror", None) or next(iter(str(error).splitlines()), type(error).__name__)
-    if (
-        isinstance(error, RuntimeError)
-        and path.parent.exists()
-        and shutil.disk_usage(path.parent).free < FULL_DISK_BYTES
-    ):
-        reason = "no space left on device"  # torch.save only tells where in its own code it failed
-    return VtdlError(
-        f"file '{path}' could not be written ({reason}). Make room, or choose another --out, and start again"
-    )
+    number = getattr(error, "errno", None)
+    if isinstance(error, RuntimeError):  # torch.save only tells where in its own code it failed
+        number = _guess_cause(path)
+        reason = os.strerror(number).lower() if number else reason
+    room = "Allow larger files (ulimit -f unlimited)" if number == errno.EFBIG else "Make room"
+    return VtdlError(f"file '{path}' could not be written ({reason}). {room}, or choose another --out, and start again")
+
+
+def _guess_cause(path: Path) -> int | None:
+    """What most likely keeps a file from being written, where the system's own answer is lost."""
+    if path.parent.exists() and shutil.disk_usage(path.parent).free < FULL_DISK_BYTES:
+        return errno.ENOSPC
+    return errno.EFBIG if system_limit("RLIMIT_FSIZE") < float("inf") else None
+
+
+def system_limit(name: str) -> float:
+    """What of something the system lets this process have: `RLIMIT_NOFILE` open files, `RLIMIT_FSIZE` bytes a file."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return float("inf")
+    soft, _ = resource.getrlimit(getattr(resource, name))
+    return float("inf") if soft == resource.RLIM_INFINITY else soft
 
 
 def existing_folder(folder: Path) -> Path:

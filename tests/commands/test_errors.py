@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.toy import NUM_TRAIN, Toy, error_lines, files_in, refuse, rows, succeed, vtdl
+from tests.toy import NUM_TRAIN, Toy, error_lines, files_in, refuse, rows, small_files, succeed, vtdl
 
 Change = Callable[[Toy, Path, list[str]], list[str]]
 """(toy, empty folder, good command line) -> the bad one."""
@@ -191,3 +191,20 @@ def test_faults__above_the_fraction_stop_the_run(toy: Toy, data_dir: Path, tmp_p
     )
     assert line.endswith("Remove them from the list, or --set data.max_bad_fraction=1")
     assert files_in(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("command", "file"),
+    [
+        ("extract-frames {list} --root {root} --out {out}", "blue/blue_0"),
+        ("compress {list} --root {root} --out {out}", "blue/blue_0.mp4"),
+        ("prepare-lists folder --root {root} --out {out}", ".survey.jsonl"),
+    ],
+)
+def test_full_disk__names_the_file(toy: Toy, tmp_path: Path, command: str, file: str) -> None:
+    """Oracle: the system, which lets files grow to 500 bytes here, more than a folder's lock and form take."""
+    out = tmp_path / "out"
+    line = command.format(list=toy.train_list, root=toy.root, out=out).split()
+    with small_files(500):
+        says = f"file '{out / file}' could not be written (File too large). Allow larger files (ulimit -f unlimited)"
+        refuse(*line, "--workers", "0", code=1, says=(says,))

@@ -1,6 +1,9 @@
 """Files of rows: what their checksums are of, that no damage passes them, and what odd files are called."""
 
 import json
+import signal
+import subprocess
+import sys
 import zlib
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +16,7 @@ import pytest
 from tests.damage import damages
 from tests.toy import without_checksums
 from vtdl_cli.data.features import open_features, read_features, write_features
+from vtdl_cli.data.hdf5_disk import undisturbed
 from vtdl_cli.data.scores import Scores, read_scores, write_scores
 from vtdl_cli.errors import DamagedFile, UsageError
 
@@ -173,3 +177,46 @@ def test_open__names_what_is_odd(tmp_path: Path, kind: str, says: str) -> None:
         read_features(tmp_path / "a.h5")
     assert str(caught.value).startswith(f"features '{tmp_path}/a.h5' ")
     assert says in str(caught.value)
+
+
+WRITE_WITHOUT_ROOM = """
+import resource, sys
+from pathlib import Path
+from tests.data.test_hdf5_rows import write
+for size in range(0, 30000, 500):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    try:
+        write(Path(sys.argv[1]), 7, 30)
+        print("whole")
+    except Exception as error:
+        print(error)
+"""
+
+
+def test_write_rows__without_room_is_one_line_wherever_it_ends(tmp_path: Path) -> None:
+    """In a process of its own: HDF5 left to itself writes tracebacks, and crashes as the process ends."""
+    line = [sys.executable, "-c", WRITE_WITHOUT_ROOM, str(tmp_path / "a.h5")]
+    result = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+    told = result.stdout.splitlines()
+    num_refused = told.index("whole")
+    assert 10 < num_refused < 50
+    assert set(told[:num_refused]) == {
+        f"file '{tmp_path / 'a.h5'}' could not be written (File too large). Allow larger files (ulimit -f unlimited), "
+        "or choose another --out, and start again"
+    }
+    assert set(told[num_refused:]) == {"whole"}
+    assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
+
+
+def test_undisturbed__signals_come_after_the_block() -> None:
+    done = []
+
+    @undisturbed()
+    def write_twice() -> None:
+        signal.raise_signal(signal.SIGINT)
+        done.append("all")
+
+    with pytest.raises(KeyboardInterrupt):
+        write_twice()
+    assert done == ["all"]

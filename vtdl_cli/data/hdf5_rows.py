@@ -8,13 +8,14 @@ import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
+from vtdl_cli.data.hdf5_disk import ForgivingFile, undisturbed
 from vtdl_cli.data.hdf5_layout import TEXT, Column, Layout, check_content, check_file, plain
 from vtdl_cli.data.hdf5_seal import SEAL_BYTES, Extent, is_sealed, write_seal
 from vtdl_cli.runtime import Warn, replacing, silent
@@ -50,31 +51,49 @@ class Checksum:
 
 
 class RowsWriter:
-    """A file under way; see `write_rows`."""
+    """A file under way; see `write_rows`.
 
-    def __init__(self, file: h5py.File) -> None:
-        self._file = file
+    Args:
+        disk: where it goes, empty.
+    """
+
+    @undisturbed()
+    def __init__(self, disk: ForgivingFile) -> None:
+        self._disk, self._file = disk, h5py.File(disk, "w", userblock_size=SEAL_BYTES)
         self._checksums: dict[str, Checksum] = {}
         self._ends: dict[str, int] = {}
 
+    @undisturbed()
     def add_column(self, name: str, column: Column, shape: tuple[int, ...]) -> None:
         """Make room for all its rows."""
         kind = h5py.string_dtype() if column.dtype == TEXT else column.dtype
         self._file.create_dataset(name, shape, kind)
         self._checksums[name], self._ends[name] = Checksum(shape), 0
 
+    @undisturbed()
     def append(self, name: str, rows: Any) -> None:
-        """Write the next rows of a column."""
+        """Write the next rows of a column.
+
+        Raises:
+            OSError: the disk is full.
+        """
         dataset, start = self._file[name], self._ends[name]
         typed = list(rows) if h5py.check_string_dtype(dataset.dtype) else np.ascontiguousarray(rows, dataset.dtype)
         self._ends[name] = start + len(typed)
         dataset[start : self._ends[name]] = typed
         self._checksums[name].add(typed)
+        self._disk.check()
 
-    def close(self, attributes: Mapping[str, Any]) -> None:
+    @undisturbed()
+    def finish(self, attributes: Mapping[str, Any]) -> None:
         """Write the attributes, and the checksums of the columns."""
         checksums = {name: str(checksum) for name, checksum in self._checksums.items()}
         self._file.attrs.update({**attributes, CHECKSUMS: json.dumps(checksums)})
+
+    @undisturbed()
+    def close(self) -> None:
+        """End it, whole or not."""
+        self._file.close()
 
     def extents(self) -> list[Extent]:
         """Where the rows of numbers lie; text lies elsewhere, and HDF5 has only references to it in its rows."""
@@ -92,11 +111,13 @@ def write_rows(path: Path, attributes: Mapping[str, Any]) -> Iterator[RowsWriter
         VtdlError: the disk is full, or the folder cannot be written.
     """
     with replacing(path) as temporary:
-        with h5py.File(temporary, "w", userblock_size=SEAL_BYTES) as file:
-            writer = RowsWriter(file)
-            yield writer
-            writer.close(attributes)
-            extents = writer.extents()
+        with temporary.open("w+b", buffering=0) as file:
+            disk = ForgivingFile(file)
+            with closing(RowsWriter(disk)) as writer:
+                yield writer
+                writer.finish(attributes)
+                extents = writer.extents()
+            disk.check()
         write_seal(temporary, extents)
 
 

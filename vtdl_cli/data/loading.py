@@ -22,6 +22,7 @@ from vtdl_cli import ranks
 from vtdl_cli.data.datasets import Batch, EpochBatches, VideoClips, collate
 from vtdl_cli.data.parcels import NotFetched, Packed, Parcel
 from vtdl_cli.errors import VtdlError
+from vtdl_cli.runtime import system_limit
 from vtdl_cli.workers import explain_loss, give_way_to_parent, held_signals, leave_signals_to_parent, lost
 
 SHARED_MEMORY = Path("/dev/shm")  # Linux's
@@ -176,12 +177,7 @@ def room_in_shared_memory() -> float:
 
 def open_files() -> float:
     """How many this process may have."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return float("inf")
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return float("inf") if soft == resource.RLIM_INFINITY else soft
+    return system_limit("RLIMIT_NOFILE")
 
 
 def _explain(reason: str) -> str:

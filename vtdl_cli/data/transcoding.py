@@ -1,5 +1,6 @@
 """Videos in another form, for quicker reading: folders of small pictures, or small files with many keyframes."""
 
+import io
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from vtdl_cli.data.frame_folder import FrameFolderReader
 from vtdl_cli.data.video_reader import unreadable_on_error
 from vtdl_cli.data.video_scan import scan_video
 from vtdl_cli.data.whole_video import REPEATABLE, whole_video, write_mp4
-from vtdl_cli.runtime import replacing
+from vtdl_cli.runtime import cannot_write, replacing
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Pictures:
 
         Raises:
             UnreadableVideo: the source cannot be read to its end.
+            VtdlError: the target cannot be written.
         """
         from PIL import Image
 
@@ -42,7 +44,14 @@ class Pictures:
         try:
             count = 0
             for count, picture in enumerate(_small_pictures(source, self.short_side), start=1):
-                Image.fromarray(picture).save(part / f"img_{count:05d}.jpg", quality=self.quality)
+                content = (
+                    io.BytesIO()
+                )  # given a file, Pillow leaves a picture cut short where the disk takes only a part
+                Image.fromarray(picture).save(content, "jpeg", quality=self.quality)
+                try:
+                    (part / f"img_{count:05d}.jpg").write_bytes(content.getvalue())
+                except OSError as error:
+                    raise cannot_write(target, error) from error
             if target.exists():
                 shutil.rmtree(target)
             part.rename(target)

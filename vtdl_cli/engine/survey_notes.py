@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from vtdl_cli.data.video_probe import VideoFacts
+from vtdl_cli.runtime import cannot_write
 
 
 class Notes:
@@ -40,10 +41,17 @@ class Notes:
         return self._known.get(_key(video)) if self._known else None
 
     def add(self, video: str, result: VideoFacts | str) -> None:
-        """Keep what was found."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps([self.how, _key(video), result]) + "\n")
+        """Keep what was found.
+
+        Raises:
+            VtdlError: the file cannot be written.
+        """
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps([self.how, _key(video), result]) + "\n")
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
 
     def forget(self, *, new_only: bool = False) -> None:
         """Remove the file, and its folder where that was made for it and holds nothing else.
