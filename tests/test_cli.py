@@ -2,6 +2,7 @@
 
 import errno
 import shlex
+import signal
 import subprocess
 import sys
 from functools import cache
@@ -63,6 +64,7 @@ WITH_EXAMPLES = [command for command in COMMANDS if command not in GROUPS]
 
 SHOW_EVERY_HELP = """
 import sys
+from vtdl_cli.__main__ import main
 for line in sys.stdin:
     sys.argv = ["vtdl", *line.split(), "--help"]
     try:
@@ -213,6 +215,23 @@ def test_boundary__unforeseen_error_is_one_line(error: Exception) -> None:
     assert result.stderr.count("\n") == 1
 
 
+def test_boundary__another_ctrl_c_while_an_error_is_told_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes a moment after the first: left to Typer it would be 130, and not a word."""
+
+    def press_and_say(text: str) -> None:
+        signal.raise_signal(signal.SIGINT)
+        typer.echo(text, err=True)
+
+    monkeypatch.setattr("vtdl_cli.commands.screen.say", press_and_say)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        result = CliRunner().invoke(failing_app(KeyboardInterrupt()), ["fail"])
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (result.exit_code, result.stderr) == (1, "error: interrupted without saving\n")
+
+
 def test_boundary__debug_shows_where() -> None:
     """The traceback, in which a name cannot act on the terminal either, and the same last line and code as without."""
     result = CliRunner().invoke(failing_app(ConfigError("key '\x1b[2J' is unknown")), ["fail", "--debug"])
@@ -237,6 +256,7 @@ def test_boundary__closed_pipe_is_quiet() -> None:
 
 SAY_ALL = """
 import atexit, os, signal, sys, vtdl_cli.cli
+from vtdl_cli.__main__ import main
 def press():
     os.kill(os.getpid(), signal.SIGINT)
     print("still here", flush=True)

@@ -27,6 +27,7 @@ def main() -> None:
                 _end_at_once_on_ctrl_c(end.code)
                 raise
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         sys.exit("error: interrupted without saving")
 
 

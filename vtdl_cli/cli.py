@@ -1,6 +1,7 @@
 """The command line: which commands there are, and the one place where errors become lines and exit codes."""
 
 import errno
+import signal
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -70,15 +71,32 @@ def reporting_errors(debug: bool) -> Iterator[None]:
     except (Exception, KeyboardInterrupt) as error:
         if isinstance(error, (typer.Exit, typer.Abort, BrokenPipeError)):  # Typer ends a closed pipe quietly
             raise
-        from vtdl_cli.commands.screen import say  # not at the top: Rich is slow to import
-
-        if debug:
-            for line in traceback.format_exc().splitlines():
-                say(line)
-        lines, code = describe(error)
-        for line in lines:
-            say(f"error: {line}")
+        with _ignoring_ctrl_c():
+            code = _tell(error, debug)
         sys.exit(code)
+
+
+def _tell(error: BaseException, debug: bool) -> int:
+    """Say what failed; returns the exit code."""
+    from vtdl_cli.commands.screen import say  # not at the top: Rich is slow to import
+
+    if debug:
+        for line in traceback.format_exc().splitlines():
+            say(line)
+    lines, code = describe(error)
+    for line in lines:
+        say(f"error: {line}")
+    return code
+
+
+@contextmanager
+def _ignoring_ctrl_c() -> Iterator[None]:
+    """Another one, while it is told what the first has done, would silence that."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def describe(error: BaseException) -> tuple[Sequence[str], int]:

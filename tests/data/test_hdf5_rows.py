@@ -217,6 +217,10 @@ def test_undisturbed__signals_come_after_the_block() -> None:
         signal.raise_signal(signal.SIGINT)
         done.append("all")
 
-    with pytest.raises(KeyboardInterrupt):
-        write_twice()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            write_twice()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert done == ["all"]
