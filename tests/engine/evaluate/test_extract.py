@@ -560,9 +560,9 @@ def test_keep_rows__of_a_while_go_into_one_part(tmp_path: Path, monkeypatch: pyt
             seconds[0] += 8
             yield each
 
-    monkeypatch.setattr(vtdl_cli.engine.extract, "time", SimpleNamespace(monotonic=lambda: seconds[0]))
+    monkeypatch.setattr(vtdl_cli.engine.evaluate.extract, "time", SimpleNamespace(monotonic=lambda: seconds[0]))
     parts = FeatureParts(tmp_path / "f.h5", {}, resume=False, overwrite=False)
-    keep_rows(outputs(), parts, BadVideos(10 * BATCH, 0.05), Silence(), average_clips=True)
+    keep_rows(outputs(), parts, BadVideos(10 * BATCH, 0.05), SilentReporter(), average_clips=True)
     names = sorted(path.stem for path in tmp_path.glob(".f.h5.parts/*.npz"))
     assert [int(name) // BATCH for name in names] == [3, 6, 9, 10]
 
