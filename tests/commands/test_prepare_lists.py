@@ -1,12 +1,11 @@
 """`vtdl prepare-lists` on the command line; its computations are tested in engine and data."""
 
 import json
-import shlex
 from pathlib import Path
 
 import pytest
 
-from tests.toy import CLASSES, NUM_FRAMES, Toy, files_in, refuse, succeed
+from tests.toy import CLASSES, NUM_FRAMES, Toy, files_in, next_commands, refuse, succeed
 
 FILES = {"train_split_1.txt", "val_split_1.txt", "classes.txt", "audit.json"}
 
@@ -25,21 +24,25 @@ def test_folder__writes_lists_that_train(toy: Toy, tmp_path: Path) -> None:
     assert json.loads(succeed(*toy.finetune(tmp_path / "run", *given, "--dry-run", "--json")).stdout)["val_videos"] == 6
 
 
-def test_folder__next_commands_run_as_they_are_printed(toy: Toy, tmp_path: Path) -> None:
-    """With the preset, the weights and the output for `...`; the last one measures on the test list."""
-    lists, run = tmp_path / "lists", tmp_path / "run"
-    line = ["prepare-lists", "folder", "--root", str(toy.root), "--out", str(lists), "--workers", "0"]
-    said = succeed(*line, "--val-fraction", "0.2", "--test-fraction", "0.2").stderr.splitlines()
-    commands = [shlex.split(text.removeprefix("next: vtdl ")) for text in said if text.startswith("next: ")]
+SMALL = ("--set", "data.short_side=36", "--set", "data.crop_size=32", "--set", "model.width=4")
+
+
+def test_folder__next_commands_run_as_they_are_printed(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One after the other, from a folder with a space; the last one measures on the test list."""
+    root, lists = tmp_path / "my videos", tmp_path / "my lists"
+    root.symlink_to(toy.root)
+    monkeypatch.chdir(tmp_path)
+    line = ["prepare-lists", "folder", "--root", str(root), "--out", str(lists), "--workers", "0"]
+    said = succeed(*line, "--val-fraction", "0.2", "--test-fraction", "0.2").stderr
+    commands = next_commands(said)
     assert [command[0] for command in commands] == ["pretrain", "finetune", "evaluate"]
-    assert commands[1][5:9] == ["--train-list", f"{lists}/train_split_1.txt", "--val-list", f"{lists}/val_split_1.txt"]
-    assert commands[2][3:5] == ["--list", f"{lists}/test_split_1.txt"]
-    given = {"--preset": str(toy.preset), "--weights": "none", "--out": str(run)}
     for command in commands[:2]:
-        filled = [
-            given[option] if word == "..." else word for option, word in zip(["", *command], command, strict=False)
-        ]
-        succeed(*filled, "--device", "cpu", "--workers", "0", "--dry-run", "--json")
+        training = ("--set", f"{command[0]}.epochs=1", "--set", f"{command[0]}.batch_size=4")
+        after = succeed(*command, *SMALL, *training, "--device", "cpu", "--workers", "0").stderr
+        assert [words[0] for words in next_commands(after)]
+    assert json.loads(succeed(*commands[2], "--json", "--quiet", "--workers", "0").stdout)["num_videos"] == 3
     assert succeed(*line, "--overwrite").stderr.count("next: ") == 2
 
 

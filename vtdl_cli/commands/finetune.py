@@ -78,13 +78,14 @@ def finetune(
 
 def _next_steps(out: Path, val_list: "ListSource", *, chooses: bool) -> Iterator[str]:
     """How to measure without bias: on the test list, else on the validation list by weights that it did not choose."""
-    from vtdl_cli.engine.lists.outputs import find_test_list
+    from vtdl_cli.data.lists.splits import TEST
+    from vtdl_cli.engine.lists.outputs import find_list
 
-    weights, measured = out, find_test_list(val_list.path)
+    weights, measured = out, find_list(TEST, val_list.path)
     if measured is None:
         measured = val_list.path
         if chooses:
             weights = out / "checkpoints" / "last.pt"
             yield f"best.pt was chosen on '{measured}', and there is no test list beside it; last.pt was not chosen"
-    typed = ["--weights", str(weights), "--list", str(measured), *o.retype_list(val_list)]
-    yield f"next: vtdl evaluate {shlex.join(typed)} --out ..."
+    typed = f"--weights {shlex.quote(str(weights))} {o.retype_lists(val_list, list=measured)}"
+    yield f"next: vtdl evaluate {typed} --out {shlex.quote(f'{out}-evaluated')}"

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 prepare_lists = typer.Typer(no_args_is_help=True, help="Turn the videos on your disk into checked lists.")
 
 MOST_ROWS = 20  # classes, groups or sizes on the screen
+SMALLEST_PRESET = "weizmann/r3d"
+DECODER_SETTINGS = {"torchcodec": ["data.decoder=torchcodec"], "flow": ["data.modality=flow"]}
+"""What that preset, which decodes with pyav, needs for videos that only another `--decoder` may open."""
 
 ListsOutOption = Annotated[Path, typer.Option("--out", help="Folder to write lists, classes.txt and audit.json to.")]
 PerClassOption = Annotated[
@@ -176,20 +179,21 @@ def _show(audit: dict[str, Any], as_json: bool, options: "PrepareOptions", root:
 
 
 def _next_steps(audit: dict[str, Any], out: Path, root: Path, split: int) -> Iterator[str]:
-    """Yield the commands that use the lists."""
+    """Yield the commands that use the lists, one after the other, with the smallest preset."""
     from vtdl_cli.engine.lists.outputs import list_files
 
     lists = {
         side: shlex.quote(str(out / name)) for side, name in list_files(split).items() if audit["splits"].get(side)
     }
-    rooted = f"--root {shlex.quote(str(root))} --out ..."
+    rooted = f"--root {shlex.quote(str(root))}"
+    typed = o.retype(SMALLEST_PRESET, DECODER_SETTINGS.get(audit["options"]["decoder"]))
     if "train" in lists:
-        yield f"vtdl pretrain --preset ... --train-list {lists['train']} {rooted}"
+        yield f"vtdl pretrain {typed} --train-list {lists['train']} {rooted} --out runs/pretrained"
     if {"train", "val"} <= lists.keys():
         both = f"--train-list {lists['train']} --val-list {lists['val']}"
-        yield f"vtdl finetune --preset ... --weights ... {both} {rooted}"
-    if "test" in lists:
-        yield f"vtdl evaluate --weights ... --list {lists['test']} {rooted}"
+        yield f"vtdl finetune {typed} --weights runs/pretrained {both} {rooted} --out runs/finetuned"
+    if {"train", "val", "test"} <= lists.keys():
+        yield f"vtdl evaluate --weights runs/finetuned --list {lists['test']} {rooted} --out results"
 
 
 def _summary(value: Any) -> Any:

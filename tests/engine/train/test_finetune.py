@@ -2,14 +2,13 @@
 
 import json
 import math
-import shlex
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.toy import CLASSES, RUN_FILES, Toy, files_in, load, refuse, rows, succeed
+from tests.toy import CLASSES, RUN_FILES, Toy, files_in, load, next_commands, refuse, rows, succeed
 
 
 def last_of(run: Path) -> dict[str, torch.Tensor]:
@@ -139,7 +138,7 @@ def test_finetune__next_command_measures_without_bias(toy: Toy, tmp_path: Path) 
     for source, name in ((toy.val_list, "val_split_1.txt"), (toy.val_list.with_name("classes.txt"), "classes.txt")):
         shutil.copy(source, tmp_path / name)
     run, val, test = tmp_path / "run", tmp_path / "val_split_1.txt", tmp_path / "test_split_1.txt"
-    evaluate = f"next: vtdl evaluate --weights {{}} --list {{}} --root {toy.root} --out ...\n"
+    evaluate = f"next: vtdl evaluate --weights {{}} --list {{}} --root {toy.root} --out {run}-evaluated\n"
     assert next_of(toy, tmp_path) == (
         f"best.pt was chosen on '{val}', and there is no test list beside it; last.pt was not chosen\n"
         + evaluate.format(run / "checkpoints/last.pt", val)
@@ -148,7 +147,7 @@ def test_finetune__next_command_measures_without_bias(toy: Toy, tmp_path: Path) 
     test.write_text("\n".join(toy.train_list.read_text().splitlines()[:6]) + "\n")
     said = next_of(toy, tmp_path)
     assert said == evaluate.format(run, test)
-    words = shlex.split(said.removeprefix("next: vtdl ").replace("...", str(tmp_path / "out")))
+    (words,) = next_commands(said)
     assert not json.loads(succeed(*words, "--json", "--quiet").stdout)["selected_on_this_list"]
 
 

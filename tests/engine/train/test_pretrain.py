@@ -127,7 +127,8 @@ def test_pretrain__piped_lines_are_plain(toy: Toy, tmp_path: Path) -> None:
     assert any(line.startswith("pretrain 3/3 loss ") for line in result.stderr.splitlines())
     assert any(line.startswith("epoch 1/1 loss ") for line in result.stderr.splitlines())
     settings = f"--preset {toy.preset} --set pretrain.epochs=1 --set 'data.jitter={{hue: 0.0}}'"
-    assert f"next: vtdl finetune {settings} --weights {tmp_path / 'run'} --train-list" in result.stderr
+    lists = f"--train-list {toy.train_list} --root {toy.root}"
+    assert f"next: vtdl finetune {settings} --weights {tmp_path / 'run'} {lists} --out" in result.stderr
     assert result.stdout.startswith("pretrained")
 
 
