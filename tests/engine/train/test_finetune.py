@@ -182,3 +182,23 @@ def test_finetune__a_last_batch_of_one_video(toy: Toy, tmp_path: Path, epochs: i
     assert all(values.isfinite().all() for values in model.values())
     assert model["backbone.stem.1.num_batches_tracked"] == 2 * epochs  # whose map is larger
     assert model["backbone.layer4.0.conv1.1.num_batches_tracked"] == epochs
+
+
+# ---- without a validation list
+
+
+def test_finetune__without_a_validation_list(toy: Toy, tmp_path: Path) -> None:
+    """The last epoch is the result, and no list selected it; a resumed run does not take a list up midway."""
+    line = ["finetune", "--preset", str(toy.preset), "--train-list", str(toy.train_list), "--root", str(toy.root)]
+    line += ["--out", str(tmp_path / "run"), "--device", "cpu", "--workers", "0"]
+    result = succeed(*line)
+    assert "no --val-list: nothing was validated" in result.stderr
+    assert files_in(tmp_path / "run") == RUN_FILES
+    assert all("val_top1" not in row for row in rows(tmp_path / "run"))
+    evaluated = succeed(*toy.evaluate(tmp_path / "run", tmp_path / "results", "--json", "--quiet"))
+    assert json.loads(evaluated.stdout)["selected_on_this_list"] is False
+    answer = json.loads(succeed(*line, "--resume", "--set", "finetune.epochs=3", "--json", "--quiet").stdout)
+    assert (answer["val_videos"], answer["best"], answer["last"]) == (0, {}, {})
+    more = ("--val-list", str(toy.val_list), "--resume")
+    refuse(*line, *more, code=1, says=("cannot resume: val_list_sha256 was 'None'",))
+    succeed("report", str(tmp_path / "run"), "--out", str(tmp_path / "report.html"))
