@@ -227,14 +227,14 @@ def test_boundary__unforeseen_error_is_one_line(error: Exception) -> None:
     assert result.stderr.count("\n") == 1
 
 
-def test_boundary__another_ctrl_c_while_an_error_is_told_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_boundary__another_ctrl_c_while_an_error_is_printed_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """It comes a moment after the first: left to Typer it would be 130, and not a word."""
 
-    def press_and_say(text: str) -> None:
+    def press_and_print(text: str) -> None:
         signal.raise_signal(signal.SIGINT)
         typer.echo(text, err=True)
 
-    monkeypatch.setattr("vtdl_cli.commands.screen.say", press_and_say)
+    monkeypatch.setattr("vtdl_cli.commands.screen.print_line", press_and_print)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         result = CliRunner().invoke(failing_app(KeyboardInterrupt()), ["fail"])

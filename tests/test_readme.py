@@ -77,15 +77,12 @@ def test_readme__map_names_every_part() -> None:
     package = README.parent / "vtdl_cli"
     parts = [path.name for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()]
     assert [name for name in parts if name != "__init__.py" and name not in tree] == []
-    stages = {path.stem for path in (package / "commands").glob("*.py")} - {
-        "__init__",
-        "options",
-        "screen",
-        "presets",
-        "default_command",
-    }
-    engine = tree[tree.index("  engine/ ") : tree.index("build.py")]
-    assert [name for name in stages if name not in engine] == []
+    engine = tree[tree.index("  engine/ ") : tree.index("  method/ ")]
+    rooms = [f"{path.parent.name}/" for path in (package / "engine").glob("*/__init__.py")]
+    assert [room for room in rooms if room not in engine] == []
+    not_commands = {"--init--", "options", "screen", "presets", "default-command", "transcode"}
+    commands_there = {path.stem.replace("_", "-") for path in (package / "commands").glob("*.py")} - not_commands
+    assert [name for name in (*commands_there, "compress", "extract-frames") if name not in engine] == []
 
 
 def ablation_commands() -> list[str]:
