@@ -1,13 +1,11 @@
 """The command line: all commands, and the one place where errors become lines and exit codes."""
 
 import errno
-import shlex
 import signal
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -35,9 +33,8 @@ from vtdl_cli.commands import (
     transcode,
     visualize,
 )
+from vtdl_cli.commands.unknown_options import WORDS, describe_unknown_option
 from vtdl_cli.errors import UsageError, VtdlError
-
-WORDS = "words"  # the key of the command line in the contexts of all commands
 
 
 class ErrorBoundary(TyperGroup):
@@ -117,7 +114,7 @@ def _describe_other(error: BaseException) -> tuple[str, int]:
         message = error.format_message().rstrip(".")  # empty if a group without a command printed its help
         if not message:
             return "", error.exit_code
-        if remedy := _describe_unknown_option(error):
+        if remedy := describe_unknown_option(error):
             return remedy, error.exit_code
         return f"{message}{'' if message.endswith('?') else '.'} See: vtdl --help", error.exit_code
     if isinstance(error, KeyboardInterrupt):
@@ -139,41 +136,6 @@ def _describe_other(error: BaseException) -> tuple[str, int]:
     reason = " ".join(str(error).split())
     name = type(error).__name__
     return f"unexpected {name} '{reason}'. This is a bug in vtdl: please report it with the output of --debug", 1
-
-
-def _describe_unknown_option(error: Any) -> str:
-    """Say what to type for a setting or a path that was taken for an option; empty for everything else."""
-    option, context = getattr(error, "option_name", ""), getattr(error, "ctx", None)
-    if not option or context is None:
-        return ""
-    words: list[str] = context.meta[WORDS]
-    for place, word in enumerate(words):
-        if _looks_like_path(word) and word.startswith(option):
-            return f"argument '{word}' begins with a dash, and is taken for options. If it is a path, type './{word}'"
-        name, equals, value = word.partition("=")
-        if name == option:
-            return _describe_setting(context, option, value if equals else "".join(words[place + 1 : place + 2]))
-    return ""
-
-
-def _looks_like_path(word: str) -> bool:
-    return not word.startswith("--") and ("/" in word or bool(Path(word).suffix))
-
-
-def _describe_setting(context: Any, option: str, value: str) -> str:
-    """Say how to change the setting that `option` is called after, in the section of the command; else empty."""
-    if not any("--set" in parameter.opts for parameter in context.command.params):
-        return ""
-    from vtdl_cli.settings import keys_named
-
-    command = context.command.name
-    keys = keys_named(option.lstrip("-").replace("-", "_"))
-    of_command = [key for key in keys if key.partition(".")[0] in (command, "data", "model", "method")]
-    if not of_command:
-        return ""
-    value = "..." if not value or value.startswith("--") else value
-    typed = f"--set {shlex.quote(f'{of_command[0]}={value}')}"
-    return f"option '{option}' is not one of vtdl {command}, but a setting of the preset. Type {typed}"
 
 
 LESS_MEMORY = (

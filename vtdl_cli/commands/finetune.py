@@ -87,10 +87,9 @@ def _next_steps(out: Path, videos: "ListSource", *, validates: bool, chooses: bo
         validates: whether it is the validation list.
         chooses: whether it chose best.pt.
     """
-    from vtdl_cli.data.lists.splits import TEST
     from vtdl_cli.engine.lists.outputs import find_list
 
-    weights, measured = out, find_list(TEST, videos.path)
+    weights, measured = out, find_list("test", videos.path)
     if measured is None and not validates:
         yield "no --val-list: nothing was validated. Measure on videos that the run has not seen: vtdl evaluate --help"
         return

@@ -61,10 +61,9 @@ def pretrain(
 
 def _next_steps(typed: str, videos: "ListSource", out: Path) -> Iterator[str]:
     """Yield the commands that use the weights; `typed` is the preset as given here."""
-    from vtdl_cli.data.lists.splits import VAL
     from vtdl_cli.engine.lists.outputs import find_list
 
     weights = f"--weights {shlex.quote(str(out))}"
-    lists = o.retype_lists(videos, train_list=videos.path, val_list=find_list(VAL, videos.path))
+    lists = o.retype_lists(videos, train_list=videos.path, val_list=find_list("val", videos.path))
     yield f"vtdl finetune {typed} {weights} {lists} --out {shlex.quote(f'{out}-finetuned')}"
     yield f"vtdl extract {weights} {o.retype_lists(videos, list=videos.path)} --out {shlex.quote(f'{out}.h5')}"
