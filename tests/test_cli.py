@@ -147,7 +147,7 @@ def test_version__is_printed() -> None:
             "visualize --weights w -clip.mp4",
             "'-clip.mp4' begins with a dash, and is taken for options. If it is a path",
         ),
-        ("lists check -lists/train.txt", "type './-lists/train.txt'"),
+        ("lists check -lists/train.txt", "If it is a path: ./-lists/train.txt, or -- before it"),
         ("pretrain --preset demo --train-list l --out o --seed -1", "Invalid value for '--seed'"),
         ("pretrain --preset demo --train-list l --out o --device tpu", "--device 'tpu' is not auto, cpu or cuda"),
         ("pretrain --preset demo --train-list l --out o --resume --overwrite", "exclude each other"),

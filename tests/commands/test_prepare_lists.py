@@ -1,11 +1,15 @@
 """`vtdl prepare-lists` on the command line; its computations are tested in engine and data."""
 
+import itertools
 import json
+import shlex
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from tests.toy import CLASSES, NUM_FRAMES, Toy, files_in, next_commands, refuse, succeed
+from tests.toy import CLASSES, NUM_FRAMES, Toy, files_in, next_commands, refuse, succeed, write_video
 
 FILES = {"train_split_1.txt", "val_split_1.txt", "classes.txt", "audit.json"}
 
@@ -52,6 +56,47 @@ def test_folder__result_for_people(toy: Toy, tmp_path: Path) -> None:
     assert shown.startswith("lists:")
     assert "videos" in shown
     assert "{" not in shown
+
+
+def test_folder__screen_is_a_summary_that_names_copies(tmp_path: Path) -> None:
+    """Oracle: by hand: 30 videos of 30 sizes, of which the last is there twice; audit.json has them all."""
+    root, out = tmp_path / "videos", tmp_path / "lists"
+    for number in range(30):
+        write_video(root / f"{'ab'[number % 2]}/{number:02}.mp4", np.zeros((2, 32, 32 + 2 * number, 3), np.uint8))
+    shutil.copy(root / "b/29.mp4", root / "b/copy.mp4")
+    line = ["prepare-lists", "folder", "--root", str(root), "--out", str(out), "--decoder", "pyav"]
+    line += ["--val-fraction", "0"]
+    result = succeed(*line, "--workers", "0", "--quiet")
+    shown = " ".join(result.stdout.replace("│", " ").split())
+    assert "resolutions 2 of 90x32; 1 of " in shown
+    assert "; 27 more, see audit.json" in shown
+    assert "duplicates b/29.mp4 = b/copy.mp4" in shown
+    assert result.stdout.count("\n") < 30
+    audit = json.loads((out / "audit.json").read_text())
+    assert (len(audit["resolutions"]), audit["duplicates"]) == (30, [["b/29.mp4", "b/copy.mp4"]])
+
+
+@pytest.mark.parametrize("form", ["v_Run_g{:02}_c{:02}.mp4", "clip{}_part{}.mp4"])
+def test_folder__hints_at_recordings_by_their_names(toy: Toy, tmp_path: Path, form: str) -> None:
+    """The regex that is proposed keeps each in one list, by its own account; clips numbered by class are no recordings."""
+    root, line = tmp_path / "videos", ["prepare-lists", "folder", "--workers", "0", "--val-fraction", "0.5"]
+    for label, group, clip in itertools.product("ab", range(4), range(1, 5)):
+        video = root / label / form.format(group + 4 * (label == "b"), clip)
+        video.parent.mkdir(parents=True, exist_ok=True)
+        video.symlink_to(toy.root / "red/red_0.mp4")
+    line += ["--root", str(root)]
+    said = succeed(*line, "--out", str(tmp_path / "one")).stderr
+    (hint,) = [text for text in said.splitlines() if "recordings seem to have clips in both train and val" in text]
+    regex = shlex.split(hint[hint.index("--group-by") :])[1]
+    audit = json.loads(succeed(*line, "--out", str(tmp_path / "two"), "--group-by", regex, "--json").stdout)
+    assert len(audit["groups"]) == 8
+    assert "recordings seem" not in "".join(audit["warnings"])
+    for label, clip in itertools.product("ab", range(1, 5)):
+        video = tmp_path / "plain" / label / f"{label}_clip{clip}.mp4"
+        video.parent.mkdir(parents=True, exist_ok=True)
+        video.symlink_to(toy.root / "red/red_0.mp4")
+    plain = [*line[:-1], str(tmp_path / "plain"), "--out", str(tmp_path / "three")]
+    assert "recordings seem" not in succeed(*plain).stderr
 
 
 def test_folder__bad_input(toy: Toy, tmp_path: Path) -> None:

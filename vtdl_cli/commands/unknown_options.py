@@ -1,4 +1,4 @@
-"""What to type in place of an option that does not exist: a setting of the preset, or a path that begins with a dash."""
+"""What to type for an option that does not exist: a setting of the preset, or a path that begins with a dash."""
 
 import shlex
 from pathlib import Path
@@ -16,7 +16,8 @@ def describe_unknown_option(error: Any) -> str:
     words: list[str] = context.meta[WORDS]
     for place, word in enumerate(words):
         if _looks_like_path(word) and word.startswith(option):
-            return f"argument '{word}' begins with a dash, and is taken for options. If it is a path, type './{word}'"
+            hint = f"If it is a path: ./{word}, or -- before it"
+            return f"argument '{word}' begins with a dash, and is taken for options. {hint}"
         name, equals, value = word.partition("=")
         if name == option:
             return _describe_setting(context, option, value if equals else "".join(words[place + 1 : place + 2]))

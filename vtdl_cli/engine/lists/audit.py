@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,6 +14,9 @@ import numpy as np
 from vtdl_cli.data.video.probe import VideoFacts
 
 _MOST_CLASSES_SHOWN = 5  # in one warning
+OWN_SPLIT = "vtdl prepare-lists folder --group-by REGEX"
+RECORDING = r"^(.+?)([_ .-](c|part|clip|scene|shot|seg|segment|chunk|cut)[_-]?[0-9]+)?(\.[^.]*)?$"
+"""A regex whose first group is a file name without the number of a clip: of v_Run_g01_c02.avi and clip1_part2.mp4."""
 
 
 class ListedVideo(NamedTuple):
@@ -75,6 +79,26 @@ def _find_duplicates(sides: Sides, root: Path) -> dict[str, list[list[str]]]:
     }
 
 
+def find_recordings_on_both_sides(sides: Sides) -> list[str]:
+    """Find recordings that have numbered clips on several sides, by their file names; see `RECORDING`.
+
+    Where there are no more of them than classes, as for walk_clip1 and run_clip1, the numbers are those of a class.
+    """
+    found: dict[str, set[str]] = {}
+    for side, listed in sides.items():
+        for video in listed:
+            match = re.search(RECORDING, video.name.rpartition("/")[2])
+            if match and match[2]:
+                found.setdefault(match[1], set()).add(side)
+    num_classes = len({video.label for listed in sides.values() for video in listed})
+    return [key for key, on in found.items() if len(on) > 1] if len(found) > num_classes else []
+
+
+def _or_group(audit: dict[str, Any]) -> str:
+    """The other remedy for copies, in lists that are split here and not by a publisher."""
+    return ", or keep copies in one list: --group-by REGEX" if audit["dataset"] == "folder" else ""
+
+
 def _digest(path: Path) -> bytes:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
@@ -95,9 +119,14 @@ def audit_warnings(audit: dict[str, Any], files: dict[str, str]) -> list[str]:
     if ignored := audit["ignored"]:
         warnings.append(f"{len(ignored)} files or folders hold no video and are ignored; the first is '{ignored[0]}'")
     if both := audit["on_both_sides"]:
-        warnings.append(f"{len(both)} videos are {in_both} under two names; the first is '{both[0][0]}'")
+        what = f"{len(both)} videos are {in_both} under two names; the first is '{both[0][0]}', also '{both[0][1]}'"
+        warnings.append(f"{what}. Delete all but one of each{_or_group(audit)}")
     if both := audit["groups_on_both_sides"]:
-        warnings.append(f"{len(both)} recordings have clips {in_both}; the first is '{both[0]}'")
+        what = f"{len(both)} recordings have clips {in_both}; the first is '{both[0]}'"
+        warnings.append(f"{what}. The published split is so; for one of your own: {OWN_SPLIT}")
+    if both := audit["recordings_on_both_sides"]:
+        what = f"{len(both)} recordings seem to have clips {in_both}, by their file names; the first is '{both[0]}'"
+        warnings.append(f"{what}. If so, keep each in one list: --group-by '{RECORDING}'")
     for side, number in sides.items():
         absent = [name for name, counts in audit["classes"].items() if not counts[side]]
         if not number:
