@@ -285,3 +285,25 @@ def test_main__another_ctrl_c_once_all_is_said_ends_it_with_the_same_code(code: 
     """Oracle: 75 is what was said, and --resume is what it asks for; at the very end there is nothing left to cut short."""
     result = subprocess.run([sys.executable, "-c", SAY_ALL + code], capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout, result.stderr) == (75, stdout, "")
+
+
+PRESS_IN_A_CALLBACK = """
+import signal, time, vtdl_cli.cli, weakref
+from vtdl_cli.__main__ import main
+class Module: ...
+def app(**_):
+    module = Module()
+    reference = weakref.ref(module, lambda _: signal.raise_signal(signal.SIGINT))
+    del module
+    time.sleep(30)
+vtdl_cli.cli.app = app
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main()
+"""
+
+
+def test_main__ctrl_c_in_a_callback_is_neither_lost_nor_a_traceback() -> None:
+    """Python's imports have such callbacks; what is raised in one it prints and forgets."""
+    code = [sys.executable, "-c", PRESS_IN_A_CALLBACK]
+    result = subprocess.run(code, capture_output=True, text=True, timeout=60, check=False)
+    assert (result.returncode, result.stderr) == (1, "error: interrupted without saving\n")

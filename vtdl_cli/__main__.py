@@ -5,16 +5,20 @@ import io
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 from vtdl_cli import ranks
 
+RESEND_SECONDS = 0.01  # the callback has returned by then
+
 
 def main() -> None:
     """Run the command line; a Ctrl-C while it is still being imported or put together is no traceback either."""
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # the first to be registered is the last to run
+    sys.unraisablehook = _resend_ctrl_c
     try:
         from vtdl_cli.cli import app
 
@@ -29,6 +33,14 @@ def main() -> None:
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         sys.exit("error: interrupted without saving")
+
+
+def _resend_ctrl_c(failure: "sys.UnraisableHookArgs") -> None:
+    """Send a Ctrl-C again that arrived in a callback, such as imports have: Python would print and drop it."""
+    if issubclass(failure.exc_type, KeyboardInterrupt):
+        threading.Timer(RESEND_SECONDS, os.kill, (os.getpid(), signal.SIGINT)).start()
+    else:
+        sys.__unraisablehook__(failure)
 
 
 def _end_at_once_on_ctrl_c(code: object) -> None:

@@ -1,9 +1,7 @@
 """Generated lossless videos: red encodes the video and green the frame, so that samples can be identified."""
 
 import math
-import multiprocessing
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from vtdl_cli.data.clips import loading
 from vtdl_cli.data.clips.datasets import Batch, EpochBatches, Unreadable, VideoClips, VideoSample
 from vtdl_cli.data.clips.loading import build_loader
 from vtdl_cli.data.clips.sampling import IndexSampler, random_clip, uniform_clips
@@ -151,22 +150,14 @@ def test_build_loader__samples_do_not_depend_on_workers_order_or_resuming(videos
         assert all(same(sample, dataset[key]) for sample, key in zip(samples, expected, strict=True))
 
 
-@pytest.fixture
-def restored_start_method() -> Iterator[None]:
-    before = multiprocessing.get_start_method(allow_none=True)
-    yield
-    multiprocessing.set_start_method(before, force=True)
-
-
-@pytest.mark.usefixtures("restored_start_method")
 @pytest.mark.parametrize(
     ("start_method", "sampler"), [("forkserver", random_clip(4, 2)), ("spawn", uniform_clips(4, 2, 3))]
 )
 def test_build_loader__samples_do_not_depend_on_how_workers_start(
-    videos: VideoList, start_method: str, sampler: IndexSampler
+    monkeypatch: pytest.MonkeyPatch, videos: VideoList, start_method: str, sampler: IndexSampler
 ) -> None:
-    """Oracle: the dataset asked directly. A fork server is the default from Python 3.14 on, spawning on macOS."""
-    multiprocessing.set_start_method(start_method, force=True)
+    """Oracle: the dataset asked directly. Windows and macOS spawn; a fork server is Python's own default from 3.14 on."""
+    monkeypatch.setattr(loading, "START_METHOD", start_method)
     dataset = make_dataset(videos, seed=5, sampler=sampler)
     samples = unbatch(list(build_loader(dataset, EpochBatches(6, 4), workers=1, on_gpu=False)))
     assert len(samples) == 6

@@ -7,6 +7,7 @@ import signal
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -381,7 +382,8 @@ def test_extract__damaged_video_is_left_out_and_named(toy: Toy, pretrained: Path
     skipped = json.loads(content["attributes"]["skipped"])
     assert skipped == json.loads(result.stdout)["skipped"]
     assert [video["path"] for video in skipped] == [str(tmp_path / "broken.mp4")]
-    assert f"warning: skipped video '{tmp_path / 'broken.mp4'}': " in result.stderr
+    assert skipped[0]["reason"].startswith("corrupt, or not a video")
+    assert f"warning: skipped video '{tmp_path / 'broken.mp4'}': {skipped[0]['reason']}\n" in result.stderr
 
 
 def test_extract__existing_file_is_refused(toy: Toy, pretrained: Path, extracted: Path) -> None:
@@ -547,6 +549,22 @@ def test_keep_rows__memory_does_not_grow_with_the_list(tmp_path: Path, monkeypat
     small, large = (peak_bytes(tmp_path / f"{number}.h5", number) for number in (1_000, 10_000))
     print(f"peak {small / 1e6:.1f} MB for 1,000 videos, {large / 1e6:.1f} MB for 10,000")
     assert large < small + 5e5
+
+
+def test_keep_rows__of_a_while_go_into_one_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By hand: of ten batches of 8 seconds each the third, sixth and ninth end 24 seconds after the last part."""
+    seconds = [0.0]
+
+    def outputs() -> Iterator[VideoOutputs]:
+        for each in many_outputs(10 * BATCH):
+            seconds[0] += 8
+            yield each
+
+    monkeypatch.setattr(vtdl_cli.engine.evaluate.extract, "time", SimpleNamespace(monotonic=lambda: seconds[0]))
+    parts = FeatureParts(tmp_path / "f.h5", {}, resume=False, overwrite=False)
+    keep_rows(outputs(), parts, BadVideos(10 * BATCH, 0.05), SilentReporter(), average_clips=True)
+    names = sorted(path.stem for path in tmp_path.glob(".f.h5.parts/*.npz"))
+    assert [int(name) // BATCH for name in names] == [3, 6, 9, 10]
 
 
 def test_keep_rows__waiting_rows_do_not_hold_their_frames(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_convert__key_encoder_of_a_run(toy: Toy, pretrained: Path, tmp_path: Pat
 
 def test_convert__key_encoder_that_is_not_there(finetuned: Path, tmp_path: Path) -> None:
     line = ["convert", str(finetuned), "--key-encoder", "--out", str(tmp_path / "key.pt")]
-    refuse(*line, code=1, says=("have no key encoder: only pretraining by vtdl leaves one",))
+    refuse(*line, code=1, says=("have no key encoder: only pretraining with vtdl trains one",))
 
 
 # ---- what is said

@@ -73,7 +73,7 @@ class ClipSampler:
         starts: (number of frames, generator) -> first frame of each clip.
         clip_len: T, frames of a clip.
         stride: frames from one to the next.
-        short_videos: a name of SHORT_VIDEOS.
+        short_videos: a key of SHORT_VIDEOS.
     """
 
     starts: Callable[[int, Generator], Iterable[int]]
@@ -82,7 +82,7 @@ class ClipSampler:
     short_videos: str
 
     def __call__(self, num_frames: int, generator: Generator) -> np.ndarray:
-        """Frame indices (V, T)."""
+        """Sample frame indices (V, T)."""
         indices, starts = SHORT_VIDEOS[self.short_videos], self.starts(num_frames, generator)
         return np.stack([indices(start, num_frames, self.clip_len, self.stride) for start in starts])
 

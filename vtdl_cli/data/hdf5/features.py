@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from vtdl_cli.data.hdf5.layout import TEXT, Column, Layout, check_finite, class_names_in
+from vtdl_cli.data.hdf5.layout import TEXT, Column, Layout, check_finite_rows, class_names_in
 from vtdl_cli.data.hdf5.rows import RowsFile, open_rows, write_rows
 from vtdl_cli.data.lists.label_sets import LabelSet, label_set
 from vtdl_cli.data.lists.video_list import MOST_CLASSES, UNKNOWN_CLASS
@@ -80,7 +80,7 @@ def read_features(path: Path, warn: Warn = ignore_warning) -> Features:
             here = slice(len(paths), len(paths) + len(block["paths"]))
             values[here], labels[here] = block["features"], block["labels"]
             paths += block["paths"]
-    check_finite(values, paths, path, FEATURE_LAYOUT, "Their network has diverged: train it again with a lower lr")
+    check_finite_rows(values, paths, path, FEATURE_LAYOUT, "Their network has diverged: train it again with a lower lr")
     return Features(path, values, labels, paths, attributes)
 
 

@@ -143,7 +143,7 @@ def check_layout(file: h5py.File, path: Path, layout: Layout) -> None:
         raise layout.damage(path, f"are inconsistent: {len(names)} class names, and class {highest}")
 
 
-def check_finite(values: np.ndarray, paths: Sequence[str], path: Path, layout: Layout, next_step: str) -> None:
+def check_finite_rows(values: np.ndarray, paths: Sequence[str], path: Path, layout: Layout, next_step: str) -> None:
     """Check that the vectors (N, ...) of a file are finite.
 
     Args:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from vtdl_cli import ranks
-from vtdl_cli.data.hdf5.layout import TEXT, Column, Layout, check_finite, class_names_in
+from vtdl_cli.data.hdf5.layout import TEXT, Column, Layout, check_finite_rows, class_names_in
 from vtdl_cli.data.hdf5.rows import open_rows, write_rows
 from vtdl_cli.data.lists.label_sets import LabelSet, label_set
 from vtdl_cli.runtime import Warn, ignore_warning, write_error
@@ -132,7 +132,7 @@ def read_scores(path: Path, warn: Warn = ignore_warning) -> Scores:
     if values.shape[1] != len(classes) or labels.min() < 0:  # labels beyond the classes were refused on opening
         counts = f"{len(classes)} classes, {values.shape[1]} scores per video, labels {labels.min()} to {labels.max()}"
         raise SCORE_LAYOUT.damage(path, f"are inconsistent: {counts}")
-    check_finite(values, paths, path, SCORE_LAYOUT, "Their network has diverged: evaluate other weights")
+    check_finite_rows(values, paths, path, SCORE_LAYOUT, "Their network has diverged: evaluate other weights")
     return Scores(values, labels, paths, classes, attributes)
 
 

@@ -73,7 +73,7 @@ def take_key_encoder(path: Path, out: Path) -> dict[str, Any]:
     tensors = tensors_under(content, KEY_ENCODER_PREFIX)
     if not tensors:
         raise CheckpointError(
-            f"weights '{path}' have no key encoder: only pretraining by vtdl leaves one. Leave out --key-encoder"
+            f"weights '{path}' have no key encoder: only pretraining with vtdl trains one. Leave out --key-encoder"
         )
     check_finite(tensors, path)
     kept = {name: content[name] for name in ("stage", "config", "classes", "num_classes", "list_sha256", "seed")}
