@@ -83,8 +83,8 @@ def _show(result: dict[str, Any], out: Path) -> None:
 def _next_steps(out: Path) -> Iterator[list[str | Path]]:
     """Yield the words of two commands that use what the demo has written."""
     run, lists, features = out / "pretraining", out / "lists", out / "features"
-    videos = ["--train-list", lists / "labelled_split_1.txt", "--val-list", lists / "val_split_1.txt"]
-    paths: list[str | Path] = [*videos, "--root", out / "videos", "--out", out / "linear"]
+    videos: list[str | Path] = ["--train-list", lists / "labelled_split_1.txt", "--val-list", lists / "val_split_1.txt"]
+    paths = [*videos, "--root", out / "videos", "--out", out / "linear"]
     yield ["finetune", "--preset", run / "config.yaml", "--weights", run, "--linear-probe", *paths]
     yield ["probe", "--train", features / "pretraining-labelled.h5", "--test", features / "pretraining-test.h5"]
 
