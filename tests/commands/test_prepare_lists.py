@@ -1,11 +1,13 @@
 """`vtdl prepare-lists` on the command line; its computations are tested in engine and data."""
 
+import csv
 import itertools
 import json
 import shlex
 import shutil
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -222,3 +224,53 @@ def test_kinetics__has_one_split(toy: Toy, tmp_path: Path) -> None:
     refuse(*line, "--split", "2", code=2, says=("Invalid value for '--split'",))
     assert "--split " not in succeed("prepare-lists", "kinetics", "--help").stdout
     assert "--split " in succeed("prepare-lists", "hmdb51", "--help").stdout
+
+
+def test_folder__class_names_of_every_kind_reach_the_features(toy: Toy, tmp_path: Path) -> None:
+    """From folders with spaces, commas, apostrophes, umlauts, quotes and more to features, tables and predictions."""
+    names = sorted(
+        ["Auf & ab, rückwärts", "it's a 'test'", 'say "hi"', "two  spaces", "größer 2", "-dash", "[b]x #1"]
+    )
+    root, lists, run = tmp_path / "meine Vidéos", tmp_path / "l, s", tmp_path / "run 1"
+    for label, name in enumerate(names):
+        (root / name).mkdir(parents=True)
+        for number in range(4):
+            (root / name / f"Clip {number}, ü's.mp4").symlink_to(
+                toy.root / f"{CLASSES[label % 3]}/{CLASSES[label % 3]}_{number}.mp4"
+            )
+    prepared = succeed("prepare-lists", "folder", "--root", str(root), "--out", str(lists), "--workers", "0")
+    assert all(name in prepared.stdout for name in names)
+    assert (lists / "classes.txt").read_text().splitlines() == names
+    train, val = (str(lists / f"{side}_split_1.txt") for side in ("train", "val"))
+    succeed("lists", "check", val, "--root", str(root), "--open", "--workers", "0")
+    here = ["--root", str(root), "--device", "cpu", "--workers", "0"]
+    given = ["--train-list", train, "--val-list", val, *here, "--set", "finetune.epochs=1"]
+    succeed("finetune", "--preset", str(toy.preset), *given, "--out", str(run))
+    succeed("evaluate", "--weights", str(run), "--list", val, *here, "--out", str(tmp_path / "results"))
+    with (tmp_path / "results/per_class.csv").open(newline="") as table:
+        assert [row["name"] for row in csv.DictReader(table)] == names
+    features = tmp_path / "fea, tures.h5"
+    succeed("extract", "--weights", str(run), "--list", val, *here, "--out", str(features), "--npy")
+    with h5py.File(features) as file:
+        assert json.loads(file.attrs["classes"]) == names
+        assert {path.decode().split("/")[0] for path in file["paths"]} == set(names)
+    succeed("features", "info", str(features))
+    succeed("features", "export", str(features), "--out", str(tmp_path / "t.csv"), "--average")
+    with (tmp_path / "t.csv").open(newline="") as table:
+        assert {row["class"] for row in csv.DictReader(table)} == set(names)
+    succeed("report", str(run), "--out", str(tmp_path / "report.html"))
+    video = str(next((root / names[0]).iterdir()))
+    succeed(
+        "visualize",
+        "--weights",
+        str(run),
+        video,
+        "--class",
+        names[1],
+        "--out",
+        str(tmp_path / "h.png"),
+        "--device",
+        "cpu",
+    )
+    succeed("compress", val, "--root", str(root), "--out", str(tmp_path / "small"), "--workers", "0")
+    succeed("lists", "check", str(tmp_path / "small/val_split_1.txt"), "--workers", "0")
