@@ -228,9 +228,7 @@ def test_kinetics__has_one_split(toy: Toy, tmp_path: Path) -> None:
 
 def test_folder__class_names_of_every_kind_reach_the_features(toy: Toy, tmp_path: Path) -> None:
     """From folders with spaces, commas, apostrophes, umlauts, quotes and more to features, tables and predictions."""
-    names = sorted(
-        ["Auf & ab, rückwärts", "it's a 'test'", 'say "hi"', "two  spaces", "größer 2", "-dash", "[b]x #1"]
-    )
+    names = sorted(["Auf & ab, rückwärts", "it's a 'test'", 'say "hi"', "two  spaces", "größer 2", "-dash", "[b]x #1"])
     root, lists, run = tmp_path / "meine Vidéos", tmp_path / "l, s", tmp_path / "run 1"
     for label, name in enumerate(names):
         (root / name).mkdir(parents=True)

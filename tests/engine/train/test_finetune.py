@@ -202,3 +202,20 @@ def test_finetune__without_a_validation_list(toy: Toy, tmp_path: Path) -> None:
     more = ("--val-list", str(toy.val_list), "--resume")
     refuse(*line, *more, code=1, says=("cannot resume: val_list_sha256 was 'None'",))
     succeed("report", str(tmp_path / "run"), "--out", str(tmp_path / "report.html"))
+
+
+def test_finetune__warns_of_recordings_in_both_lists(toy: Toy, tmp_path: Path) -> None:
+    """By names such as UCF101's. Oracle: by hand: one group of the five is in both lists; then none."""
+    clips = {"train": ["g01_c01", "g01_c02", "g02_c01", "g03_c01"], "val": ["g01_c03", "g04_c01", "g05_c01"]}
+    for name, ends in clips.items():
+        rows_ = [f"v_{end}.mp4 {index % 3} 24" for index, end in enumerate(ends)]
+        write_list(tmp_path / name, rows_)
+        for end in ends:
+            shutil.copy(toy.root / "red/red_0.mp4", tmp_path / f"v_{end}.mp4")
+    line = toy.finetune(tmp_path / "run", "--train-list", str(tmp_path / "train/list.txt"), "--root", str(tmp_path))
+    line += ["--val-list", str(tmp_path / "val/list.txt"), "--dry-run"]
+    said = succeed(*line).stderr
+    assert "warning: 1 recordings seem to have clips in both" in said
+    assert "the first is 'v_g01'. If so, validation is optimistic" in said
+    (tmp_path / "val/list.txt").write_text("v_g04_c01.mp4 0 24\nv_g05_c01.mp4 1 24\n")
+    assert "recordings" not in succeed(*line).stderr

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,11 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vtdl_cli.data.video.probe import VideoFacts
+from vtdl_cli.engine.lists.recordings import RECORDING
 
 _MOST_CLASSES_SHOWN = 5  # in one warning
 OWN_SPLIT = "vtdl prepare-lists folder --group-by REGEX"
-RECORDING = r"^(.+?)([_ .-](c|part|clip|scene|shot|seg|segment|chunk|cut)[_-]?[0-9]+)?(\.[^.]*)?$"
-"""A regex whose first group is a file name without the number of a clip: of v_Run_g01_c02.avi and clip1_part2.mp4."""
 
 
 class ListedVideo(NamedTuple):
@@ -77,21 +75,6 @@ def _find_duplicates(sides: Sides, root: Path) -> dict[str, list[list[str]]]:
         "duplicates": [[name for _, name in group] for group in groups],
         "on_both_sides": [[name for _, name in group] for group in groups if len({side for side, _ in group}) > 1],
     }
-
-
-def find_recordings_on_both_sides(sides: Sides) -> list[str]:
-    """Find recordings that have numbered clips on several sides, by their file names; see `RECORDING`.
-
-    Where there are no more of them than classes, as for walk_clip1 and run_clip1, the numbers are those of a class.
-    """
-    found: dict[str, set[str]] = {}
-    for side, listed in sides.items():
-        for video in listed:
-            match = re.search(RECORDING, video.name.rpartition("/")[2])
-            if match and match[2]:
-                found.setdefault(match[1], set()).add(side)
-    num_classes = len({video.label for listed in sides.values() for video in listed})
-    return [key for key, on in found.items() if len(on) > 1] if len(found) > num_classes else []
 
 
 def _or_group(audit: dict[str, Any]) -> str:

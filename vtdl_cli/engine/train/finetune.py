@@ -14,6 +14,7 @@ from vtdl_cli.data.clips.datasets import Batch, VideoClips
 from vtdl_cli.data.lists.label_sets import counting_warning
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.engine.lists.labels import check_labels
+from vtdl_cli.engine.lists.recordings import RECORDING, find_recordings_on_several
 from vtdl_cli.engine.networks.bad_videos import BadVideos
 from vtdl_cli.engine.networks.build import build_network
 from vtdl_cli.engine.networks.checkpoint import load_pretrained_backbone
@@ -64,7 +65,7 @@ def finetune(
         Interrupted: by a signal, after saving.
     """
     videos, val_videos = train_list.read(), val_list.read() if val_list else None
-    _warn_of_labels(videos, val_videos, reporter)
+    _warn_of_lists(videos, val_videos, reporter)
     if linear_probe and weights is None:
         raise CheckpointError("a linear probe needs a trained backbone. Give --weights RUN")
     check_batch("finetune", config.finetune.batch_size)
@@ -114,11 +115,25 @@ def finetune(
     }
 
 
-def _warn_of_labels(videos: VideoList, val_videos: VideoList | None, reporter: Reporter) -> None:
-    """Check the labels of the validation list, if there is one, against those of the training list."""
+def _warn_of_lists(videos: VideoList, val_videos: VideoList | None, reporter: Reporter) -> None:
+    """Compare the validation list, if there is one, with the training list: labels, and recordings in both."""
     checked = check_labels(val_videos, videos.label_set, videos.num_classes) if val_videos else []
-    for warning in filter(None, (counting_warning(videos.label_set), *checked)):
+    recordings = _warn_of_recordings(videos, val_videos) if val_videos else ""
+    for warning in filter(None, (counting_warning(videos.label_set), *checked, recordings)):
         reporter.warn(warning)
+
+
+def _warn_of_recordings(videos: VideoList, val_videos: VideoList) -> str:
+    """Return a warning if clips of one recording seem to be in both lists; otherwise empty."""
+    lists = {"train": videos, "val": val_videos}
+    names = {side: map(listed.name, range(len(listed))) for side, listed in lists.items()}
+    if not (shared := find_recordings_on_several(names, videos.num_classes)):
+        return ""
+    return (
+        f"{len(shared)} recordings seem to have clips in both lists, '{videos.source}' and '{val_videos.source}', by "
+        f"their file names; the first is '{shared[0]}'. If so, validation is optimistic: prepare both lists with "
+        f"vtdl prepare-lists folder --group-by '{RECORDING}'"
+    )
 
 
 @dataclass(frozen=True)
