@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shlex
 import signal
 import socket
 import time
@@ -190,6 +191,12 @@ def error_lines(result: Result) -> list[str]:
     assert all(line.startswith(("error: ", "warning: ")) for line in lines), lines
     assert "Traceback" not in result.stderr
     return [line for line in lines if line.startswith("error: ")]
+
+
+def next_commands(said: str) -> list[list[str]]:
+    """The words of each command that is printed to be typed next, as a shell would split it."""
+    lines = [line.removeprefix("next: vtdl ") for line in said.splitlines() if line.startswith("next: ")]
+    return [shlex.split(line) for line in lines]
 
 
 def start(*arguments: str) -> Running:

@@ -33,6 +33,7 @@ from vtdl_cli.commands import (
     transcode,
     visualize,
 )
+from vtdl_cli.commands.unknown_options import WORDS, describe_unknown_option
 from vtdl_cli.errors import UsageError, VtdlError
 
 
@@ -40,8 +41,9 @@ class ErrorBoundary(TyperGroup):
     """The group of all commands: turns their exceptions into error lines and exit codes (see errors.py)."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Note `--debug`, which also applies to errors in parsing the options of a command."""
+        """Note `--debug` and all words, for errors in parsing the options of a command."""
         ctx.meta["debug"] = "--debug" in args
+        ctx.meta[WORDS] = list(args)
         with reporting_errors(ctx.meta["debug"]):
             _check_encoding(args)
             return super().parse_args(ctx, args)
@@ -112,6 +114,8 @@ def _describe_other(error: BaseException) -> tuple[str, int]:
         message = error.format_message().rstrip(".")  # empty if a group without a command printed its help
         if not message:
             return "", error.exit_code
+        if remedy := describe_unknown_option(error):
+            return remedy, error.exit_code
         return f"{message}{'' if message.endswith('?') else '.'} See: vtdl --help", error.exit_code
     if isinstance(error, KeyboardInterrupt):
         return "interrupted without saving", 1

@@ -173,7 +173,8 @@ def _assign(values: dict[str, Any], text: str) -> str:
     key, equals, value = text.partition("=")
     *sections, name = key.strip().split(".")
     if not equals or not sections or not name:
-        return f"--set '{text}' is not of the form section.key=value. For example: --set pretrain.epochs=10"
+        hint = _did_you_mean(keys_named(name)) or " For example: --set pretrain.epochs=10"
+        return f"--set '{text}' is not of the form section.key=value.{hint}"
     for section in sections:
         values = values.setdefault(section, {})
         if not isinstance(values, dict):
@@ -231,7 +232,7 @@ def _explain(detail: dict[str, Any], source: str) -> str:
     location = [str(part) for part in detail["loc"]]
     key = ".".join(location)
     if detail["type"] == "extra_forbidden":
-        return f"key '{key}' of '{source}' is unknown.{_nearest(key, all_keys())} See: vtdl presets show demo"
+        return f"key '{key}' of '{source}' is unknown.{_nearest_key(key)} See: vtdl presets show demo"
     if detail["type"] == "missing":
         return f"key '{key}' is missing from '{source}'. Add it, or --set {key}=..."
     if detail["type"] == "model_type":
@@ -248,8 +249,29 @@ def _shortened(text: str) -> str:
 
 
 def _nearest(word: str, choices: list[str]) -> str:
-    matches = difflib.get_close_matches(word, choices, n=1, cutoff=0.5)
-    return f" Did you mean '{matches[0]}'?" if matches else ""
+    return _did_you_mean(difflib.get_close_matches(word, choices, n=1, cutoff=0.5))
+
+
+def _did_you_mean(names: Iterable[str]) -> str:
+    quoted = " or ".join(f"'{name}'" for name in names)
+    return f" Did you mean {quoted}?" if quoted else ""
+
+
+def _nearest_key(key: str) -> str:
+    """Suggest the key of the same or nearly the same name in the section or below it, else the nearest of all keys."""
+    top, _, rest = key.partition(".")
+    name = rest.rpartition(".")[2]
+    below = {each.rpartition(".")[2]: each for each in all_keys() if each.startswith(f"{top}.")}
+    same = [each for each in keys_named(name) if each.startswith(f"{top}.")]
+    close = [below[each] for each in difflib.get_close_matches(name, below, n=1)]
+    return _did_you_mean(same or close) or _nearest(key, all_keys())
+
+
+def keys_named(name: str) -> list[str]:
+    """Every key whose last word is `name`, by its present or an earlier name, or that is `name` itself."""
+    earlier = {old.rpartition(".")[2]: new.rpartition(".")[2] for old, new in RENAMED_KEYS.items()}
+    name = earlier.get(name, name)
+    return [key for key in all_keys() if "." in key and name in (key, key.rpartition(".")[2])]
 
 
 def all_keys(section: type[BaseModel] = Config, prefix: str = "") -> list[str]:

@@ -1,12 +1,17 @@
 """`vtdl prepare-lists` on the command line; its computations are tested in engine and data."""
 
+import csv
+import itertools
 import json
 import shlex
+import shutil
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 
-from tests.toy import CLASSES, NUM_FRAMES, Toy, files_in, refuse, succeed
+from tests.toy import CLASSES, NUM_FRAMES, Toy, files_in, next_commands, refuse, succeed, write_video
 
 FILES = {"train_split_1.txt", "val_split_1.txt", "classes.txt", "audit.json"}
 
@@ -25,21 +30,25 @@ def test_folder__writes_lists_that_train(toy: Toy, tmp_path: Path) -> None:
     assert json.loads(succeed(*toy.finetune(tmp_path / "run", *given, "--dry-run", "--json")).stdout)["val_videos"] == 6
 
 
-def test_folder__next_commands_run_as_they_are_printed(toy: Toy, tmp_path: Path) -> None:
-    """With the preset, the weights and the output for `...`; the last one measures on the test list."""
-    lists, run = tmp_path / "lists", tmp_path / "run"
-    line = ["prepare-lists", "folder", "--root", str(toy.root), "--out", str(lists), "--workers", "0"]
-    said = succeed(*line, "--val-fraction", "0.2", "--test-fraction", "0.2").stderr.splitlines()
-    commands = [shlex.split(text.removeprefix("next: vtdl ")) for text in said if text.startswith("next: ")]
+SMALL = ("--set", "data.short_side=36", "--set", "data.crop_size=32", "--set", "model.width=4")
+
+
+def test_folder__next_commands_run_as_they_are_printed(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One after the other, from a folder with a space; the last one measures on the test list."""
+    root, lists = tmp_path / "my videos", tmp_path / "my lists"
+    root.symlink_to(toy.root)
+    monkeypatch.chdir(tmp_path)
+    line = ["prepare-lists", "folder", "--root", str(root), "--out", str(lists), "--workers", "0"]
+    said = succeed(*line, "--val-fraction", "0.2", "--test-fraction", "0.2").stderr
+    commands = next_commands(said)
     assert [command[0] for command in commands] == ["pretrain", "finetune", "evaluate"]
-    assert commands[1][5:9] == ["--train-list", f"{lists}/train_split_1.txt", "--val-list", f"{lists}/val_split_1.txt"]
-    assert commands[2][3:5] == ["--list", f"{lists}/test_split_1.txt"]
-    given = {"--preset": str(toy.preset), "--weights": "none", "--out": str(run)}
     for command in commands[:2]:
-        filled = [
-            given[option] if word == "..." else word for option, word in zip(["", *command], command, strict=False)
-        ]
-        succeed(*filled, "--device", "cpu", "--workers", "0", "--dry-run", "--json")
+        training = ("--set", f"{command[0]}.epochs=1", "--set", f"{command[0]}.batch_size=4")
+        after = succeed(*command, *SMALL, *training, "--device", "cpu", "--workers", "0").stderr
+        assert [words[0] for words in next_commands(after)]
+    assert json.loads(succeed(*commands[2], "--json", "--quiet", "--workers", "0").stdout)["num_videos"] == 3
     assert succeed(*line, "--overwrite").stderr.count("next: ") == 2
 
 
@@ -49,6 +58,47 @@ def test_folder__result_for_people(toy: Toy, tmp_path: Path) -> None:
     assert shown.startswith("lists:")
     assert "videos" in shown
     assert "{" not in shown
+
+
+def test_folder__screen_is_a_summary_that_names_copies(tmp_path: Path) -> None:
+    """Oracle: by hand: 30 videos of 30 sizes, of which the last is there twice; audit.json has them all."""
+    root, out = tmp_path / "videos", tmp_path / "lists"
+    for number in range(30):
+        write_video(root / f"{'ab'[number % 2]}/{number:02}.mp4", np.zeros((2, 32, 32 + 2 * number, 3), np.uint8))
+    shutil.copy(root / "b/29.mp4", root / "b/copy.mp4")
+    line = ["prepare-lists", "folder", "--root", str(root), "--out", str(out), "--decoder", "pyav"]
+    line += ["--val-fraction", "0"]
+    result = succeed(*line, "--workers", "0", "--quiet")
+    shown = " ".join(result.stdout.replace("│", " ").split())
+    assert "resolutions 2 of 90x32; 1 of " in shown
+    assert "; 27 more, see audit.json" in shown
+    assert "duplicates b/29.mp4 = b/copy.mp4" in shown
+    assert result.stdout.count("\n") < 30
+    audit = json.loads((out / "audit.json").read_text())
+    assert (len(audit["resolutions"]), audit["duplicates"]) == (30, [["b/29.mp4", "b/copy.mp4"]])
+
+
+@pytest.mark.parametrize("form", ["v_Run_g{:02}_c{:02}.mp4", "clip{}_part{}.mp4"])
+def test_folder__hints_at_recordings_by_their_names(toy: Toy, tmp_path: Path, form: str) -> None:
+    """The regex that is proposed keeps each in one list, by its own account; clips numbered by class are no recordings."""
+    root, line = tmp_path / "videos", ["prepare-lists", "folder", "--workers", "0", "--val-fraction", "0.5"]
+    for label, group, clip in itertools.product("ab", range(4), range(1, 5)):
+        video = root / label / form.format(group + 4 * (label == "b"), clip)
+        video.parent.mkdir(parents=True, exist_ok=True)
+        video.symlink_to(toy.root / "red/red_0.mp4")
+    line += ["--root", str(root)]
+    said = succeed(*line, "--out", str(tmp_path / "one")).stderr
+    (hint,) = [text for text in said.splitlines() if "recordings seem to have clips in both train and val" in text]
+    regex = shlex.split(hint[hint.index("--group-by") :])[1]
+    audit = json.loads(succeed(*line, "--out", str(tmp_path / "two"), "--group-by", regex, "--json").stdout)
+    assert len(audit["groups"]) == 8
+    assert "recordings seem" not in "".join(audit["warnings"])
+    for label, clip in itertools.product("ab", range(1, 5)):
+        video = tmp_path / "plain" / label / f"{label}_clip{clip}.mp4"
+        video.parent.mkdir(parents=True, exist_ok=True)
+        video.symlink_to(toy.root / "red/red_0.mp4")
+    plain = [*line[:-1], str(tmp_path / "plain"), "--out", str(tmp_path / "three")]
+    assert "recordings seem" not in succeed(*plain).stderr
 
 
 def test_folder__bad_input(toy: Toy, tmp_path: Path) -> None:
@@ -174,3 +224,51 @@ def test_kinetics__has_one_split(toy: Toy, tmp_path: Path) -> None:
     refuse(*line, "--split", "2", code=2, says=("Invalid value for '--split'",))
     assert "--split " not in succeed("prepare-lists", "kinetics", "--help").stdout
     assert "--split " in succeed("prepare-lists", "hmdb51", "--help").stdout
+
+
+def test_folder__class_names_of_every_kind_reach_the_features(toy: Toy, tmp_path: Path) -> None:
+    """From folders with spaces, commas, apostrophes, umlauts, quotes and more to features, tables and predictions."""
+    names = sorted(["Auf & ab, rückwärts", "it's a 'test'", 'say "hi"', "two  spaces", "größer 2", "-dash", "[b]x #1"])
+    root, lists, run = tmp_path / "meine Vidéos", tmp_path / "l, s", tmp_path / "run 1"
+    for label, name in enumerate(names):
+        (root / name).mkdir(parents=True)
+        for number in range(4):
+            (root / name / f"Clip {number}, ü's.mp4").symlink_to(
+                toy.root / f"{CLASSES[label % 3]}/{CLASSES[label % 3]}_{number}.mp4"
+            )
+    prepared = succeed("prepare-lists", "folder", "--root", str(root), "--out", str(lists), "--workers", "0")
+    assert all(name in prepared.stdout for name in names)
+    assert (lists / "classes.txt").read_text().splitlines() == names
+    train, val = (str(lists / f"{side}_split_1.txt") for side in ("train", "val"))
+    succeed("lists", "check", val, "--root", str(root), "--open", "--workers", "0")
+    here = ["--root", str(root), "--device", "cpu", "--workers", "0"]
+    given = ["--train-list", train, "--val-list", val, *here, "--set", "finetune.epochs=1"]
+    succeed("finetune", "--preset", str(toy.preset), *given, "--out", str(run))
+    succeed("evaluate", "--weights", str(run), "--list", val, *here, "--out", str(tmp_path / "results"))
+    with (tmp_path / "results/per_class.csv").open(newline="") as table:
+        assert [row["name"] for row in csv.DictReader(table)] == names
+    features = tmp_path / "fea, tures.h5"
+    succeed("extract", "--weights", str(run), "--list", val, *here, "--out", str(features), "--npy")
+    with h5py.File(features) as file:
+        assert json.loads(file.attrs["classes"]) == names
+        assert {path.decode().split("/")[0] for path in file["paths"]} == set(names)
+    succeed("features", "info", str(features))
+    succeed("features", "export", str(features), "--out", str(tmp_path / "t.csv"), "--average")
+    with (tmp_path / "t.csv").open(newline="") as table:
+        assert {row["class"] for row in csv.DictReader(table)} == set(names)
+    succeed("report", str(run), "--out", str(tmp_path / "report.html"))
+    video = str(next((root / names[0]).iterdir()))
+    succeed(
+        "visualize",
+        "--weights",
+        str(run),
+        video,
+        "--class",
+        names[1],
+        "--out",
+        str(tmp_path / "h.png"),
+        "--device",
+        "cpu",
+    )
+    succeed("compress", val, "--root", str(root), "--out", str(tmp_path / "small"), "--workers", "0")
+    succeed("lists", "check", str(tmp_path / "small/val_split_1.txt"), "--workers", "0")

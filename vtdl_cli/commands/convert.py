@@ -126,6 +126,6 @@ def _next_steps(result: dict[str, Any], preset: str | None, assignments: list[st
     """What can be done with the checkpoint."""
     weights = f"--weights {shlex.quote(result['out'])}"
     if result["stage"] == "finetune":
-        yield f"vtdl evaluate {weights} --list ... --out ..."
+        yield f"vtdl evaluate {weights} --list ... --root ... --out ..."
     typed = o.retype(preset, assignments) if preset else "--preset ..."
-    yield f"vtdl finetune {typed} {weights} --train-list ... --val-list ... --out ..."
+    yield f"vtdl finetune {typed} {weights} --train-list ... --val-list ... --root ... --out ..."

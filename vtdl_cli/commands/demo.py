@@ -1,5 +1,7 @@
 """`vtdl demo`."""
 
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -72,17 +74,19 @@ def _show(result: dict[str, Any], out: Path) -> None:
     )
     curves, triplet = map(printable, result["pictures"])
     console.print(f"Figures: {curves}  {triplet}\n\nNext, on these videos:\n")
-    out = Path(printable(str(out)))
-    root, lists = out / "videos", out / "lists"
-    console.print(
-        f"vtdl finetune --preset {out}/pretraining/config.yaml --weights {out}/pretraining --linear-probe --train-list "
-        f"{lists}/labelled_split_1.txt --val-list {lists}/val_split_1.txt --root {root} --out {out}/linear"
-    )
-    console.print(
-        f"vtdl probe --train {out}/features/pretraining-labelled.h5 --test {out}/features/pretraining-test.h5"
-    )
+    for words in _next_steps(out):
+        console.print(printable(f"vtdl {shlex.join(map(str, words))}"))
     console.print("\nOn your own, in one folder for each class:\n")
     console.print("vtdl prepare-lists folder --root videos --out lists")
+
+
+def _next_steps(out: Path) -> Iterator[list[str | Path]]:
+    """Yield the words of two commands that use what the demo has written."""
+    run, lists, features = out / "pretraining", out / "lists", out / "features"
+    videos: list[str | Path] = ["--train-list", lists / "labelled_split_1.txt", "--val-list", lists / "val_split_1.txt"]
+    paths = [*videos, "--root", out / "videos", "--out", out / "linear"]
+    yield ["finetune", "--preset", run / "config.yaml", "--weights", run, "--linear-probe", *paths]
+    yield ["probe", "--train", features / "pretraining-labelled.h5", "--test", features / "pretraining-test.h5"]
 
 
 def _table(result: dict[str, Any]) -> "Table":

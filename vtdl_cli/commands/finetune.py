@@ -23,14 +23,14 @@ vtdl finetune --preset hmdb51/i3d --weights runs/pretrained --linear-probe --tra
 def finetune(
     preset: o.PresetOption,
     train_list: Annotated[Path, typer.Option(help="Labelled videos to learn from.")],
+    out: Annotated[Path, typer.Option(help="Run folder to write: checkpoints, metrics, curves.")],
     val_list: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             help="Labelled videos to validate on, a centre clip each, every finetune.validate_every epochs. They "
-            "choose best.pt: report its accuracy on others."
+            "choose best.pt: report its accuracy on others. Default: none, then last.pt is the result."
         ),
-    ],
-    out: Annotated[Path, typer.Option(help="Run folder to write: checkpoints, metrics, curves.")],
+    ] = None,
     weights: Annotated[
         str, typer.Option(metavar="RUN|FILE|none", help="Run folder or checkpoint whose backbone to start from.")
     ] = "none",
@@ -59,10 +59,11 @@ def finetune(
     config = load_config(preset, assignments or (), make_reporter(quiet).warn)
     from vtdl_cli.engine.train.finetune import finetune
 
-    val_source = o.list_source(val_list, root, strip_prefix, list_columns)
+    train_source = o.list_source(train_list, root, strip_prefix, list_columns)
+    val_source = o.list_source(val_list, root, strip_prefix, list_columns) if val_list else None
     result = finetune(
         config,
-        o.list_source(train_list, root, strip_prefix, list_columns),
+        train_source,
         val_source,
         out,
         how,
@@ -72,19 +73,30 @@ def finetune(
     )
     print_result(result, as_json, "plan" if dry_run else "finetuned")
     if not (dry_run or as_json):
-        for line in _next_steps(out, val_source, chooses=bool(config.finetune.validate_every)):
+        chooses = bool(val_list and config.finetune.validate_every)
+        for line in _next_steps(out, val_source or train_source, validates=bool(val_list), chooses=chooses):
             make_reporter(quiet).line(line)
 
 
-def _next_steps(out: Path, val_list: "ListSource", *, chooses: bool) -> Iterator[str]:
-    """How to measure without bias: on the test list, else on the validation list by weights that it did not choose."""
-    from vtdl_cli.engine.lists.outputs import find_test_list
+def _next_steps(out: Path, videos: "ListSource", *, validates: bool, chooses: bool) -> Iterator[str]:
+    """How to measure without bias: on the test list, else on the validation list by weights that it did not choose.
 
-    weights, measured = out, find_test_list(val_list.path)
+    Args:
+        out: the run folder.
+        videos: the validation list, or the training list without one.
+        validates: whether it is the validation list.
+        chooses: whether it chose best.pt.
+    """
+    from vtdl_cli.engine.lists.outputs import find_list
+
+    weights, measured = out, find_list("test", videos.path)
+    if measured is None and not validates:
+        yield "no --val-list: nothing was validated. Measure on videos that the run has not seen: vtdl evaluate --help"
+        return
     if measured is None:
-        measured = val_list.path
+        measured = videos.path
         if chooses:
             weights = out / "checkpoints" / "last.pt"
             yield f"best.pt was chosen on '{measured}', and there is no test list beside it; last.pt was not chosen"
-    typed = ["--weights", str(weights), "--list", str(measured), *o.retype_list(val_list)]
-    yield f"next: vtdl evaluate {shlex.join(typed)} --out ..."
+    typed = f"--weights {shlex.quote(str(weights))} {o.retype_lists(videos, list=measured)}"
+    yield f"next: vtdl evaluate {typed} --out {shlex.quote(f'{out}-evaluated')}"

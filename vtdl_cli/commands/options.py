@@ -113,10 +113,16 @@ def list_source(path: Path, root: Path | None, strip_prefix: str, columns: str |
     return ListSource(path, root, strip_prefix, columns)
 
 
-def retype_list(source: "ListSource") -> list[str]:
-    """Return the options for another list in the same folder."""
-    given = {"--root": source.root, "--strip-prefix": source.strip_prefix, "--list-columns": source.columns}
-    return [word for option, value in given.items() if value for word in (option, str(value))]
+def retype_lists(source: "ListSource", **lists: Path | None) -> str:
+    """Return options that name lists, and those of a list in the same folder, quoted for a shell.
+
+    Args:
+        source: whose options apply.
+        lists: by option, `train_list` for `--train-list`; those that are None are left out.
+    """
+    named = {f"--{name.replace('_', '-')}": path for name, path in lists.items()}
+    options = {"--root": source.root, "--strip-prefix": source.strip_prefix, "--list-columns": source.columns}
+    return shlex.join(word for option, value in {**named, **options}.items() if value for word in (option, str(value)))
 
 
 def protocol(clips: int | None, crops: int, aggregate: str = "softmax") -> "Protocol":

@@ -87,7 +87,7 @@ vtdl plot gradients runs/finetuned --out gradients.png --overwrite
 )
 def gradients(
     run: Annotated[
-        Path, typer.Argument(metavar="RUN", help="Run folder, trained with --set pretrain.log_gradients=true.")
+        Path, typer.Argument(metavar="RUN", help="Run folder, trained with --set STAGE.log_gradients=true.")
     ],
     out: Annotated[Path | None, typer.Option(help="PNG to write. Default: gradients.png in the run folder.")] = None,
     overwrite: o.OverwriteOption = False,

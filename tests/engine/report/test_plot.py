@@ -189,8 +189,10 @@ def test_log_gradients__resumed_run_ends_with_the_same_file(toy: Toy, logged: Pa
     assert '"meant"' in lines[1][1]
 
 
-def test_plot_gradients__bad_input(pretrained: Path, tmp_path: Path) -> None:
-    refuse("plot", "gradients", str(pretrained), code=2, says=("has no gradients.jsonl. Train with --set",))
+def test_plot_gradients__bad_input(pretrained: Path, finetuned: Path, tmp_path: Path) -> None:
+    for run, stage in ((pretrained, "pretrain"), (finetuned, "finetune")):
+        says = f"has no gradients.jsonl. Train with --set {stage}.log_gradients=true"
+        refuse("plot", "gradients", str(run), code=2, says=(says,))
     refuse("plot", "gradients", str(tmp_path / "absent"), code=2, says=("is not a folder",))
 
 

@@ -74,6 +74,19 @@ def test_visualize__video_is_as_long_and_large_as_its_source(toy: Toy, heat: tup
     assert sorted(path.name for path in out.parent.iterdir()) == ["heat.mp4", "heat.png"]
 
 
+def test_visualize__png_is_the_strip_alone(
+    toy: Toy, finetuned: Path, heat: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    """Oracle: the strip beside the MP4, by the same weights."""
+    out = tmp_path / "heat.png"
+    result = drawn(*line(finetuned, toy.root / VIDEO, out))
+    assert (result["out"], result["strip"]) == (str(out), str(out))
+    assert [path.name for path in tmp_path.iterdir()] == ["heat.png"]
+    with Image.open(out) as alone, Image.open(heat[0].with_suffix(".png")) as beside:
+        assert np.array_equal(np.asarray(alone), np.asarray(beside))
+    refuse(*line(finetuned, toy.root / VIDEO, out), code=2, says=("heat.png' exists. Use --overwrite",))
+
+
 def test_visualize__predicts_the_class_that_evaluate_predicts(
     toy: Toy, finetuned: Path, heat: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:

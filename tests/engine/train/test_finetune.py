@@ -2,14 +2,13 @@
 
 import json
 import math
-import shlex
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.toy import CLASSES, RUN_FILES, Toy, files_in, load, refuse, rows, succeed
+from tests.toy import CLASSES, RUN_FILES, Toy, files_in, load, next_commands, refuse, rows, succeed
 
 
 def last_of(run: Path) -> dict[str, torch.Tensor]:
@@ -139,7 +138,7 @@ def test_finetune__next_command_measures_without_bias(toy: Toy, tmp_path: Path) 
     for source, name in ((toy.val_list, "val_split_1.txt"), (toy.val_list.with_name("classes.txt"), "classes.txt")):
         shutil.copy(source, tmp_path / name)
     run, val, test = tmp_path / "run", tmp_path / "val_split_1.txt", tmp_path / "test_split_1.txt"
-    evaluate = f"next: vtdl evaluate --weights {{}} --list {{}} --root {toy.root} --out ...\n"
+    evaluate = f"next: vtdl evaluate --weights {{}} --list {{}} --root {toy.root} --out {run}-evaluated\n"
     assert next_of(toy, tmp_path) == (
         f"best.pt was chosen on '{val}', and there is no test list beside it; last.pt was not chosen\n"
         + evaluate.format(run / "checkpoints/last.pt", val)
@@ -148,7 +147,7 @@ def test_finetune__next_command_measures_without_bias(toy: Toy, tmp_path: Path) 
     test.write_text("\n".join(toy.train_list.read_text().splitlines()[:6]) + "\n")
     said = next_of(toy, tmp_path)
     assert said == evaluate.format(run, test)
-    words = shlex.split(said.removeprefix("next: vtdl ").replace("...", str(tmp_path / "out")))
+    (words,) = next_commands(said)
     assert not json.loads(succeed(*words, "--json", "--quiet").stdout)["selected_on_this_list"]
 
 
@@ -183,3 +182,40 @@ def test_finetune__a_last_batch_of_one_video(toy: Toy, tmp_path: Path, epochs: i
     assert all(values.isfinite().all() for values in model.values())
     assert model["backbone.stem.1.num_batches_tracked"] == 2 * epochs  # whose map is larger
     assert model["backbone.layer4.0.conv1.1.num_batches_tracked"] == epochs
+
+
+# ---- without a validation list
+
+
+def test_finetune__without_a_validation_list(toy: Toy, tmp_path: Path) -> None:
+    """The last epoch is the result, and no list selected it; a resumed run does not take a list up midway."""
+    line = ["finetune", "--preset", str(toy.preset), "--train-list", str(toy.train_list), "--root", str(toy.root)]
+    line += ["--out", str(tmp_path / "run"), "--device", "cpu", "--workers", "0"]
+    result = succeed(*line)
+    assert "no --val-list: nothing was validated" in result.stderr
+    assert files_in(tmp_path / "run") == RUN_FILES
+    assert all("val_top1" not in row for row in rows(tmp_path / "run"))
+    evaluated = succeed(*toy.evaluate(tmp_path / "run", tmp_path / "results", "--json", "--quiet"))
+    assert json.loads(evaluated.stdout)["selected_on_this_list"] is False
+    answer = json.loads(succeed(*line, "--resume", "--set", "finetune.epochs=3", "--json", "--quiet").stdout)
+    assert (answer["val_videos"], answer["best"], answer["last"]) == (0, {}, {})
+    more = ("--val-list", str(toy.val_list), "--resume")
+    refuse(*line, *more, code=1, says=("cannot resume: val_list_sha256 was 'None'",))
+    succeed("report", str(tmp_path / "run"), "--out", str(tmp_path / "report.html"))
+
+
+def test_finetune__warns_of_recordings_in_both_lists(toy: Toy, tmp_path: Path) -> None:
+    """By names such as UCF101's. Oracle: by hand: one group of the five is in both lists; then none."""
+    clips = {"train": ["g01_c01", "g01_c02", "g02_c01", "g03_c01"], "val": ["g01_c03", "g04_c01", "g05_c01"]}
+    for name, ends in clips.items():
+        rows_ = [f"v_{end}.mp4 {index % 3} 24" for index, end in enumerate(ends)]
+        write_list(tmp_path / name, rows_)
+        for end in ends:
+            shutil.copy(toy.root / "red/red_0.mp4", tmp_path / f"v_{end}.mp4")
+    line = toy.finetune(tmp_path / "run", "--train-list", str(tmp_path / "train/list.txt"), "--root", str(tmp_path))
+    line += ["--val-list", str(tmp_path / "val/list.txt"), "--dry-run"]
+    said = succeed(*line).stderr
+    assert "warning: 1 recordings seem to have clips in both" in said
+    assert "the first is 'v_g01'. If so, validation is optimistic" in said
+    (tmp_path / "val/list.txt").write_text("v_g04_c01.mp4 0 24\nv_g05_c01.mp4 1 24\n")
+    assert "recordings" not in succeed(*line).stderr

@@ -19,6 +19,7 @@ from tests.toy import (
     error_lines,
     files_in,
     load,
+    next_commands,
     refuse,
     rows,
     start,
@@ -127,7 +128,11 @@ def test_pretrain__piped_lines_are_plain(toy: Toy, tmp_path: Path) -> None:
     assert any(line.startswith("pretrain 3/3 loss ") for line in result.stderr.splitlines())
     assert any(line.startswith("epoch 1/1 loss ") for line in result.stderr.splitlines())
     settings = f"--preset {toy.preset} --set pretrain.epochs=1 --set 'data.jitter={{hue: 0.0}}'"
-    assert f"next: vtdl finetune {settings} --weights {tmp_path / 'run'} --train-list" in result.stderr
+    lists = f"--train-list {toy.train_list} --root {toy.root}"
+    assert f"next: vtdl finetune {settings} --weights {tmp_path / 'run'} {lists} --out" in result.stderr
+    finetune, extract = next_commands(result.stderr)
+    assert json.loads(succeed(*finetune, "--workers", "0", "--dry-run", "--json").stdout)["val_videos"] == 0
+    assert json.loads(succeed(*extract, "--workers", "0", "--json").stdout)["shape"] == [NUM_TRAIN, 32]
     assert result.stdout.startswith("pretrained")
 
 

@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vtdl_cli.data.video.probe import VideoFacts
+from vtdl_cli.engine.lists.recordings import RECORDING
 
 _MOST_CLASSES_SHOWN = 5  # in one warning
+OWN_SPLIT = "vtdl prepare-lists folder --group-by REGEX"
 
 
 class ListedVideo(NamedTuple):
@@ -75,6 +77,11 @@ def _find_duplicates(sides: Sides, root: Path) -> dict[str, list[list[str]]]:
     }
 
 
+def _or_group(audit: dict[str, Any]) -> str:
+    """The other remedy for copies, in lists that are split here and not by a publisher."""
+    return ", or keep copies in one list: --group-by REGEX" if audit["dataset"] == "folder" else ""
+
+
 def _digest(path: Path) -> bytes:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").digest()
@@ -95,9 +102,14 @@ def audit_warnings(audit: dict[str, Any], files: dict[str, str]) -> list[str]:
     if ignored := audit["ignored"]:
         warnings.append(f"{len(ignored)} files or folders hold no video and are ignored; the first is '{ignored[0]}'")
     if both := audit["on_both_sides"]:
-        warnings.append(f"{len(both)} videos are {in_both} under two names; the first is '{both[0][0]}'")
+        what = f"{len(both)} videos are {in_both} under two names; the first is '{both[0][0]}', also '{both[0][1]}'"
+        warnings.append(f"{what}. Delete all but one of each{_or_group(audit)}")
     if both := audit["groups_on_both_sides"]:
-        warnings.append(f"{len(both)} recordings have clips {in_both}; the first is '{both[0]}'")
+        what = f"{len(both)} recordings have clips {in_both}; the first is '{both[0]}'"
+        warnings.append(f"{what}. The published split is so; for one of your own: {OWN_SPLIT}")
+    if both := audit["recordings_on_both_sides"]:
+        what = f"{len(both)} recordings seem to have clips {in_both}, by their file names; the first is '{both[0]}'"
+        warnings.append(f"{what}. If so, keep each in one list: --group-by '{RECORDING}'")
     for side, number in sides.items():
         absent = [name for name, counts in audit["classes"].items() if not counts[side]]
         if not number:

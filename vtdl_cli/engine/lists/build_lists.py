@@ -11,8 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vtdl_cli.data.lists.splits import SIDES, TRAIN, VAL, draw_fraction, draw_per_class
-from vtdl_cli.engine.lists.audit import ListedVideo, Sides, audit_warnings, describe_videos, escape_non_utf8
+from vtdl_cli.engine.lists.audit import (
+    ListedVideo,
+    Sides,
+    audit_warnings,
+    describe_videos,
+    escape_non_utf8,
+)
 from vtdl_cli.engine.lists.outputs import list_files, write_outputs
+from vtdl_cli.engine.lists.recordings import find_recordings_on_several
 from vtdl_cli.engine.lists.survey import Survey, SurveyCache, survey
 from vtdl_cli.errors import ListError, UsageError
 from vtdl_cli.runtime import Reporter
@@ -129,6 +136,7 @@ def _build(candidates: Candidates, options: PrepareOptions, cache: SurveyCache) 
         "left_out": int((~listed).sum()),
         "groups": {group: " and ".join(on) for group, on in groups.items()} if _splits_by_group(candidates) else None,
         "groups_on_both_sides": [group for group, on in groups.items() if len(on) > 1],
+        "recordings_on_both_sides": [] if candidates.groups else _suspect_recordings(sides),
         "rejected": [
             {"path": escape_non_utf8(candidates.names[index]), "reason": escape_non_utf8(reason)}
             for index, reason in found.reasons.items()
@@ -157,6 +165,11 @@ def _survey(candidates: Candidates, options: PrepareOptions, cache: SurveyCache)
         first = f"'{candidates.names[0]}': {found.reasons[0]}"
         raise ListError(f"--root '{candidates.root}' has no readable video: {first}. Try another --decoder")
     return found
+
+
+def _suspect_recordings(sides: Sides) -> list[str]:
+    names = {side: [video.name for video in listed] for side, listed in sides.items()}
+    return find_recordings_on_several(names, len({video.label for listed in sides.values() for video in listed}))
 
 
 def _describe_options(candidates: Candidates, options: PrepareOptions) -> dict[str, Any]:

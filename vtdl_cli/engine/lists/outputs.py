@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from vtdl_cli.data.lists.splits import SIDES, TEST, VAL
+from vtdl_cli.data.lists.splits import SIDES
 from vtdl_cli.data.lists.video_list import CLASSES_FILE, write_classes, write_list
 from vtdl_cli.engine.lists.audit import Sides
 from vtdl_cli.errors import UsageError
@@ -26,12 +26,12 @@ def list_files(split: int) -> dict[str, str]:
 LIST_FILES = list_files(1)
 
 
-def find_test_list(val_list: Path) -> Path | None:
-    """Return the test list that was written together with a validation list, if there is one."""
+def find_list(side: str, listed: Path) -> Path | None:
+    """Return the list of a side that was written together with the list `listed`, if there is one."""
     for split in (1, 2, 3):
         files = list_files(split)
-        if val_list.name == files[VAL] and val_list.with_name(files[TEST]).is_file():
-            return val_list.with_name(files[TEST])
+        if listed.name in files.values() and listed.with_name(files[side]).is_file():
+            return listed.with_name(files[side])
     return None
 
 

@@ -3,9 +3,10 @@
 import json
 import shutil
 import time
+from collections import Counter
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vtdl_cli.data.lists.video_list import CLASSES_FILE, VideoList, write_classes, write_list
@@ -45,7 +46,7 @@ def transcode(
 
     Raises:
         UsageError: the output folder holds the sources, videos of another format, or an earlier run.
-        ListError: two videos would get the same name, or none can be read.
+        ListError: a path leads out of its folder, or no video can be read.
         Interrupted: by a signal; the videos written so far are kept.
     """
     began = time.monotonic()
@@ -213,23 +214,28 @@ def _record_form(out: Path, writer: VideoWriter, videos: VideoList) -> bool:
 def _targets(videos: VideoList, out: Path, suffix: str) -> list[Path]:
     """Return the target of each video: its path in the list, with another suffix.
 
+    Videos that differ in their suffixes alone keep them before the new one: a.avi and a.mp4 become a.avi.mp4 and
+    a.mp4.mp4. No other target ends in two suffixes.
+
     Raises:
-        ListError: a path leads out of its folder, or two videos have the same target.
+        ListError: a path leads out of its folder.
     """
-    owners: dict[str, str] = {}
+    paths = [_path_inside(videos, index) for index in range(len(videos))]
+    sharing = Counter((path.parent, stem(path.name)) for path in set(paths))
     targets = []
-    for index in range(len(videos)):
-        name = videos.name(index)
-        parts = [part for part in name.split("/") if part not in ("", ".")]
-        if ".." in parts:
-            raise ListError(
-                f"list '{videos.source}:{videos.line(index)}': '{name}' leads out of its folder. Use --root"
-            )
-        target = "/".join([*parts[:-1], stem(parts[-1]) + suffix])
-        if (other := owners.setdefault(target, name)) != name:
-            raise ListError(f"videos '{other}' and '{name}' would both become '{target}'. Rename one")
-        targets.append(out / target)
+    for path in paths:
+        bare = stem(path.name)
+        kept = path.name if sharing[path.parent, bare] > 1 else bare
+        targets.append(out / path.parent / (kept + suffix))
     return targets
+
+
+def _path_inside(videos: VideoList, index: int) -> PurePosixPath:
+    name = videos.name(index)
+    path = PurePosixPath(name.lstrip("/"))
+    if ".." in path.parts:
+        raise ListError(f"list '{videos.source}:{videos.line(index)}': '{name}' leads out of its folder. Use --root")
+    return path
 
 
 def _size(path: Path) -> int:

@@ -12,7 +12,7 @@ from vtdl_cli.analysis.embedding import draw_points, project_pca, project_tsne
 from vtdl_cli.analysis.gradients import draw_gradients
 from vtdl_cli.data.hdf5.features import Features, read_features
 from vtdl_cli.engine.features.class_names import name_classes
-from vtdl_cli.engine.train.run_folder import GRADIENTS, METRICS, read_log
+from vtdl_cli.engine.train.run_folder import GRADIENTS, METRICS, read_log, stage_of
 from vtdl_cli.errors import UsageError
 from vtdl_cli.metrics import unit
 from vtdl_cli.runtime import Reporter, atomic_write, check_new_file
@@ -63,12 +63,16 @@ def unique_names(runs: Sequence[Path]) -> list[str]:
 
 def _read_epochs(run: Path, log: str) -> list[dict[str, Any]]:
     """Read the epochs of a run's log, at least one."""
-    hint = "Train with --set pretrain.log_gradients=true" if log == GRADIENTS else "Name a run folder"
     if run.suffix == ".h5":
         raise UsageError(f"run '{run}' is a file. To draw features: vtdl plot features {run}")
     if not run.is_dir():
         raise UsageError(f"run '{run}' is not a folder. Name a run folder of vtdl pretrain or vtdl finetune")
     if not (run / log).exists():
+        hint = (
+            f"Train with --set {stage_of(read_log(run / METRICS))}.log_gradients=true"
+            if log == GRADIENTS
+            else "Name a run folder"
+        )
         raise UsageError(f"run '{run}' has no {log}. {hint}")
     rows = read_log(run / log)
     if not rows:

@@ -11,7 +11,7 @@ from vtdl_cli.engine.networks.checkpoint import Checkpoint, Stage, find_weights,
 from vtdl_cli.engine.networks.methods import METHODS
 from vtdl_cli.engine.networks.selection import read_selection
 from vtdl_cli.engine.train.health import signs_of_collapse
-from vtdl_cli.engine.train.run_folder import CONFIG, METRICS, EpochMetrics, read_log
+from vtdl_cli.engine.train.run_folder import CONFIG, METRICS, EpochMetrics, read_log, stage_of
 from vtdl_cli.errors import CheckpointError, ConfigError, UsageError, VtdlError
 from vtdl_cli.settings import build_config, read_yaml
 
@@ -46,9 +46,8 @@ class Run:
 
     @property
     def stage(self) -> Stage:
-        """The checkpoint's stage; without one, the metrics tell: only finetuning has a training accuracy."""
-        found = "finetune" if any("train_top1" in row for row in self.epochs) else "pretrain"
-        stage: Stage = self.checkpoint.get("stage", found)
+        """The checkpoint's stage; without one, that of the metrics."""
+        stage: Stage = self.checkpoint.get("stage", stage_of(self.epochs))
         return stage
 
     def remark(self, section: str, text: str, command: str = "") -> None:

@@ -6,7 +6,9 @@ maps of its clips, and once to draw them.
 
 import difflib
 import time
+from collections import deque
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -46,14 +48,14 @@ def visualize(
     category: str | None = None,
     assignments: tuple[str, ...] = (),
 ) -> dict[str, Any]:
-    """Write a video with a network's heat maps over it, and a strip of its frames beside it.
+    """Write a video with a network's heat maps over it and a strip of its frames beside it, or the strip alone.
 
     All maps share one scale, percentiles 1 to 99 of the video's heat.
 
     Args:
         weights: run folder or checkpoint of either stage.
         video: a file, or a folder of frames.
-        out: an MP4; the strip has the same name with .png.
+        out: an MP4, whose strip has the same name with .png; or a PNG, the strip alone.
         execution: device, and whether to overwrite.
         reporter: shows progress.
         kind: a key of MAPS; none: gradcam where there is a classifier, else energy.
@@ -72,7 +74,7 @@ def visualize(
     network, source = _load(weights, assignments)
     kind = _choose_map(kind, network, weights)
     chosen = _find_class(category, kind, source)
-    strip = _refuse_outputs(out, video, execution.overwrite)
+    movie, strip = _choose_outputs(out, video, execution.overwrite)
     lock_file(out, reporter)
     machine = build_machine(execution.device, "fp32", 0, reporter)
     backbone = network.backbone if isinstance(network, Encoder) else network
@@ -84,8 +86,14 @@ def visualize(
     prediction = _describe_prediction(probabilities, chosen, source) if mapper.has_classifier else {}
     scale = scale_of(heat)
     facts = {"video": str(video), "weights": source.path, "map": kind, "layer": mapper.layer, **prediction}
-    with atomic_write(out) as movie, atomic_write(strip) as figure:
-        shown = _write_video(clipped, heat, scale, movie, reporter)
+    shown: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    overlays = _overlay_frames(clipped, heat, scale, shown, reporter)
+    with ExitStack() as stack:
+        if movie:
+            write_mp4(stack.enter_context(atomic_write(movie)), overlays, clipped.frame_rate, *choose_encoder())
+        else:
+            deque(overlays, maxlen=0)
+        figure = stack.enter_context(atomic_write(strip))
         draw_overlays(shown, figure, title=_write_title(facts), scale=scale, meaning=_describe_scale(facts))
     return {
         "out": str(out),
@@ -138,14 +146,14 @@ def _find_class(category: str | None, kind: str, source: Source) -> int | None:
     )
 
 
-def _refuse_outputs(out: Path, video: Path, overwrite: bool) -> Path:
-    """Refuse outputs that cannot or must not be written; return the strip's path."""
-    if out.suffix.lower() != ".mp4":
-        raise UsageError(f"output '{out}' does not end in .mp4, the only format. Change --out")
-    strip = out.with_suffix(".png")
-    for file in (out, strip):
+def _choose_outputs(out: Path, video: Path, overwrite: bool) -> tuple[Path | None, Path]:
+    """Return the paths of the MP4, if one is wanted, and of the strip; refuse those that must not be written."""
+    if out.suffix.lower() not in (".mp4", ".png"):
+        raise UsageError(f"output '{out}' does not end in .mp4, or .png for a strip of frames alone. Change --out")
+    movie, strip = (out, out.with_suffix(".png")) if out.suffix.lower() == ".mp4" else (None, out)
+    for file in filter(None, (movie, strip)):
         check_new_file(file, "--out", overwrite=overwrite, sources=[video])
-    return strip
+    return movie, strip
 
 
 def _describe_prediction(probabilities: Tensor, chosen: int | None, source: Source) -> dict[str, Any]:
@@ -158,27 +166,25 @@ def _describe_prediction(probabilities: Tensor, chosen: int | None, source: Sour
     return prediction
 
 
-def _write_video(
-    video: ClippedVideo, heat: Tensor, scale: Scale, path: Path, reporter: Reporter
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Write the video; return a few frames with their overlays, by number and time."""
+def _overlay_frames(
+    video: ClippedVideo,
+    heat: Tensor,
+    scale: Scale,
+    shown: dict[str, tuple[np.ndarray, np.ndarray]],
+    reporter: Reporter,
+) -> Iterator[np.ndarray]:
+    """Yield every frame with its heat; a few frames with their overlays are added to `shown`, by number and time."""
     num_frames = video.scan.num_frames
     wanted = set(np.linspace(0, num_frames - 1, min(STRIP_FRAMES, num_frames)).round().astype(int).tolist())
-    shown = {}
-
-    def overlays() -> Iterator[np.ndarray]:
-        maps = maps_of_frames(heat, torch.from_numpy(video.indices), num_frames)
-        with reporter.progress(num_frames, "frames") as bar:
-            for number, (frame, of_frame) in enumerate(zip(whole_video(video.path), maps, strict=True)):
-                area = seen_area(frame.shape[0], frame.shape[1], video.short_side, video.crop_size)
-                overlay = lay_over(frame, scale.apply(of_frame), area)
-                if number in wanted:
-                    shown[f"frame {number}, {float(number / video.frame_rate):.1f} s"] = frame, overlay
-                yield overlay
-                bar.advance()
-
-    write_mp4(path, overlays(), video.frame_rate, *choose_encoder())
-    return shown
+    maps = maps_of_frames(heat, torch.from_numpy(video.indices), num_frames)
+    with reporter.progress(num_frames, "frames") as bar:
+        for number, (frame, of_frame) in enumerate(zip(whole_video(video.path), maps, strict=True)):
+            area = seen_area(frame.shape[0], frame.shape[1], video.short_side, video.crop_size)
+            overlay = lay_over(frame, scale.apply(of_frame), area)
+            if number in wanted:
+                shown[f"frame {number}, {float(number / video.frame_rate):.1f} s"] = frame, overlay
+            yield overlay
+            bar.advance()
 
 
 def _write_title(facts: dict[str, Any]) -> str:

@@ -1,8 +1,9 @@
 """Finetuning: a classifier on a backbone that is pretrained, randomly initialised, or frozen (linear probe)."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -11,7 +12,9 @@ from vtdl_cli import ranks
 from vtdl_cli.config import Config
 from vtdl_cli.data.clips.datasets import Batch, VideoClips
 from vtdl_cli.data.lists.label_sets import counting_warning
+from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.engine.lists.labels import check_labels
+from vtdl_cli.engine.lists.recordings import RECORDING, find_recordings_on_several
 from vtdl_cli.engine.networks.bad_videos import BadVideos
 from vtdl_cli.engine.networks.build import build_network
 from vtdl_cli.engine.networks.checkpoint import load_pretrained_backbone
@@ -38,7 +41,7 @@ VALIDATED_BY = "val_top1"
 def finetune(
     config: Config,
     train_list: ListSource,
-    val_list: ListSource,
+    val_list: ListSource | None,
     out: Path,
     execution: Execution,
     reporter: Reporter,
@@ -49,23 +52,20 @@ def finetune(
     """Train on the labels of one list and validate on another, with one centre clip a video (clip@1).
 
     Args:
+        val_list: None: nothing is validated, no best.pt is written, and last.pt is the result.
         weights: a run folder or checkpoint to take the backbone from; none: randomly initialised.
         linear_probe: train the classifier alone; the backbone stays as it is, batch-norm statistics included.
 
     Returns:
-        The plan; unless it is a dry run, also the validation of the `best` and the `last` epoch, and `skipped` videos.
+        The plan; unless it is a dry run, also the validation of the `best` and the `last` epoch, empty without a
+        validation list, and `skipped` videos.
 
     Raises:
         UsageError, ListError, CheckpointError: something does not fit; nothing has been written.
         Interrupted: by a signal, after saving.
     """
-    videos, val_videos = train_list.read(), val_list.read()
-    for warning in (
-        counting_warning(videos.label_set),
-        *check_labels(val_videos, videos.label_set, videos.num_classes),
-    ):
-        if warning:
-            reporter.warn(warning)
+    videos, val_videos = train_list.read(), val_list.read() if val_list else None
+    _warn_of_lists(videos, val_videos, reporter)
     if linear_probe and weights is None:
         raise CheckpointError("a linear probe needs a trained backbone. Give --weights RUN")
     check_batch("finetune", config.finetune.batch_size)
@@ -73,7 +73,7 @@ def finetune(
     machine = build_machine(execution.device, config.finetune.precision, execution.workers, reporter)
     seed_torch(execution.seed)
     network = build_network(config, videos.num_classes)
-    origin = {"linear_probe": linear_probe, "weights": weights, "val_list_sha256": val_videos.sha256}
+    origin = {"linear_probe": linear_probe, "weights": weights, "val_list_sha256": val_videos and val_videos.sha256}
     if weights is not None and not run.resumes:
         origin["weights_sha256"] = load_pretrained_backbone(weights, network.backbone, reporter)
     network.backbone.requires_grad_(not linear_probe)
@@ -90,10 +90,10 @@ def finetune(
         reporter=reporter,
         drop_last=False,
         origin=origin,
-        selection=select_by(VALIDATED_BY, val_videos) if config.finetune.validate_every else None,
+        selection=select_by(VALIDATED_BY, val_videos) if val_videos and config.finetune.validate_every else None,
     )
     plan = training.plan() | {
-        "val_videos": len(val_videos),
+        "val_videos": len(val_videos) if val_videos else 0,
         "weights": weights or "none",
         "linear_probe": linear_probe,
     }
@@ -102,9 +102,8 @@ def finetune(
     run.claim(reporter)
     if execution.resume:
         training.checkpointing.resume()
-    val_clips = build_test_clips(config, val_videos, config.finetune, clips=1)
-    val_bad = BadVideos(len(val_videos), config.data.max_bad_fraction)
-    finetune_epochs(training, network, val_clips, val_bad, linear_probe)
+    validation = Validation.of(config, val_videos) if val_videos else None
+    finetune_epochs(training, network, validation, linear_probe)
     if not ranks.is_rank_0():
         return plan
     state = training.state
@@ -112,17 +111,46 @@ def finetune(
         **plan,
         "best": state.best,
         "last": _last_validated(run.rows(), state.best),
-        "skipped": state.bad_videos.as_list() + val_bad.as_list(),
+        "skipped": state.bad_videos.as_list() + (validation.bad_videos.as_list() if validation else []),
     }
 
 
-def finetune_epochs(
-    training: Training,
-    network: Encoder,
-    val_clips: VideoClips,
-    val_bad: BadVideos,
-    linear_probe: bool,
-) -> None:
+def _warn_of_lists(videos: VideoList, val_videos: VideoList | None, reporter: Reporter) -> None:
+    """Compare the validation list, if there is one, with the training list: labels, and recordings in both."""
+    checked = check_labels(val_videos, videos.label_set, videos.num_classes) if val_videos else []
+    recordings = _warn_of_recordings(videos, val_videos) if val_videos else ""
+    for warning in filter(None, (counting_warning(videos.label_set), *checked, recordings)):
+        reporter.warn(warning)
+
+
+def _warn_of_recordings(videos: VideoList, val_videos: VideoList) -> str:
+    """Return a warning if clips of one recording seem to be in both lists; otherwise empty."""
+    lists = {"train": videos, "val": val_videos}
+    names = {side: map(listed.name, range(len(listed))) for side, listed in lists.items()}
+    if not (shared := find_recordings_on_several(names, videos.num_classes)):
+        return ""
+    return (
+        f"{len(shared)} recordings seem to have clips in both lists, '{videos.source}' and '{val_videos.source}', by "
+        f"their file names; the first is '{shared[0]}'. If so, validation is optimistic: prepare both lists with "
+        f"vtdl prepare-lists folder --group-by '{RECORDING}'"
+    )
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The videos that are validated on: one centre clip of each, and those found unreadable."""
+
+    clips: VideoClips
+    bad_videos: BadVideos
+
+    @classmethod
+    def of(cls, config: Config, videos: VideoList) -> Self:
+        """Return the validation on the videos of a list."""
+        clips = build_test_clips(config, videos, config.finetune, clips=1)
+        return cls(clips, BadVideos(len(videos), config.data.max_bad_fraction))
+
+
+def finetune_epochs(training: Training, network: Encoder, validation: Validation | None, linear_probe: bool) -> None:
     """Train all epochs; after each, where due, validate and keep the best checkpoint."""
     machine, options = training.machine, training.config.finetune
     ddp_model = ranks.wrap_ddp(network)
@@ -139,7 +167,7 @@ def finetune_epochs(
         network.backbone.train(not linear_probe)
         train_epoch(training, forward)
         is_due = (epoch + 1) % every == 0 or epoch + 1 == options.epochs
-        metrics = validate(training, network.eval(), val_clips, val_bad) if is_due else {}
+        metrics = validate(training, network.eval(), validation) if validation and is_due else {}
         training.close_epoch(metrics, best_by=VALIDATED_BY)
 
 
@@ -152,9 +180,9 @@ def _last_validated(rows: list[EpochMetrics], metrics: Iterable[str]) -> EpochMe
     return {name: last[name] for name in metrics}
 
 
-def validate(training: Training, network: Encoder, clips: VideoClips, bad: BadVideos) -> EpochMetrics:
+def validate(training: Training, network: Encoder, validation: Validation) -> EpochMetrics:
     """Measure the accuracies on the validation list, with one centre clip a video."""
     batch_clips = 2 * training.options.batch_size  # without gradients a clip takes less than half the memory
-    outputs = forward_videos(network, clips, training.machine, views=1, batch_clips=batch_clips)
-    logits = collect(outputs, bad, training.reporter, "validation")
+    outputs = forward_videos(network, validation.clips, training.machine, views=1, batch_clips=batch_clips)
+    logits = collect(outputs, validation.bad_videos, training.reporter, "validation")
     return {f"val_{name}": value for name, value in accuracies(logits.values[:, 0], logits.label).items()}

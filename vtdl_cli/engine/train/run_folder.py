@@ -13,12 +13,13 @@ import io
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from vtdl_cli import ranks
 from vtdl_cli.analysis.curves import draw_curves
+from vtdl_cli.engine.networks.checkpoint import Stage
 from vtdl_cli.engine.train.meter import rename_metrics
 from vtdl_cli.errors import UsageError, VtdlError
 from vtdl_cli.locks import FOLDER_LOCK, lock_folder
@@ -72,6 +73,11 @@ def read_log(path: Path) -> list[dict[str, Any]]:
             raise VtdlError(f"log '{path}' is damaged: line {number} is not an epoch. Remove that line")
         rows.append(rename_metrics(row))
     return rows
+
+
+def stage_of(rows: Iterable[Mapping[str, Any]]) -> Stage:
+    """Return the stage of a run by its metrics: only finetuning has a training accuracy."""
+    return "finetune" if any("train_top1" in row for row in rows) else "pretrain"
 
 
 class RunFolder:
