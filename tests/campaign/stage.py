@@ -47,7 +47,7 @@ class Scenario:
 
     Attributes:
         line: what is typed.
-        again: what is added to go on after an interruption.
+        again: what is added to resume after an interruption.
         other: options that make another result.
         spawns: whether workers are started anew, which takes seconds, and write the files themselves.
     """
