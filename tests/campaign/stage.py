@@ -124,7 +124,7 @@ class Stage:
     Attributes:
         folder: where all of it lies.
         references: uninterrupted runs by scenario, whether made with its other options, and workers.
-        whole: by reader, its warnings and what it tells of files that are not damaged.
+        whole: by reader, its warnings and its results of files that are not damaged.
     """
 
     folder: Path
