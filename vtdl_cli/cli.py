@@ -128,7 +128,7 @@ def _describe_other(error: BaseException) -> tuple[str, int]:
         what = f"file '{error.filename}'" if error.filename else "a file"
         return f"{what} cannot be used: {error.strerror.lower()}", 1
     if type(error).__name__ == "OutOfMemoryError":  # of torch, which is not imported just for its name
-        return "the GPU's memory is full. Lower the batch: --set pretrain.batch_size=... or finetune.batch_size=...", 1
+        return f"the GPU's memory is full. Lower the batch ({BATCH_SETTINGS})", 1
     if ranks.is_lost_rank(error):
         return f"another of {ranks.world_size()} processes has ended: its own message says why. Resume with --resume", 1
     if message := workers.describe_dead_worker(error):
@@ -138,9 +138,9 @@ def _describe_other(error: BaseException) -> tuple[str, int]:
     return f"unexpected {name} '{reason}'. This is a bug in vtdl: please report it with the output of --debug", 1
 
 
+BATCH_SETTINGS = "--set pretrain.batch_size=..., finetune.batch_size, evaluate.batch_clips, extract.batch_clips"
 LESS_MEMORY = (
-    "Lower the batch (--set pretrain.batch_size=..., finetune.batch_size, evaluate.batch_clips, extract.batch_clips), "
-    "--workers, or the size of the network: model.width, method.queue.size"
+    f"Lower the batch ({BATCH_SETTINGS}), --workers, or the size of the network: model.width, method.queue.size"
 )
 
 

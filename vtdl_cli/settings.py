@@ -34,7 +34,7 @@ def rename_keys(values: dict[str, Any], warn: Warn = ignore_warning) -> dict[str
 
     Args:
         values: changed in place; a key that stands there by both names is left, as an unknown one.
-        warn: who is told of each.
+        warn: called for each.
     """
     for old, new in RENAMED_KEYS.items():
         *sections, name = old.split(".")
@@ -121,7 +121,7 @@ def load_config(preset: str, assignments: Iterable[str] = (), warn: Warn = ignor
     Args:
         preset: its name, or a file.
         assignments: on top of it.
-        warn: who is told of keys that have been renamed.
+        warn: called for each key that has been renamed.
 
     Raises:
         ConfigError: with one line for each mistake in file and assignments.

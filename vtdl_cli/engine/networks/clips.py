@@ -55,8 +55,8 @@ def build_test_clips(
     config: Config, videos: VideoList, clip: Clip, *, clips: int, crops: int = 1, starts: Sequence[int] = ()
 ) -> VideoClips:
     """`clips` clips spread evenly over each video, or at `starts`, seen through `crops` fixed squares; no draws."""
-    length, stride, go_on = clip.clip_len_frames, clip.stride_frames, config.data.short_videos
-    sampler = fixed_clips(length, stride, starts, go_on) if starts else uniform_clips(length, stride, clips, go_on)
+    length, stride, short = clip.clip_len_frames, clip.stride_frames, config.data.short_videos
+    sampler = fixed_clips(length, stride, starts, short) if starts else uniform_clips(length, stride, clips, short)
     return _clips(config, videos, sampler, FixedViews(config.data.crop_size, crops), seed=0)
 
 

@@ -1,4 +1,4 @@
-"""What pretraining will get from a list, told before it begins: by the list's own frame counts, no video is opened."""
+"""What pretraining will get from a list, computed from the list's own frame counts; no video is opened."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ NEARLY_ALL = 95.0  # percent of the videos: an option that so many are too short
 
 
 def triplets(config: Config, videos: VideoList, seed: int) -> dict[str, Any]:
-    """What the triplets will be like, in percent of the videos, or why that cannot be told; nothing without any."""
+    """What the triplets will be like, in percent of the videos, or why that is unknown; nothing without any."""
     if not _draws_triplets(config):
         return {}
     known = _known_counts(videos)
