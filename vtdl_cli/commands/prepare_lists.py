@@ -191,10 +191,10 @@ def _next_steps(audit: dict[str, Any], out: Path, root: Path, split: int) -> Ite
     typed = o.retype(SMALLEST_PRESET, DECODER_SETTINGS.get(audit["options"]["decoder"]))
     if "train" in lists:
         yield f"vtdl pretrain {typed} --train-list {lists['train']} {rooted} --out runs/pretrained"
-    if {"train", "val"} <= lists.keys():
+    if {"train", "val"} <= lists.keys() and audit["classes"]:
         both = f"--train-list {lists['train']} --val-list {lists['val']}"
         yield f"vtdl finetune {typed} --weights runs/pretrained {both} {rooted} --out runs/finetuned"
-    if {"train", "val", "test"} <= lists.keys():
+    if {"train", "val", "test"} <= lists.keys() and audit["classes"]:
         yield f"vtdl evaluate --weights runs/finetuned --list {lists['test']} {rooted} --out results"
 
 

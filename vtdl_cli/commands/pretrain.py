@@ -55,15 +55,16 @@ def pretrain(
     result = pretrain(config, videos, out, how, make_reporter(quiet), weights=weights)
     print_result(result, as_json, "plan" if dry_run else "pretrained")
     if not (dry_run or as_json):
-        for line in _next_steps(o.retype(preset, assignments), videos, out):
+        for line in _next_steps(o.retype(preset, assignments), videos, out, has_classes=bool(result["classes"])):
             make_reporter(quiet).line(f"next: {line}")
 
 
-def _next_steps(typed: str, videos: "ListSource", out: Path) -> Iterator[str]:
+def _next_steps(typed: str, videos: "ListSource", out: Path, *, has_classes: bool) -> Iterator[str]:
     """Yield the commands that use the weights; `typed` is the preset as given here."""
     from vtdl_cli.engine.lists.outputs import find_list
 
     weights = f"--weights {shlex.quote(str(out))}"
-    lists = o.retype_lists(videos, train_list=videos.path, val_list=find_list("val", videos.path))
-    yield f"vtdl finetune {typed} {weights} {lists} --out {shlex.quote(f'{out}-finetuned')}"
+    if has_classes:
+        lists = o.retype_lists(videos, train_list=videos.path, val_list=find_list("val", videos.path))
+        yield f"vtdl finetune {typed} {weights} {lists} --out {shlex.quote(f'{out}-finetuned')}"
     yield f"vtdl extract {weights} {o.retype_lists(videos, list=videos.path)} --out {shlex.quote(f'{out}.h5')}"

@@ -275,6 +275,8 @@ def test_extract__conflicting_options_are_refused(toy: Toy, pretrained: Path, tm
         (("--out", "."), "output '.' is a folder"),
     ):
         refuse(*toy.extract(pretrained, tmp_path / "f.h5", *more), code=2, says=(says,))
+    before_all = toy.extract(tmp_path / "absent weights", tmp_path / "f.npy", "--npy")
+    refuse(*before_all, code=2, says=("f.npy', which is --out itself",))
     (tmp_path / "f.npy").write_text("old")
     refuse(*toy.extract(pretrained, tmp_path / "f.h5", "--npy"), code=2, says=("f.npy' exists. Use --overwrite",))
     assert [path.name for path in tmp_path.iterdir()] == ["f.npy"]

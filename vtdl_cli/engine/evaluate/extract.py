@@ -84,6 +84,7 @@ def extract(
         UsageError, ListError, CheckpointError: options, list and weights do not fit together. Nothing is written.
         Interrupted: by a signal; the features so far are kept for `--resume`.
     """
+    array = array_beside(out) if npy else None
     seed_torch(execution.seed)
     network, source = load_layer(weights, config, assignments, spec)
     config, videos = source.config, videos_list.read(needs_classes=False)
@@ -94,7 +95,8 @@ def extract(
     if not execution.dry_run and not out.is_dir():
         lock_file(out, reporter)
     parts = FeatureParts(out, provenance, resume=execution.resume, overwrite=execution.overwrite)
-    array = choose_array(out, overwrite=execution.overwrite or parts.finished) if npy else None
+    if array:
+        check_new_file(array, "--out", overwrite=execution.overwrite or parts.finished)
     plan = {"out": str(out), "videos": len(videos), **parts.provenance}
     if execution.dry_run:
         return {**plan, "machine": machine.describe()}
@@ -237,14 +239,13 @@ def _describe_protocol(spec: FeatureSpec, clips: int) -> str:
     return f"{clips} clips" if spec.keep == "clip" else f"{clips} clips, each time position"
 
 
-def choose_array(out: Path, *, overwrite: bool) -> Path:
-    """Return the array's path for `--npy`, checked before anything is computed.
+def array_beside(out: Path) -> Path:
+    """Return the array's path for `--npy`.
 
     Raises:
-        UsageError: it exists, or is `out` itself.
+        UsageError: it is `out` itself.
     """
     array = out.with_suffix(ARRAY)
     if array == out:
         raise UsageError(f"--npy writes '{array}', which is --out itself. Choose an --out that ends in .h5")
-    check_new_file(array, "--out", overwrite=overwrite)
     return array
