@@ -44,14 +44,14 @@ def _resend_ctrl_c(failure: "sys.UnraisableHookArgs") -> None:
 
 
 def _end_at_once_on_ctrl_c(code: object) -> None:
-    """Let another Ctrl-C, after the last line is printed, end the process at once without changing the exit code."""
+    """Make another Ctrl-C exit at once: all is printed, and it need not wait for workers or change the exit code."""
     number = code if isinstance(code, int) else int(code is not None)
     signal.signal(signal.SIGINT, lambda *_: os._exit(number))
 
 
 @contextmanager
 def hushed() -> Iterator[None]:
-    """Let only rank 0 print results, and only the first rank of each machine print errors."""
+    """Let only rank 0 print results, and only local rank 0 of each machine print errors."""
     with Path(os.devnull).open("w") as nowhere:
         out = sys.stdout if ranks.is_rank_0() else nowhere
         err = sys.stderr if ranks.local_rank() == 0 or "--debug" in sys.argv else nowhere

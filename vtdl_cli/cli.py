@@ -117,7 +117,7 @@ def _describe_other(error: BaseException) -> tuple[str, int]:
         if remedy := describe_unknown_option(error):
             return remedy, error.exit_code
         return f"{message}{'' if message.endswith('?') else '.'} See: vtdl --help", error.exit_code
-    if isinstance(error, KeyboardInterrupt):
+    if _is_interrupted(error):
         return "interrupted without saving", 1
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
         return "too many files are open. Allow more (ulimit -n 4096), or use fewer --workers", 1
@@ -136,6 +136,13 @@ def _describe_other(error: BaseException) -> tuple[str, int]:
     reason = " ".join(str(error).split())
     name = type(error).__name__
     return f"unexpected {name} '{reason}'. This is a bug in vtdl: please report it with the output of --debug", 1
+
+
+def _is_interrupted(error: BaseException) -> bool:
+    """Whether Ctrl-C was pressed; in the middle of taking one of Python's locks it leads to a RuntimeError in turn."""
+    while isinstance(error, RuntimeError) and error.__context__ is not None:
+        error = error.__context__
+    return isinstance(error, KeyboardInterrupt)
 
 
 BATCH_SETTINGS = "--set pretrain.batch_size=..., finetune.batch_size, evaluate.batch_clips, extract.batch_clips"

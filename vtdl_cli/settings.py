@@ -1,4 +1,4 @@
-"""From a preset and `--set section.key=value` to a configuration, with all mistakes reported at once.
+"""Build a configuration from a preset and `--set section.key=value`; all mistakes are reported at once.
 
 A preset is one YAML file that holds every stage.
 """
@@ -30,11 +30,11 @@ RENAMED_KEYS = {
 
 
 def rename_keys(values: dict[str, Any], warn: Warn = ignore_warning) -> dict[str, Any]:
-    """Nested settings with the keys of earlier versions under their present names.
+    """Return nested settings with the keys of earlier versions under their present names.
 
     Args:
-        values: changed in place; a key that stands there by both names is left, as an unknown one.
-        warn: called for each.
+        values: changed in place; a key that is there under both names is left, as an unknown one.
+        warn: called for each renamed key.
     """
     for old, new in RENAMED_KEYS.items():
         *sections, name = old.split(".")
@@ -49,18 +49,18 @@ def rename_keys(values: dict[str, Any], warn: Warn = ignore_warning) -> dict[str
 
 
 def preset_dir() -> Path:
-    """Where the presets lie: inside an installed package, or at the top of a checkout."""
+    """Return the folder of the presets: inside an installed package, or at the top of a checkout."""
     packaged = Path(__file__).parent / "presets"
     return packaged if packaged.is_dir() else Path(__file__).parent.parent / "presets"
 
 
 def preset_names() -> list[str]:
-    """Names of all presets, such as `hmdb51/i3d`."""
+    """Return the names of all presets, such as `hmdb51/i3d`."""
     return sorted(str(path.relative_to(preset_dir()).with_suffix("")) for path in preset_dir().rglob("*.yaml"))
 
 
 def find_preset(name: str) -> Path:
-    """The file of a preset given by name or by path.
+    """Return the file of a preset given by name or by path.
 
     Raises:
         UsageError: there is no such preset or file.
@@ -79,9 +79,9 @@ MOST_LEVELS, MOST_VALUES = 20, 10_000
 
 
 def check_extent(values: Any) -> Any:
-    """Hold nested values to a size that can be worked on, and to text that can be written.
+    """Refuse nested values that are too many to process, and text that cannot be written.
 
-    A few lines of YAML may stand for endlessly many values.
+    A few lines of YAML may expand to endlessly many values.
 
     Raises:
         ValueError: they are nested too deeply, or too many, or UTF-8 cannot hold one.
@@ -102,10 +102,10 @@ def check_extent(values: Any) -> Any:
 
 
 def read_yaml(text: str) -> Any:
-    """Plain values of YAML.
+    """Read plain values from YAML.
 
     Raises:
-        ValueError: it is none, or too deeply nested; the message says where.
+        ValueError: it is not YAML, or too deeply nested; the message names the place.
     """
     try:
         return check_extent(yaml.safe_load(text))
@@ -160,7 +160,7 @@ def build_config(
 
 
 def _renamed_assignment(text: str, warn: Warn) -> str:
-    """`section.key=value` by the present name of its key."""
+    """Return `section.key=value` with the present name of its key."""
     key, equals, value = text.partition("=")
     if (new := RENAMED_KEYS.get(key.strip())) is None:
         return text
@@ -169,7 +169,7 @@ def _renamed_assignment(text: str, warn: Warn) -> str:
 
 
 def _assign(values: dict[str, Any], text: str) -> str:
-    """Put one assignment into `values`; what is wrong with it is returned, or nothing."""
+    """Put one assignment into `values`; return an error line, or an empty text."""
     key, equals, value = text.partition("=")
     *sections, name = key.strip().split(".")
     if not equals or not sections or not name:
@@ -187,9 +187,9 @@ def _assign(values: dict[str, Any], text: str) -> str:
 
 
 def _without_effect(config: Config, text: str) -> str:
-    """What is wrong with setting a key that this configuration has no use for, or nothing.
+    """Return an error line if the assignment has no effect in this configuration, else an empty text.
 
-    A preset may hold such keys: who switches off one thing by `--set` need not take back what belongs to it.
+    A preset may hold such keys: who switches off one thing by `--set` need not remove what belongs to it.
     """
     key = text.partition("=")[0].strip()
     for idle, reason in _idle_keys(config):
@@ -199,7 +199,7 @@ def _without_effect(config: Config, text: str) -> str:
 
 
 def _idle_keys(config: Config) -> Iterator[tuple[str, str]]:
-    """Keys and sections that have no effect in this configuration, and where that is so."""
+    """Yield keys and sections that have no effect in this configuration, and the reason."""
     if config.method.tca.alpha == 0:
         for key in ("version", "side", "per"):
             yield f"method.tca.{key}", "method.tca.alpha is 0"
@@ -217,7 +217,7 @@ def _idle_keys(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def _read_value(text: str) -> Any:
-    """A YAML value; YAML 1.1 takes `1e-3` for a word, people do not."""
+    """Read a YAML value; YAML 1.1 takes `1e-3` for a string, users mean a number."""
     value = read_yaml(text)
     if isinstance(value, str):
         try:
@@ -228,7 +228,7 @@ def _read_value(text: str) -> Any:
 
 
 def _explain(detail: dict[str, Any], source: str) -> str:
-    """One line for one of pydantic's errors."""
+    """Return one line for one of pydantic's errors."""
     location = [str(part) for part in detail["loc"]]
     key = ".".join(location)
     if detail["type"] == "extra_forbidden":
@@ -244,7 +244,7 @@ def _explain(detail: dict[str, Any], source: str) -> str:
 
 
 def _shortened(text: str) -> str:
-    """On one line, and not endless."""
+    """Return text on one line, at most 80 characters long."""
     return textwrap.shorten(text, 80, placeholder="...")
 
 
@@ -268,14 +268,14 @@ def _nearest_key(key: str) -> str:
 
 
 def keys_named(name: str) -> list[str]:
-    """Every key whose last word is `name`, by its present or an earlier name, or that is `name` itself."""
+    """Return every key whose last part is `name`, by its present or an earlier name, or that is `name` itself."""
     earlier = {old.rpartition(".")[2]: new.rpartition(".")[2] for old, new in RENAMED_KEYS.items()}
     name = earlier.get(name, name)
     return [key for key in all_keys() if "." in key and name in (key, key.rpartition(".")[2])]
 
 
 def all_keys(section: type[BaseModel] = Config, prefix: str = "") -> list[str]:
-    """Every key a preset may hold, with its section: `pretrain.optimizer.name`."""
+    """Return every key that a preset may hold, with its section: `pretrain.optimizer.name`."""
     keys = []
     for name, field in section.model_fields.items():
         keys.append(prefix + name)

@@ -51,7 +51,7 @@ def finetune(
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Train a classifier on labels: from pretrained weights, from nothing, or as a linear probe."""
+    """Train a classifier on labels: from pretrained weights, from scratch, or as a linear probe."""
     from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.settings import load_config
 

@@ -35,9 +35,9 @@ def test_signs__name_the_chance_loss() -> None:
     assert "the loss is 5.90, at or above chance, which is 5.55. Raise" in text
 
 
-@pytest.mark.parametrize("name", ["spread", "chance_loss"])
+@pytest.mark.parametrize("name", ["spread", "chance_loss", "loss"])
 def test_signs__absent_metric_is_none(name: str) -> None:
-    """Of one clip there is no spread, of other losses no chance, and in runs of earlier versions neither."""
+    """Of one clip there is no spread, of other losses and in earlier versions no chance; of no step there is no loss."""
     metrics = HEALTHY | {"loss": 5.0, name: 99.0}
     del metrics[name]
     assert signs_of_collapse(metrics) == {}

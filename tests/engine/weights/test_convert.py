@@ -96,6 +96,16 @@ def test_convert__key_encoder_of_a_run(toy: Toy, pretrained: Path, tmp_path: Pat
     assert "all 72 tensors match" in succeed(*line).stderr
 
 
+def test_convert__key_encoder_of_a_method_from_elsewhere(pretrained: Path, tmp_path: Path) -> None:
+    """Only the checkpoint says that such a method trains an embedding; the key encoder's has to say so as well."""
+    content = load(pretrained / "checkpoints/last.pt")
+    content["config"]["method"]["name"] = "gone:Mine"
+    torch.save(content, tmp_path / "run.pt")
+    succeed("convert", str(tmp_path / "run.pt"), "--key-encoder", "--out", str(tmp_path / "key.pt"))
+    encoder, _ = load_embedder(str(tmp_path / "key.pt"), ())
+    assert torch.equal(encoder.state_dict()["head.linear.weight"], content["model"]["encoders.key.head.linear.weight"])
+
+
 def test_convert__key_encoder_that_is_not_there(finetuned: Path, tmp_path: Path) -> None:
     line = ["convert", str(finetuned), "--key-encoder", "--out", str(tmp_path / "key.pt")]
     refuse(*line, code=1, says=("have no key encoder: only pretraining with vtdl trains one",))

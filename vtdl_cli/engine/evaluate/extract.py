@@ -100,7 +100,7 @@ def extract(
     plan = {"out": str(out), "videos": len(videos), **parts.provenance}
     if execution.dry_run:
         return {**plan, "machine": machine.describe()}
-    ranks.wait_for_all()  # until each has seen what is there: where nothing is left to compute, rank 0 removes it
+    ranks.wait_for_all()  # until each has read the parts: where nothing is left to compute, rank 0 removes them
     began = time.monotonic()
     if execution.resume:
         reporter.line(parts.standing(len(videos)))

@@ -224,7 +224,7 @@ class _Pool(Generic[Item, Output]):
         ours, theirs = CONTEXT.Pipe()
         process = CONTEXT.Process(target=_serve, args=(theirs, self.stop_reader, self.work), daemon=True)
         if os.name == "posix":
-            resource_tracker.ensure_running()  # else the first process would start it, with signals unblocked
+            resource_tracker.ensure_running()  # else the first worker would start it, with signals unblocked
         with blocked_signals():
             process.start()
         theirs.close()

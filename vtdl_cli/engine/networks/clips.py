@@ -1,4 +1,4 @@
-"""From the configuration to the clips of a list: for pretraining, for training on labels, for tests."""
+"""Build the clips of a list from the configuration: for pretraining, for finetuning, for tests."""
 
 from collections.abc import Callable, Sequence
 
@@ -19,7 +19,7 @@ def build_pretraining_clips(config: Config, videos: VideoList, seed: int) -> Vid
 
 
 def build_triplet_sampler(config: Config) -> TripletSampler:
-    """Which frames the clips of a triplet show."""
+    """Build what draws the frames of a triplet."""
     options = config.method.sampling
     return TripletSampler(
         config.pretrain.clip_len_frames,
@@ -42,7 +42,7 @@ SAMPLERS: dict[str, Callable[[Config], IndexSampler]] = {
 
 
 def build_training_clips(config: Config, videos: VideoList, seed: int) -> VideoClips:
-    """One random clip of each video."""
+    """Build the clips for finetuning: a random one of each video."""
     sampler = _one_clip(config, config.finetune)
     return _clips(config, videos, sampler, _random_views(config, config.finetune.augment), seed)
 
@@ -54,7 +54,7 @@ def _one_clip(config: Config, clip: Clip) -> IndexSampler:
 def build_test_clips(
     config: Config, videos: VideoList, clip: Clip, *, clips: int, crops: int = 1, starts: Sequence[int] = ()
 ) -> VideoClips:
-    """`clips` clips spread evenly over each video, or at `starts`, seen through `crops` fixed squares; no draws."""
+    """Build `clips` clips spread evenly over each video, or at `starts`, in `crops` fixed squares; none is random."""
     length, stride, short = clip.clip_len_frames, clip.stride_frames, config.data.short_videos
     sampler = fixed_clips(length, stride, starts, short) if starts else uniform_clips(length, stride, clips, short)
     return _clips(config, videos, sampler, FixedViews(config.data.crop_size, crops), seed=0)
@@ -81,5 +81,5 @@ def _clips(config: Config, videos: VideoList, sampler: IndexSampler, viewer: Vie
 
 
 def decoder_of(config: Config) -> str:
-    """What opens the videos: of flow, the reader of its folders."""
+    """Return the decoder of the videos; optical flow has a reader of its own."""
     return FLOW if config.data.modality == "flow" else config.data.decoder

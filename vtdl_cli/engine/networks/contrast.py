@@ -1,4 +1,4 @@
-"""From the configuration to the contrastive methods: VTDL with all its options, and instance discrimination."""
+"""Build the contrastive methods from the configuration: VTDL with all its options, and instance discrimination."""
 
 from collections.abc import Callable, Iterator
 
@@ -101,7 +101,7 @@ def build_positive_augmentation(config: Config) -> nn.Module:
 
 
 def vtdl_mistakes(config: Config) -> Iterator[str]:
-    """An error line for each of VTDL's settings that has no effect, or does not go with another one."""
+    """Yield an error line for each of VTDL's settings that has no effect, or does not go with another one."""
     yield from _negative_mistakes(config)
     yield from _key_mistakes(config)
     yield from _clip_mistakes(config)
@@ -113,7 +113,7 @@ def vtdl_mistakes(config: Config) -> Iterator[str]:
 
 
 def _negative_mistakes(config: Config) -> Iterator[str]:
-    """Mistakes in what is a negative."""
+    """Yield mistakes in what is a negative."""
     method = config.method
     has_negatives = method.intra_video_negative or method.strong_negative
     if not (has_negatives or method.intra_video_negative_gradient):
@@ -130,7 +130,7 @@ def _negative_mistakes(config: Config) -> Iterator[str]:
 
 
 def _key_mistakes(config: Config) -> Iterator[str]:
-    """Mistakes in queue and key encoder."""
+    """Yield mistakes in queue and key encoder."""
     method, batch = config.method, config.pretrain.batch_size
     if method.queue.size < batch and method.queue.memory == "queue":
         yield f"method.queue.size {method.queue.size} holds less than one batch: make it {batch} or more"
@@ -143,7 +143,7 @@ def _key_mistakes(config: Config) -> Iterator[str]:
 
 
 def _clip_mistakes(config: Config) -> Iterator[str]:
-    """Mistakes in the clips of a triplet and their augmentation."""
+    """Yield mistakes in the clips of a triplet and their augmentation."""
     method, clip = config.method, config.pretrain
     span, window = clip.clip_len_frames * clip.stride_frames, method.sampling.window_frames
     if window is not None and window < span:

@@ -83,7 +83,7 @@ def _import_task(name: str, module: str, attribute: str) -> type[PretextTask]:
     """Import the class of a method from elsewhere; its module may also be in the working directory."""
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)
-    importlib.invalidate_caches()  # the file may be younger than the last look into its folder
+    importlib.invalidate_caches()  # the file may be newer than the cached listing of its folder
     try:
         found = attrgetter(attribute)(importlib.import_module(module))
     except ModuleNotFoundError as error:

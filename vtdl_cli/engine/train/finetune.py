@@ -118,13 +118,13 @@ def finetune(
 def _warn_of_lists(videos: VideoList, val_videos: VideoList | None, reporter: Reporter) -> None:
     """Compare the validation list, if there is one, with the training list: labels, and recordings in both."""
     checked = check_labels(val_videos, videos.label_set, videos.num_classes) if val_videos else []
-    recordings = _warn_of_recordings(videos, val_videos) if val_videos else ""
+    recordings = _describe_shared_recordings(videos, val_videos) if val_videos else ""
     for warning in filter(None, (counting_warning(videos.label_set), *checked, recordings)):
         reporter.warn(warning)
 
 
-def _warn_of_recordings(videos: VideoList, val_videos: VideoList) -> str:
-    """Return a warning if clips of one recording seem to be in both lists; otherwise empty."""
+def _describe_shared_recordings(videos: VideoList, val_videos: VideoList) -> str:
+    """Return a warning if clips of one recording seem to be in both lists, else an empty text."""
     lists = {"train": videos, "val": val_videos}
     names = {side: map(listed.name, range(len(listed))) for side, listed in lists.items()}
     if not (shared := find_recordings_on_several(names, videos.num_classes)):

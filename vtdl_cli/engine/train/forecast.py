@@ -1,4 +1,4 @@
-"""What pretraining will get from a list, computed from the list's own frame counts; no video is opened."""
+"""What pretraining will get from a list, computed before it begins from the list's frame counts; no video is opened."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ NEARLY_ALL = 95.0  # percent of the videos: an option that so many are too short
 
 
 def triplets(config: Config, videos: VideoList, seed: int) -> dict[str, Any]:
-    """What the triplets will be like, in percent of the videos, or why that is unknown; nothing without any."""
+    """Return shares of triplets, in percent of the videos, or why they are unknown; empty without triplets."""
     if not _draws_triplets(config):
         return {}
     known = _known_counts(videos)
@@ -25,7 +25,7 @@ def triplets(config: Config, videos: VideoList, seed: int) -> dict[str, Any]:
 
 
 def keys_per_video(config: Config, videos: VideoList) -> dict[str, float]:
-    """How many keys of one video are kept at a time, where the method keeps keys: a bank has one of each."""
+    """Return the number of keys of one video in memory, if the method has a memory: a bank has one of each."""
     reads = find_method(config.method.name).task.reads
     if not reads("queue.size"):
         return {}
@@ -34,7 +34,7 @@ def keys_per_video(config: Config, videos: VideoList) -> dict[str, float]:
 
 
 def warnings(config: Config, videos: VideoList) -> list[str]:
-    """A line for each option that does not fit the list, though another list may do."""
+    """Return a line for each option that does not fit the list, though it may fit another."""
     masks = find_method(config.method.name).task.reads("queue.mask_own_video")
     lines = _own_keys(config, videos) if masks else []
     return lines + (_too_short(config, videos) if _draws_triplets(config) else [])
@@ -45,7 +45,7 @@ def _draws_triplets(config: Config) -> bool:
 
 
 def _own_keys(config: Config, videos: VideoList) -> list[str]:
-    """Where a queue always holds a key of each video, it is a negative to its own video unless it is masked."""
+    """Warn of a queue that always holds a key of each video: unmasked, it is a negative to its own video."""
     queue, num_videos = config.method.queue, len(videos)
     if queue.memory != "queue" or queue.mask_own_video or queue.size < num_videos:
         return []
@@ -58,7 +58,7 @@ def _own_keys(config: Config, videos: VideoList) -> list[str]:
 
 
 def _too_short(config: Config, videos: VideoList) -> list[str]:
-    """Options of sampling that were set, and that nearly all videos are too short for."""
+    """Warn of options of sampling that were set, and that nearly all videos are too short for."""
     known = _known_counts(videos)
     if not len(known):
         return []

@@ -19,7 +19,7 @@ def signs_of_collapse(row: EpochMetrics) -> dict[str, str]:
 
     Args:
         row: metrics of the epoch; `spread` is absent for batches of one clip, `chance_loss` for losses that have none,
-            and an absent metric is no sign.
+            all of them where every batch was skipped, and an absent metric is no sign.
     """
     signs = {}
     if row.get("spread", 1.0) < COLLAPSED_SPREAD:
@@ -27,10 +27,10 @@ def signs_of_collapse(row: EpochMetrics) -> dict[str, str]:
             f"embeddings have collapsed: their spread is {row['spread']:.3f}; 1 fills the sphere, 0 is one point. "
             "Lower pretrain.optimizer.lr, or raise method.queue.size"
         )
-    chance = row.get("chance_loss", math.inf)
-    if row["epoch"] >= PATIENCE_EPOCHS and row["loss"] >= NEAR_CHANCE * chance:
+    loss, chance = row.get("loss", 0.0), row.get("chance_loss", math.inf)
+    if row["epoch"] >= PATIENCE_EPOCHS and loss >= NEAR_CHANCE * chance:
         signs["loss"] = (
-            f"after {row['epoch']:.0f} epochs the loss is {row['loss']:.2f}, at or above chance, which is "
+            f"after {row['epoch']:.0f} epochs the loss is {loss:.2f}, at or above chance, which is "
             f"{chance:.2f}. Raise pretrain.optimizer.lr or the epochs, or check the plan: "
             "vtdl pretrain --dry-run"
         )

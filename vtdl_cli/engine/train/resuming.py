@@ -75,14 +75,14 @@ def _flatten(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def describe_position(content: Checkpoint, options: TrainingSection, run: str) -> str:
-    """One line: how far a checkpoint's run has come."""
+    """Return one line on how far a checkpoint's run has come."""
     where = f"at epoch {content['epoch']:.2f} of {options.epochs}"
     is_finished = content["epoch"] >= options.epochs
     return f"run '{run}' is finished {where}: nothing to do" if is_finished else f"run '{run}' resumes {where}"
 
 
 def changes_since(content: Checkpoint, options: TrainingSection, rows: Sequence[EpochMetrics]) -> Iterator[str]:
-    """Warnings of what has changed since a checkpoint was written.
+    """Yield warnings of what has changed since a checkpoint was written.
 
     Args:
         content: of the checkpoint.

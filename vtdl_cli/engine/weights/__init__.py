@@ -1,3 +1,3 @@
 """Weights in and out: third-party files and torchvision's by name become checkpoints, backbones of runs plain files."""
 
-TORCHVISION = "torchvision:"  # what begins the name of weights that torchvision publishes
+TORCHVISION = "torchvision:"  # prefix of the names of weights that torchvision publishes

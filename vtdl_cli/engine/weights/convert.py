@@ -5,7 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vtdl_cli.engine.networks.checkpoint import find_weights, load_checkpoint, save_checkpoint, tensors_under
+from vtdl_cli.engine.networks.checkpoint import (
+    BACKBONE,
+    find_weights,
+    load_checkpoint,
+    save_checkpoint,
+    tensors_under,
+    trains_embedding,
+)
 from vtdl_cli.engine.weights.export import ONNX, export_backbone
 from vtdl_cli.engine.weights.import_weights import Import, import_weights
 from vtdl_cli.engine.weights.third_party import ThirdParty, check_finite, read_third_party
@@ -77,6 +84,7 @@ def take_key_encoder(path: Path, out: Path) -> dict[str, Any]:
         )
     check_finite(tensors, path)
     kept = {name: content[name] for name in ("stage", "config", "classes", "num_classes", "list_sha256", "seed")}
+    kept |= {"backbone": f"encoder.{BACKBONE}", "trains_embedding": trains_embedding(content)}
     origin = {"converted_from": str(path), "encoder": "key"}
     model = {f"encoder.{name}": tensor for name, tensor in tensors.items()}
     save_checkpoint(out, {**kept, "origin": origin, "model": model})

@@ -80,7 +80,7 @@ def import_weights(source: ThirdParty, out: Path, wanted: Import, *, key_encoder
     Raises:
         CheckpointError: the file holds no weights, has NaN or infinite values, or fits too little.
         UsageError: nothing says which network they are of, or an option does not go with them.
-        ListError: the file of classes is wrong, or has another number of them.
+        ListError: the file of classes cannot be read, or has another number of them.
     """
     config, path = wanted.config, source.path
     if config is None:
