@@ -188,3 +188,10 @@ def test_two_extractions_at_once__leave_one_file(toy: Toy, pretrained: Path, tmp
     with h5py.File(tmp_path / "f.h5") as file:
         assert len(set(file["paths"][:])) == len(file["labels"]) == NUM_TRAIN
     assert files_in(tmp_path) == {"f.h5"}
+
+
+@pytest.mark.parametrize("out", [".", "..", "/"])
+@pytest.mark.parametrize("command", [("features", "merge", "a.h5", "b.h5"), ("lists", "convert", "l.txt")])
+def test_lock_file__a_folder_is_refused(command: tuple[str, ...], out: str) -> None:
+    """Also one whose path has no name, beside which no lock file can be named."""
+    refuse(*command, "--out", out, code=2, says=(f"output '{out}' is a folder. Name a file in it: --out",))

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from vtdl_cli import ranks
-from vtdl_cli.errors import VtdlError
+from vtdl_cli.errors import UsageError, VtdlError
 from vtdl_cli.runtime import Reporter, check_writable, write_error
 
 try:
@@ -86,7 +86,14 @@ def lock_folder(folder: Path, reporter: Reporter) -> None:
 
 
 def lock_file(file: Path, reporter: Reporter) -> None:
-    """Lock one output file, and the files that belong to it, as `lock_folder`."""
+    """Lock one output file, named by `--out`, and the files that belong to it, as `lock_folder`.
+
+    Raises:
+        VtdlError: as `lock_folder`.
+        UsageError: as `lock_folder`, or `file` is a folder: the path of one may have no name to derive the lock's from.
+    """
+    if file.is_dir():
+        raise UsageError(f"output '{file}' is a folder. Name a file in it: --out {file / 'FILE'}")
     _lock(file, file.with_name(f".{file.name}.lock"), reporter)
 
 

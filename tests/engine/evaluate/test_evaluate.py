@@ -259,7 +259,7 @@ def test_evaluate__list_of_other_classes(toy: Toy, finetuned: Path, tmp_path: Pa
     (tmp_path / "classes.txt").unlink()
     (tmp_path / "list.txt").write_text("red/red_4.mp4 3 0\n")
     line += ["--list-columns", "path class frames"]
-    refuse(*line, code=1, says=(f"{tmp_path / 'list.txt'}:1: class '3' is outside the classifier's 3 classes",))
+    refuse(*line, code=1, says=(f"list '{tmp_path / 'list.txt'}:1' has class '3', outside the classifier's 3 classes",))
 
 
 def test_evaluate__stopped_by_ctrl_c_leaves_nothing(toy: Toy, finetuned: Path, tmp_path: Path) -> None:

@@ -158,7 +158,7 @@ def test_from_one__against_a_list_from_zero_is_refused(toy: Toy, from_one: list[
 def test_from_one__evaluation(toy: Toy, finetuned: Path, from_one: list[Path], tmp_path: Path) -> None:
     """A class outside the head is refused with the reason; without the highest class it can only be warned of."""
     line = toy.evaluate(finetuned, tmp_path / "out", *COLUMNS, test_list=from_one[1])
-    refuse(*line, code=1, says=("class '3' is outside the classifier's 3 classes, 0 to 2. If the list counts",))
+    refuse(*line, code=1, says=("class '3', outside the classifier's 3 classes, 0 to 2. If the list counts",))
     few = tmp_path / "few.txt"
     few.write_text("".join(text for text in from_one[1].read_text().splitlines(keepends=True) if " 3 " not in text))
     result = succeed(*toy.evaluate(finetuned, tmp_path / "out", *COLUMNS, "--dry-run", test_list=few))

@@ -90,7 +90,7 @@ def test_finetune__class_outside_the_head(toy: Toy, tmp_path: Path) -> None:
     train = write_list(tmp_path / "train", ["red/red_0.mp4 0 24", "red/red_1.mp4 1 24"] * 3, classes=None)
     val = write_list(tmp_path / "val", ["red/red_4.mp4 0 24", "", "red/red_5.mp4 2 24"], classes=None)
     columns = ("--list-columns", "path class frames", "--train-list", str(train), "--val-list", str(val))
-    says = (f"{val}:3: class '2' is outside the classifier's 2 classes, 0 to 1",)
+    says = (f"list '{val}:3' has class '2', outside the classifier's 2 classes, 0 to 1",)
     refuse(*toy.finetune(tmp_path / "run", *columns), code=1, says=says)
     assert not (tmp_path / "run").exists()
 
