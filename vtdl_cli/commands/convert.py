@@ -26,7 +26,7 @@ NAMES_IN_TABLE = 6  # of each list
 
 
 def _find_release(weights: str) -> "Release | None":
-    """What torchvision publishes by that name; None of a file or a run, which need no torchvision."""
+    """Return the weights that torchvision publishes by that name; None for a file or a run, which need no torchvision."""
     if not weights.startswith(TORCHVISION):
         return None
     from vtdl_cli.engine.weights.torchvision_weights import find_release
@@ -123,7 +123,7 @@ def convert(
 
 
 def _next_steps(result: dict[str, Any], preset: str | None, assignments: list[str] | None) -> Iterator[str]:
-    """What can be done with the checkpoint."""
+    """Yield commands that use the checkpoint."""
     weights = f"--weights {shlex.quote(result['out'])}"
     if result["stage"] == "finetune":
         yield f"vtdl evaluate {weights} --list ... --root ... --out ..."
