@@ -5,6 +5,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 from functools import cache
 from typing import Any
 
@@ -257,6 +258,25 @@ def test_boundary__debug_shows_where() -> None:
 def test_boundary__full_gpu_names_the_batch() -> None:
     error = type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory")  # torch's, without a GPU to fill
     assert "pretrain.batch_size" in describe(error)[0][0]
+
+
+def test_boundary__ctrl_c_in_the_middle_of_a_lock_is_an_interruption() -> None:
+    """Oracle: what the campaign met: a second error of Python's own, whose context is the Ctrl-C."""
+    app = typer.Typer(cls=ErrorBoundary)
+
+    @app.command()
+    def fail() -> None:
+        lock = threading.Lock()
+        try:
+            raise KeyboardInterrupt
+        finally:
+            lock.release()
+
+    @app.command()
+    def other() -> None: ...
+
+    result = CliRunner().invoke(app, ["fail"])
+    assert (result.exit_code, result.stderr) == (1, "error: interrupted without saving\n")
 
 
 def test_boundary__closed_pipe_is_quiet() -> None:

@@ -117,7 +117,7 @@ def _describe_other(error: BaseException) -> tuple[str, int]:
         if remedy := describe_unknown_option(error):
             return remedy, error.exit_code
         return f"{message}{'' if message.endswith('?') else '.'} See: vtdl --help", error.exit_code
-    if isinstance(error, KeyboardInterrupt):
+    if _is_interrupted(error):
         return "interrupted without saving", 1
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
         return "too many files are open. Allow more (ulimit -n 4096), or use fewer --workers", 1
@@ -128,7 +128,7 @@ def _describe_other(error: BaseException) -> tuple[str, int]:
         what = f"file '{error.filename}'" if error.filename else "a file"
         return f"{what} cannot be used: {error.strerror.lower()}", 1
     if type(error).__name__ == "OutOfMemoryError":  # of torch, which is not imported just for its name
-        return "the GPU's memory is full. Lower the batch: --set pretrain.batch_size=... or finetune.batch_size=...", 1
+        return f"the GPU's memory is full. Lower the batch ({BATCH_SETTINGS})", 1
     if ranks.is_lost_rank(error):
         return f"another of {ranks.world_size()} processes has ended: its own message says why. Resume with --resume", 1
     if message := workers.describe_dead_worker(error):
@@ -138,9 +138,16 @@ def _describe_other(error: BaseException) -> tuple[str, int]:
     return f"unexpected {name} '{reason}'. This is a bug in vtdl: please report it with the output of --debug", 1
 
 
+def _is_interrupted(error: BaseException) -> bool:
+    """Whether Ctrl-C was pressed; in the middle of taking one of Python's locks it leads to a RuntimeError in turn."""
+    while isinstance(error, RuntimeError) and error.__context__ is not None:
+        error = error.__context__
+    return isinstance(error, KeyboardInterrupt)
+
+
+BATCH_SETTINGS = "--set pretrain.batch_size=..., finetune.batch_size, evaluate.batch_clips, extract.batch_clips"
 LESS_MEMORY = (
-    "Lower the batch (--set pretrain.batch_size=..., finetune.batch_size, evaluate.batch_clips, extract.batch_clips), "
-    "--workers, or the size of the network: model.width, method.queue.size"
+    f"Lower the batch ({BATCH_SETTINGS}), --workers, or the size of the network: model.width, method.queue.size"
 )
 
 

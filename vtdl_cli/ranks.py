@@ -3,7 +3,7 @@
     torchrun --nproc-per-node 4 -m vtdl_cli pretrain ...
 
 All ranks run the same code in lockstep, each on its share of every batch; only rank 0 writes files and prints.
-In a single process every function here is the identity.
+In a single process no function here communicates, and what it would gather is returned as it is.
 """
 
 from __future__ import annotations

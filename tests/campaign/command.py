@@ -61,7 +61,7 @@ def warm_up() -> None:
 
 
 def _keep_rows_often() -> None:
-    """Extraction puts rows aside every some seconds, in which it is through with a toy: let it do so at every batch."""
+    """Let extraction save its rows after every batch: it would finish a toy list before its first save is due."""
     extract: Any = importlib.import_module("vtdl_cli.engine.evaluate.extract")
     if hasattr(extract, "KEEP_EVERY_SECONDS"):
         extract.KEEP_EVERY_SECONDS = 0.0

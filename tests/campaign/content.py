@@ -73,16 +73,16 @@ def read_hdf5(path: Path) -> dict[str, Any]:
     return found
 
 
-def told(out: Path, stdout: str) -> dict[str, Any]:
+def read_results(out: Path, stdout: str) -> dict[str, Any]:
     """All that a command printed and wrote."""
     found: dict[str, Any] = {"stdout": untimed(json.loads(stdout))}
     files = sorted(path for path in out.rglob("*") if path.is_file() and "tfevents" not in path.name)
     return found | {path.relative_to(out).as_posix(): content(path) for path in files}
 
 
-def numbers_told(out: Path, stdout: str) -> dict[str, Any]:
+def read_numbers(out: Path, stdout: str) -> dict[str, Any]:
     """The numbers alone: texts may be hashes of the weights' bytes, of which some are read by nobody."""
-    found = told(out, stdout)
+    found = read_results(out, stdout)
     for name, value in found.items():
         if name.endswith(".pt"):
             found[name] = value["model"]

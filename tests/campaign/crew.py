@@ -86,7 +86,7 @@ def _run_one(part: Part, index: int) -> None:
     began = time.monotonic()
     try:
         part.attempt(trial, part.stage)
-    except Exception:  # a mistake of the campaign's own, or a state of the output that it did not think of
+    except Exception:  # a bug of the campaign's own, or a state of the output that it did not think of
         trial.lost(f"the trial itself failed: {traceback.format_exc().splitlines()[-1]}")
         trial.lines.append(traceback.format_exc())
     row = {"index": index, "name": trial.name, "findings": [asdict(each) for each in trial.findings]}

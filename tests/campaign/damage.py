@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.campaign.command import Shot
-from tests.campaign.content import numbers_told, told
+from tests.campaign.content import read_numbers, read_results
 from tests.campaign.stage import EXTRACT, OUT, PRETRAIN, QUIET, TOY, Stage, succeed
 from tests.campaign.trial import Trial
 from tests.toy import differences, files_in
@@ -27,14 +27,14 @@ class Reader:
         victim: the file, below the folder of the trial.
         share: how often it is tried.
         setting: what has to be there: copies of which inputs, and where below the folder of the trial.
-        reads: what it tells, by its output and stdout.
+        reads: what it printed and wrote, by its output and stdout.
     """
 
     line: tuple[str, ...]
     victim: str
     share: int
     setting: tuple[tuple[str, str], ...]
-    reads: Callable[[Path, str], dict[str, Any]] = told
+    reads: Callable[[Path, str], dict[str, Any]] = read_results
 
 
 _WEIGHTS = Path("weights.pt")
@@ -45,16 +45,16 @@ _CLIPS = (("shelf/train-clips.h5", "train.h5"), ("shelf/val-clips.h5", "val.h5")
 _SCORES = (("shelf/scores/scores.h5", "scores.h5"), ("shelf/other/scores.h5", "other.h5"))
 
 CHECKPOINTS = (
-    Reader((*TOY.evaluate(_WEIGHTS, OUT), *QUIET), "weights.pt", 40, _FINETUNED, numbers_told),
-    Reader((*TOY.extract(_WEIGHTS, OUT / "features.h5"), *QUIET), "weights.pt", 20, _PRETRAINED, numbers_told),
+    Reader((*TOY.evaluate(_WEIGHTS, OUT), *QUIET), "weights.pt", 40, _FINETUNED, read_numbers),
+    Reader((*TOY.extract(_WEIGHTS, OUT / "features.h5"), *QUIET), "weights.pt", 20, _PRETRAINED, read_numbers),
     Reader(
         (*TOY.finetune(OUT, "--weights", "weights.pt", "--set", "finetune.epochs=1"), *QUIET),
         "weights.pt",
         15,
         _PRETRAINED,
-        numbers_told,
+        read_numbers,
     ),
-    Reader((*PRETRAIN.line, "--resume"), "out/checkpoints/last.pt", 25, (("shelf/begun", "out"),), numbers_told),
+    Reader((*PRETRAIN.line, "--resume"), "out/checkpoints/last.pt", 25, (("shelf/begun", "out"),), read_numbers),
 )
 _PROBE = ("probe", "--train", "train.h5", "--test", "val.h5", "--json")
 _RETRIEVE = ("retrieve", "--gallery", "val.h5", "--query", "train.h5", "--json")
@@ -117,7 +117,7 @@ def copy(source: Path, target: Path) -> None:
 
 
 def fill_shelf(stage: Stage) -> None:
-    """Make what the readers read, and note what each of them tells of it while it is whole."""
+    """Make what the readers read, and note what each of them prints and writes while it is whole."""
     for side in ("train", "val"):
         for kind, more in (("", ()), ("-clips", ("--per-clip", "--clips", "8"))):
             out = Path(f"shelf/{side}{kind}.h5")

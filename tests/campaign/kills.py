@@ -1,4 +1,4 @@
-"""Commands that are killed, interrupted and asked to stop, and go on: to the same end as if nothing had happened."""
+"""Commands that are killed, interrupted and asked to stop, and resumed: to the same end as if nothing had happened."""
 
 import random
 import re
@@ -126,13 +126,13 @@ def go_on(one: Attempt) -> None:
     ended = resume(one)
     if ended.code:
         if not ended.hung:
-            one.trial.lost(f"{one.scenario.name} cannot be gone on with: {ended.errors}")
+            one.trial.lost(f"{one.scenario.name} cannot be resumed: {ended.errors}")
         return
     one.compare("resumed")
 
 
 def resume(one: Attempt) -> Ended:
-    """Go on; over an older run, or where a command knows no --resume, a refusal is answered by --overwrite."""
+    """Resume; over an older run, or where a command knows no --resume, a refusal is answered by --overwrite."""
     ended = one.trial.run(one.line(*one.scenario.again))
     if ended.code in (1, 2) and (one.variant == "over an older run" or not one.scenario.again):
         ended = one.trial.run(one.line("--overwrite"))
@@ -140,7 +140,7 @@ def resume(one: Attempt) -> Ended:
 
 
 def change_options(one: Attempt) -> None:
-    """Resume with other options: refused, and gone on with as before; or a result of the other options throughout."""
+    """Resume with other options: refused, and resumed as before; or a result of the other options throughout."""
     before = results_in(one.out)
     ended = one.trial.run(one.line(*one.scenario.again, *one.scenario.other))
     if ended.code:

@@ -112,10 +112,10 @@ def judge(trial: Trial, command: str, rows: list[Row], fuzzed: Fuzzed) -> None:
         trial.silent(f"vtdl {command} reads another class of a line that is untouched")
 
 
-def count(trial: Trial, command: str, told: int, fuzzed: Fuzzed) -> None:
-    """Whether as many videos are told of as the list has lines."""
-    if told != len(fuzzed.lines):
-        trial.silent(f"vtdl {command} tells of {told} videos, and the list has {len(fuzzed.lines)} lines")
+def count(trial: Trial, command: str, reported: int, fuzzed: Fuzzed) -> None:
+    """Check that as many videos are reported as the list has lines."""
+    if reported != len(fuzzed.lines):
+        trial.silent(f"vtdl {command} reports {reported} videos, and the list has {len(fuzzed.lines)} lines")
 
 
 # ---- who reads it, and what it made of it

@@ -51,7 +51,7 @@ def attempt(trial: Trial, stage: Stage) -> None:
     expected = [number for number in range(videos) if number != broken]
     check_rows(trial, trial.work / OUT / name, whole(stage.inputs, scenario, clips) / name, scenario, expected)
     if count_skipped(trial, scenario) != videos - len(expected):
-        trial.silent(f"{scenario.name} in {processes} processes does not tell of the video that cannot be read")
+        trial.silent(f"{scenario.name} in {processes} processes does not report the video that cannot be read")
     return None
 
 
@@ -64,7 +64,7 @@ def command(scenario: Scenario, videos: str, clips: int, out: Path) -> tuple[str
 
 
 def start(trial: Trial, line: tuple[str, ...], processes: int) -> list[Ended]:
-    """Run a command in several processes, told of one another as torchrun does it."""
+    """Run a command in several processes, with torchrun's environment."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

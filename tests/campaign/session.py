@@ -1,4 +1,4 @@
-"""The processes of a session, as Linux tells of them."""
+"""The processes of a session, as Linux lists them."""
 
 import contextlib
 import os

@@ -47,7 +47,7 @@ class Scenario:
 
     Attributes:
         line: what is typed.
-        again: what is added to go on after an interruption.
+        again: what is added to resume after an interruption.
         other: options that make another result.
         spawns: whether workers are started anew, which takes seconds, and write the files themselves.
     """
@@ -124,7 +124,7 @@ class Stage:
     Attributes:
         folder: where all of it lies.
         references: uninterrupted runs by scenario, whether made with its other options, and workers.
-        whole: by reader, its warnings and what it tells of files that are not damaged.
+        whole: by reader, its warnings and its results of files that are not damaged.
     """
 
     folder: Path

@@ -84,7 +84,7 @@ class Trial:
         self.findings.append(Finding("lost", what))
 
     def silent(self, what: str) -> None:
-        """Note that something false was told, or something left out, without a word."""
+        """Note that something false was reported, or something left out, without a word."""
         self.findings.append(Finding("silent", what))
 
     def check_refusal(self, ended: Ended, before: set[str]) -> None:

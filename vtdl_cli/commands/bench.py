@@ -23,7 +23,7 @@ def evaluate(
     test_list: Annotated[Path, typer.Option("--list", help="Labelled videos; a few dozen are enough.")],
     clips: o.ClipsOption = None,
     crops: o.CropsOption = 1,
-    repeats: Annotated[int, typer.Option(min=1, help="Of all passes, in turn; medians are reported.")] = 3,
+    repeats: Annotated[int, typer.Option(min=1, help="How often all passes run, in turn; medians are reported.")] = 3,
     assignments: o.SetOption = None,
     root: o.RootOption = None,
     strip_prefix: o.StripOption = "",

@@ -26,7 +26,7 @@ NAMES_IN_TABLE = 6  # of each list
 
 
 def _find_release(weights: str) -> "Release | None":
-    """Return the weights that torchvision publishes by that name; None for a file or a run, which need no torchvision."""
+    """Return the torchvision weights of that name; None for a file or a run, which do not need torchvision."""
     if not weights.startswith(TORCHVISION):
         return None
     from vtdl_cli.engine.weights.torchvision_weights import find_release
@@ -35,7 +35,7 @@ def _find_release(weights: str) -> "Release | None":
 
 
 def _check_name(weights: str) -> str:
-    """Refuse a name that torchvision does not know before --out is missed: so its names are listed."""
+    """Refuse an unknown torchvision name before a missing --out is: `torchvision:` alone then lists the names."""
     _find_release(weights)
     return weights
 
@@ -45,6 +45,7 @@ def convert(
         str,
         typer.Argument(
             callback=_check_name,
+            metavar="RUN|FILE|torchvision:NAME",
             help="Weights of the authors' code, or tensors by name; torchvision's, such as torchvision:r3d_18, "
             "downloaded where need be (torchvision: lists them); or a run.",
         ),
@@ -123,7 +124,7 @@ def convert(
 
 
 def _next_steps(result: dict[str, Any], preset: str | None, assignments: list[str] | None) -> Iterator[str]:
-    """Yield commands that use the checkpoint."""
+    """Yield the commands that use the checkpoint."""
     weights = f"--weights {shlex.quote(result['out'])}"
     if result["stage"] == "finetune":
         yield f"vtdl evaluate {weights} --list ... --root ... --out ..."

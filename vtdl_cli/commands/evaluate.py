@@ -9,7 +9,7 @@ from vtdl_cli.commands import options as o
 
 EPILOG = """Examples:
 
-vtdl evaluate --weights runs/finetuned --list lists/val_split_1.txt --root videos --out results
+vtdl evaluate --weights runs/finetuned --list lists/test_split_1.txt --root videos --out results
 
 vtdl evaluate --weights runs/1 --weights runs/2 --list val_1.txt --list val_2.txt --root videos --out both --json
 """
@@ -24,7 +24,11 @@ def evaluate(
     ],
     test_lists: Annotated[
         list[Path],
-        typer.Option("--list", help="Labelled videos to test on; may be repeated, for mean and standard deviation."),
+        typer.Option(
+            "--list",
+            metavar="LIST",
+            help="Labelled videos to test on; may be repeated, for mean and standard deviation.",
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for metrics.json, scores.h5, per_class.csv and confusion.png.")],
     clips: o.ClipsOption = None,

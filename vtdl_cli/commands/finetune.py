@@ -79,7 +79,7 @@ def finetune(
 
 
 def _next_steps(out: Path, videos: "ListSource", *, validates: bool, chooses: bool) -> Iterator[str]:
-    """Yield how to measure without bias: on the test list, else on the validation list by weights it did not choose.
+    """Yield how to measure without bias: on the test list, else on the validation list with weights it did not choose.
 
     Args:
         out: the run folder.

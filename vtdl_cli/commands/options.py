@@ -57,7 +57,7 @@ GroupsOption = Annotated[
     typer.Option(
         "--group-by",
         metavar="REGEX",
-        help="Intervals resample recordings: videos whose file names agree in the first group of the regex. "
+        help="Intervals by recording: of videos whose file names agree in the first group of the regex. "
         "'': by video. Default: as the list was prepared.",
     ),
 ]

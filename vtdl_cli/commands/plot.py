@@ -54,7 +54,7 @@ def features(
     out: Annotated[Path | None, typer.Option(help="PNG to write. Default: FILE-METHOD.png beside the file.")] = None,
     max_videos: Annotated[int, typer.Option(min=4, help="Most videos to show; of more, a random choice.")] = 5000,
     classes: o.ClassesOption = None,
-    seed: Annotated[int, typer.Option(min=0, max=o.MOST_SEED, help="Of t-SNE and the choice of videos.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=o.MOST_SEED, help="Seed of t-SNE and of the choice of videos.")] = 0,
     overwrite: o.OverwriteOption = False,
     as_json: o.JsonOption = False,
     quiet: o.QuietOption = False,

@@ -62,10 +62,10 @@ def folder(
         ),
     ] = None,
     val_groups: Annotated[
-        str, typer.Option(metavar="A,B,...", help="Groups to validate on, instead of a random draw.")
+        str, typer.Option(metavar="A,B,...", help="Groups of --group-by to validate on, instead of a random draw.")
     ] = "",
     test_groups: Annotated[
-        str, typer.Option(metavar="A,B,...", help="Groups to test on, instead of a random draw.")
+        str, typer.Option(metavar="A,B,...", help="Groups of --group-by to test on, instead of a random draw.")
     ] = "",
     per_class: PerClassOption = None,
     fraction: FractionOption = None,

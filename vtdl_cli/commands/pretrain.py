@@ -25,7 +25,8 @@ def pretrain(
     train_list: Annotated[Path, typer.Option(help="Videos to learn from; their labels are not used to learn.")],
     out: Annotated[Path, typer.Option(help="Run folder to write: checkpoints, metrics, curves.")],
     weights: Annotated[
-        str | None, typer.Option(help="Run folder or checkpoint whose backbone to start from. Default: none.")
+        str | None,
+        typer.Option(metavar="RUN|FILE", help="Run folder or checkpoint whose backbone to start from. Default: none."),
     ] = None,
     assignments: o.SetOption = None,
     root: o.RootOption = None,

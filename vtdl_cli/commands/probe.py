@@ -22,7 +22,7 @@ def probe(
         str, typer.Option(metavar="N,M,...", help="Few-shot: also train on N random videos of each class.")
     ] = "",
     repeats: Annotated[int, typer.Option(min=1, help="Random draws for each number of --per-class.")] = 5,
-    seed: Annotated[int, typer.Option(min=0, max=o.MOST_SEED, help="Of the draws.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=o.MOST_SEED, help="Seed of the draws.")] = 0,
     group_by: o.GroupsOption = None,
     as_json: o.JsonOption = False,
     quiet: o.QuietOption = False,

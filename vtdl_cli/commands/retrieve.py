@@ -34,7 +34,7 @@ def retrieve(
             help="CSV to write: each query's nearest video, and rank of the first correct one. Default: none."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=o.MOST_SEED, help="Of the choice of queries in the figure.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=o.MOST_SEED, help="Seed of the choice of queries in the figure.")] = 0,
     overwrite: o.OverwriteOption = False,
     as_json: o.JsonOption = False,
     quiet: o.QuietOption = False,

@@ -13,8 +13,9 @@ class Step(NamedTuple):
     """The result of one step: the loss, a scalar with gradient, and metrics, scalars without.
 
     The end of a metric's name says what it measures: `_top1` and `_top5` are percentages, which the line of each epoch
-    shows; `_probability` and `_logit` speak for themselves. `vtdl plot` draws the metrics of a kind together.
-    `chance_loss` is the loss of a method that tells nothing apart: a run whose loss stays there gets a warning.
+    shows; `_probability` is from 0 to 1, `_logit` is a score before softmax. `vtdl plot` draws the metrics of a kind
+    together.
+    `chance_loss` is the loss of a method that has learned nothing: a run whose loss stays there gets a warning.
     """
 
     loss: Tensor

@@ -23,7 +23,7 @@ class Conv3d(nn.Conv3d):
     Args:
         in_channels, out_channels: channels of the input and of the output.
         kernel_size, stride, padding: each (time, height, width), in frames and pixels.
-        bias: add a learnt constant per output channel; off by default, as batch norm nearly always follows.
+        bias: add a learned constant per output channel; off by default, as batch norm nearly always follows.
     """
 
     def __init__(

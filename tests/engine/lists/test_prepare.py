@@ -534,7 +534,7 @@ def test_prepare_official__warns_of_a_recording_on_both_sides(root: Path) -> Non
     recorder = Recorder()
     audit = prepare_official("kinetics", root, csv, PrepareOptions(root.parent / "out", recorder, workers=0))
     assert (audit["groups"], audit["groups_on_both_sides"]) == (None, ["a_0"])
-    says = "1 recordings have clips in both train and val; the first is 'a_0'. The published split is so; for one of"
+    says = "1 recordings have clips in both train and val; the first is 'a_0'. This is how the split was published; for one of"
     assert any(warning.startswith(says) for warning in recorder.warnings)
 
 

@@ -27,7 +27,7 @@ from vtdl_cli.locks import lock_file, releasing_locks
 from vtdl_cli.runtime import Reporter, Warn, atomic_write, check_new_file, ignore_warning
 
 NOT_PROVENANCE = ("schema", "skipped", "classes")
-"""Attributes that do not tell where features come from."""
+"""Attributes that say nothing about where features come from."""
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ def audit_warnings(audit: dict[str, Any], files: dict[str, str]) -> list[str]:
         warnings.append(f"{what}. Delete all but one of each{_or_group(audit)}")
     if both := audit["groups_on_both_sides"]:
         what = f"{len(both)} recordings have clips {in_both}; the first is '{both[0]}'"
-        warnings.append(f"{what}. The published split is so; for one of your own: {OWN_SPLIT}")
+        warnings.append(f"{what}. This is how the split was published; for one of your own: {OWN_SPLIT}")
     if both := audit["recordings_on_both_sides"]:
         what = f"{len(both)} recordings seem to have clips {in_both}, by their file names; the first is '{both[0]}'"
         warnings.append(f"{what}. If so, keep each in one list: --group-by '{RECORDING}'")

@@ -1,4 +1,4 @@
-"""Groups of videos that were cut from one recording: their errors are correlated, so intervals resample recordings."""
+"""Groups of videos that were cut from one recording: their errors are correlated, so intervals go by recording."""
 
 import json
 from collections.abc import Sequence

@@ -62,7 +62,7 @@ def build_criterion(config: Config, num_videos: int) -> Callable[[Tensor], Tenso
 
 
 def build_encoder_pair(config: Config) -> EncoderPair:
-    """Build query and key encoder; several ranks shuffle their keys, unless `method.key_shuffle` is off.
+    """Build query and key encoder; several ranks shuffle their keys unless `key_shuffle` is none.
 
     Raises:
         UsageError: the options need several ranks and there is one, or the other way round.
