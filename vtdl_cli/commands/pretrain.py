@@ -18,7 +18,13 @@ vtdl pretrain --preset weizmann/r3d --train-list lists/train_split_1.txt --root 
 
 def pretrain(
     preset: o.PresetOption,
-    train_list: Annotated[Path, typer.Option(help="Videos to learn from; their labels are not used to learn.")],
+    train_list: Annotated[
+        Path,
+        typer.Option(
+            metavar="LIST|FOLDER",
+            help="Videos to learn from: a list, or a folder that holds them at any depth. Labels are not used.",
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Run folder to write: checkpoints, metrics, curves.")],
     weights: Annotated[
         str | None, typer.Option(help="Run folder or checkpoint whose backbone to start from. Default: none.")
