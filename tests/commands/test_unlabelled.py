@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -159,3 +160,31 @@ def test_list__partly_labelled(toy: Toy, tmp_path: Path) -> None:
     path.write_text(toy.train_list.read_text().replace(" 1 24", ""))
     line = toy.pretrain(tmp_path / "run", "--train-list", str(path))
     refuse(*line, code=1, says=("which has no class, as have 4 of the 12 lines. Write class -1 for videos without",))
+
+
+def write_features(path: Path, values: np.ndarray, labels: list[int]) -> str:
+    with h5py.File(path, "w") as file:
+        file["features"], file["labels"] = values.astype(np.float32), labels
+        file["num_frames"] = np.full(len(labels), 30)
+        file["paths"] = [f"{path.stem}/{number}.mp4" for number in range(len(labels))]
+        file.attrs.update({"backbone": "r3d", "layer": "last", "weights_sha256": "abc"})
+    return str(path)
+
+
+@pytest.mark.parametrize(("command", "sides"), [("probe", ("train", "test")), ("retrieve", ("gallery", "query"))])
+def test_compared_features__leave_out_the_unlabelled(tmp_path: Path, command: str, sides: tuple[str, str]) -> None:
+    """Oracle: the same command on files that never held them."""
+    generator = np.random.default_rng(0)
+    known, some = [command, "--json"], [command, "--json"]
+    for side in sides:
+        values, labels = generator.normal(size=(24, 4)), [0, 1] * 12
+        known += [f"--{side}", write_features(tmp_path / f"known-{side}.h5", values[:20], labels[:20])]
+        labels[20:] = [-1] * 4
+        some += [f"--{side}", write_features(tmp_path / f"some-{side}.h5", values, labels)]
+    expected, result = json.loads(succeed(*known).stdout), succeed(*some)
+    found = json.loads(result.stdout)
+    assert {name: found[name] for name in found if found[name] != expected[name]}.keys() <= {*sides, "seconds"}
+    for side in sides:
+        assert f"warning: features '{tmp_path / f'some-{side}.h5'}': 4 of 24 videos left out" in result.stderr
+    none = write_features(tmp_path / "none.h5", values, [-1] * 24)
+    refuse(*known, f"--{sides[1]}", none, code=2, says=("none.h5' have no class for any of 24 videos. Extract from",))

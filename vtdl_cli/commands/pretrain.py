@@ -10,9 +10,9 @@ from vtdl_cli.commands import options as o
 
 EPILOG = """Examples:
 
-vtdl pretrain --preset hmdb51/i3d --train-list lists/train_split_1.txt --root videos --out runs/pretrained
+vtdl pretrain --preset small/r3d --train-list videos --out runs/pretrained
 
-vtdl pretrain --preset weizmann/r3d --train-list lists/train_split_1.txt --root videos --out runs/b --seed 1
+vtdl pretrain --preset hmdb51/i3d --train-list lists/train_split_1.txt --root videos --out runs/b --seed 1
 """
 
 
