@@ -72,6 +72,10 @@ def test_preset__survives_a_round_trip(name: str, tmp_path: Path) -> None:
     assert build_config(config.to_dict()) == config
 
 
+def test_preset__small_r3d_is_weizmann_r3d() -> None:
+    assert load_config("small/r3d") == load_config("weizmann/r3d")
+
+
 def test_preset__unknown_name_gets_the_nearest() -> None:
     with pytest.raises(UsageError, match="preset 'dmeo' is neither a preset nor a file. Did you mean 'demo'?"):
         load_config("dmeo")

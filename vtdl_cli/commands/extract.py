@@ -29,8 +29,8 @@ def extract(
         Path,
         typer.Option(
             "--list",
-            metavar="LIST|VIDEO",
-            help="Videos to extract from; or one video, a file or a folder of frames, of class -1.",
+            metavar="LIST|FOLDER|VIDEO",
+            help="Videos to extract from: a list, a folder that holds them at any depth, or one video.",
         ),
     ],
     out: Annotated[Path, typer.Option(help="HDF5 file to write.")],

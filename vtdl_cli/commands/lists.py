@@ -20,7 +20,7 @@ vtdl lists check lists/train_split_1.txt --root videos --open --json
 """,
 )
 def check_list(
-    path: o.ListArgument,
+    path: o.VideosArgument,
     open_videos: Annotated[
         bool, typer.Option("--open", help="Also open the videos that exist, and count their frames.")
     ] = False,

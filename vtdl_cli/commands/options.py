@@ -19,6 +19,10 @@ SetOption = Annotated[
     typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one setting of the preset; may be repeated."),
 ]
 ListArgument = Annotated[Path, typer.Argument(metavar="LIST", help="A list of videos, in any order of columns.")]
+VideosArgument = Annotated[
+    Path,
+    typer.Argument(metavar="LIST|FOLDER|VIDEO", help="A list, a folder that holds videos at any depth, or a video."),
+]
 RootOption = Annotated[
     Path | None,
     typer.Option(help="Folder that the paths in the list are relative to. Default: the list's.", rich_help_panel=LISTS),
@@ -30,7 +34,7 @@ ColumnsOption = Annotated[
     str | None,
     typer.Option(
         "--list-columns",
-        metavar="'path class frames'|'path frames class'|'path class'",
+        metavar="'path class frames'|'path frames class'|'path class'|path",
         help="Order of the list's columns, if it cannot be detected.",
         rich_help_panel=LISTS,
     ),

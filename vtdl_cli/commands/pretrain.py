@@ -14,15 +14,21 @@ if TYPE_CHECKING:
 
 EPILOG = """Examples:
 
-vtdl pretrain --preset hmdb51/i3d --train-list lists/train_split_1.txt --root videos --out runs/pretrained
+vtdl pretrain --preset small/r3d --train-list videos --out runs/pretrained
 
-vtdl pretrain --preset weizmann/r3d --train-list lists/train_split_1.txt --root videos --out runs/b --seed 1
+vtdl pretrain --preset hmdb51/i3d --train-list lists/train_split_1.txt --root videos --out runs/b --seed 1
 """
 
 
 def pretrain(
     preset: o.PresetOption,
-    train_list: Annotated[Path, typer.Option(help="Videos to learn from; their labels are not used to learn.")],
+    train_list: Annotated[
+        Path,
+        typer.Option(
+            metavar="LIST|FOLDER",
+            help="Videos to learn from: a list, or a folder that holds them at any depth. Labels are not used.",
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Run folder to write: checkpoints, metrics, curves.")],
     weights: Annotated[
         str | None,

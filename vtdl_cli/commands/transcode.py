@@ -27,7 +27,7 @@ ShortSideOption = Annotated[
 
 
 def extract_frames(
-    path: o.ListArgument,
+    path: o.VideosArgument,
     out: VideosOutOption,
     short_side: ShortSideOption = 256,
     quality: Annotated[int, typer.Option(min=1, max=95, help="Quality of the JPEG images.")] = 95,
@@ -41,7 +41,7 @@ def extract_frames(
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Write every video of a list as a folder of JPEG frames, from which any clip can be read directly."""
+    """Write every video of a list or folder as a folder of JPEG frames, from which any clip can be read directly."""
     from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.engine.lists.transcode import FrameFolderWriter, transcode
 
@@ -55,7 +55,7 @@ def extract_frames(
 
 
 def compress(
-    path: o.ListArgument,
+    path: o.VideosArgument,
     out: VideosOutOption,
     short_side: ShortSideOption = 256,
     crf: Annotated[
@@ -75,7 +75,7 @@ def compress(
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Write every video of a list smaller and with more keyframes, so that clips are read faster."""
+    """Write every video of a list or folder smaller and with more keyframes, so that clips are read faster."""
     from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.engine.lists.transcode import Mp4Writer, transcode
 

@@ -85,7 +85,7 @@ vtdl visualize triplet --preset weizmann/r3d --list lists/train_split_1.txt --ro
 )
 def triplet(
     preset: o.PresetOption,
-    videos_list: Annotated[Path, typer.Option("--list", help="List of videos.")],
+    videos_list: Annotated[Path, typer.Option("--list", metavar="LIST|FOLDER|VIDEO", help="Videos.")],
     out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("triplet.png"),
     index: Annotated[int, typer.Option(min=0, help="Position of the video in the list, from 0.")] = 0,
     seed: Annotated[int, typer.Option(min=0, max=o.MOST_SEED, help="Seed of clips, augmentation and TCA.")] = 0,

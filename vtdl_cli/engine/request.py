@@ -1,37 +1,46 @@
 """Requests from the commands to the engine, in plain types: which videos, and how to run."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from vtdl_cli.data.lists.video_list import VideoList, check_present, list_of_one, read_list
-from vtdl_cli.data.video.disk import may_be_video
+from vtdl_cli.data.lists.video_list import VideoList, check_labelled, check_present, list_of_videos, read_list
+from vtdl_cli.data.video.disk import find_videos, is_video_folder, may_be_video
 from vtdl_cli.errors import ListError, UsageError
+from vtdl_cli.runtime import Warn
 
 
 @dataclass(frozen=True)
 class ListSource:
-    """A list of videos and how to find them; see `data.lists.video_list.read_list`."""
+    """A list of videos and how to find them, see `data.lists.video_list.read_list`; or a video or folder of videos.
+
+    In place of a list, `path` may be a video file, a folder of frames, or a folder that holds videos at any depth.
+    """
 
     path: Path
     root: Path | None = None
     strip_prefix: str = ""
     columns: str | None = None
 
-    def read(self, *, needs_classes: bool = True, absent: Callable[[str], None] | None = None) -> VideoList:
+    def read(self, *, needs_classes: bool = True, flow: bool = False, absent: Warn | None = None) -> VideoList:
         """Read the list, and check that some of its first videos exist.
 
         Args:
-            needs_classes: if false, the path may also be a video file or folder of frames, whose class is unknown (-1).
+            needs_classes: every video must have a class.
+            flow: a folder holds optical flow.
             absent: receives a warning if none of the first videos exists, so that a dry run can continue; None: raise.
 
         Raises:
-            ListError: the list is invalid, none of its first videos exists, or it is a video but classes are needed.
-            UsageError: options of a list are given for a video.
+            ListError: the list is invalid, none of its first videos exists, or classes are missing.
+            UsageError: a folder holds no video, or options of a list are given for a video or folder.
         """
-        if may_be_video(self.path):
-            return self._read_video(needs_classes)
-        videos = read_list(self.path, root=self.root, strip_prefix=self.strip_prefix, columns=self.columns)
+        if needs_classes and may_be_video(self.path):
+            raise ListError(
+                f"list '{self.path}' is a {self._kind}, whose class is unknown. Name a list with classes; "
+                "to make one of class folders: vtdl prepare-lists folder"
+            )
+        videos = self.parse(flow=flow)
+        if needs_classes:
+            check_labelled(videos)
         try:
             check_present(videos)
         except ListError as error:
@@ -40,19 +49,26 @@ class ListSource:
             absent(f"a run would be refused: {error}")
         return videos
 
-    def _read_video(self, needs_classes: bool) -> VideoList:
-        kind = "folder" if self.path.is_dir() else "video"
-        if needs_classes:
-            raise ListError(
-                f"list '{self.path}' is a {kind}, whose class is unknown. "
-                "Name a list; to make one: vtdl prepare-lists folder"
-            )
+    def parse(self, *, flow: bool = False) -> VideoList:
+        """Read the list whether or not its videos exist or have classes.
+
+        Raises:
+            ListError, UsageError: as `read`.
+        """
+        if not may_be_video(self.path):
+            return read_list(self.path, root=self.root, strip_prefix=self.strip_prefix, columns=self.columns)
         if self.root is not None or self.strip_prefix or self.columns:
             raise UsageError(
-                f"list '{self.path}' is a {kind}, for which --root, --strip-prefix and --list-columns have no meaning. "
-                "Leave them out"
+                f"list '{self.path}' is a {self._kind}, for which --root, --strip-prefix and --list-columns have no "
+                "meaning. Leave them out"
             )
-        return list_of_one(self.path)
+        if self.path.is_dir() and not is_video_folder(self.path, flow=flow):
+            return list_of_videos(self.path, find_videos(self.path, flow=flow), root=self.path)
+        return list_of_videos(self.path, [str(self.path)])
+
+    @property
+    def _kind(self) -> str:
+        return "folder" if self.path.is_dir() else "video"
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from vtdl_cli.data.lists.video_list import (
 )
 from vtdl_cli.errors import ListError, UsageError, VtdlError
 
-CLASS_FRAMES, FRAMES_CLASS, CLASS_ONLY = LIST_COLUMNS
+CLASS_FRAMES, FRAMES_CLASS, CLASS_ONLY, BARE = LIST_COLUMNS
 
 
 def make_list(folder: Path, text: str | bytes, *, classes: str | None = None, present: tuple[str, ...] = ()) -> Path:
@@ -47,6 +47,12 @@ def make_list(folder: Path, text: str | bytes, *, classes: str | None = None, pr
         (b"\xef\xbb\xbfa.avi 0\n", CLASS_ONLY, [("a.avi", 0, 0)]),
         ("é\u2028ü\u00a0.avi 0\n", CLASS_ONLY, [("é\u2028ü\u00a0.avi", 0, 0)]),  # str.splitlines would break these
         ("a 20240101123456789012 0\n", CLASS_ONLY, [("a 20240101123456789012", 0, 0)]),  # no int64
+        ("a.avi -1\nb.avi -1\n", CLASS_ONLY, [("a.avi", -1, 0), ("b.avi", -1, 0)]),
+        ("a.avi 1\nb.avi -1\n", CLASS_ONLY, [("a.avi", 1, 0), ("b.avi", -1, 0)]),
+        ("a.avi -1 31\nb.avi -1 9\n", CLASS_FRAMES, [("a.avi", -1, 31), ("b.avi", -1, 9)]),  # counts are not below 0
+        ("a.avi 31 -1\nb.avi 30 -1\n", FRAMES_CLASS, [("a.avi", -1, 31), ("b.avi", -1, 30)]),
+        ("a.avi\nb.avi\n", BARE, [("a.avi", -1, 0), ("b.avi", -1, 0)]),
+        ("my own clip.avi\n b.avi \r\n3", BARE, [("my own clip.avi", -1, 0), ("b.avi", -1, 0), ("3", -1, 0)]),
     ],
 )
 def test_read_list__detects_columns(
@@ -64,6 +70,11 @@ def test_read_list__detects_columns(
         ("take 1 0\ntake 2 1\n", ("take",), FRAMES_CLASS),
         ("take 1 0\ntake 2 1\n", ("take", "take 1"), FRAMES_CLASS),  # no evidence: the zero decides
         ("take 0 0\ntake 2 1\n", ("take 0",), CLASS_ONLY),
+        ("take 1\ntake 2\n", ("take 1",), BARE),
+        ("take 1\ntake 2\n", ("take",), CLASS_ONLY),
+        ("take 1\ntake 2\n", (), CLASS_ONLY),  # no evidence: as before
+        ("take 1\ntake two\n", ("take 1",), BARE),
+        ("take 1 1\ntake 1 2\n", ("take 1 1",), BARE),
     ],
 )
 def test_read_list__files_on_disk_decide_between_orders(
@@ -85,7 +96,8 @@ def test_read_list__classes_beside_it_mean_canonical_order(tmp_path: Path, text:
 def test_read_list__obeys_the_columns_named(tmp_path: Path, columns: str) -> None:
     videos = read_list(make_list(tmp_path, "a 5 7\n"), columns=columns)
     found = (videos.name(0), videos.labels[0], videos.frames[0])
-    assert found == {CLASS_FRAMES: ("a", 5, 7), FRAMES_CLASS: ("a", 7, 5), CLASS_ONLY: ("a 5", 7, 0)}[columns]
+    expected = {CLASS_FRAMES: ("a", 5, 7), FRAMES_CLASS: ("a", 7, 5), CLASS_ONLY: ("a 5", 7, 0), BARE: ("a 5 7", -1, 0)}
+    assert found == expected[columns]
 
 
 @pytest.mark.parametrize(
@@ -95,12 +107,13 @@ def test_read_list__obeys_the_columns_named(tmp_path: Path, columns: str) -> Non
         ("a.avi 0 0\nb.avi 2 2\n", None, {}, ["list.txt'", "both", "--list-columns 'path frames class'"]),
         ("", None, {}, ["list.txt' is empty"]),
         ("\n \n", None, {}, ["list.txt' is empty"]),
-        ("a.avi 0\n\nb.avi\n", None, {}, ["list.txt:3'", "'b.avi'", "'path class'"]),
+        ("a.avi 0\n\nb.avi\n", None, {}, ["list.txt:3'", "'b.avi'", "no class", "1 of the 2 lines", "class -1"]),
         ("a.avi 0\nb.avi 1.5\n", None, {}, ["list.txt:2'", "'b.avi 1.5'"]),
-        ("a.avi,0\n", None, {}, ["list.txt:1'", "'a.avi,0'", "spaces"]),
-        ("3\n", None, {}, ["list.txt:1'", "'3'"]),
-        ("a.avi 0\nb.avi -1\n", None, {}, ["list.txt:2'", "class '-1'", "counts from 0"]),
-        ("a.avi 0 9\nb.avi 1 -1\n", None, {}, ["list.txt:2'", "frames '-1'"]),
+        ("a.avi,0\n", None, {"columns": CLASS_ONLY}, ["list.txt:1'", "'a.avi,0'", "spaces"]),
+        ("3\n", None, {"columns": CLASS_ONLY}, ["list.txt:1'", "'3'"]),
+        ("a.avi 0\nb.avi -2\n", None, {}, ["list.txt:2'", "class '-2'", "counts from 0"]),
+        ("a.avi -1 9\nb.avi 1 -1\n", None, {"columns": CLASS_FRAMES}, ["list.txt:2'", "frames '-1'"]),
+        ("a.avi 0 9\nb.avi 1 -1\n", None, {}, ["list.txt'", "both contain a 0 or -1"]),
         ("a.avi 0 9\nb.avi 1\n", None, {"columns": CLASS_FRAMES}, ["list.txt:2'", "'path class frames'"]),
         (
             "a.avi 1 9\nb.avi 2 9\n",
@@ -127,8 +140,9 @@ def test_read_list__names_file_line_and_rule(
 
 def test_read_list__counts_classes_from_zero_whatever_the_file_does(tmp_path: Path) -> None:
     """Oracle: by hand; classes of UCF101's own lists go from 1 to 101."""
-    videos = read_list(make_list(tmp_path, "a.avi 1\nb.avi 3\nc.avi 2\n", classes="p\nq\nr\n"), first_class=1)
-    assert videos.labels.tolist() == [0, 2, 1]
+    text = "a.avi 1\nb.avi 3\nc.avi 2\nd.avi -1\n"
+    videos = read_list(make_list(tmp_path, text, classes="p\nq\nr\n"), first_class=1)
+    assert videos.labels.tolist() == [0, 2, 1, -1]
     assert videos.label_set.names == ["p", "q", "r"]
 
 

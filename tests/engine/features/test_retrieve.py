@@ -132,13 +132,13 @@ def test_retrieve__bad_input(toy: Toy, tmp_path: Path) -> None:
     used = tmp_path / "used.png"
     used.touch()
     root = ("--root", str(toy.root))
-    unknown = write_by_hand(tmp_path / "unknown.h5", [[1, 2], [2, 1]], [0, -1])
+    unknown = write_by_hand(tmp_path / "unknown.h5", [[1, 2], [2, 1]], [-1, -1])
     infinite = write_by_hand(tmp_path / "infinite.h5", [[1, np.nan]], [0])
     (tmp_path / "classes.txt").write_text("one\ntwo\n")
     for more, says, code in (
         (("--gallery", str(tmp_path / "absent.h5")), "absent.h5' do not exist. First: vtdl extract", 2),
         (("--query", line[2]), "share 120 videos", 2),
-        (("--query", unknown), "have no class for 1 videos", 2),
+        (("--query", unknown), "have no class for any of 2 videos. Extract from a list with classes", 2),
         (("--gallery", infinite), "that are not finite, the first for", 2),
         (("--figure", str(tmp_path / "a.png")), "Add --root DIR", 2),
         (("--rows", "2"), "--root and --rows are options of the figure", 2),

@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 
 from vtdl_cli.errors import ListError, UsageError
 
-LIST_COLUMNS = ("path class frames", "path frames class", "path class")
+LIST_COLUMNS = ("path class frames", "path frames class", "path class", "path")
+
+UNKNOWN_CLASS = -1
+"""The class of an unlabelled video."""
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _INTEGER = re.compile(rb"-?[0-9]{1,18}")  # 18 digits fit an int64
@@ -117,20 +120,25 @@ def _end_integers(text: bytes) -> tuple[int, int]:
 
 
 def detect_columns(lines: ListLines, *, canonical: bool) -> str:
-    """Choose the one of `LIST_COLUMNS` that fits: by the ends of the lines, then by existing files, then by zeros.
+    """Choose the one of `LIST_COLUMNS` that fits: by the ends of the lines, then by existing files, then by values.
 
     Args:
         lines: the list.
         canonical: a classes.txt lies beside the list: two integers are class and frames.
 
     Raises:
-        ListError: the order is ambiguous, or one line lacks a column that the others have.
+        ListError: the order is ambiguous, or some lines lack a column that the others have.
     """
     two = (lines.ends != _NO_INTEGER).all(axis=1)
     with_two = np.flatnonzero(two)
     if canonical and two.all():
         return LIST_COLUMNS[0]
     three_columns = lines.any_exists(with_two, 3)
+    has_class = lines.ends[:, 1] != _NO_INTEGER
+    if not three_columns and _are_bare_paths(lines, has_class):
+        return LIST_COLUMNS[3]
+    if not has_class.all():
+        raise _partly_labelled(lines, has_class)
     two_columns = lines.any_exists(with_two, 2)
     if not two.all():
         if three_columns and not two_columns:  # as `path class` the paths of all other lines would be wrong
@@ -138,17 +146,34 @@ def detect_columns(lines: ListLines, *, canonical: bool) -> str:
         return LIST_COLUMNS[2]
     if two_columns and not three_columns:
         return LIST_COLUMNS[2]  # the paths themselves end in an integer
-    zero_before, zero_last = (lines.ends == 0).any(axis=0)
-    if zero_before == zero_last:  # a column with a zero holds no frame counts: if only one has zeros, it is the class
-        seen = "both contain" if zero_last else "neither contains"
-        rule = f"ends each line in two integers, and {seen} a 0: which one is the class cannot be determined"
+    low_before, low_last = (bool((lines.ends[:, column] < 1).any()) for column in (0, 1))
+    if low_before == low_last:  # a column with 0 or -1 holds no frame counts: if only one has them, it is the class
+        seen = "both contain" if low_last else "neither contains"
+        rule = f"ends each line in two integers, and {seen} a 0 or -1: which one is the class cannot be determined"
         hint = f"Choose with --list-columns '{LIST_COLUMNS[0]}' or --list-columns '{LIST_COLUMNS[1]}'"
         raise ListError(f"list '{lines.source}' {rule}. {hint}")
-    return LIST_COLUMNS[0] if zero_before else LIST_COLUMNS[1]
+    return LIST_COLUMNS[0] if low_before else LIST_COLUMNS[1]
+
+
+def _are_bare_paths(lines: ListLines, has_class: NDArray[np.bool_]) -> bool:
+    """Whether no line ends in an integer, or only because the paths do, as those of frame folders may."""
+    with_class = np.flatnonzero(has_class)
+    return not len(with_class) or (lines.any_exists(with_class, 1) and not lines.any_exists(with_class, 2))
+
+
+def _partly_labelled(lines: ListLines, has_class: NDArray[np.bool_]) -> ListError:
+    """Return the error for a list that gives only some of its videos a class."""
+    first, number = int(has_class.argmin()), int((~has_class).sum())
+    what = f"{lines.place(first)} reads '{_shortened(lines.texts[first].decode())}', which has no class"
+    rule = f"as have {number} of the {len(has_class)} lines"
+    hint = f"Write class {UNKNOWN_CLASS} for videos without one, or name the list's columns with --list-columns"
+    return ListError(f"{what}, {rule}. {hint}")
 
 
 def read_integers(lines: ListLines, columns: str, first_class: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return classes, counted from 0, and frame counts, 0 where the list has none; int64 [N] each.
+    """Return classes, counted from 0, and frame counts; int64 [N] each.
+
+    The class is `UNKNOWN_CLASS`, and the count 0, where the list has none.
 
     Args:
         lines: the list.
@@ -163,13 +188,17 @@ def read_integers(lines: ListLines, columns: str, first_class: int) -> tuple[NDA
     for index in np.flatnonzero((ends == _NO_INTEGER).any(axis=1))[:1]:
         raise lines.misfit(int(index), f"'{columns}'")
     lowest = np.array([first_class if name == "class" else 0 for name in order])
-    for index, column in np.argwhere(ends < lowest)[:1]:
+    is_class = np.array([name == "class" for name in order], dtype=np.bool_)
+    is_unknown = (ends == UNKNOWN_CLASS) & is_class
+    for index, column in np.argwhere((ends < lowest) & ~is_unknown)[:1]:
         has = f"{lines.place(index)} has {order[column]} '{ends[index, column]}'"
         rule = f"but {order[column]} counts from {lowest[column]} (read as '{columns}')"
         raise ListError(f"{has}, {rule}. Correct the line, or use --list-columns")
-    labels = ends[:, order.index("class")] - first_class
-    frames = ends[:, order.index("frames")].copy() if "frames" in order else np.zeros_like(labels)
-    return labels, frames
+    frames = ends[:, order.index("frames")].copy() if "frames" in order else np.zeros(len(ends), np.int64)
+    if "class" not in order:
+        return np.full_like(frames, UNKNOWN_CLASS), frames
+    classes = ends[:, order.index("class")]
+    return np.where(classes == UNKNOWN_CLASS, UNKNOWN_CLASS, classes - first_class), frames
 
 
 def path_exists(path: Path) -> bool:

@@ -1,14 +1,14 @@
 """Lists of videos, one video a line: read, checked and written.
 
-Canonical lines are `path class frames`, UTF-8, classes from 0. A loaded list stays flat in memory (one run of bytes, a
-few integer arrays), so it takes about as much room as its file.
+Canonical lines are `path class frames`, UTF-8, classes from 0, -1 for an unlabelled video. A loaded list stays flat in
+memory (one run of bytes, a few integer arrays), so it takes about as much room as its file.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from vtdl_cli.data.lists.columns import (
     BYTE_ORDER_MARK,
     LIST_COLUMNS,
+    UNKNOWN_CLASS,
     ListLines,
     detect_columns,
     path_exists,
@@ -30,8 +31,6 @@ from vtdl_cli.errors import ListError, UsageError
 
 CLASSES_FILE = "classes.txt"
 MOST_CLASSES = 1_000_000  # a larger class is a typing error: a classifier of that size would fill the memory
-UNKNOWN_CLASS = -1
-"""The class of a video that was given in place of a list, see `list_of_one`; no line of a list has it."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -42,7 +41,7 @@ class VideoList:
         source: the list's file.
         root: the folder that relative paths start from.
         columns: how the lines were read, one of `LIST_COLUMNS`.
-        labels: int64 [N], classes from 0.
+        labels: int64 [N], classes from 0; `UNKNOWN_CLASS` for unlabelled videos.
         frames: int64 [N], listed frame counts, 0 where the list has none. A hint: the video itself decides.
         classes: the names in the classes.txt beside the list, or None.
         sha256: of the file's bytes, for provenance.
@@ -81,7 +80,7 @@ class VideoList:
 
     @property
     def num_classes(self) -> int:
-        """The number of names in classes.txt; without one, the largest class plus 1."""
+        """The number of names in classes.txt; without one, the largest class plus 1; 0 if no video has a class."""
         return len(self.classes) if self.classes is not None else int(self.labels.max()) + 1
 
     @property
@@ -144,21 +143,43 @@ def _check_range(lines: ListLines, columns: str, labels: NDArray[np.int64], clas
         raise ListError(f"{has}, {rule}. Correct either file, or use --list-columns")
 
 
-def list_of_one(video: Path) -> VideoList:
-    """Return a list of one video file, or folder of frames, whose class is unknown.
+def list_of_videos(source: Path, names: Sequence[str], *, root: Path | None = None) -> VideoList:
+    """Return a list of unlabelled videos that were found on the disk.
+
+    Args:
+        source: the video or folder that was given in place of a list.
+        names: paths, at least one.
+        root: the folder that they are relative to; None: the working directory.
 
     Raises:
-        ListError: the path cannot be written to a list (see `unlistable`).
+        ListError: a path cannot be written to a list (see `unlistable`).
     """
-    name = str(video)
-    if reason := unlistable(name):
-        raise ListError(f"video {name!a} cannot be read as a list: {reason}. Rename it")
-    encoded, one = name.encode(), np.ones(1, np.int64)
-    digest = hashlib.sha256(encoded).hexdigest()
-    bounds = np.array([0, len(encoded)])
+    for name in names:
+        if reason := unlistable(name):
+            raise ListError(f"video {name!a} cannot be read as a list: {reason}. Rename it")
+    encoded = [name.encode() for name in names]
+    digest = hashlib.sha256(b"\n".join(encoded)).hexdigest()
+    bounds = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
+    numbers = np.arange(1, len(names) + 1)
+    labels, frames = np.full_like(numbers, UNKNOWN_CLASS), np.zeros_like(numbers)
     return VideoList(
-        video, Path(), LIST_COLUMNS[0], UNKNOWN_CLASS * one, 0 * one, None, digest, encoded, bounds, _numbers=one
+        source, root or Path(), LIST_COLUMNS[3], labels, frames, None, digest, b"".join(encoded), bounds, numbers
     )
+
+
+def check_labelled(videos: VideoList) -> None:
+    """Refuse a list with unlabelled videos.
+
+    Raises:
+        ListError: it has some.
+    """
+    unknown = np.flatnonzero(videos.labels == UNKNOWN_CLASS)
+    if len(unknown):
+        what = f"list '{videos.source}' has no class for {len(unknown)} of its {len(videos)} videos"
+        raise ListError(
+            f"{what}, the first in line {videos.line(int(unknown[0]))}. Give each a class, counted from 0, or remove "
+            "these lines; pretrain and extract need no classes"
+        )
 
 
 def check_present(videos: VideoList, sample: int = 20) -> None:

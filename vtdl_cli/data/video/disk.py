@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from vtdl_cli.errors import UsageError
 
 _KINDS = ("avi", "mp4", "mkv", "webm", "mov", "m4v", "mpg", "mpeg", "flv", "wmv", "3gp", "ts")
 VIDEO_SUFFIXES = frozenset(f".{kind}" for kind in _KINDS)
+_MOST_SUFFIXES_SHOWN = 3  # in an error line
 
 
 def walk_videos(root: Path, *, flow: bool = False) -> Iterator[str]:
@@ -45,6 +47,41 @@ def walk_videos(root: Path, *, flow: bool = False) -> Iterator[str]:
         yield from (f"{folder}{entry.name}" for entry in entries if entry.name in videos)
         inner = [f"{folder}{entry.name}/" for entry in entries if entry.name not in videos and is_folder(entry)]
         pending.extend(reversed(inner))
+
+
+def find_videos(root: Path, *, flow: bool = False) -> list[str]:
+    """Return the paths of all videos under `root` that `walk_videos` finds, relative to it and sorted.
+
+    Raises:
+        UsageError: there is none, or a folder cannot be listed.
+    """
+    if names := sorted(walk_videos(root, flow=flow)):
+        return names
+    kind = "optical flow" if flow else "video"
+    raise UsageError(f"folder '{root}' holds no {kind} at any depth: {_describe_files(root)}. {_expected(flow)}")
+
+
+def _expected(flow: bool) -> str:
+    if flow:
+        return "Flow is read from folders of images such as flow_x_00001.jpg and flow_y_00001.jpg"
+    return "Videos are files such as clip.mp4, or folders of numbered images such as clip/00001.jpg"
+
+
+def _describe_files(root: Path) -> str:
+    """Count the files under a folder by suffix, the most frequent first."""
+    files = (name for _, _, inside in os.walk(root) for name in inside if not name.startswith("."))
+    counts = Counter(Path(name).suffix.lower() or "without suffix" for name in files)
+    shown = [f"{number} {suffix}" for suffix, number in counts.most_common(_MOST_SUFFIXES_SHOWN)]
+    if len(counts) > len(shown):
+        shown.append("others")
+    return f"it holds {', '.join(shown)}" if shown else "it is empty"
+
+
+def is_video_folder(folder: Path, *, flow: bool = False) -> bool:
+    """Whether a folder is itself one video: it holds frames, and no video lies in it or below it."""
+    if flow:
+        return flow_pair(folder) is not None
+    return not any(walk_videos(folder)) and any(FRAME_NAME.fullmatch(entry.name) for entry in folder.iterdir())
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:

@@ -18,6 +18,7 @@ from vtdl_cli.data.hdf5.feature_tables import ARRAY
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.engine.features.files import inspect_features, write_table
 from vtdl_cli.engine.lists.groups import recorded_regex
+from vtdl_cli.engine.lists.labels import report_unlabelled
 from vtdl_cli.engine.networks.bad_videos import BadVideos
 from vtdl_cli.engine.networks.clips import build_test_clips, decoder_of
 from vtdl_cli.engine.networks.inference import VideoOutputs, forward_videos
@@ -69,7 +70,7 @@ def extract(
 
     Args:
         weights: run folder or checkpoint of either stage; none: random weights, as a baseline.
-        videos_list: a list, or one video.
+        videos_list: a list, a folder of videos, or one video.
         out: HDF5 file.
         execution: seed, device, workers, and whether to resume or overwrite.
         reporter: warns, and shows progress.
@@ -88,7 +89,8 @@ def extract(
     array = array_beside(out) if npy else None
     seed_torch(execution.seed)
     network, source = load_layer(weights, config, assignments, spec)
-    config, videos = source.config, videos_list.read(needs_classes=False)
+    config = source.config
+    videos = videos_list.read(needs_classes=False, flow=config.data.modality == "flow")
     clips = spec.clips or config.extract.clips
     machine = build_machine(execution.device, config.pretrain.precision, execution.workers, reporter)
     provenance = _describe_provenance(source, videos, spec, clips, execution.seed) | machine.provenance
@@ -99,6 +101,7 @@ def extract(
     if array:
         check_new_file(array, "--out", overwrite=execution.overwrite or parts.finished)
     plan = {"out": str(out), "videos": len(videos), **parts.provenance}
+    report_unlabelled(videos, reporter)
     if execution.dry_run:
         return {**plan, "machine": machine.describe()}
     ranks.wait_for_all()  # until each has read the parts: where nothing is left to compute, rank 0 removes them

@@ -6,26 +6,25 @@ from pathlib import Path
 import numpy as np
 
 from vtdl_cli.data.hdf5.features import Features, network_of, read_features, values_of
+from vtdl_cli.data.lists.columns import UNKNOWN_CLASS
 from vtdl_cli.data.lists.label_sets import compare_classes
-from vtdl_cli.data.lists.video_list import UNKNOWN_CLASS
 from vtdl_cli.errors import UsageError
 from vtdl_cli.runtime import Reporter
 
 
 def read_pair(reference: Path, query: Path, reporter: Reporter) -> tuple[Features, Features]:
-    """Read two files of one network and one set of classes, with different videos.
+    """Read the labelled videos in two files of one network and one set of classes, with different videos.
 
     Args:
         reference: features to learn from, or to search in.
         query: features to test on, or to search for.
-        reporter: warns where classes are compared by number alone, or files have no checksums.
+        reporter: warns where videos have no class, classes are compared by number alone, or files have no checksums.
 
     Raises:
         UsageError: a file is no feature file or damaged, or the two do not belong together.
     """
-    pair = read_features(reference, reporter.warn), read_features(query, reporter.warn)
-    for features in pair:
-        check_classes(features)
+    whole = read_features(reference, reporter.warn), read_features(query, reporter.warn)
+    pair = keep_labelled(whole[0], reporter), keep_labelled(whole[1], reporter)
     check_pair(*pair)
     remedy = "Extract both from lists with the same classes.txt"
     if warning := compare_classes(pair[0].label_set, pair[1].label_set, remedy):
@@ -33,18 +32,24 @@ def read_pair(reference: Path, query: Path, reporter: Reporter) -> tuple[Feature
     return pair
 
 
-def check_classes(features: Features) -> None:
-    """Check that every video has a class.
+def keep_labelled(features: Features, reporter: Reporter) -> Features:
+    """Leave out videos without a class, and warn how many.
 
     Raises:
-        UsageError: one has none.
+        UsageError: no video has a class.
     """
-    unknown = features.labels == UNKNOWN_CLASS
-    if unknown.any():
+    is_known = features.labels != UNKNOWN_CLASS
+    if not is_known.any():
         raise UsageError(
-            f"features '{features.path}' have no class for {unknown.sum()} videos, the first is "
-            f"'{features.paths[int(unknown.argmax())]}'. Extract from a list with classes"
+            f"features '{features.path}' have no class for any of {len(is_known)} videos. Extract from a list with "
+            "classes"
         )
+    if is_known.all():
+        return features
+    reporter.warn(
+        f"features '{features.path}': {(~is_known).sum()} of {len(is_known)} videos left out, without a class"
+    )
+    return features.rows(is_known)
 
 
 def check_pair(reference: Features, query: Features) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from vtdl_cli.data.lists.columns import UNKNOWN_CLASS
 from vtdl_cli.data.lists.label_sets import counting_warning
-from vtdl_cli.data.lists.video_list import VideoList, read_list
+from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.data.video.decoding import FLOW
 from vtdl_cli.data.video.disk import stem, walk_videos
 from vtdl_cli.engine.lists.audit import min_median_max
@@ -26,7 +27,8 @@ def check_list(
     """Report how a list is read, which of its videos are missing, and which options would find them.
 
     Args:
-        source: the list; missing videos are also searched for below its root (None: the list's own folder).
+        source: the list, folder of videos, or video; missing videos are also searched for below its root (None: the
+            list's own folder).
         reporter: for progress, and a warning if the list seems to count classes from 1.
         open_videos: open the videos that exist, and count their frames.
         decoder: what opens them.
@@ -38,7 +40,7 @@ def check_list(
     Raises:
         ListError: the list cannot be read.
     """
-    videos = read_list(source.path, root=source.root, strip_prefix=source.strip_prefix, columns=source.columns)
+    videos = source.parse(flow=decoder == FLOW)
     names = [videos.name(index) for index in range(len(videos))]
     present = np.array([videos.exists(index) for index in range(len(videos))])
     missing = np.flatnonzero(~present)
@@ -62,8 +64,13 @@ def check_list(
 
 
 def _describe_classes(videos: VideoList) -> dict[str, Any]:
-    labels, counts = np.unique(videos.labels, return_counts=True)
+    is_known = videos.labels != UNKNOWN_CLASS
+    without = {"unlabelled_videos": int((~is_known).sum())}
+    if not is_known.any():
+        return without
+    labels, counts = np.unique(videos.labels[is_known], return_counts=True)
     return {
+        **without,
         "named": len(videos.classes) if videos.classes else None,
         "highest": int(labels[-1]),
         "without_videos": int(labels[-1]) + 1 - len(labels),

@@ -1,8 +1,31 @@
-"""Check a list's classes against those of a classifier."""
+"""Check a list's classes against those of a classifier, and report what is unlabelled."""
 
+import numpy as np
+
+from vtdl_cli.data.lists.columns import UNKNOWN_CLASS
 from vtdl_cli.data.lists.label_sets import LabelSet, compare_classes, counting_warning
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.errors import ListError
+from vtdl_cli.runtime import Reporter
+
+
+def report_unlabelled(videos: VideoList, reporter: Reporter, *, knn: bool = False) -> None:
+    """Report how many videos of a list or folder have no class, and what the kNN metric leaves out.
+
+    Args:
+        videos: the list, or the videos of a folder.
+        reporter: for one line.
+        knn: the kNN metric will be measured.
+    """
+    number = int(np.count_nonzero(videos.labels == UNKNOWN_CLASS))
+    if not number or len(videos) == 1:
+        return
+    known = len(videos) - number
+    line = f"'{videos.source}': {number} of {len(videos)} videos without a class"
+    if knn:
+        left_out = "pretrain.knn_every has no effect" if known < 2 else f"the kNN metric is of the other {known}"
+        line += f"; {left_out}"
+    reporter.line(line)
 
 
 def check_labels(videos: VideoList, trained: LabelSet, num_classes: int) -> list[str]:

@@ -10,9 +10,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vtdl_cli.data.lists.video_list import CLASSES_FILE, VideoList, write_classes, write_list
-from vtdl_cli.data.video.disk import stem
+from vtdl_cli.data.video.disk import may_be_video, stem
 from vtdl_cli.data.video.transcoding import FrameFolderWriter, Mp4Writer
 from vtdl_cli.engine.lists.convert import check_same_classes
+from vtdl_cli.engine.lists.labels import report_unlabelled
 from vtdl_cli.engine.lists.process_pool import closing_pool, map_unordered
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.errors import Interrupted, ListError, UnreadableVideo, UsageError
@@ -32,10 +33,10 @@ FORM_FILE = "form.json"  # in the output folder: the format of its videos, and t
 def transcode(
     source: ListSource, out: Path, writer: VideoWriter, execution: Execution, reporter: Reporter
 ) -> dict[str, Any]:
-    """Write every video of a list to `out`, under its path in the list, and a list of the new files.
+    """Write every video of a list or folder to `out`, under its path in it, and a list of the new files.
 
     Args:
-        source: the list.
+        source: the list, folder of videos, or video.
         out: the folder to write to.
         writer: the format.
         execution: number of processes; whether to keep or replace the videos of an earlier run.
@@ -50,11 +51,12 @@ def transcode(
         Interrupted: by a signal; the videos written so far are kept.
     """
     began = time.monotonic()
-    videos = source.read()
+    videos = source.read(needs_classes=False)
     targets = _targets(videos, out, writer.suffix)
-    listing = out / source.path.name
+    listing = out / _list_name(source.path)
     lock_folder(out, reporter)
     finished = _prepare_folder(videos, targets, out, listing, writer, execution)
+    report_unlabelled(videos, reporter)
     had_form = _record_form(out, writer, videos)  # before the first video: a resumed run checks it
     frames, skipped = _write_videos(videos, targets, finished, writer, execution, reporter)
     if not frames and not finished:
@@ -78,6 +80,11 @@ def transcode(
         "saved_percent": round(100 * (1 - after / before), 1),
         "seconds": round(time.monotonic() - began, 1),
     }
+
+
+def _list_name(source: Path) -> str:
+    """Return the name of the new list: that of the old one, or of the video or folder that was given in its place."""
+    return f"{source.resolve().name}.txt" if may_be_video(source) else source.name
 
 
 def _write_videos(
@@ -154,12 +161,16 @@ def _write_listing(
 
 
 def _refuse_sources(videos: VideoList, out: Path, listing: Path) -> None:
-    """Refuse to write to a folder that holds the source videos or their list.
+    """Refuse to write to a folder that holds the source videos or their list, or lies among them.
 
     Raises:
-        UsageError: the output folder holds one of them.
+        UsageError: the output folder holds one of them, or lies in the folder given in place of a list.
     """
     place = out.resolve()
+    if videos.source.is_dir() and videos.source.resolve() in place.parents:
+        raise UsageError(
+            f"output folder '{out}' lies in '{videos.source}', whose videos it would join. Choose another --out"
+        )
     inside = (videos.path(index) for index in range(len(videos)) if place in videos.path(index).resolve().parents)
     taken = listing if listing.resolve() == videos.source.resolve() else next(inside, None)
     if taken is not None:
@@ -231,7 +242,8 @@ def _targets(videos: VideoList, out: Path, suffix: str) -> list[Path]:
 
 
 def _path_inside(videos: VideoList, index: int) -> PurePosixPath:
-    name = videos.name(index)
+    is_given = videos.path(index) == videos.source  # a video in place of a list
+    name = videos.source.resolve().name if is_given else videos.name(index)
     path = PurePosixPath(name.lstrip("/"))
     if ".." in path.parts:
         raise ListError(f"list '{videos.source}:{videos.line(index)}': '{name}' leads out of its folder. Use --root")

@@ -39,7 +39,7 @@ def visualize_triplet(
         UnreadableVideo: the video cannot be decoded.
     """
     check_config(config)
-    videos = source.read()
+    videos = source.read(needs_classes=False)
     if not 0 <= index < len(videos):
         raise UsageError(
             f"--index '{index}' is outside list '{source.path}' of {len(videos)} videos. Choose 0 to {len(videos) - 1}"

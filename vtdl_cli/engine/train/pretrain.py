@@ -9,7 +9,9 @@ from torch import Tensor
 from vtdl_cli import ranks
 from vtdl_cli.config import Config
 from vtdl_cli.data.clips.datasets import Batch
+from vtdl_cli.data.lists.columns import UNKNOWN_CLASS
 from vtdl_cli.data.lists.video_list import VideoList
+from vtdl_cli.engine.lists.labels import report_unlabelled
 from vtdl_cli.engine.networks.checkpoint import load_pretrained_backbone
 from vtdl_cli.engine.networks.clips import build_pretraining_clips, build_test_clips
 from vtdl_cli.engine.networks.inference import Collected, collect, forward_videos
@@ -54,7 +56,11 @@ def pretrain(
         Interrupted: by a signal, after saving.
     """
     check_config(config)
-    videos = train_list.read(absent=reporter.warn if execution.dry_run else None)
+    videos = train_list.read(
+        needs_classes=False,
+        flow=config.data.modality == "flow",
+        absent=reporter.warn if execution.dry_run else None,
+    )
     _check_size(config, videos)
     check_batch("pretrain", config.pretrain.batch_size)
     run = RunFolder(out, resume=execution.resume, overwrite=execution.overwrite)
@@ -82,6 +88,7 @@ def pretrain(
     )
     plan = training.plan() | {"method": config.method.name, "weights": weights or "none"}
     plan |= keys_per_video(config, videos)
+    report_unlabelled(videos, reporter, knn=bool(config.pretrain.knn_every))
     for warning in warnings(config, videos):
         reporter.warn(warning)
     if execution.dry_run:
@@ -122,7 +129,7 @@ def pretrain_epochs(training: Training, method: PretextTask, videos: VideoList) 
         method.train()
         train_epoch(training, forward, method.after_step)
         is_due = every and (epoch + 1) % every == 0
-        row = training.close_epoch({"knn_top1": measure_knn(training, method, videos)} if is_due else {})
+        row = training.close_epoch(measure_knn(training, method, videos) if is_due else {})
         signs = signs_of_collapse(row)
         for name in signs.keys() - warned:
             training.reporter.warn(signs[name])
@@ -138,10 +145,19 @@ def relabel(training: Training, method: PretextTask, videos: VideoList, seed: in
     ranks.broadcast(method)  # each rank has drawn weights of its own for the new labels
 
 
-def measure_knn(training: Training, method: PretextTask, videos: VideoList) -> float:
-    """Measure leave-one-out kNN accuracy on the labels of the list, with the features of one clip a video."""
+def measure_knn(training: Training, method: PretextTask, videos: VideoList) -> dict[str, float]:
+    """Measure leave-one-out kNN accuracy on the labelled videos of the list, with the features of one clip a video.
+
+    Returns:
+        `knn_top1`; nothing if fewer than two videos with a class could be read.
+    """
+    if (videos.labels != UNKNOWN_CLASS).sum() < 2:
+        return {}
     features = compute_features(training, method, videos, "kNN")
-    return knn_accuracy(features.values[:, 0], features.label)
+    known = features.label != UNKNOWN_CLASS
+    if known.sum() < 2:
+        return {}
+    return {"knn_top1": knn_accuracy(features.values[known, 0], features.label[known])}
 
 
 def compute_features(training: Training, method: PretextTask, videos: VideoList, description: str) -> Collected:

@@ -1,0 +1,190 @@
+"""Videos without labels: folders, single videos and bare paths in place of lists, and lists of class -1."""
+
+import json
+import shutil
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.toy import NUM_FRAMES, Toy, refuse, rows, succeed
+from vtdl_cli.data.lists.video_list import read_list
+
+NAMES = ["a clip.mp4", "day 1/cam 2/c.mp4", "day 1/d.mp4", "frames", "z.mp4"]
+"""The videos of `archive`, sorted; `frames` is a folder of images."""
+
+
+@pytest.fixture
+def archive(toy: Toy, tmp_path: Path) -> Path:
+    """A folder of five videos at several depths, with things that are none."""
+    folder = tmp_path / "archive"
+    for number, name in enumerate(name for name in NAMES if name.endswith(".mp4")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(toy.root / f"red/red_{number}.mp4", folder / name)
+    (folder / "frames").mkdir()
+    for number in range(NUM_FRAMES):
+        Image.new("RGB", (50, 36), (8 * number, 0, 0)).save(folder / f"frames/img_{number:05d}.jpg")
+    for name in (".hidden.mp4", ".trash/e.mp4", "notes.txt", "day 1/poster.png"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"no video")
+    return folder
+
+
+def of_folder(line: list[str]) -> list[str]:
+    """Drop `--root DIR`, which has no meaning for a folder."""
+    at = line.index("--root")
+    return line[:at] + line[at + 2 :]
+
+
+def paths_in(features: Path) -> list[str]:
+    with h5py.File(features) as file:
+        return [path.decode() for path in file["paths"]]
+
+
+def test_pretrain__learns_from_a_folder(toy: Toy, archive: Path, tmp_path: Path) -> None:
+    line = of_folder(toy.pretrain(tmp_path / "run", "--train-list", str(archive), "--json"))
+    result = succeed(*line, "--set", "pretrain.knn_every=1")
+    plan = json.loads(result.stdout)
+    assert (plan["videos"], plan["classes"], plan["skipped"]) == (len(NAMES), 0, [])
+    said = f"'{archive}': 5 of 5 videos without a class; pretrain.knn_every has no effect\n"
+    assert said in result.stderr
+    assert [row.get("knn_top1") for row in rows(tmp_path / "run")] == [None, None]
+    succeed(*line, "--set", "pretrain.epochs=3", "--resume")
+
+
+def test_pretrain__knn_is_of_the_labelled_videos(toy: Toy, tmp_path: Path) -> None:
+    """Oracle: four of one class are each other's neighbours, whatever the features: 100%."""
+    lines = [line.split() for line in toy.train_list.read_text().splitlines()]
+    labels = {"0": "0", "1": "-1", "2": "-1"}
+    (tmp_path / "some.txt").write_text("".join(f"{path} {labels[label]} {n}\n" for path, label, n in lines))
+    more = ("--train-list", str(tmp_path / "some.txt"), "--set", "pretrain.knn_every=2")
+    result = succeed(*toy.pretrain(tmp_path / "run", *more))
+    assert "8 of 12 videos without a class; the kNN metric is of the other 4" in result.stderr
+    assert rows(tmp_path / "run")[-1]["knn_top1"] == 100
+
+
+def test_pretrain__learns_from_a_list_of_bare_paths(toy: Toy, archive: Path, tmp_path: Path) -> None:
+    (archive / "all.txt").write_text("".join(f"{name}\n" for name in NAMES))
+    line = of_folder(toy.pretrain(tmp_path / "run", "--train-list", str(archive / "all.txt"), "--json"))
+    assert json.loads(succeed(*line).stdout)["videos"] == len(NAMES)
+
+
+@pytest.mark.parametrize("name", [".", "day 1", "frames", "z.mp4"])
+def test_extract__takes_folders_and_single_videos(toy: Toy, pretrained: Path, archive: Path, name: str) -> None:
+    out = archive.parent / "f.h5"
+    result = succeed(*of_folder(toy.extract(pretrained, out, "--list", str(archive / name))))
+    found = {".": NAMES, "day 1": ["cam 2/c.mp4", "d.mp4"]}.get(name, [str(archive / name)])
+    assert paths_in(out) == found
+    assert (f"{len(found)} of {len(found)} videos without a class\n" in result.stderr) == (len(found) > 1)
+
+
+def test_lists_check__describes_a_folder(archive: Path) -> None:
+    report = json.loads(succeed("lists", "check", str(archive), "--open", "--workers", "0", "--json").stdout)
+    assert (report["videos"], report["present"], report["problems"]) == (5, 5, [])
+    assert (report["columns"], report["classes"]) == ("path", {"unlabelled_videos": 5})
+
+
+def test_visualize_triplet__takes_a_folder(toy: Toy, archive: Path, tmp_path: Path) -> None:
+    line = ["visualize", "triplet", "--preset", str(toy.preset), "--list", str(archive), "--index", "4", "--json"]
+    assert json.loads(succeed(*line, "--out", str(tmp_path / "t.png")).stdout)["video"].endswith("z.mp4")
+
+
+@pytest.mark.parametrize("command", ["compress", "extract-frames"])
+def test_transcode__writes_a_folder_with_its_list(archive: Path, tmp_path: Path, command: str) -> None:
+    out = tmp_path / "small"
+    succeed(command, str(archive), "--out", str(out), "--short-side", "32", "--workers", "0")
+    videos = read_list(out / "archive.txt")
+    assert sorted(videos.name(index).removesuffix(".mp4") for index in range(5)) == [
+        name.removesuffix(".mp4") for name in NAMES
+    ]
+    assert (set(videos.labels), set(videos.frames), videos.classes) == ({-1}, {NUM_FRAMES}, None)
+    assert all(videos.exists(index) for index in range(5))
+    succeed(command, str(archive / "z.mp4"), "--out", str(tmp_path / "one"), "--workers", "0")
+    assert read_list(tmp_path / "one/z.mp4.txt").name(0).removesuffix(".mp4") == "z"
+    inside = [command, str(archive), "--out", str(archive / "small")]
+    refuse(*inside, code=2, says=(f"lies in '{archive}', whose videos it would join. Choose another --out",))
+
+
+def test_lists_convert__writes_class_minus_one(archive: Path, tmp_path: Path) -> None:
+    (archive / "bare.txt").write_text("".join(f"{name}\n" for name in NAMES))
+    succeed("lists", "convert", str(archive / "bare.txt"), "--out", str(tmp_path / "new.txt"), "--workers", "0")
+    assert (tmp_path / "new.txt").read_text() == "".join(f"{name} -1 {NUM_FRAMES}\n" for name in NAMES)
+
+
+@pytest.mark.parametrize("command", ["finetune", "validate", "evaluate"])
+def test_unlabelled__is_refused_where_classes_are_needed(
+    toy: Toy, archive: Path, finetuned: Path, tmp_path: Path, command: str
+) -> None:
+    some = tmp_path / "some.txt"
+    some.write_text(toy.val_list.read_text().replace(" 1 24", " -1 24"))
+    run = tmp_path / "run"
+    for path, says in (
+        (some, f"list '{some}' has no class for 2 of its 6 videos, the first in line 3. Give each a class"),
+        (archive, f"list '{archive}' is a folder, whose class is unknown. Name a list with classes"),
+    ):
+        line = {
+            "finetune": toy.finetune(run, "--train-list", str(path)),
+            "validate": toy.finetune(run, "--val-list", str(path)),
+            "evaluate": toy.evaluate(finetuned, run, "--list", str(path)),
+        }[command]
+        refuse(*line, code=1, says=(says,))
+    assert not run.exists()
+
+
+@pytest.mark.parametrize(
+    ("files", "says"),
+    [
+        ((), "holds no video at any depth: it is empty. Videos are files such as clip.mp4, or folders of numbered"),
+        (("a/cat.jpg", "b/dog.JPG", "c/me.png"), "holds no video at any depth: it holds 2 .jpg, 1 .png. Videos are"),
+    ],
+)
+def test_folder__without_videos(toy: Toy, tmp_path: Path, files: tuple[str, ...], says: str) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in files:
+        (folder / name).parent.mkdir()
+        (folder / name).write_bytes(b"an image")
+    refuse(*of_folder(toy.pretrain(tmp_path / "run", "--train-list", str(folder))), code=2, says=(says,))
+    assert not (tmp_path / "run").exists()
+
+
+def test_folder__takes_no_options_of_lists(toy: Toy, archive: Path, tmp_path: Path) -> None:
+    line = toy.pretrain(tmp_path / "run", "--train-list", str(archive))
+    refuse(*line, code=2, says=("is a folder, for which --root, --strip-prefix and --list-columns have no meaning",))
+
+
+def test_list__partly_labelled(toy: Toy, tmp_path: Path) -> None:
+    path = tmp_path / "some.txt"
+    path.write_text(toy.train_list.read_text().replace(" 1 24", ""))
+    line = toy.pretrain(tmp_path / "run", "--train-list", str(path))
+    refuse(*line, code=1, says=("which has no class, as have 4 of the 12 lines. Write class -1 for videos without",))
+
+
+def write_features(path: Path, values: np.ndarray, labels: list[int]) -> str:
+    with h5py.File(path, "w") as file:
+        file["features"], file["labels"] = values.astype(np.float32), labels
+        file["num_frames"] = np.full(len(labels), 30)
+        file["paths"] = [f"{path.stem}/{number}.mp4" for number in range(len(labels))]
+        file.attrs.update({"backbone": "r3d", "layer": "last", "weights_sha256": "abc"})
+    return str(path)
+
+
+@pytest.mark.parametrize(("command", "sides"), [("probe", ("train", "test")), ("retrieve", ("gallery", "query"))])
+def test_compared_features__leave_out_the_unlabelled(tmp_path: Path, command: str, sides: tuple[str, str]) -> None:
+    """Oracle: the same command on files that never held them."""
+    generator = np.random.default_rng(0)
+    known, some = [command, "--json"], [command, "--json"]
+    for side in sides:
+        values, labels = generator.normal(size=(24, 4)), [0, 1] * 12
+        known += [f"--{side}", write_features(tmp_path / f"known-{side}.h5", values[:20], labels[:20])]
+        labels[20:] = [-1] * 4
+        some += [f"--{side}", write_features(tmp_path / f"some-{side}.h5", values, labels)]
+    expected, result = json.loads(succeed(*known).stdout), succeed(*some)
+    found = json.loads(result.stdout)
+    assert {name: found[name] for name in found if found[name] != expected[name]}.keys() <= {*sides, "seconds"}
+    for side in sides:
+        assert f"warning: features '{tmp_path / f'some-{side}.h5'}': 4 of 24 videos left out" in result.stderr
+    none = write_features(tmp_path / "none.h5", values, [-1] * 24)
+    refuse(*known, f"--{sides[1]}", none, code=2, says=("none.h5' have no class for any of 24 videos. Extract from",))
