@@ -3,13 +3,16 @@
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from tests.toy import Toy, differences, load, rows, succeed, vtdl, without_times
+from vtdl_cli.engine.evaluate import extract
 from vtdl_cli.engine.train.meter import RENAMED_METRICS
 from vtdl_cli.engine.train.run_folder import PENDING
 from vtdl_cli.engine.train.training import Training
@@ -114,6 +117,33 @@ def test_finetune__from_a_checkpoint_with_the_old_names(toy: Toy, pretrained: Pa
         succeed(*toy.finetune(tmp_path / name, "--weights", str(weights), "--set", "finetune.epochs=1"))
     ours, theirs = (load(tmp_path / name / "checkpoints/last.pt")["model"] for name in ("ours", "theirs"))
     assert differences(ours, theirs) == []
+
+
+@pytest.mark.parametrize(("change", "code"), [(lambda _config: None, 0), (lambda old: old["extract"].pop("clips"), 2)])
+def test_extract__resumes_with_a_preset_of_old_keys(
+    change: Callable[[dict[str, Any]], Any],
+    code: int,
+    toy: Toy,
+    pretrained: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The preset is part of a feature file's provenance: other keys mean the same, other values do not."""
+    describe = extract._describe_provenance
+
+    def describe_as_before(*arguments: Any) -> dict[str, str]:
+        described = describe(*arguments)
+        config = with_old_keys(yaml.safe_load(described["preset"]))
+        del config["method"]["options"]
+        change(config)
+        return described | {"preset": yaml.safe_dump(config)}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(extract, "_describe_provenance", describe_as_before)
+        succeed(*toy.extract(pretrained, tmp_path / "f.h5"))
+    result = vtdl(*toy.extract(pretrained, tmp_path / "f.h5", "--resume"))
+    assert result.exit_code == code, result.stderr
+    assert ("is finished: nothing to do" if code == 0 else "was begun with another preset") in result.stderr
 
 
 def test_set__with_the_old_keys(toy: Toy, tmp_path: Path) -> None:

@@ -342,3 +342,12 @@ def test_overwrite__killed_on_the_way_cannot_be_resumed(
         patch.setattr(Path, "unlink", die_at(2, Path.unlink))
         assert in_another_process(*toy.finetune(run, "--overwrite")) == signal.SIGKILL
     refuse(*toy.finetune(run, "--resume"), code=2, says=("but no checkpoints/last.pt to resume from",))
+
+
+def test_pretrain__resume_of_a_finished_run_whose_log_is_gone(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
+    """The checkpoint is whole; there is no last epoch to report."""
+    shutil.copytree(pretrained, tmp_path / "run")
+    (tmp_path / "run/metrics.jsonl").unlink()
+    more = ("--set", "pretrain.knn_every=2", "--set", "pretrain.keep_every=2")
+    result = succeed(*toy.pretrain(tmp_path / "run", *more, "--resume", "--json"))
+    assert json.loads(result.stdout)["metrics"] == {}

@@ -49,6 +49,7 @@ class FeatureParts:
         provenance: what the features depend on; all rows must share it, except for MAY_DIFFER.
         resume: continue after the existing parts; keep a finished file.
         overwrite: replace a finished file, and delete existing parts.
+        is_same: whether two values of a key of the provenance, that of existing rows first, mean the same.
 
     Raises:
         UsageError: the output exists, or existing rows have another provenance.
@@ -61,11 +62,19 @@ class FeatureParts:
         differing: keys of JOINED that differ from those of existing rows -> their value.
     """
 
-    def __init__(self, out: Path, provenance: Mapping[str, str], *, resume: bool, overwrite: bool) -> None:
+    def __init__(
+        self,
+        out: Path,
+        provenance: Mapping[str, str],
+        *,
+        resume: bool,
+        overwrite: bool,
+        is_same: Callable[[str, Any, str], bool] = lambda _key, before, now: bool(before == now),
+    ) -> None:
         if out.is_dir():
             raise UsageError(f"output '{out}' is a folder. Name a file: --out {out}/features.h5")
         self.out, self.folder = out, out.with_name(f".{out.name}.parts")
-        self.provenance = dict(provenance)
+        self.provenance, self.is_same = dict(provenance), is_same
         self.done, self.skipped = 0, list[dict[str, str]]()
         self.differing: dict[str, str] = {}
         begun = self.folder.exists()
@@ -131,7 +140,9 @@ class FeatureParts:
 
     def _check_same(self, provenance: Mapping[str, Any]) -> None:
         compared = {name: value for name, value in self.provenance.items() if name not in (*MAY_DIFFER, "classes")}
-        differing = [name for name, value in compared.items() if provenance.get(name, value) != value]
+        differing = [
+            name for name, value in compared.items() if not self.is_same(name, provenance.get(name, value), value)
+        ]
         if differing:
             raise UsageError(
                 f"output '{self.out}' was begun with another {', '.join(differing)}. Use --overwrite, or another --out"

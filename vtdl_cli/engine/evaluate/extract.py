@@ -24,10 +24,11 @@ from vtdl_cli.engine.networks.inference import VideoOutputs, forward_videos
 from vtdl_cli.engine.networks.machine import Machine, build_machine
 from vtdl_cli.engine.networks.trained import Source, load_backbone, load_embedder, random_backbone
 from vtdl_cli.engine.request import Execution, ListSource, protocol_name
-from vtdl_cli.errors import Interrupted, UsageError
+from vtdl_cli.errors import ConfigError, Interrupted, UsageError
 from vtdl_cli.locks import lock_file, releasing_locks
 from vtdl_cli.models.encoder import PooledFeatures
 from vtdl_cli.runtime import Reporter, StopRequest, check_new_file, seed_torch
+from vtdl_cli.settings import build_config, read_yaml
 
 KEEP_EVERY_SECONDS = 20.0  # the most work that an interruption costs
 
@@ -94,7 +95,7 @@ def extract(
     provenance["group_by"] = recorded_regex(videos_list.path)
     if not execution.dry_run and not out.is_dir():
         lock_file(out, reporter)
-    parts = FeatureParts(out, provenance, resume=execution.resume, overwrite=execution.overwrite)
+    parts = FeatureParts(out, provenance, resume=execution.resume, overwrite=execution.overwrite, is_same=_is_same)
     if array:
         check_new_file(array, "--out", overwrite=execution.overwrite or parts.finished)
     plan = {"out": str(out), "videos": len(videos), **parts.provenance}
@@ -224,6 +225,16 @@ def _describe_provenance(source: Source, videos: VideoList, spec: FeatureSpec, c
         "decoder": decoder_of(config),
         "preset": config.model_copy(update={"data": data}).to_yaml(),
     }
+
+
+def _is_same(key: str, before: Any, now: str) -> bool:
+    """Whether two values of the provenance mean the same: a preset may have the keys of an earlier version."""
+    if key != "preset":
+        return bool(before == now)
+    try:
+        return build_config(read_yaml(str(before))) == build_config(read_yaml(now))
+    except (ValueError, ConfigError):
+        return False
 
 
 def _describe_layer(spec: FeatureSpec) -> str:

@@ -86,7 +86,7 @@ class Meter:
         return {**memory, **pace, "seconds": seconds}
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint holds: the sums, not the pace."""
+        """Return what a checkpoint holds: the sums, not the pace."""
         return {"sums": self._total_sums(), "recorded": self._num_videos}
 
     def load(self, state: Mapping[str, Any], device: torch.device) -> None:

@@ -46,8 +46,8 @@ def pretrain(
         weights: a run folder or checkpoint to take the backbone from; none: randomly initialised.
 
     Returns:
-        The plan, the last epoch's `metrics` and the `skipped` videos; for a dry run, which opens no video, the plan and
-        the shares of triplets by the frame counts of the list.
+        The plan, the last logged epoch's `metrics` and the `skipped` videos; for a dry run, which opens no video,
+        the plan and the shares of triplets by the frame counts of the list.
 
     Raises:
         UsageError, ListError, CheckpointError: something does not fit; nothing has been written.
@@ -92,7 +92,8 @@ def pretrain(
     pretrain_epochs(training, method, videos)
     if not ranks.is_rank_0():
         return plan
-    return {**plan, "metrics": run.rows()[-1], "skipped": training.state.bad_videos.as_list()}
+    last = next(reversed(run.rows()), {})  # a finished run may have lost its log
+    return {**plan, "metrics": last, "skipped": training.state.bad_videos.as_list()}
 
 
 def _check_size(config: Config, videos: VideoList) -> None:

@@ -176,7 +176,7 @@ class Training:
         self._bar.advance(1, **self._fetch_fields())
 
     def _fetch_fields(self) -> dict[str, str]:
-        """What is shown beside the bar; nothing new unless a fetch is due."""
+        """Return new text for the fields beside the bar; empty unless a fetch is due."""
         is_recent = time.monotonic() - self._shown_at < REFRESH_SECONDS and self.state.step < self.state.total_steps
         if is_recent or not ranks.is_rank_0():
             return {}
@@ -210,7 +210,7 @@ class Training:
         return row
 
     def plan(self) -> dict[str, Any]:
-        """What the run will do: for a dry run, and for the result."""
+        """Describe what the run will do, for a dry run and for the result."""
         parameters = (weight for group in self.state.optimizer.param_groups for weight in group["params"])
         return {
             "stage": self.state.identity["stage"],

@@ -29,7 +29,7 @@ COUNTER = "num_batches_tracked"  # of batch norm: alike in networks of any width
 
 @dataclass(frozen=True, kw_only=True)
 class Import:
-    """How third-party weights are to be read; a run of ours knows all of it itself.
+    """Options for reading third-party weights; a run of ours records all of them itself.
 
     Attributes:
         config: which network they are of; it travels inside the checkpoint.

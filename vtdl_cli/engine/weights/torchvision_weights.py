@@ -46,7 +46,7 @@ class Release:
 
     @property
     def path(self) -> Path:
-        """Where torch keeps the file; TORCH_HOME moves it."""
+        """The file in torch's cache; TORCH_HOME moves it."""
         return Path(torch.hub.get_dir(), "checkpoints", self.entry.url.rpartition("/")[2])
 
     @property
@@ -56,12 +56,12 @@ class Release:
 
     @property
     def settings(self) -> tuple[str, ...]:
-        """What has to be set in it, `section.key=value`."""
+        """Assignments on top of that preset, `section.key=value`."""
         return PROTOCOL
 
 
 def find_release(weights: str) -> Release | None:
-    """The published weights that `torchvision:NAME` stands for: a network, or a member of its enum of weights.
+    """Find the published weights of `torchvision:NAME`, where NAME is a network or a member of its enum of weights.
 
     Returns:
         None where `weights` begins otherwise, and so is a file or a folder.
@@ -134,7 +134,7 @@ def _download(release: Release, reporter: Reporter) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """Why a download failed, in a few words."""
+    """Return why a download failed, in a few words."""
     cause = getattr(error, "reason", error)  # urllib wraps what the system says
     return getattr(cause, "strerror", None) or " ".join(str(cause).split()) or type(cause).__name__
 
