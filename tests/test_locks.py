@@ -125,7 +125,7 @@ def test_lock__where_nothing_can_be_written(tmp_path: Path) -> None:
 
 
 def lines(toy: Toy, pretrained: Path, finetuned: Path, out: Path) -> dict[str, list[str]]:
-    """Every command that writes for a while, each allowed to replace or to resume what is there."""
+    """Commands that write, each allowed to replace or to resume what is there."""
     given = ["--root", str(toy.root), "--out", str(out)]
     return {
         "pretrain": toy.pretrain(out, "--resume"),
@@ -137,11 +137,14 @@ def lines(toy: Toy, pretrained: Path, finetuned: Path, out: Path) -> dict[str, l
         "prepare-lists": ["prepare-lists", "folder", *given, "--overwrite"],
         "lists convert": ["lists", "convert", str(toy.train_list), *given, "--overwrite"],
         "convert": ["convert", str(pretrained), "--out", str(out), "--overwrite"],
+        "plot runs": ["plot", "runs", str(pretrained), "--out", str(out), "--overwrite"],
+        "report": ["report", str(finetuned), "--out", str(out), "--overwrite"],
+        "visualize triplet": ["visualize", "triplet", *toy.pretrain(out)[1:3], "--list", str(toy.train_list), *given],
         "demo": ["demo", "--out", str(out), "--resume"],
     }
 
 
-FILES = ("extract", "lists convert", "convert")
+FILES = ("extract", "lists convert", "convert", "plot runs", "report", "visualize triplet")
 
 
 @pytest.mark.parametrize("command", list(lines(Toy(*[Path()] * 4), Path(), Path(), Path())))

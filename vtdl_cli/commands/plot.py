@@ -34,10 +34,10 @@ def runs(
     debug: o.DebugOption = False,
 ) -> None:
     """Draw loss, probabilities, accuracies and learning rate of one or several runs."""
-    from vtdl_cli.commands.screen import print_result
+    from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.engine.report.plot import plot_runs
 
-    print_result(plot_runs(folders, out, overwrite=overwrite), as_json, "drawn")
+    print_result(plot_runs(folders, out, make_reporter(quiet=False), overwrite=overwrite), as_json, "drawn")
 
 
 @plot.command(
@@ -95,7 +95,7 @@ def gradients(
     debug: o.DebugOption = False,
 ) -> None:
     """Draw the size of each layer's gradients at the end of each epoch."""
-    from vtdl_cli.commands.screen import print_result
+    from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.engine.report.plot import plot_gradients
 
-    print_result(plot_gradients(run, out, overwrite=overwrite), as_json, "drawn")
+    print_result(plot_gradients(run, out, make_reporter(quiet=False), overwrite=overwrite), as_json, "drawn")

@@ -111,6 +111,6 @@ def triplet(
 
     check_config(config, assignments or ())
     source = o.list_source(videos_list, root, strip_prefix, list_columns)
-    result = visualize_triplet(config, source, out, how, index=index)
+    result = visualize_triplet(config, source, out, how, make_reporter(False), index=index)
     numbers = {name: ", ".join(map(str, frames)) for name, frames in result["frames"].items()}
     print_result(result if as_json else {**result, "frames": numbers}, as_json, "drawn")

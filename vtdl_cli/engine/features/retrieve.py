@@ -22,6 +22,7 @@ from vtdl_cli.engine.features.pair import read_grouping, read_pair
 from vtdl_cli.engine.lists.groups import Groups, choose_groups
 from vtdl_cli.errors import UnreadableVideo, UsageError, VtdlError
 from vtdl_cli.intervals import share_interval
+from vtdl_cli.locks import lock_file, releasing_locks
 from vtdl_cli.metrics import nearest, unit
 from vtdl_cli.runtime import Reporter, atomic_write, check_new_file
 
@@ -81,6 +82,7 @@ class Search:
         return cosines
 
 
+@releasing_locks
 def retrieve(
     gallery: Path,
     query: Path,
@@ -119,6 +121,9 @@ def retrieve(
     if per_query is not None:
         taken = [gallery, query, figure.path] if figure is not None else [gallery, query]
         check_new_file(per_query, "--per-query", overwrite=overwrite, sources=taken)
+    for file in (figure.path if figure is not None else None, per_query):
+        if file is not None:
+            lock_file(file, reporter)
     depth = min(max(RECALL_AT), len(gallery_features.labels))
     ranked = nearest(query_features.values, gallery_features.values, k=depth)
     search = Search(gallery_features, query_features, ranked, name_classes((gallery_features, query_features), classes))

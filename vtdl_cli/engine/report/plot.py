@@ -14,6 +14,7 @@ from vtdl_cli.data.hdf5.features import Features, read_features
 from vtdl_cli.engine.features.class_names import name_classes
 from vtdl_cli.engine.train.run_folder import GRADIENTS, METRICS, read_log, stage_of
 from vtdl_cli.errors import UsageError
+from vtdl_cli.locks import lock_file, releasing_locks
 from vtdl_cli.metrics import unit
 from vtdl_cli.runtime import Reporter, atomic_write, check_new_file
 
@@ -21,12 +22,14 @@ MIN_VIDEOS = {"tsne": 4, "pca": 3}
 """Projections to two dimensions, and the number of videos that each needs."""
 
 
-def plot_runs(runs: Sequence[Path], out: Path | None, *, overwrite: bool) -> dict[str, Any]:
+@releasing_locks
+def plot_runs(runs: Sequence[Path], out: Path | None, reporter: Reporter, *, overwrite: bool) -> dict[str, Any]:
     """Draw the curves of one or several runs.
 
     Args:
         runs: folders of pretraining or finetuning.
         out: PNG; none: beside the first run, `RUN-curves.png` for one and `curves.png` for several.
+        reporter: warns where `out` cannot be locked.
         overwrite: replace an existing PNG.
 
     Raises:
@@ -39,6 +42,7 @@ def plot_runs(runs: Sequence[Path], out: Path | None, *, overwrite: bool) -> dic
             raise UsageError(f"run '{run}' has no known metric in its {METRICS}. Name a run of this version of vtdl")
     beside = runs[0].resolve().parent
     out = out or beside / (f"{names[0]}-curves.png" if len(runs) == 1 else "curves.png")
+    lock_file(out, reporter)
     check_new_file(out, "--out", overwrite=overwrite)
     with atomic_write(out) as temporary:
         draw_curves(logs, temporary)
@@ -80,6 +84,7 @@ def _read_epochs(run: Path, log: str) -> list[dict[str, Any]]:
     return rows
 
 
+@releasing_locks
 def plot_features(
     file: Path,
     out: Path | None,
@@ -110,6 +115,7 @@ def plot_features(
         raise UsageError(f"--method '{method}' is unknown. Choose from {', '.join(MIN_VIDEOS)}")
     features = read_features(file, reporter.warn)
     out = out or file.with_name(f"{file.stem}-{method}.png")
+    lock_file(out, reporter)
     check_new_file(out, "--out", overwrite=overwrite, sources=[file])
     names = name_classes([features], classes)
     shown = features.rows(_choose_videos(len(features.labels), max_videos, seed))
@@ -159,12 +165,14 @@ def _describe_origin(features: Features) -> str:
     return "; ".join([features.path.name, *filter(None, parts)])
 
 
-def plot_gradients(run: Path, out: Path | None, *, overwrite: bool) -> dict[str, Any]:
+@releasing_locks
+def plot_gradients(run: Path, out: Path | None, reporter: Reporter, *, overwrite: bool) -> dict[str, Any]:
     """Draw how large the gradients of each layer were at the end of each epoch.
 
     Args:
         run: run folder of a training with `log_gradients`.
         out: PNG; none: `gradients.png` in the run folder.
+        reporter: warns where `out` cannot be locked.
         overwrite: replace an existing PNG.
 
     Raises:
@@ -172,6 +180,7 @@ def plot_gradients(run: Path, out: Path | None, *, overwrite: bool) -> dict[str,
     """
     rows = _read_epochs(run, GRADIENTS)
     out = out or run / "gradients.png"
+    lock_file(out, reporter)
     check_new_file(out, "--out", overwrite=overwrite)
     weights = list(dict.fromkeys(name for row in rows for name in row.get("mean", {})))
     if not weights:

@@ -10,6 +10,7 @@ from vtdl_cli.analysis.report.content import Evaluation, Remark, Report, Retriev
 from vtdl_cli.analysis.report.page import render_page
 from vtdl_cli.engine.report.evaluations import find_evaluations, list_origins, list_skipped, read_retrieval
 from vtdl_cli.engine.report.run import Run, list_provenance, list_settings, read_run, summarise_run
+from vtdl_cli.locks import lock_file, releasing_locks
 from vtdl_cli.runtime import Reporter, atomic_write, check_new_file
 
 REPORT_FILE = "report.html"
@@ -25,6 +26,7 @@ NO_RETRIEVAL = Remark(
 )
 
 
+@releasing_locks
 def report(
     path: Path,
     reporter: Reporter,
@@ -52,6 +54,7 @@ def report(
     """
     out = out or path / REPORT_FILE
     run = read_run(path)
+    lock_file(out, reporter)
     check_new_file(out, "--out", overwrite=overwrite)
     given = [read_retrieval(file) for file in retrievals]
     page = assemble_report(run, find_evaluations(path, results, reporter), given)

@@ -17,8 +17,9 @@ from vtdl_cli.engine.networks.machine import build_machine, device_clips
 from vtdl_cli.engine.networks.methods import check_config, find_method
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.errors import UnreadableVideo, UsageError
+from vtdl_cli.locks import lock_file, releasing_locks
 from vtdl_cli.method.tca import mix_still_frame
-from vtdl_cli.runtime import atomic_write, check_new_file, seed_torch
+from vtdl_cli.runtime import Reporter, atomic_write, check_new_file, seed_torch
 
 TRIPLET = ("anchor", "positive: the same frames, augmented anew", "negative: another interval of the video")
 OWN_FRAME = 2  # version of TCA that mixes a clip with itself
@@ -26,8 +27,9 @@ TCA_CLIPS = {"query": (0,), "key": (1,), "both": (0, 1)}
 """Clips that TCA augments, by `method.tca.side`."""
 
 
+@releasing_locks
 def visualize_triplet(
-    config: Config, source: ListSource, out: Path, execution: Execution, *, index: int = 0
+    config: Config, source: ListSource, out: Path, execution: Execution, reporter: Reporter, *, index: int = 0
 ) -> dict[str, Any]:
     """Draw one video of a list; see `draw_triplet`.
 
@@ -44,6 +46,7 @@ def visualize_triplet(
         raise UsageError(
             f"--index '{index}' is outside list '{source.path}' of {len(videos)} videos. Choose 0 to {len(videos) - 1}"
         )
+    lock_file(out, reporter)
     check_new_file(out, "--out", overwrite=execution.overwrite, sources=[source.path])
     return {"out": str(out), **draw_triplet(config, videos, out, index=index, seed=execution.seed)}
 
