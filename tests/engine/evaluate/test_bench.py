@@ -18,7 +18,7 @@ from vtdl_cli.engine.evaluate.bench import (
 from vtdl_cli.engine.evaluate.evaluate import Measurement, load_tested_network, prepare_measurement
 from vtdl_cli.engine.networks.bad_videos import BadVideos
 from vtdl_cli.engine.request import Execution, ListSource, Protocol
-from vtdl_cli.runtime import SilentReporter
+from vtdl_cli.runtime import SilentReporter, ignore_warning
 
 
 def bench(toy: Toy, weights: Path, *more: str) -> list[str]:
@@ -30,7 +30,7 @@ def bench(toy: Toy, weights: Path, *more: str) -> list[str]:
 def measurement(toy: Toy, finetuned: Path) -> Measurement:
     """Three clips a video, so that the preset's 8 clips at a time make batches of two videos."""
     execution = Execution(device="cpu", workers=0)
-    tested = load_tested_network(str(finetuned), Protocol(3), ())
+    tested = load_tested_network(str(finetuned), Protocol(3), (), ignore_warning)
     return prepare_measurement(tested, ListSource(toy.val_list, toy.root), execution, Protocol(3), SilentReporter())
 
 

@@ -120,3 +120,12 @@ def test_convert__weights_without_checksums_are_reported(toy: Toy, finetuned: Pa
     line = ["convert", str(tmp_path / "old.pth"), "--preset", str(toy.preset), "--out", str(tmp_path / "new.pt")]
     warning = f"warning: weights '{tmp_path}/old.pth' have no checksums: damage in them would not be noticed"
     assert warning in succeed(*line).stderr.splitlines()
+
+
+def test_load__weights_without_checksums_are_reported(toy: Toy, finetuned: Path, tmp_path: Path) -> None:
+    """Oracle: torch's older format, which is no zip and has none."""
+    old = tmp_path / "old.pt"
+    torch.save(load(finetuned / "checkpoints/best.pt"), old, _use_new_zipfile_serialization=False)
+    warning = f"warning: weights '{old}' have no checksums: damage in them would not be noticed"
+    for line in (toy.evaluate(old, tmp_path / "results"), toy.extract(old, tmp_path / "f.h5")):
+        assert succeed(*line).stderr.splitlines().count(warning) == 1

@@ -195,6 +195,14 @@ class Outer:
 class Pair(PretextTask):
     sampler = "pair"
 
+class Keyless(PretextTask):
+    @classmethod
+    def build(cls, context):
+        return cls(context.options["share"])
+class Nothing(PretextTask):
+    @classmethod
+    def build(cls, context):
+        return None
 class Unbuilt(PretextTask):
     pass
 
@@ -243,6 +251,8 @@ def test_find_method__by_path(name: str) -> None:
         ("my_methods:NUMBER", "method.name 'my_methods:NUMBER' is no subclass of vtdl_cli.method.pretext_task."),
         ("my_methods:Pair", "method.name 'my_methods:Pair' has sampler 'pair'. Make it one of clip, triplet"),
         ("my_methods:Unbuilt", "method.name 'my_methods:Unbuilt' has no classmethod build(context). Write one"),
+        ("my_methods:Keyless", "method.name 'my_methods:Keyless' cannot be built (KeyError: 'share'). --debug shows"),
+        ("my_methods:Nothing", "has a build(context) that returns no PretextTask. Return one"),
         ("my_methods:Headless", "has no module 'encoder.backbone'. Set its backbone_name"),
         ("my_methods:Outer", "method.name 'my_methods:Outer' is no subclass of vtdl_cli.method.pretext_task."),
     ],

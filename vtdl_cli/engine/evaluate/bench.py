@@ -52,7 +52,7 @@ def bench_evaluate(
     Raises:
         UsageError, ListError, CheckpointError: list and weights do not fit together, or no video can be read.
     """
-    tested = load_tested_network(weights, protocol, assignments)
+    tested = load_tested_network(weights, protocol, assignments, reporter.warn)
     test = prepare_measurement(tested, source, execution, protocol, reporter)
     test.machine.place(test.network)
     bad_videos = BadVideos(len(test.videos), test.source.config.data.max_bad_fraction)

@@ -34,7 +34,7 @@ from vtdl_cli.errors import UsageError, VtdlError
 from vtdl_cli.locks import lock_folder, releasing_locks
 from vtdl_cli.metrics import ACCURACIES, softmax
 from vtdl_cli.models.encoder import Encoder
-from vtdl_cli.runtime import Reporter, nearest_existing_folder
+from vtdl_cli.runtime import Reporter, Warn, nearest_existing_folder
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,9 @@ def evaluate(
     for folder in (out, *folders):
         refuse_results(folder, execution.overwrite)
     protocol = protocol or Protocol()
-    networks = {name: load_tested_network(name, protocol, assignments) for name in dict.fromkeys(weights)}
+    networks = {
+        name: load_tested_network(name, protocol, assignments, reporter.warn) for name in dict.fromkeys(weights)
+    }
     tests = [
         prepare_measurement(networks[name], source, execution, protocol, reporter, group_by) for name, source in pairs
     ]
@@ -199,7 +201,9 @@ def summarise_results(results: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return {**summary, "selected_on_this_list": selected, "num_tests": len(results), "tests": results}
 
 
-def load_tested_network(weights: str, protocol: Protocol, assignments: Sequence[str]) -> tuple[Encoder, Source]:
+def load_tested_network(
+    weights: str, protocol: Protocol, assignments: Sequence[str], warn: Warn
+) -> tuple[Encoder, Source]:
     """Load the network to measure.
 
     Raises:
@@ -207,7 +211,7 @@ def load_tested_network(weights: str, protocol: Protocol, assignments: Sequence[
     """
     if protocol.clips and any(text.startswith("evaluate.starts=") for text in assignments):
         raise UsageError("--clips and --set evaluate.starts=... exclude each other. Choose one")
-    return load_classifier(weights, assignments)
+    return load_classifier(weights, assignments, warn)
 
 
 def prepare_measurement(

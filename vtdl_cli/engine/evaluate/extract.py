@@ -28,7 +28,7 @@ from vtdl_cli.engine.request import Execution, ListSource, protocol_name
 from vtdl_cli.errors import ConfigError, Interrupted, UsageError
 from vtdl_cli.locks import lock_file, releasing_locks
 from vtdl_cli.models.encoder import PooledFeatures
-from vtdl_cli.runtime import Reporter, StopRequest, check_new_file, seed_torch
+from vtdl_cli.runtime import Reporter, StopRequest, Warn, check_new_file, seed_torch
 from vtdl_cli.settings import build_config, read_yaml
 
 KEEP_EVERY_SECONDS = 20.0  # the most work that an interruption costs
@@ -88,7 +88,7 @@ def extract(
     """
     array = array_beside(out) if npy else None
     seed_torch(execution.seed)
-    network, source = load_layer(weights, config, assignments, spec)
+    network, source = load_layer(weights, config, assignments, spec, reporter.warn)
     config = source.config
     videos = videos_list.read(needs_classes=False, flow=config.data.modality == "flow")
     clips = spec.clips or config.extract.clips
@@ -138,7 +138,7 @@ def _extract_features(
 
 
 def load_layer(
-    weights: str | None, config: Config | None, assignments: tuple[str, ...], spec: FeatureSpec
+    weights: str | None, config: Config | None, assignments: tuple[str, ...], spec: FeatureSpec, warn: Warn
 ) -> tuple[nn.Module, Source]:
     """Load a network that maps clips (N, C, T, R, R) to features, (N, D) or (N, t, D).
 
@@ -147,9 +147,9 @@ def load_layer(
         CheckpointError: the weights cannot be read, or have no such layer.
     """
     if spec.layer == EMBEDDING:
-        return _load_embedding(weights, assignments, spec)
+        return _load_embedding(weights, assignments, spec, warn)
     if weights is not None:
-        backbone, source = load_backbone(weights, assignments)
+        backbone, source = load_backbone(weights, assignments, warn)
     elif config is not None:
         backbone, source = random_backbone(config)
     else:
@@ -158,12 +158,14 @@ def load_layer(
     return PooledFeatures(until_layer, keep_time=spec.keep == "time"), source
 
 
-def _load_embedding(weights: str | None, assignments: tuple[str, ...], spec: FeatureSpec) -> tuple[nn.Module, Source]:
+def _load_embedding(
+    weights: str | None, assignments: tuple[str, ...], spec: FeatureSpec, warn: Warn
+) -> tuple[nn.Module, Source]:
     if spec.keep == "time":
         raise UsageError(f"layer '{EMBEDDING}' has no time positions: it is one vector a clip. Leave out --per-frame")
     if weights is None:
         raise UsageError(f"layer '{EMBEDDING}' needs pretrained weights: random ones have none. Use --layer {LAST}")
-    return load_embedder(weights, assignments)
+    return load_embedder(weights, assignments, warn)
 
 
 def _list_skipped_before(parts: FeatureParts) -> dict[int, tuple[str, str]]:

@@ -12,7 +12,7 @@ from typing import NamedTuple, get_args
 from vtdl_cli.config import Config
 from vtdl_cli.engine.networks.build import build_embedder, build_linear
 from vtdl_cli.engine.networks.contrast import build_instance_discrimination, build_vtdl, vtdl_mistakes
-from vtdl_cli.errors import ConfigError, ListError, UsageError
+from vtdl_cli.errors import ConfigError, ListError, UsageError, VtdlError
 from vtdl_cli.method.clip_order import ClipOrder
 from vtdl_cli.method.instance_discrimination import InstanceDiscrimination
 from vtdl_cli.method.pretext_task import Context, PretextTask, Sampler
@@ -130,6 +130,13 @@ def _build_from_context(task: type[PretextTask], config: Config, num_videos: int
         raise UsageError(f"method.name '{name}' has no classmethod build(context). Write one") from error
     except ValueError as error:
         raise ConfigError(f"method.options of '{name}' are not valid: {error}") from error
+    except VtdlError:
+        raise
+    except Exception as error:  # whatever a class from elsewhere does
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UsageError(f"method.name '{name}' cannot be built ({reason}). --debug shows where") from error
+    if not isinstance(built, PretextTask):
+        raise UsageError(f"method.name '{name}' has a build(context) that returns no PretextTask. Return one")
     if not any(each == task.backbone_name for each, _ in built.named_modules()):
         raise UsageError(f"method.name '{name}' has no module '{task.backbone_name}'. Set its backbone_name")
     return built

@@ -23,6 +23,7 @@ from vtdl_cli.engine.networks.methods import METHODS
 from vtdl_cli.engine.networks.selection import Selection, read_selection
 from vtdl_cli.errors import CheckpointError
 from vtdl_cli.models.encoder import Backbone, Encoder
+from vtdl_cli.runtime import Warn, ignore_warning
 from vtdl_cli.settings import build_config
 
 
@@ -57,13 +58,18 @@ class Source:
         return label_set(f"weights '{self.path}'", self.classes, np.arange(self.num_classes))
 
 
-def load_classifier(weights: str, assignments: Iterable[str]) -> tuple[Encoder, Source]:
+def load_classifier(weights: str, assignments: Iterable[str], warn: Warn = ignore_warning) -> tuple[Encoder, Source]:
     """Load a finetuned network with its head.
+
+    Args:
+        weights: a run folder or a checkpoint.
+        assignments: `section.key=value` on top of the configuration inside it.
+        warn: called where damage in the file would go unnoticed, and for renamed keys.
 
     Raises:
         CheckpointError: there are no such weights, or they have no classifier.
     """
-    checkpoint, source = _open(weights, assignments)
+    checkpoint, source = _open(weights, assignments, warn)
     if checkpoint["stage"] != "finetune":
         raise CheckpointError(
             f"weights '{source.path}' were pretrained and have no classifier. "
@@ -72,34 +78,36 @@ def load_classifier(weights: str, assignments: Iterable[str]) -> tuple[Encoder, 
     return _classifier(checkpoint, source), source
 
 
-def load_backbone(weights: str, assignments: Iterable[str]) -> tuple[Backbone, Source]:
-    """Load the backbone of a pretrained or finetuned network.
+def load_backbone(weights: str, assignments: Iterable[str], warn: Warn = ignore_warning) -> tuple[Backbone, Source]:
+    """Load the backbone of a pretrained or finetuned network; arguments as of `load_classifier`.
 
     Raises:
         CheckpointError: there are no such weights, or they do not fit.
     """
-    checkpoint, source = _open(weights, assignments)
+    checkpoint, source = _open(weights, assignments, warn)
     return _backbone(checkpoint, source), source
 
 
-def load_network(weights: str, assignments: Iterable[str]) -> tuple[Encoder | Backbone, Source]:
-    """Load a finetuned network with its head, or a pretrained backbone.
+def load_network(
+    weights: str, assignments: Iterable[str], warn: Warn = ignore_warning
+) -> tuple[Encoder | Backbone, Source]:
+    """Load a finetuned network with its head, or a pretrained backbone; arguments as of `load_classifier`.
 
     Raises:
         CheckpointError: there are no such weights, or they do not fit.
     """
-    checkpoint, source = _open(weights, assignments)
+    checkpoint, source = _open(weights, assignments, warn)
     load = _classifier if checkpoint["stage"] == "finetune" else _backbone
     return load(checkpoint, source), source
 
 
-def load_embedder(weights: str, assignments: Iterable[str]) -> tuple[Encoder, Source]:
-    """Load the encoder of a pretraining run, with its embedding head.
+def load_embedder(weights: str, assignments: Iterable[str], warn: Warn = ignore_warning) -> tuple[Encoder, Source]:
+    """Load the encoder of a pretraining run, with its embedding head; arguments as of `load_classifier`.
 
     Raises:
         CheckpointError: there are no such weights, they do not fit, or they have no such head.
     """
-    checkpoint, source = _open(weights, assignments)
+    checkpoint, source = _open(weights, assignments, warn)
     tensors = tensors_under(checkpoint, backbone_prefix(checkpoint).removesuffix(f"{BACKBONE}."))
     if not trains_embedding(checkpoint) or not any(name.startswith("head.") for name in tensors):
         methods = " or ".join(name for name, method in METHODS.items() if method.task.trains_embedding)
@@ -129,10 +137,10 @@ def _backbone(checkpoint: Checkpoint, source: Source) -> Backbone:
     return backbone.eval()
 
 
-def _open(weights: str, assignments: Iterable[str]) -> tuple[Checkpoint, Source]:
+def _open(weights: str, assignments: Iterable[str], warn: Warn) -> tuple[Checkpoint, Source]:
     path = find_weights(weights)
-    checkpoint, sha256 = load_with_sha256(path)
-    config = build_config(checkpoint["config"], assignments, source=str(path))
+    checkpoint, sha256 = load_with_sha256(path, warn)
+    config = build_config(checkpoint["config"], assignments, source=str(path), warn=warn)
     source = Source(
         str(path),
         sha256,

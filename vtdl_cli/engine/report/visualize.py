@@ -27,7 +27,7 @@ from vtdl_cli.engine.request import Execution
 from vtdl_cli.errors import UsageError
 from vtdl_cli.locks import lock_file, releasing_locks
 from vtdl_cli.models.encoder import Backbone, Encoder, choose_layer
-from vtdl_cli.runtime import Reporter, atomic_write, check_new_file
+from vtdl_cli.runtime import Reporter, Warn, atomic_write, check_new_file
 
 MAPS = {"energy": "norm of the features", "similarity": "cosine to the clip's mean feature", "gradcam": "Grad-CAM"}
 """Kinds of heat map, and the meaning of their colours."""
@@ -71,7 +71,7 @@ def visualize(
         UnreadableVideo: the video cannot be read to its end. Nothing has been written.
     """
     began = time.monotonic()
-    network, source = _load(weights, assignments)
+    network, source = _load(weights, assignments, reporter.warn)
     kind = _choose_map(kind, network, weights)
     chosen = _find_class(category, kind, source)
     movie, strip = _choose_outputs(out, video, execution.overwrite)
@@ -107,10 +107,10 @@ def visualize(
     }
 
 
-def _load(weights: str, assignments: tuple[str, ...]) -> tuple[Encoder | Backbone, Source]:
+def _load(weights: str, assignments: tuple[str, ...], warn: Warn) -> tuple[Encoder | Backbone, Source]:
     if weights == "none":
         raise UsageError("weights 'none' are untrained: there is nothing to show. Use a run folder or a checkpoint")
-    network, source = load_network(weights, assignments)
+    network, source = load_network(weights, assignments, warn)
     if source.config.data.modality == "flow":
         raise UsageError(f"weights '{source.path}' take optical flow, not frames. Use weights of data.modality rgb")
     return network, source
