@@ -56,7 +56,7 @@ def test_folder__result_for_people(toy: Toy, tmp_path: Path) -> None:
     line = ["prepare-lists", "folder", "--root", str(toy.root), "--out", str(tmp_path / "lists"), "--workers", "0"]
     shown = succeed(*line).stdout
     assert shown.startswith("lists:")
-    assert "videos" in shown
+    assert "splits: train" in shown
     assert "{" not in shown
 
 

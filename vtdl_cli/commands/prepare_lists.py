@@ -18,7 +18,7 @@ prepare_lists = typer.Typer(no_args_is_help=True, help="Turn the videos on your 
 MOST_ROWS = 20  # classes on the screen
 FIRST_SHOWN = 3  # sizes, codecs or copies
 NOT_SHOWN = ("options", "warnings")  # entries of the audit: they were typed, or have just been printed
-SMALLEST_PRESET = "weizmann/r3d"
+SMALLEST_PRESET = "small/r3d"
 DECODER_SETTINGS = {"torchcodec": ["data.decoder=torchcodec"], "flow": ["data.modality=flow"]}
 """What that preset, which decodes with pyav, needs for videos that only another `--decoder` may open."""
 
