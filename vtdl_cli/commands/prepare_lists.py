@@ -37,12 +37,24 @@ DrawSeedOption = Annotated[int, typer.Option("--seed", min=0, max=o.MOST_SEED, h
 
 vtdl prepare-lists folder --root videos --out lists
 
+vtdl prepare-lists folder --root archive --labels none --out lists --val-fraction 0
+
 vtdl prepare-lists folder --root videos --out lists --group-by '^([^_]+)_' --val-fraction 0.2 --test-groups anna,bert
 """
 )
 def folder(
-    root: Annotated[Path, typer.Option(help="Folder with one sub-folder of videos, or of frame folders, per class.")],
+    root: Annotated[
+        Path, typer.Option(help="Folder with one sub-folder of videos, or of frame folders, per class; or any.")
+    ],
     out: ListsOutOption,
+    labels: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|folder|none",
+            help="folder: the sub-folder that holds a video is its class; none: videos at any depth, without classes; "
+            "auto: folder, if at least half of the videos lie so.",
+        ),
+    ] = "auto",
     val_fraction: Annotated[
         float, typer.Option(help="Fraction of each class for validation, which chooses the epoch; 0 to 1.")
     ] = 0.25,
@@ -73,7 +85,7 @@ def folder(
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Write lists of the videos in class folders, split into training, validation and, on request, test."""
+    """Write lists of the videos of a folder, with its sub-folders as classes or without, split into training, validation and, on request, test."""
     from vtdl_cli.commands.screen import make_reporter
     from vtdl_cli.engine.lists.build_lists import PrepareOptions
     from vtdl_cli.engine.lists.prepare import prepare_folder
@@ -87,6 +99,7 @@ def folder(
     audit = prepare_folder(
         root,
         options,
+        labels=labels,
         val_fraction=val_fraction,
         group_by=group_by,
         val_groups=[group for group in val_groups.split(",") if group],
@@ -185,10 +198,10 @@ def _next_steps(audit: dict[str, Any], out: Path, root: Path, split: int) -> Ite
     rooted = f"--root {shlex.quote(str(root))} --out ..."
     if "train" in lists:
         yield f"vtdl pretrain --preset ... --train-list {lists['train']} {rooted}"
-    if {"train", "val"} <= lists.keys():
+    if {"train", "val"} <= lists.keys() and audit["classes"]:
         both = f"--train-list {lists['train']} --val-list {lists['val']}"
         yield f"vtdl finetune --preset ... --weights ... {both} {rooted}"
-    if "test" in lists:
+    if "test" in lists and audit["classes"]:
         yield f"vtdl evaluate --weights ... --list {lists['test']} {rooted}"
 
 
