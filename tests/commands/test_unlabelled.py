@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.toy import NUM_FRAMES, Toy, refuse, rows, succeed
+from tests.toy import NUM_FRAMES, Toy, files_in, refuse, rows, succeed
 from vtdl_cli.data.lists.video_list import read_list
 
 NAMES = ["a clip.mp4", "day 1/cam 2/c.mp4", "day 1/d.mp4", "frames", "z.mp4"]
@@ -188,3 +188,45 @@ def test_compared_features__leave_out_the_unlabelled(tmp_path: Path, command: st
         assert f"warning: features '{tmp_path / f'some-{side}.h5'}': 4 of 24 videos left out" in result.stderr
     none = write_features(tmp_path / "none.h5", values, [-1] * 24)
     refuse(*known, f"--{sides[1]}", none, code=2, says=("none.h5' have no class for any of 24 videos. Extract from",))
+
+
+def test_prepare_lists__of_a_folder_without_classes(toy: Toy, archive: Path, tmp_path: Path) -> None:
+    lists = tmp_path / "lists"
+    line = ["prepare-lists", "folder", "--root", str(archive), "--out", str(lists), "--workers", "0", "--json"]
+    result = succeed(*line, "--val-fraction", "0.4", "--fraction", "0.9")
+    audit = json.loads(result.stdout)
+    assert (audit["options"]["labels"], audit["classes"], audit["splits"]) == ("none", {}, {"train": 3, "val": 2})
+    assert "labels: none, class -1, as most videos do not lie in <root>/<class>/" in result.stderr
+    assert files_in(lists) == {"audit.json", "train_split_1.txt", "val_split_1.txt"}
+    both = [*read_lines(lists / "train_split_1.txt"), *read_lines(lists / "val_split_1.txt")]
+    assert sorted(both) == [f"{name} -1 {NUM_FRAMES}" for name in NAMES]
+    train = ("--train-list", str(lists / "train_split_1.txt"), "--root", str(archive))
+    plan = json.loads(succeed(*toy.pretrain(tmp_path / "run", *train, "--dry-run", "--json", "--set", SMALL)).stdout)
+    assert plan["videos"] == 3
+    refuse(*line, "--overwrite", "--per-class", "1", code=2, says=("--per-class 1 has no meaning without classes",))
+    refuse(*line, "--overwrite", "--labels", "folder", "--root", str(archive / "day 1/cam 2"), code=2, says=(NO_CLASS,))
+    refuse(*line, "--overwrite", "--labels", "file", code=2, says=("--labels 'file' is not one of auto, folder, none",))
+
+
+SMALL = "pretrain.batch_size=2"
+NO_CLASS = "has no class folder with a video in it. Name the folder that holds one sub-folder for each class"
+
+
+def read_lines(path: Path) -> list[str]:
+    return path.read_text().splitlines()
+
+
+def test_prepare_lists__labels_of_class_folders(toy: Toy, tmp_path: Path) -> None:
+    root, lists = tmp_path / "videos", tmp_path / "lists"
+    shutil.copytree(toy.root, root)
+    shutil.copy(root / "red/red_0.mp4", root / "stray.mp4")
+    line = ["prepare-lists", "folder", "--root", str(root), "--out", str(lists), "--workers", "0"]
+    result = succeed(*line, "--val-fraction", "0")
+    assert "labels: from 3 class folders" in result.stderr
+    assert "1 videos do not lie directly in a class folder and are left out; the first is 'stray.mp4'" in result.stderr
+    assert "hold no video" not in result.stderr
+    assert (lists / "classes.txt").exists()
+    result = succeed(*line, "--labels", "none", "--overwrite")
+    assert not (lists / "classes.txt").exists()
+    assert {row.split()[1] for row in read_lines(lists / "train_split_1.txt")} == {"-1"}
+    assert [line.split()[2] for line in result.stderr.splitlines() if line.startswith("next: ")] == ["pretrain"]

@@ -41,14 +41,24 @@ DrawSeedOption = Annotated[int, typer.Option("--seed", min=0, max=o.MOST_SEED, h
 @prepare_lists.command(
     epilog="""Examples:
 
-vtdl prepare-lists folder --root videos --out lists
-
 vtdl prepare-lists folder --root videos --out lists --group-by '^([^_]+)_' --val-fraction 0.2 --test-groups anna,bert
+
+vtdl prepare-lists folder --root archive --labels none --out lists --val-fraction 0
 """
 )
 def folder(
-    root: Annotated[Path, typer.Option(help="Folder with one sub-folder of videos, or of frame folders, per class.")],
+    root: Annotated[
+        Path, typer.Option(help="Folder with one sub-folder of videos, or of frame folders, per class; or any.")
+    ],
     out: ListsOutOption,
+    labels: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|folder|none",
+            help="folder: the sub-folder that holds a video is its class; none: videos at any depth, without classes; "
+            "auto: folder, if at least half of the videos lie so.",
+        ),
+    ] = "auto",
     val_fraction: Annotated[
         float, typer.Option(help="Fraction of each class for validation, which chooses the epoch; 0 to 1.")
     ] = 0.25,
@@ -79,7 +89,7 @@ def folder(
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Write lists of the videos in class folders, split into training, validation and, on request, test."""
+    """Write lists of the videos of a folder, with or without classes: training, validation and, on request, test."""
     from vtdl_cli.commands.screen import make_reporter
     from vtdl_cli.engine.lists.build_lists import PrepareOptions
     from vtdl_cli.engine.lists.prepare import prepare_folder
@@ -93,6 +103,7 @@ def folder(
     audit = prepare_folder(
         root,
         options,
+        labels=labels,
         val_fraction=val_fraction,
         group_by=group_by,
         val_groups=[group for group in val_groups.split(",") if group],

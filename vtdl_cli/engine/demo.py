@@ -162,7 +162,7 @@ class Stages:
         options = PrepareOptions(
             self.train.path.parent, self.stage_reporter, workers=self.execution.workers, overwrite=True
         )
-        prepare_folder(root, options, val_fraction=TEST_FRACTION)
+        prepare_folder(root, options, labels="folder", val_fraction=TEST_FRACTION)
         videos = self.train.read()
         drawn = np.flatnonzero(draw_per_class(videos.labels, LABELLED_PER_CLASS, self.execution.seed)).tolist()
         with atomic_write(self.labelled.path) as temporary:

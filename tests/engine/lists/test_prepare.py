@@ -73,7 +73,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def prepare(root: Path, **options: Any) -> dict[str, Any]:
     how = {"out": root.parent / "lists", "workers": 0, "reporter": SilentReporter(), **options}
-    sides = ("val_fraction", "test_fraction", "group_by", "val_groups", "test_groups")
+    sides = ("labels", "val_fraction", "test_fraction", "group_by", "val_groups", "test_groups")
     which = {name: how.pop(name) for name in sides if name in how}
     return prepare_folder(root, PrepareOptions(**how), **which)
 
@@ -115,6 +115,7 @@ def test_prepare_folder__audits_what_it_did(root: Path) -> None:
         "options": {
             "val_fraction": 0.25,
             "seed": 5,
+            "labels": "folder",
             "group_by": None,
             "val_groups": [],
             "test_fraction": 0.0,
@@ -309,7 +310,7 @@ def test_prepare_folder__fails_when_nothing_can_be_read(root: Path) -> None:
 
 def test_prepare_folder__refuses_a_root_without_classes(root: Path) -> None:
     with pytest.raises(UsageError, match="no class folder with a video"):
-        prepare(root / "run")
+        prepare(root / "run", labels="folder")
 
 
 def test_prepare_folder__refuses_a_file_as_out(root: Path) -> None:

@@ -83,4 +83,4 @@ def test_flow__videos_without_it(flow: Path, tmp_path: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(file.read_bytes())
     line = ["--root", str(tmp_path / "videos"), "--out", str(tmp_path / "lists")]
-    refuse("prepare-lists", "folder", *line, "--decoder", "flow", code=2, says=("no class folder with a video in it",))
+    refuse("prepare-lists", "folder", *line, "--decoder", "flow", code=2, says=("holds no optical flow at any depth",))

@@ -63,7 +63,7 @@ def scan_class_folders(root: str | Path, *, flow: bool = False) -> ClassFolders:
         ) from error
     if not found.classes:
         hint = "Name the folder that holds one sub-folder for each class, with its videos directly in it"
-        raise UsageError(f"--root '{root}' has no class folder with a video in it. {hint}")
+        raise UsageError(f"--root '{root}' has no class folder with a video in it. {hint}, or add --labels none")
     return found
 
 
@@ -185,7 +185,7 @@ def _draw(labels: NDArray[np.int64], number_of: Callable[[int], int], seed: int)
     drawn = np.zeros(len(labels), dtype=np.bool_)
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
-        order = np.random.default_rng((seed, int(label))).permutation(members)
+        order = np.random.default_rng((seed, int(label) % 2**32)).permutation(members)  # -1: unlabelled
         drawn[order[: number_of(len(members))]] = True
     return drawn
 

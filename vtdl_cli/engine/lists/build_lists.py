@@ -72,9 +72,9 @@ class Candidates:
     Attributes:
         dataset: its name, for the audit.
         root: the folder that names are relative to.
-        classes: class names, in the order of their numbers.
+        classes: class names, in the order of their numbers; empty for unlabelled videos.
         names: paths [N].
-        labels: int64 [N].
+        labels: int64 [N]; -1 for unlabelled videos.
         assign_sides: from the indices [K] of the readable videos to their sides, str [K].
         options: the options of this dataset, for the audit.
         split: number of the official split.

@@ -52,7 +52,7 @@ def write_outputs(
     Args:
         out: the folder.
         files: the file name of each side's list.
-        classes: class names, in the order of their numbers.
+        classes: class names, in the order of their numbers; empty for unlabelled videos.
         sides: the listed videos of each side; an empty side gets no list.
         audit: the content of audit.json; its `rejected` also goes to rejected.txt.
 
@@ -60,19 +60,22 @@ def write_outputs(
         VtdlError: a file cannot be written; the old files are intact.
     """
     rejected = "".join(f"{_on_one_line(bad['path'])}\t{_on_one_line(bad['reason'])}\n" for bad in audit["rejected"])
-    wanted = {AUDIT_FILE, CLASSES_FILE, *(files[side] for side in sides if sides[side])}
+    wanted = {AUDIT_FILE, *(files[side] for side in sides if sides[side])}
     wanted |= {REJECTED_FILE} if rejected else set()
+    wanted |= {CLASSES_FILE} if classes else set()
     with ExitStack() as stack:  # the audit is entered first, so it is renamed last
         parts = {name: stack.enter_context(atomic_write(out / name)) for name in sorted(wanted)}
         for side in sides:
             if files[side] in parts:
                 rows = ((video.name, video.label, video.facts.num_frames) for video in sides[side])
                 write_list(parts[files[side]], rows)
-        write_classes(parts[CLASSES_FILE], classes)
+        if classes:
+            write_classes(parts[CLASSES_FILE], classes)
         if rejected:
             parts[REJECTED_FILE].write_text(rejected, encoding="utf-8", newline="\n")
         parts[AUDIT_FILE].write_text(json.dumps(audit, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    for name in {*files.values(), REJECTED_FILE} - wanted:  # of an earlier run: they do not belong to this audit
+    known = {*files.values(), CLASSES_FILE, REJECTED_FILE}
+    for name in known - wanted:  # of an earlier run: they do not belong to this audit
         (out / name).unlink(missing_ok=True)
 
 

@@ -1,4 +1,4 @@
-"""Prepare lists from class folders, or from the split files of a published dataset."""
+"""Prepare lists from class folders, from unlabelled videos, or from the split files of a published dataset."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from vtdl_cli.data.lists.splits import (
     Share,
     check_shares,
     group_keys,
-    scan_class_folders,
     split_videos,
 )
 from vtdl_cli.data.video.decoding import FLOW
 from vtdl_cli.engine.lists.audit import escape_non_utf8
 from vtdl_cli.engine.lists.build_lists import Candidates, PrepareOptions, build_lists
+from vtdl_cli.engine.lists.classes import AUTO, NONE, find_labelled_videos
 from vtdl_cli.engine.lists.outputs import refuse_existing
 from vtdl_cli.errors import ListError, UsageError
 from vtdl_cli.locks import lock_folder, releasing_locks
@@ -35,19 +35,21 @@ def prepare_folder(
     root: Path,
     options: PrepareOptions,
     *,
+    labels: str = AUTO,
     val_fraction: float = 0.25,
     test_fraction: float = 0.0,
     group_by: str | None = None,
     val_groups: Sequence[str] = (),
     test_groups: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Write lists of the videos `<root>/<class>/<video>`, their class names and an audit.
+    """Write lists of the videos `<root>/<class>/<video>`, or of unlabelled ones at any depth, and an audit.
 
     Fractions are those of the videos outside the named groups.
 
     Args:
-        root: the folder of class folders; listed paths are relative to it.
+        root: the folder of class folders, or of unlabelled videos; listed paths are relative to it.
         options: options common to all sources.
+        labels: one of `engine.lists.classes.LABELS`.
         val_fraction: fraction of each class for validation, 0 <= val_fraction < 1; 0 writes no validation list.
         test_fraction: fraction of each class for the test, which neither trains nor validates; 0 writes no test list.
         group_by: a regex; its first group, searched in file names, is the key of a group that is kept together.
@@ -64,8 +66,11 @@ def prepare_folder(
     """
     refuse_existing(options.out, 1, overwrite=options.overwrite)
     lock_folder(options.out, options.reporter)
-    found = scan_class_folders(root, flow=options.decoder == FLOW)
-    names, labels = [name for name, _ in found.videos], np.array([label for _, label in found.videos], dtype=np.int64)
+    found = find_labelled_videos(root, labels, flow=options.decoder == FLOW)
+    if found.labels == NONE and options.per_class is not None:
+        raise UsageError(f"--per-class {options.per_class} has no meaning without classes. Use --fraction")
+    names = [name for name, _ in found.content.videos]
+    classes = np.array([label for _, label in found.content.videos], dtype=np.int64)
     held_out: dict[str, Share] = {
         VAL: sorted(set(val_groups)) or float(val_fraction),
         TEST: sorted(set(test_groups)) or float(test_fraction),
@@ -74,21 +79,25 @@ def prepare_folder(
     check_shares(groups, held_out)  # before any video is opened
 
     def assign_sides(kept: NDArray[np.intp]) -> NDArray[np.str_]:
-        return split_videos(labels[kept], groups and [groups[index] for index in kept], held_out, options.seed)
+        return split_videos(classes[kept], groups and [groups[index] for index in kept], held_out, options.seed)
 
     candidates = Candidates(
         "folder",
         root,
-        found.classes,
+        found.content.classes,
         names,
-        labels,
+        classes,
         assign_sides,
-        {"group_by": group_by, **_describe_shares(held_out)},
+        {"labels": found.labels, "group_by": group_by, **_describe_shares(held_out)},
         groups=groups,
         sides=(TRAIN, *(side for side, share in held_out.items() if share)),
-        ignored=found.ignored,
+        ignored=found.content.ignored,
+        warnings=found.warnings(),
     )
-    return build_lists(candidates, options)
+    audit = build_lists(candidates, options)
+    if labels == AUTO:
+        options.reporter.line(found.describe())
+    return audit
 
 
 def _group(names: Sequence[str], group_by: str | None, held_out: Mapping[str, Share]) -> list[str] | None:
