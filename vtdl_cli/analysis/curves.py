@@ -69,6 +69,11 @@ def group_metrics(epochs: Sequence[Epoch]) -> Iterator[tuple[str, str, list[str]
             yield title, unit, found
 
 
+def title_metric(name: str) -> str:
+    """Return a metric's name for readers: `intra-video negative logit`."""
+    return name.replace("intra_video", "intra-video").replace("_", " ")
+
+
 def _is_of_kind(name: str, kind: str) -> bool:
     return name.endswith(kind) if kind.startswith("_") else name == kind
 
@@ -77,7 +82,7 @@ def _panels_of_one(epochs: Sequence[Epoch]) -> Iterator[tuple[str, list[Line]]]:
     """Yield title and lines of each panel: one for each kind of metric, each line labelled without the kind's name."""
     for title, unit, names in group_metrics(epochs):
         if len(names) > 1:
-            labels = [name.removesuffix(f"_{title}").replace("_", " ") for name in names]
+            labels = [title_metric(name.removesuffix(f"_{title}")) for name in names]
             yield title + unit, [(name, epochs, {"label": label}) for name, label in zip(names, labels, strict=True)]
         else:
             yield _title(title, unit, names[0]), [(names[0], epochs, {})]
@@ -95,7 +100,7 @@ def _panels_of_several(runs: Mapping[str, Sequence[Epoch]]) -> Iterator[tuple[st
 
 def _title(title: str, unit: str, name: str) -> str:
     """Title a panel with a single metric of its kind."""
-    return (name.replace("_", " ") if "_" in name else title) + unit
+    return (title_metric(name) if "_" in name else title) + unit
 
 
 def _styles(runs: Mapping[str, Sequence[Epoch]]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -95,7 +95,7 @@ def test_report__is_one_file_and_the_same_again(evaluated: Path, run: Path) -> N
 def test_report__of_pretraining_has_curves_and_no_accuracies(pretrained: Path, tmp_path: Path) -> None:
     succeed("report", str(pretrained), "--out", str(tmp_path / "page.html"))
     text = text_of(tmp_path / "page.html")
-    for words in ("Pretraining without labels by vtdl", "queue of 16 keys", "intra video negative logit", "alpha 0.5"):
+    for words in ("Pretraining without labels by vtdl", "queue of 16 keys", "intra-video negative logit", "alpha 0.5"):
         assert words in text
     assert f"vtdl finetune --weights {pretrained}" in text
     assert (tmp_path / "page.html").read_text().count("Curve over the epochs") == 6
