@@ -211,6 +211,9 @@ class Headless(PretextTask):
     def build(cls, context):
         return cls()
 
+class Triplet(PretextTask):
+    sampler = "triplet"
+
 NUMBER = 3
 """
 
@@ -237,6 +240,17 @@ def test_find_method__by_path(name: str) -> None:
     assert mistakes(f"method.name={name}", "method.options.anything=[1, 2]") == [says]
     says = f"--set 'method.tca.alpha=0' has no effect where method.name is '{name}'. Leave it out"
     assert mistakes(f"method.name={name}", "method.tca.alpha=0")[0] == says
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_check_config__triplets_of_any_method_have_to_fit_their_clips() -> None:
+    settings = ("method.name=my_methods:Triplet", "method.sampling.window_frames=2", "data.short_videos=restart")
+    with pytest.raises(ConfigError) as caught:
+        check_config(load_config("demo", settings))
+    assert [line.split(":")[0] for line in caught.value.lines] == [
+        "method.sampling.window_frames 2 is shorter than a clip",
+        "data.short_videos 'restart' does not loop, and method.sampling.negative 'gap' counts round the loop in short videos",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,20 @@ def vtdl_mistakes(config: Config) -> Iterator[str]:
         yield "method.consistency_weight rotates frames, and flow would have to rotate too: leave it out"
 
 
+def triplet_mistakes(config: Config) -> Iterator[str]:
+    """Yield an error line for each setting of the triplets that does not go with another one."""
+    method, clip = config.method, config.pretrain
+    span, window = clip.clip_len_frames * clip.stride_frames, method.sampling.window_frames
+    if window is not None and window < span:
+        yield f"method.sampling.window_frames {window} is shorter than a clip: make it {span} or more"
+    has_gaps = method.intra_video_negative and method.sampling.negative == "gap"
+    if has_gaps and config.data.short_videos != "loop":
+        yield (
+            f"data.short_videos '{config.data.short_videos}' does not loop, and method.sampling.negative 'gap' counts "
+            "round the loop in short videos: --set data.short_videos=loop, or --set method.sampling.negative=shift"
+        )
+
+
 def _negative_mistakes(config: Config) -> Iterator[str]:
     """Yield mistakes in what is a negative."""
     method = config.method
@@ -143,17 +157,8 @@ def _key_mistakes(config: Config) -> Iterator[str]:
 
 
 def _clip_mistakes(config: Config) -> Iterator[str]:
-    """Yield mistakes in the clips of a triplet and their augmentation."""
+    """Yield mistakes in the augmentation of the clips."""
     method, clip = config.method, config.pretrain
-    span, window = clip.clip_len_frames * clip.stride_frames, method.sampling.window_frames
-    if window is not None and window < span:
-        yield f"method.sampling.window_frames {window} is shorter than a clip: make it {span} or more"
-    has_gaps = method.intra_video_negative and method.sampling.negative == "gap"
-    if has_gaps and config.data.short_videos != "loop":
-        yield (
-            f"data.short_videos '{config.data.short_videos}' does not loop, and method.sampling.negative 'gap' counts "
-            "round the loop in short videos: --set data.short_videos=loop, or --set method.sampling.negative=shift"
-        )
     if method.tca.alpha and method.tca.version != 2 and clip.batch_size == 1:
         yield f"method.tca.version {method.tca.version} needs another clip: make pretrain.batch_size 2 or more"
     for name, augmentations in OF_SEVERAL_FRAMES.items():

@@ -11,7 +11,7 @@ from typing import NamedTuple, get_args
 
 from vtdl_cli.config import Config
 from vtdl_cli.engine.networks.build import build_embedder, build_linear
-from vtdl_cli.engine.networks.contrast import build_instance_discrimination, build_vtdl, vtdl_mistakes
+from vtdl_cli.engine.networks.contrast import build_instance_discrimination, build_vtdl, triplet_mistakes, vtdl_mistakes
 from vtdl_cli.errors import ConfigError, ListError, UsageError, VtdlError
 from vtdl_cli.method.clip_order import ClipOrder
 from vtdl_cli.method.instance_discrimination import InstanceDiscrimination
@@ -157,6 +157,8 @@ def check_config(config: Config, assignments: Iterable[str] = ()) -> None:
     check_backbone(config.model.name, config.model.depth)
     method = find_method(config.method.name)
     mistakes = [*_without_effect(config, method.task, assignments), *_too_short(config, method.task)]
+    if method.task.sampler == "triplet":
+        mistakes += triplet_mistakes(config)
     if mistakes := [*mistakes, *method.mistakes(config)]:
         raise ConfigError(*mistakes)
 
