@@ -161,6 +161,21 @@ def test_second_command__is_refused_in_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_second_command__is_refused_where_the_file_beside_is_in_use(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
+    line = toy.extract(pretrained, tmp_path / "f.h5", "--npy")
+    hold(tmp_path / "f.npy", lambda: refuse(*line, code=1, says=("f.npy' is being written by",)), is_file=True)
+    line = [
+        "visualize",
+        "--weights",
+        str(pretrained),
+        str(next(toy.root.rglob("*.mp4"))),
+        "--out",
+        str(tmp_path / "v.mp4"),
+    ]
+    hold(tmp_path / "v.png", lambda: refuse(*line, code=1, says=("v.png' is being written by",)), is_file=True)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_second_command__may_read_and_dry_run(toy: Toy, tmp_path: Path) -> None:
     """Readers need no lock."""
     run = tmp_path / "run"

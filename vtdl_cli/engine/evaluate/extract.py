@@ -100,6 +100,8 @@ def extract(
     parts = FeatureParts(out, provenance, resume=execution.resume, overwrite=execution.overwrite, is_same=_is_same)
     if array:
         check_new_file(array, "--out", overwrite=execution.overwrite or parts.finished)
+        if not execution.dry_run:
+            lock_file(array, reporter)
     plan = {"out": str(out), "videos": len(videos), **parts.provenance}
     report_unlabelled(videos, reporter)
     if execution.dry_run:

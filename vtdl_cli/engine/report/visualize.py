@@ -75,7 +75,8 @@ def visualize(
     kind = _choose_map(kind, network, weights)
     chosen = _find_class(category, kind, source)
     movie, strip = _choose_outputs(out, video, execution.overwrite)
-    lock_file(out, reporter)
+    for output in filter(None, (movie, strip)):
+        lock_file(output, reporter)
     machine = build_machine(execution.device, "fp32", 0, reporter)
     backbone = network.backbone if isinstance(network, Encoder) else network
     mapper = HeatMapper(machine.place(network.requires_grad_(False)), machine, kind, choose_layer(backbone, layer))
