@@ -53,6 +53,7 @@ COMMANDS = [
     ["convert"],
     ["bench"],
     ["bench", "evaluate"],
+    ["doctor"],
     ["presets"],
     ["presets", "list"],
     ["presets", "show"],
