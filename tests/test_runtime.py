@@ -18,6 +18,7 @@ from vtdl_cli.runtime import (
     select_autocast,
     select_device,
 )
+from vtdl_cli.system import STOP_SIGNALS
 
 CPU = torch.device("cpu")
 
@@ -107,7 +108,7 @@ def test_check_writable__refuses_a_closed_folder(tmp_path: Path, monkeypatch: py
         check_writable(tmp_path / "a")
 
 
-@pytest.mark.parametrize("number", StopRequest.SIGNALS)
+@pytest.mark.parametrize("number", STOP_SIGNALS)
 def test_stop_request__records_the_first_signal(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     with StopRequest() as stop:

@@ -90,7 +90,7 @@ def installed_decoders() -> list[str]:
     return [name for name in DECODERS if not _import_error(LIBRARY_OF.get(name, name))]
 
 
-LIBRARY_OF = {"pyav": "av", "torchcodec": "torchcodec.decoders"}
+LIBRARY_OF = {"auto": "av", "pyav": "av", "torchcodec": "torchcodec.decoders"}
 
 
 def _import_error(library: str) -> str:

@@ -5,6 +5,7 @@ Every frame is plain grey and brighter than the one before it: its brightness re
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,22 +45,33 @@ ESSENTIAL = tuple(SAMPLES)[:2]
 
 
 def write_samples(folder: Path) -> dict[str, Path]:
-    """Write each sample that PyAV's FFmpeg can encode; returns the files by name."""
+    """Write each sample that PyAV can encode; returns the files by name.
+
+    Which these are depends on its build, and on decord: imported before PyAV, it replaces its library of VP9.
+    """
     import av
 
     os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder prints its settings to stderr otherwise
     files = {name: folder / f"{number}.{sample.suffix}" for number, (name, sample) in enumerate(SAMPLES.items())}
-    files = {name: file for name, file in files.items() if SAMPLES[name].encoder in av.codecs_available}
+    written = {}
     for name, file in files.items():
-        with av.open(str(file), "w") as container:
-            stream: Any = container.add_stream(SAMPLES[name].encoder, rate=25, options=SAMPLES[name].options)
-            stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-            stream.codec_context.thread_count = 1
-            for grey in GREYS:
-                frame = np.full((HEIGHT, WIDTH, 3), grey, np.uint8)
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-            container.mux(stream.encode())
-    return files
+        with suppress(av.FFmpegError):
+            _write_sample(file, SAMPLES[name])
+            written[name] = file
+    return written
+
+
+def _write_sample(file: Path, sample: Sample) -> None:
+    import av
+
+    with av.open(str(file), "w") as container:
+        stream: Any = container.add_stream(sample.encoder, rate=25, options=sample.options)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        stream.codec_context.thread_count = 1
+        for grey in GREYS:
+            frame = np.full((HEIGHT, WIDTH, 3), grey, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
 
 
 def read_sample(item: tuple[str, Path], order: Sequence[int] = ORDER) -> str:
