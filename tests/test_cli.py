@@ -151,7 +151,7 @@ def test_version__is_printed() -> None:
         ),
         ("lists check -lists/train.txt", "If it is a path: ./-lists/train.txt, or -- before it"),
         ("pretrain --preset demo --train-list l --out o --seed -1", "Invalid value for '--seed'"),
-        ("pretrain --preset demo --train-list l --out o --device tpu", "--device 'tpu' is not auto, cpu or cuda"),
+        ("pretrain --preset demo --train-list l --out o --device tpu", "--device 'tpu' is not auto, cpu, cuda or mps"),
         ("pretrain --preset demo --train-list l --out o --resume --overwrite", "exclude each other"),
         ("evaluate --weights w --list l --out o --crops 2", "--crops '2' is neither 1 nor 3"),
         ("evaluate --weights w --list l --out o --clips 0", "Invalid value for '--clips'"),

@@ -183,16 +183,19 @@ def default_workers() -> int:
 
 
 def select_device(name: str) -> torch.device:
-    """Resolve a device name; `auto` is the first CUDA device, else the CPU.
+    """Resolve a device name; `auto` is the first CUDA device, else the CPU. `mps`, Apple's GPU, has not been tried.
 
     Raises:
-        UsageError: `cuda` was requested, and torch finds no GPU.
+        UsageError: `cuda` or `mps` was requested, and torch finds no such GPU.
     """
     import torch
 
     available = torch.cuda.is_available()
-    if name.startswith("cuda") and not available:
-        raise UsageError(f"device '{name}' is not available: torch {torch.__version__} sees no GPU. Use --device cpu")
+    lacks_mps = name == "mps" and not torch.backends.mps.is_available()
+    if lacks_mps or (name.startswith("cuda") and not available):
+        raise UsageError(
+            f"device '{name}' is not available: torch {torch.__version__} sees no such GPU. Use --device cpu"
+        )
     return torch.device("cuda" if name == "auto" and available else "cpu" if name == "auto" else name)
 
 
@@ -206,8 +209,8 @@ def select_autocast(precision: str, device: torch.device) -> torch.dtype | None:
     import torch
 
     if precision == "auto":
-        native = torch.cuda.is_bf16_supported(False) if device.type == "cuda" else _cpu_computes_bf16()
-        return torch.bfloat16 if native else None
+        native = {"cuda": lambda: torch.cuda.is_bf16_supported(False), "cpu": _cpu_computes_bf16}
+        return torch.bfloat16 if device.type in native and native[device.type]() else None
     return torch.bfloat16 if precision == "bf16" else None
 
 
@@ -231,7 +234,7 @@ def random_state(device: torch.device) -> dict[str, Any]:
 
     return {
         "cpu": torch.get_rng_state(),
-        "cuda": [torch.cuda.get_rng_state(device)] if device.type == "cuda" else [],
+        "cuda": [] if device.type == "cpu" else [torch.get_device_module(device).get_rng_state(device)],
     }
 
 
@@ -240,5 +243,5 @@ def restore_random_state(state: dict[str, Any], device: torch.device) -> None:
     import torch
 
     torch.set_rng_state(state["cpu"])
-    if device.type == "cuda" and len(state["cuda"]) == 1:
-        torch.cuda.set_rng_state(state["cuda"][0], device)
+    if device.type != "cpu" and len(state["cuda"]) == 1:
+        torch.get_device_module(device).set_rng_state(state["cuda"][0], device)
