@@ -16,6 +16,7 @@ PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
+Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio"]
 Decoder = Literal["decord", "pyav", "torchcodec"]
 
 
@@ -180,6 +181,7 @@ class TrainingSection(Clip):
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     checkpoint_minutes: PositiveFloat = 15.0
     keep_every: NonNegativeInt = 0  # epochs between checkpoints to keep; 0 keeps the last only
+    trackers: list[Tracker] | None = None  # that log what metrics.jsonl does; none: tensorboard, if it is installed
     log_gradients: bool = False  # of each layer at the end of each epoch, for vtdl plot gradients
 
 

@@ -10,7 +10,7 @@ from vtdl_cli.engine.train.optimization import build_schedule
 from vtdl_cli.engine.train.run_folder import EpochMetrics
 from vtdl_cli.errors import CheckpointError
 
-MAY_CHANGE = {"epochs", "checkpoint_minutes", "keep_every", "knn_every", "log_gradients"}
+MAY_CHANGE = {"epochs", "checkpoint_minutes", "keep_every", "knn_every", "log_gradients", "trackers"}
 """Settings that may change when a run resumes: none changes what a step computes, but for the length of a cosine."""
 
 REMEDY = "Resume with what it was started with, or choose another --out"
