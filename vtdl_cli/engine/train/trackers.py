@@ -91,7 +91,7 @@ class TensorBoard:
 class WeightsAndBiases:
     """A run of Weights & Biases, set up by its own variables, such as WANDB_PROJECT and WANDB_MODE=offline.
 
-    A run that was resumed offline has several folders below `wandb`: upload them in order by `wandb sync --append`.
+    A run that was resumed offline has several folders below `wandb`, all with its id.
     """
 
     def __init__(self, run: TrackedRun) -> None:
@@ -172,7 +172,8 @@ class Trackio:
 
     def log(self, row: Row) -> None:
         """See `Tracker.log`."""
-        self._run.log(dict(row), step=int(row["step"]))
+        metrics = {name: value for name, value in row.items() if name != "step"}  # which trackio would rename, and warn
+        self._run.log(metrics, step=int(row["step"]))
 
     def close(self) -> None:
         """See `Tracker.close`."""
