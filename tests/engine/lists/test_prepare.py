@@ -73,7 +73,16 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def prepare(root: Path, **options: Any) -> dict[str, Any]:
     how = {"out": root.parent / "lists", "workers": 0, "reporter": SilentReporter(), **options}
-    sides = ("labels", "val_fraction", "test_fraction", "group_by", "val_groups", "test_groups")
+    sides = (
+        "labels",
+        "split_from",
+        "group_from",
+        "val_fraction",
+        "test_fraction",
+        "group_by",
+        "val_groups",
+        "test_groups",
+    )
     which = {name: how.pop(name) for name in sides if name in how}
     return prepare_folder(root, PrepareOptions(**how), **which)
 
@@ -116,6 +125,7 @@ def test_prepare_folder__audits_what_it_did(root: Path) -> None:
             "val_fraction": 0.25,
             "seed": 5,
             "labels": "folder",
+            "split_from": "draw",
             "group_by": None,
             "val_groups": [],
             "test_fraction": 0.0,
