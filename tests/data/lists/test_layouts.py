@@ -81,19 +81,19 @@ def test_side_of__names_with_one_word(folder: str, side: str | None) -> None:
     [
         (
             ["train/run/a", "train/walk/b", "testing/run/c"],
-            "layout <list>/<class>/<video>: 9 videos in 2 classes; 'train' is train; 'testing' is test; no folder is "
+            "layout <list>/<class>/<video>: 3 videos in 2 classes; 'train' is train; 'testing' is test; no folder is "
             "val, see --val-fraction. To read it otherwise: --labels none: without classes; --split-from draw: lists "
             "are drawn at random",
         ),
         (
             [*SUBJECTS, "z"],
-            "layout .../<video>: 9 videos without classes: 3 in <folder>/<folder>/, such as 'run/ann/'; 1 in no "
+            "layout .../<video>: 4 videos without classes: 3 in <folder>/<folder>/, such as 'run/ann/'; 1 in no "
             "sub-folder. To read it otherwise: --labels folder: the first folder is the class, parent: the last",
         ),
-        (["a", "b"], "layout <video>: 9 videos without classes: 2 in no sub-folder"),
+        (["a", "b"], "layout <video>: 2 videos without classes: 2 in no sub-folder"),
     ],
 )
 def test_describe__what_was_recognised_and_the_options(names: list[str], text: str) -> None:
     counts = count_folders(names)
     layout = recognise(counts)
-    assert describe(layout, counts, 9, 2 if layout.labels == "folder" else 0, 0) == text
+    assert describe(layout, counts, 2 if layout.labels == "folder" else 0, 0) == text

@@ -121,24 +121,24 @@ def side_of(folder: str) -> str | None:
     return sides.pop() if len(sides) == 1 else None
 
 
-def describe(layout: Layout, counts: Mapping[Folders, int], videos: int, classes: int, frame_folders: int) -> str:
+def describe(layout: Layout, counts: Mapping[Folders, int], classes: int, frame_folders: int) -> str:
     """Return the line that reports a layout, and the options that would read the folder otherwise.
 
     Args:
         layout: how the folder is read.
         counts: number of videos in each folder.
-        videos: videos that have a place in the layout.
-        classes: their classes.
+        classes: number of classes.
         frame_folders: videos that are folders of frames.
     """
-    inner = [below for folders in counts if (below := layout.below(folders)) is not None]
-    text = f"layout {_pattern(layout, max(map(len, inner)))}: {videos} videos"
+    placed = {folders: number for folders, number in counts.items() if layout.place(folders)}
+    depth = max(len(layout.below(folders) or ()) for folders in placed)
+    text = f"layout {_pattern(layout, depth)}: {sum(placed.values())} videos"
     text += f" (frame folders: {frame_folders})" if frame_folders else ""
-    text += f" in {classes} classes" if classes else f" without classes: {describe_shapes(counts)}"
+    text += f" in {classes} classes" if classes else f" without classes: {describe_shapes(placed)}"
     text += "".join(f"; '{folder}' is {side}" for folder, side in layout.sides.items())
     text += "; no folder is val, see --val-fraction" if layout.sides and VAL not in layout.sides.values() else ""
     otherwise = ["--labels none: without classes"] if classes else []
-    if any(inner) and not classes:
+    if depth and not classes:
         otherwise.append("--labels folder: the first folder is the class, parent: the last")
     if layout.sides:
         otherwise.append("--split-from draw: lists are drawn at random")

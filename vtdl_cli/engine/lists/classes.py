@@ -21,6 +21,7 @@ from vtdl_cli.data.lists.layouts import (
 )
 from vtdl_cli.data.lists.video_list import unlistable
 from vtdl_cli.data.video.folder_scan import find_videos
+from vtdl_cli.engine.lists.audit import escape_non_utf8
 from vtdl_cli.errors import UsageError
 
 
@@ -68,11 +69,10 @@ def find_labelled_videos(root: Path, labels: str, split_from: str, *, flow: bool
     counts = count_folders(found.videos)
     layout = recognise(counts, labels, split_from)
     places = {"/".join(folders): layout.place(folders) for folders in counts}
-    folders = sorted({place.name for place in places.values() if place and place.name})
-    if layout.labels != NONE and not folders:
+    class_of = _name_classes({place.name for place in places.values() if place and place.name})
+    if layout.labels != NONE and not class_of:
         hint = "Name the folder that holds one sub-folder for each class, or add --labels none"
         raise UsageError(f"--root '{root}' has no class folder with a video in it: {describe_shapes(counts)}. {hint}")
-    class_of = _name_classes(folders)
     classes = sorted(set(class_of.values()))
     numbers = {folder: classes.index(name) for folder, name in class_of.items()} | {"": UNKNOWN_CLASS}
     rows, left_out = [], []
@@ -82,14 +82,15 @@ def find_labelled_videos(root: Path, labels: str, split_from: str, *, flow: bool
         else:
             left_out.append(name)
     rows.sort()
+    names = [name for _, name, _ in rows]
     return FoundVideos(
         layout,
         classes,
-        [name for _, name, _ in rows],
+        names,
         np.array([label for label, _, _ in rows], dtype=np.int64),
         np.array([side for _, _, side in rows], "<U8"),
         found.ignored,
-        describe(layout, counts, len(rows), len(classes), len(found.frame_folders)),
+        describe(layout, counts, len(classes), len(set(found.frame_folders).intersection(names))),
         [*_warn_of_left_out(left_out, layout), *_warn_of_forms(class_of)],
     )
 
@@ -102,7 +103,7 @@ def _name_classes(folders: Collection[str]) -> dict[str, str]:
     Raises:
         UsageError: a name cannot be written to a list.
     """
-    for folder in folders:
+    for folder in sorted(folders):
         if reason := unlistable(folder):
             raise UsageError(f"class folder {folder!a} cannot be written to a list: {reason}. Rename it")
     return {folder: normalize("NFC", folder) for folder in folders}
@@ -122,5 +123,5 @@ def _warn_of_left_out(names: list[str], layout: Layout) -> list[str]:
     where, remedy = ("class folder", "--labels none")
     if layout.sides:
         where, remedy = ("folder of a list" if layout.labels == NONE else "class folder of a list", "--split-from draw")
-    what = f"{len(names)} videos lie in no {where} and are left out; the first is '{names[0]}'"
+    what = f"{len(names)} videos lie in no {where} and are left out; the first is '{escape_non_utf8(names[0])}'"
     return [f"{what}. To list them too: {remedy}"]
