@@ -90,6 +90,11 @@ def test_side_of__names_with_one_word(folder: str, side: str | None) -> None:
             "layout .../<video>: 4 videos without classes: 3 in <folder>/<folder>/, such as 'run/ann/'; 1 in no "
             "sub-folder. To read it otherwise: --labels folder: the first folder is the class, parent: the last",
         ),
+        (
+            ["val/run/a", "val/walk/b"],
+            "layout val/<class>/<video>: 2 videos in 2 classes. To read it otherwise: --labels none: without classes; "
+            "--split-from folder: 'val' is val",
+        ),
         (["a", "b"], "layout <video>: 2 videos without classes: 2 in no sub-folder"),
     ],
 )

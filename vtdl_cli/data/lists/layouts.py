@@ -142,6 +142,7 @@ def describe(layout: Layout, counts: Mapping[Folders, int], classes: int, frame_
         otherwise.append("--labels folder: the first folder is the class, parent: the last")
     if layout.sides:
         otherwise.append("--split-from draw: lists are drawn at random")
+    otherwise += [f"--split-from folder: '{name}' is {side}" for name in layout.prefix if (side := side_of(name))]
     return f"{text}. To read it otherwise: {'; '.join(otherwise)}" if otherwise else text
 
 

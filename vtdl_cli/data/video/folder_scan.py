@@ -119,7 +119,8 @@ class _Scan:
             return []
         entries = sorted_entries(path)
         shown = [entry for entry in entries if not entry.name.startswith(".")]
-        names = [entry.name for entry in shown if not is_folder(entry)]
+        folders = {entry.name: f"{folder}{entry.name}/" for entry in shown if is_folder(entry)}
+        names = [entry.name for entry in shown if entry.name not in folders]
         is_new = self._remember(path)
         if folder and self._seems_video(names):
             self._frame_folders.append(folder)
@@ -128,7 +129,7 @@ class _Scan:
             self._others += [f"{folder}{_shown(entry)}" for entry in entries if entry.name.startswith(".")]
         else:
             self._others.append(folder)
-        return [f"{folder}{entry.name}/" for entry in shown if is_folder(entry)] if is_new else []
+        return list(folders.values()) if is_new else []
 
     def _remember(self, path: Path) -> bool:
         """Return whether a folder is entered for the first time."""
