@@ -83,6 +83,9 @@ def test_layout__subjects_can_be_groups(toy: Toy, tmp_path: Path) -> None:
     assert audit["classes"] == {"jump": {"train": 4, "val": 2}, "run": {"train": 4, "val": 2}}
     assert audit["groups"] == {"Doe, Ann": "val", "bob": "train", "eve": "train"}
     assert {name.split("/")[1] for name, _ in listed(lists, "val")} == {"Doe, Ann"}
+    refuse(*line, "--val-groups", "Ann", code=2, says=("""The groups are "Doe, Ann", bob, eve""",))
+    says = "--group-by 'path:^([^/]+)' finds one group in each class, and a group is kept in one list. Use a key that"
+    refuse(*line, "--group-from", "path", "--group-by", "^([^/]+)", code=2, says=(says,))
     groups = choose_groups(names, None, recorded_regex(lists / "val_split_1.txt"), SilentReporter())
     assert groups.keys(names) == [name.split("/")[1] for name in names]
 

@@ -104,7 +104,8 @@ def _check_groups(side: str, wanted: Collection[str], groups: Sequence[str], own
     existing = sorted(set(groups))
     for group in sorted(wanted):
         if group not in existing:
-            listed = ", ".join(existing[:_MOST_KEYS_SHOWN]) + (", ..." if len(existing) > _MOST_KEYS_SHOWN else "")
+            quoted = [f'"{name}"' if "," in name else name for name in existing[:_MOST_KEYS_SHOWN]]  # as they are typed
+            listed = ", ".join(quoted) + (", ..." if len(existing) > _MOST_KEYS_SHOWN else "")
             raise UsageError(f"--{side}-groups '{group}' is not a group of these videos. The groups are {listed}")
         if (owner := owners.setdefault(group, side)) != side:
             raise UsageError(f"--{side}-groups '{group}' is also one of --{owner}-groups. Name each group once")

@@ -2,37 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from unicodedata import normalize
 
 import numpy as np
-from numpy.typing import NDArray
 
-from vtdl_cli.data.lists.layouts import AUTO, DRAW, FOLDER, NONE
+from vtdl_cli.data.lists.layouts import AUTO, NONE
 from vtdl_cli.data.lists.official import OFFICIAL, Located, OfficialSplit, count_by_class, locate
-from vtdl_cli.data.lists.splits import (
-    SIDES,
-    TEST,
-    TRAIN,
-    VAL,
-    Share,
-    check_shares,
-    group_keys,
-    grouping,
-    split_videos,
-)
+from vtdl_cli.data.lists.splits import TEST, VAL, Share, grouping
 from vtdl_cli.data.video.decoding import FLOW
 from vtdl_cli.engine.lists.audit import escape_non_utf8
 from vtdl_cli.engine.lists.build_lists import Candidates, PrepareOptions, build_lists
 from vtdl_cli.engine.lists.classes import find_labelled_videos
+from vtdl_cli.engine.lists.division import divide
 from vtdl_cli.engine.lists.outputs import refuse_existing
 from vtdl_cli.errors import ListError, UsageError
 from vtdl_cli.locks import lock_folder, releasing_locks
 
-VAL_FRACTION = 0.25
-"""Of each class, for validation."""
 _MOST_PATHS_SHOWN = 3  # of other videos, in the error that none of the split was found
 
 
@@ -60,7 +47,7 @@ def prepare_folder(
         labels: one of `data.lists.layouts.LABELS`.
         split_from: one of `data.lists.layouts.SPLIT_SOURCES`.
         val_fraction: fraction of each class for validation, 0 <= val_fraction < 1; 0 writes no validation list. None:
-            `VAL_FRACTION`, or 0 if folders stand for lists.
+            `division.VAL_FRACTION`, or 0 if folders stand for lists.
         test_fraction: fraction of each class for the test, which neither trains nor validates; 0 writes no test list.
         group_by: a regex; its first group is the key of a group that is kept together.
         group_from: one of `data.lists.splits.GROUP_SOURCES`: what the regex searches.
@@ -77,95 +64,26 @@ def prepare_folder(
     """
     refuse_existing(options.out, 1, overwrite=options.overwrite)
     lock_folder(options.out, options.reporter)
-    group_by = grouping(group_by, group_from)
     found = find_labelled_videos(root, labels, split_from, flow=options.decoder == FLOW)
     if found.layout.labels == NONE and options.per_class is not None:
         raise UsageError(f"--per-class {options.per_class} has no meaning without classes. Use --fraction")
-    asked: dict[str, Share | None] = {
-        VAL: _normalise(val_groups) or (None if val_fraction is None else float(val_fraction)),
-        TEST: _normalise(test_groups) or float(test_fraction),
-    }
-    held_out = _choose_shares(asked, found.layout.sides)
-    groups = _group(found.names, group_by, held_out)
-    in_training = np.flatnonzero(found.sides == TRAIN)
-    check_shares(groups and [groups[index] for index in in_training], held_out)  # before any video is opened
-
-    def assign_sides(kept: NDArray[np.intp]) -> NDArray[np.str_]:
-        sides = found.sides[kept]
-        drawn_from = np.flatnonzero(sides == TRAIN)
-        free = kept[drawn_from]
-        free_groups = groups and [groups[index] for index in free]
-        sides[drawn_from] = split_videos(found.labels[free], free_groups, held_out, options.seed)
-        return sides
-
-    shares = {"group_by": group_by, **_describe_shares(held_out)}
+    asked: dict[str, Share | None] = {VAL: val_groups or val_fraction, TEST: test_groups or test_fraction}
+    division = divide(found, asked, grouping(group_by, group_from), options.seed)  # before any video is opened
     candidates = Candidates(
         "folder",
         root,
         found.classes,
         found.names,
         found.labels,
-        assign_sides,
-        {"labels": found.layout.labels, "split_from": FOLDER if found.layout.sides else DRAW, **shares},
-        groups=groups,
-        sides=tuple(side for side in SIDES if side in found.sides or held_out.get(side) or side == TRAIN),
+        division.assign_sides,
+        {"labels": found.layout.labels, **division.options},
+        groups=division.groups,
+        sides=division.sides,
         ignored=found.ignored,
         warnings=found.warnings,
     )
     options.reporter.line(found.description)
     return build_lists(candidates, options)
-
-
-def _normalise(groups: Sequence[str]) -> list[str]:
-    """Return the keys of groups as `group_keys` does, each once."""
-    return sorted({normalize("NFC", group) for group in groups})
-
-
-def _choose_shares(asked: Mapping[str, Share | None], sides: Mapping[str, str]) -> dict[str, Share]:
-    """Return what each list that no folder stands for gets of the training videos.
-
-    Args:
-        asked: the share asked for, by side; None: not asked for.
-        sides: the folders that stand for lists, and their sides.
-
-    Raises:
-        UsageError: a share is asked for of a list that has a folder.
-    """
-    folders = {side: folder for folder, side in sides.items()}
-    for side, share in asked.items():
-        if share and side in folders:
-            option = f"--{side}-fraction {share}" if isinstance(share, float) else f"--{side}-groups {','.join(share)}"
-            raise UsageError(
-                f"{option} has no meaning: '{folders[side]}' is the {side} list. Leave it out, or add --split-from draw"
-            )
-    default = 0.0 if sides else VAL_FRACTION
-    return {side: default if share is None else share for side, share in asked.items() if side not in folders}
-
-
-def _group(names: Sequence[str], group_by: str | None, held_out: Mapping[str, Share]) -> list[str] | None:
-    """Return the group key of each video, or None if they are not grouped.
-
-    Raises:
-        UsageError: groups are named without `group_by`, or the regex does not match a name.
-    """
-    if group_by is not None:
-        return group_keys(names, group_by)
-    for side, share in held_out.items():
-        if not isinstance(share, float):
-            raise UsageError(
-                f"--{side}-groups '{next(iter(share))}' is given without a way to find groups. Add --group-by REGEX, "
-                "or --group-from parent"
-            )
-    return None
-
-
-def _describe_shares(held_out: Mapping[str, Share]) -> dict[str, Any]:
-    described: dict[str, Any] = {}
-    for side in (VAL, TEST):
-        share = held_out.get(side)
-        described[f"{side}_fraction"] = share if isinstance(share, float) else None
-        described[f"{side}_groups"] = [] if share is None or isinstance(share, float) else share
-    return described
 
 
 @releasing_locks
