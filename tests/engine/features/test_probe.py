@@ -74,7 +74,7 @@ def test_probe__result(tmp_path: Path) -> None:
 def test_probe__interval_of_every_accuracy(tmp_path: Path) -> None:
     """Oracle: scipy's, by the number of test videos that are right; classes have 15 of them each."""
     result = json.loads(succeed(*pair(tmp_path), "--json").stdout)
-    metrics = {"knn@1", "knn@5", "knn@20", "linear_top1", "linear_mean_class"}
+    metrics = {"knn@1", "knn@5", "knn@20", "linear_top1", "linear_mean_class", "linear_macro_f1"}
     assert metrics == result["intervals"].keys()
     for name in metrics:
         ends = binomtest(round(0.6 * result[name]), 60).proportion_ci(method="wilson")

@@ -19,7 +19,7 @@ from vtdl_cli.engine.networks.inference import forward_videos
 from vtdl_cli.engine.networks.methods import build_method
 from vtdl_cli.engine.train import finetune as finetuning
 from vtdl_cli.engine.train import pretrain as pretraining
-from vtdl_cli.engine.train import step
+from vtdl_cli.engine.train import step, validation
 from vtdl_cli.engine.train.meter import Meter
 from vtdl_cli.engine.train.rank_batches import RankReport
 from vtdl_cli.engine.train.training import Training
@@ -112,7 +112,7 @@ def test_validation__is_what_evaluate_finds(toy: Toy, tmp_path: Path, monkeypatc
         return accuracies(values, labels)
 
     with monkeypatch.context() as patch:
-        patch.setattr(finetuning, "accuracies", keep)
+        patch.setattr(validation, "accuracies", keep)
         succeed(*toy.finetune(tmp_path / "run"))
     succeed(*toy.evaluate(tmp_path / "run/checkpoints/last.pt", tmp_path / "out", "--clips", "1"))
     with h5py.File(tmp_path / "out" / "scores.h5") as file:
@@ -131,7 +131,7 @@ def test_modes__of_training_and_of_inference(
         return forward_videos(network, *arguments, **options)
 
     Watch(monkeypatch, lambda training, _: in_steps.extend(each.training for each in training.state.model.modules()))
-    monkeypatch.setattr(pretraining if stage == "pretrain" else finetuning, "forward_videos", watched)
+    monkeypatch.setattr(pretraining if stage == "pretrain" else validation, "forward_videos", watched)
     words = settings("pretrain", "knn_every=1") if stage == "pretrain" else []
     succeed(*getattr(toy, stage)(tmp_path / "run", *words))
     assert in_steps

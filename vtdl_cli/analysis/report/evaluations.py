@@ -10,6 +10,7 @@ from vtdl_cli.analysis.report.content import ACCURACY_TITLES, ClassScore, Evalua
 from vtdl_cli.analysis.report.markup import Child, Markup, element, image, join, section, table, thumbnail
 
 MAX_CLASSES = 5  # in the table of the best, and in that of the worst
+CLASS_COLUMNS = ("class", "correct (recall)", "", "precision", "F1", "most often misclassified as")
 
 
 def format_percent(value: Any) -> str:
@@ -88,12 +89,14 @@ def class_tables(classes: Sequence[ClassScore]) -> Iterator[Markup]:
     for title, part in (("Best classes", classes[:best]), ("Worst classes", classes[::-1][:worst])):
         if part:
             yield element("h3", title)
-            yield table(("class", "correct", "", "most often misclassified as"), [class_row(each) for each in part])
+            yield table(CLASS_COLUMNS, [class_row(each) for each in part])
 
 
 def class_row(each: ClassScore) -> list[Child]:
     """Return the cells of one class."""
-    return [each.name, f"{each.correct} of {each.videos}", share_bar(each), each.confused_with]
+    precision = "" if each.precision is None else f"{each.precision:.1f}%"
+    recall = f"{each.correct} of {each.videos}"
+    return [each.name, recall, share_bar(each), precision, f"{each.f1:.1f}%", each.confused_with]
 
 
 def share_bar(each: ClassScore) -> Markup:
