@@ -91,7 +91,11 @@ def class_metrics(counts: np.ndarray) -> ClassMetrics:
 
 
 def macro_f1(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Return F1 averaged over the classes that have videos; arguments as for `true_class_ranks`."""
+    """Return F1 averaged over the classes that have videos; arguments as for `true_class_ranks`.
+
+    It is 0 for a class that is never predicted. A class without videos that is predicted lowers the recall of others,
+    and is not averaged over, as in `mean_class`; scikit-learn's default counts it as a 0.
+    """
     return float(np.nanmean(class_metrics(confusion(scores.argmax(1), labels, scores.shape[1])).f1))
 
 

@@ -77,9 +77,7 @@ def test_loss__weighted_and_smoothed_by_hand(toy: Toy, uneven: Path) -> None:
 def test_finetune__loss_of_each_step_is_weighted(
     toy: Toy, uneven: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Oracle: the mean of the weighted losses, which the command logs; of the same weights in each step, as the lr is
-    next to nothing, so that the unweighted run of the same seed sees the same logits.
-    """
+    """Oracle: by hand, from the logits and labels of every step: the mean over the twelve videos, which the command logs."""
     seen = list[tuple[torch.Tensor, torch.Tensor]]()
 
     def watched(*arguments: Any) -> Any:

@@ -196,7 +196,7 @@ def test_best__is_the_highest_and_of_equals_the_first(
 ) -> None:
     """Oracle: by hand: of 10, 30, 20, 30 the second."""
     accuracies = iter([10.0, 30.0, 20.0, 30.0])
-    monkeypatch.setattr(finetuning, "accuracies", lambda *_: {"top1": next(accuracies)})
+    monkeypatch.setattr(validation, "accuracies", lambda *_: {"top1": next(accuracies)})
     succeed(*toy.finetune(tmp_path / "run", *settings("finetune", "epochs=4")))
     best = load(tmp_path / "run/checkpoints/best.pt")
     assert (best["epoch"], best["best"]) == (2.0, {"epoch": 2, "val_top1": 30.0})
@@ -252,7 +252,7 @@ def test_statistics__are_those_of_all_processes_before_validation(
         return forward_videos(*arguments, **options)
 
     monkeypatch.setattr(ranks, "average_statistics", lambda _: events.append("average"))
-    monkeypatch.setattr(finetuning, "forward_videos", watched)
+    monkeypatch.setattr(validation, "forward_videos", watched)
     succeed(*toy.finetune(tmp_path / "run"))
     assert events == ["average", "validate", "average"] * 2
 

@@ -10,6 +10,7 @@ from vtdl_cli.analysis.report.content import ACCURACY_TITLES, ClassScore, Evalua
 from vtdl_cli.analysis.report.markup import Child, Markup, element, image, join, section, table, thumbnail
 
 MAX_CLASSES = 5  # in the table of the best, and in that of the worst
+MACRO_F1_LEGEND = "Macro F1: the harmonic mean of precision and recall, averaged over the classes with test videos."
 CLASS_COLUMNS = ("class", "correct (recall)", "", "precision", "F1", "most often misclassified as")
 
 
@@ -46,6 +47,8 @@ def accuracy_table(evaluations: Sequence[Evaluation]) -> Markup:
         if by_group := [each.name for each in evaluations if each.metrics.get("intervals_by") == "group"]:
             legend += f" For {', '.join(by_group)}: over recordings, since several videos are cut from each."
         content.append(element("p", legend, class_="legend"))
+    if "macro_f1" in names:
+        content.append(element("p", MACRO_F1_LEGEND, class_="legend"))
     return join(content)
 
 
