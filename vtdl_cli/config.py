@@ -204,10 +204,12 @@ class Finetune(TrainingSection):
     def _options_go_together(self) -> Self:
         if self.class_weights == self.sampling == "balanced":
             raise ValueError(
-                "class_weights and sampling are both 'balanced': rare classes would count twice. Balance by one of them"
+                "class_weights and sampling are both 'balanced': rare classes would count twice. Leave one of them out"
             )
         if self.patience and not self.validate_every:
-            raise ValueError(f"patience {self.patience} needs validated epochs: set validate_every to 1 or more")
+            raise ValueError(
+                f"patience {self.patience} needs validated epochs. --set finetune.validate_every=1, or more"
+            )
         return self
 
 

@@ -65,8 +65,8 @@ def finetune(
     """
     options = config.finetune
     videos, val_videos = train_list.read(), val_list.read() if val_list else None
-    _warn_of_lists(options, videos, val_videos, reporter)
     check_patience(options, val_videos)
+    _warn_of_lists(options, videos, val_videos, reporter)
     if linear_probe and weights is None:
         raise CheckpointError("a linear probe needs a trained backbone. Give --weights RUN")
     check_batch("finetune", options.batch_size)
