@@ -59,7 +59,9 @@ def test_safetensors__damage_is_noticed(written: Path, tmp_path: Path, place: st
 
 
 @pytest.mark.parametrize("text", ["[1]", "{", '{"selection": {"videos": "x"}}', '{"selection": 3}', "[" * 100_000])
-def test_safetensors__header_that_vtdl_did_not_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def test_safetensors__header_that_vtdl_did_not_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
     """With a checksum that fits, as somebody may mean harm."""
     path = tmp_path / "model.safetensors"
     with monkeypatch.context() as patch:
@@ -90,6 +92,4 @@ def test_safetensors__of_other_code(tmp_path: Path) -> None:
     said: list[str] = []
     with pytest.raises(CheckpointError, match=r"were not written by vtdl. First: vtdl convert"):
         load_checkpoint(tmp_path / "theirs.safetensors", said.append)
-    assert said == [
-        f"weights '{tmp_path}/theirs.safetensors' have no checksums: damage in them would not be noticed"
-    ]
+    assert said == [f"weights '{tmp_path}/theirs.safetensors' have no checksums: damage in them would not be noticed"]

@@ -14,7 +14,9 @@ from vtdl_cli.engine.networks.trained import load_backbone
 from vtdl_cli.settings import load_config
 
 
-def test_backbone_file__backbone_of_a_run_for_elsewhere(toy: Toy, pretrained: Path, finetuned: Path, tmp_path: Path) -> None:
+def test_backbone_file__backbone_of_a_run_for_elsewhere(
+    toy: Toy, pretrained: Path, finetuned: Path, tmp_path: Path
+) -> None:
     """Oracle: the run's own backbone, filled from the file by torch alone."""
     for run in (pretrained, finetuned):
         out = tmp_path / f"{run.parent.name}.pt"

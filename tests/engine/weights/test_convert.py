@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.foreign_weights import I3D, Bomb, authors_checkpoint, authors_finetuned, authors_state, thin_i3d
+from tests.foreign_weights import I3D, Bomb, authors_checkpoint, authors_finetuned, thin_i3d
 from tests.toy import Toy, load, refuse, succeed
 from vtdl_cli.engine.networks.build import build_embedder
 from vtdl_cli.engine.networks.trained import load_backbone, load_embedder
@@ -65,7 +65,12 @@ def test_convert__a_run_is_neither_written_over_nor_reinterpreted(pretrained: Pa
 
 @pytest.mark.parametrize(
     ("name", "option", "value"),
-    [("o.pt", "--license", "mit"), ("o.safetensors", "--frames", "uint8"), ("o.onnx", "--results", "r"), ("o", "--frames", "uint8")],
+    [
+        ("o.pt", "--license", "mit"),
+        ("o.safetensors", "--frames", "uint8"),
+        ("o.onnx", "--results", "r"),
+        ("o", "--frames", "uint8"),
+    ],
 )
 def test_convert__option_of_another_form(pretrained: Path, tmp_path: Path, name: str, option: str, value: str) -> None:
     says = (f"{option} has no effect on --out '{tmp_path / name}'. Leave it out",)

@@ -86,7 +86,9 @@ def test_onnx__what_cannot_be_written(finetuned: Path, tmp_path: Path, monkeypat
 
     with monkeypatch.context() as patch:
         patch.setattr("torch.onnx.export", fail)
-        says = "are of a network that ONNX cannot express (No decomposition for aten.new). Choose --out NAME.safetensors"
+        says = (
+            "are of a network that ONNX cannot express (No decomposition for aten.new). Choose --out NAME.safetensors"
+        )
         refuse(*line, code=1, says=(says,))
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     refuse(*line, code=2, says=("--out 'o.onnx' needs onnxscript. Type pip install onnxscript onnxruntime",))

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ def write_hub_folder(converted: Converted, out: Path, wanted: Wanted, reporter: 
     if not LICENSE.fullmatch(license_):
         raise UsageError(f"--license '{license_}' is not an identifier such as apache-2.0 or cc-by-nc-4.0")
     measured = find_measured(converted, wanted, reporter)
+    converted = _without_folders(converted)
     with atomic_write(out / MODEL_FILE) as temporary:
         report = write_checked(converted, temporary)
         content = {
@@ -61,6 +63,15 @@ def write_hub_folder(converted: Converted, out: Path, wanted: Wanted, reporter: 
     if wanted.license is None:
         reporter.line(f"the model card says license: {UNKNOWN_LICENSE}. --license NAME states it")
     return {**report, "sha256": content["sha256"], "license": license_, "measured": measured}
+
+
+def _without_folders(converted: Converted) -> Converted:
+    """Return the weights with only the last part of each absolute path in their origin: the folder is published."""
+    origin = {
+        name: Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+        for name, value in converted.checkpoint["origin"].items()
+    }
+    return replace(converted, checkpoint={**converted.checkpoint, "origin": origin})
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -71,6 +71,7 @@ def _read_validation(converted: Converted, reporter: Reporter) -> Iterator[dict[
     if converted.checkpoint["stage"] == "pretrain":
         yield {"protocol": "kNN on the training list", **found}
         return
-    selected = bool(read_selection(converted.checkpoint, converted.path))
+    selection = read_selection(converted.checkpoint, converted.path)
+    videos = {"num_videos": len(selection["videos"])} if selection and "videos" in selection else {}
     listed = converted.checkpoint["origin"].get("val_list_sha256")
-    yield {"protocol": "clip@1", **found, "list_sha256": listed, "selected_on_this_list": selected}
+    yield {"protocol": "clip@1", **found, **videos, "list_sha256": listed, "selected_on_this_list": bool(selection)}

@@ -62,8 +62,10 @@ def _introduce(description: Mapping[str, Any]) -> str:
     depth = f"-{description['depth']}" if description["depth"] else ""
     network = f"{description['backbone']}{depth} of width {description['width']}"
     if description["stage"] == "finetune":
-        return f"A {network} that classifies video clips into {len(description['classes'])} classes."
-    return f"A {network}, pretrained on video without labels; it gives {description['feature_dim']} features a clip."
+        return f"This {network} classifies video clips into {len(description['classes'])} classes."
+    return (
+        f"This {network} was pretrained on video without labels. It gives {description['feature_dim']} features a clip."
+    )
 
 
 def _format_use(stage: str) -> str:
