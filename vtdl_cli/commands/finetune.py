@@ -33,7 +33,10 @@ def finetune(
         ),
     ] = None,
     weights: Annotated[
-        str, typer.Option(metavar="RUN|FILE|none", help="Run folder or checkpoint whose backbone to start from.")
+        str,
+        typer.Option(
+            metavar="RUN|FILE|none", help="Run folder, checkpoint or hub folder whose backbone to start from."
+        ),
     ] = "none",
     linear_probe: Annotated[
         bool, typer.Option("--linear-probe", help="Train the classifier alone, on a backbone that stays as it is.")
