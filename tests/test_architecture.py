@@ -33,7 +33,7 @@ MAY_IMPORT = {
 
 
 ROOMS = {
-    "engine": ("request", "lists", "features", "networks", "weights", "train", "evaluate", "report", "demo", "doctor"),
+    "engine": ("request", "lists", "features", "networks", "train", "evaluate", "report", "weights", "demo", "doctor"),
     "data": ("video", "lists", "hdf5", "clips"),
 }
 """Of a part, lowest first: what is in a room imports from it and from those before it."""
