@@ -16,7 +16,6 @@ PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
-Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio"]
 Decoder = Literal["decord", "pyav", "torchcodec"]
 
 
@@ -168,6 +167,9 @@ class Clip(Section):
 
     clip_len_frames: Annotated[int, Field(ge=1, le=10_000)]
     stride_frames: PositiveInt
+
+
+Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio"]
 
 
 class TrainingSection(Clip):
