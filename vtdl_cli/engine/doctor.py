@@ -329,7 +329,7 @@ def examine(
         debug: raise unexpected exceptions, rather than report them as failures.
     """
     findings: dict[str, Finding] = {}
-    with tempfile.TemporaryDirectory(prefix="vtdl-doctor-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="vtdl-doctor-", ignore_cleanup_errors=True) as scratch:
         examination = Examination(device, folder, Path(scratch))
         for name in names:
             findings[name] = run_check(CHECKS[name], examination, debug=debug)
