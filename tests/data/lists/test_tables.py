@@ -52,7 +52,7 @@ def test_read_list__intervals(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("path,label\na.mp4,walk\nb.mp4,walk,x\n", "list.csv:3' has 3 cells, but the first line names 2 columns"),
+        ("path,label\na.mp4,walk\nb.mp4,walk,x\n", "list.csv:3' has 3 cells, but the first line has 2"),
         ("path,label\na.mp4,walk\nb.mp4,\n", "list.csv:3' has no label, as have 1 of the 2 videos"),
         ("path,start,end\na.mp4,0,x\n", "list.csv:2' has end 'x', which is not a time"),
         ("path,start,end\na.mp4,-1,3\n", "list.csv:2' has start '-1', which is not a time"),

@@ -13,12 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vtdl_cli.data.lists.rows import UNKNOWN_CLASS, ListPlace, ListRows, shortened
+from vtdl_cli.data.lists.rows import BYTE_ORDER_MARK, UNKNOWN_CLASS, ListFile, ListRows, path_exists, shortened
 from vtdl_cli.errors import ListError
 
 LIST_COLUMNS = ("path class frames", "path frames class", "path class", "path")
 
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _INTEGER = re.compile(rb"-?[0-9]{1,18}")  # 18 digits fit an int64
 _NO_INTEGER = np.iinfo(np.int64).min
 _EVIDENCE_LINES = 10  # paths that detection looks for on the disk, for each way to read them
@@ -29,13 +28,13 @@ class ListLines:
     """The N non-blank lines of a list, before their columns are known.
 
     Attributes:
-        file: where the list is, and its videos are.
+        file: the list.
         texts: the lines [N], stripped.
         numbers: int64 [N], line numbers in the file, from 1.
         ends: int64 [N, 2], the last two words where they are integers after a path, else `_NO_INTEGER`.
     """
 
-    file: ListPlace
+    file: ListFile
     texts: list[bytes]
     numbers: NDArray[np.int64]
     ends: NDArray[np.int64]
@@ -85,21 +84,36 @@ def read_text(source: Path, kind: str) -> bytes:
     return content
 
 
-def split_lines(content: bytes, place: ListPlace) -> ListLines:
-    """Split the text of a list into lines.
+def split_lines(file: ListFile) -> ListLines:
+    """Split the text of a list into lines, without blank ones and comments; backslashes of Windows become slashes.
+
+    A line that starts with `#` is a comment, and a backslash one of Windows, unless a file of that name exists.
 
     Raises:
         ListError: the list is empty.
-        UsageError: no path starts with `strip_prefix`.
+        UsageError: no path starts with the prefix.
     """
-    stripped = [line.strip() for line in content.removeprefix(BYTE_ORDER_MARK).splitlines()]
-    numbers = np.array([number for number, line in enumerate(stripped, start=1) if line], dtype=np.int64)
-    texts = [line for line in stripped if line]
-    if not texts:
-        raise ListError(f"list '{place.source}' is empty. Write one video a line: '{LIST_COLUMNS[0]}'")
-    place.check_prefix(texts)
+    stripped = [line.strip() for line in file.content.removeprefix(BYTE_ORDER_MARK).splitlines()]
+    numbered = [(number, line) for number, line in enumerate(stripped, start=1) if line]
+    lines = _collect(file, [pair for pair in numbered if not pair[1].startswith(b"#") or _exists(file, pair[1])])
+    if not lines.texts:
+        raise ListError(f"list '{file.source}' is empty. Write one video a line: '{LIST_COLUMNS[0]}'")
+    slanted = [text for text in lines.texts if b"\\" in text]
+    if slanted and not any(_exists(file, text) for text in slanted[:_EVIDENCE_LINES]):
+        lines.texts[:] = [text.replace(b"\\", b"/") for text in lines.texts]
+    file.check_prefix(lines.texts)
+    return lines
+
+
+def _collect(file: ListFile, numbered: list[tuple[int, bytes]]) -> ListLines:
+    texts = [text for _, text in numbered]
     ends = np.fromiter((end for text in texts for end in _end_integers(text)), np.int64, 2 * len(texts))
-    return ListLines(place, texts, numbers, ends.reshape(-1, 2))
+    return ListLines(file, texts, np.array([number for number, _ in numbered], np.int64), ends.reshape(-1, 2))
+
+
+def _exists(file: ListFile, text: bytes) -> bool:
+    """Whether a line is the path of a file, with up to two columns after it."""
+    return any(path_exists(file.root / text.rsplit(None, columns)[0].decode()) for columns in range(3))
 
 
 def _end_integers(text: bytes) -> tuple[int, int]:
@@ -160,12 +174,11 @@ def _partly_labelled(lines: ListLines, has_class: NDArray[np.bool_]) -> ListErro
     return ListError(f"{what}, {rule}. {hint}")
 
 
-def read_lines(content: bytes, place: ListPlace, columns: str | None, *, canonical: bool) -> ListRows:
+def read_lines(file: ListFile, columns: str | None = None, *, canonical: bool = False) -> ListRows:
     """Read a list whose columns are separated by spaces.
 
     Args:
-        content: the text.
-        place: where it is.
+        file: the list.
         columns: one of `LIST_COLUMNS`; None: detected from the lines.
         canonical: see `detect_columns`.
 
@@ -173,7 +186,7 @@ def read_lines(content: bytes, place: ListPlace, columns: str | None, *, canonic
         ListError: the list is empty, a line is malformed, or the columns are ambiguous.
         UsageError: no path starts with the prefix.
     """
-    lines = split_lines(content, place)
+    lines = split_lines(file)
     columns = columns or detect_columns(lines, canonical=canonical)
     labels, frames = read_integers(lines, columns)
     names = [lines.name(index, len(columns.split())) for index in range(len(labels))]
@@ -203,11 +216,3 @@ def read_integers(lines: ListLines, columns: str) -> tuple[NDArray[np.int64], ND
             f"{has}, but frames counts from 0 (read as '{columns}'). Correct the line, or use --list-columns"
         )
     return ends[:, order.index("class")] if "class" in order else np.full_like(frames, UNKNOWN_CLASS), frames
-
-
-def path_exists(path: Path) -> bool:
-    """Whether the path exists and can be reached."""
-    try:
-        return path.exists()
-    except OSError:  # the name is too long, or a folder on the way may not be entered
-        return False

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vtdl_cli.data.lists.class_numbers import CLASSES_FILE, number_classes
-from vtdl_cli.data.lists.columns import BYTE_ORDER_MARK, LIST_COLUMNS, path_exists, read_lines, read_text
+from vtdl_cli.data.lists.columns import LIST_COLUMNS, read_text
+from vtdl_cli.data.lists.formats import read_rows
 from vtdl_cli.data.lists.label_sets import LabelSet, label_set
-from vtdl_cli.data.lists.rows import UNKNOWN_CLASS, ListPlace
-from vtdl_cli.data.lists.tables import is_table, read_table
+from vtdl_cli.data.lists.rows import BYTE_ORDER_MARK, UNKNOWN_CLASS, ListFile, path_exists
 from vtdl_cli.errors import ListError, UsageError
 
 
@@ -110,32 +111,79 @@ def read_list(
         ListError: the file cannot be read, a line is malformed, a class is out of range, or the columns are ambiguous.
         UsageError: `columns` is unknown, or no path starts with `strip_prefix`.
     """
+    return parse_list(path, root=root, strip_prefix=strip_prefix, columns=columns, first_class=first_class).whole()
+
+
+class ParsedList(NamedTuple):
+    """A list with what it tells about a split of its N videos.
+
+    Attributes:
+        videos: the list.
+        sides: train, val or test [N], if the list has a column of them.
+        groups: the group of each video [N], if the list has a column of them.
+    """
+
+    videos: VideoList
+    sides: Sequence[str] | None
+    groups: Sequence[str] | None
+
+    def whole(self) -> VideoList:
+        """Return the list, if it is one part of a split.
+
+        Raises:
+            ListError: it holds several parts.
+        """
+        sides = sorted(set(self.sides or ()))
+        if len(sides) > 1:
+            source = self.videos.source
+            raise ListError(
+                f"list '{source}' holds the videos of {', '.join(sides)} together. "
+                f"Write a list of each: vtdl lists convert {source} --out lists"
+            )
+        return self.videos
+
+
+def parse_list(
+    path: str | Path,
+    *,
+    root: str | Path | None = None,
+    strip_prefix: str = "",
+    columns: str | None = None,
+    first_class: int = 0,
+    chosen: Mapping[str, str] | None = None,
+) -> ParsedList:
+    """Read a list of videos of any format, with the parts of a split that it holds.
+
+    Args:
+        path, root, strip_prefix, columns, first_class: as in `read_list`.
+        chosen: what a column holds -> the name of that column, for a list that names its columns.
+
+    Raises:
+        ListError, UsageError: as `read_list`.
+    """
     if columns is not None and columns not in LIST_COLUMNS:
         allowed = ", ".join(f"'{known}'" for known in LIST_COLUMNS)
         raise UsageError(f"--list-columns '{columns}' is not a known order of columns. Use one of {allowed}")
     source = Path(path)
-    place = ListPlace(source, source.parent if root is None else Path(root), strip_prefix)
-    content = read_text(source, "list")
-    beside = source.with_name(CLASSES_FILE)
-    classes = read_classes(beside) if beside.is_file() else None
-    if columns is None and is_table(content, place):
-        rows = read_table(content, place)
-    else:
-        rows = read_lines(content, place, columns, canonical=classes is not None)
-    labels, classes = number_classes(rows, place, classes, first_class)
-    return VideoList(
+    folder = source.parent if root is None else Path(root)
+    file = ListFile(source, read_text(source, "list"), folder, strip_prefix, chosen or {})
+    beside = file.beside(CLASSES_FILE)
+    rows = read_rows(file, columns)
+    labels, classes = number_classes(rows, file, read_classes(beside) if beside else None, first_class)
+    videos = VideoList(
         source,
-        place.root,
+        folder,
         rows.columns,
         labels,
         rows.frames,
         classes,
         rows.intervals,
-        hashlib.sha256(content).hexdigest(),
+        hashlib.sha256(file.content).hexdigest(),
         b"".join(rows.names),
         np.cumsum([0, *map(len, rows.names)], dtype=np.int64),
         rows.numbers,
     )
+    return ParsedList(videos, rows.sides, rows.groups)
 
 
 def list_of_videos(source: Path, names: Sequence[str], *, root: Path | None = None) -> VideoList:
@@ -200,9 +248,18 @@ def write_list(path: str | Path, rows: Iterable[tuple[str, int, int]]) -> None:
     """
     with Path(path).open("w", encoding="utf-8", newline="\n") as file:
         for name, label, frames in rows:
-            if reason := unlistable(name):
-                raise ListError(f"video {name!a} cannot be written to a list: {reason}. Rename it")
-            file.write(f"{name} {label} {frames}\n")
+            file.write(f"{check_listable(name)} {label} {frames}\n")
+
+
+def check_listable(name: str) -> str:
+    """Return a path as it is written to a list: after `./` if it could be read as a comment.
+
+    Raises:
+        ListError: it cannot be written to a list (see `unlistable`).
+    """
+    if reason := unlistable(name):
+        raise ListError(f"video {name!a} cannot be written to a list: {reason}. Rename it")
+    return f"./{name}" if name.startswith("#") else name
 
 
 def unlistable(name: str) -> str:
