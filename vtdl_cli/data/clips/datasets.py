@@ -91,13 +91,22 @@ class VideoClips(Dataset[VideoSample | Unreadable]):
         short_side: pixels to which frames are resized first.
         decoder: a key of `data.video.decoding.DECODERS`, or FLOW.
         seed: of all draws.
+        frame_rate: frames a second that the sampler draws from; None: the frames of the files.
     """
 
     def __init__(
-        self, videos: VideoList, *, sampler: IndexSampler, viewer: Viewer, short_side: int, decoder: str, seed: int
+        self,
+        videos: VideoList,
+        *,
+        sampler: IndexSampler,
+        viewer: Viewer,
+        short_side: int,
+        decoder: str,
+        seed: int,
+        frame_rate: float | None = None,
     ) -> None:
         self.videos, self.sampler, self.viewer = videos, sampler, viewer
-        self.short_side, self.decoder, self.seed = short_side, decoder, seed
+        self.short_side, self.decoder, self.seed, self.frame_rate = short_side, decoder, seed, frame_rate
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -106,7 +115,7 @@ class VideoClips(Dataset[VideoSample | Unreadable]):
         """Return the sample of (epoch, index)."""
         _, index = key
         try:
-            with open_video(self.videos.path(index), self.decoder) as reader:
+            with open_video(self.videos.path(index), self.decoder, frame_rate=self.frame_rate) as reader:
                 num_frames = reader.num_frames
                 indices, generator = self.draw_frames(key, num_frames)
                 needed, positions = np.unique(indices, return_inverse=True)

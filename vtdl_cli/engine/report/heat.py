@@ -75,9 +75,10 @@ class ClippedVideo:
 
     Attributes:
         path: a file, or a folder of frames.
-        scan: its properties.
+        scan: the properties of what the network sees of it.
         indices: frames of the clips, (V, T).
         short_side, crop_size: as in the configuration, pixels.
+        sampled_rate: frames a second, as in the configuration; None: the frames of the file.
     """
 
     path: Path
@@ -85,17 +86,20 @@ class ClippedVideo:
     indices: np.ndarray
     short_side: int
     crop_size: int
+    sampled_rate: float | None = None
 
     @property
     def frame_rate(self) -> Fraction:
         """Frames per second."""
         return Fraction(self.scan.frame_rate).limit_denominator(MAX_DENOMINATOR) or DEFAULT_FRAME_RATE
 
+    def frames(self) -> Iterator[np.ndarray]:
+        """Yield all frames (H, W, 3), one in memory at a time."""
+        return whole_video(self.path, frame_rate=self.sampled_rate)
+
     def clips(self, device: torch.device) -> Iterator[Tensor]:
         """Yield one clip after another, normalised: (1, 3, T, R, R)."""
-        windows = centre_clips(
-            whole_video(self.path), self.indices, short_side=self.short_side, crop_size=self.crop_size
-        )
+        windows = centre_clips(self.frames(), self.indices, short_side=self.short_side, crop_size=self.crop_size)
         for window in windows:
             yield to_clips(torch.from_numpy(window)[None].to(device), self.crop_size, {})
 
@@ -107,11 +111,11 @@ def clip_video(path: Path, source: Source, clip: Clip) -> ClippedVideo:
         UnreadableVideo: it cannot be opened.
     """
     data = source.config.data
-    with open_video(path, "pyav") as reader:  # the others drop frames of damaged files without an error
+    with open_video(path, "pyav", frame_rate=data.frame_rate) as reader:  # the others drop frames of damaged files without an error
         scan = reader.scan
     sampler = consecutive_clips(clip.clip_len_frames, clip.stride_frames, data.short_videos)
     indices = sampler(scan.num_frames, np.random.default_rng(0))
-    return ClippedVideo(path, scan, indices, data.short_side, data.crop_size)
+    return ClippedVideo(path, scan, indices, data.short_side, data.crop_size, data.frame_rate)
 
 
 def classify_video(mapper: HeatMapper, video: ClippedVideo, reporter: Reporter) -> Tensor:
