@@ -63,7 +63,9 @@ def test_sampled_frames__interval_of_25_frames_a_second() -> None:
 
 def test_sampled_frames__adjoining_intervals_share_no_frame_and_lose_none() -> None:
     ends = [0.0, 0.31, 1.0001, 1.02, 2.5, math.inf]
-    parts = [sampled_frames(NO_FILE, even(100, 30000 / 1001), Interval(*pair), None) for pair in itertools.pairwise(ends)]
+    parts = [
+        sampled_frames(NO_FILE, even(100, 30000 / 1001), Interval(*pair), None) for pair in itertools.pairwise(ends)
+    ]
     assert np.concatenate(parts).tolist() == list(range(100))
 
 

@@ -24,9 +24,7 @@ ENCODERS = {"libx264": {"crf": "18", "preset": "fast", **REPEATABLE}, "mpeg4": {
 """FFmpeg's name of an encoder -> options for high quality, in order of preference."""
 
 
-def whole_video(
-    source: Path, interval: Interval = WHOLE, frame_rate: float | None = None
-) -> Iterator[np.ndarray]:
+def whole_video(source: Path, interval: Interval = WHOLE, frame_rate: float | None = None) -> Iterator[np.ndarray]:
     """Yield all frames (H, W, 3) uint8 of a video file, a frame folder, or a sample of it, in order.
 
     Args:

@@ -111,7 +111,8 @@ def clip_video(path: Path, source: Source, clip: Clip) -> ClippedVideo:
         UnreadableVideo: it cannot be opened.
     """
     data = source.config.data
-    with open_video(path, "pyav", frame_rate=data.frame_rate) as reader:  # the others drop frames of damaged files without an error
+    # pyav: the others drop frames of damaged files without an error
+    with open_video(path, "pyav", frame_rate=data.frame_rate) as reader:
         scan = reader.scan
     sampler = consecutive_clips(clip.clip_len_frames, clip.stride_frames, data.short_videos)
     indices = sampler(scan.num_frames, np.random.default_rng(0))
