@@ -15,9 +15,9 @@ import numpy as np
 
 from vtdl_cli.data.hdf5.layout import TEXT, Column, Layout, check_finite_rows, class_names_in
 from vtdl_cli.data.hdf5.rows import RowsFile, open_rows, write_rows
-from vtdl_cli.data.lists.columns import UNKNOWN_CLASS
+from vtdl_cli.data.lists.class_numbers import MOST_CLASSES
 from vtdl_cli.data.lists.label_sets import LabelSet, label_set
-from vtdl_cli.data.lists.video_list import MOST_CLASSES
+from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
 from vtdl_cli.runtime import Warn, ignore_warning
 
 FEATURE_SCHEMA = 1

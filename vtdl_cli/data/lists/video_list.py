@@ -15,22 +15,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vtdl_cli.data.lists.columns import (
-    BYTE_ORDER_MARK,
-    LIST_COLUMNS,
-    UNKNOWN_CLASS,
-    ListLines,
-    detect_columns,
-    path_exists,
-    read_integers,
-    read_text,
-    split_lines,
-)
+from vtdl_cli.data.lists.class_numbers import CLASSES_FILE, number_classes
+from vtdl_cli.data.lists.columns import BYTE_ORDER_MARK, LIST_COLUMNS, path_exists, read_lines, read_text
 from vtdl_cli.data.lists.label_sets import LabelSet, label_set
+from vtdl_cli.data.lists.rows import UNKNOWN_CLASS, ListPlace
+from vtdl_cli.data.lists.tables import is_table, read_table
 from vtdl_cli.errors import ListError, UsageError
-
-CLASSES_FILE = "classes.txt"
-MOST_CLASSES = 1_000_000  # a larger class is a typing error: a classifier of that size would fill the memory
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -40,10 +30,12 @@ class VideoList:
     Attributes:
         source: the list's file.
         root: the folder that relative paths start from.
-        columns: how the lines were read, one of `LIST_COLUMNS`.
+        columns: how the lines were read: one of `LIST_COLUMNS`, or a description of a table's columns.
         labels: int64 [N], classes from 0; `UNKNOWN_CLASS` for unlabelled videos.
         frames: int64 [N], listed frame counts, 0 where the list has none. A hint: the video itself decides.
-        classes: the names in the classes.txt beside the list, or None.
+        classes: the names in the classes.txt beside the list, or in the list itself, or None.
+        intervals: float64 [N, 2], start and end in seconds of the part of the video that a line stands for, NaN where
+            it is the whole video; None: all lines are whole videos.
         sha256: of the file's bytes, for provenance.
     """
 
@@ -53,6 +45,7 @@ class VideoList:
     labels: NDArray[np.int64]
     frames: NDArray[np.int64]
     classes: list[str] | None
+    intervals: NDArray[np.float64] | None
     sha256: str
     _names: bytes
     _bounds: NDArray[np.int64]  # [N + 1]: name i is _names[_bounds[i] : _bounds[i + 1]]
@@ -73,6 +66,13 @@ class VideoList:
     def exists(self, index: int) -> bool:
         """Whether the video exists and can be reached."""
         return path_exists(self.path(index))
+
+    def interval(self, index: int) -> tuple[float, float] | None:
+        """Return start and end in seconds of the part of the video that a line stands for; None: all of it."""
+        if self.intervals is None or np.isnan(self.intervals[index]).any():
+            return None
+        start, end = self.intervals[index].tolist()
+        return start, end
 
     def line(self, index: int) -> int:
         """Return the line number in the file, from 1, for messages."""
@@ -114,33 +114,28 @@ def read_list(
         allowed = ", ".join(f"'{known}'" for known in LIST_COLUMNS)
         raise UsageError(f"--list-columns '{columns}' is not a known order of columns. Use one of {allowed}")
     source = Path(path)
+    place = ListPlace(source, source.parent if root is None else Path(root), strip_prefix)
     content = read_text(source, "list")
-    lines = split_lines(content, source, source.parent if root is None else Path(root), strip_prefix)
     beside = source.with_name(CLASSES_FILE)
     classes = read_classes(beside) if beside.is_file() else None
-    columns = columns or detect_columns(lines, canonical=classes is not None)
-    labels, frames = read_integers(lines, columns, first_class)
-    _check_range(lines, columns, labels, classes)
-    names = [lines.name(index, len(columns.split())) for index in range(len(labels))]
-    bounds = np.cumsum([0, *map(len, names)], dtype=np.int64)
-    digest = hashlib.sha256(content).hexdigest()
+    if columns is None and is_table(content, place):
+        rows = read_table(content, place)
+    else:
+        rows = read_lines(content, place, columns, canonical=classes is not None)
+    labels, classes = number_classes(rows, place, classes, first_class)
     return VideoList(
-        source, lines.root, columns, labels, frames, classes, digest, b"".join(names), bounds, lines.numbers
+        source,
+        place.root,
+        rows.columns,
+        labels,
+        rows.frames,
+        classes,
+        rows.intervals,
+        hashlib.sha256(content).hexdigest(),
+        b"".join(rows.names),
+        np.cumsum([0, *map(len, rows.names)], dtype=np.int64),
+        rows.numbers,
     )
-
-
-def _check_range(lines: ListLines, columns: str, labels: NDArray[np.int64], classes: list[str] | None) -> None:
-    """Raise ListError for a class that classes.txt does not name, or that is absurdly large."""
-    number = MOST_CLASSES if classes is None else len(classes)
-    for index in np.flatnonzero(labels >= number)[:1]:
-        has = f"{lines.place(index)} has class '{labels[index]}' (read as '{columns}')"
-        if classes is None:
-            raise ListError(f"{has}, but classes go from 0 to {number - 1}. Correct it, or use --list-columns")
-        rule = f"but the {CLASSES_FILE} beside it names {number}, 0 to {number - 1}"
-        if labels.min() == 1 and labels.max() == number:  # as in the split files of UCF101
-            convert = f"vtdl lists convert {lines.source} --from-one --out ..."
-            raise ListError(f"{has}, {rule}. If the list counts classes from 1: {convert}")
-        raise ListError(f"{has}, {rule}. Correct either file, or use --list-columns")
 
 
 def list_of_videos(source: Path, names: Sequence[str], *, root: Path | None = None) -> VideoList:
@@ -163,7 +158,7 @@ def list_of_videos(source: Path, names: Sequence[str], *, root: Path | None = No
     numbers = np.arange(1, len(names) + 1)
     labels, frames = np.full_like(numbers, UNKNOWN_CLASS), np.zeros_like(numbers)
     return VideoList(
-        source, root or Path(), LIST_COLUMNS[3], labels, frames, None, digest, b"".join(encoded), bounds, numbers
+        source, root or Path(), LIST_COLUMNS[3], labels, frames, None, None, digest, b"".join(encoded), bounds, numbers
     )
 
 

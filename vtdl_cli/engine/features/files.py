@@ -20,8 +20,8 @@ from vtdl_cli.data.hdf5.features import (
     write_features,
 )
 from vtdl_cli.data.hdf5.layout import class_names_in
-from vtdl_cli.data.lists.columns import UNKNOWN_CLASS
 from vtdl_cli.data.lists.label_sets import LabelSet, compare_classes, label_set
+from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
 from vtdl_cli.errors import UsageError
 from vtdl_cli.locks import lock_file, releasing_locks
 from vtdl_cli.runtime import Reporter, Warn, atomic_write, check_new_file, ignore_warning

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from vtdl_cli.data.hdf5.features import Features, network_of, read_features, values_of
-from vtdl_cli.data.lists.columns import UNKNOWN_CLASS
 from vtdl_cli.data.lists.label_sets import compare_classes
+from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
 from vtdl_cli.errors import UsageError
 from vtdl_cli.runtime import Reporter
 

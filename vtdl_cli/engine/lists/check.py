@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from vtdl_cli.data.lists.columns import UNKNOWN_CLASS
 from vtdl_cli.data.lists.label_sets import counting_warning
+from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.data.video.decoding import FLOW
 from vtdl_cli.data.video.disk import stem, walk_videos

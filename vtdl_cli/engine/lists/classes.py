@@ -3,7 +3,7 @@
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from vtdl_cli.data.lists.columns import UNKNOWN_CLASS
+from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
 from vtdl_cli.data.lists.splits import ClassFolders, scan_class_folders
 from vtdl_cli.data.video.disk import find_videos
 from vtdl_cli.errors import UsageError

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vtdl_cli.data.lists.class_numbers import CLASSES_FILE
 from vtdl_cli.data.lists.label_sets import compare_classes, label_set
 from vtdl_cli.data.lists.video_list import (
-    CLASSES_FILE,
     VideoList,
     read_classes,
     read_list,

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from vtdl_cli.data.lists.columns import UNKNOWN_CLASS
 from vtdl_cli.data.lists.label_sets import LabelSet, compare_classes, counting_warning
+from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.errors import ListError
 from vtdl_cli.runtime import Reporter

@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from vtdl_cli.data.lists.video_list import CLASSES_FILE, VideoList, write_classes, write_list
+from vtdl_cli.data.lists.class_numbers import CLASSES_FILE
+from vtdl_cli.data.lists.video_list import VideoList, write_classes, write_list
 from vtdl_cli.data.video.disk import may_be_video, stem
 from vtdl_cli.data.video.transcoding import FrameFolderWriter, Mp4Writer
 from vtdl_cli.engine.lists.convert import check_same_classes

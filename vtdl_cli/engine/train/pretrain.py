@@ -9,7 +9,7 @@ from torch import Tensor
 from vtdl_cli import ranks
 from vtdl_cli.config import Config
 from vtdl_cli.data.clips.datasets import Batch
-from vtdl_cli.data.lists.columns import UNKNOWN_CLASS
+from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.engine.lists.labels import report_unlabelled
 from vtdl_cli.engine.networks.checkpoint import load_pretrained_backbone
