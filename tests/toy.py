@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -127,7 +128,7 @@ def without_checksums(path: Path) -> Iterator[h5py.File]:
     old.replace(path)
 
 
-def write_video(path: Path, frames: np.ndarray, rate: int = 25) -> None:
+def write_video(path: Path, frames: np.ndarray, rate: int | Fraction = 25) -> None:
     """Encode frames (T, H, W, 3) as MPEG-4 at `rate` frames a second."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:

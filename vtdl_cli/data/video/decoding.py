@@ -22,7 +22,7 @@ from vtdl_cli.data.video.flow_folder import FlowFolderReader
 from vtdl_cli.data.video.frame_folder import FrameFolderReader
 from vtdl_cli.data.video.reader import VideoReader, read_any_order, stack_frames, unreadable_on_error
 from vtdl_cli.data.video.scan import open_stream, scan_video
-from vtdl_cli.data.video.timeline import WHOLE, Interval, sample_reader
+from vtdl_cli.data.video.timeline import Interval, sample_reader
 from vtdl_cli.errors import UnreadableVideo, UsageError
 
 __all__ = ["DECODERS", "PyAvReader", "VideoReader", "decode_frames", "open_video", "read_middle_frame"]
@@ -178,14 +178,14 @@ FLOW = "flow"
 
 @contextmanager
 def open_video(
-    path: str | Path, decoder: str = "decord", interval: Interval = WHOLE, frame_rate: float | None = None
+    path: str | Path, decoder: str = "decord", interval: Interval | None = None, frame_rate: float | None = None
 ) -> Iterator[VideoReader]:
     """Open a video file with `decoder`, or a frame folder with any decoder; `flow` opens folders of optical flow.
 
     Args:
         path: of the file or folder.
         decoder: a key of DECODERS, or FLOW.
-        interval: the part of the video that the reader shows.
+        interval: the part of the video that the reader shows; None: all of it.
         frame_rate: the frames a second that it shows; None: every frame.
 
     Raises:
@@ -200,7 +200,7 @@ def open_video(
         reader.close()
 
 
-def read_middle_frame(path: Path, decoder: str, interval: Interval = WHOLE) -> np.ndarray:
+def read_middle_frame(path: Path, decoder: str, interval: Interval | None = None) -> np.ndarray:
     """Return the middle frame of a video or an interval, (H, W, 3) uint8; for flow, x and y are red and green.
 
     Raises:

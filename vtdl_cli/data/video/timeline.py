@@ -6,42 +6,48 @@ nearest to moments that are evenly spaced in time. Samplers draw from that array
 Shapes: `N` frames of the file, `L` frames of the sample.
 """
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from vtdl_cli.data.video.reader import VideoReader, VideoScan
 from vtdl_cli.errors import UnreadableVideo
 
-TOLERANCE_SECONDS = 0.5  # that an interval may end after its video: containers and annotations round durations
+TOLERANCE_SECONDS = 0.5  # that an interval may end after its video: annotations round durations
 TIE_SECONDS = 1e-6  # below any unit of time stamps: a moment half way between two frames takes the later
 
 
 class Interval(NamedTuple):
     """A part of a video, in seconds from its first frame: from `start` up to, but not including, `end`."""
 
-    start: float = 0.0
-    end: float = math.inf
+    start: float
+    end: float
 
 
-WHOLE = Interval()
+def interval_at(intervals: NDArray[np.float64] | None, index: int) -> Interval | None:
+    """Return a row of starts and ends, float64 [N, 2]; None for a whole video: a row of NaN, or no array at all."""
+    if intervals is None or np.isnan(intervals[index]).any():
+        return None
+    return Interval(*intervals[index].tolist())
 
 
-def name_interval(path: str, interval: Interval) -> str:
-    """Return the name of a sample: the path alone of a whole video, else `clip.mp4#t=2,3` (W3C Media Fragments)."""
-    if interval == WHOLE:
-        return path
-    start = f"{interval.start:.12g}" if interval.start else ""
-    end = f",{interval.end:.12g}" if interval.end < math.inf else ""
-    return f"{path}#t={start}{end}"
+def name_sample(path: str, interval: Interval | None) -> str:
+    """Return what identifies a sample: the path of a whole video, `clip.mp4#t=2,3` of an interval (W3C fragments)."""
+    return path if interval is None else f"{path}#t={interval.start:.12g},{interval.end:.12g}"
 
 
-def sampled_frames(path: Path, scan: VideoScan, interval: Interval, frame_rate: float | None) -> NDArray[np.int64]:
+def name_samples(paths: Sequence[str], intervals: NDArray[np.float64] | None) -> list[str]:
+    """Return what identifies each of N samples; see `interval_at` and `name_sample`."""
+    return [name_sample(path, interval_at(intervals, index)) for index, path in enumerate(paths)]
+
+
+def sampled_frames(
+    path: Path, scan: VideoScan, interval: Interval | None, frame_rate: float | None
+) -> NDArray[np.int64]:
     """Return the frames of a file that make up a sample, int64 [L] in ascending order, L at least 1.
 
     Frames are taken at the times that the file gives them where it has reliable ones, else as evenly spaced. An
@@ -51,17 +57,17 @@ def sampled_frames(path: Path, scan: VideoScan, interval: Interval, frame_rate: 
     Args:
         path: of the video, for messages.
         scan: its properties.
-        interval: in seconds.
+        interval: None: the whole video.
         frame_rate: frames a second: a sample has as many as its duration holds, each the one that begins nearest to its
             moment, so that frames are skipped or repeated; None: every frame of the interval.
 
     Raises:
         UnreadableVideo: the interval is outside the video, or the times of its frames are unknown.
     """
-    if interval == WHOLE and frame_rate is None:
+    if interval is None and frame_rate is None:
         return np.arange(scan.num_frames)
-    edges = _frame_edges(path, scan, interval)
-    first, stop = _cut(path, edges, interval)
+    edges = _frame_edges(path, scan, "data.frame_rate" if interval is None else "an interval in seconds")
+    first, stop = (0, scan.num_frames) if interval is None else _cut(path, edges, interval)
     if frame_rate is None:
         return np.arange(first, stop)
     count = max(1, int((edges[stop] - edges[first]) * frame_rate + 0.5))
@@ -69,36 +75,42 @@ def sampled_frames(path: Path, scan: VideoScan, interval: Interval, frame_rate: 
     return np.clip(_nearest(edges, moments), first, stop - 1)
 
 
-def _frame_edges(path: Path, scan: VideoScan, interval: Interval) -> NDArray[np.float64]:
+def _frame_edges(path: Path, scan: VideoScan, needed_by: str) -> NDArray[np.float64]:
     """Return the times in seconds at which each frame begins, and at which the last one ends, float64 [N + 1]."""
     if scan.times is not None and scan.num_frames > 1:
         mean = scan.times[-1] / (scan.num_frames - 1)
         return np.append(scan.times, scan.times[-1] + mean)
     if not scan.frame_rate:
         what = "a folder of frames has no frame rate" if path.is_dir() else "its frame rate is unknown"
-        needs = "data.frame_rate" if interval == WHOLE else "an interval in seconds"
-        raise UnreadableVideo(str(path), f"{what}, which {needs} needs")
+        raise UnreadableVideo(str(path), f"{what}, which {needed_by} needs")
     edges: NDArray[np.float64] = np.arange(scan.num_frames + 1) / scan.frame_rate
     return edges
 
 
 def _cut(path: Path, edges: NDArray[np.float64], interval: Interval) -> tuple[int, int]:
     """Return the first frame of an interval and the one after its last."""
-    duration, last_frame = edges[-1], edges[-1] - edges[-2]
-    beyond = duration + max(TOLERANCE_SECONDS, last_frame)
-    if interval.start >= duration or beyond < interval.end < math.inf:
-        end = f"{interval.end:.12g}" if interval.end < math.inf else "its end"
-        raise UnreadableVideo(
-            str(path), f"its interval from {interval.start:.12g} s to {end} is not within its {duration:.2f} s"
-        )
-    first, stop = _nearest(edges, np.array(interval)).tolist()
+    if reason := why_outside(interval, edges[-1], edges[-1] - edges[-2]):
+        raise UnreadableVideo(str(path), reason)
+    first, stop = _nearest(edges, interval).tolist()
     first = min(first, len(edges) - 2)
     return first, max(stop, first + 1)
 
 
-def _nearest(edges: NDArray[np.float64], moments: NDArray[np.float64]) -> NDArray[np.int64]:
+def why_outside(interval: Interval, duration_seconds: float, frame_seconds: float) -> str:
+    """Return why an interval is not one of a video of this duration; empty if it is.
+
+    It may end later by half a second, or by a frame where that is longer, and then ends with the video.
+    """
+    beyond = duration_seconds + max(TOLERANCE_SECONDS, frame_seconds)
+    if interval.start < duration_seconds and interval.end <= beyond:
+        return ""
+    start, end = (f"{moment:.12g}" for moment in interval)
+    return f"the interval from {start} to {end} s is not within its {duration_seconds:.2f} s"
+
+
+def _nearest(edges: NDArray[np.float64], moments: ArrayLike) -> NDArray[np.int64]:
     """Return the edge that is nearest to each moment, the later of two."""
-    return np.searchsorted((edges[1:] + edges[:-1]) / 2, moments + TIE_SECONDS, side="right")
+    return np.searchsorted((edges[1:] + edges[:-1]) / 2, np.asarray(moments) + TIE_SECONDS, side="right")
 
 
 class SampleReader:
@@ -134,14 +146,14 @@ class SampleReader:
 
 
 def sample_reader(
-    path: Path, reader: VideoReader, interval: Interval = WHOLE, frame_rate: float | None = None
+    path: Path, reader: VideoReader, interval: Interval | None = None, frame_rate: float | None = None
 ) -> VideoReader:
     """Return the reader itself for a whole video at its own rate, else one that reads a sample of it.
 
     Raises:
         UnreadableVideo: see `sampled_frames`.
     """
-    if interval == WHOLE and frame_rate is None:
+    if interval is None and frame_rate is None:
         return reader
     return SampleReader(reader, sampled_frames(path, reader.scan, interval, frame_rate), frame_rate)
 

@@ -19,14 +19,11 @@ from vtdl_cli.data.clips.sampling import consecutive_clips
 from vtdl_cli.data.clips.views import centre_clips
 from vtdl_cli.data.video.decoding import open_video
 from vtdl_cli.data.video.reader import VideoScan
-from vtdl_cli.data.video.whole_video import whole_video
+from vtdl_cli.data.video.whole_video import encoding_rate, whole_video
 from vtdl_cli.engine.networks.machine import Machine
 from vtdl_cli.engine.networks.trained import Source
 from vtdl_cli.models.encoder import Backbone, Encoder, feature_map_of
 from vtdl_cli.runtime import Reporter
-
-DEFAULT_FRAME_RATE = Fraction(25)  # frames/s of folders of frames, which have none
-MAX_DENOMINATOR = 1001  # of a frame rate, such as NTSC's 30000/1001
 
 
 @dataclass(frozen=True)
@@ -91,7 +88,7 @@ class ClippedVideo:
     @property
     def frame_rate(self) -> Fraction:
         """Frames per second."""
-        return Fraction(self.scan.frame_rate).limit_denominator(MAX_DENOMINATOR) or DEFAULT_FRAME_RATE
+        return encoding_rate(self.scan)
 
     def frames(self) -> Iterator[np.ndarray]:
         """Yield all frames (H, W, 3), one in memory at a time."""

@@ -18,8 +18,8 @@ def triplets(config: Config, videos: VideoList, seed: int) -> dict[str, Any]:
     """Return shares of triplets, in percent of the videos, or why they are unknown; empty without triplets."""
     if not _draws_triplets(config):
         return {}
-    if config.data.frame_rate:
-        return {"triplets_percent": "unknown: data.frame_rate samples other frames than the list counts"}
+    if config.data.frame_rate or videos.intervals is not None:
+        return {"triplets_percent": "unknown: the list counts neither frames of intervals nor those at data.frame_rate"}
     known = _known_counts(config, videos)
     if not len(known):
         return {"triplets_percent": "the list gives no frame counts. To count them: vtdl lists convert"}
@@ -82,5 +82,7 @@ def _too_short(config: Config, videos: VideoList) -> list[str]:
 
 
 def _known_counts(config: Config, videos: VideoList) -> NDArray[np.int64]:
-    """Return the listed frame counts; none if clips are drawn from other frames, at a rate of their own."""
-    return videos.frames[(videos.frames > 0) & (config.data.frame_rate is None)]
+    """Return the listed frame counts; none if clips are drawn from other frames: of intervals, or at another rate."""
+    if config.data.frame_rate or videos.intervals is not None:
+        return np.empty(0, np.int64)
+    return videos.frames[videos.frames > 0]
