@@ -21,6 +21,7 @@ from vtdl_cli.data.lists.columns import LIST_COLUMNS, read_text
 from vtdl_cli.data.lists.formats import read_rows
 from vtdl_cli.data.lists.label_sets import LabelSet, label_set
 from vtdl_cli.data.lists.rows import BYTE_ORDER_MARK, UNKNOWN_CLASS, ListFile, path_exists
+from vtdl_cli.data.video.timeline import Interval, interval_at, name_sample
 from vtdl_cli.errors import ListError, UsageError
 
 
@@ -68,12 +69,13 @@ class VideoList:
         """Whether the video exists and can be reached."""
         return path_exists(self.path(index))
 
-    def interval(self, index: int) -> tuple[float, float] | None:
-        """Return start and end in seconds of the part of the video that a line stands for; None: all of it."""
-        if self.intervals is None or np.isnan(self.intervals[index]).any():
-            return None
-        start, end = self.intervals[index].tolist()
-        return start, end
+    def interval(self, index: int) -> Interval | None:
+        """Return the part of the video that a line stands for; None: all of it."""
+        return interval_at(self.intervals, index)
+
+    def sample_name(self, index: int) -> str:
+        """Return what identifies a line: the path as listed and the interval, as in `clip.mp4#t=2,3`."""
+        return name_sample(self.name(index), self.interval(index))
 
     def line(self, index: int) -> int:
         """Return the line number in the file, from 1, for messages."""

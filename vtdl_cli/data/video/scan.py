@@ -86,6 +86,7 @@ def scan_video(path: Path, watch: Callable[[Any], None] | None = None) -> VideoS
                 if counter is not None and packet.size:
                     counter.add(packet)
         frame_rate, declared = float(stream.average_rate or 0), stream.frames
+        tick_seconds = float(stream.time_base or 0)
         container_name, has_duration = container.format.name, container.duration is not None
         # AVI has no timestamps: FFmpeg makes them up, wrongly if the display order is not the decoding order.
         made_up_times = container_name == "avi" and stream.codec_context.has_b_frames
@@ -106,7 +107,15 @@ def scan_video(path: Path, watch: Callable[[Any], None] | None = None) -> VideoS
         has_duration=has_duration,
         timed=timed,
         seekable=seekable,
+        times=_frame_times(packets, tick_seconds) if timed else None,
     )
+
+
+def _frame_times(packets: list[Packet], tick_seconds: float) -> np.ndarray:
+    """Return the seconds from the first frame shown to each, in display order."""
+    ticks = np.sort([packet.pts for packet in packets if not packet.is_discard])
+    times: np.ndarray = (ticks - ticks[0]) * tick_seconds
+    return times
 
 
 def _count_shown(packets: list[Packet]) -> int:

@@ -254,7 +254,8 @@ def run_measurement(test: Measurement, out: Path, reporter: Reporter) -> dict[st
         paths = [test.videos.name(index) for index in found.index]
         attributes |= {"skipped": json.dumps(metrics["skipped"]), "group_by": test.groups.regex}
         attributes["selected_on_this_list"] = json.dumps(test.selected)
-        scores = Scores(found.values, found.label, paths, classes, attributes)
+        intervals = None if test.videos.intervals is None else test.videos.intervals[found.index]
+        scores = Scores(found.values, found.label, paths, classes, attributes, intervals)
         metrics |= {**measure_accuracies(scores, test.groups), "seconds": round(time.monotonic() - began, 2)}
         write_results(out, metrics, scores, spool)
     return metrics

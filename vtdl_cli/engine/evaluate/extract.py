@@ -136,7 +136,7 @@ def _extract_features(
     outputs = forward_videos(network, dataset, machine, views=clips, batch_clips=batch_clips, start=parts.done)
     bad_videos = BadVideos(len(videos), config.data.max_bad_fraction, _list_skipped_before(parts))
     keep_rows(outputs, parts, bad_videos, reporter, average_clips=spec.keep == "video")
-    parts.finish(videos.name)
+    parts.finish(videos.name, videos.intervals)
 
 
 def load_layer(
