@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from vtdl_cli.data.lists.rows import UNKNOWN_CLASS, ListFile, ListRows
+from vtdl_cli.data.lists.class_names import CLASSES_FILE
+from vtdl_cli.data.lists.list_file import ListFile
+from vtdl_cli.data.lists.rows import UNKNOWN_CLASS, ListRows
 from vtdl_cli.errors import ListError
 
-CLASSES_FILE = "classes.txt"
 MOST_CLASSES = 1_000_000  # a larger class is a typing error: a classifier of that size would fill the memory
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vtdl_cli.data.lists.rows import BYTE_ORDER_MARK, UNKNOWN_CLASS, ListFile, ListRows, path_exists, shortened
+from vtdl_cli.data.lists.list_file import BYTE_ORDER_MARK, ListFile, path_exists, shortened
+from vtdl_cli.data.lists.rows import UNKNOWN_CLASS, ListRows
 from vtdl_cli.errors import ListError
 
 LIST_COLUMNS = ("path class frames", "path frames class", "path class", "path")
@@ -58,30 +58,6 @@ class ListLines:
         return ListError(
             f"{self.place(index)} reads '{shortened(self.texts[index].decode())}', which is not {rule}. {hint}"
         )
-
-
-def read_text(source: Path, kind: str) -> bytes:
-    """Return the bytes of a UTF-8 file.
-
-    Args:
-        source: the file.
-        kind: names the file in error messages.
-
-    Raises:
-        ListError: the file cannot be read, or is not UTF-8.
-    """
-    try:
-        content = source.read_bytes()
-        content.decode()
-    except OSError as error:
-        raise ListError(f"{kind} '{source}' cannot be read ({error.strerror}). Name a text file") from error
-    except UnicodeDecodeError as error:
-        number = content.count(b"\n", 0, error.start) + 1
-        raise ListError(f"{kind} '{source}:{number}' is not UTF-8 text. Save the file as UTF-8") from error
-    if b"\0" in content:  # UTF-16 without a byte order mark is valid UTF-8
-        number = content.count(b"\n", 0, content.index(b"\0")) + 1
-        raise ListError(f"{kind} '{source}:{number}' contains a zero byte: not UTF-8 text. Save the file as UTF-8")
-    return content
 
 
 def split_lines(file: ListFile) -> ListLines:

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vtdl_cli.data.lists.rows import UNKNOWN_CLASS, ListFile, ListRows
+from vtdl_cli.data.lists.list_file import ListFile
+from vtdl_cli.data.lists.rows import UNKNOWN_CLASS, ListRows
 from vtdl_cli.errors import ListError
 
 _NO_INTERVAL = (float("nan"), float("nan"))

@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from vtdl_cli.data.lists import json_lists, table_lists, ucf_crime
-from vtdl_cli.data.lists.class_numbers import CLASSES_FILE
+from vtdl_cli.data.lists.class_names import CLASSES_FILE
 from vtdl_cli.data.lists.columns import read_lines
-from vtdl_cli.data.lists.rows import ListFile, ListRows
+from vtdl_cli.data.lists.list_file import ListFile
+from vtdl_cli.data.lists.rows import ListRows
 from vtdl_cli.data.lists.stored_names import find_stored, unify_slashes
 from vtdl_cli.errors import UsageError
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from vtdl_cli.data.lists.entries import Entry, check_interval, rows_of_entries
-from vtdl_cli.data.lists.rows import UNKNOWN_CLASS, ListFile, ListRows, parse_side
+from vtdl_cli.data.lists.list_file import ListFile
+from vtdl_cli.data.lists.rows import UNKNOWN_CLASS, ListRows, parse_side
 from vtdl_cli.errors import ListError
 
 SOMETHING_LABELS = ("labels.json", "something-something-v2-labels.json")

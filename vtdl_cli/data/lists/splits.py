@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vtdl_cli.data.lists.video_list import unlistable
+from vtdl_cli.data.lists.writable import unlistable
 from vtdl_cli.data.video.disk import is_folder, is_video, sorted_entries
 from vtdl_cli.errors import UsageError
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from vtdl_cli.data.lists.rows import ListRows, path_exists
+from vtdl_cli.data.lists.list_file import path_exists
+from vtdl_cli.data.lists.rows import ListRows
 from vtdl_cli.data.video.disk import VIDEO_SUFFIXES, stem, walk_videos
 from vtdl_cli.errors import UsageError
 

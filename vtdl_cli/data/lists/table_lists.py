@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from vtdl_cli.data.lists.rows import UNKNOWN_CLASS, ListFile, ListRows, parse_side
+from vtdl_cli.data.lists.list_file import ListFile
+from vtdl_cli.data.lists.rows import UNKNOWN_CLASS, ListRows, parse_side
 from vtdl_cli.data.lists.tables import (
     TABLE_SUFFIXES,
     Table,
@@ -138,7 +139,8 @@ def read_columns(table: Table) -> ListRows:
 
 def describe(used: dict[str, str | None], kind: str = "table") -> str:
     """Return how a table was read: which column holds what."""
-    return f"{kind}: " + ", ".join(f"{content} from '{name}'" for content, name in used.items() if name)
+    parts = [f"{content} from '{name}'" for content, name in used.items() if name]
+    return f"{kind}: " + ", ".join([*parts, *([] if used["label"] else ["no labels"])])
 
 
 def _read_sides(table: Table) -> list[str] | None:

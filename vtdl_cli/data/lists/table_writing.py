@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
-from vtdl_cli.data.lists.video_list import VideoList, check_listable
+from vtdl_cli.data.lists.video_list import VideoList
+from vtdl_cli.data.lists.writable import check_listable
 
 TABLE_COLUMNS = ("path", "label", "class", "frames", "start", "end")
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from vtdl_cli.data.lists.rows import ListFile, path_exists
+from vtdl_cli.data.lists.list_file import ListFile, path_exists
 from vtdl_cli.errors import ListError, UsageError
 
 DELIMITERS = ",\t;"

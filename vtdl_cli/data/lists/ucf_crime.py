@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from vtdl_cli.data.lists.entries import Entry, check_interval, rows_of_entries
-from vtdl_cli.data.lists.rows import ListFile, ListRows
+from vtdl_cli.data.lists.list_file import ListFile
+from vtdl_cli.data.lists.rows import ListRows
 from vtdl_cli.errors import ListError
 
 UCF_CRIME_FRAME_RATE = 30.0

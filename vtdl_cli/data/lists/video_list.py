@@ -7,7 +7,6 @@ memory (one run of bytes, a few integer arrays), so it takes about as much room 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +15,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vtdl_cli.data.lists.class_numbers import CLASSES_FILE, number_classes
-from vtdl_cli.data.lists.columns import LIST_COLUMNS, read_text
+from vtdl_cli.data.lists.class_names import CLASSES_FILE, read_classes
+from vtdl_cli.data.lists.class_numbers import number_classes
+from vtdl_cli.data.lists.columns import LIST_COLUMNS
 from vtdl_cli.data.lists.formats import read_rows
 from vtdl_cli.data.lists.label_sets import LabelSet, label_set
-from vtdl_cli.data.lists.rows import BYTE_ORDER_MARK, UNKNOWN_CLASS, ListFile, path_exists
+from vtdl_cli.data.lists.list_file import ListFile, path_exists, read_text
+from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
+from vtdl_cli.data.lists.writable import check_listable, unlistable
 from vtdl_cli.data.video.timeline import Interval, interval_at, name_sample
 from vtdl_cli.errors import ListError, UsageError
 
@@ -251,58 +253,3 @@ def write_list(path: str | Path, rows: Iterable[tuple[str, int, int]]) -> None:
     with Path(path).open("w", encoding="utf-8", newline="\n") as file:
         for name, label, frames in rows:
             file.write(f"{check_listable(name)} {label} {frames}\n")
-
-
-def check_listable(name: str) -> str:
-    """Return a path as it is written to a list: after `./` if it could be read as a comment.
-
-    Raises:
-        ListError: it cannot be written to a list (see `unlistable`).
-    """
-    if reason := unlistable(name):
-        raise ListError(f"video {name!a} cannot be written to a list: {reason}. Rename it")
-    return f"./{name}" if name.startswith("#") else name
-
-
-def unlistable(name: str) -> str:
-    """Return why a path or class name would change when written and read back; empty if it would not."""
-    try:
-        encoded = name.encode()
-    except UnicodeEncodeError:
-        return "its name is not UTF-8"
-    if encoded.strip() != encoded or not encoded:
-        return "its name begins or ends with a space"
-    return "its name contains a line break" if re.search(rb"[\r\n\0]", encoded) else ""
-
-
-def write_classes(path: str | Path, names: Iterable[str]) -> None:
-    """Write class names one a line; the first is class 0.
-
-    Raises:
-        ListError: a name cannot be written (see `unlistable`).
-    """
-    names = list(names)
-    for name in names:
-        if reason := unlistable(name):
-            raise ListError(f"class {name!a} cannot be written to {CLASSES_FILE}: {reason}. Rename it")
-    Path(path).write_text("".join(f"{name}\n" for name in names), encoding="utf-8", newline="\n")
-
-
-def read_classes(path: str | Path) -> list[str]:
-    """Read class names, one a line; the first is class 0.
-
-    Raises:
-        ListError: the file cannot be read, is empty, has a blank line between names, or names a class twice.
-    """
-    source = Path(path)
-    content = read_text(source, "class file").removeprefix(BYTE_ORDER_MARK)
-    names = [line.strip().decode() for line in content.rstrip().splitlines()]
-    if not names:
-        raise ListError(f"class file '{source}' is empty. Write one class name a line; the first is class 0")
-    first_lines: dict[str, int] = {}
-    for number, name in enumerate(names, start=1):
-        if not name:
-            raise ListError(f"class file '{source}:{number}' is blank, but lines count classes. Remove the line")
-        if (first := first_lines.setdefault(name, number)) != number:
-            raise ListError(f"class file '{source}:{number}' repeats '{name}' of line {first}. Remove one")
-    return names

@@ -22,7 +22,7 @@ from vtdl_cli.engine.evaluate.results import (
     write_results,
 )
 from vtdl_cli.engine.lists.groups import Groups, choose_groups, recorded_regex
-from vtdl_cli.engine.lists.labels import check_labels
+from vtdl_cli.engine.lists.labels import check_labels, report_list
 from vtdl_cli.engine.networks.bad_videos import BadVideos
 from vtdl_cli.engine.networks.clips import build_test_clips, decoder_of
 from vtdl_cli.engine.networks.inference import VideoOutputs, collect, forward_videos, stop_on_signal
@@ -229,6 +229,7 @@ def prepare_measurement(
     """
     network, trained = tested
     videos = source.read()
+    report_list(videos, reporter)
     warnings = check_labels(videos, trained.label_set, trained.num_classes)
     machine = build_machine(execution.device, trained.config.finetune.precision, execution.workers, reporter)
     names = [videos.name(index) for index in range(len(videos))]

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vtdl_cli.data.lists.class_numbers import CLASSES_FILE
+from vtdl_cli.data.lists.class_names import CLASSES_FILE, read_classes
 from vtdl_cli.data.lists.columns import LIST_COLUMNS
 from vtdl_cli.data.lists.label_sets import compare_classes, label_set
 from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
-from vtdl_cli.data.lists.video_list import ParsedList, VideoList, read_classes
+from vtdl_cli.data.lists.video_list import ParsedList, VideoList
 from vtdl_cli.engine.lists.convert_outputs import choose_files, is_table_file, write_lists
 from vtdl_cli.engine.lists.parts import assign_parts, find_duplicates, find_shared_groups
 from vtdl_cli.engine.request import ListSource
@@ -93,6 +93,7 @@ def convert_list(source: ListSource, out: Path, reporter: Reporter, options: Con
         "columns": videos.columns,
         "videos": len(kept),
         "missing": len(videos) - len(kept),
+        "unlabelled": int((videos.labels[kept] == UNKNOWN_CLASS).sum()),
         "duplicates": duplicates,
         "counted": counted,
         "out": str(out),
@@ -169,7 +170,7 @@ def _warn_of_rows(parsed: ParsedList, sides: Sequence[str] | None, kept: NDArray
     videos = parsed.videos
     repeated = find_duplicates(videos, kept)
     if repeated:
-        first = f"line {videos.line(repeated[0])}, '{videos.name(repeated[0])}'"
+        first = f"line {videos.line(repeated[0])}, '{videos.sample_name(repeated[0])}'"
         reporter.warn(f"{len(repeated)} rows repeat the video and interval of another row; the first is {first}")
     if parsed.groups and sides and (shared := find_shared_groups(parsed.groups, sides, kept)):
         reporter.warn(f"{len(shared)} groups have videos in several parts of the split; the first is '{shared[0]}'")

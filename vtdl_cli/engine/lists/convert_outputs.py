@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vtdl_cli.data.lists.class_numbers import CLASSES_FILE
+from vtdl_cli.data.lists.class_names import CLASSES_FILE, write_classes
 from vtdl_cli.data.lists.table_writing import write_table
 from vtdl_cli.data.lists.tables import TABLE_SUFFIXES
-from vtdl_cli.data.lists.video_list import VideoList, write_classes, write_list
+from vtdl_cli.data.lists.video_list import VideoList, write_list
 from vtdl_cli.engine.lists.outputs import list_files
 from vtdl_cli.engine.lists.survey import survey
 from vtdl_cli.errors import ListError

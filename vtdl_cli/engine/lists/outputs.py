@@ -8,9 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from vtdl_cli.data.lists.class_numbers import CLASSES_FILE
+from vtdl_cli.data.lists.class_names import CLASSES_FILE, write_classes
 from vtdl_cli.data.lists.splits import SIDES
-from vtdl_cli.data.lists.video_list import write_classes, write_list
+from vtdl_cli.data.lists.video_list import write_list
 from vtdl_cli.engine.lists.audit import Sides
 from vtdl_cli.errors import UsageError
 from vtdl_cli.runtime import atomic_write

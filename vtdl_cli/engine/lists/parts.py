@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -54,18 +55,17 @@ def sides_of_folders(videos: VideoList) -> list[str] | None:
 
 def find_shared_groups(groups: Sequence[str], sides: Sequence[str], kept: NDArray[np.intp]) -> list[str]:
     """Return the groups, sorted, that have videos in several parts."""
-    pairs = {(groups[index], sides[index]) for index in kept}
-    names = [group for group, _ in pairs]
-    return sorted({group for group in names if names.count(group) > 1}) if len(names) > len(set(names)) else []
+    counts = Counter(group for group, _ in {(groups[index], sides[index]) for index in kept.tolist()})
+    return sorted(group for group, number in counts.items() if number > 1)
 
 
 def find_duplicates(videos: VideoList, kept: NDArray[np.intp]) -> list[int]:
     """Return the indices of rows that repeat the video and interval of a row before them."""
-    seen: set[tuple[str, tuple[float, float] | None]] = set()
+    seen: set[str] = set()
     repeated = []
     for index in kept.tolist():
-        key = (videos.name(index), videos.interval(index))
-        if key in seen:
+        name = videos.sample_name(index)
+        if name in seen:
             repeated.append(index)
-        seen.add(key)
+        seen.add(name)
     return repeated

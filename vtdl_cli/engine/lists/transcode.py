@@ -9,13 +9,13 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from vtdl_cli.data.lists.class_numbers import CLASSES_FILE
-from vtdl_cli.data.lists.video_list import VideoList, write_classes, write_list
+from vtdl_cli.data.lists.class_names import CLASSES_FILE, write_classes
+from vtdl_cli.data.lists.video_list import VideoList, write_list
 from vtdl_cli.data.video.disk import may_be_video, stem
 from vtdl_cli.data.video.timeline import Interval, name_sample
 from vtdl_cli.data.video.transcoding import FrameFolderWriter, Mp4Writer
 from vtdl_cli.engine.lists.convert import check_same_classes
-from vtdl_cli.engine.lists.labels import report_unlabelled
+from vtdl_cli.engine.lists.labels import report_list
 from vtdl_cli.engine.lists.process_pool import closing_pool, map_unordered
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.errors import Interrupted, ListError, UnreadableVideo, UsageError
@@ -61,7 +61,7 @@ def transcode(
     listing = out / _list_name(source.path)
     lock_folder(out, reporter)
     finished = _prepare_folder(videos, targets, out, listing, writer, execution)
-    report_unlabelled(videos, reporter)
+    report_list(videos, reporter)
     had_form = _record_form(out, writer, videos)  # before the first video: a resumed run checks it
     frames, skipped = _write_videos(videos, targets, finished, writer, execution, reporter)
     if not frames and not finished:

@@ -13,7 +13,7 @@ from vtdl_cli.config import Config
 from vtdl_cli.data.clips.datasets import Batch, VideoClips
 from vtdl_cli.data.lists.label_sets import counting_warning
 from vtdl_cli.data.lists.video_list import VideoList
-from vtdl_cli.engine.lists.labels import check_labels
+from vtdl_cli.engine.lists.labels import check_labels, report_list
 from vtdl_cli.engine.lists.recordings import RECORDING, find_recordings_on_several
 from vtdl_cli.engine.networks.bad_videos import BadVideos
 from vtdl_cli.engine.networks.build import build_network
@@ -116,7 +116,9 @@ def finetune(
 
 
 def _warn_of_lists(videos: VideoList, val_videos: VideoList | None, reporter: Reporter) -> None:
-    """Compare the validation list, if there is one, with the training list: labels, and recordings in both."""
+    """Report how lists were read; compare the validation list with the training list: labels, recordings in both."""
+    for listed in filter(None, (videos, val_videos)):
+        report_list(listed, reporter)
     checked = check_labels(val_videos, videos.label_set, videos.num_classes) if val_videos else []
     recordings = _describe_shared_recordings(videos, val_videos) if val_videos else ""
     for warning in filter(None, (counting_warning(videos.label_set), *checked, recordings)):

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from vtdl_cli.config import Config
-from vtdl_cli.data.lists.video_list import read_classes
+from vtdl_cli.data.lists.class_names import read_classes
 from vtdl_cli.engine.networks.build import build_network
 from vtdl_cli.engine.networks.checkpoint import Stage, save_checkpoint
 from vtdl_cli.engine.weights.third_party import (
