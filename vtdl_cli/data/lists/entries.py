@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -58,7 +59,12 @@ def check_interval(file: ListFile, number: int, start: float, end: float) -> tup
     Raises:
         ListError: it starts before 0, or does not start before it ends.
     """
-    if not 0 <= start < end:
+    if not 0 <= start < end < math.inf:
         rule = "which does not start from 0, and before it ends"
         raise ListError(f"{file.line(number)} has the interval {start:g} to {end:g} s, {rule}. Correct it")
     return start, end
+
+
+def name_clip(youtube_id: str, start: float, end: float) -> str:
+    """Return the name that downloaders of Kinetics give a clip: its id with its first and last second."""
+    return f"{youtube_id}_{round(start):06d}_{round(end):06d}"

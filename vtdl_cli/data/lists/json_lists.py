@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from vtdl_cli.data.lists.entries import Entry, check_interval, rows_of_entries
+from vtdl_cli.data.lists.entries import Entry, check_interval, name_clip, rows_of_entries
 from vtdl_cli.data.lists.list_file import ListFile
 from vtdl_cli.data.lists.rows import UNKNOWN_CLASS, ListRows, parse_side
 from vtdl_cli.errors import ListError
@@ -28,12 +28,11 @@ def read_something(file: ListFile) -> ListRows:
         ListError: an entry lacks its id.
     """
     entries = [
-        Entry(number, str(_get(file, number, video, "id")), re.sub(r"[\[\]]", "", video.get("template", "")))
+        Entry(number, str(_get(file, number, video, "id")), re.sub(r"[\[\]]", "", str(video.get("template", ""))))
         for number, video in enumerate(file.json, start=1)
     ]
     labels = file.beside(*SOMETHING_LABELS)
-    order = _load(labels) if labels else None
-    names = sorted(order, key=lambda name: int(order[name])) if isinstance(order, dict) else None
+    names = _read_order(labels) if labels else None
     return rows_of_entries("something-something v2: path from 'id', label from 'template'", entries, names)
 
 
@@ -48,14 +47,9 @@ def read_diving48(file: ListFile) -> ListRows:
     Raises:
         ListError: an entry lacks a value.
     """
-    entries = [
-        Entry(
-            number, str(_get(file, number, video, "vid_name")), _integer(file, number, video), video.get("end_frame", 0)
-        )
-        for number, video in enumerate(file.json, start=1)
-    ]
+    entries = _numbered(file, "vid_name", "end_frame")
     vocabulary = file.beside(*DIVING_LABELS)
-    names = [" ".join(words) for words in _load(vocabulary)] if vocabulary else None
+    names = [" ".join(map(str, words)) for words in _load(vocabulary, list)] if vocabulary else None
     return rows_of_entries("diving48: path from 'vid_name', class from 'label'", entries, names)
 
 
@@ -71,15 +65,7 @@ def read_mmaction(file: ListFile) -> ListRows:
         ListError: an entry lacks a value, or has several labels.
     """
     key = "filename" if "filename" in file.json[0] else "frame_dir"
-    entries = [
-        Entry(
-            number,
-            str(_get(file, number, video, key)),
-            _integer(file, number, video),
-            int(video.get("total_frames", 0)),
-        )
-        for number, video in enumerate(file.json, start=1)
-    ]
+    entries = _numbered(file, key, "total_frames")
     return rows_of_entries(f"mmaction2: path from '{key}', class from 'label'", entries)
 
 
@@ -102,8 +88,11 @@ def read_activitynet(file: ListFile) -> ListRows:
         annotations, side = video["annotations"], _side(file, number, video)
         if isinstance(annotations, dict):  # Kinetics
             start, end = _segment(file, number, annotations)
-            clip = f"{name}_{round(start):06d}_{round(end):06d}"
-            entries.append(Entry(number, clip, str(annotations.get("label", "")), side=side, other_name=name))
+            entries.append(
+                Entry(
+                    number, name_clip(name, start, end), str(annotations.get("label", "")), side=side, other_name=name
+                )
+            )
             continue
         if not annotations:
             entries.append(Entry(number, name, "", side=side, other_name=f"v_{name}"))
@@ -145,14 +134,35 @@ def _get(file: ListFile, number: int, entry: Any, key: str) -> Any:
     return entry[key]
 
 
+def _numbered(file: ListFile, name: str, frames: str) -> list[Entry]:
+    """Return the entries of a list of videos whose classes are numbers, by the keys of their names and frame counts."""
+    return [
+        Entry(
+            number,
+            str(_get(file, number, video, name)),
+            _integer(file, number, video),
+            _count(file, number, video, frames),
+        )
+        for number, video in enumerate(file.json, start=1)
+    ]
+
+
 def _integer(file: ListFile, number: int, entry: Any) -> int:
     """Return the class of an entry, -1 if it has none."""
     label = entry.get("label", UNKNOWN_CLASS) if isinstance(entry, dict) else UNKNOWN_CLASS
     if isinstance(label, list) and len(label) == 1:
         label = label[0]
-    if not isinstance(label, int):
+    if not isinstance(label, int) or abs(label) >= 2**63:
         raise ListError(f"{file.line(number)} has label '{label}', which is not one class number. Correct the file")
     return label
+
+
+def _count(file: ListFile, number: int, entry: dict[str, Any], key: str) -> int:
+    """Return a frame count, 0 if the entry has none."""
+    count = entry.get(key, 0)
+    if not isinstance(count, int) or not 0 <= count < 2**63:
+        raise ListError(f"{file.line(number)} has {key} '{count}', which is not a number of frames. Correct the file")
+    return count
 
 
 def _segment(file: ListFile, number: int, annotation: Any) -> tuple[float, float]:
@@ -176,8 +186,21 @@ def _side(file: ListFile, number: int, video: dict[str, Any]) -> str:
         raise ListError(f"{file.line(number)} has subset '{video['subset']}', {rule}. Correct the file") from None
 
 
-def _load(path: Path) -> Any:
+def _read_order(path: Path) -> list[str]:
+    """Return the names in a labels.json, which maps each to its number, in the order of these."""
+    numbers = _load(path, dict)
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return sorted(numbers, key=lambda name: int(numbers[name]))
+    except (TypeError, ValueError):
+        raise ListError(f"class file '{path}' does not map each class to its number. Correct or remove it") from None
+
+
+def _load(path: Path, kind: type) -> Any:
+    """Return the content of a JSON file."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise ListError(f"class file '{path}' cannot be read as JSON: {error}. Correct or remove it") from error
+    if not isinstance(content, kind):
+        raise ListError(f"class file '{path}' is not a JSON {kind.__name__}. Correct or remove it")
+    return content

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vtdl_cli.data.lists.class_names import read_classes
+from vtdl_cli.data.lists.entries import name_clip
 from vtdl_cli.data.lists.list_file import ListFile, path_exists
 from vtdl_cli.data.lists.rows import UNKNOWN_CLASS, ListRows, parse_side
 from vtdl_cli.data.lists.tables import (
@@ -100,13 +101,9 @@ def read_kinetics(file: ListFile) -> ListRows:
         ListError: the table is malformed, or a value is invalid; names the line.
     """
     table = split_table(file)
-    ids, *times = (table.cells(name) for name in KINETICS)
-    for name in KINETICS[1:]:
-        table.parse(name, float, "a number of seconds")
-    names = [
-        f"{name}_{round(float(start)):06d}_{round(float(end)):06d}"
-        for name, start, end in zip(ids, *times, strict=True)
-    ]
+    ids = table.cells(KINETICS[0])
+    starts, ends = (table.parse(name, _require_seconds, "a number of seconds") for name in KINETICS[1:])
+    names = [name_clip(*clip) for clip in zip(ids, starts, ends, strict=True)]
     labels, classes, label = read_labels(table)
     return ListRows(
         describe({"path": "youtube_id", "label": label}, "kinetics"),
@@ -119,6 +116,12 @@ def read_kinetics(file: ListFile) -> ListRows:
         groups=ids,
         other_names=ids,
     )
+
+
+def _require_seconds(text: str) -> float:
+    if not text:
+        raise ValueError(text)
+    return parse_seconds(text)
 
 
 def read_columns(table: Table) -> ListRows:

@@ -88,7 +88,7 @@ class Table:
 def split_header(file: ListFile) -> tuple[list[str], str]:
     """Return the cells of the first line that is no comment, and the delimiter that gives most of them."""
     beginning = file.content[:_HEADER_BYTES].decode(errors="ignore").removeprefix("\ufeff")
-    lines = (line.strip() for line in beginning.split("\n"))
+    lines = (line.strip() for line in re.split("[\r\n]", beginning))
     first = next((line for line in lines if line and not line.startswith("#")), "")
     split = {delimiter: next(csv.reader([first], delimiter=delimiter), []) for delimiter in DELIMITERS}
     delimiter = max(DELIMITERS, key=lambda each: len(split[each]))
@@ -158,6 +158,6 @@ def parse_count(text: str) -> int:
         ValueError: it is none.
     """
     number = int(text or 0)
-    if number < 0:
+    if not 0 <= number < 2**63:
         raise ValueError(text)
     return number

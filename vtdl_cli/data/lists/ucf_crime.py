@@ -12,7 +12,7 @@ from vtdl_cli.errors import ListError
 UCF_CRIME_FRAME_RATE = 30.0
 """Frames per second of every video of UCF-Crime (Sultani et al., CVPR 2018, section 5)."""
 
-_TEMPORAL = re.compile(r"(\S+)\s+([A-Za-z]\w*)\s+(-?\d+)\s+(-?\d+)\s+(-?\d+)\s+(-?\d+)")
+_TEMPORAL = re.compile(r"(\S+)\s+([A-Za-z]\w*)\s+(-?\d{1,9})\s+(-?\d{1,9})\s+(-?\d{1,9})\s+(-?\d{1,9})")
 
 
 def is_ucf_crime(file: ListFile) -> bool:
