@@ -82,7 +82,7 @@ class Queue(Section):
 
     size: Annotated[int, Field(ge=1, le=10_000_000)]  # keys that each query meets
     memory: Literal["queue", "bank"] = "queue"  # of the latest keys; or of one key for each video, `size` drawn a batch
-    mask_own_video: bool = True  # a video's own stale key is no negative to it
+    mask_own_video: bool = True  # a video's own stale key is no negative to it; another interval's is
 
 
 class Sampling(Section):

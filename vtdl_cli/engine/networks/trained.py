@@ -18,6 +18,7 @@ from vtdl_cli.engine.networks.checkpoint import (
     load_with_sha256,
     tensors_under,
     trains_embedding,
+    warn_of_frame_rate,
 )
 from vtdl_cli.engine.networks.methods import METHODS
 from vtdl_cli.engine.networks.selection import Selection, read_selection
@@ -141,9 +142,7 @@ def _open(weights: str, assignments: Iterable[str], warn: Warn) -> tuple[Checkpo
     path = find_weights(weights)
     checkpoint, sha256 = load_with_sha256(path, warn)
     config = build_config(checkpoint["config"], assignments, source=str(path), warn=warn)
-    if (before := checkpoint["config"].get("data", {}).get("frame_rate")) != (now := config.data.frame_rate):
-        rates = " and not at ".join(f"{rate:g} frames/s" if rate else "each file's own rate" for rate in (before, now))
-        warn(f"weights '{path}' were trained at {rates}, as data.frame_rate is now: motion looks faster or slower")
+    warn_of_frame_rate(checkpoint, path, config.data.frame_rate, warn)
     source = Source(
         str(path),
         sha256,

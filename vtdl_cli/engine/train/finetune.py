@@ -12,6 +12,7 @@ from vtdl_cli import ranks
 from vtdl_cli.config import Config
 from vtdl_cli.data.clips.datasets import Batch, VideoClips
 from vtdl_cli.data.lists.label_sets import counting_warning
+from vtdl_cli.data.lists.same_videos import find_shared_files
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.engine.lists.labels import check_labels, report_list
 from vtdl_cli.engine.lists.recordings import RECORDING, find_recordings_on_several
@@ -75,7 +76,9 @@ def finetune(
     network = build_network(config, videos.num_classes)
     origin = {"linear_probe": linear_probe, "weights": weights, "val_list_sha256": val_videos and val_videos.sha256}
     if weights is not None and not run.resumes:
-        origin["weights_sha256"] = load_pretrained_backbone(weights, network.backbone, reporter)
+        origin["weights_sha256"] = load_pretrained_backbone(
+            weights, network.backbone, reporter, frame_rate=config.data.frame_rate
+        )
     network.backbone.requires_grad_(not linear_probe)
     training = Training(
         "finetune",
@@ -129,6 +132,11 @@ def _describe_shared_recordings(videos: VideoList, val_videos: VideoList) -> str
     """Return a warning if clips of one recording seem to be in both lists, else an empty text."""
     lists = {"train": videos, "val": val_videos}
     names = {side: map(listed.name, range(len(listed))) for side, listed in lists.items()}
+    if untrimmed := find_shared_files(videos, val_videos):
+        return (
+            f"{len(untrimmed)} videos have intervals in both lists, '{videos.source}' and '{val_videos.source}'; the "
+            f"first is '{untrimmed[0]}'. Validation is optimistic: keep all intervals of a video in one list"
+        )
     if not (shared := find_recordings_on_several(names, videos.num_classes)):
         return ""
     return (
