@@ -55,8 +55,8 @@ def describe_rates(frame_rates: dict[str, float] | None) -> str:
     if frame_rates is None or frame_rates["max"] <= MOST_RATE_RATIO * frame_rates["min"]:
         return ""
     slowest, median, fastest = (frame_rates[name] for name in ("min", "median", "max"))
-    what = f"frame rates run from {slowest:g} to {fastest:g} a second: clips of as many frames last up to"
-    return f"{what} {fastest / slowest:.1f} times as long. To sample by time: --set data.frame_rate={median:g}"
+    what = f"frame rates run from {slowest:.4g} to {fastest:.4g} a second: clips of as many frames last up to"
+    return f"{what} {fastest / slowest:.1f} times as long. To sample by time: --set data.frame_rate={median:.3g}"
 
 
 def min_median_max(values: Sequence[float]) -> dict[str, float]:
