@@ -1,8 +1,9 @@
 """`vtdl lists check|convert`."""
 
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -121,8 +122,16 @@ def convert_list(
     reporter = make_reporter(quiet)
     result = convert_list(source, out, reporter, options)
     print_result(result, as_json, "converted")
-    train = next(iter(result["lists"]))
-    rooted = shlex.join(["--root", str(root or path.parent)])
-    typed = o.retype(SMALLEST_PRESET, None)
     if not as_json:
-        reporter.line(f"next: vtdl pretrain {typed} --train-list {shlex.quote(train)} {rooted} --out runs/pretrained")
+        for line in _next_steps(result, root or path.parent):
+            reporter.line(f"next: {line}")
+
+
+def _next_steps(result: dict[str, Any], root: Path) -> Iterator[str]:
+    """Yield the commands that use the lists, one after the other, with the smallest preset."""
+    typed, rooted = o.retype(SMALLEST_PRESET, None), shlex.join(["--root", str(root)])
+    train, *others = map(shlex.quote, result["lists"])
+    yield f"vtdl pretrain {typed} --train-list {train} {rooted} --out runs/pretrained"
+    if others and not result["unlabelled"]:
+        both = f"--train-list {train} --val-list {others[0]}"
+        yield f"vtdl finetune {typed} --weights runs/pretrained {both} {rooted} --out runs/finetuned"

@@ -102,6 +102,15 @@ def write(folder: Path, files: dict[str, Any], present: list[str] | None = None)
             [("20bn-jester-v1/34870", 0, None), ("20bn-jester-v1/56557", 1, None)],
             ["Drumming Fingers", "Sliding Two Fingers Right"],
         ),
+        (
+            {"train.csv": "34870;Zooming\n56557;Drumming\n", "jester-v1-labels.csv": "Zooming\nThumb Up\nDrumming\n"},
+            ["34870/00001.jpg"],
+            [("34870", 0, None), ("56557", 2, None)],
+            ["Zooming", "Thumb Up", "Drumming"],
+        ),
+        ({"train.csv": "a b.mp4 1\nc.mp4 0\n"}, [], [("a b.mp4", 1, None), ("c.mp4", 0, None)], None),  # SlowFast
+        ({"list.csv": "path,label\na.mp4,1.0\nb.mp4,-1\n"}, [], [("a.mp4", 1, None), ("b.mp4", -1, None)], None),
+        ({"list.csv": "path,start\na.mp4,1.0\n"}, [], [("a.mp4", -1, None)], None),
         ({"train.csv": "a b.mp4,1\nc/d.mp4,0\n"}, [], [("a b.mp4", 1, None), ("c/d.mp4", 0, None)], None),  # VideoMAE
         (
             {"kinetics.csv": KINETICS},
@@ -188,7 +197,10 @@ def test_parse_list__kinetics_validation(data_dir: Path) -> None:
             "x.csv:2' has split 'first', which is not train, val or",
         ),
         ("x.csv", "path,label\n,b\n", {}, "x.csv:2' has no path"),
-        ("x.csv", "a,b\nc,d,e\n", {}, "x.csv:2' has 3 cells"),
+        ("x.csv", "a.mp4,b\nc,d,e\n", {}, "x.csv:2' has 3 cells"),
+        ("x.csv", "a, b.mp4 0\nc.mp4 1\n", {}, "no column of paths: its first line reads 'a,b.mp4 0'"),
+        ("x.json", MMACTION, {"label": "label"}, "--label-column 'label' chooses a column by name, but"),
+        ("x.csv", "path,start\na,1\n", {"start": "start"}, "--start-column 'start' needs the other column"),
         ("x.txt", "a.mp4 0\n", {"label": "y"}, "--label-column 'y' chooses a column by name, but"),
         ("x.txt", "a.mp4  Abuse  9  3  -1  -1\n", {}, "x.txt:1' has the interval"),
         ("x.csv", "youtube_id,time_start,time_end\na,1,b\n", {}, "x.csv:2' has time_end 'b'"),

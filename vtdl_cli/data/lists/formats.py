@@ -14,6 +14,8 @@ from vtdl_cli.data.lists.rows import ListRows
 from vtdl_cli.data.lists.stored_names import find_stored, unify_slashes
 from vtdl_cli.errors import UsageError
 
+TABLE = "table"
+
 
 class ListFormat(NamedTuple):
     """A format of lists."""
@@ -31,7 +33,7 @@ FORMATS = {
     "ucf-crime": ListFormat(ucf_crime.is_ucf_crime, ucf_crime.read_ucf_crime),
     "kinetics": ListFormat(table_lists.is_kinetics, table_lists.read_kinetics),
     "pairs": ListFormat(table_lists.is_pairs, table_lists.read_pairs),
-    "table": ListFormat(table_lists.is_table, table_lists.read_table),
+    TABLE: ListFormat(table_lists.is_table, table_lists.read_table),
 }
 """Format -> detector and reader, in the order in which they are tried; other lists are lines of text."""
 
@@ -48,15 +50,16 @@ def read_rows(file: ListFile, columns: str | None) -> ListRows:
         UsageError: an option does not fit the list.
     """
     canonical = file.beside(CLASSES_FILE) is not None
-    if columns is not None:
+    if columns is not None and not file.chosen:
         return read_lines(file, columns, canonical=canonical)
-    read = next((form.read for form in FORMATS.values() if form.detects(file)), None)
-    if read is None:
-        for content, name in file.chosen.items():
-            rule = f"chooses a column by name, but list '{file.source}' does not name its columns"
-            raise UsageError(f"--{content}-column '{name}' {rule}. Leave the option out")
+    kind = next((name for name, form in FORMATS.items() if form.detects(file)), None)
+    if file.chosen and kind != TABLE:
+        content, name = next(iter(file.chosen.items()))
+        rule = f"chooses a column by name, but list '{file.source}' does not name its columns"
+        raise UsageError(f"--{content}-column '{name}' {rule}. Leave the option out")
+    if kind is None:
         return read_lines(file, canonical=canonical)
-    rows = read(file)
+    rows = FORMATS[kind].read(file)
     names = unify_slashes(rows.names, file.root)
     file.check_prefix(names)
     return find_stored(replace(rows, names=[name.removeprefix(file.prefix) for name in names]), file.root)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vtdl_cli.data.lists.list_file import ListFile
+from vtdl_cli.data.lists.class_names import read_classes
+from vtdl_cli.data.lists.list_file import ListFile, path_exists
 from vtdl_cli.data.lists.rows import UNKNOWN_CLASS, ListRows, parse_side
 from vtdl_cli.data.lists.tables import (
     TABLE_SUFFIXES,
@@ -18,12 +21,16 @@ from vtdl_cli.data.lists.tables import (
     split_header,
     split_table,
 )
-from vtdl_cli.errors import ListError
+from vtdl_cli.data.video.disk import VIDEO_SUFFIXES
+from vtdl_cli.errors import ListError, UsageError
 
 PAIR = ("path", "label")
 KINETICS = ("youtube_id", "time_start", "time_end")
 
-_INTEGER = re.compile(r"-?\d{1,18}")
+PAIR_LABELS = ("jester-v1-labels.csv", "something-something-v1-labels.csv")
+"""Files beside a list of pairs that give the order of the classes, one a line."""
+
+_INTEGER = re.compile(r"(-?\d{1,18})(\.0*)?")  # 3.0 is what spreadsheets and pandas make of 3
 
 
 def is_table(file: ListFile) -> bool:
@@ -39,17 +46,23 @@ def is_table(file: ListFile) -> bool:
         return False
     if file.chosen or Table(file, header, [], []).find("path") is not None:
         return True
-    if len(header) == 1 or not is_named:
+    if len(header) == 1 or not is_named or delimiter == "\t":  # tabs may also separate the columns of a list of lines
         return False
     what = f"list '{file.source}' has no column of paths: its first line reads '{delimiter.join(header)}'"
-    raise ListError(f"{what}. Name the columns there, as in 'path,label', or vtdl lists convert --path-column NAME")
+    hint = "Name the columns there, as in 'path,label', or choose one: vtdl lists convert --path-column NAME"
+    raise ListError(f"{what}. {hint}")
 
 
 def is_pairs(file: ListFile) -> bool:
-    """Whether each line of a CSV file is `path,label` or, as in Jester, `id;label`, and none names columns."""
-    header, _ = split_header(file)
-    is_named = file.source.suffix.lower() in TABLE_SUFFIXES
-    return is_named and not file.chosen and len(header) == 2 and Table(file, header, [], []).find("path") is None
+    """Whether the first line of a CSV file is `path,label` or, as in Jester, `id;label`, and names no columns."""
+    header, delimiter = split_header(file)
+    if file.chosen or file.source.suffix.lower() not in TABLE_SUFFIXES or len(header) != len(PAIR):
+        return False
+    if Table(file, header, [], []).find("path") is not None:
+        return False
+    name, label = header
+    is_path = Path(name).suffix.lower() in VIDEO_SUFFIXES or path_exists(file.root / name)
+    return delimiter == ";" or is_path or _INTEGER.fullmatch(label) is not None
 
 
 def is_kinetics(file: ListFile) -> bool:
@@ -63,7 +76,9 @@ def read_pairs(file: ListFile) -> ListRows:
     Raises:
         ListError: a line has more or fewer cells.
     """
-    return read_columns(split_table(file, PAIR))
+    order = file.beside(*PAIR_LABELS)
+    rows = read_columns(split_table(file, PAIR))
+    return replace(rows, classes=read_classes(order)) if order and not isinstance(rows.labels, np.ndarray) else rows
 
 
 def read_table(file: ListFile) -> ListRows:
@@ -123,7 +138,8 @@ def read_columns(table: Table) -> ListRows:
     labels, classes, label = read_labels(table)
     intervals = _read_intervals(table)
     counts = table.parse(frames, parse_count, "a number of frames") if frames else [0] * len(table.rows)
-    used = {content: table.find(content) for content in ("split", "group", "start", "end")}
+    used = {content: table.find(content) for content in ("split", "group")}
+    used |= {content: table.find(content) for content in ("start", "end") if intervals is not None}
     return ListRows(
         describe({"path": path, "label": label, "frames": frames, **used}),
         [cell.encode() for cell in table.cells(path)],
@@ -169,16 +185,22 @@ def read_labels(table: Table) -> tuple[NDArray[np.int64] | list[str], list[str] 
         return np.full(len(table.rows), UNKNOWN_CLASS), None, None
     cells = table.cells(label)
     if number not in (None, label) and "label" not in table.file.chosen:
-        numbers = table.cells(str(number))
-        if all(map(_INTEGER.fullmatch, numbers)):
-            return np.array(numbers, np.int64), _name_numbers(table, cells, list(map(int, numbers))), label
-    if all(map(_INTEGER.fullmatch, cells)):
-        return np.array(cells, np.int64), None, label
+        numbers = _parse_integers(table.cells(str(number)))
+        if numbers is not None:
+            return numbers, _name_numbers(table, cells, numbers.tolist()), label
+    if (numbers := _parse_integers(cells)) is not None:
+        return numbers, None, label
     empty = [number for cell, number in zip(cells, table.numbers, strict=True) if not cell]
     if empty and len(empty) < len(cells):
         rule = f"has no {label}, as have {len(empty)} of the {len(cells)} videos"
         raise ListError(f"{table.file.line(empty[0])} {rule}. Give each video a label, or none of them")
     return cells, None, label
+
+
+def _parse_integers(cells: Sequence[str]) -> NDArray[np.int64] | None:
+    """Return the cells as integers; None if one is none."""
+    found = [_INTEGER.fullmatch(cell) for cell in cells]
+    return np.array([match[1] for match in found if match], np.int64) if all(found) else None
 
 
 def _name_numbers(table: Table, names: Sequence[str], numbers: Sequence[int]) -> list[str] | None:
@@ -202,6 +224,10 @@ def _read_intervals(table: Table) -> NDArray[np.float64] | None:
     """Return starts and ends in seconds, float64 [N, 2], NaN for whole videos; None if the table has none."""
     start, end = table.find("start"), table.find("end")
     if start is None or end is None:
+        for content in {"start", "end"} & table.file.chosen.keys():
+            other = "end" if content == "start" else "start"
+            rule = f"needs the other column of intervals, too. Add --{other}-column"
+            raise UsageError(f"--{content}-column '{table.file.chosen[content]}' {rule}")
         return None
     rule = "a time: seconds from 0, or hours:minutes:seconds"
     pairs = np.array([table.parse(name, parse_seconds, rule) for name in (start, end)]).T

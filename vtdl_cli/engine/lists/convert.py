@@ -73,16 +73,17 @@ def convert_list(source: ListSource, out: Path, reporter: Reporter, options: Con
     parsed = parsed._replace(videos=_number_as_in(out if is_folder else out.parent, parsed.videos))
     videos = parsed.videos
     kept = _keep_present(videos, reporter)
-    sides = assign_parts(parsed, kept, options.val_fraction, options.seed) if is_folder else parsed.sides
-    indices = choose_files(out, source.path, videos, sides, kept) if is_folder else {out: kept}
+    parts = assign_parts(parsed, kept, options.val_fraction, options.seed)
+    sides = parts.sides if is_folder or parts.origin != "the top folders" else None
     if not is_folder:
         _check_place(out, videos, sides, kept)
-    for target in indices:
-        _refuse_existing(target, overwrite=options.overwrite)
+    files = choose_files(out, source.path, videos, sides, kept) if is_folder else {out: kept}
+    for file in files:
+        _refuse_existing(file, overwrite=options.overwrite)
     duplicates = _warn_of_rows(parsed, sides, kept, reporter)
     counted = write_lists(
         videos,
-        indices,
+        files,
         None if is_folder else sides,
         reporter,
         decoder=options.decoder,
@@ -94,10 +95,11 @@ def convert_list(source: ListSource, out: Path, reporter: Reporter, options: Con
         "videos": len(kept),
         "missing": len(videos) - len(kept),
         "unlabelled": int((videos.labels[kept] == UNKNOWN_CLASS).sum()),
+        "split": parts.origin if sides else None,
         "duplicates": duplicates,
         "counted": counted,
         "out": str(out),
-        "lists": {str(target): len(chosen) for target, chosen in indices.items()},
+        "lists": {str(file): len(chosen) for file, chosen in files.items()},
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +15,20 @@ from vtdl_cli.data.lists.video_list import ParsedList, VideoList
 from vtdl_cli.errors import UsageError
 
 
-def assign_parts(parsed: ParsedList, kept: NDArray[np.intp], val_fraction: float, seed: int) -> list[str] | None:
-    """Return the part of each of the N videos of a list: train, val or test; None if it is not split.
+class Parts(NamedTuple):
+    """The part of each of the N videos of a list.
+
+    Attributes:
+        sides: train, val or test [N]; None: the list is not split.
+        origin: where they come from, for the summary.
+    """
+
+    sides: Sequence[str] | None
+    origin: str | None
+
+
+def assign_parts(parsed: ParsedList, kept: NDArray[np.intp], val_fraction: float, seed: int) -> Parts:
+    """Return the part of the split that each video of a list belongs to.
 
     Without a column of parts, they are the videos' top folders, if all lie in train, val or test; or some are drawn for
     validation. Groups, and the intervals of one video, stay together.
@@ -29,11 +42,13 @@ def assign_parts(parsed: ParsedList, kept: NDArray[np.intp], val_fraction: float
     Raises:
         UsageError: `val_fraction` is out of range, or the list has parts already.
     """
-    parts = list(parsed.sides) if parsed.sides else sides_of_folders(parsed.videos)
+    sides, origin = (
+        (parsed.sides, "as listed") if parsed.sides else (sides_of_folders(parsed.videos), "the top folders")
+    )
     if not val_fraction:
-        return parts
-    if parts:
-        held = ", ".join(sorted(set(parts)))
+        return Parts(sides, origin if sides else None)
+    if sides:
+        held = ", ".join(sorted(set(sides)))
         raise UsageError(f"--val-fraction '{val_fraction}' draws videos of a list that has parts: {held}. Leave it out")
     names = [parsed.videos.name(int(index)) for index in kept]
     groups = [parsed.groups[index] for index in kept] if parsed.groups else names
@@ -41,7 +56,7 @@ def assign_parts(parsed: ParsedList, kept: NDArray[np.intp], val_fraction: float
     check_shares(groups, shares)
     drawn = np.full(len(parsed.videos), SIDES[0], "<U8")
     drawn[kept] = split_videos(parsed.videos.labels[kept], groups, shares, seed)
-    return [str(side) for side in drawn]
+    return Parts([str(side) for side in drawn], f"drawn, seed {seed}")
 
 
 def sides_of_folders(videos: VideoList) -> list[str] | None:
