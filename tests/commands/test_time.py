@@ -120,7 +120,9 @@ def test_training__on_intervals_up_to_scores_that_are_fused(toy: Toy, untrimmed:
     reason = "the interval from 2 to 9 s is not within its 3.00 s"
     assert json.loads(result.stdout)["skipped"] == [{"path": f"{untrimmed / LONG}#t=2,9", "reason": reason}]
     epochs = ["--set", "finetune.epochs=15", "--set", "finetune.augment=false"]
-    succeed("finetune", *given, "--out", str(tmp_path / "finetuned"), *epochs)
+    both = ["--val-list", str(untrimmed / "seconds.csv"), "--out", str(tmp_path / "finetuned")]
+    says = f"1 videos have intervals in both lists, '{untrimmed / 'train.csv'}' and '{untrimmed / 'seconds.csv'}'"
+    assert says in succeed("finetune", *given, *both, *epochs).stderr
     for name in ("a", "b"):
         test = ["--weights", str(tmp_path / "finetuned"), "--list", str(untrimmed / "seconds.csv")]
         metrics = json.loads(succeed("evaluate", *test, "--out", str(tmp_path / name), *RUN, "--json").stdout)
@@ -152,12 +154,9 @@ def test_transcode__writes_each_interval_as_a_video(untrimmed: Path, tmp_path: P
     videos = read_list(out / "seconds.csv")
     assert [videos.name(index) for index in range(3)] == [f"long_{part}{suffix}" for part in ("0-1", "1-2", "2-3")]
     assert (videos.labels.tolist(), videos.frames.tolist(), videos.intervals) == ([0, 1, 2], [RATE] * 3, None)
-    frames = (
-        decode(videos.path(1))
-        if suffix
-        else [np.asarray(Image.open(file)) for file in sorted(videos.path(1).iterdir())]
-    )
-    assert np.abs(np.stack(frames).astype(float) - decode(untrimmed / LONG)[RATE : 2 * RATE]).mean() < 6
+    images = [] if suffix else [np.asarray(Image.open(file)) for file in sorted(videos.path(1).iterdir())]
+    frames = np.stack(images) if images else decode(videos.path(1))
+    assert np.abs(frames.astype(float) - decode(untrimmed / LONG)[RATE : 2 * RATE]).mean() < 6
 
 
 def test_compress__keeps_a_rate_that_is_no_whole_number(tmp_path: Path) -> None:
@@ -184,7 +183,7 @@ def two_rates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_extract__at_one_rate_whatever_that_of_the_files(two_rates: Path, pretrained: Path, tmp_path: Path) -> None:
     given = ["--weights", str(pretrained), "--list", str(two_rates / "list.txt"), *RUN]
     result = succeed("extract", *given, "--out", str(tmp_path / "10.h5"), "--set", "data.frame_rate=10")
-    assert "were trained at each file's own rate and not at 10 frames/s" in result.stderr
+    assert "were trained at each file's own rate, and data.frame_rate is now 10 frames/s" in result.stderr
     succeed("extract", *given, "--out", str(tmp_path / "own.h5"))
     sampled, own = columns(tmp_path / "10.h5"), columns(tmp_path / "own.h5")
     assert sampled["num_frames"].tolist() == [15, 15]
@@ -205,6 +204,18 @@ def test_frame_rate__stays_in_the_weights(toy: Toy, two_rates: Path, tmp_path: P
     result = succeed("extract", "--weights", str(run), "--list", listed, "--out", str(tmp_path / "f.h5"), *RUN)
     assert columns(tmp_path / "f.h5")["num_frames"].tolist() == [15, 15]
     assert "were trained at" not in result.stderr
+    given = [
+        "--preset",
+        str(toy.preset),
+        "--train-list",
+        listed,
+        "--weights",
+        str(run),
+        "--out",
+        str(tmp_path / "tuned"),
+    ]
+    result = succeed("finetune", *given, *RUN, "--set", "finetune.epochs=1")
+    assert "trained at 10 frames/s, and data.frame_rate is now each file's own rate" in result.stderr
     video = str(two_rates / "fast.mp4")
     drawn = succeed(
         "visualize", "--weights", str(run), video, "--out", str(tmp_path / "m.mp4"), "--device", "cpu", "--json"

@@ -12,7 +12,8 @@ from vtdl_cli.data.lists.video_list import (
     list_of_videos,
     parse_list,
 )
-from vtdl_cli.data.video.disk import find_videos, is_video_folder, may_be_video
+from vtdl_cli.data.video.disk import may_be_video
+from vtdl_cli.data.video.folder_scan import find_videos, is_video_folder
 from vtdl_cli.errors import ListError, UsageError
 from vtdl_cli.runtime import Warn
 
@@ -73,7 +74,7 @@ class ListSource:
                 "meaning. Leave them out"
             )
         if self.path.is_dir() and not is_video_folder(self.path, flow=flow):
-            return list_of_videos(self.path, find_videos(self.path, flow=flow), root=self.path)
+            return list_of_videos(self.path, find_videos(self.path, flow=flow).videos, root=self.path)
         return list_of_videos(self.path, [str(self.path)])
 
     def parse_parts(self, first_class: int = 0) -> ParsedList:

@@ -98,7 +98,7 @@ def write(folder: Path, files: dict[str, Any], present: list[str] | None = None)
         ({"ann.json": RAWFRAMES}, ["archery/b/img_00001.jpg"], [("archery/b", 3, None)], None),
         (
             {"jester-v1-train.csv": "34870;Drumming Fingers\n56557;Sliding Two Fingers Right\n"},
-            ["20bn-jester-v1/34870/00001.jpg", "20bn-jester-v1/56557/00001.jpg"],
+            [f"20bn-jester-v1/{video}/0000{number}.jpg" for video in (34870, 56557) for number in (1, 2)],
             [("20bn-jester-v1/34870", 0, None), ("20bn-jester-v1/56557", 1, None)],
             ["Drumming Fingers", "Sliding Two Fingers Right"],
         ),

@@ -154,3 +154,12 @@ def test_open_video__follows_the_times_of_a_variable_frame_rate(tmp_path: Path) 
 def test_name_sample__is_a_media_fragment() -> None:
     named = [name_sample("a.mp4", each) for each in (None, Interval(2, 3.25), Interval(0, 1 / 3))]
     assert named == ["a.mp4", "a.mp4#t=2,3.25", "a.mp4#t=0,0.333333333333"]
+
+
+def test_scan__mean_rate_is_that_of_the_frames_not_of_a_false_header(data_dir: Path, tmp_path: Path) -> None:
+    """By their packets, the 167 frames of the clip are 1/29.97 s apart; its header has 27.9 frames a second."""
+    with open_video(data_dir / "faults" / "declares_more_frames_than_it_has.mp4", "pyav") as reader:
+        assert reader.scan.frame_rate == pytest.approx(30000 / 1001, rel=1e-3)
+    write_uneven(tmp_path / "screen.mkv", [0, 1, 1.5, 2.5])
+    with open_video(tmp_path / "screen.mkv", "pyav") as reader:
+        assert reader.scan.frame_rate == pytest.approx(3 / 2.5)  # by hand: three steps in 2.5 s

@@ -29,6 +29,14 @@ def find_shared(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> NDArray[n
     return np.isin(ours[:, 0], theirs[:, 0]) | np.isin(ours[:, 1], theirs[:, 1])
 
 
+def find_shared_files(ours: VideoList, theirs: VideoList) -> list[str]:
+    """Return the videos, as listed, that both lists have and at least one of them in intervals, sorted."""
+    if ours.intervals is None and theirs.intervals is None:
+        return []
+    names = (set(map(videos.name, range(len(videos)))) for videos in (ours, theirs))
+    return sorted(set.intersection(*names))
+
+
 def _without_format(name: str) -> str:
     return posixpath.normpath(posixpath.join(posixpath.dirname(name), stem(name)))
 

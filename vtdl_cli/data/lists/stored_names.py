@@ -8,7 +8,8 @@ from pathlib import Path
 
 from vtdl_cli.data.lists.list_file import path_exists
 from vtdl_cli.data.lists.rows import ListRows
-from vtdl_cli.data.video.disk import VIDEO_SUFFIXES, stem, walk_videos
+from vtdl_cli.data.video.disk import VIDEO_SUFFIXES, stem
+from vtdl_cli.data.video.folder_scan import scan_folder
 from vtdl_cli.errors import UsageError
 
 _SAMPLE = 20  # names that show whether the list names files as they are
@@ -33,7 +34,7 @@ def find_stored(rows: ListRows, root: Path) -> ListRows:
         return rows
     try:
         places: dict[str, list[str]] = {}
-        for place in walk_videos(root):
+        for place in scan_folder(root).videos:
             places.setdefault(stem(place), []).append(place)
     except UsageError:  # no folder: every video is reported as missing
         return rows

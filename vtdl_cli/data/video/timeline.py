@@ -21,6 +21,10 @@ TOLERANCE_SECONDS = 0.5  # that an interval may end after its video: annotations
 TIE_SECONDS = 1e-6  # below any unit of time stamps: a moment half way between two frames takes the later
 
 
+BY_RATE = "which data.frame_rate needs: use video files, or --set data.frame_rate=null"
+BY_INTERVAL = "which an interval in seconds needs: use the video file"
+
+
 class Interval(NamedTuple):
     """A part of a video, in seconds from its first frame: from `start` up to, but not including, `end`."""
 
@@ -66,7 +70,7 @@ def sampled_frames(
     """
     if interval is None and frame_rate is None:
         return np.arange(scan.num_frames)
-    edges = _frame_edges(path, scan, "data.frame_rate" if interval is None else "an interval in seconds")
+    edges = _frame_edges(path, scan, BY_RATE if interval is None else BY_INTERVAL)
     first, stop = (0, scan.num_frames) if interval is None else _cut(path, edges, interval)
     if frame_rate is None:
         return np.arange(first, stop)
@@ -82,7 +86,7 @@ def _frame_edges(path: Path, scan: VideoScan, needed_by: str) -> NDArray[np.floa
         return np.append(scan.times, scan.times[-1] + mean)
     if not scan.frame_rate:
         what = "a folder of frames has no frame rate" if path.is_dir() else "its frame rate is unknown"
-        raise UnreadableVideo(str(path), f"{what}, which {needed_by} needs")
+        raise UnreadableVideo(str(path), f"{what}, {needed_by}")
     edges: NDArray[np.float64] = np.arange(scan.num_frames + 1) / scan.frame_rate
     return edges
 

@@ -69,7 +69,9 @@ def pretrain(
     machine = build_machine(execution.device, config.pretrain.precision, execution.workers, reporter)
     origin: dict[str, Any] = {"weights": weights}
     if weights is not None and not run.resumes:
-        origin["weights_sha256"] = load_pretrained_backbone(weights, method.trained_backbone, reporter)
+        origin["weights_sha256"] = load_pretrained_backbone(
+            weights, method.trained_backbone, reporter, frame_rate=config.data.frame_rate
+        )
         method.begin_from_backbone()
     method = machine.place(method)
     training = Training(
