@@ -16,6 +16,7 @@ from vtdl_cli.data.clips.views import resize_short_side
 from vtdl_cli.data.lists.video_list import read_list
 from vtdl_cli.data.video import transcoding
 from vtdl_cli.data.video.decoding import open_video
+from vtdl_cli.data.video.timeline import Interval
 from vtdl_cli.data.video.whole_video import write_mp4
 from vtdl_cli.engine.lists import transcode
 
@@ -223,9 +224,9 @@ def kill_in_video(number: int, *arguments: str) -> None:
         return
     small_pictures, begun = transcoding._resized_frames, []
 
-    def halfway(source: Path, short_side: int) -> Iterator[np.ndarray]:
+    def halfway(source: Path, short_side: int, interval: Interval | None = None) -> Iterator[np.ndarray]:
         begun.append(source)
-        for count, picture in enumerate(small_pictures(source, short_side)):
+        for count, picture in enumerate(small_pictures(source, short_side, interval)):
             if len(begun) == number and count == NUM_FRAMES // 2:
                 os._exit(9)
             yield picture

@@ -22,6 +22,7 @@ from vtdl_cli.data.video.flow_folder import FlowFolderReader
 from vtdl_cli.data.video.frame_folder import FrameFolderReader
 from vtdl_cli.data.video.reader import VideoReader, read_any_order, stack_frames, unreadable_on_error
 from vtdl_cli.data.video.scan import open_stream, scan_video
+from vtdl_cli.data.video.timeline import Interval, sample_reader
 from vtdl_cli.errors import UnreadableVideo, UsageError
 
 __all__ = ["DECODERS", "PyAvReader", "VideoReader", "decode_frames", "open_video", "read_middle_frame"]
@@ -176,27 +177,36 @@ FLOW = "flow"
 
 
 @contextmanager
-def open_video(path: str | Path, decoder: str = "decord") -> Iterator[VideoReader]:
+def open_video(
+    path: str | Path, decoder: str = "decord", interval: Interval | None = None, frame_rate: float | None = None
+) -> Iterator[VideoReader]:
     """Open a video file with `decoder`, or a frame folder with any decoder; `flow` opens folders of optical flow.
 
+    Args:
+        path: of the file or folder.
+        decoder: a key of DECODERS, or FLOW.
+        interval: the part of the video that the reader shows; None: all of it.
+        frame_rate: the frames a second that it shows; None: every frame.
+
     Raises:
-        UnreadableVideo: the file is missing, empty, not a video, damaged, or in a codec that the decoder lacks.
+        UnreadableVideo: the file is missing, empty, not a video, damaged, or in a codec that the decoder lacks; or the
+            interval is outside of it, or the times of its frames are unknown.
         UsageError: the decoder is unknown or not installed.
     """
     reader = _open_reader(Path(path), decoder)
     try:
-        yield reader
+        yield sample_reader(Path(path), reader, interval, frame_rate)
     finally:
         reader.close()
 
 
-def read_middle_frame(path: Path, decoder: str) -> np.ndarray:
-    """Return the middle frame of a video, (H, W, 3) uint8; for flow, x and y are red and green.
+def read_middle_frame(path: Path, decoder: str, interval: Interval | None = None) -> np.ndarray:
+    """Return the middle frame of a video or an interval, (H, W, 3) uint8; for flow, x and y are red and green.
 
     Raises:
         UnreadableVideo, UsageError: as `open_video`.
     """
-    with open_video(path, decoder) as reader:
+    with open_video(path, decoder, interval) as reader:
         frame: np.ndarray = reader.read([reader.num_frames // 2])[0]
     return np.dstack([frame, np.full(frame.shape[:2], 128, np.uint8)]) if decoder == FLOW else frame
 

@@ -3,7 +3,7 @@
 import errno
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -26,6 +26,7 @@ class VideoScan:
         timed: every packet is one frame with a timestamp of its own, in a container with an index: frames can be found
             by timestamp.
         seekable: timed, and decoding can start at any keyframe and count on from there.
+        times: float64 [num_frames], seconds from the first frame to each, where the file is timed; else None.
     """
 
     num_frames: int
@@ -38,6 +39,7 @@ class VideoScan:
     has_duration: bool
     timed: bool
     seekable: bool
+    times: np.ndarray | None = field(default=None, compare=False, repr=False)
 
 
 class VideoReader(Protocol):

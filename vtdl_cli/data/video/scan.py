@@ -24,6 +24,7 @@ PLACEHOLDER_BYTES = 19
 HELD_BYTES = 2**26  # of packets kept in case they have to be parsed
 # Containers with an index of keyframes. In the others (MPEG-TS, MPEG-PS, WMV) a seek is approximate.
 INDEXED_CONTAINERS = ("avi", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2")
+RATE_TOLERANCE = 0.01  # relative; headers that declare more frames than there are, or of screen recordings, are far off
 MPEG4_FRAME_START = b"\0\0\1\xb6"
 
 
@@ -86,6 +87,7 @@ def scan_video(path: Path, watch: Callable[[Any], None] | None = None) -> VideoS
                 if counter is not None and packet.size:
                     counter.add(packet)
         frame_rate, declared = float(stream.average_rate or 0), stream.frames
+        tick_seconds = float(stream.time_base or 0)
         container_name, has_duration = container.format.name, container.duration is not None
         # AVI has no timestamps: FFmpeg makes them up, wrongly if the display order is not the decoding order.
         made_up_times = container_name == "avi" and stream.codec_context.has_b_frames
@@ -95,18 +97,35 @@ def scan_video(path: Path, watch: Callable[[Any], None] | None = None) -> VideoS
     one_each = num_frames == _count_shown(packets) and not _has_placeholders(codec, packets)
     timed = container_name in INDEXED_CONTAINERS and one_each and not made_up_times and _has_distinct_times(packets)
     seekable = timed and num_frames == len(packets) and _has_closed_groups(packets)
+    times = _frame_times(packets, tick_seconds) if timed else None
     return VideoScan(
         num_frames,
         container_name,
         codec,
         width,
         height,
-        frame_rate,
+        _mean_rate(frame_rate, times),
         declared,
         has_duration=has_duration,
         timed=timed,
         seekable=seekable,
+        times=times,
     )
+
+
+def _frame_times(packets: list[Packet], tick_seconds: float) -> np.ndarray:
+    """Return the seconds from the first frame shown to each, in display order."""
+    ticks = np.sort([packet.pts for packet in packets if not packet.is_discard])
+    times: np.ndarray = (ticks - ticks[0]) * tick_seconds
+    return times
+
+
+def _mean_rate(declared: float, times: np.ndarray | None) -> float:
+    """Return the frames a second that the header declares, unless the times of the frames contradict it."""
+    if times is None or len(times) < 2:
+        return declared
+    measured = float((len(times) - 1) / times[-1])
+    return declared if abs(declared / measured - 1) < RATE_TOLERANCE else measured
 
 
 def _count_shown(packets: list[Packet]) -> int:
