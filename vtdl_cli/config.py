@@ -16,7 +16,7 @@ PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
-Decoder = Literal["decord", "pyav", "torchcodec"]
+Decoder = Literal["auto", "decord", "pyav", "torchcodec"]
 
 
 class Section(BaseModel):
@@ -39,7 +39,7 @@ class Data(Section):
     """From a video file to a clip of pixels."""
 
     modality: Literal["rgb", "flow"] = "rgb"  # flow: folders of x and y images; no jitter
-    decoder: Decoder = "decord"  # of video files
+    decoder: Decoder = "auto"  # of video files: decord, and PyAV for files that decord cannot read
     short_side: Pixels = 256  # pixels; frames are resized to this before anything else
     crop_size: Pixels = 224  # pixels; the input size of the network
     rotation_degrees: Annotated[float, Field(ge=0, le=45)] = 10.0

@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from tests.toy import CLASSES, NUM_FRAMES, NUM_TRAIN, Toy, colour_video, files_in, refuse, succeed, vtdl, write_video
-from vtdl_cli.data.clips.views import resize_short_side
 from vtdl_cli.data.lists.video_list import read_list
 from vtdl_cli.data.video import transcoding
 from vtdl_cli.data.video.decoding import open_video
+from vtdl_cli.data.video.resizing import resize_short_side
 from vtdl_cli.data.video.whole_video import write_mp4
 from vtdl_cli.engine.lists import transcode
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from vtdl_cli.data.clips.sampling import IndexSampler
-from vtdl_cli.data.clips.views import Draws, Viewer, resize_short_side
+from vtdl_cli.data.clips.views import Draws, Viewer
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.data.video.decoding import FLOW, open_video
 from vtdl_cli.errors import UnreadableVideo
@@ -106,14 +106,13 @@ class VideoClips(Dataset[VideoSample | Unreadable]):
         """Return the sample of (epoch, index)."""
         _, index = key
         try:
-            with open_video(self.videos.path(index), self.decoder) as reader:
+            with open_video(self.videos.path(index), self.decoder, short_side=self.short_side) as reader:
                 num_frames = reader.num_frames
                 indices, generator = self.draw_frames(key, num_frames)
                 needed, positions = np.unique(indices, return_inverse=True)
                 frames = reader.read(needed)
         except UnreadableVideo as error:
             return Unreadable(index, error.path, error.reason)
-        frames = resize_short_side(frames, self.short_side)
         windows, draws = self.viewer(frames, positions.reshape(indices.shape), generator)
         return VideoSample(index, int(self.videos.labels[index]), num_frames, windows, draws)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from vtdl_cli.data.video.frame_folder import FrameFolderReader
 from vtdl_cli.data.video.reader import unreadable_on_error
+from vtdl_cli.data.video.resizing import resized
 from vtdl_cli.data.video.scan import scan_video
 from vtdl_cli.data.video.whole_video import REPEATABLE, whole_video, write_mp4
 from vtdl_cli.runtime import atomic_write, write_error
@@ -101,9 +102,8 @@ def _resized_frames(source: Path, short_side: int) -> Iterator[np.ndarray]:
 
     for frame in whole_video(source):
         height, width = frame.shape[:2]
-        shortest = min(height, width)
-        if shortest > short_side:
-            size = (short_side * width // shortest, short_side * height // shortest)
+        if min(height, width) > short_side:
+            size = resized(height, width, short_side)[::-1]
             with unreadable_on_error(source, "a frame cannot be resized"):
                 frame = np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BILINEAR))
         yield frame

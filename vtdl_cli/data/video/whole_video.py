@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from vtdl_cli.data.video.decoding import PyAvReader
+from vtdl_cli.data.video.file_readers import PyAvReader
 from vtdl_cli.data.video.frame_folder import FrameFolderReader
 from vtdl_cli.data.video.reader import refuse_sizes
+from vtdl_cli.data.video.resizing import with_square_pixels
+from vtdl_cli.data.video.scan import scan_video
 from vtdl_cli.errors import UnreadableVideo
 
 REPEATABLE = {"x264-params": "cpu-independent=1"}
@@ -24,17 +26,19 @@ ENCODERS = {"libx264": {"crf": "18", "preset": "fast", **REPEATABLE}, "mpeg4": {
 
 
 def whole_video(source: Path) -> Iterator[np.ndarray]:
-    """Yield all frames (H, W, 3) uint8 of a video file or a frame folder, in order.
+    """Yield all frames (H, W, 3) uint8 of a video file or a frame folder, in order, with square pixels.
 
     Raises:
         UnreadableVideo: it cannot be read to its end, or its frames differ in size.
     """
-    reader = FrameFolderReader(source) if source.is_dir() else PyAvReader(source)
+    reader = FrameFolderReader(source) if source.is_dir() else PyAvReader(source, scan_video(source))
+    aspect = reader.scan.pixel_aspect
     count, sizes = 0, set[tuple[int, ...]]()
     for frame in reader.frames():
         sizes.add(frame.shape[:2])
         refuse_sizes(source, sizes)
-        yield np.ascontiguousarray(frame)  # a rotated one is a view with negative strides, which torch refuses
+        # a rotated one is a view with negative strides, which torch refuses
+        yield np.ascontiguousarray(with_square_pixels(frame, aspect))
         count += 1
     if count != reader.num_frames:
         raise UnreadableVideo(str(source), f"it has {count} frames, and its packets indicate {reader.num_frames}")

@@ -15,6 +15,7 @@ from vtdl_cli.data.lists.video_list import (
     write_classes,
     write_list,
 )
+from vtdl_cli.data.video.decoding import AUTO
 from vtdl_cli.engine.lists.survey import survey
 from vtdl_cli.engine.request import ListSource
 from vtdl_cli.errors import ListError, UsageError
@@ -28,7 +29,7 @@ def convert_list(
     out: Path,
     reporter: Reporter,
     *,
-    decoder: str = "decord",
+    decoder: str = AUTO,
     workers: int | None = None,
     first_class: int = 0,
     overwrite: bool = False,
