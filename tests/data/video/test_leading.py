@@ -4,28 +4,20 @@ Oracle throughout: the frames themselves. Each has a grey level that tells its n
 are known without decoding.
 """
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
 import pytest
 
-from tests.data.video.test_decoding import decoder, difference, number_frame  # noqa: F401  # a fixture
+from tests.data.video.test_decoding import decoder, difference  # noqa: F401  # a fixture
+from tests.odd_videos import GOP, NUM_FRAMES, number_frame, write_cut, write_numbered
 from vtdl_cli.data.video.decoding import open_video
 from vtdl_cli.data.video.probe import probe_video
 from vtdl_cli.data.video.scan import scan_video
 from vtdl_cli.data.video.whole_video import whole_video
 from vtdl_cli.errors import UnreadableVideo
 
-NUM_FRAMES, GOP = 34, 12  # grey levels step by 7, and fit in a byte
-X264 = f"open-gop=1:bframes=3:b-adapt=0:keyint={GOP}:min-keyint={GOP}:scenecut=0"
-OPTIONS: dict[str, dict[str, str]] = {
-    "libx264": {"x264-params": X264, "crf": "4"},
-    "libx265": {"x265-params": f"{X264}:log-level=none", "crf": "4"},
-    "mpeg4": {"g": str(GOP), "bf": "2", "qmin": "1", "qmax": "1", "sc_threshold": "1000000000"},
-}
 CUTS = [
     ("cut.mkv", "libx264", 0),
     ("cut.mp4", "libx264", 0),  # an edit list hides the leading frames
@@ -35,45 +27,19 @@ CUTS = [
     ("headless.mp4", "libx264", -4),
     ("headless.mkv", "libx264", 2),
 ]
-MakeCut = Callable[[str, str, int], Path]
-
-
-@pytest.fixture
-def make_cut(tmp_path: Path) -> MakeCut:
-    """Copy a video from its second keyframe on, or from some packets after it."""
-
-    def make(name: str, codec: str, offset: int) -> Path:
-        if codec not in av.codecs_available:
-            pytest.skip(f"PyAV was built without {codec}")
-        whole, path = tmp_path / "whole.mkv", tmp_path / name
-        with av.open(str(whole), "w") as container:
-            stream: Any = container.add_stream(codec, rate=25, options=OPTIONS[codec])
-            stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
-            for number in range(NUM_FRAMES):
-                frame = av.VideoFrame.from_ndarray(number_frame(number, 64), format="rgb24")
-                container.mux(stream.encode(frame))
-            container.mux(stream.encode(None))
-        with av.open(str(whole)) as source, av.open(str(path), "w") as target:
-            stream = target.add_stream_from_template(source.streams.video[0])
-            packets = [packet for packet in source.demux(video=0) if packet.size]
-            second = [index for index, packet in enumerate(packets) if packet.is_keyframe][1]
-            for packet in packets[second + offset :]:
-                packet.stream = stream
-                target.mux(packet)
-        return path
-
-    return make
 
 
 @pytest.mark.parametrize(("name", "codec", "offset"), CUTS)
 def test_read__a_cut_is_what_is_shown(
-    make_cut: MakeCut,
+    tmp_path: Path,
     decoder: str,  # noqa: F811
     name: str,
     codec: str,
     offset: int,
 ) -> None:
-    path = make_cut(name, codec, offset)
+    if codec not in av.codecs_available:
+        pytest.skip(f"PyAV was built without {codec}")
+    path = write_cut(tmp_path / name, codec, offset)
     if (decoder == "decord" and "headless" in name) or (decoder == "torchcodec" and ".avi" in name):
         with pytest.raises(UnreadableVideo, match="use the decoder auto or pyav"):
             probe_video(path, decoder)
@@ -90,13 +56,14 @@ def test_read__a_cut_is_what_is_shown(
 
 
 def test_scan_video__of_a_whole_file_decodes_nothing(
-    make_cut: MakeCut, data_dir: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Oracle: a decoder that must not be called: counting by it costs a tenth of reading a clip."""
-    cut = make_cut("cut.mkv", "libx264", 0)
+    cut = write_cut(tmp_path / "cut.mkv")
+    write_numbered(tmp_path / "whole.mkv", "libx264")
     monkeypatch.setattr("vtdl_cli.data.video.scan.count_undecodable", lambda path: pytest.fail(f"decoded {path}"))
     for path in (
-        cut.with_name("whole.mkv"),
+        tmp_path / "whole.mkv",
         *(data_dir / "UCF-101").rglob("*.avi"),
         *(data_dir / "hmdb51").rglob("*.*"),
     ):

@@ -1,9 +1,7 @@
 """Frames as they are shown: with square pixels, of the size that is asked for, from every decoder."""
 
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
@@ -12,14 +10,12 @@ import torch
 from torchvision.transforms.v2 import functional as tv
 
 from tests.data.video.test_decoding import decoder  # noqa: F401  # a fixture
+from tests.odd_videos import RADIUS, disc_extent, write_disc
 from vtdl_cli.data.video.decoding import open_video
 from vtdl_cli.data.video.probe import probe_video
 from vtdl_cli.data.video.resizing import resize_short_side, square_size
 from vtdl_cli.data.video.whole_video import whole_video
 from vtdl_cli.errors import UnreadableVideo
-
-MakeDisc = Callable[..., Path]
-RADIUS = 20  # pixels of the disc as it is shown
 
 
 @pytest.mark.parametrize(
@@ -59,35 +55,6 @@ def test_square_size__enlarges_one_side(stored: tuple[int, int], aspect: Fractio
     assert square_size(*stored, aspect) == shown
 
 
-@pytest.fixture
-def make_disc(tmp_path: Path) -> MakeDisc:
-    """Write a video of a white disc, round as it is shown, in stored frames of 64 rows."""
-
-    def make(name: str, aspect: str, *, rotation: int = 0, width: int = 96) -> Path:
-        y, x = np.mgrid[:64, :width]
-        inside = ((x - width / 2) * float(Fraction(aspect))) ** 2 + (y - 32) ** 2 < RADIUS**2
-        frame = np.where(inside[..., None], 220, 30).repeat(3, 2).astype(np.uint8)
-        path = tmp_path / name
-        with av.open(str(path), "w") as container:
-            stream: Any = container.add_stream("mpeg4" if path.suffix == ".avi" else "libx264", rate=25)
-            stream.width, stream.height, stream.pix_fmt = width, 64, "yuv420p"
-            stream.codec_context.sample_aspect_ratio = Fraction(aspect)
-            if rotation:
-                stream.set_display_rotation(rotation)
-            for _ in range(4):
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-            container.mux(stream.encode(None))
-        return path
-
-    return make
-
-
-def extent(frame: np.ndarray) -> tuple[int, int]:
-    """Return the height and width of the disc in a frame (H, W, 3)."""
-    inside = frame[..., 0] > 125
-    return int(inside.any(1).sum()), int(inside.any(0).sum())
-
-
 @pytest.mark.parametrize(
     ("name", "aspect", "options", "shown"),
     [
@@ -102,7 +69,7 @@ def extent(frame: np.ndarray) -> tuple[int, int]:
     ],
 )
 def test_open_video__a_disc_is_round(
-    make_disc: MakeDisc,
+    tmp_path: Path,
     decoder: str,  # noqa: F811
     name: str,
     aspect: str,
@@ -110,22 +77,22 @@ def test_open_video__a_disc_is_round(
     shown: tuple[int, int],
 ) -> None:
     """Oracle: the disc's height and width, 40 pixels or in the same ratio larger; 2 for the edge's blur."""
-    path = make_disc(name, aspect, **options)
+    path = write_disc(tmp_path / name, aspect, **options)
     if decoder == "torchcodec" and path.suffix == ".avi":
         pytest.skip("refused: its timestamps are unreliable")
     with open_video(path, decoder) as reader:
         (frame,) = reader.read([2])
     assert frame.shape == (*shown, 3)
     diameter = 2 * RADIUS * max(1.0, 1 / float(Fraction(aspect)))
-    assert extent(frame) == pytest.approx((diameter, diameter), abs=2)
+    assert disc_extent(frame) == pytest.approx((diameter, diameter), abs=2)
     facts = probe_video(path, decoder)
     assert (facts.height, facts.width) == shown
     assert np.array_equal(list(whole_video(path))[2].shape, frame.shape)
 
 
-def test_open_video__short_side_is_resized_in_one_step(make_disc: MakeDisc) -> None:
+def test_open_video__short_side_is_resized_in_one_step(tmp_path: Path) -> None:
     """Oracle: torchvision's resize of the stored frame; resizing twice would blur it, and differ by more."""
-    path = make_disc("wide.mp4", "64/45")
+    path = write_disc(tmp_path / "wide.mp4", "64/45")
     with av.open(str(path)) as container:
         stored = next(container.decode(video=0)).to_ndarray(format="rgb24")
     expected = tv.resize(torch.from_numpy(stored).permute(2, 0, 1), [32, 68], antialias=True).permute(1, 2, 0).numpy()
@@ -136,7 +103,7 @@ def test_open_video__short_side_is_resized_in_one_step(make_disc: MakeDisc) -> N
 
 
 @pytest.mark.parametrize("aspect", ["40/1", "1/40"])
-def test_open_video__absurd_pixels_are_refused(make_disc: MakeDisc, aspect: str) -> None:
-    path = make_disc("absurd.mp4", aspect, width=64)
+def test_open_video__absurd_pixels_are_refused(tmp_path: Path, aspect: str) -> None:
+    path = write_disc(tmp_path / "absurd.mp4", aspect, width=64)
     with pytest.raises(UnreadableVideo, match="times as wide as high"), open_video(path):
         pass

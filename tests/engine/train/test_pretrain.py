@@ -345,6 +345,12 @@ def test_resume__of_another_run_is_refused(toy: Toy, pretrained: Path, change: l
     assert (files_in(pretrained), (pretrained / "metrics.jsonl").read_text()) == before
 
 
+def test_resume__the_decoder_that_auto_begins_with_is_no_other_run(toy: Toy, pretrained: Path) -> None:
+    """Oracle: the same frames by `test_auto__is_decord_until_that_fails`; runs had `decord` before there was `auto`."""
+    result = succeed(*toy.pretrain(pretrained, "--resume", "--set", "data.decoder=decord"))
+    assert "nothing to do" in result.stderr
+
+
 def test_resume__of_another_list_is_refused(toy: Toy, pretrained: Path) -> None:
     line = toy.pretrain(pretrained, "--resume", "--train-list", str(toy.val_list), "--set", "pretrain.batch_size=4")
     refuse(*line, code=1, says=("cannot resume: list_sha256 was",))
