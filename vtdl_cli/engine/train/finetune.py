@@ -71,7 +71,7 @@ def finetune(
     if linear_probe and weights is None:
         raise CheckpointError("a linear probe needs a trained backbone. Give --weights RUN")
     check_batch("finetune", options.batch_size)
-    run = RunFolder(out, resume=execution.resume, overwrite=execution.overwrite)
+    run = RunFolder(out, resume=execution.resume, overwrite=execution.overwrite, trackers=options.trackers)
     machine = build_machine(execution.device, options.precision, execution.workers, reporter)
     seed_torch(execution.seed)
     network = build_network(config, videos.num_classes)
