@@ -17,7 +17,7 @@ NonNegativeFloat = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 FrameRate = Annotated[float, Field(gt=0, le=1000)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
-Decoder = Literal["decord", "pyav", "torchcodec"]
+Decoder = Literal["auto", "decord", "pyav", "torchcodec"]
 
 
 class Section(BaseModel):
@@ -40,7 +40,7 @@ class Data(Section):
     """From a video file to a clip of pixels."""
 
     modality: Literal["rgb", "flow"] = "rgb"  # flow: folders of x and y images; no jitter
-    decoder: Decoder = "decord"  # of video files
+    decoder: Decoder = "auto"  # of video files: decord, and PyAV for files that decord cannot read
     frame_rate: FrameRate | None = None  # frames/s that videos are sampled at; none: every file's own frames
     short_side: Pixels = 256  # pixels; frames are resized to this before anything else
     crop_size: Pixels = 224  # pixels; the input size of the network

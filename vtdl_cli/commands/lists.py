@@ -36,7 +36,7 @@ def check_list(
     open_videos: Annotated[
         bool, typer.Option("--open", help="Also open the videos that exist, and count their frames.")
     ] = False,
-    decoder: o.DecoderOption = "decord",
+    decoder: o.DecoderOption = "auto",
     root: o.RootOption = None,
     strip_prefix: o.StripOption = "",
     list_columns: o.ColumnsOption = None,
@@ -91,7 +91,7 @@ def convert_list(
     from_one: Annotated[
         bool, typer.Option("--from-one", help="The list counts classes from 1, as in UCF101: write them from 0.")
     ] = False,
-    decoder: o.DecoderOption = "decord",
+    decoder: o.DecoderOption = "auto",
     root: o.RootOption = None,
     strip_prefix: o.StripOption = "",
     list_columns: o.ColumnsOption = None,

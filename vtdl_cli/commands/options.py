@@ -43,7 +43,9 @@ ColumnsOption = Annotated[
 DecoderOption = Annotated[
     str,
     typer.Option(
-        metavar="decord|pyav|torchcodec|flow", help="What opens the videos; flow: folders of image pairs, x and y."
+        metavar="auto|decord|pyav|torchcodec|flow",
+        help="What has to read the videos, as in data.decoder: auto is decord, and PyAV where decord cannot; "
+        "flow: folders of image pairs, x and y.",
     ),
 ]
 ClassesOption = Annotated[

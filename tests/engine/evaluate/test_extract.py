@@ -85,7 +85,7 @@ def test_extract__attributes_are_the_provenance(toy: Toy, pretrained: Path, extr
         "protocol": "video@2",
         "weights_sha256": digest,
         "list_sha256": hashlib.sha256(toy.val_list.read_bytes()).hexdigest(),
-        "decoder": "decord",
+        "decoder": "auto",
         "root": str(toy.root),
         "modality": "rgb",
         "precision": "float32",

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset, Sampler
 
 from vtdl_cli.data.clips.balance import balanced_order, count_repeats
 from vtdl_cli.data.clips.sampling import IndexSampler
-from vtdl_cli.data.clips.views import Draws, Viewer, resize_short_side
+from vtdl_cli.data.clips.views import Draws, Viewer
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.data.video.decoding import FLOW, open_video
 from vtdl_cli.data.video.timeline import name_sample
@@ -119,14 +119,15 @@ class VideoClips(Dataset[VideoSample | Unreadable]):
         index = key[1]
         interval = self.videos.interval(index)
         try:
-            with open_video(self.videos.path(index), self.decoder, interval, self.frame_rate) as reader:
+            with open_video(
+                self.videos.path(index), self.decoder, interval, self.frame_rate, short_side=self.short_side
+            ) as reader:
                 num_frames = reader.num_frames
                 indices, generator = self.draw_frames(key, num_frames)
                 needed, positions = np.unique(indices, return_inverse=True)
                 frames = reader.read(needed)
         except UnreadableVideo as error:
             return Unreadable(index, name_sample(error.path, interval), error.reason)
-        frames = resize_short_side(frames, self.short_side)
         windows, draws = self.viewer(frames, positions.reshape(indices.shape), generator)
         return VideoSample(index, int(self.videos.labels[index]), num_frames, windows, draws)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from vtdl_cli.data.video.frame_folder import FrameFolderReader
 from vtdl_cli.data.video.reader import unreadable_on_error
+from vtdl_cli.data.video.resizing import resized
 from vtdl_cli.data.video.scan import scan_video
 from vtdl_cli.data.video.timeline import Interval
 from vtdl_cli.data.video.whole_video import DEFAULT_FRAME_RATE, REPEATABLE, encoding_rate, whole_video, write_mp4
@@ -102,9 +103,8 @@ def _resized_frames(source: Path, short_side: int, interval: Interval | None = N
 
     for frame in whole_video(source, interval):
         height, width = frame.shape[:2]
-        shortest = min(height, width)
-        if shortest > short_side:
-            size = (short_side * width // shortest, short_side * height // shortest)
+        if min(height, width) > short_side:
+            size = resized(height, width, short_side)[::-1]
             with unreadable_on_error(source, "a frame cannot be resized"):
                 frame = np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BILINEAR))
         yield frame

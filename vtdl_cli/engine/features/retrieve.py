@@ -16,7 +16,7 @@ import numpy as np
 
 from vtdl_cli.analysis.retrieval import RetrievalCell, draw_retrieval
 from vtdl_cli.data.hdf5.features import Features
-from vtdl_cli.data.video.decoding import read_middle_frame
+from vtdl_cli.data.video.decoding import AUTO, read_middle_frame
 from vtdl_cli.data.video.timeline import interval_at
 from vtdl_cli.engine.features.class_names import name_classes
 from vtdl_cli.engine.features.pair import read_grouping, read_pair
@@ -227,7 +227,7 @@ def read_frame(features: Features, row: int, root: Path) -> np.ndarray:
     Raises:
         VtdlError: it cannot be read.
     """
-    decoder = str(features.attributes.get("decoder", "decord"))
+    decoder = str(features.attributes.get("decoder", AUTO))
     try:
         return read_middle_frame(root / features.paths[row], decoder, interval_at(features.intervals, row))
     except UnreadableVideo as error:

@@ -10,7 +10,7 @@ import numpy as np
 from vtdl_cli.data.lists.label_sets import counting_warning
 from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
 from vtdl_cli.data.lists.video_list import VideoList
-from vtdl_cli.data.video.decoding import FLOW
+from vtdl_cli.data.video.decoding import AUTO, FLOW
 from vtdl_cli.data.video.disk import stem
 from vtdl_cli.data.video.folder_scan import scan_folder
 from vtdl_cli.data.video.probe import VideoFacts
@@ -25,7 +25,7 @@ MOST_VOTES = 1000  # missing videos whose paths are compared with those on the d
 
 
 def check_list(
-    source: ListSource, reporter: Reporter, *, open_videos: bool = False, decoder: str = "decord", workers: int | None
+    source: ListSource, reporter: Reporter, *, open_videos: bool = False, decoder: str = AUTO, workers: int | None
 ) -> dict[str, Any]:
     """Report how a list is read, which of its videos are missing, and which options would find them.
 

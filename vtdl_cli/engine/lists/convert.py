@@ -15,6 +15,7 @@ from vtdl_cli.data.lists.columns import LIST_COLUMNS
 from vtdl_cli.data.lists.label_sets import compare_classes, label_set
 from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
 from vtdl_cli.data.lists.video_list import ParsedList, VideoList
+from vtdl_cli.data.video.decoding import AUTO
 from vtdl_cli.engine.lists.convert_outputs import choose_files, is_table_file, write_lists
 from vtdl_cli.engine.lists.parts import assign_parts, find_duplicates, find_shared_groups
 from vtdl_cli.engine.request import ListSource
@@ -36,7 +37,7 @@ class ConvertOptions:
         overwrite: replace the outputs.
     """
 
-    decoder: str = "decord"
+    decoder: str = AUTO
     workers: int | None = None
     first_class: int = 0
     val_fraction: float = 0.0
