@@ -1,11 +1,11 @@
 """Finetuning: a classifier on a backbone that is pretrained, randomly initialised, or frozen (linear probe)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vtdl_cli import ranks
@@ -23,11 +23,12 @@ from vtdl_cli.engine.networks.inference import collect, forward_videos
 from vtdl_cli.engine.networks.machine import build_machine
 from vtdl_cli.engine.networks.selection import select_by
 from vtdl_cli.engine.request import Execution, ListSource
+from vtdl_cli.engine.train.freezing import check_freezing, freeze
+from vtdl_cli.engine.train.optimization import group_parameters
 from vtdl_cli.engine.train.rank_batches import check_batch
 from vtdl_cli.engine.train.run_folder import EpochMetrics, RunFolder
 from vtdl_cli.engine.train.step import train_epoch
 from vtdl_cli.engine.train.training import Training
-from vtdl_cli.errors import CheckpointError
 from vtdl_cli.locks import releasing_locks
 from vtdl_cli.metrics import accuracies
 from vtdl_cli.models.encoder import Encoder
@@ -66,24 +67,25 @@ def finetune(
     """
     videos, val_videos = train_list.read(), val_list.read() if val_list else None
     _warn_of_lists(videos, val_videos, reporter)
-    if linear_probe and weights is None:
-        raise CheckpointError("a linear probe needs a trained backbone. Give --weights RUN")
+    check_freezing(config.finetune, weights, linear_probe=linear_probe)
     check_batch("finetune", config.finetune.batch_size)
     run = RunFolder(out, resume=execution.resume, overwrite=execution.overwrite)
     machine = build_machine(execution.device, config.finetune.precision, execution.workers, reporter)
     seed_torch(execution.seed)
     network = build_network(config, videos.num_classes)
+    if config.finetune.sync_batch_norm:
+        ranks.sync_batch_norm(network, machine.device)
+    frozen = freeze(network.backbone, config.finetune, reporter, linear_probe=linear_probe)
     origin = {"linear_probe": linear_probe, "weights": weights, "val_list_sha256": val_videos and val_videos.sha256}
     if weights is not None and not run.resumes:
         origin["weights_sha256"] = load_pretrained_backbone(weights, network.backbone, reporter)
-    network.backbone.requires_grad_(not linear_probe)
     training = Training(
         "finetune",
         config,
         videos=videos,
         dataset=build_training_clips(config, videos, execution.seed),
         model=machine.place(network),
-        parameters=[parameter for parameter in network.parameters() if parameter.requires_grad],
+        groups=group_parameters([(network.backbone, config.finetune.backbone_lr_scale), (network.head, 1.0)]),
         machine=machine,
         run=run,
         execution=execution,
@@ -103,7 +105,7 @@ def finetune(
     if execution.resume:
         training.checkpointing.resume()
     validation = Validation.of(config, val_videos) if val_videos else None
-    finetune_epochs(training, network, validation, linear_probe)
+    finetune_epochs(training, network, validation, frozen)
     if not ranks.is_rank_0():
         return plan
     state = training.state
@@ -150,8 +152,17 @@ class Validation:
         return cls(clips, BadVideos(len(videos), config.data.max_bad_fraction))
 
 
-def finetune_epochs(training: Training, network: Encoder, validation: Validation | None, linear_probe: bool) -> None:
-    """Train all epochs; after each, where due, validate and keep the best checkpoint."""
+def finetune_epochs(
+    training: Training, network: Encoder, validation: Validation | None, frozen: Sequence[nn.Module]
+) -> None:
+    """Train all epochs; after each, where due, validate and keep the best checkpoint.
+
+    Args:
+        training: the training.
+        network: backbone and classifier.
+        validation: none: nothing is validated.
+        frozen: parts of the network that stay as they are, statistics of batch norm included.
+    """
     machine, options = training.machine, training.config.finetune
     ddp_model = ranks.wrap_ddp(network)
     every = options.validate_every or options.epochs
@@ -164,8 +175,9 @@ def finetune_epochs(training: Training, network: Encoder, validation: Validation
 
     for epoch in training.epochs():
         network.train()
-        network.backbone.train(not linear_probe)
-        train_epoch(training, forward)
+        for layer in frozen:
+            layer.eval()
+        train_epoch(training, ddp_model, forward)
         is_due = (epoch + 1) % every == 0 or epoch + 1 == options.epochs
         metrics = validate(training, network.eval(), validation) if validation and is_due else {}
         training.close_epoch(metrics, best_by=VALIDATED_BY)

@@ -8,10 +8,12 @@ from vtdl_cli.data.lists.label_sets import compare_classes, label_set
 from vtdl_cli.engine.networks.checkpoint import Checkpoint, file_sha256, find_weights
 from vtdl_cli.engine.train.optimization import build_schedule
 from vtdl_cli.engine.train.run_folder import EpochMetrics
-from vtdl_cli.errors import CheckpointError
+from vtdl_cli.errors import CheckpointError, ConfigError
+from vtdl_cli.settings import build_config
 
 MAY_CHANGE = {"epochs", "checkpoint_minutes", "keep_every", "knn_every", "log_gradients"}
-"""Settings that may change when a run resumes: none changes what a step computes, but for the length of a cosine."""
+"""Settings that may change when a run resumes: none changes what a step computes, but for the lr of a schedule that
+depends on the epochs: of a cosine, or of a warm-up that is longer than the run."""
 
 REMEDY = "Resume with what it was started with, or choose another --out"
 
@@ -27,9 +29,9 @@ def check_same_run(content: Checkpoint, identity: Checkpoint, run: str) -> None:
         _flatten(
             {name: of[name] for name in ("stage", "list_sha256", "num_classes", "seed")}
             | of["origin"]
-            | {part: of["config"][part] for part in ("data", "model", "method", identity["stage"])}
+            | {part: config[part] for part in ("data", "model", "method", identity["stage"])}
         )
-        for of in (content, identity)
+        for of, config in ((content, _with_defaults(content["config"])), (identity, identity["config"]))
     )
     if _same_weights(content["origin"], now.get("weights")):
         now.pop("weights", None)
@@ -48,6 +50,14 @@ def check_same_run(content: Checkpoint, identity: Checkpoint, run: str) -> None:
     )
     if only_numbers := compare_classes(begun, resumed, REMEDY):
         raise CheckpointError(f"run '{run}' cannot resume: {only_numbers}. {REMEDY}")
+
+
+def _with_defaults(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a configuration with the keys that have come since it was saved; their defaults change nothing."""
+    try:
+        return build_config(config).to_dict()
+    except ConfigError:  # of a version with other keys: what differs is then named
+        return config
 
 
 def _same_weights(origin: dict[str, Any], weights: str | None) -> bool:
@@ -102,6 +112,6 @@ def changes_since(content: Checkpoint, options: TrainingSection, rows: Sequence[
     old, new = (options.optimizer.lr * build_schedule(each)(done) for each in (before, options))
     if old != new and done < options.epochs:
         yield (
-            f"{stage}.epochs was {before.epochs} and is {options.epochs} now, and the cosine schedule with it: "
+            f"{stage}.epochs was {before.epochs} and is {options.epochs} now, and the schedule with it: "
             f"the lr resumes at {new:.3g} instead of {old:.3g}"
         )
