@@ -115,7 +115,7 @@ def test_step__that_always_overflows_is_an_error() -> None:
     """Oracle: by hand: 4 halves to 2, 1 and then below 1."""
     weight = nn.Parameter(torch.tensor(0.0))
     bookkeeping = Bookkeeping(weight, *[(1, 1)] * 9, scaler=torch.amp.GradScaler("cpu", init_scale=4.0))
-    says = "gradients of step 2 exceed fp16, as those of 3 steps so far. --set finetune.precision=fp32"
+    says = "of step 2 overflow fp16 even with a loss scale of 1: 3 steps were skipped. --set finetune.precision=fp32"
     with pytest.raises(VtdlError, match=says):
         train(bookkeeping, *[float("nan")] * 9, weight=weight)
 

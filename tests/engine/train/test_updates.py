@@ -9,6 +9,7 @@ import torch
 
 from tests.toy import NUM_TRAIN, Toy, differences, load, refuse, rows, succeed, vtdl, without_times
 from vtdl_cli.data.clips.datasets import Batch
+from vtdl_cli.engine.networks import machine
 from vtdl_cli.engine.networks.machine import Machine
 from vtdl_cli.engine.train import finetune as finetuning
 from vtdl_cli.engine.train.rank_batches import RankReport
@@ -57,13 +58,11 @@ def test_accumulate__of_two_batches_is_one_of_twice_the_size(
     torch.testing.assert_close(model(tmp_path / "two"), model(tmp_path / "one"), rtol=1e-4, atol=1e-6)
 
 
-def test_accumulate__pretraining_tells_what_a_large_batch_would_be(toy: Toy, tmp_path: Path) -> None:
+def test_accumulate__pretraining_warns_of_what_a_large_batch_would_be(toy: Toy, tmp_path: Path) -> None:
     """Twelve videos in batches of four: steps of two batches and of one. The queue gets four keys at a time."""
     result = succeed(*toy.pretrain(tmp_path / "run", *settings("pretrain", "accumulate_steps=2")))
     assert [row["step"] for row in rows(tmp_path / "run")] == [2, 4]
-    assert (
-        "each step accumulates 2 batches of 4 videos: an effective batch of 8, which lr 0.001 is for" in result.stderr
-    )
+    assert "each step accumulates 2 batches of 4 videos: lr 0.001 is for an effective batch of 8" in result.stderr
     assert (
         "warning: pretrain.accumulate_steps 2 is not the same as a batch of 8: batch norm still normalises over 4 "
         "videos, and keys are enqueued 4 at a time, between the batches of a step."
@@ -163,7 +162,16 @@ def test_max_grad_norm__is_torchs(toy: Toy, pretrained: Path, tmp_path: Path, mo
         (["freeze_stages=5", "--weights"], 2, "freeze_stages '5' exceeds the 4 stages after this backbone's stem"),
         (["freeze_stages=1"], 1, "freeze_stages '1' would freeze randomly initialised weights. Give --weights RUN"),
         (["freeze_stages=1", "--weights", "--linear-probe"], 2, "freeze_stages '1' has no effect with --linear-probe"),
-        (["backbone_lr_scale=0.5", "--weights", "--linear-probe"], 2, "--set finetune.backbone_lr_scale=1"),
+        (
+            ["backbone_lr_scale=0.5", "--weights", "--linear-probe"],
+            2,
+            "has no effect where all of the backbone is frozen",
+        ),
+        (
+            ["backbone_lr_scale=0.5", "--weights", "--set=finetune.freeze_stages=4"],
+            2,
+            "backbone_lr_scale '0.5' has no effect where",
+        ),
         (["backbone_lr_scale=0"], 2, "finetune.backbone_lr_scale '0' in "),
         (["sync_batch_norm=true"], 2, "sync_batch_norm 'True' needs several processes on GPUs, and there is one."),
         (["accumulate_steps=0"], 2, "finetune.accumulate_steps '0' in "),
@@ -187,7 +195,7 @@ def test_demo__refuses_frozen_stages_before_it_trains(tmp_path: Path) -> None:
 # ---- fp16 and warm-up
 
 
-def test_fp16__on_a_cpu_is_told(toy: Toy, tmp_path: Path) -> None:
+def test_fp16__on_a_cpu_is_reported(toy: Toy, tmp_path: Path) -> None:
     """Oracle: the same run in float32."""
     for precision in ("fp16", "fp32"):
         one_epoch = settings("finetune", f"precision={precision}", "epochs=1")
@@ -196,13 +204,29 @@ def test_fp16__on_a_cpu_is_told(toy: Toy, tmp_path: Path) -> None:
     assert differences(model(tmp_path / "fp16"), model(tmp_path / "fp32")) == []
 
 
-def test_warmup__longer_than_the_run_is_told_and_shortened(toy: Toy, tmp_path: Path) -> None:
+@pytest.mark.parametrize("stage", STAGES)
+def test_fp16__halves_its_loss_scale_for_each_skipped_step(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    """Oracle: torch's documentation: the scale begins at 2 ** 16, and does not grow within 2000 steps. torch computes in
+    fp16 on CPUs, too, if slowly; losses are compared with those in float32."""
+    words = settings(stage, "max_grad_norm=1")
+    succeed(*getattr(toy, stage)(tmp_path / "fp32", *words))
+    monkeypatch.setattr(machine, "select_autocast", lambda *_: torch.float16)
+    succeed(*getattr(toy, stage)(tmp_path / "fp16", *words))
+    content, row = load(tmp_path / "fp16/checkpoints/last.pt"), rows(tmp_path / "fp16")[-1]
+    assert content["scaler"]["scale"] == 2.0 ** (16 - content["skipped_steps"])
+    assert row["skipped_steps"] == content["skipped_steps"] < row["step"]
+    assert row["loss"] == pytest.approx(rows(tmp_path / "fp32")[-1]["loss"], rel=0.2)
+
+
+def test_warmup__longer_than_the_run_is_shortened_and_reported(toy: Toy, tmp_path: Path) -> None:
     """Oracle: by hand: a tenth of one epoch of three steps is over before the second step: the lr is that of the optimizer."""
     words = settings("pretrain", "schedule={name: constant, warmup_epochs: 10}", "epochs=1")
     result = succeed(*toy.pretrain(tmp_path / "run", *words))
     assert (
-        "warning: pretrain.schedule.warmup_epochs 10 is not shorter than the run of 1 epochs: the lr rises over 0.1 "
-        "epochs instead. To choose: --set pretrain.schedule.warmup_epochs=0.1"
+        "warning: pretrain.schedule.warmup_epochs 10 is not below pretrain.epochs 1: the lr rises over 0.1 epochs "
+        "instead. To choose: --set pretrain.schedule.warmup_epochs=0.1"
     ) in result.stderr
     assert rows(tmp_path / "run")[-1]["lr"] == 1e-3
 

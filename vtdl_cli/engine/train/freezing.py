@@ -13,7 +13,7 @@ def check_freezing(options: Finetune, weights: str | None, *, linear_probe: bool
 
     Raises:
         CheckpointError: it is randomly initialised.
-        UsageError: a linear probe freezes more than `freeze_stages`, and leaves nothing for `backbone_lr_scale`.
+        UsageError: a linear probe freezes more than `freeze_stages` anyway.
     """
     if linear_probe and weights is None:
         raise CheckpointError("a linear probe needs a trained backbone. Give --weights RUN")
@@ -22,25 +22,29 @@ def check_freezing(options: Finetune, weights: str | None, *, linear_probe: bool
             f"finetune.freeze_stages '{options.freeze_stages}' would freeze randomly initialised weights. "
             "Give --weights RUN, or --set finetune.freeze_stages=0"
         )
-    for name, neutral in {"freeze_stages": 0, "backbone_lr_scale": 1.0}.items():
-        if linear_probe and (value := getattr(options, name)) != neutral:
-            raise UsageError(
-                f"finetune.{name} '{value}' has no effect with --linear-probe, which freezes all of the backbone. "
-                f"--set finetune.{name}={neutral:g}"
-            )
+    if options.freeze_stages and linear_probe:
+        raise UsageError(
+            f"finetune.freeze_stages '{options.freeze_stages}' has no effect with --linear-probe, which freezes all of "
+            "the backbone. --set finetune.freeze_stages=0"
+        )
 
 
 def freeze(backbone: Backbone, options: Finetune, reporter: Reporter, *, linear_probe: bool) -> list[nn.Module]:
     """Switch off the gradients of what is frozen, and return it: during training it has to be in evaluation mode.
 
     Raises:
-        UsageError: the backbone has fewer stages than are to be frozen.
+        UsageError: the backbone has fewer stages than are to be frozen, or all is frozen and has a learning rate.
     """
     number, names = options.freeze_stages, backbone.stages
     if number > len(names):
         raise UsageError(
             f"finetune.freeze_stages '{number}' exceeds the {len(names)} stages after this backbone's stem, which "
             f"begin at {', '.join(names)}. --set finetune.freeze_stages={len(names)} or less"
+        )
+    if options.backbone_lr_scale != 1 and (linear_probe or number == len(names)):
+        raise UsageError(
+            f"finetune.backbone_lr_scale '{options.backbone_lr_scale:g}' has no effect where all of the backbone is "
+            "frozen. --set finetune.backbone_lr_scale=1"
         )
     layers = backbone.first_stages(number)
     if layers:

@@ -73,6 +73,6 @@ def update_weights(state: TrainingState) -> None:
     if scaler.get_scale() < LEAST_LOSS_SCALE:
         stage = state.identity["stage"]
         raise VtdlError(
-            f"gradients of step {state.step} exceed fp16, as those of {state.skipped_steps} steps so far. "
-            f"--set {stage}.precision=fp32, or lower {stage}.optimizer.lr"
+            f"gradients of step {state.step} overflow fp16 even with a loss scale of {before:g}: "
+            f"{state.skipped_steps} steps were skipped. --set {stage}.precision=fp32, or lower {stage}.optimizer.lr"
         )

@@ -3,7 +3,7 @@
 The loops are in `pretrain.py` and `finetune.py`, the step is in `step.py`:
 
     for epoch in training.epochs():
-        train_epoch(training, forward)
+        train_epoch(training, ddp_model, forward)
         training.close_epoch(metrics)
 
 All ranks run it in step, each with its part of every batch.
@@ -114,24 +114,28 @@ class Training:
         self._small_batches = SmallBatches(stage, model, reporter)
         self._stop = StopRequest()
         self._shown_at = 0.0
-        self._tell_schedule()
+        self._report_schedule()
         if ranks.rank():  # all ranks have drawn the same weights; from here on each draws its own numbers
             seed_torch(int(np.random.SeedSequence((execution.seed, ranks.rank())).generate_state(1)[0]))
 
-    def _tell_schedule(self) -> None:
+    @property
+    def _effective_batch_size(self) -> int:
+        """Videos in a step of the optimizer."""
+        return self.options.batch_size * self.options.accumulate_steps
+
+    def _report_schedule(self) -> None:
         """Report what becomes of a warm-up that is too long, and which batch the lr is for."""
         options, stage = self.options, self.state.identity["stage"]
         asked, epochs = options.schedule.warmup_epochs, warmup_epochs(options)
         if epochs != asked:
             self.reporter.warn(
-                f"{stage}.schedule.warmup_epochs {asked:g} is not shorter than the run of {options.epochs} epochs: the "
-                f"lr rises over {epochs:g} epochs instead. To choose: --set {stage}.schedule.warmup_epochs={epochs:g}"
+                f"{stage}.schedule.warmup_epochs {asked:g} is not below {stage}.epochs {options.epochs}: the lr rises "
+                f"over {epochs:g} epochs instead. To choose: --set {stage}.schedule.warmup_epochs={epochs:g}"
             )
         if options.accumulate_steps > 1:
             self.reporter.line(
-                f"each step accumulates {options.accumulate_steps} batches of {options.batch_size} videos: an "
-                f"effective batch of {options.accumulate_steps * options.batch_size}, which lr "
-                f"{options.optimizer.lr:g} is for"
+                f"each step accumulates {options.accumulate_steps} batches of {options.batch_size} videos: lr "
+                f"{options.optimizer.lr:g} is for an effective batch of {self._effective_batch_size}"
             )
 
     # ---- epochs and steps
@@ -255,7 +259,7 @@ class Training:
             "epochs": options.epochs,
             "steps_per_epoch": self.state.steps_per_epoch,
             "batch_size": options.batch_size,
-            "effective_batch_size": options.batch_size * options.accumulate_steps,
+            "effective_batch_size": self._effective_batch_size,
             "lr": options.optimizer.lr,
             "clip": f"{options.clip_len_frames} frames, stride {options.stride_frames}, "
             f"{self.config.data.crop_size} pixels of {self.config.data.modality}",
