@@ -32,7 +32,7 @@ MAY_IMPORT = {
 
 
 ROOMS = {
-    "engine": ("request", "lists", "features", "networks", "weights", "train", "evaluate", "report", "demo"),
+    "engine": ("request", "lists", "features", "networks", "train", "evaluate", "report", "weights", "demo"),
     "data": ("video", "lists", "hdf5", "clips"),
 }
 """Of a part, lowest first: what is in a room imports from it and from those before it."""

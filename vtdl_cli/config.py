@@ -198,7 +198,24 @@ class Finetune(TrainingSection):
     backbone_lr_scale: PositiveFloat = 1.0  # lr of the backbone, as a multiple of optimizer.lr, the classifier's
     freeze_stages: NonNegativeInt = 0  # stem and first so many stages of the backbone stay as they are; 0: none does
     sync_batch_norm: bool = False  # batch norm over the batches of all ranks; needs several, on GPUs
+    label_smoothing: BelowOne = 0.0  # share of the target that is spread evenly over all classes
+    class_weights: Literal["none", "balanced"] = "none"  # of the loss; balanced: n / (k * videos of the class)
+    sampling: Literal["shuffle", "balanced"] = "shuffle"  # balanced: each class equally often, as many videos an epoch
     validate_every: NonNegativeInt = 1  # epochs; the last one is always validated, with 0 only that
+    best_by: Literal["top1", "mean_class", "macro_f1"] = "top1"  # of validation: chooses best.pt
+    patience: NonNegativeInt = 0  # epochs without a better `best_by` after which the run stops early; 0 never
+
+    @model_validator(mode="after")
+    def _options_go_together(self) -> Self:
+        if self.class_weights == self.sampling == "balanced":
+            raise ValueError(
+                "class_weights and sampling are both 'balanced': rare classes would count twice. Leave one of them out"
+            )
+        if self.patience and not self.validate_every:
+            raise ValueError(
+                f"patience {self.patience} needs validated epochs. --set finetune.validate_every=1, or more"
+            )
+        return self
 
 
 class Evaluate(Section):

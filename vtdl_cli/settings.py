@@ -208,6 +208,8 @@ def _idle_keys(config: Config) -> Iterator[tuple[str, str]]:
     if not (config.pretrain.augment or config.finetune.augment):
         for key in ("jitter", "rotation_degrees"):
             yield f"data.{key}", "neither stage augments"
+    if not config.finetune.validate_every:
+        yield "finetune.best_by", "finetune.validate_every is 0"
     for stage, training in (("pretrain", config.pretrain), ("finetune", config.finetune)):
         if training.schedule.name != "step":
             for key in ("milestones", "factor"):

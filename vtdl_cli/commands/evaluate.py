@@ -19,7 +19,8 @@ def evaluate(
     weights: Annotated[
         list[str],
         typer.Option(
-            metavar="RUN|FILE", help="Finetuned run folder or checkpoint; may be repeated, one for each list."
+            metavar="RUN|FILE",
+            help="Finetuned run folder, checkpoint or hub folder; may be repeated, one for each list.",
         ),
     ],
     test_lists: Annotated[

@@ -23,7 +23,7 @@ last feature map of every backbone has 2 time positions for clips of 16 frames; 
 def extract(
     weights: Annotated[
         str,
-        typer.Option(metavar="RUN|FILE|none", help="Run folder or checkpoint; none is a randomly initialised network."),
+        typer.Option(metavar="RUN|FILE|none", help="Run folder, checkpoint or hub folder; none: randomly initialised."),
     ],
     videos_list: Annotated[
         Path,

@@ -28,11 +28,15 @@ def finetune(
         Path | None,
         typer.Option(
             help="Labelled videos to validate on, a centre clip each, every finetune.validate_every epochs. They "
-            "choose best.pt: report its accuracy on others. Default: none, then last.pt is the result."
+            "choose best.pt, and with finetune.patience when to stop: report its accuracy on others. Default: none, "
+            "then last.pt is the result."
         ),
     ] = None,
     weights: Annotated[
-        str, typer.Option(metavar="RUN|FILE|none", help="Run folder or checkpoint whose backbone to start from.")
+        str,
+        typer.Option(
+            metavar="RUN|FILE|none", help="Run folder, checkpoint or hub folder whose backbone to start from."
+        ),
     ] = "none",
     linear_probe: Annotated[
         bool, typer.Option("--linear-probe", help="Train the classifier alone, on a backbone that stays as it is.")

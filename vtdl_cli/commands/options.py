@@ -61,7 +61,8 @@ GroupsOption = Annotated[
     typer.Option(
         "--group-by",
         metavar="REGEX",
-        help="Intervals by recording: of videos whose file names agree in the first group of the regex. "
+        help="Intervals by recording: of videos whose file names agree in the first group of the regex; after path: or "
+        "parent: it searches the path, or the folder that holds the video. "
         "'': by video. Default: as the list was prepared.",
     ),
 ]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.foreign_weights import I3D, Bomb, authors_checkpoint, authors_finetuned, authors_state, thin_i3d
+from tests.foreign_weights import I3D, Bomb, authors_checkpoint, authors_finetuned, thin_i3d
 from tests.toy import Toy, load, refuse, succeed
 from vtdl_cli.engine.networks.build import build_embedder
 from vtdl_cli.engine.networks.trained import load_backbone, load_embedder
@@ -48,7 +48,7 @@ def test_convert__a_run_is_neither_written_over_nor_reinterpreted(pretrained: Pa
     before = last.read_bytes()
     line = ["convert", str(pretrained), "--overwrite", "--out"]
     refuse(*line, str(last), code=2, says=("is itself one of the inputs",))
-    refuse(*line, str(tmp_path), code=2, says=("is a folder. Name a file in it",))
+    refuse(*line, str(tmp_path / "o.bin"), code=2, says=("ends neither in .pt, .pth, .safetensors, .onnx nor is it",))
     for option, value in (
         ("--set", "model.width=4"),
         ("--rename", "a=b"),
@@ -63,13 +63,19 @@ def test_convert__a_run_is_neither_written_over_nor_reinterpreted(pretrained: Pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_convert__a_checkpoint_is_not_named_as_onnx(pretrained: Path, tmp_path: Path) -> None:
-    torch.save(authors_state(1), tmp_path / "plain.pth")
-    out = tmp_path / "a b.onnx"
-    says = (f"Choose --out '{tmp_path}/a b.pt', then: vtdl convert '{tmp_path}/a b.pt' --out '{out}'",)
-    refuse("convert", str(tmp_path / "plain.pth"), *I3D, "--out", str(out), code=2, says=says)
-    refuse("convert", str(pretrained), "--key-encoder", "--out", str(out), code=2, says=says)
-    assert not out.exists()
+@pytest.mark.parametrize(
+    ("name", "option", "value"),
+    [
+        ("o.pt", "--license", "mit"),
+        ("o.safetensors", "--frames", "uint8"),
+        ("o.onnx", "--results", "r"),
+        ("o", "--frames", "uint8"),
+    ],
+)
+def test_convert__option_of_another_form(pretrained: Path, tmp_path: Path, name: str, option: str, value: str) -> None:
+    says = (f"{option} has no effect on --out '{tmp_path / name}'. Leave it out",)
+    refuse("convert", str(pretrained), "--out", str(tmp_path / name), option, value, code=2, says=says)
+    assert list(tmp_path.iterdir()) == []
 
 
 # ---- the key encoder of a run

@@ -22,7 +22,7 @@ from tests.foreign_weights import (
 from tests.models.test_heads import authors_classifier
 from tests.toy import CLASSES, Toy, load, refuse, succeed
 from vtdl_cli.engine.networks.build import build_backbone
-from vtdl_cli.engine.networks.trained import load_backbone, load_classifier
+from vtdl_cli.engine.networks.trained import load_backbone, load_classifier, load_embedder
 from vtdl_cli.models.heads import pool_features
 from vtdl_cli.settings import load_config
 
@@ -38,12 +38,36 @@ def test_import__authors_checkpoint(tmp_path: Path, option: tuple[str, ...], see
     answer = succeed("convert", str(source), *I3D, "--out", str(tmp_path / "ours.pt"), "--json", *option)
     report = json.loads(answer.stdout)
     assert [report[name] for name in ("matched", "missing", "unexpected", "misshaped")] == [NUM_TENSORS, [], [], []]
-    assert sorted(report["heads_left_out"]) == ["cls_head.2.weight", "id_head.2.bias", "id_head.2.weight"]
+    assert report["heads_left_out"] == ["cls_head.2.weight"]
+    assert sorted(report["embedding_head"]) == ["id_head.2.bias", "id_head.2.weight"]
     assert (report["stage"], report["classifier"], report["num_classes"]) == ("pretrain", [], None)
     assert answer.stderr == ""
     backbone, loaded = load_backbone(str(tmp_path / "ours.pt"), ())
     assert torch.equal(features(backbone), features(thin_i3d(seed)))
     assert loaded.config.model.width == 4
+
+
+def test_import__embedding_head_is_kept(tmp_path: Path) -> None:
+    """Oracle: the authors' head written out: global average, linear, L2 norm (README, Method)."""
+    head = {"weight": torch.randn(128, 64), "bias": torch.randn(128)}
+    state = authors_state(1) | {f"module.id_head.2.{name}": tensor for name, tensor in head.items()}
+    source = authors_checkpoint(tmp_path / "ckpt.pth", model=state)
+    succeed("convert", str(source), *I3D, "--out", str(tmp_path / "ours.pt"))
+    ours, _ = load_embedder(str(tmp_path / "ours.pt"), ())
+    clips = torch.randn(2, 3, 16, 32, 32)
+    with torch.inference_mode():
+        linear = thin_i3d(1)(clips).mean((2, 3, 4)) @ head["weight"].T + head["bias"]
+        torch.testing.assert_close(ours(clips), linear / linear.norm(dim=1, keepdim=True))
+
+
+def test_import__embedding_head_that_does_not_fit_stays_behind(tmp_path: Path) -> None:
+    """Of 64 features, not 128; features are as good without it."""
+    source = authors_checkpoint(tmp_path / "ckpt.pth")
+    dim = ("--set", "model.embedding_dim=64")
+    report = json.loads(succeed("convert", str(source), *I3D, *dim, "--out", str(tmp_path / "o.pt"), "--json").stdout)
+    assert report["embedding_head"] == []
+    assert "id_head.2.weight" in report["heads_left_out"]
+    assert not load(tmp_path / "o.pt")["trains_embedding"]
 
 
 def test_import__torchvision_file(tmp_path: Path) -> None:

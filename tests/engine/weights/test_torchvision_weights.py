@@ -198,14 +198,25 @@ def test_convert__names_are_listed(name: str) -> None:
 def test_find_release__by_member_of_the_enum() -> None:
     known = [find_release(f"torchvision:R2Plus1D_18_Weights.{member}") for member in ("KINETICS400_V1", "DEFAULT")]
     assert known == [find_release("torchvision:r2plus1d_18")] * 2
-    assert find_release("runs/torchvision:r3d_18") is None
 
 
 def test_convert__options_that_do_not_go_with_it(tmp_path: Path, cache: Path) -> None:
-    """Refused before anything is downloaded, or by the file that was; here nothing may be."""
-    says = (f"Choose --out {tmp_path}/r3d.pt, then: vtdl convert {tmp_path}/r3d.pt --out {tmp_path}/r3d.onnx",)
-    refuse("convert", "torchvision:r3d_18", "--out", str(tmp_path / "r3d.onnx"), code=2, says=says)
+    """Refused before anything is downloaded."""
+    line = ["convert", "torchvision:r3d_18", "--out", str(tmp_path / "r3d.onnx"), "--license", "bsd-3-clause"]
+    refuse(*line, code=2, says=("--license has no effect on --out",))
     assert not cache.exists()
+
+
+@pytest.mark.parametrize("command", ["finetune", "evaluate"])
+def test_weights__torchvision_names_are_converted_first(toy: Toy, tmp_path: Path, command: str) -> None:
+    says = ("are torchvision's. First: vtdl convert torchvision:r3d_18 --out weights.pt",)
+    weights = ["--weights", "torchvision:r3d_18"]
+    lines = {
+        "finetune": toy.finetune(tmp_path / "run", *weights),
+        "evaluate": toy.evaluate(Path("torchvision:r3d_18"), tmp_path / "results"),
+    }
+    refuse(*lines[command], code=1, says=says)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_convert__torchvision_cannot_be_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

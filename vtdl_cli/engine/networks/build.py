@@ -28,7 +28,12 @@ def _with_weight_init(network: Network, config: Config) -> Network:
 def build_embedder(config: Config) -> Encoder:
     """Build a randomly initialised backbone with the embedding head."""
     backbone = build_backbone(config)
-    return Encoder(backbone, EmbeddingHead(backbone.feature_dim, config.model.embedding_dim))
+    return Encoder(backbone, build_embedding_head(config, backbone))
+
+
+def build_embedding_head(config: Config, backbone: Backbone) -> EmbeddingHead:
+    """Build a randomly initialised embedding head for a backbone."""
+    return EmbeddingHead(backbone.feature_dim, config.model.embedding_dim)
 
 
 def build_linear(config: Config, num_classes: int) -> Encoder:

@@ -1,5 +1,7 @@
 """Checkpoints: tensors and plain types only, written atomically, read without running code.
 
+They are files of torch's, or to be used elsewhere safetensors, alone or in a folder as hubs of models keep them.
+
 A checkpoint is a dict with `schema`, `stage`, `config`, `classes`, `model` and, to resume from, the training state.
 """
 
@@ -12,7 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from vtdl_cli import __version__
+from vtdl_cli.engine.networks import TORCHVISION
 from vtdl_cli.engine.networks.checkpoint_content import check_checkpoint
+from vtdl_cli.engine.networks.hub_folder import CONFIG_FILE, MODEL_FILE, recorded_sha256
 from vtdl_cli.engine.networks.methods import METHODS
 from vtdl_cli.engine.networks.tensor_file import read_tensors, suggest_convert
 from vtdl_cli.errors import CheckpointError
@@ -33,9 +37,14 @@ RUN_WEIGHTS = ("best.pt", "last.pt")
 
 def save_checkpoint(path: Path, content: Checkpoint) -> None:
     """Write `content` with schema and versions; an existing checkpoint at `path` is replaced atomically."""
-    versions = {"vtdl": __version__, "torch": str(torch.__version__)}
     with atomic_write(path) as temporary:
-        torch.save({"schema": CHECKPOINT_SCHEMA, "versions": versions, **content}, temporary)
+        torch.save(with_schema(content), temporary)
+
+
+def with_schema(content: Checkpoint) -> Checkpoint:
+    """Return `content` with schema and versions; those of the program that trained the weights are kept."""
+    versions = {"vtdl": __version__, "torch": str(torch.__version__)}
+    return {"schema": CHECKPOINT_SCHEMA, "versions": versions, **content}
 
 
 def load_checkpoint(path: Path, warn: Warn = ignore_warning) -> Checkpoint:
@@ -73,10 +82,10 @@ def load_with_sha256(path: Path, warn: Warn = ignore_warning) -> tuple[Checkpoin
 
 
 def find_weights(name: str) -> Path:
-    """Return the checkpoint of a run folder, or the file itself.
+    """Return the checkpoint of a run folder or of a hub's folder, or the file itself.
 
     Raises:
-        CheckpointError: there is none.
+        CheckpointError: there is none, or the hub's folder is not as it was written.
     """
     path = Path(name)
     if path.is_file():
@@ -84,8 +93,24 @@ def find_weights(name: str) -> Path:
     for candidate in RUN_WEIGHTS:
         if (path / "checkpoints" / candidate).is_file():
             return path / "checkpoints" / candidate
-    what = "holds no checkpoints/last.pt" if path.is_dir() else "do not exist"
+    if (path / MODEL_FILE).is_file():
+        return _find_in_hub_folder(path)
+    if name.startswith(TORCHVISION):
+        raise CheckpointError(f"weights '{name}' are torchvision's. First: vtdl convert {name} --out weights.pt")
+    what = f"holds no checkpoints/last.pt and no {MODEL_FILE}" if path.is_dir() else "do not exist"
     raise CheckpointError(f"weights '{name}' {what}. Give a run folder or a checkpoint file")
+
+
+def _find_in_hub_folder(folder: Path) -> Path:
+    """Return the file of the weights, which has to be the one that the folder was written with."""
+    path = folder / MODEL_FILE
+    expected, sha256 = recorded_sha256(folder), file_sha256(path)
+    if sha256 != expected:
+        raise CheckpointError(
+            f"weights '{path}' are damaged, cut short or others: their SHA-256 is {sha256[:12]}..., not "
+            f"{expected[:12]}... as in {CONFIG_FILE}. Download the folder again"
+        )
+    return path
 
 
 def file_sha256(path: Path) -> str:
@@ -148,6 +173,11 @@ def tensors_under(checkpoint: Checkpoint, prefix: str) -> dict[str, Tensor]:
     """Return the checkpoint's tensors whose names begin with `prefix`, by their names without it."""
     tensors = checkpoint["model"].items()
     return {name.removeprefix(prefix): tensor for name, tensor in tensors if name.startswith(prefix)}
+
+
+def encoder_prefix(checkpoint: Checkpoint) -> str:
+    """Return the prefix of the tensors of the encoder that was trained, its head's included."""
+    return backbone_prefix(checkpoint).removesuffix(f"{BACKBONE}.")
 
 
 def load_every_tensor(network: nn.Module, theirs: dict[str, Tensor], checkpoint: Checkpoint) -> None:

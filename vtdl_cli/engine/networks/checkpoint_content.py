@@ -146,6 +146,7 @@ class State(Content):
     skipped_steps: Count = 0
     step: Count
     best: Annotated[dict[Text, float], AfterValidator(_metrics)]
+    validated_epoch: Count = 0
     bad_videos: dict[int, tuple[Text, Text]]
     sums: dict[Text, Annotated[Dense, AfterValidator(_scalar)]]
     recorded: Count

@@ -1,6 +1,7 @@
 """Read files of tensors and plain types without running any code in them, and verify their checksums.
 
-torch writes a zip file, with a CRC-32 of each record, which torch itself does not verify.
+torch writes a zip file, with a CRC-32 of each record, which torch itself does not verify; safetensors_file.py reads
+the other kind.
 """
 
 import errno
@@ -15,6 +16,7 @@ from typing import Any
 
 import torch
 
+from vtdl_cli.engine.networks.safetensors_file import is_safetensors, read_safetensors
 from vtdl_cli.errors import CheckpointError
 from vtdl_cli.runtime import Warn, ignore_warning
 
@@ -40,10 +42,7 @@ def read_tensors(path: Path, allowed: Sequence[type] = (), warn: Warn = ignore_w
         CheckpointError: it does not exist, is damaged or another kind of file, or contains code, which is not run.
     """
     try:
-        has_checksums = has_whole_records(path)
-        with torch.serialization.safe_globals(list(allowed)), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Detected pickle protocol")  # such a file is read, or refused below
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        content, has_checksums = read_safetensors(path) if is_safetensors(path) else _read_torch(path, allowed)
     except FileNotFoundError:
         raise CheckpointError(f"weights '{path}' do not exist. Give a run folder or a checkpoint file") from None
     except CheckpointError:
@@ -53,6 +52,14 @@ def read_tensors(path: Path, allowed: Sequence[type] = (), warn: Warn = ignore_w
     if not has_checksums:
         warn(f"weights '{path}' have no checksums: damage in them would not be noticed")
     return content
+
+
+def _read_torch(path: Path, allowed: Sequence[type]) -> tuple[Any, bool]:
+    """Read a file of torch's, and return whether it has checksums, which then match."""
+    has_checksums = has_whole_records(path)
+    with torch.serialization.safe_globals(list(allowed)), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Detected pickle protocol")  # such a file is read, or refused by the caller
+        return torch.load(path, map_location="cpu", weights_only=True), has_checksums
 
 
 def has_whole_records(path: Path) -> bool:

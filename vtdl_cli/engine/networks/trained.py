@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -9,10 +10,9 @@ from vtdl_cli.config import Config
 from vtdl_cli.data.lists.label_sets import LabelSet, label_set
 from vtdl_cli.engine.networks.build import build_backbone, build_embedder, build_network
 from vtdl_cli.engine.networks.checkpoint import (
-    BACKBONE,
     Checkpoint,
-    backbone_prefix,
     copy_backbone,
+    encoder_prefix,
     find_weights,
     load_every_tensor,
     load_with_sha256,
@@ -97,8 +97,13 @@ def load_network(
         CheckpointError: there are no such weights, or they do not fit.
     """
     checkpoint, source = _open(weights, assignments, warn)
-    load = _classifier if checkpoint["stage"] == "finetune" else _backbone
-    return load(checkpoint, source), source
+    return _network(checkpoint, source), source
+
+
+def build_trained_network(checkpoint: Checkpoint, path: Path, sha256: str) -> tuple[Encoder | Backbone, Source]:
+    """Build the network of a checkpoint that has been read; `path` and `sha256` are of its file."""
+    source = _describe(checkpoint, path, sha256, (), ignore_warning)
+    return _network(checkpoint, source), source
 
 
 def load_embedder(weights: str, assignments: Iterable[str], warn: Warn = ignore_warning) -> tuple[Encoder, Source]:
@@ -108,7 +113,7 @@ def load_embedder(weights: str, assignments: Iterable[str], warn: Warn = ignore_
         CheckpointError: there are no such weights, they do not fit, or they have no such head.
     """
     checkpoint, source = _open(weights, assignments, warn)
-    tensors = tensors_under(checkpoint, backbone_prefix(checkpoint).removesuffix(f"{BACKBONE}."))
+    tensors = tensors_under(checkpoint, encoder_prefix(checkpoint))
     if not trains_embedding(checkpoint) or not any(name.startswith("head.") for name in tensors):
         methods = " or ".join(name for name, method in METHODS.items() if method.task.trains_embedding)
         raise CheckpointError(
@@ -123,6 +128,10 @@ def load_embedder(weights: str, assignments: Iterable[str], warn: Warn = ignore_
 def random_backbone(config: Config) -> tuple[Backbone, Source]:
     """Build a randomly initialised backbone, the baseline of all features."""
     return build_backbone(config).eval(), Source("none", "", config, None, 0)
+
+
+def _network(checkpoint: Checkpoint, source: Source) -> Encoder | Backbone:
+    return (_classifier if checkpoint["stage"] == "finetune" else _backbone)(checkpoint, source)
 
 
 def _classifier(checkpoint: Checkpoint, source: Source) -> Encoder:
@@ -140,13 +149,15 @@ def _backbone(checkpoint: Checkpoint, source: Source) -> Backbone:
 def _open(weights: str, assignments: Iterable[str], warn: Warn) -> tuple[Checkpoint, Source]:
     path = find_weights(weights)
     checkpoint, sha256 = load_with_sha256(path, warn)
-    config = build_config(checkpoint["config"], assignments, source=str(path), warn=warn)
-    source = Source(
+    return checkpoint, _describe(checkpoint, path, sha256, assignments, warn)
+
+
+def _describe(checkpoint: Checkpoint, path: Path, sha256: str, assignments: Iterable[str], warn: Warn) -> Source:
+    return Source(
         str(path),
         sha256,
-        config,
+        build_config(checkpoint["config"], assignments, source=str(path), warn=warn),
         checkpoint["classes"],
         checkpoint["num_classes"],
         read_selection(checkpoint, path),
     )
-    return checkpoint, source

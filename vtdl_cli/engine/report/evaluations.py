@@ -13,7 +13,7 @@ from vtdl_cli.data.hdf5.scores import Scores, read_scores
 from vtdl_cli.data.video.decoding import read_middle_frame
 from vtdl_cli.engine.evaluate.results import CONFUSION_FILE, METRICS_FILE, SCORES_FILE
 from vtdl_cli.errors import DamagedFile, UnreadableVideo, UsageError
-from vtdl_cli.metrics import confusion, most_confused, softmax
+from vtdl_cli.metrics import class_metrics, confusion, most_confused, softmax
 from vtdl_cli.runtime import Reporter
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -38,7 +38,7 @@ def find_evaluations(run: Path, given: Sequence[Path], reporter: Reporter) -> li
         UsageError: a given folder holds none, or other files of the same name.
     """
     if given:
-        return [read_evaluation(folder, str(folder), reporter) for top in given for folder in _results_folders(top)]
+        return [read_evaluation(folder, str(folder), reporter) for top in given for folder in results_folders(top)]
     found = []
     for folder in sorted(path.parent for path in run.rglob(METRICS_FILE)):
         try:
@@ -49,7 +49,12 @@ def find_evaluations(run: Path, given: Sequence[Path], reporter: Reporter) -> li
     return found
 
 
-def _results_folders(top: Path) -> list[Path]:
+def results_folders(top: Path) -> list[Path]:
+    """Return the folders of results in and below `top`.
+
+    Raises:
+        UsageError: there are none.
+    """
     folders = sorted(path.parent for path in top.rglob(METRICS_FILE))
     if not folders:
         raise UsageError(f"results '{top}' hold no {METRICS_FILE}. First: vtdl evaluate --weights RUN ... --out {top}")
@@ -62,7 +67,7 @@ def read_evaluation(folder: Path, name: str, reporter: Reporter) -> Evaluation:
     Raises:
         UsageError: its metrics.json is damaged or not of `vtdl evaluate`, or its scores are damaged.
     """
-    metrics = _read_metrics(folder / METRICS_FILE)
+    metrics = read_metrics(folder / METRICS_FILE)
     if "tests" in metrics:  # the summary of several evaluations, each in a folder of its own
         return Evaluation(name, metrics)
     remarks = []
@@ -87,7 +92,12 @@ def read_evaluation(folder: Path, name: str, reporter: Reporter) -> Evaluation:
     return Evaluation(name, metrics, score_classes(scores), figure or None, examples, remarks)
 
 
-def _read_metrics(path: Path) -> dict[str, Any]:
+def read_metrics(path: Path) -> dict[str, Any]:
+    """Read a metrics.json.
+
+    Raises:
+        UsageError: it is damaged or not of `vtdl evaluate`.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -106,11 +116,14 @@ def _is_accuracy(value: Any) -> bool:
 def score_classes(scores: Scores) -> list[ClassScore]:
     """Return the classes that have videos, best first; of equal ones, those with more videos first."""
     counts = confusion(scores.values.argmax(1), scores.labels, len(scores.classes))
+    metrics, others = class_metrics(counts), most_confused(counts)
     found = []
-    for number, (row, other) in enumerate(zip(counts, most_confused(counts), strict=True)):
-        if row.any():
-            confused = "" if other is None else scores.classes[other]
-            found.append(ClassScore(scores.classes[number], int(row.sum()), int(row[number]), confused))
+    for number in np.flatnonzero(metrics.videos):
+        videos, predicted, correct = (int(each[number]) for each in metrics[:3])
+        precision = float(metrics.precision[number]) if predicted else None
+        confused = "" if (other := others[number]) is None else scores.classes[other]
+        f1 = float(metrics.f1[number])
+        found.append(ClassScore(scores.classes[number], videos, correct, precision, f1, confused))
     return sorted(found, key=lambda each: (-each.correct / each.videos, -each.videos))
 
 

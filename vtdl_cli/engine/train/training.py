@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from vtdl_cli import ranks
@@ -28,7 +29,7 @@ from vtdl_cli.engine.request import Execution
 from vtdl_cli.engine.train.checkpointing import Checkpointing
 from vtdl_cli.engine.train.health import gradient_metrics
 from vtdl_cli.engine.train.optimization import ParameterGroup, trained_parameters, warmup_epochs
-from vtdl_cli.engine.train.progress import bar_fields, epoch_line
+from vtdl_cli.engine.train.progress import bar_fields, describe_early_stop, epoch_line
 from vtdl_cli.engine.train.rank_batches import RankReport, SmallBatches
 from vtdl_cli.engine.train.run_folder import EpochMetrics, RunFolder
 from vtdl_cli.engine.train.state import TrainingState
@@ -58,6 +59,8 @@ class Training:
         drop_last: leave out an epoch's incomplete last batch.
         origin: further provenance, kept in the checkpoints.
         selection: how the best epoch is chosen; none: the last validated one is the best.
+        patience: epochs without a better one after which the training stops early; 0: never.
+        balanced_labels: the classes of the videos, if each epoch is to have each class equally often.
     """
 
     def __init__(
@@ -76,6 +79,8 @@ class Training:
         drop_last: bool,
         origin: dict[str, Any] | None = None,
         selection: Selection | None = None,
+        patience: int = 0,
+        balanced_labels: NDArray[np.int64] | None = None,
     ) -> None:
         self.options: TrainingSection = config.pretrain if stage == "pretrain" else config.finetune
         self.config, self.machine, self.run, self.reporter = config, machine, run, reporter
@@ -85,6 +90,7 @@ class Training:
             epochs=self.options.epochs,
             seed=execution.seed,
             shuffle=True,
+            balanced_labels=balanced_labels,
             drop_last=drop_last,
             accumulate_steps=self.options.accumulate_steps,
             rank=ranks.rank(),
@@ -109,6 +115,7 @@ class Training:
             bad_videos=BadVideos(len(videos), config.data.max_bad_fraction),
             steps_per_epoch=self.order.steps_per_epoch,
             selection=selection,
+            patience=patience,
         )
         self.checkpointing = Checkpointing(self.state, run, config, reporter)
         self._small_batches = SmallBatches(stage, model, reporter)
@@ -142,7 +149,7 @@ class Training:
 
     def epochs(self) -> Iterator[int]:
         """The epochs that are left, numbered from 0; after the last one the curves are drawn."""
-        if self.state.step < self.state.total_steps:
+        if not self.state.is_finished:
             yield from self._epochs_left()
         self.run.close()
 
@@ -151,10 +158,14 @@ class Training:
         self.order.start_step = state.step
         self.checkpointing.restart_clock()
         state.meter.restart_clock()
-        with self._stop, self.reporter.progress(state.total_steps, stage, start=state.step) as self._bar:
+        title = f"{stage} (may stop early)" if state.patience else stage
+        with self._stop, self.reporter.progress(state.total_steps, title, start=state.step) as self._bar:
             self._stream = iter(self.loader)
-            while state.step < state.total_steps:
+            while not state.is_finished:
                 yield state.epoch
+            del self._stream  # ends its workers, which after an early stop are still loading
+        if state.stopped_early:
+            self.reporter.line(describe_early_stop(state))
 
     def steps(self) -> Iterator[StepBatches]:
         """The steps that are left of the epoch.
@@ -245,7 +256,7 @@ class Training:
         state.choose_best(metrics, best_by)
         sizes = gradient_metrics(state.model) if self.options.log_gradients else {}
         self.checkpointing.save_epoch(row, {"epoch": state.epoch, "step": state.step, **sizes} if sizes else {})
-        self.reporter.line(epoch_line(row, self.options.epochs))
+        self.reporter.line(epoch_line(row, self.options.epochs, best_by))
         return row
 
     def plan(self) -> dict[str, Any]:

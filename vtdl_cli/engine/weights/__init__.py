@@ -1,3 +1,1 @@
-"""Weights in and out: third-party files and torchvision's by name become checkpoints, backbones of runs plain files."""
-
-TORCHVISION = "torchvision:"  # prefix of the names of weights that torchvision publishes
+"""Models in and out: weights of other code become checkpoints; runs become files and folders for use elsewhere."""

@@ -3,18 +3,19 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from torch import Tensor, nn
 
 from vtdl_cli.config import Config
 from vtdl_cli.data.lists.video_list import read_classes
-from vtdl_cli.engine.networks.build import build_network
-from vtdl_cli.engine.networks.checkpoint import Stage, save_checkpoint
+from vtdl_cli.engine.networks.build import build_embedding_head, build_network
+from vtdl_cli.engine.networks.checkpoint import BACKBONE, Stage, file_sha256, with_schema
+from vtdl_cli.engine.weights.converted import Converted
 from vtdl_cli.engine.weights.third_party import (
     ThirdParty,
     check_finite,
     find_classifier,
+    find_embedding,
     name_as_ours,
     pick_weights,
     split_heads,
@@ -63,19 +64,19 @@ class Import:
         return [name for name, given in typed.items() if given]
 
 
-def import_weights(source: ThirdParty, out: Path, wanted: Import, *, key_encoder: bool) -> dict[str, Any]:
-    """Write the network of the authors' checkpoints, of torchvision's, or of a plain state dict as a checkpoint.
+def import_weights(source: ThirdParty, wanted: Import, *, key_encoder: bool) -> Converted:
+    """Read the network of the authors' checkpoints, of torchvision's, or of a plain state dict as a checkpoint.
 
-    Its stage is finetune where the file has all tensors of ours, a classifier included, else pretrain.
+    Its stage is finetune where the file has all tensors of ours, a classifier included, else pretrain; then the
+    embedding head is kept where the file has one that fits.
 
     Args:
         source: the weights.
-        out: the checkpoint to write.
         wanted: how to read them.
         key_encoder: take the authors' momentum encoder instead of the one that was trained.
 
     Returns:
-        Counts, and the names that found no match.
+        The checkpoint, and a report of counts and of the names that found no match.
 
     Raises:
         CheckpointError: the file holds no weights, has NaN or infinite values, or fits too little.
@@ -88,32 +89,31 @@ def import_weights(source: ThirdParty, out: Path, wanted: Import, *, key_encoder
     theirs = name_as_ours(pick_weights(source, key_encoder=key_encoder), wanted.rename, path)
     filled = fill_network(theirs, path, config, wanted.least_match)
     stage: Stage = "finetune" if filled.classifier else "pretrain"
-    classes = _class_names(source, wanted.classes, filled.num_classes)
-    state = filled.network.state_dict()
-    ours = {
+    checkpoint = {
         "stage": stage,
         "config": config.to_dict(),
-        "classes": classes,
+        "classes": _class_names(source, wanted.classes, filled.num_classes),
         "num_classes": filled.num_classes,
         "list_sha256": "",
         "seed": 0,
         "origin": dict(source.origin),
-        "model": {name: state[name] for name in state if filled.classifier or name.startswith("backbone.")},
+        "backbone": BACKBONE,
+        "trains_embedding": bool(filled.embedding),
+        "model": filled.tensors,
     }
-    save_checkpoint(out, ours)
-    return {
-        "out": str(out),
-        "stage": stage,
+    report = {
         "backbone": config.model.name,
         "matched": len(filled.match.matched),
         "missing": filled.match.missing,
         "unexpected": filled.match.unexpected,
         "misshaped": filled.match.misshaped,
         "classifier": filled.classifier,
+        "embedding_head": filled.embedding,
         "num_classes": filled.num_classes or None,
         "heads_left_out": filled.left_out,
-        "origin": ours["origin"],
+        "origin": checkpoint["origin"],
     }
+    return Converted(with_schema(checkpoint), path, file_sha256(path), report=report)
 
 
 @dataclass(frozen=True)
@@ -153,9 +153,10 @@ class Filled:
     """A network of ours with third-party weights.
 
     Attributes:
-        network: with the weights; a head that nothing fitted is randomly initialised.
+        network: with the weights; it has the classifier or the embedding head if theirs fits.
         match: of its backbone with theirs.
-        classifier: their names of what went into the head.
+        classifier: their names of what went into the classifier; empty: none fitted.
+        embedding: their names of what went into the embedding head; empty: none fitted, or there is a classifier.
         left_out: heads of theirs that did not.
         num_classes: of the classifier; 0 without one.
     """
@@ -163,8 +164,16 @@ class Filled:
     network: Encoder
     match: Match
     classifier: list[str]
+    embedding: list[str]
     left_out: list[str]
     num_classes: int
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """Those that are to be kept: a head that nothing fitted is randomly initialised."""
+        has_head = self.classifier or self.embedding
+        state = self.network.state_dict()
+        return {name: state[name] for name in state if has_head or name.startswith(f"{BACKBONE}.")}
 
 
 def fill_network(theirs: Mapping[str, Tensor], path: Path, config: Config, min_match: float) -> Filled:
@@ -174,9 +183,8 @@ def fill_network(theirs: Mapping[str, Tensor], path: Path, config: Config, min_m
         CheckpointError: less than `min_match` percent of the backbone's tensors fit, or some are NaN or infinite.
     """
     backbone, heads = split_heads(theirs)
-    names = find_classifier(heads)
-    classifier = {ours: heads[name] for ours, name in names.items()}
-    rows = max((len(tensor) for tensor in classifier.values() if tensor.ndim), default=0)
+    classifier, embedding = find_classifier(heads), find_embedding(heads)
+    rows = max((len(heads[name]) for name in classifier.values() if heads[name].ndim), default=0)
     seed_torch(0)  # of what is missing, where less than all is accepted
     network = build_network(config, max(rows, 1))
     match = match_tensors(network.backbone, backbone)
@@ -185,13 +193,33 @@ def fill_network(theirs: Mapping[str, Tensor], path: Path, config: Config, min_m
             f"weights '{path}' do not fit {config.model.name}: {match.in_words()}; that is {match.share:.0f}%, "
             f"less than --min-match {min_match:g}. Choose the --preset they belong to, or --rename OLD=NEW"
         )
-    is_whole = match.share == 100  # a classifier on another backbone than its own would guess
-    used = list(names.values()) if is_whole and match_tensors(network.head, classifier).share == 100 else []
-    check_finite({name: theirs[name] for name in (*match.matched, *used)}, path)
+    check_finite({name: theirs[name] for name in match.matched}, path)
     network.backbone.load_state_dict({name: backbone[name] for name in match.matched}, strict=False)
-    if used:
-        network.head.load_state_dict(classifier)
-    return Filled(network, match, used, [name for name in heads if name not in used], rows if used else 0)
+    is_whole = match.share == 100  # a head on another backbone than its own would guess
+    used = _fill_head(network.head, classifier, heads, path) if is_whole else []
+    embedded = []
+    if is_whole and not used:
+        network.head = build_embedding_head(config, network.backbone)
+        embedded = _fill_head(network.head, embedding, heads, path)
+    left_out = [name for name in heads if name not in (*used, *embedded)]
+    return Filled(network, match, used, embedded, left_out, rows if used else 0)
+
+
+def _fill_head(head: nn.Module, names: Mapping[str, str], heads: Mapping[str, Tensor], path: Path) -> list[str]:
+    """Put all of their tensors into a head of ours, or none; returns their names of those that it took.
+
+    Args:
+        head: of ours.
+        names: in our head -> theirs.
+        heads: their tensors.
+        path: the file.
+    """
+    theirs = {ours: heads[name] for ours, name in names.items()}
+    if not theirs or match_tensors(head, theirs).share < 100:
+        return []
+    check_finite({name: heads[name] for name in names.values()}, path)
+    head.load_state_dict(theirs)
+    return list(names.values())
 
 
 def _class_names(source: ThirdParty, file: Path | None, num_classes: int) -> list[str] | None:

@@ -20,6 +20,8 @@ HEADS = ("fc.", "id_head.", "cls_head.", "feature_head.", "conv3d_0c_1x1", "head
 CLASSIFIERS = {"conv3d_0c_1x1_custom.": "", "fc.": "linear.", "linear.": "linear."}
 """Prefixes of a classifier's names -> prefix in our head: the authors' I3D, torchvision's, the authors' others."""
 
+EMBEDDING = "id_head.2."  # the authors': average, flatten, linear, L2 norm, of which the third has weights
+
 
 @dataclass(frozen=True)
 class ThirdParty:
@@ -123,10 +125,17 @@ def split_heads(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[
 
 def find_classifier(heads: Mapping[str, Tensor]) -> dict[str, str]:
     """Names in our head -> theirs, of the one classifier that may be ours, whatever its shapes. Empty: none."""
-    for theirs, ours in CLASSIFIERS.items():
-        if found := {ours + name.removeprefix(theirs): name for name in heads if name.startswith(theirs)}:
-            return found
-    return {}
+    found = (_find_head(heads, theirs, ours) for theirs, ours in CLASSIFIERS.items())
+    return next(filter(None, found), {})
+
+
+def find_embedding(heads: Mapping[str, Tensor]) -> dict[str, str]:
+    """Names in our embedding head -> theirs, whatever their shapes. Empty: none."""
+    return _find_head(heads, EMBEDDING, "linear.")
+
+
+def _find_head(heads: Mapping[str, Tensor], theirs: str, ours: str) -> dict[str, str]:
+    return {ours + name.removeprefix(theirs): name for name in heads if name.startswith(theirs)}
 
 
 def check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from vtdl_cli.data.clips.augmentation import MEAN, STD
+from vtdl_cli.engine.networks import TORCHVISION
 from vtdl_cli.engine.networks.checkpoint import file_sha256
-from vtdl_cli.engine.weights import TORCHVISION
 from vtdl_cli.engine.weights.third_party import ThirdParty, read_third_party
 from vtdl_cli.errors import CheckpointError, UsageError, VtdlError
 from vtdl_cli.runtime import Reporter
@@ -60,18 +60,13 @@ class Release:
         return PROTOCOL
 
 
-def find_release(weights: str) -> Release | None:
+def find_release(weights: str) -> Release:
     """Find the published weights of `torchvision:NAME`, where NAME is a network or a member of its enum of weights.
-
-    Returns:
-        None where `weights` begins otherwise, and so is a file or a folder.
 
     Raises:
         UsageError: there are none of that name; the message lists those there are.
         VtdlError: torchvision cannot be imported.
     """
-    if not weights.startswith(TORCHVISION):
-        return None
     try:
         from torchvision.models import get_model_weights
     except (ImportError, RuntimeError) as error:  # RuntimeError: built for another torch than is installed
