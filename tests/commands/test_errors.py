@@ -204,7 +204,7 @@ def test_faults__above_the_fraction_stop_the_run(toy: Toy, data_dir: Path, tmp_p
     [
         ("extract-frames {list} --root {root} --out {out}", "blue/blue_0"),
         ("compress {list} --root {root} --out {out}", "blue/blue_0.mp4"),
-        ("prepare-lists folder --root {root} --out {out}", ".survey.jsonl"),
+        ("prepare-lists folder --root {root} --out {out} --quiet", ".survey.jsonl"),
     ],
 )
 def test_full_disk__names_the_file(toy: Toy, tmp_path: Path, command: str, file: str) -> None:
