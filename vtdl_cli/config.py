@@ -169,6 +169,9 @@ class Clip(Section):
     stride_frames: PositiveInt
 
 
+Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio"]
+
+
 class TrainingSection(Clip):
     """Settings of both training stages."""
 
@@ -182,6 +185,7 @@ class TrainingSection(Clip):
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"  # auto: bf16, fp16 or fp32, as the device has it
     checkpoint_minutes: PositiveFloat = 15.0
     keep_every: NonNegativeInt = 0  # epochs between checkpoints to keep; 0 keeps the last only
+    trackers: list[Tracker] | None = None  # that log what metrics.jsonl does; none: tensorboard, if it is installed
     log_gradients: bool = False  # of each layer at the end of each epoch, for vtdl plot gradients
 
 

@@ -124,7 +124,11 @@ OF_OUR_OWN = {
     "evaluate.batch_clips",
     "pretrain.knn_every",
     "finetune.keep_every",
-    *(f"{stage}.{key}" for stage in ("pretrain", "finetune") for key in ("checkpoint_minutes", "log_gradients")),
+    *(
+        f"{stage}.{key}"
+        for stage in ("pretrain", "finetune")
+        for key in ("checkpoint_minutes", "log_gradients", "trackers")
+    ),
     *(f"method.sampling.{key}" for key in ("gap_frames", "redraws")),  # of other rules
     *(f"method.{key}" for key in ("clusters", "relabel_every", "consistency_transforms")),  # of what is off
     "method.key_shuffle",  # of several processes; the authors have one

@@ -200,7 +200,9 @@ def test_fp16__on_a_cpu_is_reported(toy: Toy, tmp_path: Path) -> None:
     for precision in ("fp16", "fp32"):
         one_epoch = settings("finetune", f"precision={precision}", "epochs=1")
         result = succeed(*toy.finetune(tmp_path / precision, *one_epoch))
-        assert ("warning: precision 'fp16' is for GPUs: computing in float32" in result.stderr) == (precision == "fp16")
+        assert ("warning: precision 'fp16' is for CUDA GPUs: computing in float32" in result.stderr) == (
+            precision == "fp16"
+        )
     assert differences(model(tmp_path / "fp16"), model(tmp_path / "fp32")) == []
 
 

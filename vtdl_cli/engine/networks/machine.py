@@ -74,8 +74,8 @@ def build_machine(device: str, precision: str, workers: int | None, reporter: Re
     """Resolve `auto` settings; in a distributed run each rank gets its own device."""
     chosen = ranks.init_process_group(select_device(device))
     workers = default_workers() if workers is None else workers
-    if precision == "fp16" and chosen.type == "cpu":
-        reporter.warn("precision 'fp16' is for GPUs: computing in float32")
+    if precision == "fp16" and chosen.type != "cuda":
+        reporter.warn("precision 'fp16' is for CUDA GPUs: computing in float32")
     return Machine(chosen, select_autocast(precision, chosen), workers, warn_once(reporter.warn))
 
 

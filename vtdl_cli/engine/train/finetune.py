@@ -71,7 +71,7 @@ def finetune(
     check_freezing(options, weights, linear_probe=linear_probe)
     _warn_of_lists(options, videos, val_videos, reporter)
     check_batch("finetune", options.batch_size)
-    run = RunFolder(out, resume=execution.resume, overwrite=execution.overwrite)
+    run = RunFolder(out, resume=execution.resume, overwrite=execution.overwrite, trackers=options.trackers)
     machine = build_machine(execution.device, options.precision, execution.workers, reporter)
     seed_torch(execution.seed)
     network = build_network(config, videos.num_classes)

@@ -12,7 +12,7 @@ from vtdl_cli.engine.train.state import TrainingState
 from vtdl_cli.errors import CheckpointError
 from vtdl_cli.settings import build_config
 
-MAY_CHANGE = {"epochs", "patience", "checkpoint_minutes", "keep_every", "knn_every", "log_gradients"}
+MAY_CHANGE = {"epochs", "patience", "checkpoint_minutes", "keep_every", "knn_every", "log_gradients", "trackers"}
 """Settings that may change when a run resumes: none changes what a step computes, but for the lr of a schedule that
 depends on the epochs: of a cosine, or of a warm-up that is longer than the run."""
 

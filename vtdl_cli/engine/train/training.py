@@ -212,7 +212,7 @@ class Training:
         if (signal or reports[0].save_is_due) and not self.checkpointing.is_saved:
             self.checkpointing.save()
         if signal:
-            self.run.draw()
+            self.run.close()
             step, saved = self.state.step, "saved" if self.state.step else "there is nothing to save yet"
             raise Interrupted(f"{signal} after step {step} of {self.state.total_steps}: {saved}. Resume with --resume")
 
