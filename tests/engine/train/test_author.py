@@ -119,6 +119,7 @@ AUTHORS: dict[str, Any] = {
 
 OF_OUR_OWN = {
     "data.decoder",  # theirs are pictures
+    "data.frame_rate",  # theirs count frames
     "data.max_bad_fraction",
     "evaluate.clips",  # give way to the starts
     "evaluate.batch_clips",
