@@ -127,6 +127,18 @@ def test_finetune__in_two_processes_leaves_out_a_batch_of_one(toy: Toy, pretrain
     assert (run / "checkpoints/best.pt").exists()
 
 
+def test_finetune__in_two_processes_stops_early_in_both(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
+    """Oracle: by hand: a probe whose lr is next to nothing is as good after epoch 1 as ever, and patience is two more."""
+    still = ("optimizer={name: sgd, lr: 1.0e-12, weight_decay: 0}", "epochs=9", "patience=2", "sampling=balanced")
+    words = [word for each in still for word in ("--set", f"finetune.{each}")]
+    arguments = toy.finetune(tmp_path / "run", "--linear-probe", "--weights", str(pretrained), *words)
+    stdout, _ = both(*arguments, "--json")
+    assert json.loads(stdout)["stopped_early"] == 3
+    assert [row["epoch"] for row in rows(tmp_path / "run")] == [1, 2, 3]
+    _, stderr = both(*arguments, "--resume")
+    assert "is finished at epoch 3.00 of 9, stopped early by finetune.patience 2" in stderr
+
+
 def test_evaluate__in_two_processes_finds_what_one_does(toy: Toy, finetuned: Path, tmp_path: Path) -> None:
     """Oracle: one process, on a list with a broken video in its middle."""
     lines = toy.val_list.read_text().splitlines()

@@ -3,7 +3,14 @@ import warnings
 import numpy as np
 import pytest
 import scipy.special
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix, top_k_accuracy_score
+from sklearn.metrics import (
+    accuracy_score,
+    balanced_accuracy_score,
+    confusion_matrix,
+    f1_score,
+    precision_recall_fscore_support,
+    top_k_accuracy_score,
+)
 from sklearn.neighbors import NearestNeighbors
 
 import vtdl_cli.metrics
@@ -11,6 +18,7 @@ from vtdl_cli.intervals import class_mean_interval, share_interval
 from vtdl_cli.metrics import (
     accuracies,
     accuracy_intervals,
+    class_metrics,
     cluster,
     confusion,
     knn_accuracy,
@@ -45,15 +53,16 @@ def test_accuracies__equal_scikit_learn(num_videos: int, num_classes: int) -> No
             "top1": 100 * accuracy_score(labels, predicted),
             "top5": 100 * top_k_accuracy_score(labels, scores, k=5, labels=range(num_classes)),
             "mean_class": 100 * balanced,
+            "macro_f1": 100 * f1_score(labels, predicted, labels=np.unique(labels), average="macro", zero_division=0),
         }
     )
 
 
 def test_accuracies__by_hand() -> None:
-    """Oracle: by hand: classes 0 (2 of 3 correct) and 2 (0 of 1) occur."""
+    """Oracle: by hand: classes 0 (2 of 3 correct, of 3 predicted) and 2 (0 of 1) occur."""
     scores = np.array([[3, 1, 2], [3, 1, 2], [1, 3, 2], [3, 2, 1]])
     assert accuracies(scores, np.array([0, 0, 0, 2])) == pytest.approx(
-        {"top1": 50.0, "mean_class": 100 * (2 / 3 + 0) / 2}
+        {"top1": 50.0, "mean_class": 100 * (2 / 3 + 0) / 2, "macro_f1": 100 * (2 / 3 + 0) / 2}
     )
 
 
@@ -93,6 +102,30 @@ def test_accuracy_intervals__one_for_each_accuracy() -> None:
     }
     assert accuracy_intervals(scores, labels, groups)["top5"] == share_interval(place < 5, groups)
     assert accuracy_intervals(scores[:, :5], labels % 5).keys() == {"top1", "mean_class"}
+
+
+def test_class_metrics__equal_scikit_learn() -> None:
+    """Oracle: scikit-learn for the classes that have videos and are predicted."""
+    scores, labels = random_scores(300, 6)
+    predicted = scores.argmax(1)
+    ours = class_metrics(confusion(predicted, labels, 6))
+    precision, recall, f1, videos = precision_recall_fscore_support(labels, predicted, labels=range(5))
+    assert ours.videos[:5].tolist() == videos.tolist()
+    assert ours.correct.sum() == (predicted == labels).sum()
+    for name, theirs in (("precision", precision), ("recall", recall), ("f1", f1)):
+        assert getattr(ours, name)[:5] == pytest.approx(100 * theirs), name
+
+
+def test_class_metrics__that_are_not_defined() -> None:
+    """Oracle: by hand: class 0 was never predicted, class 1 has 1 of 2 correct and 3 predicted, class 2 has no video,
+    class 3 neither.
+    """
+    counts = np.array([[0, 2, 1, 0], [0, 1, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
+    ours, nan = class_metrics(counts), np.nan
+    assert ours.predicted.tolist() == [0, 3, 2, 0]
+    np.testing.assert_allclose(ours.recall, [0, 50, nan, nan])
+    np.testing.assert_allclose(ours.precision, [nan, 100 / 3, 0, nan])
+    np.testing.assert_allclose(ours.f1, [0, 100 * 2 / 5, nan, nan])
 
 
 def test_confusion__equals_scikit_learn() -> None:

@@ -150,6 +150,8 @@ def test_init_process_group__refuses_more_processes_than_gpus(monkeypatch: pytes
         ranks.init_process_group(torch.device("cuda"))
     with pytest.raises(UsageError, match="'cuda:1' is a single GPU, and there are 4 processes"):
         ranks.init_process_group(torch.device("cuda:1"))
+    with pytest.raises(UsageError, match="'mps' takes one process, and there are 4"):
+        ranks.init_process_group(torch.device("mps"))
 
 
 @pytest.mark.usefixtures("one_of_four")

@@ -169,6 +169,9 @@ class Clip(Section):
     stride_frames: PositiveInt
 
 
+Tracker = Literal["tensorboard", "wandb", "mlflow", "trackio"]
+
+
 class TrainingSection(Clip):
     """Settings of both training stages."""
 
@@ -180,6 +183,7 @@ class TrainingSection(Clip):
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     checkpoint_minutes: PositiveFloat = 15.0
     keep_every: NonNegativeInt = 0  # epochs between checkpoints to keep; 0 keeps the last only
+    trackers: list[Tracker] | None = None  # that log what metrics.jsonl does; none: tensorboard, if it is installed
     log_gradients: bool = False  # of each layer at the end of each epoch, for vtdl plot gradients
 
 
@@ -193,7 +197,24 @@ class Finetune(TrainingSection):
     """Supervised training, from pretrained weights or from scratch."""
 
     dropout: Fraction = 0.5
+    label_smoothing: BelowOne = 0.0  # share of the target that is spread evenly over all classes
+    class_weights: Literal["none", "balanced"] = "none"  # of the loss; balanced: n / (k * videos of the class)
+    sampling: Literal["shuffle", "balanced"] = "shuffle"  # balanced: each class equally often, as many videos an epoch
     validate_every: NonNegativeInt = 1  # epochs; the last one is always validated, with 0 only that
+    best_by: Literal["top1", "mean_class", "macro_f1"] = "top1"  # of validation: chooses best.pt
+    patience: NonNegativeInt = 0  # epochs without a better `best_by` after which the run stops early; 0 never
+
+    @model_validator(mode="after")
+    def _options_go_together(self) -> Self:
+        if self.class_weights == self.sampling == "balanced":
+            raise ValueError(
+                "class_weights and sampling are both 'balanced': rare classes would count twice. Leave one of them out"
+            )
+        if self.patience and not self.validate_every:
+            raise ValueError(
+                f"patience {self.patience} needs validated epochs. --set finetune.validate_every=1, or more"
+            )
+        return self
 
 
 class Evaluate(Section):

@@ -60,19 +60,59 @@ def mean_class_interval(scores: np.ndarray, labels: np.ndarray, groups: Sequence
     return class_mean_interval(hits(scores, labels), labels, groups)
 
 
+class ClassMetrics(NamedTuple):
+    """The metrics of each of C classes, (C,) each.
+
+    Attributes:
+        videos: of the class.
+        predicted: videos predicted as the class.
+        correct: videos of the class predicted as it.
+        recall: share of its videos that are correct, in percent; NaN without videos.
+        precision: share of the predicted videos that are correct, in percent; NaN if the class was never predicted.
+        f1: harmonic mean of both in percent, 2 correct / (videos + predicted): 0 for a class that was never predicted;
+            NaN without videos.
+    """
+
+    videos: np.ndarray
+    predicted: np.ndarray
+    correct: np.ndarray
+    recall: np.ndarray
+    precision: np.ndarray
+    f1: np.ndarray
+
+
+def class_metrics(counts: np.ndarray) -> ClassMetrics:
+    """Compute the metrics of each class from a confusion matrix (C, C)."""
+    videos, predicted, correct = counts.sum(1), counts.sum(0), counts.diagonal()
+    with np.errstate(invalid="ignore"):  # 0 / 0 is NaN
+        recall, precision = 100 * correct / videos, 100 * correct / predicted
+        f1 = np.where(videos > 0, 200 * correct / (videos + predicted), np.nan)
+    return ClassMetrics(videos, predicted, correct, recall, precision, f1)
+
+
+def macro_f1(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Return F1 averaged over the classes that have videos; arguments as for `true_class_ranks`.
+
+    It is 0 for a class that is never predicted. A class without videos that is predicted lowers the recall of others,
+    and is not averaged over, as in `mean_class`; scikit-learn's default counts it as a 0.
+    """
+    return float(np.nanmean(class_metrics(confusion(scores.argmax(1), labels, scores.shape[1])).f1))
+
+
 class Accuracy(NamedTuple):
-    """An accuracy that evaluation measures.
+    """An accuracy, or another percentage of correct predictions, that evaluation measures.
 
     Attributes:
         title: its name in tables and figures.
         measure: scores (N, C), labels (N,) -> percentage.
-        interval: the same with `groups`, as for `class_mean_interval`, -> the ends of its 95% interval.
+        interval: the same with `groups`, as for `class_mean_interval`, -> the ends of its 95% interval; None: it has
+            none, since it is not a mean over videos.
         min_classes: with fewer classes it is trivial, and left out.
     """
 
     title: str
     measure: Callable[[np.ndarray, np.ndarray], float]
-    interval: Callable[[np.ndarray, np.ndarray, Sequence[str] | None], list[float]]
+    interval: Callable[[np.ndarray, np.ndarray, Sequence[str] | None], list[float]] | None
     min_classes: int = 1
 
 
@@ -80,6 +120,7 @@ ACCURACIES = {
     "top1": Accuracy("top-1", top_k, top_k_interval),
     "top5": Accuracy("top-5", partial(top_k, k=5), partial(top_k_interval, k=5), min_classes=6),
     "mean_class": Accuracy("class mean", mean_class, mean_class_interval),
+    "macro_f1": Accuracy("macro F1", macro_f1, interval=None),
 }
 """The registry of accuracies: key in metrics.json -> accuracy."""
 
@@ -97,8 +138,9 @@ def accuracies(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 def accuracy_intervals(
     scores: np.ndarray, labels: np.ndarray, groups: Sequence[str] | None = None
 ) -> dict[str, list[float]]:
-    """Compute the 95% interval of each accuracy, in percent; `groups` as for `class_mean_interval`."""
-    return {name: each.interval(scores, labels, groups) for name, each in measured(scores).items()}
+    """Compute the 95% interval of each accuracy that has one, in percent; `groups` as for `class_mean_interval`."""
+    intervals = {name: each.interval for name, each in measured(scores).items()}
+    return {name: interval(scores, labels, groups) for name, interval in intervals.items() if interval}
 
 
 def confusion(predicted: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:

@@ -64,10 +64,12 @@ def init_process_group(device: torch.device) -> torch.device:
     """Initialise the process group, and return the device of this rank: with GPUs, the one of its local rank.
 
     Raises:
-        UsageError: there are more processes on this machine than GPUs, or `device` names a single GPU.
+        UsageError: there are more processes on this machine than GPUs, or `device` is a single GPU.
     """
     if world_size() == 1:
         return device
+    if device.type == "mps":
+        raise UsageError(f"device 'mps' takes one process, and there are {world_size()}. Start it without torchrun")
     import torch
     from torch import distributed
 

@@ -56,7 +56,7 @@ def preset_dir() -> Path:
 
 def preset_names() -> list[str]:
     """Return the names of all presets, such as `hmdb51/i3d`."""
-    return sorted(str(path.relative_to(preset_dir()).with_suffix("")) for path in preset_dir().rglob("*.yaml"))
+    return sorted(path.relative_to(preset_dir()).with_suffix("").as_posix() for path in preset_dir().rglob("*.yaml"))
 
 
 def find_preset(name: str) -> Path:
@@ -208,6 +208,8 @@ def _idle_keys(config: Config) -> Iterator[tuple[str, str]]:
     if not (config.pretrain.augment or config.finetune.augment):
         for key in ("jitter", "rotation_degrees"):
             yield f"data.{key}", "neither stage augments"
+    if not config.finetune.validate_every:
+        yield "finetune.best_by", "finetune.validate_every is 0"
     for stage, training in (("pretrain", config.pretrain), ("finetune", config.finetune)):
         if training.schedule.name != "step":
             for key in ("milestones", "factor"):

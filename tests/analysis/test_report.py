@@ -62,7 +62,7 @@ def png() -> bytes:
 def full_report(name: str = "run", epochs: Sequence[dict[str, float]] = ()) -> Report:
     frame = np.zeros((30, 40, 3), np.uint8)
     examples = [Example(name, name, name, 0.625, frame), Example(name, name, "other", 0.375, None)]
-    classes = [ClassScore(name, 4, 3, "other"), ClassScore("other", 5, 1, name)]
+    classes = [ClassScore(name, 4, 3, 37.5, 50.0, "other"), ClassScore("other", 5, 1, None, 28.5, name)]
     return Report(
         name=name,
         summary=name,
@@ -94,7 +94,7 @@ def test_render_page__shows_every_number() -> None:
     text = " ".join(Page(render_page(full_report(epochs=EPOCHS))).text)
     for words in (
         "62.5%", "95.0%", "61.2%", "47.5 to 77.5", "87.5 to 100.0", "46.2 to 75.8", "95%: 47.5 to 77.5",
-        "3 of 4", "1 of 5", "probability 62%", "probability 38%", "no frame", "1.5", "The whole configuration",
+        "3 of 4", "1 of 5", "37.5%", "50.0%", "28.5%", "probability 62%", "probability 38%", "no frame", "1.5", "The whole configuration",
     ):  # fmt: skip
         assert words in text, words
 
@@ -141,7 +141,7 @@ def test_render_page__evaluation_without_intervals_and_summary_of_several() -> N
 
 @pytest.mark.parametrize(("number", "best", "worst"), [(1, 1, 0), (3, 2, 1), (10, 5, 5), (101, 5, 5)])
 def test_class_tables__no_class_in_both(number: int, best: int, worst: int) -> None:
-    classes = [ClassScore(f"class {index}", 200, 200 - index, "") for index in range(number)]  # best first
+    classes = [ClassScore(f"class {index}", 200, 200 - index, 50.0, 50.0, "") for index in range(number)]  # best first
     pages = [Page(part.html) for part in class_tables(classes)]
     shown = [text for page in pages for text in page.text if text.startswith("class ")]
     expected = [f"class {index}" for index in range(best)] + [f"class {number - 1 - index}" for index in range(worst)]
@@ -177,7 +177,9 @@ def test_thumbnail__is_small_and_keeps_its_shape() -> None:
 def test_class_tables__best_has_correct_and_worst_has_incorrect_videos(
     correct: list[int], best: list[str], worst: list[str]
 ) -> None:
-    classes = [ClassScore(f"class {index}", 4, number, "") for index, number in enumerate(correct)]  # best first
+    classes = [
+        ClassScore(f"class {index}", 4, number, 50.0, 50.0, "") for index, number in enumerate(correct)
+    ]  # best first
     tables = list(class_tables(classes))
     found: dict[str, list[str]] = {"Best classes": [], "Worst classes": []}
     for heading, part in zip(tables[::2], tables[1::2], strict=True):

@@ -102,7 +102,8 @@ def test_folder__hints_at_recordings_by_their_names(toy: Toy, tmp_path: Path, fo
 
 
 def test_folder__bad_input(toy: Toy, tmp_path: Path) -> None:
-    line = ["prepare-lists", "folder", "--root", str(toy.root), "--out", str(tmp_path / "lists"), "--workers", "0"]
+    out = tmp_path / "lists"
+    line = ["prepare-lists", "folder", "--root", str(toy.root), "--out", str(out), "--workers", "0", "--quiet"]
     for more, says in (
         (("--root", "/nowhere"), "'/nowhere'"),
         (("--val-fraction", "1.5"), "'1.5'"),

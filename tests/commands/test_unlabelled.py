@@ -136,7 +136,7 @@ def test_unlabelled__is_refused_where_classes_are_needed(
 @pytest.mark.parametrize(
     ("files", "says"),
     [
-        ((), "holds no video at any depth: it is empty. Videos are files such as clip.mp4, or folders of numbered"),
+        ((), "holds no video at any depth: it is empty. Videos are files such as clip.mp4, or folders of images"),
         (("a/cat.jpg", "b/dog.JPG", "c/me.png"), "holds no video at any depth: it holds 2 .jpg, 1 .png. Videos are"),
     ],
 )
@@ -196,7 +196,11 @@ def test_prepare_lists__of_a_folder_without_classes(toy: Toy, archive: Path, tmp
     result = succeed(*line, "--val-fraction", "0.4", "--fraction", "0.9")
     audit = json.loads(result.stdout)
     assert (audit["options"]["labels"], audit["classes"], audit["splits"]) == ("none", {}, {"train": 3, "val": 2})
-    assert "labels: none, class -1, as most videos do not lie in <root>/<class>/" in result.stderr
+    assert (
+        "layout .../<video>: 5 videos (frame folders: 1) without classes: 3 in no sub-folder"
+        in result.stderr
+    )
+    assert "4 files or folders hold no video and are ignored; the first is '.hidden.mp4'" in result.stderr
     assert files_in(lists) == {"audit.json", "train_split_1.txt", "val_split_1.txt"}
     both = [*read_lines(lists / "train_split_1.txt"), *read_lines(lists / "val_split_1.txt")]
     assert sorted(both) == [f"{name} -1 {NUM_FRAMES}" for name in NAMES]
@@ -205,11 +209,18 @@ def test_prepare_lists__of_a_folder_without_classes(toy: Toy, archive: Path, tmp
     assert plan["videos"] == 3
     refuse(*line, "--overwrite", "--per-class", "1", code=2, says=("--per-class 1 has no meaning without classes",))
     refuse(*line, "--overwrite", "--labels", "folder", "--root", str(archive / "day 1/cam 2"), code=2, says=(NO_CLASS,))
-    refuse(*line, "--overwrite", "--labels", "file", code=2, says=("--labels 'file' is not one of auto, folder, none",))
+    refuse(
+        *line,
+        "--overwrite",
+        "--labels",
+        "file",
+        code=2,
+        says=("--labels 'file' is not one of auto, folder, parent, none",),
+    )
 
 
 SMALL = "pretrain.batch_size=2"
-NO_CLASS = "has no class folder with a video in it. Name the folder that holds one sub-folder for each class"
+NO_CLASS = "has no class folder with a video in it: 1 in no sub-folder. Name the folder that holds one sub-folder for"
 
 
 def read_lines(path: Path) -> list[str]:
@@ -222,8 +233,8 @@ def test_prepare_lists__labels_of_class_folders(toy: Toy, tmp_path: Path) -> Non
     shutil.copy(root / "red/red_0.mp4", root / "stray.mp4")
     line = ["prepare-lists", "folder", "--root", str(root), "--out", str(lists), "--workers", "0"]
     result = succeed(*line, "--val-fraction", "0")
-    assert "labels: from 3 class folders" in result.stderr
-    assert "1 videos do not lie directly in a class folder and are left out; the first is 'stray.mp4'" in result.stderr
+    assert "layout <class>/<video>: 18 videos in 3 classes. To read it otherwise: --labels none" in result.stderr
+    assert "1 videos lie in no class folder and are left out; the first is 'stray.mp4'" in result.stderr
     assert "hold no video" not in result.stderr
     assert (lists / "classes.txt").exists()
     result = succeed(*line, "--labels", "none", "--overwrite")

@@ -28,7 +28,8 @@ def finetune(
         Path | None,
         typer.Option(
             help="Labelled videos to validate on, a centre clip each, every finetune.validate_every epochs. They "
-            "choose best.pt: report its accuracy on others. Default: none, then last.pt is the result."
+            "choose best.pt, and with finetune.patience when to stop: report its accuracy on others. Default: none, "
+            "then last.pt is the result."
         ),
     ] = None,
     weights: Annotated[

@@ -61,7 +61,8 @@ GroupsOption = Annotated[
     typer.Option(
         "--group-by",
         metavar="REGEX",
-        help="Intervals by recording: of videos whose file names agree in the first group of the regex. "
+        help="Intervals by recording: of videos whose file names agree in the first group of the regex; after path: or "
+        "parent: it searches the path, or the folder that holds the video. "
         "'': by video. Default: as the list was prepared.",
     ),
 ]
@@ -70,7 +71,12 @@ ClipsOption = Annotated[
 ]
 CropsOption = Annotated[int, typer.Option(metavar="1|3", help="One centre crop, or three along the long side.")]
 DeviceOption = Annotated[
-    str, typer.Option(metavar="auto|cpu|cuda", help="Device to compute on.", rich_help_panel=RUNNING)
+    str,
+    typer.Option(
+        metavar="auto|cpu|cuda|mps",
+        help="Device to compute on; mps, Apple's GPU, has not been tried.",
+        rich_help_panel=RUNNING,
+    ),
 ]
 WorkersOption = Annotated[
     int | None,
@@ -159,6 +165,6 @@ def execution(
 
     if resume and overwrite:
         raise UsageError("--resume and --overwrite exclude each other. Choose one")
-    if device not in ("auto", "cpu", "cuda") and not device.startswith("cuda:"):
-        raise UsageError(f"--device '{device}' is not auto, cpu or cuda")
+    if device not in ("auto", "cpu", "cuda", "mps") and not device.startswith("cuda:"):
+        raise UsageError(f"--device '{device}' is not auto, cpu, cuda or mps")
     return Execution(seed, device, workers, resume, overwrite, dry_run)

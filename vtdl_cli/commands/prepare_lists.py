@@ -1,5 +1,6 @@
 """`vtdl prepare-lists folder|ucf101|hmdb51|kinetics`."""
 
+import csv
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -43,25 +44,42 @@ DrawSeedOption = Annotated[int, typer.Option("--seed", min=0, max=o.MOST_SEED, h
 
 vtdl prepare-lists folder --root videos --out lists --group-by '^([^_]+)_' --val-fraction 0.2 --test-groups anna,bert
 
-vtdl prepare-lists folder --root archive --labels none --out lists --val-fraction 0
+vtdl prepare-lists folder --root archive --labels folder --group-from parent --out lists
 """
 )
 def folder(
     root: Annotated[
-        Path, typer.Option(help="Folder with one sub-folder of videos, or of frame folders, per class; or any.")
+        Path,
+        typer.Option(
+            help="Folder of videos or frame folders, at any depth. Read are <class>/VIDEO, train/<class>/VIDEO beside "
+            "val/ or test/, and videos without classes; which of them is reported."
+        ),
     ],
     out: ListsOutOption,
     labels: Annotated[
         str,
         typer.Option(
-            metavar="auto|folder|none",
-            help="folder: the sub-folder that holds a video is its class; none: videos at any depth, without classes; "
-            "auto: folder, if at least half of the videos lie so.",
+            metavar="auto|folder|parent|none",
+            help="The class of a video. folder: the first folder, as in <class>/<subject>/VIDEO; parent: the last, as "
+            "in <part>/<class>/VIDEO; none: no classes; auto: folder, if at least half of the videos lie in one "
+            "folder each and these are several.",
+        ),
+    ] = "auto",
+    split_from: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|folder|draw",
+            help="Which list a video is in. folder: by folders such as train, val and test; draw: at random; auto: "
+            "folder, if there are train and another.",
         ),
     ] = "auto",
     val_fraction: Annotated[
-        float, typer.Option(help="Fraction of each class for validation, which chooses the epoch; 0 to 1.")
-    ] = 0.25,
+        float | None,
+        typer.Option(
+            help="Fraction of each class for validation, which chooses the epoch; 0 to 1. Default: 0.25; 0 if folders "
+            "name the lists."
+        ),
+    ] = None,
     test_fraction: Annotated[
         float, typer.Option(help="Fraction of each class for the final test, never used in training; 0: no test list.")
     ] = 0.0,
@@ -71,11 +89,22 @@ def folder(
             metavar="REGEX", help="Keep videos in one list whose file names agree in the first group of the regex."
         ),
     ] = None,
+    group_from: Annotated[
+        str,
+        typer.Option(
+            metavar="name|path|parent",
+            help="What --group-by searches: the file name; the path below --root; the folder that holds the video, "
+            "which is the group itself without --group-by.",
+        ),
+    ] = "name",
     val_groups: Annotated[
-        str, typer.Option(metavar="A,B,...", help="Groups of --group-by to validate on, instead of a random draw.")
+        str,
+        typer.Option(
+            metavar="A,B,...", help="Groups to validate on, instead of a random draw; quote commas: '\"a, b\",c'."
+        ),
     ] = "",
     test_groups: Annotated[
-        str, typer.Option(metavar="A,B,...", help="Groups of --group-by to test on, instead of a random draw.")
+        str, typer.Option(metavar="A,B,...", help="Groups to test on, instead of a random draw.")
     ] = "",
     per_class: PerClassOption = None,
     fraction: FractionOption = None,
@@ -104,13 +133,20 @@ def folder(
         root,
         options,
         labels=labels,
+        split_from=split_from,
         val_fraction=val_fraction,
-        group_by=group_by,
-        val_groups=[group for group in val_groups.split(",") if group],
         test_fraction=test_fraction,
-        test_groups=[group for group in test_groups.split(",") if group],
+        group_by=group_by,
+        group_from=group_from,
+        val_groups=_split(val_groups),
+        test_groups=_split(test_groups),
     )
     _show(audit, as_json, options, root, 1)
+
+
+def _split(names: str) -> list[str]:
+    """Split names at commas, as in a line of a CSV: a name in double quotes may hold a comma."""
+    return [name for name in next(csv.reader([names]), []) if name]
 
 
 def _add_official(dataset: str, title: str, num_splits: int, splits_help: str, examples: tuple[str, str]) -> None:
@@ -202,10 +238,10 @@ def _next_steps(audit: dict[str, Any], out: Path, root: Path, split: int) -> Ite
     typed = o.retype(SMALLEST_PRESET, DECODER_SETTINGS.get(audit["options"]["decoder"]))
     if "train" in lists:
         yield f"vtdl pretrain {typed} --train-list {lists['train']} {rooted} --out runs/pretrained"
-    if {"train", "val"} <= lists.keys() and audit["classes"]:
-        both = f"--train-list {lists['train']} --val-list {lists['val']}"
-        yield f"vtdl finetune {typed} --weights runs/pretrained {both} {rooted} --out runs/finetuned"
-    if {"train", "val", "test"} <= lists.keys() and audit["classes"]:
+    if "train" in lists and audit["classes"]:
+        given = " ".join(f"--{side}-list {lists[side]}" for side in ("train", "val") if side in lists)
+        yield f"vtdl finetune {typed} --weights runs/pretrained {given} {rooted} --out runs/finetuned"
+    if {"train", "test"} <= lists.keys() and audit["classes"]:
         yield f"vtdl evaluate --weights runs/finetuned --list {lists['test']} {rooted} --out results"
 
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vtdl_cli.data.lists.video_list import VideoList, check_labelled, check_present, list_of_videos, read_list
-from vtdl_cli.data.video.disk import find_videos, is_video_folder, may_be_video
+from vtdl_cli.data.video.disk import may_be_video
+from vtdl_cli.data.video.folder_scan import find_videos, is_video_folder
 from vtdl_cli.errors import ListError, UsageError
 from vtdl_cli.runtime import Warn
 
@@ -63,7 +64,7 @@ class ListSource:
                 "meaning. Leave them out"
             )
         if self.path.is_dir() and not is_video_folder(self.path, flow=flow):
-            return list_of_videos(self.path, find_videos(self.path, flow=flow), root=self.path)
+            return list_of_videos(self.path, find_videos(self.path, flow=flow).videos, root=self.path)
         return list_of_videos(self.path, [str(self.path)])
 
     @property
@@ -77,7 +78,7 @@ class Execution:
 
     Attributes:
         seed: seed of weight init, order, clips and augmentation.
-        device: `auto`, `cpu` or `cuda`.
+        device: `auto`, `cpu`, `cuda` or `mps`.
         workers: decoding processes; None: one for each core, at most 8.
         resume: resume from the last checkpoint.
         overwrite: replace existing outputs.

@@ -211,6 +211,7 @@ def test_locate__names_differ_in_case_folder_and_suffix(tmp_path: Path) -> None:
             "HandStandPushups/v_HandstandPushups_g01_c01.avi",
             "v_HandStandPushups_g01_c02.MP4",
             "frames/v_HandStandPushups_g01_c03/img_00001.jpg",
+            "frames/v_HandStandPushups_g01_c03/img_00002.jpg",
             ".hidden/v_HandStandPushups_g01_c04.avi",
             "notes/v_HandStandPushups_g01_c04.txt",
             "other/v_Other_g01_c01.avi",

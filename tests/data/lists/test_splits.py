@@ -1,6 +1,3 @@
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -9,92 +6,10 @@ from vtdl_cli.data.lists.splits import (
     check_shares,
     draw_per_class,
     group_keys,
-    scan_class_folders,
+    grouping,
     split_videos,
 )
-from vtdl_cli.data.video.disk import walk_videos
 from vtdl_cli.errors import UsageError
-
-
-def touch(folder: Path, *names: str) -> None:
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).touch()
-
-
-def test_scan__finds_videos_and_folders_of_frames(tmp_path: Path) -> None:
-    touch(tmp_path, "walk/b.AVI", "walk/a.mp4", "walk/c/img_00001.jpg", "run/x y/frame000001.PNG", "run/z/1.jpeg")
-    found = scan_class_folders(tmp_path)
-    assert found.classes == ["run", "walk"]
-    assert found.videos == [("run/x y", 0), ("run/z", 0), ("walk/a.mp4", 1), ("walk/b.AVI", 1), ("walk/c", 1)]
-    assert found.ignored == []
-
-
-def test_scan__reports_what_it_ignores(tmp_path: Path) -> None:
-    touch(tmp_path, "readme.txt", "walk/a.mp4", "walk/a.txt", "walk/.b.mp4", "walk/thumbs/cover.jpg", "notes/n.txt")
-    touch(tmp_path, ".cache/c.mp4", "walk/.frames/img_1.jpg")
-    (tmp_path / "empty").mkdir()
-    found = scan_class_folders(tmp_path)
-    assert found.classes == ["walk"]
-    assert found.videos == [("walk/a.mp4", 0)]
-    expected = [".cache/", "empty/", "notes/n.txt", "readme.txt"]
-    expected += ["walk/.b.mp4", "walk/.frames/", "walk/a.txt", "walk/thumbs/"]
-    assert found.ignored == expected
-
-
-def test_scan__keeps_broken_links_for_the_decoder_to_report(tmp_path: Path) -> None:
-    touch(tmp_path, "walk/a.mp4")
-    (tmp_path / "walk" / "b.mp4").symlink_to(tmp_path / "gone.mp4")
-    assert [name for name, _ in scan_class_folders(tmp_path).videos] == ["walk/a.mp4", "walk/b.mp4"]
-
-
-@pytest.mark.parametrize("flow", [False, True])
-def test_scan__links_in_a_circle_stop_nothing(tmp_path: Path, flow: bool) -> None:
-    touch(tmp_path, "walk/a.mp4", "run/b/flow_x_00001.jpg", "run/b/flow_y_00001.jpg")
-    for name in ("circle", "walk/circle", "walk/circle.mp4", "run/circle"):
-        (tmp_path / name).symlink_to(tmp_path / name)
-    found = scan_class_folders(tmp_path, flow=flow)
-    videos = ["run/b"] if flow else ["run/b", "walk/a.mp4", "walk/circle.mp4"]  # opening the last will tell
-    assert [name for name, _ in found.videos] == videos
-    assert {"circle", "run/circle", "walk/circle"} <= set(found.ignored)
-    assert sorted(walk_videos(tmp_path, flow=flow)) == sorted(videos)
-
-
-@pytest.mark.parametrize(
-    ("names", "root", "rule"),
-    [
-        ((), "absent", "is not a folder"),
-        (("file",), "file", "is not a folder"),
-        ((), ".", "no class folder with a video"),
-        (("a.avi", "b.avi"), ".", "no class folder with a video"),
-        (("val/walk/a.avi",), ".", "no class folder with a video.*one sub-folder for each class"),
-        (("walk /a.avi",), ".", "class folder 'walk ' cannot be written to a list: .* space. Rename it"),
-    ],
-)
-def test_scan__refuses_roots_without_classes(tmp_path: Path, names: tuple[str, ...], root: str, rule: str) -> None:
-    touch(tmp_path, *names)
-    with pytest.raises(UsageError, match=rule):
-        scan_class_folders(tmp_path / root)
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may list every folder")
-def test_scan__names_a_folder_it_may_not_list(tmp_path: Path) -> None:
-    touch(tmp_path, "walk/a.mp4")
-    (tmp_path / "walk").chmod(0)
-    try:
-        with pytest.raises(UsageError, match="walk' cannot be listed"):
-            scan_class_folders(tmp_path)
-    finally:
-        (tmp_path / "walk").chmod(0o700)
-
-
-@pytest.mark.parametrize(
-    ("name", "num_classes", "num_videos"),
-    [("weizmann", 10, 90), ("tennis7", 7, 371), ("UCF-101", 4, 13), ("hmdb51", 3, 5)],
-)
-def test_scan__counts_real_folders(data_dir: Path, name: str, num_classes: int, num_videos: int) -> None:
-    found = scan_class_folders(data_dir / name)  # counts from the data's README
-    assert (len(found.classes), len(found.videos)) == (num_classes, num_videos)
 
 
 def validation(labels: np.ndarray, groups: list[str] | None, fraction: float, seed: int) -> np.ndarray:
@@ -261,3 +176,31 @@ def test_draw_per_class__of_a_class_does_not_depend_on_others() -> None:
     assert not np.array_equal(first, draw_per_class(labels, 5, seed=4))
     assert np.array_equal(first[:50], draw_per_class(labels[:50], 5, seed=3))
     assert not np.array_equal(first[:50], first[50:])
+
+
+@pytest.mark.parametrize(
+    ("regex", "source", "keys"),
+    [
+        ("^([a-z]+)", "name", ["ido", "ira"]),
+        ("^([a-z]+)", "path", ["walk", "run"]),
+        ("([0-9]+)", "parent", ["1", "2"]),
+        (None, "parent", ["day 1", "day 2"]),
+    ],
+)
+def test_grouping__searches_name_path_or_parent(regex: str | None, source: str, keys: list[str]) -> None:
+    by = grouping(regex, source)
+    assert by is not None
+    assert group_keys(["walk/day 1/ido.avi", "run/day 2/ira.avi"], by) == keys
+
+
+def test_group_keys__agree_in_both_unicode_forms() -> None:
+    assert group_keys(["Ju\u0308rgen_1.mp4", "J\u00fcrgen_2.mp4"], "^(Ju\u0308rgen)_") == ["J\u00fcrgen"] * 2
+
+
+def test_grouping__refuses() -> None:
+    with pytest.raises(UsageError, match="--group-from 'file' is not one of name, path, parent"):
+        grouping(None, "file")
+    with pytest.raises(UsageError, match="Add --group-by REGEX"):
+        grouping(None, "path")
+    with pytest.raises(UsageError, match="finds no key in 'a.mp4'. Every video's folder must match"):
+        group_keys(["a.mp4"], "parent:(.+)")

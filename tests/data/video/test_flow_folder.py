@@ -9,7 +9,7 @@ from vtdl_cli.data.clips.sampling import uniform_clips
 from vtdl_cli.data.clips.views import FixedViews
 from vtdl_cli.data.lists.video_list import read_list
 from vtdl_cli.data.video.decoding import FLOW, open_video
-from vtdl_cli.data.video.disk import walk_videos
+from vtdl_cli.data.video.folder_scan import scan_folder
 from vtdl_cli.data.video.probe import probe_video
 from vtdl_cli.errors import UnreadableVideo
 
@@ -58,9 +58,9 @@ def test_flow_folder__reads_x_and_y_from_their_own_images(tmp_path: Path, layout
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_walk_videos__finds_a_video_once_whatever_the_layout(tmp_path: Path, layout: str) -> None:
+def test_scan_folder__finds_a_video_once_whatever_the_layout(tmp_path: Path, layout: str) -> None:
     make_flow(tmp_path / "root", layout)
-    assert list(walk_videos(tmp_path / "root", flow=True)) == [LAYOUTS[layout][2]]
+    assert scan_folder(tmp_path / "root", flow=True).videos == [LAYOUTS[layout][2]]
 
 
 def test_flow_folder__beside_rgb_frames_both_are_read(tmp_path: Path) -> None:

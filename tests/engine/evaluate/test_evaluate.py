@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 from scipy.special import softmax
-from sklearn.metrics import accuracy_score, balanced_accuracy_score
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, precision_recall_fscore_support
 
 from tests.toy import (
     CLASSES,
@@ -87,7 +87,15 @@ def test_evaluate__per_class_table_sums_up(evaluated: Path) -> None:
     assert [row["name"] for row in table] == list(CLASSES)
     assert [int(row["videos"]) for row in table] == [2, 2, 2]
     correct = sum(int(row["correct"]) for row in table)
-    assert 100 * correct / NUM_VAL == pytest.approx(metrics_of(evaluated)["top1"])
+    metrics = metrics_of(evaluated)
+    assert 100 * correct / NUM_VAL == pytest.approx(metrics["top1"])
+    assert [row["recall"] for row in table] == [row["top1"] for row in table]
+    assert np.mean([float(row["f1"]) for row in table]) == pytest.approx(metrics["macro_f1"], abs=0.01)
+    with h5py.File(evaluated / "scores.h5") as file:
+        predicted, labels = file["scores"][:].argmax(1), file["labels"][:]
+    precision, _, _, _ = precision_recall_fscore_support(labels, predicted, labels=range(3), zero_division=0)
+    ours = [float(row["precision"] or 0) for row in table]  # empty where the class was never predicted
+    assert ours == pytest.approx(100 * precision, abs=0.01)
 
 
 def test_evaluate__score_is_the_mean_softmax_of_the_clips(toy: Toy, finetuned: Path, evaluated: Path) -> None:

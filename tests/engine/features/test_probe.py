@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
@@ -79,6 +80,12 @@ def test_probe__interval_of_every_accuracy(tmp_path: Path) -> None:
     for name in metrics:
         ends = binomtest(round(0.6 * result[name]), 60).proportion_ci(method="wilson")
         assert result["intervals"][name] == pytest.approx([100 * ends.low, 100 * ends.high])
+
+
+def test_probe__macro_f1_equals_scikit_learn(tmp_path: Path) -> None:
+    result = json.loads(succeed(*pair(tmp_path), "--json").stdout)
+    scores, labels = linear(read_features(tmp_path / "train.h5"), read_features(tmp_path / "test.h5"))
+    assert result["linear_macro_f1"] == pytest.approx(100 * f1_score(labels, scores.argmax(1), average="macro"))
 
 
 def test_linear__classes_that_only_the_test_has_are_wrong(tmp_path: Path) -> None:

@@ -73,7 +73,16 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def prepare(root: Path, **options: Any) -> dict[str, Any]:
     how = {"out": root.parent / "lists", "workers": 0, "reporter": SilentReporter(), **options}
-    sides = ("labels", "val_fraction", "test_fraction", "group_by", "val_groups", "test_groups")
+    sides = (
+        "labels",
+        "split_from",
+        "group_from",
+        "val_fraction",
+        "test_fraction",
+        "group_by",
+        "val_groups",
+        "test_groups",
+    )
     which = {name: how.pop(name) for name in sides if name in how}
     return prepare_folder(root, PrepareOptions(**how), **which)
 
@@ -116,6 +125,7 @@ def test_prepare_folder__audits_what_it_did(root: Path) -> None:
             "val_fraction": 0.25,
             "seed": 5,
             "labels": "folder",
+            "split_from": "draw",
             "group_by": None,
             "val_groups": [],
             "test_fraction": 0.0,
@@ -556,3 +566,21 @@ def test_survey_cache__ignores_findings_of_another_form(root: Path) -> None:
     assert SurveyCache(cache.path, "pyav False").find("a.avi") is None
     cache.add("b.avi", facts(9))
     assert SurveyCache(cache.path, "pyav False").find("b.avi") == facts(9)
+
+
+def test_prepare_folder__warnings_about_lists_from_folders_say_how_to_draw_them(root: Path) -> None:
+    """One person on both sides, by hand: a's videos are in train and in test."""
+    for side, names in (("train", "ab"), ("test", "a")):
+        for name in names:
+            (root.parent / "sides" / side / "run").mkdir(parents=True, exist_ok=True)
+            (root.parent / "sides" / side / "run" / f"{name}_{side}.avi").write_text("20")
+    audit = prepare(root.parent / "sides", group_by="^([a-z])_", labels="folder")
+    assert audit["groups_on_both_sides"] == ["a"]
+    says = "1 recordings have clips in both train and test; the first is 'a'. This is how the split was published; for one of"
+    assert any(text.startswith(says) and text.endswith(": --split-from draw") for text in audit["warnings"])
+
+
+def test_prepare_folder__warns_of_a_path_that_is_not_utf8(root: Path) -> None:
+    (root / os.fsdecode(b"stray\xe9.avi")).write_text("20")
+    warnings = prepare(root)["warnings"]
+    assert warnings[0].startswith("1 videos lie in no class folder and are left out; the first is 'stray\\udce9.avi'")

@@ -61,7 +61,7 @@ def test_report__shows_what_the_files_hold(evaluated: Path, page_file: Path) -> 
     text = " ".join(page.text)
     metrics = json.loads((evaluated / "test/metrics.json").read_text())
     rows = [json.loads(line) for line in (evaluated / "metrics.jsonl").read_text().splitlines()]
-    expected = [f"{metrics[name]:.1f}%" for name in ("top1", "mean_class")]
+    expected = [f"{metrics[name]:.1f}%" for name in ("top1", "mean_class", "macro_f1")]
     expected += [f"{low:.1f} to {high:.1f}" for low, high in metrics["intervals"].values()]
     expected += [f"{rows[0]['loss']:.4g}", f"{rows[-1]['loss']:.4g}", f"{len(rows)} epochs"]
     expected += [metrics["protocol"], metrics["weights_sha256"], metrics["list_sha256"], metrics["decoder"]]

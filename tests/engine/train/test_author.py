@@ -98,6 +98,12 @@ AUTHORS: dict[str, Any] = {
     "finetune.schedule.warmup_epochs": 0,
     "finetune.dropout": 0.5,
     "finetune.validate_every": 1,
+    "finetune.best_by": "top1",
+    "finetune.patience": 0,
+    # loss and order: loss/config.py:20; data/dataloader.py:18
+    "finetune.label_smoothing": 0.0,
+    "finetune.class_weights": "none",
+    "finetune.sampling": "shuffle",
     # test: test.py:45-50
     "evaluate.starts": [0, 10],
 }

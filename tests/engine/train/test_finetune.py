@@ -26,7 +26,7 @@ def write_list(folder: Path, lines: list[str], classes: tuple[str, ...] | None =
 
 def test_finetune__writes_a_run_folder(finetuned: Path) -> None:
     assert files_in(finetuned) == {*RUN_FILES, "checkpoints/best.pt"}
-    metrics = {"loss", "train_top1", "val_top1", "val_mean_class", "lr", "skipped"}
+    metrics = {"loss", "train_top1", "val_top1", "val_mean_class", "val_macro_f1", "lr", "skipped"}
     assert all(set(row) >= metrics for row in rows(finetuned))
 
 

@@ -19,7 +19,7 @@ from vtdl_cli.engine.networks.inference import forward_videos
 from vtdl_cli.engine.networks.methods import build_method
 from vtdl_cli.engine.train import finetune as finetuning
 from vtdl_cli.engine.train import pretrain as pretraining
-from vtdl_cli.engine.train import step
+from vtdl_cli.engine.train import step, validation
 from vtdl_cli.engine.train.meter import Meter
 from vtdl_cli.engine.train.rank_batches import RankReport
 from vtdl_cli.engine.train.training import Training
@@ -112,7 +112,7 @@ def test_validation__is_what_evaluate_finds(toy: Toy, tmp_path: Path, monkeypatc
         return accuracies(values, labels)
 
     with monkeypatch.context() as patch:
-        patch.setattr(finetuning, "accuracies", keep)
+        patch.setattr(validation, "accuracies", keep)
         succeed(*toy.finetune(tmp_path / "run"))
     succeed(*toy.evaluate(tmp_path / "run/checkpoints/last.pt", tmp_path / "out", "--clips", "1"))
     with h5py.File(tmp_path / "out" / "scores.h5") as file:
@@ -131,7 +131,7 @@ def test_modes__of_training_and_of_inference(
         return forward_videos(network, *arguments, **options)
 
     Watch(monkeypatch, lambda training, _: in_steps.extend(each.training for each in training.state.model.modules()))
-    monkeypatch.setattr(pretraining if stage == "pretrain" else finetuning, "forward_videos", watched)
+    monkeypatch.setattr(pretraining if stage == "pretrain" else validation, "forward_videos", watched)
     words = settings("pretrain", "knn_every=1") if stage == "pretrain" else []
     succeed(*getattr(toy, stage)(tmp_path / "run", *words))
     assert in_steps
@@ -196,7 +196,7 @@ def test_best__is_the_highest_and_of_equals_the_first(
 ) -> None:
     """Oracle: by hand: of 10, 30, 20, 30 the second."""
     accuracies = iter([10.0, 30.0, 20.0, 30.0])
-    monkeypatch.setattr(finetuning, "accuracies", lambda *_: {"top1": next(accuracies)})
+    monkeypatch.setattr(validation, "accuracies", lambda *_: {"top1": next(accuracies)})
     succeed(*toy.finetune(tmp_path / "run", *settings("finetune", "epochs=4")))
     best = load(tmp_path / "run/checkpoints/best.pt")
     assert (best["epoch"], best["best"]) == (2.0, {"epoch": 2, "val_top1": 30.0})
@@ -252,7 +252,7 @@ def test_statistics__are_those_of_all_processes_before_validation(
         return forward_videos(*arguments, **options)
 
     monkeypatch.setattr(ranks, "average_statistics", lambda _: events.append("average"))
-    monkeypatch.setattr(finetuning, "forward_videos", watched)
+    monkeypatch.setattr(validation, "forward_videos", watched)
     succeed(*toy.finetune(tmp_path / "run"))
     assert events == ["average", "validate", "average"] * 2
 

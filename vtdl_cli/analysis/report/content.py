@@ -50,11 +50,22 @@ class Example:
 
 @dataclass(frozen=True)
 class ClassScore:
-    """One class: its videos, how many were classified correctly, and the class most often predicted instead."""
+    """One class.
+
+    Attributes:
+        name: of the class.
+        videos: of the class.
+        correct: those predicted as it.
+        precision: correct share of the videos predicted as the class, in percent; none: it was never predicted.
+        f1: in percent; see `metrics.ClassMetrics`.
+        confused_with: the class most often predicted instead; empty: none.
+    """
 
     name: str
     videos: int
     correct: int
+    precision: float | None
+    f1: float
     confused_with: str
 
 

@@ -10,6 +10,8 @@ from vtdl_cli.analysis.report.content import ACCURACY_TITLES, ClassScore, Evalua
 from vtdl_cli.analysis.report.markup import Child, Markup, element, image, join, section, table, thumbnail
 
 MAX_CLASSES = 5  # in the table of the best, and in that of the worst
+MACRO_F1_LEGEND = "Macro F1: the harmonic mean of precision and recall, averaged over the classes with test videos."
+CLASS_COLUMNS = ("class", "correct (recall)", "", "precision", "F1", "most often misclassified as")
 
 
 def format_percent(value: Any) -> str:
@@ -45,6 +47,8 @@ def accuracy_table(evaluations: Sequence[Evaluation]) -> Markup:
         if by_group := [each.name for each in evaluations if each.metrics.get("intervals_by") == "group"]:
             legend += f" For {', '.join(by_group)}: over recordings, since several videos are cut from each."
         content.append(element("p", legend, class_="legend"))
+    if "macro_f1" in names:
+        content.append(element("p", MACRO_F1_LEGEND, class_="legend"))
     return join(content)
 
 
@@ -88,12 +92,14 @@ def class_tables(classes: Sequence[ClassScore]) -> Iterator[Markup]:
     for title, part in (("Best classes", classes[:best]), ("Worst classes", classes[::-1][:worst])):
         if part:
             yield element("h3", title)
-            yield table(("class", "correct", "", "most often misclassified as"), [class_row(each) for each in part])
+            yield table(CLASS_COLUMNS, [class_row(each) for each in part])
 
 
 def class_row(each: ClassScore) -> list[Child]:
     """Return the cells of one class."""
-    return [each.name, f"{each.correct} of {each.videos}", share_bar(each), each.confused_with]
+    precision = "" if each.precision is None else f"{each.precision:.1f}%"
+    recall = f"{each.correct} of {each.videos}"
+    return [each.name, recall, share_bar(each), precision, f"{each.f1:.1f}%", each.confused_with]
 
 
 def share_bar(each: ClassScore) -> Markup:

@@ -1,7 +1,8 @@
 """From a list to batches: one sample per video, which is opened once and decoded only where needed.
 
-A sample depends on (seed, epoch, index) alone, not on the number of workers or on the order in which batches arrive. A
-video that cannot be read yields an `Unreadable`, which the batch carries separately: it is counted, never replaced.
+A sample depends on (seed, epoch, index) alone, not on the number of workers or on the order in which batches arrive;
+where a video comes several times in an epoch, also on how often it has come before. A video that cannot be read yields
+an `Unreadable`, which the batch carries separately: it is counted, never replaced.
 """
 
 from collections.abc import Iterator
@@ -13,14 +14,15 @@ from numpy.random import Generator
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
+from vtdl_cli.data.clips.balance import balanced_order, count_repeats
 from vtdl_cli.data.clips.sampling import IndexSampler
 from vtdl_cli.data.clips.views import Draws, Viewer, resize_short_side
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.data.video.decoding import FLOW, open_video
 from vtdl_cli.errors import UnreadableVideo
 
-Key = tuple[int, int]
-"""(epoch, index of the video in the list)."""
+Key = tuple[int, ...]
+"""(epoch, index of the video in the list); if the video has come before in the epoch, also how often."""
 
 MANY_FRAMES = 10_000  # of a video long enough for any sampler
 
@@ -103,8 +105,8 @@ class VideoClips(Dataset[VideoSample | Unreadable]):
         return len(self.videos)
 
     def __getitem__(self, key: Key) -> VideoSample | Unreadable:
-        """Return the sample of (epoch, index)."""
-        _, index = key
+        """Return the sample of a key."""
+        index = key[1]
         try:
             with open_video(self.videos.path(index), self.decoder) as reader:
                 num_frames = reader.num_frames
@@ -127,8 +129,8 @@ class VideoClips(Dataset[VideoSample | Unreadable]):
 
     def draw_frames(self, key: Key, num_frames: int) -> tuple[np.ndarray, Generator]:
         """Draw the frames (V, T) of a sample's clips; returns also the generator for its further draws."""
-        epoch, index = key
-        generator = np.random.default_rng((self.seed, epoch, index + 1))  # 0 seeds the epoch's order, see `_order`
+        epoch, index, *repeats = key
+        generator = np.random.default_rng((self.seed, epoch, index + 1, *repeats))  # 0 seeds the order, see `_order`
         return self.sampler(num_frames, generator), generator
 
 
@@ -155,9 +157,11 @@ class EpochBatches(Sampler[list[Key]]):
     Args:
         num_videos: in the list.
         batch_size: videos in a batch, of all ranks together.
-        epochs: how often each video is seen.
+        epochs: of `num_videos` samples each.
         seed: of the order; an epoch's order depends on (seed, epoch) alone.
         shuffle: whether to shuffle each epoch; off: the order of the list.
+        balanced_labels: the class of each video, (num_videos,), to shuffle so that each class comes equally often, see
+            `balanced_order`; none: each video comes once.
         drop_last: drop an epoch's incomplete last batch.
         first: without shuffling, the index of the first video; earlier ones are skipped.
         rank, world_size: the rank that the batches are for, and the number of ranks that share each batch.
@@ -176,6 +180,7 @@ class EpochBatches(Sampler[list[Key]]):
         epochs: int = 1,
         seed: int = 0,
         shuffle: bool = False,
+        balanced_labels: np.ndarray | None = None,
         drop_last: bool = False,
         first: int = 0,
         rank: int = 0,
@@ -183,6 +188,7 @@ class EpochBatches(Sampler[list[Key]]):
     ) -> None:
         self.num_videos, self.batch_size, self.epochs = num_videos, batch_size, epochs
         self.seed, self.shuffle, self.first, self.rank, self.world_size = seed, shuffle, first, rank, world_size
+        self.balanced_labels = balanced_labels
         self.local_batch_size = -(-batch_size // world_size)
         left = num_videos - first
         self.steps_per_epoch = left // batch_size if drop_last else -(-left // batch_size)
@@ -197,11 +203,16 @@ class EpochBatches(Sampler[list[Key]]):
         first_epoch, skipped = divmod(self.start_step, self.steps_per_epoch)
         for epoch in range(first_epoch, self.epochs):
             order = self._order(epoch)
+            drawn = np.stack([order, count_repeats(order)], axis=1)
             for step in range(skipped if epoch == first_epoch else 0, self.steps_per_epoch):
-                chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
-                yield [(epoch, int(index)) for index in np.array_split(chosen, self.world_size)[self.rank]]
+                chosen = drawn[step * self.batch_size : (step + 1) * self.batch_size]
+                part = np.array_split(chosen, self.world_size)[self.rank].tolist()
+                yield [(epoch, index, repeats) if repeats else (epoch, index) for index, repeats in part]
 
     def _order(self, epoch: int) -> np.ndarray:
         if not self.shuffle:
             return np.arange(self.first, self.num_videos)
-        return np.random.default_rng((self.seed, epoch, 0)).permutation(self.num_videos)
+        generator = np.random.default_rng((self.seed, epoch, 0))
+        if self.balanced_labels is not None:
+            return balanced_order(self.balanced_labels, generator)
+        return generator.permutation(self.num_videos)

@@ -22,7 +22,8 @@ from vtdl_cli import ranks
 from vtdl_cli.data.clips.datasets import Batch, EpochBatches, VideoClips, collate
 from vtdl_cli.data.clips.parcels import BatchNotReceived, PackedVideoClips, Parcel
 from vtdl_cli.errors import VtdlError
-from vtdl_cli.runtime import Warn, ignore_warning, system_limit
+from vtdl_cli.runtime import Warn, ignore_warning
+from vtdl_cli.system import CHILD_ENDED, KILL, free_bytes, system_limit
 from vtdl_cli.workers import (
     blocked_signals,
     explain_dead_worker,
@@ -42,7 +43,6 @@ relies on SIGCHLD.
 SHARED_MEMORY = Path("/dev/shm")  # on Linux
 MAX_PREFETCH = 4  # batches that a worker prefetches
 EXIT_WAIT_SECONDS = 1.0  # to wait for a dead worker's exit code, after its death has caused an error
-CHILD_ENDED: signal.Signals | None = getattr(signal, "SIGCHLD", None)  # absent on Windows
 OTHER_FILES = 64  # that a process may have open besides those of its batches
 SHARED_MEMORY_SHARE = 0.8  # of the free shared memory that batches may take; the rest is for other programs
 
@@ -181,11 +181,7 @@ def max_prefetch(free_bytes: float, bytes_of_one_each: int) -> int:
 
 def free_shared_memory() -> float:
     """Return this process's share of the free shared memory in bytes."""
-    try:
-        status = os.statvfs(SHARED_MEMORY)
-    except (OSError, AttributeError):  # not a file system on this platform
-        return float("inf")
-    return status.f_bavail * status.f_frsize / ranks.local_world_size()
+    return free_bytes(SHARED_MEMORY) / ranks.local_world_size()
 
 
 def max_open_files() -> float:
@@ -210,4 +206,4 @@ def _init_worker(prepare: Callable[[], None], _worker: int) -> None:
 
 def _kill_self(_error: Exception, _parcel: object) -> None:
     """Kill this worker: if a batch cannot even be pickled, memory has run out, which the parent then reports."""
-    os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), KILL)

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from vtdl_cli.data.lists.splits import SIDES, TRAIN, VAL
-from vtdl_cli.data.video.disk import stem, walk_videos
+from vtdl_cli.data.video.disk import stem
+from vtdl_cli.data.video.folder_scan import scan_folder
 from vtdl_cli.errors import UsageError
 
 KINETICS_COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
@@ -179,7 +180,7 @@ def locate(root: Path, split: OfficialSplit, *, flow: bool = False) -> Located:
         UsageError: `root` is not a folder, or cannot be listed.
     """
     places: dict[str, list[str]] = {}
-    for name in walk_videos(root, flow=flow):
+    for name in scan_folder(root, flow=flow).videos:
         places.setdefault(split.key(stem(name)), []).append(name)
     result = Located([], [], [], [])
     taken: set[str] = set()

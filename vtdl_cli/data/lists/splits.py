@@ -1,22 +1,18 @@
-"""Find the videos in class folders, and split them into training, validation and test.
+"""Split videos into training, validation and test, draw from them, and find groups that have to stay together.
 
 The split functions are pure: the same arguments give the same split on every machine.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import NamedTuple
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vtdl_cli.data.lists.video_list import unlistable
-from vtdl_cli.data.video.disk import is_folder, is_video, sorted_entries
 from vtdl_cli.errors import UsageError
 
 TRAIN, VAL, TEST = SIDES = ("train", "val", "test")
@@ -26,45 +22,6 @@ Share = float | Collection[str]
 """What a side gets: a fraction of every class, from 0 up to 1, or groups by name."""
 
 _MOST_KEYS_SHOWN = 20  # in one error line
-
-
-class ClassFolders(NamedTuple):
-    """The content of a folder of class folders; paths are relative to it, with forward slashes."""
-
-    classes: list[str]  # sorted; the index is the class
-    videos: list[tuple[str, int]]  # (path, class), sorted by class, then by name
-    ignored: list[str]  # neither a video nor a folder of frames; folders end in a slash
-
-
-def scan_class_folders(root: str | Path, *, flow: bool = False) -> ClassFolders:
-    """Find `<class>/<video>` below `root`: video files by their suffix, and folders of numbered jpg or png frames.
-
-    Sub-folders without a video are ignored: an empty class would only add an untrained output to the classifier. Hidden
-    files and folders are ignored too. No video is opened.
-
-    Args:
-        root: the folder of class folders.
-        flow: look for folders of optical flow instead, see `data.video.flow_folder`.
-
-    Raises:
-        UsageError: `root` is not a folder, cannot be listed, or has no class folder with a video in it; or the name of
-            a class cannot be written to a list.
-    """
-    root = Path(root)
-    if not root.is_dir():
-        raise UsageError(f"--root '{root}' is not a folder. Name the folder that holds the class folders")
-    found = ClassFolders([], [], [])
-    try:
-        for entry in sorted_entries(root):
-            _scan_entry(entry, found, flow=flow)
-    except OSError as error:
-        raise UsageError(
-            f"folder '{error.filename}' cannot be listed ({error.strerror}). Check its permissions"
-        ) from error
-    if not found.classes:
-        hint = "Name the folder that holds one sub-folder for each class, with its videos directly in it"
-        raise UsageError(f"--root '{root}' has no class folder with a video in it. {hint}, or add --labels none")
-    return found
 
 
 def split_videos(
@@ -147,7 +104,8 @@ def _check_groups(side: str, wanted: Collection[str], groups: Sequence[str], own
     existing = sorted(set(groups))
     for group in sorted(wanted):
         if group not in existing:
-            listed = ", ".join(existing[:_MOST_KEYS_SHOWN]) + (", ..." if len(existing) > _MOST_KEYS_SHOWN else "")
+            quoted = [f'"{name}"' if "," in name else name for name in existing[:_MOST_KEYS_SHOWN]]  # as they are typed
+            listed = ", ".join(quoted) + (", ..." if len(existing) > _MOST_KEYS_SHOWN else "")
             raise UsageError(f"--{side}-groups '{group}' is not a group of these videos. The groups are {listed}")
         if (owner := owners.setdefault(group, side)) != side:
             raise UsageError(f"--{side}-groups '{group}' is also one of --{owner}-groups. Name each group once")
@@ -190,48 +148,61 @@ def _draw(labels: NDArray[np.int64], number_of: Callable[[int], int], seed: int)
     return drawn
 
 
-def group_keys(names: Iterable[str], regex: str) -> list[str]:
-    """Return what the first group of `regex` matches in the file name (not the folders) of each path.
+GROUP_SOURCES: dict[str, Callable[[str], str]] = {
+    "name": lambda path: path.rsplit("/", 1)[-1],
+    "path": lambda path: path,
+    "parent": lambda path: path.rsplit("/", 2)[-2] if "/" in path else "",
+}
+"""What the regex of a grouping searches: the file name, the path as listed, or the folder that holds the video."""
+WHOLE = "(.+)"  # a regex whose key is all of it
+
+
+def grouping(regex: str | None, source: str = "name") -> str | None:
+    """Return a grouping as one text, `REGEX`, `path:REGEX` or `parent:REGEX`; None for no groups.
 
     Raises:
-        UsageError: `regex` is malformed, has no group, or does not match a name.
+        UsageError: `source` is unknown, or needs a regex.
     """
+    if source not in GROUP_SOURCES:
+        raise UsageError(f"--group-from '{source}' is not one of {', '.join(GROUP_SOURCES)}")
+    if source == "name":
+        return regex
+    if regex is None and source == "path":
+        raise UsageError("--group-from 'path' needs to know what in a path is the key. Add --group-by REGEX")
+    return f"{source}:{regex or WHOLE}"
+
+
+def group_keys(names: Iterable[str], group_by: str) -> list[str]:
+    """Return the key of each path's group, in Unicode's composed form.
+
+    Args:
+        names: paths.
+        group_by: a grouping, see `grouping`; the first group of its regex is the key.
+
+    Raises:
+        UsageError: the regex is malformed, has no group, or does not match a name.
+    """
+    source, colon, regex = group_by.partition(":")
+    if not colon or source not in GROUP_SOURCES:
+        source, regex = "name", group_by
     try:
-        pattern = re.compile(regex)
+        pattern = re.compile(normalize("NFC", regex))
     except re.error as error:
-        raise UsageError(f"--group-by '{regex}' is not a regular expression: {error}. Try '^([a-z0-9]+)_'") from error
+        raise UsageError(
+            f"--group-by '{group_by}' is not a regular expression: {error}. Try '^([a-z0-9]+)_'"
+        ) from error
     if not pattern.groups:
-        raise UsageError(f"--group-by '{regex}' has no group in parentheses. Put them around the key: '^([a-z0-9]+)_'")
+        raise UsageError(
+            f"--group-by '{group_by}' has no group in parentheses. Put them around the key: '^([a-z0-9]+)_'"
+        )
     keys = []
     for name in names:
-        match = pattern.search(name.rsplit("/", 1)[-1])
+        match = pattern.search(normalize("NFC", GROUP_SOURCES[source](name)))
         if match is None or match[1] is None:
-            raise UsageError(f"--group-by '{regex}' finds no key in '{name}'. Every file name must match")
+            searched = {"name": "file name", "parent": "video's folder"}.get(source, source)
+            raise UsageError(f"--group-by '{group_by}' finds no key in '{name}'. Every {searched} must match")
         keys.append(match[1])
     return keys
-
-
-def _scan_entry(entry: os.DirEntry[str], found: ClassFolders, *, flow: bool) -> None:
-    """Add an entry of the root to `found`: a class with its videos, or something ignored."""
-    if entry.name.startswith(".") or not is_folder(entry):
-        found.ignored.append(_shown(entry))
-        return
-    videos, others = [], []
-    for inner in sorted_entries(entry.path):
-        if is_video(inner, flow=flow):
-            videos.append((f"{entry.name}/{inner.name}", len(found.classes)))
-        else:
-            others.append(f"{entry.name}/{_shown(inner)}")
-    found.ignored.extend(others or ([] if videos else [_shown(entry)]))
-    if videos:
-        if reason := unlistable(entry.name):
-            raise UsageError(f"class folder {entry.name!a} cannot be written to a list: {reason}. Rename it")
-        found.classes.append(entry.name)
-        found.videos.extend(videos)
-
-
-def _shown(entry: os.DirEntry[str]) -> str:
-    return f"{entry.name}/" if is_folder(entry) else entry.name
 
 
 def _targets(labels: NDArray[np.int64], fractions: Sequence[float]) -> list[dict[int, float]]:

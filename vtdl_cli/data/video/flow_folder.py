@@ -49,6 +49,11 @@ def flow_pair(path: Path) -> tuple[FlowDirection, FlowDirection] | None:
     return together if PREFIXES[0] in present else None  # y is missing, which the reader reports
 
 
+def is_second_direction(folder: Path) -> bool:
+    """Whether a folder lies in `y`, or another of its names, beside which `flow_pair` looks for the videos of `x`."""
+    return any(folder.parent.name == y and folder.parent.with_name(x).is_dir() for x, y in FOLDER_NAMES)
+
+
 def _holds_images(folder: Path, prefix: str = "") -> bool:
     names = (file.name for file in folder.iterdir()) if folder.is_dir() else iter(())
     return any(name.lower().startswith(prefix) and FRAME_NAME.fullmatch(name) for name in names)

@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +58,21 @@ def scan_images(path: Path, files: Sequence[Path]) -> VideoScan:
 def is_not_flow(name: str) -> bool:
     """Whether a name is not one of flow, flow_x_00001.jpg: two-stream data sets keep both in one folder."""
     return re.match(r"flow_?[xyuv]_?\d", name, re.IGNORECASE) is None
+
+
+def seem_frames(names: Iterable[str]) -> bool:
+    """Whether files seem to be the frames of one video, and not photos: they are numbered one by one.
+
+    At least half of the numbered images have one name before the number; these are two or more, and at least half of
+    the numbers from their first to their last. Reading such a folder then reports gaps and other images.
+    """
+    images = [match for name in names if (match := FRAME_NAME.fullmatch(name))]
+    images = [match for match in images if is_not_flow(match.string)] or images
+    numbers: dict[str, set[int]] = {}
+    for match in images:
+        numbers.setdefault(match["prefix"], set()).add(int(match["number"]))
+    most = max(numbers.values(), key=len, default=set())
+    return len(most) >= 2 and 2 * len(most) >= max(len(images), max(most) - min(most) + 1)
 
 
 def frame_number(image: Path) -> int:

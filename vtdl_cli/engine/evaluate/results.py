@@ -14,12 +14,16 @@ from vtdl_cli.analysis.confusion import draw_confusion
 from vtdl_cli.data.hdf5.scores import ClipSpool, Scores, write_scores
 from vtdl_cli.engine.lists.groups import Groups
 from vtdl_cli.errors import UsageError
-from vtdl_cli.metrics import accuracies, accuracy_intervals, confusion, most_confused
+from vtdl_cli.metrics import accuracies, accuracy_intervals, class_metrics, confusion, most_confused
 from vtdl_cli.runtime import atomic_write, check_writable
 
 METRICS_FILE, SCORES_FILE, CONFUSION_FILE = "metrics.json", "scores.h5", "confusion.png"
 SCORES_ORIGIN = ("weights_sha256", "list_sha256", "root", "precision", "torch_version")
 """Entries of metrics.json that scores.h5 repeats as attributes."""
+
+PER_CLASS_COLUMNS = (
+    "class", "name", "videos", "correct", "top1", "most_confused_with", "predicted", "precision", "recall", "f1",
+)  # fmt: skip
 
 OUTPUTS = (METRICS_FILE, SCORES_FILE, "per_class.csv", CONFUSION_FILE)
 
@@ -78,12 +82,17 @@ def write_metrics(out: Path, metrics: dict[str, Any]) -> None:
 
 
 def _format_classes(counts: np.ndarray, classes: list[str]) -> str:
-    """Format a CSV: each class, its videos, correct ones, accuracy, and the class most often predicted instead."""
+    """Format a CSV: each class, its `class_metrics`, and the class most often predicted instead.
+
+    Its top-1 is its recall. Percentages that are not defined are left empty.
+    """
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(("class", "name", "videos", "correct", "top1", "most_confused_with"))
-    for number, (name, row, other) in enumerate(zip(classes, counts, most_confused(counts), strict=True)):
+    writer.writerow(PER_CLASS_COLUMNS)
+    metrics = zip(*class_metrics(counts), strict=True)
+    for number, (name, each, other) in enumerate(zip(classes, metrics, most_confused(counts), strict=True)):
+        videos, predicted, correct, *percentages = each
+        recall, precision, f1 = ("" if np.isnan(value) else f"{value:.2f}" for value in percentages)
         confused = "" if other is None else classes[other]
-        accuracy = f"{100 * row[number] / row.sum():.2f}" if row.any() else ""
-        writer.writerow((number, name, row.sum(), row[number], accuracy, confused))
+        writer.writerow((number, name, videos, correct, recall, confused, predicted, precision, recall, f1))
     return table.getvalue()

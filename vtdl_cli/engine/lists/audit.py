@@ -79,7 +79,12 @@ def _find_duplicates(sides: Sides, root: Path) -> dict[str, list[list[str]]]:
 
 def _or_group(audit: dict[str, Any]) -> str:
     """The other remedy for copies, in lists that are split here and not by a publisher."""
-    return ", or keep copies in one list: --group-by REGEX" if audit["dataset"] == "folder" else ""
+    return f", or keep copies in one list: {_redraw(audit)}--group-by REGEX" if audit["dataset"] == "folder" else ""
+
+
+def _redraw(audit: dict[str, Any]) -> str:
+    """The option without which `--group-by` has no effect on lists that folders stand for."""
+    return "--split-from draw " if audit["options"].get("split_from") == "folder" else ""
 
 
 def _digest(path: Path) -> bytes:
@@ -95,7 +100,7 @@ def audit_warnings(audit: dict[str, Any], files: dict[str, str]) -> list[str]:
         files: the file name of each side's list.
     """
     warnings, sides = [], audit["splits"]
-    in_both = "in both train and val" if len(sides) < 3 else f"in more than one of {', '.join(sides)}"
+    in_both = f"in both {' and '.join(sides)}" if len(sides) < 3 else f"in more than one of {', '.join(sides)}"
     if rejected := audit["rejected"]:
         first = f"'{rejected[0]['path']}': {rejected[0]['reason']}"
         warnings.append(f"{len(rejected)} videos are left out, see rejected.txt; the first is {first}")
@@ -106,10 +111,11 @@ def audit_warnings(audit: dict[str, Any], files: dict[str, str]) -> list[str]:
         warnings.append(f"{what}. Delete all but one of each{_or_group(audit)}")
     if both := audit["groups_on_both_sides"]:
         what = f"{len(both)} recordings have clips {in_both}; the first is '{both[0]}'"
-        warnings.append(f"{what}. This is how the split was published; for one of your own: {OWN_SPLIT}")
+        own_split = _redraw(audit).strip() or OWN_SPLIT
+        warnings.append(f"{what}. This is how the split was published; for one of your own: {own_split}")
     if both := audit["recordings_on_both_sides"]:
         what = f"{len(both)} recordings seem to have clips {in_both}, by their file names; the first is '{both[0]}'"
-        warnings.append(f"{what}. If so, keep each in one list: --group-by '{RECORDING}'")
+        warnings.append(f"{what}. If so, keep each in one list: {_redraw(audit)}--group-by '{RECORDING}'")
     for side, number in sides.items():
         absent = [name for name, counts in audit["classes"].items() if not counts[side]]
         if not number:

@@ -11,7 +11,8 @@ from vtdl_cli.data.lists.columns import UNKNOWN_CLASS
 from vtdl_cli.data.lists.label_sets import counting_warning
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.data.video.decoding import FLOW
-from vtdl_cli.data.video.disk import stem, walk_videos
+from vtdl_cli.data.video.disk import stem
+from vtdl_cli.data.video.folder_scan import scan_folder
 from vtdl_cli.engine.lists.audit import min_median_max
 from vtdl_cli.engine.lists.survey import survey
 from vtdl_cli.engine.request import ListSource
@@ -134,7 +135,7 @@ def propose(videos: VideoList, missing: np.ndarray, stripped: str = "", *, flow:
         What to type, or None if no such file was found.
     """
     places: dict[str, list[str]] = {}
-    for name in walk_videos(videos.root, flow=flow):
+    for name in scan_folder(videos.root, flow=flow).videos:
         places.setdefault(stem(name), []).append(name)
     votes: Counter[tuple[str, str]] = Counter()
     renamed: Counter[tuple[str, str]] = Counter()  # the same video under another suffix

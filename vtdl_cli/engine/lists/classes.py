@@ -1,66 +1,127 @@
-"""Find the videos below a folder, and decide whether their folders are classes."""
+"""Find the videos below a folder, and give them the lists and classes that their folders stand for."""
 
-from pathlib import Path, PurePosixPath
+from collections.abc import Collection
+from pathlib import Path
 from typing import NamedTuple
+from unicodedata import normalize
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vtdl_cli.data.lists.columns import UNKNOWN_CLASS
-from vtdl_cli.data.lists.splits import ClassFolders, scan_class_folders
-from vtdl_cli.data.video.disk import find_videos
+from vtdl_cli.data.lists.layouts import (
+    LABELS,
+    NONE,
+    SPLIT_SOURCES,
+    Layout,
+    count_folders,
+    describe,
+    describe_shapes,
+    recognise,
+)
+from vtdl_cli.data.lists.video_list import unlistable
+from vtdl_cli.data.video.folder_scan import find_videos
+from vtdl_cli.engine.lists.audit import escape_non_utf8
 from vtdl_cli.errors import UsageError
-
-AUTO, FOLDER, NONE = LABELS = ("auto", "folder", "none")
-"""Where labels come from: the folder that a video lies in, nowhere, or whichever fits most videos."""
 
 
 class FoundVideos(NamedTuple):
-    """The videos below a folder.
+    """The N videos below a folder that have a place in its layout, sorted by class, then by name.
 
     Attributes:
-        labels: `FOLDER` or `NONE`.
-        content: videos, with class names if they have classes.
-        left_out: videos that lie in no class folder.
+        layout: how the folders were read.
+        classes: class names; empty for unlabelled videos.
+        names: paths [N].
+        labels: int64 [N].
+        sides: str [N]; `TRAIN` for all if folders do not name lists.
+        ignored: files and folders that hold no video.
+        description: the line that reports how the folder was read.
+        warnings: lines about what needs attention.
     """
 
-    labels: str
-    content: ClassFolders
-    left_out: list[str]
-
-    def warnings(self) -> list[str]:
-        """Return a line about videos that are left out."""
-        if not self.left_out:
-            return []
-        what = f"{len(self.left_out)} videos do not lie directly in a class folder and are left out"
-        return [f"{what}; the first is '{self.left_out[0]}'. To list all videos without classes: --labels none"]
-
-    def describe(self) -> str:
-        """Return the line that reports the choice of `auto`."""
-        if self.labels == FOLDER:
-            return f"labels: from {len(self.content.classes)} class folders (--labels none: without classes)"
-        return "labels: none, class -1, as most videos do not lie in <root>/<class>/ (--labels folder: from folders)"
+    layout: Layout
+    classes: list[str]
+    names: list[str]
+    labels: NDArray[np.int64]
+    sides: NDArray[np.str_]
+    ignored: list[str]
+    description: str
+    warnings: list[str]
 
 
-def find_labelled_videos(root: Path, labels: str, *, flow: bool = False) -> FoundVideos:
-    """Find videos as `<root>/<class>/<video>`, or at any depth without classes.
+def find_labelled_videos(root: Path, labels: str, split_from: str, *, flow: bool = False) -> FoundVideos:
+    """Find the videos at any depth below a folder, and recognise its layout.
 
     Args:
         root: the top folder.
-        labels: one of `LABELS`; `auto` takes folders as classes if at least half of the videos lie in such a place.
+        labels: one of `LABELS`.
+        split_from: one of `SPLIT_SOURCES`.
         flow: look for optical flow, see `data.video.flow_folder`.
 
     Raises:
-        UsageError: `labels` is unknown, `root` has no video or, for `folder`, no class folder.
+        UsageError: an option is unknown, or asks for folders that do not exist; `root` has no video; the name of a
+            class cannot be written to a list.
     """
-    if labels not in LABELS:
-        raise UsageError(f"--labels '{labels}' is not one of {', '.join(LABELS)}")
-    names = find_videos(root, flow=flow)
-    if labels == AUTO:
-        in_class_folders = sum(name.count("/") == 1 for name in names)
-        labels = FOLDER if 2 * in_class_folders >= len(names) else NONE
-    if labels == NONE:
-        return FoundVideos(NONE, ClassFolders([], [(name, UNKNOWN_CLASS) for name in names], []), [])
-    content = scan_class_folders(root, flow=flow)
-    listed = {name for name, _ in content.videos}
-    left_out = [name for name in names if name not in listed]
-    places = {place for name in left_out for place in (name, *(f"{folder}/" for folder in PurePosixPath(name).parents))}
-    ignored = [name for name in content.ignored if name not in places]  # the others hold a video
-    return FoundVideos(FOLDER, content._replace(ignored=ignored), left_out)
+    for option, value, allowed in (("--labels", labels, LABELS), ("--split-from", split_from, SPLIT_SOURCES)):
+        if value not in allowed:
+            raise UsageError(f"{option} '{value}' is not one of {', '.join(allowed)}")
+    found = find_videos(root, flow=flow)
+    counts = count_folders(found.videos)
+    layout = recognise(counts, labels, split_from)
+    places = {"/".join(folders): layout.place(folders) for folders in counts}
+    class_of = _name_classes({place.name for place in places.values() if place and place.name})
+    if layout.labels != NONE and not class_of:
+        hint = "Name the folder that holds one sub-folder for each class, or add --labels none"
+        raise UsageError(f"--root '{root}' has no class folder with a video in it: {describe_shapes(counts)}. {hint}")
+    classes = sorted(set(class_of.values()))
+    numbers = {folder: classes.index(name) for folder, name in class_of.items()} | {"": UNKNOWN_CLASS}
+    rows, left_out = [], []
+    for name in found.videos:
+        if place := places[name.rpartition("/")[0]]:
+            rows.append((numbers[place.name], name, place.side))
+        else:
+            left_out.append(name)
+    rows.sort()
+    names = [name for _, name, _ in rows]
+    return FoundVideos(
+        layout,
+        classes,
+        names,
+        np.array([label for label, _, _ in rows], dtype=np.int64),
+        np.array([side for _, _, side in rows], "<U8"),
+        found.ignored,
+        describe(layout, counts, len(classes), len(set(found.frame_folders).intersection(names))),
+        [*_warn_of_left_out(left_out, layout), *_warn_of_forms(class_of)],
+    )
+
+
+def _name_classes(folders: Collection[str]) -> dict[str, str]:
+    """Return the class of each class folder: its name in Unicode's composed form, whichever the disk has.
+
+    Archives made on a Mac hold decomposed names; those of one data set may come in both forms.
+
+    Raises:
+        UsageError: a name cannot be written to a list.
+    """
+    for folder in sorted(folders):
+        if reason := unlistable(folder):
+            raise UsageError(f"class folder {folder!a} cannot be written to a list: {reason}. Rename it")
+    return {folder: normalize("NFC", folder) for folder in folders}
+
+
+def _warn_of_forms(class_of: dict[str, str]) -> list[str]:
+    twice = sorted(folder for folder, name in class_of.items() if folder != name and name in class_of)
+    if not twice:
+        return []
+    what = f"{len(twice)} class folders exist under two Unicode forms of one name, which are read as one class"
+    return [f"{what}; the first is '{class_of[twice[0]]}'"]
+
+
+def _warn_of_left_out(names: list[str], layout: Layout) -> list[str]:
+    if not names:
+        return []
+    where, remedy = ("class folder", "--labels none")
+    if layout.sides:
+        where, remedy = ("folder of a list" if layout.labels == NONE else "class folder of a list", "--split-from draw")
+    what = f"{len(names)} videos lie in no {where} and are left out; the first is '{escape_non_utf8(names[0])}'"
+    return [f"{what}. To list them too: {remedy}"]

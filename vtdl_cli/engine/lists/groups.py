@@ -17,8 +17,8 @@ class Groups:
     """How videos are grouped for intervals.
 
     Attributes:
-        regex: its first group, searched in file names, is the key of a video's recording; empty: each video is a
-            recording of its own.
+        regex: a grouping, see `data.lists.splits.grouping`, whose key is that of a video's recording; empty: each
+            video is a recording of its own.
     """
 
     regex: str = ""

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from vtdl_cli.data.lists.layouts import AUTO, NONE
 from vtdl_cli.data.lists.official import OFFICIAL, Located, OfficialSplit, count_by_class, locate
-from vtdl_cli.data.lists.splits import (
-    TEST,
-    TRAIN,
-    VAL,
-    Share,
-    check_shares,
-    group_keys,
-    split_videos,
-)
+from vtdl_cli.data.lists.splits import TEST, VAL, Share, grouping
 from vtdl_cli.data.video.decoding import FLOW
 from vtdl_cli.engine.lists.audit import escape_non_utf8
 from vtdl_cli.engine.lists.build_lists import Candidates, PrepareOptions, build_lists
-from vtdl_cli.engine.lists.classes import AUTO, NONE, find_labelled_videos
+from vtdl_cli.engine.lists.classes import find_labelled_videos
+from vtdl_cli.engine.lists.division import divide
 from vtdl_cli.engine.lists.outputs import refuse_existing
 from vtdl_cli.errors import ListError, UsageError
 from vtdl_cli.locks import lock_folder, releasing_locks
@@ -36,23 +29,28 @@ def prepare_folder(
     options: PrepareOptions,
     *,
     labels: str = AUTO,
-    val_fraction: float = 0.25,
+    split_from: str = AUTO,
+    val_fraction: float | None = None,
     test_fraction: float = 0.0,
     group_by: str | None = None,
+    group_from: str = "name",
     val_groups: Sequence[str] = (),
     test_groups: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Write lists of the videos `<root>/<class>/<video>`, or of unlabelled ones at any depth, and an audit.
+    """Write lists of the videos of a folder, with the classes and lists that its folders stand for, and an audit.
 
-    Fractions are those of the videos outside the named groups.
+    A list without a folder is drawn from the training videos: by fraction of those outside the named groups.
 
     Args:
-        root: the folder of class folders, or of unlabelled videos; listed paths are relative to it.
+        root: the folder; listed paths are relative to it.
         options: options common to all sources.
-        labels: one of `engine.lists.classes.LABELS`.
-        val_fraction: fraction of each class for validation, 0 <= val_fraction < 1; 0 writes no validation list.
+        labels: one of `data.lists.layouts.LABELS`.
+        split_from: one of `data.lists.layouts.SPLIT_SOURCES`.
+        val_fraction: fraction of each class for validation, 0 <= val_fraction < 1; 0 writes no validation list. None:
+            `division.VAL_FRACTION`, or 0 if folders stand for lists.
         test_fraction: fraction of each class for the test, which neither trains nor validates; 0 writes no test list.
-        group_by: a regex; its first group, searched in file names, is the key of a group that is kept together.
+        group_by: a regex; its first group is the key of a group that is kept together.
+        group_from: one of `data.lists.splits.GROUP_SOURCES`: what the regex searches.
         val_groups: the groups to validate on, instead of a random draw.
         test_groups: the groups to test on, instead of a random draw.
 
@@ -66,62 +64,26 @@ def prepare_folder(
     """
     refuse_existing(options.out, 1, overwrite=options.overwrite)
     lock_folder(options.out, options.reporter)
-    found = find_labelled_videos(root, labels, flow=options.decoder == FLOW)
-    if found.labels == NONE and options.per_class is not None:
+    found = find_labelled_videos(root, labels, split_from, flow=options.decoder == FLOW)
+    if found.layout.labels == NONE and options.per_class is not None:
         raise UsageError(f"--per-class {options.per_class} has no meaning without classes. Use --fraction")
-    names = [name for name, _ in found.content.videos]
-    classes = np.array([label for _, label in found.content.videos], dtype=np.int64)
-    held_out: dict[str, Share] = {
-        VAL: sorted(set(val_groups)) or float(val_fraction),
-        TEST: sorted(set(test_groups)) or float(test_fraction),
-    }
-    groups = _group(names, group_by, held_out)
-    check_shares(groups, held_out)  # before any video is opened
-
-    def assign_sides(kept: NDArray[np.intp]) -> NDArray[np.str_]:
-        return split_videos(classes[kept], groups and [groups[index] for index in kept], held_out, options.seed)
-
+    asked: dict[str, Share | None] = {VAL: val_groups or val_fraction, TEST: test_groups or test_fraction}
+    division = divide(found, asked, grouping(group_by, group_from), options.seed)  # before any video is opened
     candidates = Candidates(
         "folder",
         root,
-        found.content.classes,
-        names,
-        classes,
-        assign_sides,
-        {"labels": found.labels, "group_by": group_by, **_describe_shares(held_out)},
-        groups=groups,
-        sides=(TRAIN, *(side for side, share in held_out.items() if share)),
-        ignored=found.content.ignored,
-        warnings=found.warnings(),
+        found.classes,
+        found.names,
+        found.labels,
+        division.assign_sides,
+        {"labels": found.layout.labels, **division.options},
+        groups=division.groups,
+        sides=division.sides,
+        ignored=found.ignored,
+        warnings=found.warnings,
     )
-    audit = build_lists(candidates, options)
-    if labels == AUTO:
-        options.reporter.line(found.describe())
-    return audit
-
-
-def _group(names: Sequence[str], group_by: str | None, held_out: Mapping[str, Share]) -> list[str] | None:
-    """Return the group key of each video, or None if they are not grouped.
-
-    Raises:
-        UsageError: groups are named without `group_by`, or the regex does not match a name.
-    """
-    if group_by is not None:
-        return group_keys(names, group_by)
-    for side, share in held_out.items():
-        if not isinstance(share, float):
-            raise UsageError(
-                f"--{side}-groups '{next(iter(share))}' is given without a way to find groups. Add --group-by REGEX"
-            )
-    return None
-
-
-def _describe_shares(held_out: Mapping[str, Share]) -> dict[str, Any]:
-    described: dict[str, Any] = {}
-    for side, share in held_out.items():
-        described[f"{side}_fraction"] = share if isinstance(share, float) else None
-        described[f"{side}_groups"] = [] if isinstance(share, float) else share
-    return described
+    options.reporter.line(found.description)
+    return build_lists(candidates, options)
 
 
 @releasing_locks

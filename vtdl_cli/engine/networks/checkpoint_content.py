@@ -134,6 +134,7 @@ class State(Content):
     optimizer: OptimizerState
     step: Count
     best: Annotated[dict[Text, float], AfterValidator(_metrics)]
+    validated_epoch: Count = 0
     bad_videos: dict[int, tuple[Text, Text]]
     sums: dict[Text, Annotated[Dense, AfterValidator(_scalar)]]
     recorded: Count

@@ -13,7 +13,7 @@ from vtdl_cli.data.hdf5.scores import Scores, read_scores
 from vtdl_cli.data.video.decoding import read_middle_frame
 from vtdl_cli.engine.evaluate.results import CONFUSION_FILE, METRICS_FILE, SCORES_FILE
 from vtdl_cli.errors import DamagedFile, UnreadableVideo, UsageError
-from vtdl_cli.metrics import confusion, most_confused, softmax
+from vtdl_cli.metrics import class_metrics, confusion, most_confused, softmax
 from vtdl_cli.runtime import Reporter
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -116,11 +116,14 @@ def _is_accuracy(value: Any) -> bool:
 def score_classes(scores: Scores) -> list[ClassScore]:
     """Return the classes that have videos, best first; of equal ones, those with more videos first."""
     counts = confusion(scores.values.argmax(1), scores.labels, len(scores.classes))
+    metrics, others = class_metrics(counts), most_confused(counts)
     found = []
-    for number, (row, other) in enumerate(zip(counts, most_confused(counts), strict=True)):
-        if row.any():
-            confused = "" if other is None else scores.classes[other]
-            found.append(ClassScore(scores.classes[number], int(row.sum()), int(row[number]), confused))
+    for number in np.flatnonzero(metrics.videos):
+        videos, predicted, correct = (int(each[number]) for each in metrics[:3])
+        precision = float(metrics.precision[number]) if predicted else None
+        confused = "" if (other := others[number]) is None else scores.classes[other]
+        f1 = float(metrics.f1[number])
+        found.append(ClassScore(scores.classes[number], videos, correct, precision, f1, confused))
     return sorted(found, key=lambda each: (-each.correct / each.videos, -each.videos))
 
 

@@ -159,7 +159,14 @@ def _list_method_settings(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def _list_test_settings(config: Config) -> Iterator[tuple[str, str]]:
-    yield "dropout", f"{config.finetune.dropout:g}"
+    options = config.finetune
+    yield "dropout", f"{options.dropout:g}"
+    if options.label_smoothing:
+        yield "label smoothing", f"{options.label_smoothing:g}"
+    if "balanced" in (options.class_weights, options.sampling):
+        yield "classes", "balanced by " + ("weights of the loss" if options.sampling == "shuffle" else "sampling")
+    if options.patience:
+        yield "early stopping", f"after {options.patience} epochs without a better {options.best_by}"
     starts = config.evaluate.starts
     yield "test", f"clips from frames {', '.join(map(str, starts))}" if starts else f"{config.evaluate.clips} clips"
 

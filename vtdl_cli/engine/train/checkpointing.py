@@ -114,7 +114,7 @@ class Checkpointing:
         check_same_run(content, self.state.identity, str(self.run.path))
         self.state.load(content, self.run.last)
         self._saved_step = self.state.step
-        self.reporter.line(describe_position(content, self.state.options, str(self.run.path)))
+        self.reporter.line(describe_position(self.state, str(self.run.path)))
         for change in changes_since(content, self.state.options, self.run.rows()):
             self.reporter.warn(change)
         self.run.rewind(self.state.step)

@@ -1,40 +1,39 @@
 """Finetuning: a classifier on a backbone that is pretrained, randomly initialised, or frozen (linear probe)."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from torch import Tensor
-from torch.nn import functional as F
 
 from vtdl_cli import ranks
-from vtdl_cli.config import Config
-from vtdl_cli.data.clips.datasets import Batch, VideoClips
+from vtdl_cli.config import Config, Finetune
+from vtdl_cli.data.clips.datasets import Batch
 from vtdl_cli.data.lists.label_sets import counting_warning
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.engine.lists.labels import check_labels
 from vtdl_cli.engine.lists.recordings import RECORDING, find_recordings_on_several
-from vtdl_cli.engine.networks.bad_videos import BadVideos
 from vtdl_cli.engine.networks.build import build_network
 from vtdl_cli.engine.networks.checkpoint import load_pretrained_backbone
-from vtdl_cli.engine.networks.clips import build_test_clips, build_training_clips
-from vtdl_cli.engine.networks.inference import collect, forward_videos
+from vtdl_cli.engine.networks.clips import build_training_clips
 from vtdl_cli.engine.networks.machine import build_machine
-from vtdl_cli.engine.networks.selection import select_by
 from vtdl_cli.engine.request import Execution, ListSource
+from vtdl_cli.engine.train.class_balance import Loss, build_loss, describe_balance
 from vtdl_cli.engine.train.rank_batches import check_batch
-from vtdl_cli.engine.train.run_folder import EpochMetrics, RunFolder
+from vtdl_cli.engine.train.run_folder import RunFolder
 from vtdl_cli.engine.train.step import train_epoch
 from vtdl_cli.engine.train.training import Training
+from vtdl_cli.engine.train.validation import (
+    Validation,
+    check_patience,
+    select_last_validated,
+    select_on,
+    selecting_metric,
+    validate,
+)
 from vtdl_cli.errors import CheckpointError
 from vtdl_cli.locks import releasing_locks
-from vtdl_cli.metrics import accuracies
 from vtdl_cli.models.encoder import Encoder
 from vtdl_cli.runtime import Reporter, seed_torch
-
-VALIDATED_BY = "val_top1"
-"""The metric that selects the best epoch."""
 
 
 @releasing_locks
@@ -58,19 +57,21 @@ def finetune(
 
     Returns:
         The plan; unless it is a dry run, also the validation of the `best` and the `last` epoch, empty without a
-        validation list, and `skipped` videos.
+        validation list, the epoch at which training was `stopped_early`, if it was, and `skipped` videos.
 
     Raises:
         UsageError, ListError, CheckpointError: something does not fit; nothing has been written.
         Interrupted: by a signal, after saving.
     """
+    options = config.finetune
     videos, val_videos = train_list.read(), val_list.read() if val_list else None
-    _warn_of_lists(videos, val_videos, reporter)
+    check_patience(options, val_videos)
+    _warn_of_lists(options, videos, val_videos, reporter)
     if linear_probe and weights is None:
         raise CheckpointError("a linear probe needs a trained backbone. Give --weights RUN")
-    check_batch("finetune", config.finetune.batch_size)
-    run = RunFolder(out, resume=execution.resume, overwrite=execution.overwrite)
-    machine = build_machine(execution.device, config.finetune.precision, execution.workers, reporter)
+    check_batch("finetune", options.batch_size)
+    run = RunFolder(out, resume=execution.resume, overwrite=execution.overwrite, trackers=options.trackers)
+    machine = build_machine(execution.device, options.precision, execution.workers, reporter)
     seed_torch(execution.seed)
     network = build_network(config, videos.num_classes)
     origin = {"linear_probe": linear_probe, "weights": weights, "val_list_sha256": val_videos and val_videos.sha256}
@@ -90,10 +91,15 @@ def finetune(
         reporter=reporter,
         drop_last=False,
         origin=origin,
-        selection=select_by(VALIDATED_BY, val_videos) if val_videos and config.finetune.validate_every else None,
+        selection=select_on(options, val_videos),
+        patience=options.patience,
+        balanced_labels=videos.labels if options.sampling == "balanced" else None,
     )
     plan = training.plan() | {
+        "class_weights": options.class_weights,
+        "sampling": options.sampling,
         "val_videos": len(val_videos) if val_videos else 0,
+        "patience": options.patience,
         "weights": weights or "none",
         "linear_probe": linear_probe,
     }
@@ -103,23 +109,27 @@ def finetune(
     if execution.resume:
         training.checkpointing.resume()
     validation = Validation.of(config, val_videos) if val_videos else None
-    finetune_epochs(training, network, validation, linear_probe)
-    if not ranks.is_rank_0():
-        return plan
+    finetune_epochs(training, network, build_loss(options, videos, machine.device), validation, linear_probe)
+    return plan | (_describe_result(training, validation) if ranks.is_rank_0() else {})
+
+
+def _describe_result(training: Training, validation: Validation | None) -> dict[str, Any]:
+    """Return how a training has ended; see `finetune`."""
     state = training.state
     return {
-        **plan,
         "best": state.best,
-        "last": _last_validated(run.rows(), state.best),
+        "last": select_last_validated(training.run.rows(), state.best),
+        "stopped_early": state.epoch if state.stopped_early else None,
         "skipped": state.bad_videos.as_list() + (validation.bad_videos.as_list() if validation else []),
     }
 
 
-def _warn_of_lists(videos: VideoList, val_videos: VideoList | None, reporter: Reporter) -> None:
-    """Compare the validation list, if there is one, with the training list: labels, and recordings in both."""
+def _warn_of_lists(options: Finetune, videos: VideoList, val_videos: VideoList | None, reporter: Reporter) -> None:
+    """Inspect the training list, and compare the validation list, if there is one, with it: labels, and recordings."""
     checked = check_labels(val_videos, videos.label_set, videos.num_classes) if val_videos else []
     recordings = _describe_shared_recordings(videos, val_videos) if val_videos else ""
-    for warning in filter(None, (counting_warning(videos.label_set), *checked, recordings)):
+    balance = describe_balance(options, videos)
+    for warning in filter(None, (counting_warning(videos.label_set), *checked, recordings, *balance)):
         reporter.warn(warning)
 
 
@@ -136,21 +146,9 @@ def _describe_shared_recordings(videos: VideoList, val_videos: VideoList) -> str
     )
 
 
-@dataclass(frozen=True)
-class Validation:
-    """The videos that are validated on: one centre clip of each, and those found unreadable."""
-
-    clips: VideoClips
-    bad_videos: BadVideos
-
-    @classmethod
-    def of(cls, config: Config, videos: VideoList) -> Self:
-        """Return the validation on the videos of a list."""
-        clips = build_test_clips(config, videos, config.finetune, clips=1)
-        return cls(clips, BadVideos(len(videos), config.data.max_bad_fraction))
-
-
-def finetune_epochs(training: Training, network: Encoder, validation: Validation | None, linear_probe: bool) -> None:
+def finetune_epochs(
+    training: Training, network: Encoder, loss_of: Loss, validation: Validation | None, linear_probe: bool
+) -> None:
     """Train all epochs; after each, where due, validate and keep the best checkpoint."""
     machine, options = training.machine, training.config.finetune
     ddp_model = ranks.wrap_ddp(network)
@@ -159,8 +157,7 @@ def finetune_epochs(training: Training, network: Encoder, validation: Validation
     def forward(clips: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         label = batch.label.to(machine.device, non_blocking=True)  # (B,)
         logits = ddp_model(clips[0])  # (B, num_classes), of one clip a video
-        loss = F.cross_entropy(logits.float(), label)
-        return loss, {"train_top1": 100 * (logits.argmax(1) == label).float().mean()}
+        return loss_of(logits.float(), label), {"train_top1": 100 * (logits.argmax(1) == label).float().mean()}
 
     for epoch in training.epochs():
         network.train()
@@ -168,21 +165,4 @@ def finetune_epochs(training: Training, network: Encoder, validation: Validation
         train_epoch(training, forward)
         is_due = (epoch + 1) % every == 0 or epoch + 1 == options.epochs
         metrics = validate(training, network.eval(), validation) if validation and is_due else {}
-        training.close_epoch(metrics, best_by=VALIDATED_BY)
-
-
-def _last_validated(rows: list[EpochMetrics], metrics: Iterable[str]) -> EpochMetrics:
-    """Select `metrics` of the last epoch that has them.
-
-    It is the last of all, unless a resumed run is to end before the epoch it has reached.
-    """
-    last = next((row for row in reversed(rows) if all(name in row for name in metrics)), EpochMetrics())
-    return {name: last[name] for name in metrics}
-
-
-def validate(training: Training, network: Encoder, validation: Validation) -> EpochMetrics:
-    """Measure the accuracies on the validation list, with one centre clip a video."""
-    batch_clips = 2 * training.options.batch_size  # without gradients a clip takes less than half the memory
-    outputs = forward_videos(network, validation.clips, training.machine, views=1, batch_clips=batch_clips)
-    logits = collect(outputs, validation.bad_videos, training.reporter, "validation")
-    return {f"val_{name}": value for name, value in accuracies(logits.values[:, 0], logits.label).items()}
+        training.close_epoch(metrics, best_by=selecting_metric(options))

@@ -63,7 +63,7 @@ def pretrain(
     )
     _check_size(config, videos)
     check_batch("pretrain", config.pretrain.batch_size)
-    run = RunFolder(out, resume=execution.resume, overwrite=execution.overwrite)
+    run = RunFolder(out, resume=execution.resume, overwrite=execution.overwrite, trackers=config.pretrain.trackers)
     seed_torch(execution.seed)
     method = build_method(config, len(videos))  # before the ranks meet: its settings may not go with their number
     machine = build_machine(execution.device, config.pretrain.precision, execution.workers, reporter)

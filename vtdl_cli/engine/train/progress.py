@@ -1,7 +1,9 @@
-"""Which metrics a training shows: beside the progress bar, and in the line of each epoch."""
+"""What a training shows: metrics beside the progress bar and in the line of each epoch, and why it stops."""
 
 import re
 from collections.abc import Mapping
+
+from vtdl_cli.engine.train.state import TrainingState
 
 BESIDE_BAR = {
     "loss": ("loss", "{:.3f}"),
@@ -21,7 +23,16 @@ def bar_fields(metrics: Mapping[str, float]) -> dict[str, str]:
     return {label: form.format(metrics[name]) for name, (label, form) in BESIDE_BAR.items() if name in metrics}
 
 
-def epoch_line(row: Mapping[str, float], num_epochs: int) -> str:
-    """One line on an epoch: `epoch 3/48 loss 2.104 knn_top1 31.2`."""
-    shown = " ".join(f"{name} {value:.4g}" for name, value in row.items() if IN_EPOCH_LINE.fullmatch(name))
-    return f"epoch {row['epoch']}/{num_epochs} {shown}"
+def epoch_line(row: Mapping[str, float], num_epochs: int, best_by: str = "") -> str:
+    """One line on an epoch: `epoch 3/48 loss 2.104 knn_top1 31.2`, with the metric that chooses the best one."""
+    names = [name for name in row if IN_EPOCH_LINE.fullmatch(name) or name == best_by]
+    return f"epoch {row['epoch']}/{num_epochs} {' '.join(f'{name} {row[name]:.4g}' for name in names)}"
+
+
+def describe_early_stop(state: TrainingState) -> str:
+    """One line on why a training has stopped early."""
+    metric = state.selection["metric"] if state.selection else ""
+    return (
+        f"stopped early after epoch {state.epoch} of {state.options.epochs}: no {metric} above the "
+        f"{state.best[metric]:.4g} of epoch {state.best['epoch']:.0f}, finetune.patience {state.patience}"
+    )

@@ -8,9 +8,11 @@ from vtdl_cli.data.lists.label_sets import compare_classes, label_set
 from vtdl_cli.engine.networks.checkpoint import Checkpoint, file_sha256, find_weights
 from vtdl_cli.engine.train.optimization import build_schedule
 from vtdl_cli.engine.train.run_folder import EpochMetrics
+from vtdl_cli.engine.train.state import TrainingState
 from vtdl_cli.errors import CheckpointError
+from vtdl_cli.settings import build_config
 
-MAY_CHANGE = {"epochs", "checkpoint_minutes", "keep_every", "knn_every", "log_gradients"}
+MAY_CHANGE = {"epochs", "patience", "checkpoint_minutes", "keep_every", "knn_every", "log_gradients", "trackers"}
 """Settings that may change when a run resumes: none changes what a step computes, but for the length of a cosine."""
 
 REMEDY = "Resume with what it was started with, or choose another --out"
@@ -27,9 +29,9 @@ def check_same_run(content: Checkpoint, identity: Checkpoint, run: str) -> None:
         _flatten(
             {name: of[name] for name in ("stage", "list_sha256", "num_classes", "seed")}
             | of["origin"]
-            | {part: of["config"][part] for part in ("data", "model", "method", identity["stage"])}
+            | {part: config[part] for part in ("data", "model", "method", identity["stage"])}
         )
-        for of in (content, identity)
+        for of, config in ((content, _complete(content["config"])), (identity, identity["config"]))
     )
     if _same_weights(content["origin"], now.get("weights")):
         now.pop("weights", None)
@@ -48,6 +50,11 @@ def check_same_run(content: Checkpoint, identity: Checkpoint, run: str) -> None:
     )
     if only_numbers := compare_classes(begun, resumed, REMEDY):
         raise CheckpointError(f"run '{run}' cannot resume: {only_numbers}. {REMEDY}")
+
+
+def _complete(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a checkpoint's configuration with the defaults of the settings that its version did not have."""
+    return build_config(config).to_dict()
 
 
 def _same_weights(origin: dict[str, Any], weights: str | None) -> bool:
@@ -74,11 +81,15 @@ def _flatten(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def describe_position(content: Checkpoint, options: TrainingSection, run: str) -> str:
-    """Return one line on how far a checkpoint's run has come."""
-    where = f"at epoch {content['epoch']:.2f} of {options.epochs}"
-    is_finished = content["epoch"] >= options.epochs
-    return f"run '{run}' is finished {where}: nothing to do" if is_finished else f"run '{run}' resumes {where}"
+def describe_position(state: TrainingState, run: str) -> str:
+    """Return one line on how far a run has come."""
+    where = f"at epoch {state.step / state.steps_per_epoch:.2f} of {state.options.epochs}"
+    if not state.is_finished:
+        return f"run '{run}' resumes {where}"
+    if not state.stopped_early:
+        return f"run '{run}' is finished {where}: nothing to do"
+    how = f"stopped early by finetune.patience {state.patience}"
+    return f"run '{run}' is finished {where}, {how}: nothing to do. To train on: --set finetune.patience=0"
 
 
 def changes_since(content: Checkpoint, options: TrainingSection, rows: Sequence[EpochMetrics]) -> Iterator[str]:

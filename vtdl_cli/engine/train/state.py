@@ -28,11 +28,13 @@ class TrainingState:
         bad_videos: the account of unreadable videos.
         steps_per_epoch: batches in an epoch.
         selection: how the best epoch is chosen; none: the last validated one is the best.
+        patience: epochs without a better one after which the training stops early; 0: never.
 
     Attributes:
         meter: the metrics of the current epoch.
         step: steps done, counted over all epochs.
         best: the metrics of the best epoch so far, and its number; empty before the first.
+        validated_epoch: the last epoch that had the metric which chooses; 0 before the first.
     """
 
     def __init__(
@@ -45,12 +47,14 @@ class TrainingState:
         bad_videos: BadVideos,
         steps_per_epoch: int,
         selection: Selection | None,
+        patience: int = 0,
     ) -> None:
         self.identity, self.options, self.model = identity, options, model
         self.optimizer, self.schedule = build_optimizer(options, parameters), build_schedule(options)
         self.bad_videos, self.steps_per_epoch, self.selection = bad_videos, steps_per_epoch, selection
+        self.patience = patience
         self.meter = Meter()
-        self.step = 0
+        self.step = self.validated_epoch = 0
         self.best: dict[str, float] = {}
 
     @property
@@ -68,6 +72,17 @@ class TrainingState:
         """Whether no step of the current epoch has been done; a run may also resume in the middle of one."""
         return self.step % self.steps_per_epoch == 0
 
+    @property
+    def stopped_early(self) -> bool:
+        """Whether the epoch just validated is the last of `patience` epochs without a better one."""
+        is_validated = self.between_epochs and self.epoch == self.validated_epoch
+        return bool(self.patience and self.best and is_validated and self.epoch - self.best["epoch"] >= self.patience)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether no step is left."""
+        return self.step >= self.total_steps or self.stopped_early
+
     def lr_at(self, step: int) -> float:
         """The learning rate of a step, numbered from 0 over all epochs."""
         return self.options.optimizer.lr * self.schedule(step / self.steps_per_epoch)
@@ -75,8 +90,9 @@ class TrainingState:
     def choose_best(self, metrics: Mapping[str, float], best_by: str) -> None:
         """Make the epoch that has just ended the best, if it has the metric and no list selects, or beats the best."""
         chosen = self.selection is None or metrics.get(best_by, -math.inf) > self.best.get(best_by, -math.inf)
-        if best_by in metrics and chosen:
-            self.best = {"epoch": self.epoch, **metrics}
+        if best_by in metrics:
+            self.validated_epoch = self.epoch
+            self.best = {"epoch": self.epoch, **metrics} if chosen else self.best
 
     def to_checkpoint(self) -> Checkpoint:
         """The content of a checkpoint; all ranks have to call it."""
@@ -89,6 +105,7 @@ class TrainingState:
             "step": self.step,
             "epoch": self.step / self.steps_per_epoch,
             "best": self.best,
+            "validated_epoch": self.validated_epoch,
             "selection": self.selection,
             "bad_videos": self.bad_videos.found,
             **self.meter.state(),
@@ -109,7 +126,7 @@ class TrainingState:
         if ranks.rank() < len(random_states):  # with more ranks than before, the additional ones keep their own seed
             restore_random_state(random_states[ranks.rank()], self._device())
         self.meter.load(content, self._device())
-        self.step, self.best = content["step"], content["best"]
+        self.step, self.best, self.validated_epoch = content["step"], content["best"], content.get("validated_epoch", 0)
         self.bad_videos.found = {int(index): tuple(value) for index, value in content["bad_videos"].items()}
 
     def _device(self) -> torch.device:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from vtdl_cli import ranks
@@ -27,7 +28,7 @@ from vtdl_cli.engine.networks.selection import Selection
 from vtdl_cli.engine.request import Execution
 from vtdl_cli.engine.train.checkpointing import Checkpointing
 from vtdl_cli.engine.train.health import gradient_metrics
-from vtdl_cli.engine.train.progress import bar_fields, epoch_line
+from vtdl_cli.engine.train.progress import bar_fields, describe_early_stop, epoch_line
 from vtdl_cli.engine.train.rank_batches import RankReport, SmallBatches
 from vtdl_cli.engine.train.run_folder import EpochMetrics, RunFolder
 from vtdl_cli.engine.train.state import TrainingState
@@ -54,6 +55,8 @@ class Training:
         drop_last: leave out an epoch's incomplete last batch.
         origin: further provenance, kept in the checkpoints.
         selection: how the best epoch is chosen; none: the last validated one is the best.
+        patience: epochs without a better one after which the training stops early; 0: never.
+        balanced_labels: the classes of the videos, if each epoch is to have each class equally often.
     """
 
     def __init__(
@@ -72,6 +75,8 @@ class Training:
         drop_last: bool,
         origin: dict[str, Any] | None = None,
         selection: Selection | None = None,
+        patience: int = 0,
+        balanced_labels: NDArray[np.int64] | None = None,
     ) -> None:
         self.options: TrainingSection = config.pretrain if stage == "pretrain" else config.finetune
         self.config, self.machine, self.run, self.reporter = config, machine, run, reporter
@@ -81,6 +86,7 @@ class Training:
             epochs=self.options.epochs,
             seed=execution.seed,
             shuffle=True,
+            balanced_labels=balanced_labels,
             drop_last=drop_last,
             rank=ranks.rank(),
             world_size=ranks.world_size(),
@@ -103,6 +109,7 @@ class Training:
             bad_videos=BadVideos(len(videos), config.data.max_bad_fraction),
             steps_per_epoch=self.order.steps_per_epoch,
             selection=selection,
+            patience=patience,
         )
         self.checkpointing = Checkpointing(self.state, run, config, reporter)
         self._small_batches = SmallBatches(stage, model, reporter)
@@ -115,7 +122,7 @@ class Training:
 
     def epochs(self) -> Iterator[int]:
         """The epochs that are left, numbered from 0; after the last one the curves are drawn."""
-        if self.state.step < self.state.total_steps:
+        if not self.state.is_finished:
             yield from self._epochs_left()
         self.run.close()
 
@@ -124,10 +131,14 @@ class Training:
         self.order.start_step = state.step
         self.checkpointing.restart_clock()
         state.meter.restart_clock()
-        with self._stop, self.reporter.progress(state.total_steps, stage, start=state.step) as self._bar:
+        title = f"{stage} (may stop early)" if state.patience else stage
+        with self._stop, self.reporter.progress(state.total_steps, title, start=state.step) as self._bar:
             self._stream = iter(self.loader)
-            while state.step < state.total_steps:
+            while not state.is_finished:
                 yield state.epoch
+            del self._stream  # ends its workers, which after an early stop are still loading
+        if state.stopped_early:
+            self.reporter.line(describe_early_stop(state))
 
     def batches(self) -> Iterator[tuple[Batch, int]]:
         """The batches that are left of the epoch: this rank's part of each, and the number of videos of all ranks.
@@ -164,7 +175,7 @@ class Training:
         if (signal or reports[0].save_is_due) and not self.checkpointing.is_saved:
             self.checkpointing.save()
         if signal:
-            self.run.draw()
+            self.run.close()
             step, saved = self.state.step, "saved" if self.state.step else "there is nothing to save yet"
             raise Interrupted(f"{signal} after step {step} of {self.state.total_steps}: {saved}. Resume with --resume")
 
@@ -206,7 +217,7 @@ class Training:
         state.choose_best(metrics, best_by)
         sizes = gradient_metrics(state.model) if self.options.log_gradients else {}
         self.checkpointing.save_epoch(row, {"epoch": state.epoch, "step": state.step, **sizes} if sizes else {})
-        self.reporter.line(epoch_line(row, self.options.epochs))
+        self.reporter.line(epoch_line(row, self.options.epochs, best_by))
         return row
 
     def plan(self) -> dict[str, Any]:

@@ -11,11 +11,12 @@ from vtdl_cli.engine.report.evaluations import read_metrics, results_folders
 from vtdl_cli.engine.train.run_folder import METRICS, read_log
 from vtdl_cli.engine.weights.converted import Converted, Wanted
 from vtdl_cli.errors import UsageError, VtdlError
+from vtdl_cli.metrics import ACCURACIES
 from vtdl_cli.runtime import Reporter
 
 FROM_METRICS = (
-    "protocol", "aggregate", "top1", "top5", "mean_class", "intervals", "num_videos", "list_sha256",
-    "selected_on_this_list", "precision", "decoder",
+    "protocol", "aggregate", *ACCURACIES, "intervals", "num_videos", "list_sha256", "selected_on_this_list",
+    "precision", "decoder",
 )  # fmt: skip
 """Entries of an evaluation's metrics.json that a model card repeats."""
 

@@ -8,13 +8,15 @@ import yaml
 from vtdl_cli.engine.networks.hub_folder import LIBRARY, MODEL_FILE
 from vtdl_cli.engine.report.run import Run, list_provenance, list_settings
 from vtdl_cli.engine.weights.converted import Converted
+from vtdl_cli.metrics import ACCURACIES
 from vtdl_cli.text import printable
 
 TASKS = {"finetune": "video-classification", "pretrain": "feature-extraction"}
 """Stage -> the hub's name of what a network is for."""
 
 COLUMNS = {
-    "protocol": "protocol", "num_videos": "videos", "top1": "top-1 %", "top5": "top-5 %", "mean_class": "mean class %",
+    "protocol": "protocol", "num_videos": "videos",
+    **{name: f"{accuracy.title} %" for name, accuracy in ACCURACIES.items()},
     "knn_top1": "kNN top-1 %", "selected_on_this_list": "chosen on these videos", "list_sha256": "list sha256",
 }  # fmt: skip
 """Entries of what was measured, and their columns."""
