@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
@@ -139,3 +140,14 @@ def test_convert__refuses(toy: Toy, tmp_path: Path, options: tuple[str, ...], co
     line = ("lists", "convert", str(tmp_path / "list.csv"), "--root", str(toy.root), "--out", str(tmp_path / "lists"))
     refuse(*line, *options, code=code, says=(says,))
     assert not (tmp_path / "lists").exists()
+
+
+def test_extract__reads_a_table_of_ids(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
+    (tmp_path / "clips.csv").write_text("video_id;action\nred_0;stop\ngreen_1;go\n")
+    line = ("extract", "--weights", str(pretrained), "--list", str(tmp_path / "clips.csv"), "--root", str(toy.root))
+    result = succeed(*line, "--out", str(tmp_path / "f.h5"), "--workers", "0")
+    assert "is read as table: path from 'video_id', label from 'action'; files found by name" in result.stderr
+    with h5py.File(tmp_path / "f.h5") as file:
+        assert [path.decode() for path in file["paths"]] == ["red/red_0.mp4", "green/green_1.mp4"]
+        assert file["labels"][:].tolist() == [1, 0]
+        assert json.loads(file.attrs["classes"]) == ["go", "stop"]

@@ -14,7 +14,7 @@ ColumnOption = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="The column that holds this, by its name in the first line. Default: guessed.",
+        help="Name of that column in the first line. Default: guessed.",
         rich_help_panel="Columns of a table",
     ),
 ]

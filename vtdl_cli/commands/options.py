@@ -74,7 +74,12 @@ ClipsOption = Annotated[
 ]
 CropsOption = Annotated[int, typer.Option(metavar="1|3", help="One centre crop, or three along the long side.")]
 DeviceOption = Annotated[
-    str, typer.Option(metavar="auto|cpu|cuda", help="Device to compute on.", rich_help_panel=RUNNING)
+    str,
+    typer.Option(
+        metavar="auto|cpu|cuda|mps",
+        help="Device to compute on; mps, Apple's GPU, has not been tried.",
+        rich_help_panel=RUNNING,
+    ),
 ]
 WorkersOption = Annotated[
     int | None,
@@ -170,6 +175,6 @@ def execution(
 
     if resume and overwrite:
         raise UsageError("--resume and --overwrite exclude each other. Choose one")
-    if device not in ("auto", "cpu", "cuda") and not device.startswith("cuda:"):
-        raise UsageError(f"--device '{device}' is not auto, cpu or cuda")
+    if device not in ("auto", "cpu", "cuda", "mps") and not device.startswith("cuda:"):
+        raise UsageError(f"--device '{device}' is not auto, cpu, cuda or mps")
     return Execution(seed, device, workers, resume, overwrite, dry_run)

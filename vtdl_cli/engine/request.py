@@ -106,7 +106,7 @@ class Execution:
 
     Attributes:
         seed: seed of weight init, order, clips and augmentation.
-        device: `auto`, `cpu` or `cuda`.
+        device: `auto`, `cpu`, `cuda` or `mps`.
         workers: decoding processes; None: one for each core, at most 8.
         resume: resume from the last checkpoint.
         overwrite: replace existing outputs.

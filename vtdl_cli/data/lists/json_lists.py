@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from vtdl_cli.data.lists.entries import Entry, check_interval, name_clip, rows_of_entries
+from vtdl_cli.data.lists.layouts import side_of
 from vtdl_cli.data.lists.list_file import ListFile
-from vtdl_cli.data.lists.rows import UNKNOWN_CLASS, ListRows, parse_side
+from vtdl_cli.data.lists.rows import UNKNOWN_CLASS, ListRows
 from vtdl_cli.errors import ListError
 
 SOMETHING_LABELS = ("labels.json", "something-something-v2-labels.json")
@@ -72,7 +73,9 @@ def read_mmaction(file: ListFile) -> ListRows:
 def is_activitynet(file: ListFile) -> bool:
     """Whether the file maps video ids to annotations, as those of ActivityNet, THUMOS14 and Kinetics."""
     videos = _database(file)
-    return bool(videos) and all(isinstance(video, dict) and "annotations" in video for video in videos.values())
+    return bool(videos) and all(
+        isinstance(video, dict) and isinstance(video.get("annotations"), list | dict) for video in videos.values()
+    )
 
 
 def read_activitynet(file: ListFile) -> ListRows:
@@ -88,11 +91,8 @@ def read_activitynet(file: ListFile) -> ListRows:
         annotations, side = video["annotations"], _side(file, number, video)
         if isinstance(annotations, dict):  # Kinetics
             start, end = _segment(file, number, annotations)
-            entries.append(
-                Entry(
-                    number, name_clip(name, start, end), str(annotations.get("label", "")), side=side, other_name=name
-                )
-            )
+            clip, label = name_clip(name, start, end), str(annotations.get("label", ""))
+            entries.append(Entry(number, clip, label, side=side, other_name=name))
             continue
         if not annotations:
             entries.append(Entry(number, name, "", side=side, other_name=f"v_{name}"))
@@ -179,11 +179,10 @@ def _segment(file: ListFile, number: int, annotation: Any) -> tuple[float, float
 def _side(file: ListFile, number: int, video: dict[str, Any]) -> str:
     if "subset" not in video:
         return ""
-    try:
-        return parse_side(str(video["subset"]))
-    except ValueError:
-        rule = "which is not train, val or test"
-        raise ListError(f"{file.line(number)} has subset '{video['subset']}', {rule}. Correct the file") from None
+    if side := side_of(str(video["subset"])):
+        return side
+    rule = "which is not train, val or test"
+    raise ListError(f"{file.line(number)} has subset '{video['subset']}', {rule}. Correct the file")
 
 
 def _read_order(path: Path) -> list[str]:

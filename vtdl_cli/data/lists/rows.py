@@ -11,15 +11,6 @@ from numpy.typing import NDArray
 UNKNOWN_CLASS = -1
 """The class of an unlabelled video."""
 
-SIDE_NAMES = {
-    "train": "train training",
-    "val": "val valid validate validation dev",
-    "test": "test testing",
-}
-"""Part of a split -> names that lists give it; case is ignored."""
-
-_SIDES = {name: side for side, names in SIDE_NAMES.items() for name in names.split()}
-
 
 @dataclass(frozen=True, eq=False)
 class ListRows:
@@ -48,14 +39,3 @@ class ListRows:
     sides: Sequence[str] | None = None
     groups: Sequence[str] | None = None
     other_names: Sequence[str] | None = None
-
-
-def parse_side(text: str) -> str:
-    """Return the part of a split that a list names.
-
-    Raises:
-        ValueError: it is none of `SIDE_NAMES`.
-    """
-    if text.strip().lower() not in _SIDES:
-        raise ValueError(text)
-    return _SIDES[text.strip().lower()]

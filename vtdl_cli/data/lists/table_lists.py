@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from vtdl_cli.data.lists.class_names import read_classes
 from vtdl_cli.data.lists.entries import name_clip
+from vtdl_cli.data.lists.layouts import side_of
 from vtdl_cli.data.lists.list_file import ListFile, path_exists
-from vtdl_cli.data.lists.rows import UNKNOWN_CLASS, ListRows, parse_side
+from vtdl_cli.data.lists.rows import UNKNOWN_CLASS, ListRows
 from vtdl_cli.data.lists.tables import (
     TABLE_SUFFIXES,
     Table,
@@ -170,11 +171,17 @@ def _read_sides(table: Table) -> list[str] | None:
     """
     name = table.find("split")
     try:
-        return table.parse(name, parse_side, "train, val or test") if name else None
+        return table.parse(name, _parse_side, "train, val or test") if name else None
     except ListError:
         if "split" in table.file.chosen:
             raise
         return None
+
+
+def _parse_side(text: str) -> str:
+    if (side := side_of(text)) is None:
+        raise ValueError(text)
+    return side
 
 
 def read_labels(table: Table) -> tuple[NDArray[np.int64] | list[str], list[str] | None, str | None]:

@@ -75,7 +75,7 @@ def convert_list(source: ListSource, out: Path, reporter: Reporter, options: Con
     videos = parsed.videos
     kept = _keep_present(videos, reporter)
     parts = assign_parts(parsed, kept, options.val_fraction, options.seed)
-    sides = parts.sides if is_folder or parts.origin != "the top folders" else None
+    sides = parts.sides if is_folder or parts.origin != "the folders" else None
     if not is_folder:
         _check_place(out, videos, sides, kept)
     files = choose_files(out, source.path, videos, sides, kept) if is_folder else {out: kept}

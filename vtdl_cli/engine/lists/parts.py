@@ -1,4 +1,4 @@
-"""The parts of a split that a list is converted to: as listed, by the videos' top folders, or drawn."""
+"""The parts of a split that a list is converted to: as listed, by the videos' folders, or drawn."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vtdl_cli.data.lists.rows import parse_side
+from vtdl_cli.data.lists.layouts import side_of
 from vtdl_cli.data.lists.splits import SIDES, TEST, VAL, Share, check_shares, split_videos
 from vtdl_cli.data.lists.video_list import ParsedList, VideoList
 from vtdl_cli.errors import UsageError
@@ -30,8 +30,8 @@ class Parts(NamedTuple):
 def assign_parts(parsed: ParsedList, kept: NDArray[np.intp], val_fraction: float, seed: int) -> Parts:
     """Return the part of the split that each video of a list belongs to.
 
-    Without a column of parts, they are the videos' top folders, if all lie in train, val or test; or some are drawn for
-    validation. Groups, and the intervals of one video, stay together.
+    Without a column of parts, the videos' folders tell it, if all lie in one such as train, val or test; or some videos
+    are drawn for validation. Groups, and the intervals of one video, stay together.
 
     Args:
         parsed: the list.
@@ -42,9 +42,7 @@ def assign_parts(parsed: ParsedList, kept: NDArray[np.intp], val_fraction: float
     Raises:
         UsageError: `val_fraction` is out of range, or the list has parts already.
     """
-    sides, origin = (
-        (parsed.sides, "as listed") if parsed.sides else (sides_of_folders(parsed.videos), "the top folders")
-    )
+    sides, origin = (parsed.sides, "as listed") if parsed.sides else (sides_of_folders(parsed.videos), "the folders")
     if not val_fraction:
         return Parts(sides, origin if sides else None)
     if sides:
@@ -60,12 +58,10 @@ def assign_parts(parsed: ParsedList, kept: NDArray[np.intp], val_fraction: float
 
 
 def sides_of_folders(videos: VideoList) -> list[str] | None:
-    """Return the part that the top folder of each video names; None if one names none, or all name the same."""
-    try:
-        sides = [parse_side(videos.name(index).partition("/")[0]) for index in range(len(videos))]
-    except ValueError:
-        return None
-    return sides if len(set(sides)) > 1 else None
+    """Return the part that the folders of each video name; None if some name none, or all name the same."""
+    folders = (videos.name(index).split("/")[:-1] for index in range(len(videos)))
+    sides = [next(filter(None, map(side_of, names)), "") for names in folders]
+    return sides if all(sides) and len(set(sides)) > 1 else None
 
 
 def find_shared_groups(groups: Sequence[str], sides: Sequence[str], kept: NDArray[np.intp]) -> list[str]:

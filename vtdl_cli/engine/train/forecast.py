@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vtdl_cli import ranks
 from vtdl_cli.config import Config
 from vtdl_cli.data.clips.triplet_shares import out_of_reach, triplet_shares
 from vtdl_cli.data.lists.video_list import VideoList
@@ -38,12 +39,26 @@ def keys_per_video(config: Config, videos: VideoList) -> dict[str, float]:
 def warnings(config: Config, videos: VideoList) -> list[str]:
     """Return a line for each option that does not fit the list, though it may fit another."""
     masks = find_method(config.method.name).task.reads("queue.mask_own_video")
-    lines = _own_keys(config, videos) if masks else []
+    lines = _accumulation(config) + (_own_keys(config, videos) if masks else [])
     return lines + (_too_short(config, videos) if _draws_triplets(config) else [])
 
 
 def _draws_triplets(config: Config) -> bool:
     return find_method(config.method.name).task.sampler == "triplet"
+
+
+def _accumulation(config: Config) -> list[str]:
+    """Warn that the gradients of a large batch are not all there is to it."""
+    accumulated, batch_size = config.pretrain.accumulate_steps, config.pretrain.batch_size
+    if accumulated == 1:
+        return []
+    effects = [f"batch norm still normalises over {batch_size // ranks.world_size()} videos"]
+    if find_method(config.method.name).task.reads("queue.memory") and config.method.queue.memory == "queue":
+        effects.append(f"keys are enqueued {batch_size} at a time, between the batches of a step")
+    return [
+        f"pretrain.accumulate_steps {accumulated} is not the same as a batch of {accumulated * batch_size}: "
+        f"{', and '.join(effects)}. Set pretrain.batch_size as large as memory allows"
+    ]
 
 
 def _own_keys(config: Config, videos: VideoList) -> list[str]:

@@ -20,6 +20,7 @@ from vtdl_cli.engine.networks.methods import build_method, check_config
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.engine.train.forecast import keys_per_video, triplets, warnings
 from vtdl_cli.engine.train.health import signs_of_collapse
+from vtdl_cli.engine.train.optimization import ParameterGroup
 from vtdl_cli.engine.train.rank_batches import check_batch
 from vtdl_cli.engine.train.run_folder import RunFolder
 from vtdl_cli.engine.train.step import train_epoch
@@ -63,7 +64,7 @@ def pretrain(
     )
     _check_size(config, videos)
     check_batch("pretrain", config.pretrain.batch_size)
-    run = RunFolder(out, resume=execution.resume, overwrite=execution.overwrite)
+    run = RunFolder(out, resume=execution.resume, overwrite=execution.overwrite, trackers=config.pretrain.trackers)
     seed_torch(execution.seed)
     method = build_method(config, len(videos))  # before the ranks meet: its settings may not go with their number
     machine = build_machine(execution.device, config.pretrain.precision, execution.workers, reporter)
@@ -80,7 +81,7 @@ def pretrain(
         videos=videos,
         dataset=build_pretraining_clips(config, videos, execution.seed),
         model=method,
-        parameters=list(method.trained_parameters()),
+        groups=[ParameterGroup(params=list(method.trained_parameters()), lr_scale=1.0)],
         machine=machine,
         run=run,
         execution=execution,
@@ -129,7 +130,7 @@ def pretrain_epochs(training: Training, method: PretextTask, videos: VideoList) 
         if method.relabel_every and epoch % method.relabel_every == 0 and training.state.between_epochs:
             relabel(training, method, videos, seed=epoch)
         method.train()
-        train_epoch(training, forward, method.after_step)
+        train_epoch(training, ddp_model, forward, method.after_step)
         is_due = every and (epoch + 1) % every == 0
         row = training.close_epoch(measure_knn(training, method, videos) if is_due else {})
         signs = signs_of_collapse(row)
