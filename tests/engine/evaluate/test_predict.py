@@ -177,7 +177,7 @@ def test_predict__intervals_and_frame_rate_have_the_seconds_of_the_video(
     table = tmp_path / "parts.csv"
     table.write_text(f"path,start,end\n{two_seconds},1.0,2.0\n")
     sampled = ["--set", "data.frame_rate=6", "--set", "finetune.stride_frames=1"]
-    command = ["--weights", finetuned, table, *sampled]
+    command = ["--weights", str(finetuned), str(table), *sampled]
     (whole,) = predictions(*command)
     assert (whole["start"], whole["end"], whole["top"][0]["class"]) == (1, 2, "red")
     rows = predictions(*command, "--timeline", "--hop", "0.333333")
@@ -198,7 +198,8 @@ def test_predict__labelled_video_has_all_frames(finetuned: Path, tmp_path: Path,
             np.stack([frame.to_ndarray(format="rgb24") for frame in each.decode(video=0)]).astype(int)
             for each in (container, source)
         )
-        assert (len(frames), stream.average_rate, stream.width) == (NUM_FRAMES, 12, 6 * WIDTH)
+        assert (len(frames), stream.width, stream.height) == (NUM_FRAMES, 6 * WIDTH, 6 * HEIGHT)
+        assert stream.average_rate == 12
     change = np.abs(frames - before).mean((0, 3))
     assert change[:20, :40].mean() > 30
     assert change[6 * HEIGHT // 2 :].mean() < 8
