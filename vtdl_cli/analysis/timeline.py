@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -50,8 +51,9 @@ def draw_timeline(
         lines.plot(centres, probabilities[:, number], color=colours[number], linewidth=1.6, marker=marker)
     lines.set(ylabel="probability", ylim=(0, 1.02), xlim=(edges[0], edges[-1]))
     lines.grid(alpha=0.3)
-    predicted = [colours.get(number, OTHERS_COLOUR) for number in probabilities.argmax(1).tolist()]
-    strip.bar(edges[:-1], 1, np.diff(edges), align="edge", color=predicted, linewidth=0)
+    places = [main.index(number) if number in main else len(main) for number in probabilities.argmax(1).tolist()]
+    palette = ListedColormap([*colours.values(), OTHERS_COLOUR])
+    strip.pcolormesh(edges, [0, 1], np.array([places]), cmap=palette, vmin=0, vmax=len(main))
     strip.set(yticks=[], ylim=(0, 1), xlabel={"s": "seconds"}.get(unit, unit))
     strip.set_ylabel("predicted", rotation=0, ha="right", va="center")
     names = [classes[number] for number in main] + [OTHERS] * bool(others.shape[1])

@@ -83,7 +83,8 @@ def predict(
     )
     rows = result.get("predictions", [])
     if as_json or dry_run or not rows:
-        print_result(result, as_json, "plan" if dry_run else "predicted")
+        shown = result if as_json else {**result, "out": ", ".join(result["out"]) or "the screen"}
+        print_result(shown, as_json, "plan" if dry_run else "predicted")
     elif len(rows) == 1:
         _print_table(rows[0])
     else:
@@ -98,12 +99,14 @@ def _print_table(row: Mapping[str, Any]) -> None:
 
     from vtdl_cli.text import printable
 
-    table = Table(title=printable(_title(row)), title_justify="left", pad_edge=False)
+    console = Console(highlight=False, markup=False, emoji=False)
+    console.print(printable(_title(row)), soft_wrap=True)
+    table = Table(pad_edge=False)
     table.add_column("class", style="bold", overflow="fold")
     table.add_column("probability", justify="right")
     for each in row["top"]:
         table.add_row(printable(each["class"]), f"{each['probability']:.3f}")
-    Console(highlight=False, markup=False, emoji=False).print(table)
+    console.print(table)
 
 
 def _print_row(row: Mapping[str, Any]) -> None:

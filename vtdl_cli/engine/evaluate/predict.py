@@ -21,6 +21,13 @@ from vtdl_cli.errors import ListError, UnreadableVideo, UsageError
 from vtdl_cli.locks import lock_file, releasing_locks
 from vtdl_cli.runtime import Reporter
 
+CONTINUED = {
+    "loop": "played in a loop",
+    "restart": "played again from the start",
+    "sort": "filled with repeated frames",
+}
+"""What becomes of a video that is shorter than a clip, by data.short_videos."""
+
 
 @releasing_locks
 def predict(
@@ -159,8 +166,8 @@ def _report(tally: Tally, predictor: Predictor, reporter: Reporter) -> None:
         reporter.warn(f"video '{path}' cannot be read: {reason}")
     if not tally.short:
         return
-    which = f"'{tally.short[0]}' is"
+    which = f"video '{tally.short[0]}' is"
     if len(tally.short) > 1:
         which = f"{len(tally.short)} of {tally.videos} videos, the first '{tally.short[0]}', are"
-    short_videos = predictor.config.data.short_videos
-    reporter.warn(f"{which} shorter than a clip of {predictor.rule.extent} frames (data.short_videos: {short_videos})")
+    how = predictor.config.data.short_videos
+    reporter.warn(f"{which} shorter than a clip of {predictor.rule.extent} frames, and {CONTINUED[how]}")

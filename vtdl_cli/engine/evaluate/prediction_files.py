@@ -1,12 +1,15 @@
 """The files of a prediction, by suffix: rows as JSON lines or CSV, a figure of a timeline, a video with labels."""
 
 import csv
+import io
 import json
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from tempfile import TemporaryFile
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,7 +20,7 @@ from vtdl_cli.data.video.timeline import Interval, sampled_frames
 from vtdl_cli.data.video.whole_video import choose_encoder, encoding_rate, whole_video, write_mp4
 from vtdl_cli.engine.evaluate.predictions import Prediction
 from vtdl_cli.errors import UsageError
-from vtdl_cli.runtime import Reporter, atomic_write, check_new_file
+from vtdl_cli.runtime import Reporter, atomic_write, check_new_file, nearest_existing_folder, write_error
 
 LABEL_CLASSES = 3  # most probable ones, on a video: more would hide it
 
@@ -44,12 +47,35 @@ class Described:
 
 
 @contextmanager
+def _spooled_text(path: Path) -> Iterator[Callable[[str], None]]:
+    """Yield what adds text to a temporary file, which is copied to `path` if the block succeeds.
+
+    Errors of the block itself, which computes for hours, are thus not taken for errors of writing.
+
+    Raises:
+        VtdlError: the disk is full, or the folder cannot be written.
+    """
+    with TemporaryFile("w+", encoding="utf-8", newline="", dir=nearest_existing_folder(path.parent)) as spool:
+
+        def add(text: str) -> None:
+            try:
+                spool.write(text)
+            except OSError as error:
+                raise write_error(path, error) from error
+
+        yield add
+        with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+            spool.seek(0)
+            shutil.copyfileobj(spool, file)
+
+
+@contextmanager
 def _write_json_lines(path: Path, described: Described) -> Iterator[AddRow]:
-    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with _spooled_text(path) as write:
 
         def add(row: Prediction) -> None:
             content = row.describe(described.classes, described.top_k, timed=described.timed)
-            file.write(json.dumps(content, ensure_ascii=False) + "\n")
+            write(json.dumps(content, ensure_ascii=False) + "\n")
 
         yield add
 
@@ -60,44 +86,47 @@ def _write_csv(path: Path, described: Described) -> Iterator[AddRow]:
     count = min(described.top_k, len(described.classes))
     classes = [f"{kind}_{place}" for place in range(1, count + 1) for kind in ("class", "probability")]
     times = ["start", "end"] * described.timed + ["start_frame", "end_frame"] * described.windowed
-    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(["path", *times, *classes, "error"])
+    with _spooled_text(path) as write:
+
+        def add_cells(cells: Sequence[Any]) -> None:
+            line = io.StringIO()
+            csv.writer(line, lineterminator="\n").writerow(cells)
+            write(line.getvalue())
 
         def add(row: Prediction) -> None:
             content = row.describe(described.classes, count, timed=described.timed)
             top = [value for each in content.get("top", []) for value in each.values()] or [""] * len(classes)
-            when = [content.get(name) for name in times]
-            table.writerow([row.path, *when, *top, row.error])
+            add_cells([row.path, *(content.get(name) for name in times), *top, row.error])
 
+        add_cells(["path", *times, *classes, "error"])
         yield add
 
 
 @contextmanager
 def _write_figure(path: Path, described: Described) -> Iterator[AddRow]:
     rows: list[Prediction] = []
+    yield rows.append
+    known = [row for row in rows if not row.error]
+    seconds = [row.seconds() for row in known]
+    unit = "frames" if seconds[0][0] is None else "s"
+    spans = np.array([_frame_span(row) for row in known] if unit == "frames" else seconds, np.float64)
+    probabilities = np.stack([row.probabilities for row in known])
     with atomic_write(path) as temporary:
-        yield rows.append
-        known = [row for row in rows if row.is_known]
-        seconds = [row.seconds() for row in known]
-        is_timed = seconds[0][0] is not None
-        spans = np.array(seconds if is_timed else [_frame_span(row) for row in known], np.float64)
-        probabilities = np.stack([row.probabilities for row in known])
-        unit, name = "s" if is_timed else "frames", Path(known[0].path).name
-        draw_timeline(spans, probabilities, described.classes, temporary, unit=unit, title=name)
+        title = Path(known[0].path).name
+        draw_timeline(spans, probabilities, described.classes, temporary, unit=unit, title=title)
 
 
 @contextmanager
 def _write_labelled_video(path: Path, described: Described) -> Iterator[AddRow]:
     """Write the video with its classes, or on each frame those of the window whose centre is nearest."""
     rows: list[Prediction] = []
+    yield rows.append
+    known = [row for row in rows if not row.error]
+    video, interval = Path(known[0].path), known[0].interval
+    scan = open_sequential(video).scan
+    numbers = sampled_frames(video, scan, interval, None)
+    frames = _labelled(video, interval, known, numbers, described)
     with atomic_write(path) as temporary:
-        yield rows.append
-        known = [row for row in rows if row.is_known]
-        video, interval = Path(known[0].path), known[0].interval
-        scan = open_sequential(video).scan
-        numbers = sampled_frames(video, scan, interval, None)
-        frames = _labelled(video, interval, known, numbers, described)
         write_mp4(temporary, frames, encoding_rate(scan), *choose_encoder())
 
 

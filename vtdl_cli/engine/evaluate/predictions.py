@@ -34,11 +34,6 @@ class Prediction:
     window: Window | None = None
     error: str = ""
 
-    @property
-    def is_known(self) -> bool:
-        """Whether there is a prediction."""
-        return not self.error
-
     def top(self, k: int) -> list[tuple[int, float]]:
         """Return the k most probable classes, or all, with their probabilities; of equal ones the first."""
         order = np.argsort(-self.probabilities, kind="stable")[:k]
