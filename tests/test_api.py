@@ -1,5 +1,6 @@
 """The public names, used as in a notebook; oracles are what the commands write."""
 
+import json
 import re
 import subprocess
 import sys
@@ -84,6 +85,14 @@ def test_predict__equals_evaluate(model: vtdl_cli.Model, toy: Toy, finetuned: Pa
     assert model.classes == list(CLASSES)
 
 
+def test_predict__equals_the_command(model: vtdl_cli.Model, finetuned: Path, first: Path) -> None:
+    """Oracle: the rows of `vtdl predict`, which have six digits."""
+    line = ["predict", "--weights", str(finetuned), str(first), "--device", "cpu", "--workers", "0", "--json"]
+    top = json.loads(succeed(*line).stdout)["predictions"][0]["top"]
+    found = [{"class": name, "probability": round(value, 6)} for name, value in model.predict(first).items()]
+    assert found == top
+
+
 @pytest.mark.parametrize("stage", ["pretrained", "finetuned"])
 def test_features__equal_extract(stage: str, toy: Toy, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     """Oracle: the HDF5 file of `vtdl extract`, as h5py reads it and as `read_features` does; three clips, not two."""
@@ -94,7 +103,7 @@ def test_features__equal_extract(stage: str, toy: Toy, request: pytest.FixtureRe
         paths, expected = file["paths"].asstr()[:], file["features"][:]
     for path, vector in zip(paths, expected, strict=True):
         found = model.features(str(toy.root / path), clips=3)
-        assert (found.dtype, found.shape) == (np.float32, (model.feature_dim,))
+        assert (found.dtype == np.float32, found.shape) == (True, (model.feature_dim,))
         assert found == pytest.approx(vector, abs=1e-5)
     stored = vtdl_cli.read_features(tmp_path / "f.h5")
     assert np.array_equal(stored.values, expected)

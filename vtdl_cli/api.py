@@ -113,7 +113,7 @@ def read_features(path: str | Path) -> Features:
 
     Returns:
         `values` float32 [N, D], `labels` int64 [N] (-1: without a class), N `paths` as in the list, `attributes` (their
-        provenance), `intervals` float64 [N, 2] in seconds or None.
+        provenance), `intervals` float64 [N, 2] in seconds or None, `label_set.names` of the classes or None.
 
     Raises:
         VtdlError: it is no such file, it is damaged, or a value is not finite.

@@ -90,7 +90,10 @@ def probe(
 
 
 def measure_spread(features: Features) -> dict[str, float]:
-    """Return how many directions features use: collapsed ones are low in `rankme` and high in `variance_in_10`."""
+    """Return how many directions features use: collapsed ones are low in `rankme` and high in `variance_in_10`.
+
+    The rank is at most the number of videos: compare networks on the same list.
+    """
     return {
         "rankme": rank_me(features.values),
         f"variance_in_{LEADING_DIRECTIONS}": leading_variance(features.values),
