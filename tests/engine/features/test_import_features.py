@@ -147,9 +147,13 @@ FLAWS: list[tuple[str, Any, str]] = [
     ("npy", b"", "cannot be read: "),
     ("npz", b"nothing", "cannot be read: "),
     ("csv", b"\xff\xfe,1\n", "cannot be read: "),
+    ("npy", b"PK\x05\x06" + bytes(18), "cannot be read: it is an archive of arrays, whose name ends in .npz"),
+    ("npz", b"\x93NUMPY", "cannot be read: it is not an archive of arrays"),
+    ("csv", b"f0,f1\n0,\"" + b"1" * 200_000, "cannot be read: field larger than field limit"),
     ("csv", b"", "have no rows"),
     ("csv", b",path,f0\n0,wave/t 0.mp4,1\n", "such as an index of pandas"),
-    ("csv", b"path,label\nwave/t 0.mp4,1\n", "are no channels"),
+    ("csv", b"path,f0,f0\nwave/t 0.mp4,1,2\n", "two of its columns have the same name"),
+    ("csv", b"path,label\nwave/t 0.mp4,1\n", "it has no column of features besides path, label"),
 ]  # fmt: skip
 
 

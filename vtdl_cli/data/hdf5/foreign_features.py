@@ -10,12 +10,12 @@ import csv
 import importlib
 import importlib.util
 import itertools
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -25,6 +25,8 @@ from vtdl_cli.data.lists.tables import find_column, has_known_name, parse_second
 from vtdl_cli.data.video.timeline import name_samples
 from vtdl_cli.errors import UsageError
 
+UNREADABLE = (ValueError, EOFError, OSError, NotImplementedError, zipfile.BadZipFile, zlib.error, csv.Error)
+"""What NumPy, csv and pyarrow raise."""
 HEADER_BYTES = 2**20  # more than a line with the names of any columns
 VECTORS, PATHS = "features", "paths"
 """Names of arrays in an .npz file."""
@@ -52,9 +54,11 @@ def read_foreign_features(path: Path) -> ForeignFeatures:
     try:
         with np.errstate(over="ignore"):  # what exceeds float32 becomes infinite, and is refused as such
             values, names = READERS[path.suffix](path)
-    except (ValueError, EOFError, OSError, BadZipFile, zlib.error) as error:  # of NumPy, csv and pyarrow
+    except UNREADABLE as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
-        raise UsageError(f"features '{path}' cannot be read: {reason}. Save numbers without Python objects") from error
+        raise UsageError(
+            f"features '{path}' cannot be read: {reason}. Save vectors of one length, as float32"
+        ) from error
     _check_vectors(path, values)
     if names is not None and len(names) != len(values):
         raise UsageError(f"features '{path}' have {len(values)} rows, but {len(names)} paths. Give each row its path")
@@ -79,11 +83,17 @@ Read = tuple[np.ndarray, list[str] | None]
 
 def read_npy(path: Path) -> Read:
     """Map an array, so that it need not fit into memory."""
-    return np.load(path, mmap_mode="r", allow_pickle=False), None
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    if not isinstance(array, np.ndarray):
+        array.close()
+        raise ValueError("it is an archive of arrays, whose name ends in .npz")
+    return array, None
 
 
 def read_npz(path: Path) -> Read:
     """Read the array `features`, or the only one besides `paths`."""
+    if not zipfile.is_zipfile(path):
+        raise ValueError("it is not an archive of arrays")
     with np.load(path, allow_pickle=False) as arrays:
         names = [name for name in arrays.files if name != PATHS]
         if len(names) != 1 and VECTORS not in names:
@@ -156,13 +166,15 @@ def _channels(header: Sequence[str]) -> list[str]:
     """Return the columns that are channels: those without a known name.
 
     Raises:
-        ValueError: there are none, or one is an index of pandas.
+        ValueError: there are none, two have one name, or one is an index of pandas.
     """
     if any(not name.strip() or name.startswith("__index_level_") for name in header):
         raise ValueError("one of its columns has no name, such as an index of pandas, which index=False leaves out")
     channels = [name for name in header if not has_known_name(name)]
-    if not channels or len(set(channels)) < len(channels):
-        raise ValueError(f"its columns {shortened(', '.join(header))} are no channels, each with a name of its own")
+    if not channels:
+        raise ValueError(f"it has no column of features besides {shortened(', '.join(header))}")
+    if len(set(header)) < len(header):
+        raise ValueError("two of its columns have the same name")
     return channels
 
 
