@@ -86,7 +86,7 @@ def import_weights(source: ThirdParty, wanted: Import, *, key_encoder: bool) -> 
     config, path = wanted.config, source.path
     if config is None:
         raise UsageError(f"weights '{path}' do not say which network they are of. Add --preset, see: vtdl presets list")
-    theirs = name_as_ours(pick_weights(source, key_encoder=key_encoder), wanted.rename, path)
+    theirs = name_as_ours(pick_weights(source, key_encoder=key_encoder), wanted.rename, path, config.model.name)
     filled = fill_network(theirs, path, config, wanted.least_match)
     stage: Stage = "finetune" if filled.classifier else "pretrain"
     checkpoint = {
