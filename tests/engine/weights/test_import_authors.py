@@ -24,7 +24,7 @@ from tests.author_networks import (
     r3d_state,
 )
 from tests.foreign_weights import authors_checkpoint, authors_state, save_authors_trainer
-from tests.toy import succeed
+from tests.toy import refuse, succeed
 from vtdl_cli.engine.networks.trained import load_backbone, load_classifier, load_embedder
 
 DEEP, SHALLOW = (2, 2, 2, 2), (1, 1, 1, 1)
@@ -134,3 +134,13 @@ def test_import__heads_of_the_authors_other_pretext_tasks_are_no_backbone(tmp_pa
     source = save_authors_trainer(tmp_path / "model_best.pth.tar", state | {head: torch.zeros(3) for head in heads})
     report = convert(source, tmp_path / "ours.pt", "c3d")
     assert (report["matched"], report["unexpected"], report["heads_left_out"]) == (NUM_TENSORS["c3d"], [], [*heads])
+
+
+def test_import__names_the_network_that_weights_are_of(tmp_path: Path) -> None:
+    """Oracle: by hand: the 15 tensors of its shortcuts are named as torchvision's, and `bn1` is in their C3D as well."""
+    source = authors_checkpoint(tmp_path / "ckpt.pth", model=authors_state(0, r3d_state(4, DEEP), feature_dim=32))
+    thin = ("--set", "model.width=4", "--out", str(tmp_path / "o.pt"))
+    says = ("do not fit r3d: 15 tensors match,", "Add --set model.name=r3d-author --set model.depth=18, which they fit")
+    refuse("convert", str(source), "--preset", "hmdb51/r3d", *thin, code=1, says=says)
+    says = ("do not fit c3d: 4 tensors match,", "Add --set model.name=r3d-author --set model.depth=18, which they fit")
+    refuse("convert", str(source), "--preset", "hmdb51/c3d", *thin, code=1, says=says)
