@@ -150,7 +150,7 @@ class Optimizer(Section):
     name: Literal["sgd", "adamw"] = "sgd"
     lr: PositiveFloat
     momentum: Fraction = 0.9  # sgd only
-    weight_decay: NonNegativeFloat
+    weight_decay: NonNegativeFloat  # of all parameters, norms and biases included, as in MoCo and the authors' code
 
 
 class ScheduleSection(Section):
