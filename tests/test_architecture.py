@@ -9,10 +9,10 @@ import vtdl_cli
 PACKAGE = Path(vtdl_cli.__file__).parent
 MODULES = sorted(path.relative_to(PACKAGE.parent) for path in PACKAGE.rglob("*.py"))
 
-FLOOR = {"metrics", "intervals", "runtime", "locks", "workers", "ranks", "text", "errors"}
+FLOOR = {"metrics", "intervals", "runtime", "locks", "workers", "ranks", "system", "text", "errors"}
 LEAVES = ("method", "models", "data", "analysis")
 MAY_IMPORT = {
-    "__main__": {"cli", "ranks"},
+    "__main__": {"cli", "ranks", "system"},
     "cli": {"commands", "workers", "ranks", "errors"},
     "commands": {"commands", "engine", "config", "settings", *FLOOR},
     "engine": {"engine", "config", "settings", *LEAVES, *FLOOR},
@@ -23,8 +23,9 @@ MAY_IMPORT = {
     "intervals": set(),
     "text": set(),
     "locks": {"runtime", "ranks", "errors"},
-    "runtime": {"ranks", "errors"},
-    "workers": set(),
+    "runtime": {"ranks", "system", "errors"},
+    "workers": {"system"},
+    "system": set(),
     "ranks": {"errors"},
     "errors": set(),
     "__init__": set(),
@@ -32,7 +33,7 @@ MAY_IMPORT = {
 
 
 ROOMS = {
-    "engine": ("request", "lists", "features", "networks", "train", "evaluate", "report", "weights", "demo"),
+    "engine": ("request", "lists", "features", "networks", "train", "evaluate", "report", "weights", "demo", "doctor"),
     "data": ("video", "lists", "hdf5", "clips"),
 }
 """Of a part, lowest first: what is in a room imports from it and from those before it."""

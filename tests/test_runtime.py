@@ -18,6 +18,7 @@ from vtdl_cli.runtime import (
     select_autocast,
     select_device,
 )
+from vtdl_cli.system import STOP_SIGNALS
 
 CPU = torch.device("cpu")
 
@@ -107,7 +108,7 @@ def test_check_writable__refuses_a_closed_folder(tmp_path: Path, monkeypatch: py
         check_writable(tmp_path / "a")
 
 
-@pytest.mark.parametrize("number", StopRequest.SIGNALS)
+@pytest.mark.parametrize("number", STOP_SIGNALS)
 def test_stop_request__records_the_first_signal(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     with StopRequest() as stop:
@@ -132,7 +133,7 @@ def test_select_device__names() -> None:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
-@pytest.mark.parametrize("name", ["cuda", "cuda:1"])
+@pytest.mark.parametrize("name", ["cuda", "cuda:1", "mps"])
 def test_select_device__refuses_an_absent_gpu(name: str) -> None:
     with pytest.raises(UsageError, match=f"device '{name}' is not available.*Use --device cpu"):
         select_device(name)
@@ -145,6 +146,30 @@ def test_select_autocast__by_option_and_by_machine(monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda native=native: native)
         monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
         assert select_autocast("auto", CPU) is expected
+
+
+@pytest.mark.parametrize(
+    ("capability", "chosen"),
+    [((9, 0), torch.bfloat16), ((7, 5), torch.float16), ((7, 0), torch.float16), ((6, 1), None)],
+)
+def test_select_autocast__auto_on_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], chosen: torch.dtype | None
+) -> None:
+    """Oracle: NVIDIA's tables: H100 9.0 has bf16; T4 7.5 and V100 7.0 have tensor cores for fp16; GTX 1080 6.1 neither."""
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda _emulated: capability >= (8, 0))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: capability)
+    assert select_autocast("auto", torch.device("cuda")) is chosen
+    assert select_autocast("fp16", torch.device("cuda")) is torch.float16
+    assert select_autocast("fp16", torch.device("cpu")) is None
+
+
+def test_select_device__mps_is_explicit_and_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pretended: `auto` stays with what has been tried."""
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    mps = select_device("mps")
+    assert mps.type == "mps"
+    assert select_device("auto").type != "mps"
+    assert select_autocast("auto", mps) is None
 
 
 def test_seed_torch__repeats() -> None:

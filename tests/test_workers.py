@@ -4,12 +4,12 @@ import signal
 
 import pytest
 
-from vtdl_cli.runtime import StopRequest
+from vtdl_cli.system import STOP_SIGNALS
 from vtdl_cli.workers import describe_dead_worker, give_way_to_parent, leave_signals_to_parent
 
 
 def test_leave_signals_to_parent__ignores_ctrl_c() -> None:
-    before = {number: signal.getsignal(number) for number in StopRequest.SIGNALS}
+    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     try:
         leave_signals_to_parent()
         assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGUSR1)] == [signal.SIG_IGN] * 2

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
-from vtdl_cli import ranks
+from vtdl_cli import ranks, system
 
 RESEND_SECONDS = 0.01  # the callback has returned by then
 
@@ -38,7 +38,7 @@ def main() -> None:
 def _resend_ctrl_c(failure: "sys.UnraisableHookArgs") -> None:
     """Send a Ctrl-C again that arrived in a callback, such as imports have: Python would print and drop it."""
     if issubclass(failure.exc_type, KeyboardInterrupt):
-        threading.Timer(RESEND_SECONDS, os.kill, (os.getpid(), signal.SIGINT)).start()
+        threading.Timer(RESEND_SECONDS, system.send_ctrl_c).start()
     else:
         sys.__unraisablehook__(failure)
 
@@ -52,7 +52,7 @@ def _end_at_once_on_ctrl_c(code: object) -> None:
 @contextmanager
 def hushed() -> Iterator[None]:
     """Let only rank 0 print results, and only local rank 0 of each machine print errors."""
-    with Path(os.devnull).open("w") as nowhere:
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         out = sys.stdout if ranks.is_rank_0() else nowhere
         err = sys.stderr if ranks.local_rank() == 0 or "--debug" in sys.argv else nowhere
         with redirect_stdout(out), redirect_stderr(err):

@@ -17,6 +17,7 @@ from vtdl_cli.commands import (
     bench,
     convert,
     demo,
+    doctor,
     evaluate,
     extract,
     features,
@@ -215,3 +216,4 @@ app.add_typer(visualize.visualize, name="visualize")
 app.command(epilog=convert.EPILOG)(convert.convert)
 app.add_typer(bench.bench, name="bench")
 app.add_typer(presets.presets, name="presets")
+app.command(epilog=doctor.EPILOG)(doctor.doctor)

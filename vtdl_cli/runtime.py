@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from vtdl_cli import ranks
 from vtdl_cli.errors import UsageError, VtdlError
+from vtdl_cli.system import STOP_SIGNALS, available_cores, system_limit
 
 if TYPE_CHECKING:
     import torch
@@ -71,18 +72,16 @@ FULL_DISK_BYTES = 2**20  # with less free space than this, a failed write is put
 
 
 class StopRequest:
-    """Turns SIGINT, SIGTERM and SIGUSR1 into a request that a loop checks between two steps.
+    """Turns SIGINT, SIGTERM and, where there is one, SIGUSR1 into a request that a loop checks between two steps.
 
     A second Ctrl-C interrupts at once. Use as a context manager; `name` is the name of the signal, once received.
     """
-
-    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
     def __init__(self) -> None:
         self.name = ""
 
     def __enter__(self) -> Self:
-        self._previous = {number: signal.signal(number, self._note) for number in self.SIGNALS}
+        self._previous = {number: signal.signal(number, self._note) for number in STOP_SIGNALS}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -110,7 +109,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        with temporary.open("rb") as written:
+        with temporary.open("r+b") as written:  # Windows syncs no file that is open for reading alone
             os.fsync(written.fileno())
         temporary.replace(path)
     except (OSError, RuntimeError) as error:  # torch.save and h5py report a full disk as a RuntimeError
@@ -137,16 +136,6 @@ def _guess_errno(path: Path) -> int | None:
     if path.parent.exists() and shutil.disk_usage(path.parent).free < FULL_DISK_BYTES:
         return errno.ENOSPC
     return errno.EFBIG if system_limit("RLIMIT_FSIZE") < float("inf") else None
-
-
-def system_limit(name: str) -> float:
-    """Return a limit of this process: `RLIMIT_NOFILE`, open files, or `RLIMIT_FSIZE`, bytes in a file."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return float("inf")
-    soft, _ = resource.getrlimit(getattr(resource, name))
-    return float("inf") if soft == resource.RLIM_INFINITY else soft
 
 
 def nearest_existing_folder(folder: Path) -> Path:
@@ -190,37 +179,47 @@ def check_new_file(path: Path, option: str, *, overwrite: bool, sources: Iterabl
 
 def default_workers() -> int:
     """Return one worker per available core, divided among the processes of this machine; at most 8."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(8, max(1, cores // ranks.local_world_size()))
+    return min(8, max(1, available_cores() // ranks.local_world_size()))
 
 
 def select_device(name: str) -> torch.device:
-    """Resolve a device name; `auto` is the first CUDA device, else the CPU.
+    """Resolve a device name; `auto` is the first CUDA device, else the CPU. `mps`, Apple's GPU, has not been tried.
 
     Raises:
-        UsageError: `cuda` was requested, and torch finds no GPU.
+        UsageError: `cuda` or `mps` was requested, and torch finds no such GPU.
     """
     import torch
 
     available = torch.cuda.is_available()
-    if name.startswith("cuda") and not available:
-        raise UsageError(f"device '{name}' is not available: torch {torch.__version__} sees no GPU. Use --device cpu")
+    lacks_mps = name == "mps" and not torch.backends.mps.is_available()
+    if lacks_mps or (name.startswith("cuda") and not available):
+        raise UsageError(
+            f"device '{name}' is not available: torch {torch.__version__} sees no such GPU. Use --device cpu"
+        )
     return torch.device("cuda" if name == "auto" and available else "cpu" if name == "auto" else name)
+
+
+TENSOR_CORES = (7, 0)
+"""Compute capability from which on GPUs have tensor cores, which multiply in fp16; bf16 came with 8.0."""
 
 
 def select_autocast(precision: str, device: torch.device) -> torch.dtype | None:
     """Return the autocast dtype for `precision`, or None for float32.
 
-    `auto` is bf16 where the device supports it natively. A CPU without bf16 instructions emulates it: R3D-10 of
-    width 16 took 24 to 40 times as long as in float32 on an AVX2 machine (batch 4, 8x64x64, three pairs of runs),
-    so there `auto` is float32.
+    `auto` is bf16 where the device supports it natively, and fp16 on GPUs without it that have tensor cores, such as
+    V100 and T4. A CPU without bf16 instructions emulates it: R3D-10 of width 16 took 24 to 40 times as long as in
+    float32 on an AVX2 machine (batch 4, 8x64x64, three pairs of runs), so there `auto` is float32. So is fp16 on a CPU.
     """
     import torch
 
-    if precision == "auto":
-        native = torch.cuda.is_bf16_supported(False) if device.type == "cuda" else _cpu_computes_bf16()
-        return torch.bfloat16 if native else None
-    return torch.bfloat16 if precision == "bf16" else None
+    if device.type == "cuda" and precision == "auto":
+        native = torch.cuda.is_bf16_supported(False)
+        has_tensor_cores = torch.cuda.get_device_capability(device) >= TENSOR_CORES
+        return torch.bfloat16 if native else torch.float16 if has_tensor_cores else None
+    if precision == "fp16":
+        return torch.float16 if device.type == "cuda" else None
+    native = precision == "auto" and device.type == "cpu" and _cpu_computes_bf16()
+    return torch.bfloat16 if native or precision == "bf16" else None
 
 
 def _cpu_computes_bf16() -> bool:
@@ -243,7 +242,7 @@ def random_state(device: torch.device) -> dict[str, Any]:
 
     return {
         "cpu": torch.get_rng_state(),
-        "cuda": [torch.cuda.get_rng_state(device)] if device.type == "cuda" else [],
+        "cuda": [] if device.type == "cpu" else [torch.get_device_module(device).get_rng_state(device)],
     }
 
 
@@ -252,5 +251,5 @@ def restore_random_state(state: dict[str, Any], device: torch.device) -> None:
     import torch
 
     torch.set_rng_state(state["cpu"])
-    if device.type == "cuda" and len(state["cuda"]) == 1:
-        torch.cuda.set_rng_state(state["cuda"][0], device)
+    if device.type != "cpu" and len(state["cuda"]) == 1:
+        torch.get_device_module(device).set_rng_state(state["cuda"][0], device)

@@ -56,7 +56,7 @@ def preset_dir() -> Path:
 
 def preset_names() -> list[str]:
     """Return the names of all presets, such as `hmdb51/i3d`."""
-    return sorted(str(path.relative_to(preset_dir()).with_suffix("")) for path in preset_dir().rglob("*.yaml"))
+    return sorted(path.relative_to(preset_dir()).with_suffix("").as_posix() for path in preset_dir().rglob("*.yaml"))
 
 
 def find_preset(name: str) -> Path:

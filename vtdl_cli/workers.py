@@ -14,17 +14,15 @@ from contextlib import contextmanager
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 
-LOWEST_PRIORITY = 19  # of a process, in POSIX
-KILL = 9  # SIGKILL, which Windows does not define
-IGNORED_SIGNALS = (signal.SIGINT, signal.SIGUSR1)  # by workers
+from vtdl_cli.system import IGNORED_BY_WORKERS, KILL, lower_priority, mask_signals
 
 
 def leave_signals_to_parent() -> None:
     """Initialise a worker process: it ignores Ctrl-C, which its parent handles, and ends on SIGTERM or with it."""
-    for number in IGNORED_SIGNALS:
+    for number in IGNORED_BY_WORKERS:
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    _mask(block=False)
+    mask_signals(IGNORED_BY_WORKERS, block=False)
     end_with_parent()
 
 
@@ -35,7 +33,7 @@ def give_way_to_parent() -> None:
     Finetuning the demo's network took 1.3 to 1.5 times as long without this (2 cores, three pairs of runs).
     """
     leave_signals_to_parent()
-    os.nice(LOWEST_PRIORITY)
+    lower_priority()
 
 
 def end_with_parent() -> None:
@@ -52,16 +50,11 @@ def _exit_after(parent: BaseProcess) -> None:
 @contextmanager
 def blocked_signals() -> Iterator[None]:
     """Block Ctrl-C while workers start: one that comes before they ignore it reaches only this process, afterwards."""
-    _mask(block=True)
+    mask_signals(IGNORED_BY_WORKERS, block=True)
     try:
         yield
     finally:
-        _mask(block=False)
-
-
-def _mask(*, block: bool) -> None:
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_BLOCK if block else signal.SIG_UNBLOCK, IGNORED_SIGNALS)
+        mask_signals(IGNORED_BY_WORKERS, block=False)
 
 
 def failed_exit_code(workers: Sequence[BaseProcess], wait_seconds: float = 0.0) -> int | None:

@@ -56,7 +56,7 @@ TABLE: list[tuple[str, Change, int, str]] = [
     ("two mistakes", add("--set", "data.decodr=pyav", "--set", "model.width=0"), 2, "model.width '0'"),
     ("unknown option", add("--bach-size", "3"), 2, "No such option: --bach-size"),
     ("output below a file", add("--out", "/dev/null/run"), 2, "'/dev/null' is a file. Choose another --out"),
-    ("no such device", add("--device", "tpu"), 2, "--device 'tpu' is not auto, cpu or cuda"),
+    ("no such device", add("--device", "tpu"), 2, "--device 'tpu' is not auto, cpu, cuda or mps"),
     ("list too short", with_list("blue/blue_0.mp4 0\n"), 1, "less than one batch of 4. --set pretrain.batch_size=1"),
 ]
 
@@ -166,7 +166,7 @@ def list_with_faults(toy: Toy, data_dir: Path, folder: Path) -> tuple[Path, list
     return folder / "list.txt", faults
 
 
-@pytest.mark.parametrize("decoder", ["decord", "pyav", "torchcodec"])
+@pytest.mark.parametrize("decoder", ["auto", "decord", "pyav", "torchcodec"])
 def test_faults__are_skipped_counted_and_named(toy: Toy, data_dir: Path, tmp_path: Path, decoder: str) -> None:
     if decoder == "torchcodec":
         pytest.importorskip("torchcodec.decoders", exc_type=(ImportError, RuntimeError))  # type: ignore[arg-type]

@@ -14,8 +14,8 @@ class BatchNorm3d(nn.BatchNorm3d):
     running statistics, as in evaluation, and does not update them. It may be an epoch's last batch, a batch whose other
     videos could not be read, or the share of a rank or of a key split.
 
-    Under autocast inputs and outputs are rounded to bf16. Its statistics, running averages, weight and bias are float32:
-    torch computes mean and variance of bf16 values in float32, and the averages drift by less than bf16 resolves.
+    Under autocast inputs and outputs are rounded to bf16; statistics, running averages, weight and bias are float32:
+    torch computes mean and variance of bf16 values in float32.
     """
 
     def forward(self, input: Tensor) -> Tensor:

@@ -184,6 +184,8 @@ class ResNet3D(Backbone):
         design: of the stages' blocks.
     """
 
+    stages = ("layer1", "layer2", "layer3", "layer4")
+
     def __init__(self, depth: int, width: int, stem: nn.Module, design: Design) -> None:
         if depth not in DEPTHS:
             raise UsageError(f"depth '{depth}' is not a depth of r3d and r2p1d. Choose 10, 18 or 50")

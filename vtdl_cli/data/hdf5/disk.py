@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
-from vtdl_cli.runtime import StopRequest
+from vtdl_cli.system import STOP_SIGNALS
 
 
 class ErrorTolerantFile:
@@ -54,9 +54,7 @@ class ErrorTolerantFile:
 def signals_deferred() -> Iterator[None]:
     """Defer signals to the end of this block: HDF5 would take one during a write for an error."""
     received: list[int] = []
-    before = {
-        number: signal.signal(number, lambda number, _: received.append(number)) for number in StopRequest.SIGNALS
-    }
+    before = {number: signal.signal(number, lambda number, _: received.append(number)) for number in STOP_SIGNALS}
     try:
         yield
     finally:

@@ -66,7 +66,7 @@ class Meter:
         """
         self._latest = {name: value.detach() for name, value in metrics.items()}
         for name, value in self._latest.items():
-            total = self._sums.get(name, torch.zeros((), dtype=torch.float64, device=value.device))
+            total = self._sums.get(name, torch.zeros((), dtype=_sum_dtype(value.device), device=value.device))
             self._sums[name] = total + batch_size * value
         self._num_videos += num_videos
 
@@ -98,3 +98,8 @@ class Meter:
     def _total_sums(self) -> dict[str, Tensor]:
         parts = ranks.gather_objects({name: value.cpu() for name, value in self._sums.items()})
         return {name: torch.stack([part[name] for part in parts if name in part]).sum(0) for name in parts[0]}
+
+
+def _sum_dtype(device: torch.device) -> torch.dtype:
+    """Return the dtype of sums over an epoch: float64, which Apple's GPUs lack."""
+    return torch.float32 if device.type == "mps" else torch.float64

@@ -9,9 +9,9 @@ from torch import Tensor
 from vtdl_cli import ranks
 from vtdl_cli.config import Config
 from vtdl_cli.data.clips.datasets import Batch
-from vtdl_cli.data.lists.columns import UNKNOWN_CLASS
+from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
 from vtdl_cli.data.lists.video_list import VideoList
-from vtdl_cli.engine.lists.labels import report_unlabelled
+from vtdl_cli.engine.lists.labels import report_list
 from vtdl_cli.engine.networks.checkpoint import load_pretrained_backbone
 from vtdl_cli.engine.networks.clips import build_pretraining_clips, build_test_clips
 from vtdl_cli.engine.networks.inference import Collected, collect, forward_videos
@@ -20,6 +20,7 @@ from vtdl_cli.engine.networks.methods import build_method, check_config
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.engine.train.forecast import keys_per_video, triplets, warnings
 from vtdl_cli.engine.train.health import signs_of_collapse
+from vtdl_cli.engine.train.optimization import ParameterGroup
 from vtdl_cli.engine.train.rank_batches import check_batch
 from vtdl_cli.engine.train.run_folder import RunFolder
 from vtdl_cli.engine.train.step import train_epoch
@@ -63,13 +64,15 @@ def pretrain(
     )
     _check_size(config, videos)
     check_batch("pretrain", config.pretrain.batch_size)
-    run = RunFolder(out, resume=execution.resume, overwrite=execution.overwrite)
+    run = RunFolder(out, resume=execution.resume, overwrite=execution.overwrite, trackers=config.pretrain.trackers)
     seed_torch(execution.seed)
     method = build_method(config, len(videos))  # before the ranks meet: its settings may not go with their number
     machine = build_machine(execution.device, config.pretrain.precision, execution.workers, reporter)
     origin: dict[str, Any] = {"weights": weights}
     if weights is not None and not run.resumes:
-        origin["weights_sha256"] = load_pretrained_backbone(weights, method.trained_backbone, reporter)
+        origin["weights_sha256"] = load_pretrained_backbone(
+            weights, method.trained_backbone, reporter, frame_rate=config.data.frame_rate
+        )
         method.begin_from_backbone()
     method = machine.place(method)
     training = Training(
@@ -78,7 +81,7 @@ def pretrain(
         videos=videos,
         dataset=build_pretraining_clips(config, videos, execution.seed),
         model=method,
-        parameters=list(method.trained_parameters()),
+        groups=[ParameterGroup(params=list(method.trained_parameters()), lr_scale=1.0)],
         machine=machine,
         run=run,
         execution=execution,
@@ -88,7 +91,7 @@ def pretrain(
     )
     plan = training.plan() | {"method": config.method.name, "weights": weights or "none"}
     plan |= keys_per_video(config, videos)
-    report_unlabelled(videos, reporter, knn=bool(config.pretrain.knn_every))
+    report_list(videos, reporter, knn=bool(config.pretrain.knn_every))
     for warning in warnings(config, videos):
         reporter.warn(warning)
     if execution.dry_run:
@@ -120,14 +123,15 @@ def pretrain_epochs(training: Training, method: PretextTask, videos: VideoList) 
 
     def forward(clips: Tensor, batch: Batch) -> Step:
         video = batch.index.to(machine.device, non_blocking=True)  # (B,)
-        step: Step = ddp_model(*clips, video)
+        is_other = batch.other_frames[:, 2:].T.to(machine.device, non_blocking=True)  # (V - 2, B), of a negative
+        step: Step = ddp_model(*clips, *is_other, video)
         return step
 
     for epoch in training.epochs():
         if method.relabel_every and epoch % method.relabel_every == 0 and training.state.between_epochs:
             relabel(training, method, videos, seed=epoch)
         method.train()
-        train_epoch(training, forward, method.after_step)
+        train_epoch(training, ddp_model, forward, method.after_step)
         is_due = every and (epoch + 1) % every == 0
         row = training.close_epoch(measure_knn(training, method, videos) if is_due else {})
         signs = signs_of_collapse(row)

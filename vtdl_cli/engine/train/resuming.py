@@ -5,6 +5,7 @@ from typing import Any
 
 from vtdl_cli.config import TrainingSection
 from vtdl_cli.data.lists.label_sets import compare_classes, label_set
+from vtdl_cli.data.video.decoding import same_frames
 from vtdl_cli.engine.networks.checkpoint import Checkpoint, file_sha256, find_weights
 from vtdl_cli.engine.train.optimization import build_schedule
 from vtdl_cli.engine.train.run_folder import EpochMetrics
@@ -12,8 +13,9 @@ from vtdl_cli.engine.train.state import TrainingState
 from vtdl_cli.errors import CheckpointError
 from vtdl_cli.settings import build_config
 
-MAY_CHANGE = {"epochs", "patience", "checkpoint_minutes", "keep_every", "knn_every", "log_gradients"}
-"""Settings that may change when a run resumes: none changes what a step computes, but for the length of a cosine."""
+MAY_CHANGE = {"epochs", "patience", "checkpoint_minutes", "keep_every", "knn_every", "log_gradients", "trackers"}
+"""Settings that may change when a run resumes: none changes what a step computes, but for the lr of a schedule that
+depends on the epochs: of a cosine, or of a warm-up that is longer than the run."""
 
 REMEDY = "Resume with what it was started with, or choose another --out"
 
@@ -38,6 +40,9 @@ def check_same_run(content: Checkpoint, identity: Checkpoint, run: str) -> None:
     options = [key for key in before if key.startswith("method.options.")]  # the method's own, which may be gone
     may_change = {f"{identity['stage']}.{name}" for name in MAY_CHANGE}
     changed = [key for key in dict.fromkeys([*now, *options]) if before.get(key) != now.get(key)]
+    decoders = [str(of.get("data.decoder")) for of in (before, now)]
+    if same_frames(*decoders):
+        may_change.add("data.decoder")
     if changed := [key for key in changed if key not in may_change]:
         lines = [
             f"run '{run}' cannot resume: {key} was '{before.get(key)}', now it is '{now.get(key)}'" for key in changed
@@ -113,6 +118,6 @@ def changes_since(content: Checkpoint, options: TrainingSection, rows: Sequence[
     old, new = (options.optimizer.lr * build_schedule(each)(done) for each in (before, options))
     if old != new and done < options.epochs:
         yield (
-            f"{stage}.epochs was {before.epochs} and is {options.epochs} now, and the cosine schedule with it: "
+            f"{stage}.epochs was {before.epochs} and is {options.epochs} now, and the schedule with it: "
             f"the lr resumes at {new:.3g} instead of {old:.3g}"
         )

@@ -13,14 +13,17 @@ import io
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from vtdl_cli import ranks
 from vtdl_cli.analysis.curves import draw_curves
 from vtdl_cli.engine.networks.checkpoint import Stage
 from vtdl_cli.engine.train.meter import rename_metrics
+from vtdl_cli.engine.train.trackers import IDS, Trackers
 from vtdl_cli.errors import UsageError, VtdlError
 from vtdl_cli.locks import FOLDER_LOCK, lock_folder
 from vtdl_cli.runtime import Reporter, atomic_write, check_writable
@@ -87,22 +90,23 @@ class RunFolder:
         path: the folder.
         resume: whether to continue the run in it.
         overwrite: whether the run in it may be deleted.
+        trackers: as in the configuration; none if the run is only read.
 
     Raises:
-        UsageError: the folder is not empty and neither is set, or it cannot be written.
+        UsageError: the folder is not empty and neither is set, or it cannot be written; a tracker is not installed.
 
     Attributes:
         resumes: whether the run continues from a last.pt.
     """
 
-    def __init__(self, path: Path, *, resume: bool, overwrite: bool) -> None:
+    def __init__(self, path: Path, *, resume: bool, overwrite: bool, trackers: Sequence[str] | None = ()) -> None:
         self.path = path
         self.checkpoints = path / "checkpoints"
         self.last, self.best = self.checkpoints / "last.pt", self.checkpoints / "best.pt"
         self.resume, self.overwrite = resume, overwrite and not resume
         self.resumes = resume and self.last.exists()
         self._curves_drawn = time.monotonic()
-        self._tensorboard: Any = None
+        self._trackers = Trackers(path, trackers)
         self._opened = False
         refuse_used_folder(path, "run folder", resume=resume, overwrite=overwrite)
 
@@ -113,6 +117,7 @@ class RunFolder:
             VtdlError: another process holds the lock.
             UsageError: another process has written into it since the first check.
         """
+        self._trackers.warn = reporter.warn
         lock_folder(self.path, reporter)
         refuse_used_folder(self.path, "run folder", resume=self.resume, overwrite=self.overwrite)
         self.resumes = self.resume and self.last.exists()
@@ -135,7 +140,7 @@ class RunFolder:
 
     def _written(self) -> list[Path]:
         """Files of an earlier run except its configuration; last.pt first."""
-        logs = [self.path / name for name in (METRICS, "metrics.csv", GRADIENTS, "curves.png")]
+        logs = [self.path / name for name in (METRICS, "metrics.csv", GRADIENTS, "curves.png", IDS)]
         checkpoints = [self.last, *sorted(self.checkpoints.glob("[!.]*"))]
         there = [path for path in (*checkpoints, *logs) if path.is_file()]
         return list(dict.fromkeys([*there, *sorted(self.path.glob("events.out.tfevents.*"))]))
@@ -167,7 +172,7 @@ class RunFolder:
     def log_pending(self, step: int) -> None:
         """Log the pending epoch if it ends with `step`, the step of last.pt; delete it otherwise.
 
-        metrics.jsonl comes last: an epoch in it is also in TensorBoard and gradients.jsonl.
+        metrics.jsonl comes last: an epoch in it is also in gradients.jsonl and at the trackers.
         """
         if not (self.path / PENDING).exists():
             return
@@ -175,7 +180,7 @@ class RunFolder:
         row = rename_metrics(row)
         before = self.rows()
         if row["step"] == step and step not in [each["step"] for each in before]:
-            self._log_tensorboard(row)
+            self._trackers.log(row, self._read_config)
             if gradients:
                 earlier = [each for each in read_log(self.path / GRADIENTS) if each["step"] != step]
                 self._write_lines(GRADIENTS, [*earlier, gradients])
@@ -210,6 +215,9 @@ class RunFolder:
         if gradients := read_log(self.path / GRADIENTS):
             self._write_lines(GRADIENTS, [row for row in gradients if row["step"] <= step])
 
+    def _read_config(self) -> dict[str, Any]:
+        return dict(yaml.safe_load((self.path / CONFIG).read_text(encoding="utf-8")))
+
     def _write_lines(self, name: str, rows: list[dict[str, Any]]) -> None:
         """Replace a whole log, so that a kill or a full disk never leaves half a line."""
         with atomic_write(self.path / name) as temporary:
@@ -225,21 +233,7 @@ class RunFolder:
         with atomic_write(self.path / "metrics.csv") as temporary:
             temporary.write_text(table.getvalue(), encoding="utf-8")
 
-    def _log_tensorboard(self, row: EpochMetrics) -> None:
-        if self._tensorboard is None:
-            try:
-                from torch.utils.tensorboard import SummaryWriter
-            except ImportError:  # an extra: pip install 'vtdl[tensorboard]'
-                self._tensorboard = False
-            else:
-                self._tensorboard = SummaryWriter(str(self.path), purge_step=int(row["step"]))
-        if self._tensorboard:
-            for name, value in row.items():
-                self._tensorboard.add_scalar(name, value, int(row["step"]))
-            self._tensorboard.flush()
-
     def close(self) -> None:
-        """Draw the curves and close the TensorBoard file."""
+        """Draw the curves and close the trackers."""
         self.draw()
-        if self._tensorboard:
-            self._tensorboard.close()
+        self._trackers.close()

@@ -1,0 +1,68 @@
+"""What POSIX systems have and Windows lacks, behind names that work on both; other modules name no such thing.
+
+Only `locks.py` has its own: without POSIX locks it warns that an output is not locked.
+"""
+
+import os
+import shutil
+import signal
+from pathlib import Path
+
+
+def signals_present(*names: str) -> tuple[signal.Signals, ...]:
+    """Return those of the named signals that this system has."""
+    return tuple(signal.Signals[name] for name in names if name in signal.Signals.__members__)
+
+
+STOP_SIGNALS = signals_present("SIGINT", "SIGTERM", "SIGUSR1")
+"""Signals that ask a run to save and stop. Slurm sends SIGUSR1; Windows has none."""
+
+IGNORED_BY_WORKERS = signals_present("SIGINT", "SIGUSR1")
+"""Those of them that reach a whole process group, of which the parent alone answers."""
+
+CHILD_ENDED = next(iter(signals_present("SIGCHLD")), None)
+KILL = 9  # SIGKILL, which Windows does not define
+LOWEST_PRIORITY = 19  # of a process, in POSIX
+
+
+def lower_priority() -> None:
+    """Give way to all other processes; on Windows nothing happens."""
+    if hasattr(os, "nice"):
+        os.nice(LOWEST_PRIORITY)
+
+
+def mask_signals(numbers: tuple[signal.Signals, ...], *, block: bool) -> None:
+    """Block or unblock signals in this thread; on Windows nothing happens."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK if block else signal.SIG_UNBLOCK, numbers)
+
+
+def send_ctrl_c() -> None:
+    """Send this process a Ctrl-C, from any thread."""
+    if os.name == "posix":
+        os.kill(os.getpid(), signal.SIGINT)  # also wakes the main thread from a system call
+    else:
+        signal.raise_signal(signal.SIGINT)  # os.kill would end the process there
+
+
+def system_limit(name: str) -> float:
+    """Return a limit of this process: `RLIMIT_NOFILE`, open files, or `RLIMIT_FSIZE`, bytes in a file."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return float("inf")
+    soft, _ = resource.getrlimit(getattr(resource, name))
+    return float("inf") if soft == resource.RLIM_INFINITY else soft
+
+
+def available_cores() -> int:
+    """Return the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def free_bytes(file_system: Path) -> float:
+    """Return the free space of a mounted file system; infinite if there is none at that path."""
+    try:
+        return shutil.disk_usage(file_system).free
+    except OSError:
+        return float("inf")
