@@ -58,8 +58,8 @@ class VideoSample:
     draws: Draws
 
 
-SMALL_FIELDS = ("label", "index", "num_frames", "other_frames")
-"""What a batch has of each video beside pixels and draws: the fields of a sample, stacked."""
+SMALL_FIELDS = {"label": np.int64, "index": np.int64, "num_frames": np.int64, "other_frames": np.bool_}
+"""What a batch has of each video beside pixels and draws, and of which type: the fields of a sample, stacked."""
 
 
 @dataclass
@@ -167,7 +167,10 @@ def collate(samples: list[VideoSample | Unreadable]) -> Batch:
     windows = np.stack([sample.windows for sample in good]) if good else np.empty(0, np.uint8)
     names = good[0].draws if good else {}
     draws = {name: torch.from_numpy(np.stack([sample.draws[name] for sample in good])) for name in names}
-    small = {name: torch.from_numpy(np.array([getattr(sample, name) for sample in good])) for name in SMALL_FIELDS}
+    small = {
+        name: torch.tensor(np.array([getattr(sample, name) for sample in good], type_))
+        for name, type_ in SMALL_FIELDS.items()
+    }
     return Batch(torch.from_numpy(windows), draws, **small, unreadable=bad)
 
 
