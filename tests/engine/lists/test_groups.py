@@ -68,7 +68,7 @@ def test_intervals_of_one_file__are_one_group(toy: Toy, finetuned: Path, tmp_pat
     table.write_text("path,label,start,end\n" + "".join(f"{row},{s},{s + 0.4}\n" for row in rows for s in (0, 0.5)))
     out = tmp_path / "out"
     result = succeed(*toy.evaluate(finetuned, out, "--clips", "1", "--json", test_list=table))
-    assert f"confidence intervals are by {NUM_VAL} files, of which the list has {2 * NUM_VAL} intervals" in result.stderr
+    assert f"confidence intervals are by {NUM_VAL} files, of which the list has {2 * NUM_VAL} rows" in result.stderr
     metrics = json.loads(result.stdout)
     with h5py.File(out / "scores.h5") as file:
         right, files = file["scores"][:].argmax(1) == file["labels"][:], [*file["paths"].asstr()[:]]

@@ -53,9 +53,7 @@ def whole_video(
         yield from select_frames(_all_frames(source, reader, short_side), wanted)
 
 
-def _all_frames(
-    source: Path, reader: PyAvReader | FrameFolderReader, short_side: int | None
-) -> Iterator[np.ndarray]:
+def _all_frames(source: Path, reader: PyAvReader | FrameFolderReader, short_side: int | None) -> Iterator[np.ndarray]:
     aspect = reader.scan.pixel_aspect
     count, sizes = 0, set[tuple[int, ...]]()
     for frame in reader.frames():

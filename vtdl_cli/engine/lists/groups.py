@@ -41,8 +41,8 @@ class Groups:
         keys = self.keys(names)
         if keys is None:
             return {"intervals_by": "video"}
-        by: dict[str, Any] = {"intervals_by": "group", "group_by": self.regex} if self.regex else {"intervals_by": "file"}
-        return by | {"num_groups": len(set(keys))}
+        by = {"intervals_by": "group", "group_by": self.regex} if self.regex else {"intervals_by": "file"}
+        return {**by, "num_groups": len(set(keys))}
 
 
 def recorded_regex(list_path: Path) -> str:
@@ -77,7 +77,7 @@ def choose_groups(names: Sequence[str], asked: str | None, recorded: str, report
         groups = Groups()
         keys = groups.keys(names)
     if keys is not None and not groups.regex:
-        reporter.line(f"confidence intervals are by {len(set(keys))} files, of which the list has {len(keys)} intervals")
+        reporter.line(f"confidence intervals are by {len(set(keys))} files, of which the list has {len(keys)} rows")
     elif keys is not None and asked is None:
         reporter.line(f"intervals are by {len(set(keys))} groups of --group-by '{recorded}', as the list was prepared")
     return groups
