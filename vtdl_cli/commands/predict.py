@@ -68,7 +68,6 @@ def predict(
         raise UsageError(f"--hop '{hop:g}' is not a number of seconds above 0. Use one, such as --hop 0.5")
     if clips and timeline:
         raise UsageError(f"--clips '{clips}' has no effect on --timeline, whose windows slide. Leave out one")
-    from vtdl_cli.data.clips.windows import Hop
     from vtdl_cli.engine.evaluate.predict import predict
     from vtdl_cli.engine.evaluate.predictor import PredictionSpec
 
@@ -78,7 +77,7 @@ def predict(
         out or [],
         how,
         make_reporter(quiet),
-        spec=PredictionSpec(top_k, clips, timeline, Hop(hop, "seconds") if hop else None),
+        spec=PredictionSpec(top_k, clips, timeline, hop),
         assignments=assignments or (),
     )
     rows = result.get("predictions", [])

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -93,15 +94,22 @@ def test_predict__prints_a_table_for_one_video_and_a_line_for_each_of_many(toy: 
 def test_predict__unreadable_videos_are_rows(toy: Toy, finetuned: Path, tmp_path: Path) -> None:
     (tmp_path / "empty.mp4").touch()
     out = tmp_path / "rows.csv"
-    arguments = ["predict", "--weights", str(finetuned), str(tmp_path / "empty.mp4"), str(toy.root / "red/red_0.mp4")]
-    result = succeed(*arguments, str(tmp_path / "none.mp4"), *HERE, "--out", str(out), "--top-k", "9", "--quiet")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    videos = [str(tmp_path / "empty.mp4"), str(toy.root / "red/red_0.mp4"), str(tmp_path / "none.mp4")]
+    command = ["predict", "--weights", str(finetuned), *videos, str(tmp_path / "pipe.mp4"), *HERE]
+    result = succeed(*command, "--out", str(out), "--top-k", "9", "--quiet")
     with out.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["error"] for row in rows] == ["the file is empty", "", "no such file or directory"]
-    assert [row["class_1"] for row in rows] == ["", "red", ""]
+    assert [row["error"] for row in rows] == [
+        "the file is empty",
+        "",
+        "no such file or directory",
+        "it is neither a file nor a folder",
+    ]
+    assert [row["class_1"] for row in rows] == ["", "red", "", ""]
     assert "class_3" in rows[0]
     assert "class_4" not in rows[0]
-    assert [line.split(":")[0] for line in result.stderr.splitlines()] == ["warning"] * 2
+    assert [line.split(":")[0] for line in result.stderr.splitlines()] == ["warning"] * 3
     assert list(tmp_path.glob(".*")) == []
 
 

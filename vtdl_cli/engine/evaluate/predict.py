@@ -129,7 +129,7 @@ def read_sources(sources: Sequence[ListSource], reporter: Reporter, *, flow: boo
     lists = []
     for source in sources:
         alone = ListSource(source.path) if has_lists and _names_video(source.path) else source
-        if source.path.exists() or not _names_video(source.path):
+        if may_be_video(source.path) or not _names_video(source.path):
             videos = alone.read(needs_classes=False, flow=flow)
         else:
             videos = list_of_videos(source.path, [str(source.path)])
@@ -139,7 +139,8 @@ def read_sources(sources: Sequence[ListSource], reporter: Reporter, *, flow: boo
 
 
 def _names_video(path: Path) -> bool:
-    return may_be_video(path) or (is_named_as_video(path.name) and not path.exists())
+    """Whether an argument is a video or a folder of videos, existing or not; others are lists."""
+    return path.is_dir() or is_named_as_video(path.name)
 
 
 def _check_some_read(tally: Tally) -> None:

@@ -29,13 +29,13 @@ class PredictionSpec:
         top_k: most probable classes in a row, at most.
         clips: spread evenly over each video; None: the preset's, or its starts.
         timeline: a row for each window of each video, in place of one for each video.
-        hop: from a window to the next; None: windows adjoin.
+        hop_seconds: from the start of a window to that of the next; None: windows adjoin.
     """
 
     top_k: int = 5
     clips: int | None = None
     timeline: bool = False
-    hop: Hop | None = None
+    hop_seconds: float | None = None
 
 
 @dataclass
@@ -81,7 +81,8 @@ class Predictor:
     @property
     def rule(self) -> WindowRule:
         """How the windows of a timeline slide."""
-        return build_window_rule(self.config, self.config.finetune, self.spec.hop)
+        hop = Hop(self.spec.hop_seconds, "seconds") if self.spec.hop_seconds else None
+        return build_window_rule(self.config, self.config.finetune, hop)
 
     @property
     def protocol(self) -> str:
