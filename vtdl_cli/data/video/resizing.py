@@ -44,10 +44,15 @@ def resize_short_side(frames: np.ndarray, short_side: int) -> np.ndarray:
     return resize(frames, *resized(height, width, short_side))
 
 
+def resize_as_shown(frames: np.ndarray, pixel_aspect: Fraction, short_side: int | None) -> np.ndarray:
+    """Resize frames (T, H, W, C) in one step to square pixels, and to a short side; None: as they are shown."""
+    height, width = square_size(frames.shape[1], frames.shape[2], pixel_aspect)
+    return resize(frames, *((height, width) if short_side is None else resized(height, width, short_side)))
+
+
 def with_square_pixels(frame: np.ndarray, pixel_aspect: Fraction) -> np.ndarray:
     """Return one frame (H, W, C) as it is shown."""
-    height, width = frame.shape[:2]
-    square: np.ndarray = resize(frame[None], *square_size(height, width, pixel_aspect))[0]
+    square: np.ndarray = resize_as_shown(frame[None], pixel_aspect, None)[0]
     return square
 
 
@@ -70,10 +75,7 @@ class SizedReader:
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """See `VideoReader.read`."""
-        frames = self._reader.read(indices)
-        height, width = square_size(frames.shape[1], frames.shape[2], self.scan.pixel_aspect)
-        size = (height, width) if self._short_side is None else resized(height, width, self._short_side)
-        return resize(frames, *size)
+        return resize_as_shown(self._reader.read(indices), self.scan.pixel_aspect, self._short_side)
 
     def close(self) -> None:
         """Close the other reader."""
