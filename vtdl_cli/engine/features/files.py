@@ -11,15 +11,22 @@ import numpy as np
 from vtdl_cli.data.hdf5.feature_tables import ARRAY, writer_for
 from vtdl_cli.data.hdf5.features import (
     FEATURE_SCHEMA,
+    OFFSETS,
+    OPTIONAL_COLUMNS,
+    TIME_COLUMNS,
     FeatureRows,
+    is_ragged,
     join_values,
     network_of,
     open_features,
     read_blocks,
+    read_vectors,
+    read_videos,
     values_of,
     write_features,
 )
 from vtdl_cli.data.hdf5.layout import INTERVAL_COLUMNS, class_names_in, intervals_in
+from vtdl_cli.data.hdf5.rows import RowsFile
 from vtdl_cli.data.lists.label_sets import LabelSet, compare_classes, label_set
 from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
 from vtdl_cli.data.video.timeline import name_samples
@@ -33,15 +40,23 @@ NOT_PROVENANCE = ("schema", "skipped", "classes")
 
 @dataclass(frozen=True)
 class FeatureFile:
-    """A file without its features: their shape (N, ..., D), labels (N,), attributes, whether it has checksums, and
-    whether it has intervals of videos."""
+    """A file without its features.
+
+    Attributes:
+        path: of the file.
+        shape: of the features, (N, ..., D), or (W, D) of a ragged file.
+        labels: (N,).
+        attributes: of the file.
+        has_checksums: whether it has checksums.
+        optional: the names of its optional columns.
+    """
 
     path: Path
     shape: tuple[int, ...]
     labels: np.ndarray
     attributes: dict[str, Any]
     has_checksums: bool
-    has_intervals: bool
+    optional: set[str]
 
     @property
     def label_set(self) -> LabelSet:
@@ -68,11 +83,19 @@ def inspect_features(path: Path, warn: Warn = ignore_warning, *, verify: bool = 
         DamagedFile: it is damaged, as far as it was read.
     """
     with open_features(path, warn) as file:
-        labels = np.concatenate([rows["labels"] for rows in read_blocks(file)]) if verify else file.read("labels")
-        has_intervals = not INTERVAL_COLUMNS.keys() - file.columns
-        return FeatureFile(
-            path, file.shape("features"), labels, file.attributes, file.checksums is not None, has_intervals
-        )
+        labels = _verify(file) if verify else file.read("labels")
+        optional = {name for name in OPTIONAL_COLUMNS if name in file.columns}
+        return FeatureFile(path, file.shape("features"), labels, file.attributes, file.checksums is not None, optional)
+
+
+def _verify(file: RowsFile) -> np.ndarray:
+    """Read each column once, and return the labels."""
+    if not is_ragged(file):
+        return np.concatenate([rows["labels"] for rows in read_blocks(file)])
+    for _ in read_vectors(file):
+        pass
+    labels: np.ndarray = read_videos(file)["labels"]
+    return labels
 
 
 def describe_features(paths: Sequence[Path], reporter: Reporter) -> dict[str, dict[str, Any]]:
@@ -98,8 +121,10 @@ def _describe(file: FeatureFile) -> dict[str, Any]:
             "fewest_videos": int(counts.min()) if len(counts) else None,
             "most_videos": int(counts.max()) if len(counts) else None,
         },
+        "videos": len(file.labels),
         "videos_without_class": len(file.labels) - len(known),
-        "intervals": file.has_intervals,
+        "intervals": not file.optional.isdisjoint(INTERVAL_COLUMNS),
+        "times": not file.optional.isdisjoint(TIME_COLUMNS),
         "checksums": "match" if file.has_checksums else "none",
         "skipped": file.skipped,
     }
@@ -134,8 +159,10 @@ def merge_features(paths: Sequence[Path], out: Path, reporter: Reporter, *, over
     _check_distinct_videos(paths)
     names = _common_names(files, reporter)
     shape = (sum(file.shape[0] for file in files), *files[0].shape[1:])
-    has_intervals = any(file.has_intervals for file in files)
-    write_features(out, shape, _read_all(paths), _join_attributes(files) | names, has_intervals=has_intervals)
+    optional = set().union(*(file.optional for file in files))
+    number = sum(len(file.labels) for file in files) if OFFSETS in optional else None
+    attributes = _join_attributes(files) | names
+    write_features(out, shape, _read_all(paths), attributes, optional=optional, num_videos=number)
     skipped = [video for file in files for video in file.skipped]
     return {"out": str(out), "files": len(files), "shape": list(shape), "skipped": skipped}
 
@@ -165,7 +192,8 @@ def _identify(file: FeatureFile) -> dict[str, str]:
     """Return what all rows of a merged file must have in common."""
     dims = " x ".join(map(str, file.shape[1:]))
     sampling = {name: str(file.attributes.get(name, "")) for name in ("protocol", "decoder")}
-    return network_of(file.attributes) | sampling | {"dims": dims}
+    times = "ragged" if OFFSETS in file.optional else "with" if "fps" in file.optional else "without"
+    return network_of(file.attributes) | sampling | {"dims": dims, "times": times}
 
 
 def _check_distinct_videos(paths: Sequence[Path]) -> None:
@@ -183,9 +211,18 @@ def _check_distinct_videos(paths: Sequence[Path]) -> None:
 
 
 def _read_all(paths: Sequence[Path]) -> Iterator[FeatureRows]:
+    """Yield the rows of all files; of ragged ones the columns of videos and those of vectors apart."""
+    last = 0
     for path in paths:
         with open_features(path) as file:
-            yield from read_blocks(file)
+            if not is_ragged(file):
+                yield from read_blocks(file)
+                continue
+            videos = read_videos(file)
+            edges = videos[OFFSETS] + last
+            yield {**videos, OFFSETS: edges[1:] if last else edges}
+            yield from read_vectors(file)
+            last = edges[-1]
 
 
 def _join_attributes(files: Sequence[FeatureFile]) -> dict[str, str]:
