@@ -88,8 +88,8 @@ class Queue(Section):
 class Sampling(Section):
     """Where the clips of a triplet start (README, Method; `data/clips/triplets.py`)."""
 
-    negative: Literal["gap", "shift", "redraw", "on_the_fly"] = "gap"  # how its start is kept away from the anchor's
-    gap_frames: NonNegativeInt | None = None  # gap: least distance of the starts; none: a quarter of the span
+    negative: Literal["shrink_gap", "shrink_stride", "gap", "shift", "redraw", "on_the_fly"] = "gap"  # the rule
+    gap_frames: NonNegativeInt | None = None  # of our rules: least distance of the starts; none: the rule's own
     threshold_frames: NonNegativeInt = 2  # not gap: starts closer than this are moved apart; on_the_fly has 4
     redraws: NonNegativeInt = 3  # redraw, on_the_fly: how often the negative is drawn before it is moved
     window_frames: PositiveInt | None = None  # that a start leaves to the end; none: the span, the authors' 128
@@ -105,7 +105,11 @@ class Sampling(Section):
     @model_validator(mode="after")
     def _options_belong(self) -> Self:
         authors = ("shift", "redraw", "on_the_fly")
-        belongs = {"gap_frames": ("gap",), "threshold_frames": authors, "redraws": ("redraw", "on_the_fly")}
+        belongs = {
+            "gap_frames": ("shrink_gap", "shrink_stride", "gap"),
+            "threshold_frames": authors,
+            "redraws": ("redraw", "on_the_fly"),
+        }
         for name, rules in belongs.items():
             if getattr(self, name) != Sampling.model_fields[name].default and self.negative not in rules:
                 raise ValueError(f"{name} has no effect where negative is '{self.negative}': leave it out")
@@ -161,7 +165,7 @@ class ScheduleSection(Section):
     name: Literal["step", "cosine", "constant"] = "step"
     milestones: list[PositiveInt] = []  # step: epochs after which the lr is multiplied by `factor`
     factor: Fraction = 0.1
-    warmup_epochs: NonNegativeFloat = 0.0  # linearly from 0 to the full lr
+    warmup_epochs: NonNegativeFloat = 0.0  # linearly from 0 to the full lr; a tenth of a run that is not longer
 
 
 class Clip(Section):
@@ -179,10 +183,12 @@ class TrainingSection(Clip):
 
     epochs: PositiveInt
     batch_size: PositiveInt  # videos, summed over all ranks
+    accumulate_steps: Annotated[int, Field(ge=1, le=256)] = 1  # batches whose gradients make one step of the optimizer
     augment: bool = True  # basic augmentation; off: a random crop only
     optimizer: Optimizer
     schedule: ScheduleSection = ScheduleSection()
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    max_grad_norm: PositiveFloat | None = None  # L2 norm of all gradients together above which they are scaled down
+    precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"  # auto: bf16, fp16 or fp32, as the device has it
     checkpoint_minutes: PositiveFloat = 15.0
     keep_every: NonNegativeInt = 0  # epochs between checkpoints to keep; 0 keeps the last only
     trackers: list[Tracker] | None = None  # that log what metrics.jsonl does; none: tensorboard, if it is installed
@@ -199,6 +205,9 @@ class Finetune(TrainingSection):
     """Supervised training, from pretrained weights or from scratch."""
 
     dropout: Fraction = 0.5
+    backbone_lr_scale: PositiveFloat = 1.0  # lr of the backbone, as a multiple of optimizer.lr, the classifier's
+    freeze_stages: NonNegativeInt = 0  # stem and first so many stages of the backbone stay as they are; 0: none does
+    sync_batch_norm: bool = False  # batch norm over the batches of all ranks; needs several, on GPUs
     label_smoothing: BelowOne = 0.0  # share of the target that is spread evenly over all classes
     class_weights: Literal["none", "balanced"] = "none"  # of the loss; balanced: n / (k * videos of the class)
     sampling: Literal["shuffle", "balanced"] = "shuffle"  # balanced: each class equally often, as many videos an epoch

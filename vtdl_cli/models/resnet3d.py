@@ -135,6 +135,8 @@ def residual_stage(
 class ResNet3D(Backbone):
     """Stem and four residual stages; see `r3d` and `r2p1d`. (N, C, T, H, W) -> (N, D, T/8, H/16, W/16), rounded up."""
 
+    stages = ("layer1", "layer2", "layer3", "layer4")
+
     def __init__(self, depth: int, width: int, stem: nn.Module, convolution: Convolution) -> None:
         if depth not in DEPTHS:
             raise UsageError(f"depth '{depth}' is not a depth of r3d and r2p1d. Choose 10, 18 or 50")

@@ -72,6 +72,7 @@ def same(a: VideoSample | Unreadable, b: VideoSample | Unreadable) -> bool:
         return a == b
     return (
         (a.index, a.label, a.num_frames) == (b.index, b.label, b.num_frames)
+        and np.array_equal(a.other_frames, b.other_frames)
         and np.array_equal(a.windows, b.windows)
         and a.draws.keys() == b.draws.keys()
         and all(np.array_equal(a.draws[name], b.draws[name]) for name in a.draws)
@@ -86,7 +87,8 @@ def unbatch(batches: list[Batch]) -> list[VideoSample | Unreadable]:
         for row in range(len(batch)):
             index, label, num_frames = (int(v[row]) for v in (batch.index, batch.label, batch.num_frames))
             draws = {name: values[row].numpy() for name, values in batch.draws.items()}
-            samples.append(VideoSample(index, label, num_frames, batch.windows[row].numpy(), draws))
+            other_frames = batch.other_frames[row].numpy()
+            samples.append(VideoSample(index, label, num_frames, other_frames, batch.windows[row].numpy(), draws))
     return sorted(samples, key=lambda sample: sample.index)
 
 
@@ -235,6 +237,19 @@ def test_epoch_batches__resumed_anywhere_it_gives_the_rest_of_the_stream(shuffle
         resumed.start_step = step
         assert len(resumed) == len(full) - step
         assert list(resumed) == full[step:]
+
+
+@pytest.mark.parametrize(("drop_last", "batches"), [(False, [2, 1]), (True, [2])])
+def test_epoch_batches__resumed_at_a_step_of_several(drop_last: bool, batches: list[int]) -> None:
+    """Oracle: by hand: eleven videos are batches of 4, 4 and 3, two to a step; steps change no batch of the stream."""
+    options: dict[str, Any] = {"epochs": 3, "seed": 9, "shuffle": True, "drop_last": drop_last}
+    full = list(EpochBatches(11, 4, **options))
+    order = EpochBatches(11, 4, accumulate_steps=2, **options)
+    assert [order.batches_in(step) for step in range(order.steps_per_epoch)] == batches
+    for step in range(3 * len(batches) + 1):
+        order.start_step = step
+        skipped = sum((batches * 3)[:step])
+        assert (len(order), list(order)) == (len(full) - skipped, full[skipped:])
 
 
 def test_epoch_batches__in_the_lists_order_by_hand() -> None:

@@ -39,13 +39,27 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class VideoSample:
-    """The clips of one video as windows (V, T, S, S, C) uint8, and the draws by which the device augments them."""
+    """The clips of one video.
+
+    Attributes:
+        index: of the video in the list.
+        label: its class.
+        num_frames: that it has.
+        other_frames: bool (V,), whether each clip shows other frames than the first one.
+        windows: (V, T, S, S, C) uint8.
+        draws: parameters by which the device augments them.
+    """
 
     index: int
     label: int
     num_frames: int
+    other_frames: np.ndarray
     windows: np.ndarray
     draws: Draws
+
+
+SMALL_FIELDS = ("label", "index", "num_frames", "other_frames")
+"""What a batch has of each video beside pixels and draws: the fields of a sample, stacked."""
 
 
 @dataclass
@@ -56,6 +70,7 @@ class Batch:
         windows: (B, V, T, S, S, C) uint8; C is 3 for RGB, 2 for flow.
         draws: augmentation parameters, (B, V, ...) each; empty for no augmentation.
         label, index, num_frames: (B,) each.
+        other_frames: bool (B, V), whether each clip shows other frames than the first one of its video.
         unreadable: videos that could not be read, and are not among the B.
     """
 
@@ -64,6 +79,7 @@ class Batch:
     label: Tensor
     index: Tensor
     num_frames: Tensor
+    other_frames: Tensor = field(default_factory=lambda: torch.empty(0, 0, dtype=torch.bool))
     unreadable: list[Unreadable] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -75,11 +91,8 @@ class Batch:
 
     def pin_memory(self) -> "Batch":
         """Pin the tensors that go to the GPU, so that they are copied while it computes."""
-        self.windows, self.label, self.index = (
-            self.windows.pin_memory(),
-            self.label.pin_memory(),
-            self.index.pin_memory(),
-        )
+        for name in ("windows", *SMALL_FIELDS):
+            setattr(self, name, getattr(self, name).pin_memory())
         self.draws = {name: values.pin_memory() for name, values in self.draws.items()}
         return self
 
@@ -129,7 +142,8 @@ class VideoClips(Dataset[VideoSample | Unreadable]):
         except UnreadableVideo as error:
             return Unreadable(index, name_sample(error.path, interval), error.reason)
         windows, draws = self.viewer(frames, positions.reshape(indices.shape), generator)
-        return VideoSample(index, int(self.videos.labels[index]), num_frames, windows, draws)
+        other_frames = (indices != indices[0]).any(1)
+        return VideoSample(index, int(self.videos.labels[index]), num_frames, other_frames, windows, draws)
 
     def sample_bytes(self) -> int:
         """Return the size of a sample's windows in bytes."""
@@ -153,11 +167,8 @@ def collate(samples: list[VideoSample | Unreadable]) -> Batch:
     windows = np.stack([sample.windows for sample in good]) if good else np.empty(0, np.uint8)
     names = good[0].draws if good else {}
     draws = {name: torch.from_numpy(np.stack([sample.draws[name] for sample in good])) for name in names}
-    label, index, num_frames = (
-        torch.tensor([getattr(sample, name) for sample in good], dtype=torch.long)
-        for name in ("label", "index", "num_frames")
-    )
-    return Batch(torch.from_numpy(windows), draws, label, index, num_frames, bad)
+    small = {name: torch.from_numpy(np.array([getattr(sample, name) for sample in good])) for name in SMALL_FIELDS}
+    return Batch(torch.from_numpy(windows), draws, **small, unreadable=bad)
 
 
 class EpochBatches(Sampler[list[Key]]):
@@ -175,13 +186,14 @@ class EpochBatches(Sampler[list[Key]]):
         balanced_labels: the class of each video, (num_videos,), to shuffle so that each class comes equally often, see
             `balanced_order`; none: each video comes once.
         drop_last: drop an epoch's incomplete last batch.
+        accumulate_steps: batches in a step; an epoch's last step may have fewer.
         first: without shuffling, the index of the first video; earlier ones are skipped.
         rank, world_size: the rank that the batches are for, and the number of ranks that share each batch.
 
     Attributes:
         local_batch_size: videos in this rank's share of a batch, at most.
-        steps_per_epoch: batches in an epoch.
-        start_step: the first batch of the stream, counted over all epochs.
+        steps_per_epoch: steps in an epoch.
+        start_step: the first step of the stream, counted over all epochs.
     """
 
     def __init__(
@@ -194,6 +206,7 @@ class EpochBatches(Sampler[list[Key]]):
         shuffle: bool = False,
         balanced_labels: np.ndarray | None = None,
         drop_last: bool = False,
+        accumulate_steps: int = 1,
         first: int = 0,
         rank: int = 0,
         world_size: int = 1,
@@ -203,21 +216,29 @@ class EpochBatches(Sampler[list[Key]]):
         self.balanced_labels = balanced_labels
         self.local_batch_size = -(-batch_size // world_size)
         left = num_videos - first
-        self.steps_per_epoch = left // batch_size if drop_last else -(-left // batch_size)
+        self.batches_per_epoch = left // batch_size if drop_last else -(-left // batch_size)
+        self.accumulate_steps = accumulate_steps
+        self.steps_per_epoch = -(-self.batches_per_epoch // accumulate_steps)
         self.start_step = 0
 
+    def batches_in(self, step: int) -> int:
+        """Return the number of batches in a step of an epoch."""
+        return min(self.accumulate_steps, self.batches_per_epoch - step * self.accumulate_steps)
+
     def __len__(self) -> int:
-        return self.epochs * self.steps_per_epoch - self.start_step
+        epoch, step = divmod(self.start_step, self.steps_per_epoch) if self.steps_per_epoch else (0, 0)
+        return (self.epochs - epoch) * self.batches_per_epoch - step * self.accumulate_steps
 
     def __iter__(self) -> Iterator[list[Key]]:
         if not len(self):  # resumed after the last step
             return
-        first_epoch, skipped = divmod(self.start_step, self.steps_per_epoch)
+        first_epoch, first_step = divmod(self.start_step, self.steps_per_epoch)
         for epoch in range(first_epoch, self.epochs):
             order = self._order(epoch)
             drawn = np.stack([order, count_repeats(order)], axis=1)
-            for step in range(skipped if epoch == first_epoch else 0, self.steps_per_epoch):
-                chosen = drawn[step * self.batch_size : (step + 1) * self.batch_size]
+            skipped = first_step * self.accumulate_steps if epoch == first_epoch else 0
+            for batch in range(skipped, self.batches_per_epoch):
+                chosen = drawn[batch * self.batch_size : (batch + 1) * self.batch_size]
                 part = np.array_split(chosen, self.world_size)[self.rank].tolist()
                 yield [(epoch, index, repeats) if repeats else (epoch, index) for index, repeats in part]
 

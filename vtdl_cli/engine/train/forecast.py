@@ -5,25 +5,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vtdl_cli import ranks
 from vtdl_cli.config import Config
-from vtdl_cli.data.clips.triplet_shares import out_of_reach, triplet_shares
+from vtdl_cli.data.clips.triplet_shares import compare_rules, out_of_reach
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.engine.networks.clips import build_triplet_sampler
 from vtdl_cli.engine.networks.methods import find_method
 
+LISTED = 10_000  # videos whose triplets are counted; of Kinetics' 240,000 it would take half a minute
 NEARLY_ALL = 95.0  # percent of the videos: an option that so many are too short for does not do what it says
 
 
 def triplets(config: Config, videos: VideoList, seed: int) -> dict[str, Any]:
-    """Return shares of triplets, in percent of the videos, or why they are unknown; empty without triplets."""
+    """Return the statistics of the triplets by rule, or why they are unknown; empty without triplets.
+
+    A list of more than LISTED videos is sampled.
+    """
     if not _draws_triplets(config):
         return {}
     if config.data.frame_rate or videos.intervals is not None:
         return {"triplets_percent": "unknown: the list counts neither frames of intervals nor those at data.frame_rate"}
     known = _known_counts(config, videos)
     if not len(known):
-        return {"triplets_percent": "the list gives no frame counts. To count them: vtdl lists convert"}
-    return {"triplets_percent": triplet_shares(build_triplet_sampler(config), known, seed)}
+        return {"triplets_unknown": "the list gives no frame counts. To count them: vtdl lists convert"}
+    if len(known) > LISTED:
+        known = np.random.default_rng(seed).choice(known, LISTED, replace=False)
+    return {"triplets": compare_rules(build_triplet_sampler(config), known, seed), "triplets_of_videos": len(known)}
 
 
 def keys_per_video(config: Config, videos: VideoList) -> dict[str, float]:
@@ -38,12 +45,26 @@ def keys_per_video(config: Config, videos: VideoList) -> dict[str, float]:
 def warnings(config: Config, videos: VideoList) -> list[str]:
     """Return a line for each option that does not fit the list, though it may fit another."""
     masks = find_method(config.method.name).task.reads("queue.mask_own_video")
-    lines = _own_keys(config, videos) if masks else []
+    lines = _accumulation(config) + (_own_keys(config, videos) if masks else [])
     return lines + (_too_short(config, videos) if _draws_triplets(config) else [])
 
 
 def _draws_triplets(config: Config) -> bool:
     return find_method(config.method.name).task.sampler == "triplet"
+
+
+def _accumulation(config: Config) -> list[str]:
+    """Warn that the gradients of a large batch are not all there is to it."""
+    accumulated, batch_size = config.pretrain.accumulate_steps, config.pretrain.batch_size
+    if accumulated == 1:
+        return []
+    effects = [f"batch norm still normalises over {batch_size // ranks.world_size()} videos"]
+    if find_method(config.method.name).task.reads("queue.memory") and config.method.queue.memory == "queue":
+        effects.append(f"keys are enqueued {batch_size} at a time, between the batches of a step")
+    return [
+        f"pretrain.accumulate_steps {accumulated} is not the same as a batch of {accumulated * batch_size}: "
+        f"{', and '.join(effects)}. Set pretrain.batch_size as large as memory allows"
+    ]
 
 
 def _own_keys(config: Config, videos: VideoList) -> list[str]:

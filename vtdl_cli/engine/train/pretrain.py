@@ -20,6 +20,7 @@ from vtdl_cli.engine.networks.methods import build_method, check_config
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.engine.train.forecast import keys_per_video, triplets, warnings
 from vtdl_cli.engine.train.health import signs_of_collapse
+from vtdl_cli.engine.train.optimization import ParameterGroup
 from vtdl_cli.engine.train.rank_batches import check_batch
 from vtdl_cli.engine.train.run_folder import RunFolder
 from vtdl_cli.engine.train.step import train_epoch
@@ -80,7 +81,7 @@ def pretrain(
         videos=videos,
         dataset=build_pretraining_clips(config, videos, execution.seed),
         model=method,
-        parameters=list(method.trained_parameters()),
+        groups=[ParameterGroup(params=list(method.trained_parameters()), lr_scale=1.0)],
         machine=machine,
         run=run,
         execution=execution,
@@ -122,14 +123,15 @@ def pretrain_epochs(training: Training, method: PretextTask, videos: VideoList) 
 
     def forward(clips: Tensor, batch: Batch) -> Step:
         video = batch.index.to(machine.device, non_blocking=True)  # (B,)
-        step: Step = ddp_model(*clips, video)
+        is_other = batch.other_frames[:, 2:].T.to(machine.device, non_blocking=True)  # (V - 2, B), of a negative
+        step: Step = ddp_model(*clips, *is_other, video)
         return step
 
     for epoch in training.epochs():
         if method.relabel_every and epoch % method.relabel_every == 0 and training.state.between_epochs:
             relabel(training, method, videos, seed=epoch)
         method.train()
-        train_epoch(training, forward, method.after_step)
+        train_epoch(training, ddp_model, forward, method.after_step)
         is_due = every and (epoch + 1) % every == 0
         row = training.close_epoch(measure_knn(training, method, videos) if is_due else {})
         signs = signs_of_collapse(row)
