@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vtdl_cli import ranks
-from vtdl_cli.data.clips.datasets import Batch, EpochBatches, VideoClips
+from vtdl_cli.data.clips.datasets import SMALL_FIELDS, Batch, EpochBatches, VideoClips
 from vtdl_cli.data.clips.loading import Loader
 from vtdl_cli.engine.networks.bad_videos import BadVideos
 from vtdl_cli.engine.networks.machine import Machine, autocast, device_clips
@@ -60,13 +60,10 @@ def forward_videos(
 
 def _join(parts: list[VideoOutputs]) -> VideoOutputs:
     """Join the shares of all ranks to one batch; a share without readable videos has outputs of unknown shape."""
-    batches = [batch for batch, _ in parts]
-    label, index, num_frames = (
-        torch.cat([getattr(batch, name) for batch in batches]) for name in ("label", "index", "num_frames")
-    )
-    unreadable = [video for batch in batches for video in batch.unreadable]
-    values = [each for batch, each in parts if len(batch)] or [parts[0][1]]
-    return Batch(torch.empty(0), {}, label, index, num_frames, unreadable=unreadable), np.concatenate(values)
+    unreadable = [video for batch, _ in parts for video in batch.unreadable]
+    readable = [part for part in parts if len(part[0])] or parts[:1]
+    small = {name: torch.cat([getattr(batch, name) for batch, _ in readable]) for name in SMALL_FIELDS}
+    return Batch(torch.empty(0), {}, **small, unreadable=unreadable), np.concatenate([each for _, each in readable])
 
 
 def check_each_once(processed: Sequence[int], expected: range) -> None:
