@@ -1,4 +1,4 @@
-"""Feature files: described, merged, and exported for other programs."""
+"""Feature files: described and merged."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from vtdl_cli.data.hdf5.feature_tables import ARRAY, writer_for
 from vtdl_cli.data.hdf5.features import (
     FEATURE_SCHEMA,
     OFFSETS,
@@ -32,7 +31,7 @@ from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
 from vtdl_cli.data.video.timeline import name_samples
 from vtdl_cli.errors import UsageError
 from vtdl_cli.locks import lock_file, releasing_locks
-from vtdl_cli.runtime import Reporter, Warn, atomic_write, check_new_file, ignore_warning
+from vtdl_cli.runtime import Reporter, Warn, check_new_file, ignore_warning
 
 NOT_PROVENANCE = ("schema", "skipped", "classes")
 """Attributes that say nothing about where features come from."""
@@ -191,7 +190,7 @@ def _common_names(files: Sequence[FeatureFile], reporter: Reporter) -> dict[str,
 def _identify(file: FeatureFile) -> dict[str, str]:
     """Return what all rows of a merged file must have in common."""
     dims = " x ".join(map(str, file.shape[1:]))
-    sampling = {name: str(file.attributes.get(name, "")) for name in ("protocol", "decoder")}
+    sampling = {name: str(file.attributes.get(name, "")) for name in ("protocol", "decoder", "frame_rate")}
     times = "ragged" if OFFSETS in file.optional else "with" if "fps" in file.optional else "without"
     return network_of(file.attributes) | sampling | {"dims": dims, "times": times}
 
@@ -232,48 +231,3 @@ def _join_attributes(files: Sequence[FeatureFile]) -> dict[str, str]:
         values = [value for file in files for value in values_of(file.attributes.get(name, ""))]
         joined[name] = join_values(values)
     return joined
-
-
-@releasing_locks
-def export_features(
-    path: Path, out: Path, reporter: Reporter, *, average: bool = False, overwrite: bool = False
-) -> dict[str, Any]:
-    """Write features as an array or a table.
-
-    Args:
-        path: the HDF5 file.
-        out: .npy, .csv or .parquet.
-        reporter: warns where `out` cannot be locked.
-        average: over the clips of a video and their time positions, where the file has several.
-        overwrite: replace an existing `out`.
-
-    Returns:
-        The new file's path and the shape of its features.
-
-    Raises:
-        UsageError: `path` is no feature file or damaged, or `out` exists or cannot hold features of this shape.
-    """
-    writer_for(out)
-    lock_file(out, reporter)
-    check_new_file(out, "--out", overwrite=overwrite, sources=[path])
-    return {"out": str(out), "shape": list(write_table(path, out, reporter.warn, average=average))}
-
-
-def write_table(path: Path, out: Path, warn: Warn = ignore_warning, *, average: bool = False) -> tuple[int, ...]:
-    """Write features as `export_features` does, without checking `out`; return their shape.
-
-    Raises:
-        UsageError: `path` is no feature file or damaged, or `out` cannot hold features of this shape.
-    """
-    write = writer_for(out)
-    with open_features(path, warn) as file:
-        whole = file.shape("features")
-        shape = (whole[0], whole[-1]) if average else whole
-        if len(shape) > 2 and out.suffix != ARRAY:
-            raise UsageError(
-                f"features '{path}' have {' x '.join(map(str, shape[1:]))} values per video, too many for a table. "
-                f"Add --average, or choose {ARRAY}"
-            )
-        with atomic_write(out) as temporary:
-            write(temporary, shape, read_blocks(file, average=average), class_names_in(file.attributes))
-    return shape
