@@ -144,6 +144,8 @@ def check_layout(file: h5py.File, path: Path, layout: Layout) -> None:
         UsageError: it has another schema, or is an HDF5 file of another kind.
         DamagedFile: its columns differ in length, or have fewer rows than they declare.
     """
+    if (first := next(iter(layout.columns))) not in file:
+        raise _of_another_kind(path, layout, f"it has no '{first}'")
     schema = file.attrs.get("schema", layout.schemas[0] if layout.from_elsewhere else None)
     if schema is not None and not any(np.array_equal(schema, known) for known in layout.schemas):
         flaw = f"have schema {plain(schema)}, and this version reads {' and '.join(map(str, layout.schemas))}"
@@ -152,8 +154,7 @@ def check_layout(file: h5py.File, path: Path, layout: Layout) -> None:
     flaws = [_column_flaw(file, name, column) for name, column in columns.items()]
     flaws += [f"it has no '{name}'" for name in layout.attributes if name not in file.attrs]
     if flaw := next(filter(None, flaws), "it has no 'schema'" if schema is None else ""):
-        what = f"are an HDF5 file of something else: {flaw}"
-        raise layout.refusal(path, f"{what}. Name one that {layout.command} wrote")
+        raise _of_another_kind(path, layout, flaw)
     counts = {name: len(file[name]) for name in columns}
     if not _counts_agree(counts, columns):
         rows = ", ".join(f"{name} {count}" for name, count in counts.items())
@@ -173,6 +174,10 @@ def check_layout(file: h5py.File, path: Path, layout: Layout) -> None:
         raise layout.damage(path, "are damaged: their 'classes' is not a list of names") from None
     if names is not None and (highest := int(file["labels"][:].max())) >= len(names):
         raise layout.damage(path, f"are inconsistent: {len(names)} class names, and class {highest}")
+
+
+def _of_another_kind(path: Path, layout: Layout, flaw: str) -> UsageError:
+    return layout.refusal(path, f"are an HDF5 file of something else: {flaw}. Name one that {layout.command} wrote")
 
 
 def check_finite_rows(values: np.ndarray, paths: Sequence[str], path: Path, layout: Layout, next_step: str) -> None:

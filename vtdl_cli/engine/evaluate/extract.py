@@ -17,7 +17,14 @@ from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.data.video.decoding import AUTO, FLOW
 from vtdl_cli.engine.evaluate.dense import describe_hop, window_rows, window_rule
 from vtdl_cli.engine.evaluate.extracted_rows import keep_rows, video_rows
-from vtdl_cli.engine.features.export import ACTIONFORMER, check_export, check_videos, path_beside, write_export
+from vtdl_cli.engine.features.export import (
+    ACTIONFORMER,
+    check_export,
+    check_videos,
+    lock_export,
+    path_beside,
+    write_export,
+)
 from vtdl_cli.engine.features.files import inspect_features
 from vtdl_cli.engine.lists.groups import recorded_regex
 from vtdl_cli.engine.lists.labels import report_list
@@ -121,7 +128,7 @@ def extract(
     for path, name in exports.items():
         check_export(path, name, overwrite=execution.overwrite or parts.finished)
         if not execution.dry_run:
-            lock_file(path, reporter)
+            lock_export(path, name, reporter)
     plan = {"out": str(out), "videos": len(videos), **parts.provenance}
     report_list(videos, reporter)
     if execution.dry_run:

@@ -11,7 +11,7 @@ from vtdl_cli.data.hdf5.feature_tables import ARRAY, writer_for
 from vtdl_cli.data.hdf5.features import is_ragged, open_features, read_blocks
 from vtdl_cli.data.hdf5.layout import class_names_in
 from vtdl_cli.errors import UsageError
-from vtdl_cli.locks import lock_file, releasing_locks
+from vtdl_cli.locks import lock_file, lock_whole_folder, releasing_locks
 from vtdl_cli.runtime import Reporter, Warn, atomic_write, check_new_file, check_writable, ignore_warning, write_error
 
 ACTIONFORMER, NPZ = "actionformer", ".npz"
@@ -53,6 +53,11 @@ def check_export(path: Path, name: str | None, *, overwrite: bool, sources: Iter
         raise UsageError(f"output '{path}' exists. Use --overwrite, or another --out")
 
 
+def lock_export(path: Path, name: str | None, reporter: Reporter) -> None:
+    """Lock a file, or a folder of ActionFormer, for writing."""
+    (lock_whole_folder if name == ACTIONFORMER else lock_file)(path, reporter)
+
+
 @releasing_locks
 def export_features(
     path: Path,
@@ -80,7 +85,7 @@ def export_features(
         UsageError: `path` is no feature file or damaged, or `out` exists or cannot hold features of this shape.
     """
     _check_format(out, name, average=average)
-    lock_file(out, reporter)
+    lock_export(out, name, reporter)
     check_export(out, name, overwrite=overwrite, sources=[path])
     return {"out": str(out), "shape": list(write_export(path, out, name, reporter.warn, average=average))}
 
