@@ -1,6 +1,7 @@
 """Windows that slide over whole videos."""
 
 import itertools
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pytest
 from tests.data.video.test_timeline import even, write_uneven
 from tests.toy import HEIGHT, WIDTH, colour_video, write_video
 from vtdl_cli.data.clips.views import FixedViews
+from vtdl_cli.data.clips.window_loading import SlidingWindows, load_windows
 from vtdl_cli.data.clips.windows import CentreView, Hop, WindowRule, open_windows, slide
+from vtdl_cli.data.lists.video_list import list_of_videos
 from vtdl_cli.data.video.decoding import open_video
 from vtdl_cli.data.video.file_readers import PyAvReader
 from vtdl_cli.data.video.resizing import resize_short_side
@@ -119,6 +122,37 @@ def test_windows__two_hours_have_every_second() -> None:
     starts = rule(16, 2, Hop(1, "seconds")).starts(timeline)
     assert len(starts) == 7207  # 216000 frames last 7207.2 s; the last window starts within 31 frames of the end
     assert {after - before for before, after in itertools.pairwise(starts.tolist())} == {29, 30}
+
+
+def test_load_windows__batches_are_full_across_videos(video: Path, tmp_path: Path) -> None:
+    """Each video has 3 windows; the second cannot be read, and the third is shorter than one."""
+    (tmp_path / "empty.mp4").touch()
+    write_video(tmp_path / "short.mp4", colour_video(1, seed=2)[:5])
+    names = [str(path) for path in (video, tmp_path / "empty.mp4", tmp_path / "short.mp4", video)]
+    dataset = SlidingWindows(list_of_videos(tmp_path, names), rule(4, 2, None), batch_size=4)
+    batches = list(load_windows(dataset, workers=0, on_gpu=False))
+    assert [batch.index for batch in batches] == [[0, 0, 0, 2], [3, 3, 3]]
+    assert [batch.frames.shape for batch in batches] == [(4, 4, 32, 32, 3), (3, 4, 32, 32, 3)]
+    ended = [video for batch in batches for video in batch.ended]
+    assert [(video.index, video.is_short, video.error) for video in ended] == [
+        (0, False, ""),
+        (1, False, "the file is empty"),
+        (2, True, ""),
+        (3, False, ""),
+    ]
+
+
+def test_load_windows__take_flat_memory(tmp_path: Path) -> None:
+    """240 frames of 216 x 300, 47 MB; at a time, 7 frames of 3 KB are kept, a batch, and what one frame needs."""
+    path = tmp_path / "long.mp4"
+    write_video(path, np.tile(colour_video(0, seed=1), (10, 6, 6, 1)))
+    dataset = SlidingWindows(list_of_videos(path, [str(path)]), rule(4, 2, Hop(1, "frames")), batch_size=8)
+    tracemalloc.start()
+    count = sum(len(batch) for batch in load_windows(dataset, workers=0, on_gpu=False))
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert count == 240 - 6
+    assert peak_bytes < 5e6
 
 
 def test_windows__folder_of_frames_has_no_seconds(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from vtdl_cli.data.clips.windows import Hop, VideoWindows, Window
 from vtdl_cli.data.hdf5.features import read_features
 from vtdl_cli.engine.evaluate.dense import parse_hop
 from vtdl_cli.engine.evaluate.extracted_rows import times_of_positions
-from vtdl_cli.engine.networks.inference import forward_clips
+from vtdl_cli.engine.networks.inference import forward_frames
 from vtdl_cli.engine.networks.trained import load_backbone
 from vtdl_cli.errors import UnreadableVideo, UsageError
 
@@ -136,11 +136,11 @@ def test_extract__killed_amid_a_video_it_resumes_to_the_same_bytes(
         if len(passed) == batch:
             raise Killed
         passed.append(1)
-        return forward_clips(*arguments)
+        return forward_frames(*arguments)
 
     command = line(pretrained, dense.with_name("list.txt"), tmp_path / "dense.h5")
     with monkeypatch.context() as patch:
-        patch.setattr(vtdl_cli.engine.evaluate.dense, "forward_clips", forward)
+        patch.setattr(vtdl_cli.engine.evaluate.dense, "forward_frames", forward)
         with pytest.raises(Killed):
             vtdl(*command)
     assert not (tmp_path / "dense.h5").exists()

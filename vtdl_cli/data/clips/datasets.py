@@ -62,8 +62,15 @@ class VideoSample:
     fps: float = np.nan
 
 
-SMALL_FIELDS = ("label", "index", "num_frames", "other_frames", "times", "fps")
-"""What a batch has of each video beside pixels and draws: the fields of a sample, stacked."""
+SMALL_FIELDS = {
+    "label": np.int64,
+    "index": np.int64,
+    "num_frames": np.int64,
+    "other_frames": np.bool_,
+    "times": np.float64,
+    "fps": np.float64,
+}
+"""What a batch has of each video beside pixels and draws, and of which type: the fields of a sample, stacked."""
 
 
 @dataclass
@@ -179,7 +186,10 @@ def collate(samples: list[VideoSample | Unreadable]) -> Batch:
     windows = np.stack([sample.windows for sample in good]) if good else np.empty(0, np.uint8)
     names = good[0].draws if good else {}
     draws = {name: torch.from_numpy(np.stack([sample.draws[name] for sample in good])) for name in names}
-    small = {name: torch.from_numpy(np.array([getattr(sample, name) for sample in good])) for name in SMALL_FIELDS}
+    small = {
+        name: torch.tensor(np.array([getattr(sample, name) for sample in good], type_))
+        for name, type_ in SMALL_FIELDS.items()
+    }
     return Batch(torch.from_numpy(windows), draws, **small, unreadable=bad)
 
 

@@ -99,9 +99,14 @@ class WindowRule:
         """Number of frames from the first of a window to its last."""
         return (self.clip_len - 1) * self.stride + 1
 
+    @property
+    def effective_hop(self) -> Hop:
+        """The hop, or the one by which windows adjoin."""
+        return self.hop or Hop(self.clip_len * self.stride, "frames")
+
     def starts(self, timeline: Timeline) -> NDArray[np.int64]:
         """Return the frames of a sample at which windows start, [W]."""
-        distance, unit = self.hop or Hop(self.clip_len * self.stride, "frames")
+        distance, unit = self.effective_hop
         last = max(len(timeline.frames) - self.extent, 0)
         if unit == "frames":
             return np.arange(0, last + 1, int(distance))

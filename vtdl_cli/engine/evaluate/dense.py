@@ -10,18 +10,17 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from vtdl_cli.config import Config
-from vtdl_cli.data.clips.augmentation import to_clips
 from vtdl_cli.data.clips.datasets import Unreadable
 from vtdl_cli.data.clips.windows import Hop, VideoWindows, Window, WindowRule, open_windows
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.data.video.timeline import name_sample
 from vtdl_cli.engine.evaluate.extracted_rows import ExtractedRows
-from vtdl_cli.engine.networks.inference import forward_clips
-from vtdl_cli.engine.networks.machine import MEMORY_FORMAT, Machine
+from vtdl_cli.engine.networks.clips import build_window_rule
+from vtdl_cli.engine.networks.inference import forward_frames
+from vtdl_cli.engine.networks.machine import Machine
 from vtdl_cli.errors import UnreadableVideo, UsageError
 from vtdl_cli.runtime import Reporter
 
@@ -47,24 +46,9 @@ def describe_hop(hop: Hop) -> str:
     return f"{hop.distance:.12g} {hop.unit}"
 
 
-def window_rule(config: Config, hop: Hop) -> WindowRule:
-    """Build windows of extraction's clip length that slide over whole videos."""
-    data, clip = config.data, config.extract
-    return WindowRule(
-        clip.clip_len_frames,
-        clip.stride_frames,
-        hop,
-        data.short_videos,
-        data.short_side,
-        data.crop_size,
-        flow=data.modality == "flow",
-        frame_rate=data.frame_rate,
-    )
-
-
 @dataclass
-class WindowBatch:
-    """Successive windows, of one video or several.
+class OrderedWindows:
+    """Successive windows, of one video or several, in the order of the list, so that an extraction can resume anywhere.
 
     Attributes:
         done: videos of the list processed, up to and including this batch.
@@ -93,9 +77,9 @@ class WindowBatch:
         self.unreadable.append(video)
         self.done, self.number = video.index + 1, 0
 
-    def frames(self) -> Tensor:
+    def frames(self) -> np.ndarray:
         """Stack the frames, (n, T, R, R, C) uint8."""
-        return torch.from_numpy(np.stack([window.frames for window in self.windows]))
+        return np.stack([window.frames for window in self.windows])
 
     def columns(self, labels: np.ndarray) -> dict[str, np.ndarray]:
         """Return all columns but the features; `labels` are those of the list."""
@@ -138,12 +122,11 @@ def window_rows(
         start: videos of the list to skip, and windows of the next one.
         reporter: warns.
     """
-    rule, size, short = window_rule(config, hop), config.extract.batch_clips, dict[int, str]()
+    rule, size, short = build_window_rule(config, config.extract, hop), config.extract.batch_clips, dict[int, str]()
     for batch in prefetch(read_batches(videos, rule, size, start)):
         columns = {}
         if batch.windows:
-            clips = to_clips(batch.frames().to(machine.device), rule.crop_size, {})
-            values = forward_clips(network, clips.contiguous(memory_format=MEMORY_FORMAT), machine, size)
+            values = forward_frames(network, batch.frames(), machine, rule.crop_size)
             columns = {"features": values, **batch.columns(videos.labels)}
         short |= {position: videos.sample_name(position) for position, video in batch.videos if video.is_short}
         yield ExtractedRows(columns, batch.done, batch.number, batch.unreadable)
@@ -154,13 +137,13 @@ def window_rows(
         )
 
 
-def read_batches(videos: VideoList, rule: WindowRule, size: int, start: tuple[int, int]) -> Iterator[WindowBatch]:
+def read_batches(videos: VideoList, rule: WindowRule, size: int, start: tuple[int, int]) -> Iterator[OrderedWindows]:
     """Yield the windows of all videos from `start` on in batches of `size`, filled across videos.
 
     Each frame is decoded once, and at most a batch and the frames that overlapping windows share are in memory.
     """
     done, number = start
-    batch = WindowBatch(done, number)
+    batch = OrderedWindows(done, number)
     for position in range(done, len(videos)):
         try:
             video = open_windows(videos.path(position), rule, videos.interval(position))
@@ -168,7 +151,7 @@ def read_batches(videos: VideoList, rule: WindowRule, size: int, start: tuple[in
                 batch.add(position, video, window)
                 if len(batch.windows) == size:
                     yield batch
-                    batch = WindowBatch(batch.done, batch.number)
+                    batch = OrderedWindows(batch.done, batch.number)
         except UnreadableVideo as error:
             batch.skip(Unreadable(position, name_sample(error.path, videos.interval(position)), error.reason))
     if batch.windows or batch.unreadable:

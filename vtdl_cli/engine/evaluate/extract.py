@@ -15,7 +15,7 @@ from vtdl_cli.data.clips.windows import Hop
 from vtdl_cli.data.hdf5.feature_parts import FeatureParts
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.data.video.decoding import AUTO, FLOW
-from vtdl_cli.engine.evaluate.dense import describe_hop, window_rows, window_rule
+from vtdl_cli.engine.evaluate.dense import describe_hop, window_rows
 from vtdl_cli.engine.evaluate.extracted_rows import keep_rows, video_rows
 from vtdl_cli.engine.features.export import (
     ACTIONFORMER,
@@ -29,7 +29,7 @@ from vtdl_cli.engine.features.files import inspect_features
 from vtdl_cli.engine.lists.groups import recorded_regex
 from vtdl_cli.engine.lists.labels import report_list
 from vtdl_cli.engine.networks.bad_videos import BadVideos
-from vtdl_cli.engine.networks.clips import build_test_clips, decoder_of
+from vtdl_cli.engine.networks.clips import build_test_clips, build_window_rule, decoder_of
 from vtdl_cli.engine.networks.inference import forward_videos
 from vtdl_cli.engine.networks.machine import Machine, build_machine
 from vtdl_cli.engine.networks.trained import Source, load_backbone, load_embedder, random_backbone
@@ -244,7 +244,8 @@ def _describe_layer(spec: FeatureSpec) -> str:
 def _describe_sampling(config: Config, spec: FeatureSpec, clips: int) -> dict[str, str]:
     """Return which frames vectors are of, and what decodes them; of windows with what other programs need to know."""
     if spec.hop:
-        extent, hop, rate = window_rule(config, spec.hop).extent, describe_hop(spec.hop), config.data.frame_rate
+        extent = build_window_rule(config, config.extract, spec.hop).extent
+        hop, rate = describe_hop(spec.hop), config.data.frame_rate
         sampling = {"hop": hop, "window_frames": str(extent), "frame_rate": "" if rate is None else f"{rate:.12g}"}
         decoder = FLOW if decoder_of(config) == FLOW else SEQUENTIAL
         return {"protocol": f"windows of {extent} frames every {hop}", **sampling, "decoder": decoder}
