@@ -1,4 +1,5 @@
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from vtdl_cli.data.clips.views import (
     seen_area,
     window_side,
 )
-from vtdl_cli.data.video.resizing import resize_short_side
+from vtdl_cli.data.video.resizing import resize_shown
 
 JITTER = (0.5, 0.5, 0.25, 0.5)
 
@@ -123,7 +124,7 @@ def test_seen_area__is_what_a_fixed_view_shows(height: int, width: int) -> None:
     """Oracle: a frame whose pixels hold their own place, resized and cut; its edges are half a pixel inside."""
     rows, columns = np.mgrid[:height, :width].astype(np.uint8)
     frame = np.stack([rows, columns, columns], -1)
-    small = resize_short_side(frame[None], 36)
+    small = resize_shown(frame[None], Fraction(1), 36)
     window, _ = FixedViews(32)(small, np.array([[0]]), np.random.default_rng(0))
     top, left, tall, wide = seen_area(height, width, 36, 32)
     tolerance = max(1.5, 1.5 * min(height, width) / 36)

@@ -3,6 +3,7 @@
 import itertools
 import tracemalloc
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from vtdl_cli.data.clips.windows import CentreView, Hop, WindowRule, open_window
 from vtdl_cli.data.lists.video_list import list_of_videos
 from vtdl_cli.data.video.decoding import open_video
 from vtdl_cli.data.video.file_readers import PyAvReader
-from vtdl_cli.data.video.resizing import resize_short_side
+from vtdl_cli.data.video.resizing import resize_shown
 from vtdl_cli.data.video.timeline import Interval, sample_timeline
 from vtdl_cli.errors import UnreadableVideo
 
@@ -37,7 +38,7 @@ def test_slide__clips_are_those_of_a_fixed_view() -> None:
     """Oracle: all frames at once, resized and cut. Clips overlap, and one loops."""
     frames = np.random.default_rng(0).integers(0, 256, (9, 20, 30, 3), np.uint8)
     indices = np.array([[0, 2, 4], [4, 6, 8], [5, 7, 5]])
-    expected, _ = FixedViews(12)(resize_short_side(frames, 16), indices, np.random.default_rng(0))
+    expected, _ = FixedViews(12)(resize_shown(frames, Fraction(1), 16), indices, np.random.default_rng(0))
     clips = list(slide(iter(frames), indices[:2], CentreView(16, 12)))
     assert np.array_equal(np.stack(clips), expected[:2])
     (looped,) = slide(iter(frames), indices[2:], CentreView(16, 12))

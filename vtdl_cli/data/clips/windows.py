@@ -20,7 +20,7 @@ from vtdl_cli.data.clips.sampling import SHORT_VIDEOS
 from vtdl_cli.data.clips.views import FixedViews
 from vtdl_cli.data.video.decoding import open_sequential
 from vtdl_cli.data.video.reader import SequentialReader
-from vtdl_cli.data.video.resizing import resize_as_shown
+from vtdl_cli.data.video.resizing import resize_shown
 from vtdl_cli.data.video.timeline import Interval, Timeline, nearest_frames, sample_timeline, select_frames
 from vtdl_cli.data.video.whole_video import stored_frames
 from vtdl_cli.errors import UnreadableVideo
@@ -65,7 +65,7 @@ class CentreView:
 
     def __call__(self, frame: np.ndarray) -> np.ndarray:
         """Return the square (R, R, C) of a frame (H, W, C)."""
-        frames = resize_as_shown(frame[None], self.pixel_aspect, self.short_side)
+        frames = resize_shown(frame[None], self.pixel_aspect, self.short_side)
         windows, _ = FixedViews(self.crop_size)(frames, np.zeros((1, 1), int), np.random.default_rng(0))  # none drawn
         square: np.ndarray = windows[0, 0]
         return square

@@ -32,6 +32,7 @@ __all__ = [
     "DECODERS",
     "FLOW",
     "VideoReader",
+    "check_decoder",
     "choose_decoders",
     "open_sequential",
     "open_video",
@@ -111,6 +112,16 @@ DECODERS: dict[str, Callable[[Path, VideoScan], VideoReader]] = {
 }
 
 
+def check_decoder(decoder: str) -> None:
+    """Refuse what is neither a key of DECODERS nor FLOW.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if decoder not in (*DECODERS, FLOW):
+        raise UsageError(f"decoder '{decoder}' is unknown. Choose from {', '.join((*DECODERS, FLOW))}")
+
+
 @contextmanager
 def open_video(
     path: str | Path,
@@ -165,8 +176,7 @@ def open_sequential(path: Path, *, flow: bool = False) -> SequentialReader:
 
 def open_reader(path: Path, decoder: str) -> VideoReader:
     """Open a video whose frames are returned as they are stored; arguments and errors as of `open_video`."""
-    if decoder not in (*DECODERS, FLOW):
-        raise UsageError(f"decoder '{decoder}' is unknown. Choose from {', '.join((*DECODERS, FLOW))}")
+    check_decoder(decoder)
     try:
         status = path.stat()
     except OSError as error:

@@ -38,22 +38,10 @@ def resize(frames: np.ndarray, height: int, width: int) -> np.ndarray:
     return smaller.permute(0, 2, 3, 1).numpy()
 
 
-def resize_short_side(frames: np.ndarray, short_side: int) -> np.ndarray:
-    """Resize frames (T, H, W, C) to a short side of `short_side` pixels, see `resize`."""
-    height, width = frames.shape[1:3]
-    return resize(frames, *resized(height, width, short_side))
-
-
-def resize_as_shown(frames: np.ndarray, pixel_aspect: Fraction, short_side: int | None) -> np.ndarray:
-    """Resize frames (T, H, W, C) in one step to square pixels, and to a short side; None: as they are shown."""
+def resize_shown(frames: np.ndarray, pixel_aspect: Fraction, short_side: int | None = None) -> np.ndarray:
+    """Resize stored frames (T, H, W, C) in one step to square pixels and a short side; None: the size that is shown."""
     height, width = square_size(frames.shape[1], frames.shape[2], pixel_aspect)
     return resize(frames, *((height, width) if short_side is None else resized(height, width, short_side)))
-
-
-def with_square_pixels(frame: np.ndarray, pixel_aspect: Fraction) -> np.ndarray:
-    """Return one frame (H, W, C) as it is shown."""
-    square: np.ndarray = resize_as_shown(frame[None], pixel_aspect, None)[0]
-    return square
 
 
 class SizedReader:
@@ -75,7 +63,7 @@ class SizedReader:
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """See `VideoReader.read`."""
-        return resize_as_shown(self._reader.read(indices), self.scan.pixel_aspect, self._short_side)
+        return resize_shown(self._reader.read(indices), self.scan.pixel_aspect, self._short_side)
 
     def close(self) -> None:
         """Close the other reader."""

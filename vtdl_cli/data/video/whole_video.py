@@ -9,7 +9,7 @@ import numpy as np
 
 from vtdl_cli.data.video.decoding import open_sequential
 from vtdl_cli.data.video.reader import SequentialReader, VideoScan, refuse_sizes
-from vtdl_cli.data.video.resizing import with_square_pixels
+from vtdl_cli.data.video.resizing import resize_shown
 from vtdl_cli.data.video.timeline import Interval, sampled_frames, select_frames
 from vtdl_cli.errors import UnreadableVideo
 
@@ -29,7 +29,7 @@ MAX_DENOMINATOR = 1001  # of a frame rate, such as NTSC's 30000/1001
 
 
 def whole_video(
-    source: Path, interval: Interval | None = None, frame_rate: float | None = None
+    source: Path, interval: Interval | None = None, frame_rate: float | None = None, *, short_side: int | None = None
 ) -> Iterator[np.ndarray]:
     """Yield all frames (H, W, 3) uint8 of a video file, a frame folder, or a sample of it, in order, with square
     pixels.
@@ -38,12 +38,14 @@ def whole_video(
         source: the file or folder.
         interval, frame_rate: of the sample, see `data.video.timeline.sampled_frames`; it is read no further than
             needed.
+        short_side: pixels to which frames are resized; None: the size at which the video is shown.
 
     Raises:
         UnreadableVideo: it cannot be read to its end, its frames differ in size, or it has no such sample.
     """
     reader = open_sequential(source)
-    frames = (with_square_pixels(frame, reader.scan.pixel_aspect) for frame in stored_frames(source, reader))
+    aspect = reader.scan.pixel_aspect
+    frames = (resize_shown(frame[None], aspect, short_side)[0] for frame in stored_frames(source, reader))
     if interval is None and frame_rate is None:
         yield from frames
     else:

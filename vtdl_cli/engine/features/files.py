@@ -1,5 +1,6 @@
 """Feature files: described and merged."""
 
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from vtdl_cli.data.hdf5.layout import INTERVAL_COLUMNS, class_names_in, interval
 from vtdl_cli.data.hdf5.rows import RowsFile
 from vtdl_cli.data.lists.label_sets import LabelSet, compare_classes, label_set
 from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
+from vtdl_cli.data.video.decoding import same_frames
 from vtdl_cli.data.video.timeline import name_samples
 from vtdl_cli.errors import UsageError
 from vtdl_cli.locks import lock_file, releasing_locks
@@ -168,7 +170,10 @@ def merge_features(paths: Sequence[Path], out: Path, reporter: Reporter, *, over
 
 def _check_same_network(first: FeatureFile, other: FeatureFile) -> None:
     ours, theirs = (_identify(file) for file in (first, other))
-    if differing := [name for name in ours if ours[name] != theirs[name]]:
+    differing = [name for name in ours if ours[name] != theirs[name]]
+    if "decoder" in differing and _have_same_frames(ours["decoder"], theirs["decoder"]):
+        differing.remove("decoder")
+    if differing:
         name = differing[0]
         raise UsageError(
             f"features '{other.path}' differ from '{first.path}' in {', '.join(differing)}: '{theirs[name]}' against "
@@ -193,6 +198,11 @@ def _identify(file: FeatureFile) -> dict[str, str]:
     sampling = {name: str(file.attributes.get(name, "")) for name in ("protocol", "decoder", "frame_rate")}
     times = "ragged" if OFFSETS in file.optional else "with" if "fps" in file.optional else "without"
     return network_of(file.attributes) | sampling | {"dims": dims, "times": times}
+
+
+def _have_same_frames(ours: str, theirs: str) -> bool:
+    """Whether decoders, several of a merged file, return the same frames."""
+    return all(same_frames(*pair) for pair in itertools.product(values_of(ours), values_of(theirs)))
 
 
 def _check_distinct_videos(paths: Sequence[Path]) -> None:

@@ -96,7 +96,8 @@ class ClippedVideo:
 
     def clips(self, device: torch.device) -> Iterator[Tensor]:
         """Yield one clip after another, normalised: (1, 3, T, R, R)."""
-        for window in slide(self.frames(), self.indices, CentreView(self.short_side, self.crop_size)):
+        frames = whole_video(self.path, frame_rate=self.sampled_rate, short_side=self.short_side)
+        for window in slide(frames, self.indices, CentreView(self.short_side, self.crop_size)):
             yield to_clips(torch.from_numpy(window)[None].to(device), self.crop_size, {})
 
 
