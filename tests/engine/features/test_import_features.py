@@ -109,7 +109,7 @@ def test_import__npz_and_parquet_by_path(tmp_path: Path) -> None:
 def test_import__intervals_by_start_and_end(tmp_path: Path) -> None:
     """Oracle: the table; two intervals of one video, in the other order in the list."""
     (tmp_path / "list.csv").write_text("path,label,start,end\na.mp4,wave,2,3.5\na.mp4,wave,0,2\n")
-    table = write_csv(tmp_path / "x.csv", [("a.mp4", 0, 2, 1, 1), ("a.mp4", 2, 3.5, 7, 8)], ("path", "start", "end", "f0", "f1"))  # fmt: skip
+    table = write_csv(tmp_path / "x.csv", [("a.mp4", 0, 2, 25, 1, 1), ("a.mp4", 2, 3.5, 25, 7, 8)], ("path", "start", "end", "fps", "f0", "f1"))  # fmt: skip
     succeed(*bring(table, tmp_path / "list.csv"))
     found = read_features(tmp_path / "x.h5")
     assert found.values.tolist() == [[7, 8], [1, 1]]

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from vtdl_cli.data.hdf5.feature_tables import FRAMES, NUMBERS
 from vtdl_cli.data.hdf5.features import FEATURE_COLUMNS
 from vtdl_cli.data.lists.list_file import ListFile, shortened
 from vtdl_cli.data.lists.tables import find_column, has_known_name, parse_seconds, split_header
@@ -163,14 +164,14 @@ def read_parquet(path: Path) -> Read:
 
 
 def _channels(header: Sequence[str]) -> list[str]:
-    """Return the columns that are channels: those without a known name.
+    """Return the columns that are channels: those without a name that lists or our own tables give a column.
 
     Raises:
         ValueError: there are none, two have one name, or one is an index of pandas.
     """
     if any(not name.strip() or name.startswith("__index_level_") for name in header):
         raise ValueError("one of its columns has no name, such as an index of pandas, which index=False leaves out")
-    channels = [name for name in header if not has_known_name(name)]
+    channels = [name for name in header if not has_known_name(name) and name not in (*FRAMES, *NUMBERS)]
     if not channels:
         raise ValueError(f"it has no column of features besides {shortened(', '.join(header))}")
     if len(set(header)) < len(header):

@@ -10,7 +10,7 @@ import numpy as np
 
 from vtdl_cli.data.hdf5.features import FEATURE_BLOCK_BYTES, FEATURE_LAYOUT, FeatureRows, write_features
 from vtdl_cli.data.hdf5.foreign_features import ForeignFeatures, read_foreign_features
-from vtdl_cli.data.hdf5.layout import check_finite_rows, interval_columns
+from vtdl_cli.data.hdf5.layout import INTERVAL_COLUMNS, check_finite_rows, interval_columns
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.data.video.timeline import name_sample
 from vtdl_cli.engine.lists.groups import recorded_regex
@@ -49,8 +49,8 @@ def import_features(
     rows = match_rows(foreign, videos, reporter)
     shape = (len(rows), *foreign.values.shape[1:])
     attributes = _describe_provenance(path, videos, network) | {"group_by": recorded_regex(videos_list.path)}
-    has_intervals = videos.intervals is not None
-    write_features(out, shape, _blocks(foreign, rows, videos), attributes, has_intervals=has_intervals)
+    optional = () if videos.intervals is None else tuple(INTERVAL_COLUMNS)
+    write_features(out, shape, _blocks(foreign, rows, videos), attributes, optional=optional)
     matched_by = "order" if foreign.names is None else "path"
     return {"out": str(out), "network": network, "shape": list(shape), "matched_by": matched_by}
 
