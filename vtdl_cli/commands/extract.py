@@ -65,7 +65,7 @@ def extract(
         typer.Option(
             metavar="FRAMES|SECONDS",
             help="Slide windows over each whole video, so far from one to the next: 8 frames, or 0.5s. Keep each "
-            "window's features.",
+            "window's features. Videos are read one after another, whatever --workers.",
             rich_help_panel=FEATURES,
         ),
     ] = None,
