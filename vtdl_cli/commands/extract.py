@@ -13,8 +13,6 @@ EPILOG = """Examples:
 
 vtdl extract --weights runs/pretrained --list lists/train_split_1.txt --root videos --out train.h5
 
-vtdl extract --weights runs/pretrained --list jump.mp4 --layer layer3 --per-frame --out jump.h5
-
 vtdl extract --weights runs/pretrained --list videos --hop 8 --out dense.h5 --format actionformer
 
 Shape of the features: (videos, D); with --per-clip (videos, clips, D); with --per-frame (videos, clips, times, D). The
@@ -67,7 +65,7 @@ def extract(
         typer.Option(
             metavar="FRAMES|SECONDS",
             help="Slide windows over each whole video, so far from one to the next: 8 frames, or 0.5s. Keep each "
-            "window's features.",
+            "window's features. Videos are read one after another, whatever --workers.",
             rich_help_panel=FEATURES,
         ),
     ] = None,

@@ -60,8 +60,6 @@ def merge(
 @features.command(
     epilog="""Examples:
 
-vtdl features export train.h5 --out train.csv
-
 vtdl features export clips.h5 --out clips.parquet --average
 
 vtdl features export dense.h5 --out dense --format actionformer

@@ -145,7 +145,7 @@ def test_extract__killed_amid_a_video_it_resumes_to_the_same_bytes(
             vtdl(*command)
     assert not (tmp_path / "dense.h5").exists()
     stderr = succeed(*command, "--resume").stderr
-    where = ["does not exist yet", "resumes at window 4 of the one after video 1 of 4", "resumes at video 3 of 4"]
+    where = ["does not exist yet", "resumes after window 4 of video 2 of 4", "resumes at video 3 of 4"]
     assert where[batch] in stderr
     assert (tmp_path / "dense.h5").read_bytes() == dense.read_bytes()
     assert [path.name for path in tmp_path.iterdir()] == ["dense.h5"]

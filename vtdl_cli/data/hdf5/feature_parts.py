@@ -90,8 +90,8 @@ class FeatureParts:
         if not (self.done or self.windows):
             return f"output '{self.out}' does not exist yet: starting from the beginning"
         changed = "".join(f"; its {name} was '{theirs}'" for name, theirs in self.differing.items())
-        window = f"window {self.windows} of the one after " if self.windows else ""
-        return f"output '{self.out}' resumes at {window}video {self.done} of {num_videos}{changed}"
+        place = f"after window {self.windows} of video {self.done + 1}" if self.windows else f"at video {self.done}"
+        return f"output '{self.out}' resumes {place} of {num_videos}{changed}"
 
     def _resume(self, resume: bool) -> None:
         if not resume:
