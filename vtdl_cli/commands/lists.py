@@ -61,9 +61,9 @@ def check_list(
     "convert",
     epilog="""Examples:
 
-vtdl lists convert labels.csv --label-column verb --root videos --out lists
+vtdl lists convert labels.csv --root videos --out lists
 
-vtdl lists convert trainlist01.txt --from-one --root UCF-101 --out lists/train.txt
+vtdl lists convert EPIC_100_train.csv --label-column verb_class --root videos --out lists/train.csv
 """,
 )
 def convert_list(
