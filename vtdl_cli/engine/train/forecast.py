@@ -63,8 +63,8 @@ def _accumulation(config: Config, videos: VideoList) -> list[str]:
     if find_method(config.method.name).task.reads("queue.memory") and config.method.queue.memory == "queue":
         effects.append(f"keys are enqueued {batch_size} at a time, between the batches of a step")
     return [
-        f"pretrain.accumulate_steps {config.pretrain.accumulate_steps} is not the same as a batch of {accumulated * batch_size}: "
-        f"{', and '.join(effects)}. Set pretrain.batch_size as large as memory allows"
+        f"pretrain.accumulate_steps {config.pretrain.accumulate_steps} is not the same as a batch of "
+        f"{accumulated * batch_size}: {', and '.join(effects)}. Set pretrain.batch_size as large as memory allows"
     ]
 
 
