@@ -51,6 +51,7 @@ COMMANDS = [
     ["visualize", "video"],
     ["visualize", "triplet"],
     ["convert"],
+    ["ablate"],
     ["bench"],
     ["bench", "evaluate"],
     ["doctor"],
