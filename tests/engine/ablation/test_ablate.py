@@ -178,20 +178,23 @@ def test_ablate__equal_time_row_and_lists_of_each_seed(
 
 
 @pytest.mark.parametrize(
-    ("more", "says"),
+    ("more", "code", "says"),
     [
-        (("--rows", "baseline,basic-augmentation"), "are the same in everything that is measured"),
-        (("--against", "tca"), "--against 'tca' is not one of the rows scratch, moco"),
-        (("--per-class", "5"), "--per-class '5' exceeds the 4 videos of class"),
+        (("--rows", "baseline,basic-augmentation"), 2, "are the same in everything that is measured"),
+        (("--against", "tca"), 2, "--against 'tca' is not one of the rows scratch, moco"),
+        (("--per-class", "5"), 2, "--per-class '5' exceeds the 4 videos of class"),
         (
             ("--set", "pretrain.batch_size=50", "--set", "method.queue.size=50"),
+            1,
             "has 12 videos, less than one batch of 50",
         ),
-        (("--rows", "moco-equal-time"), "which is not a row of --rows that pretrains"),
+        (("--rows", "moco-equal-time"), 2, "which is not a row of --rows that pretrains"),
     ],
 )
-def test_ablate__refuses_before_anything_is_written(more: tuple[str, ...], says: str, toy: Toy, tmp_path: Path) -> None:
-    refuse(*words(toy, tmp_path / "out", *more), code=2, says=(says,))
+def test_ablate__refuses_before_anything_is_written(
+    more: tuple[str, ...], code: int, says: str, toy: Toy, tmp_path: Path
+) -> None:
+    refuse(*words(toy, tmp_path / "out", *more), code=code, says=(says,))
     assert not (tmp_path / "out").exists()
 
 
