@@ -144,7 +144,7 @@ def lines(toy: Toy, pretrained: Path, finetuned: Path, out: Path) -> dict[str, l
     }
 
 
-FILES = ("extract", "lists convert", "convert", "plot runs", "report", "visualize triplet")
+FILES = ("extract", "lists convert", "plot runs", "report", "visualize triplet")
 
 
 @pytest.mark.parametrize("command", list(lines(Toy(*[Path()] * 4), Path(), Path(), Path())))

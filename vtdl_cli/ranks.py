@@ -99,6 +99,7 @@ def destroy_process_group() -> None:
     from torch import distributed
 
     if distributed.is_initialized():
+        wait_for_all()  # gloo may abort a process whose peer has left already
         distributed.destroy_process_group()
 
 

@@ -39,13 +39,27 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class VideoSample:
-    """The clips of one video as windows (V, T, S, S, C) uint8, and the draws by which the device augments them."""
+    """The clips of one video.
+
+    Attributes:
+        index: of the video in the list.
+        label: its class.
+        num_frames: that it has.
+        other_frames: bool (V,), whether each clip shows other frames than the first one.
+        windows: (V, T, S, S, C) uint8.
+        draws: parameters by which the device augments them.
+    """
 
     index: int
     label: int
     num_frames: int
+    other_frames: np.ndarray
     windows: np.ndarray
     draws: Draws
+
+
+SMALL_FIELDS = {"label": np.int64, "index": np.int64, "num_frames": np.int64, "other_frames": np.bool_}
+"""What a batch has of each video beside pixels and draws, and of which type: the fields of a sample, stacked."""
 
 
 @dataclass
@@ -56,6 +70,7 @@ class Batch:
         windows: (B, V, T, S, S, C) uint8; C is 3 for RGB, 2 for flow.
         draws: augmentation parameters, (B, V, ...) each; empty for no augmentation.
         label, index, num_frames: (B,) each.
+        other_frames: bool (B, V), whether each clip shows other frames than the first one of its video.
         unreadable: videos that could not be read, and are not among the B.
     """
 
@@ -64,6 +79,7 @@ class Batch:
     label: Tensor
     index: Tensor
     num_frames: Tensor
+    other_frames: Tensor = field(default_factory=lambda: torch.empty(0, 0, dtype=torch.bool))
     unreadable: list[Unreadable] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -75,11 +91,8 @@ class Batch:
 
     def pin_memory(self) -> "Batch":
         """Pin the tensors that go to the GPU, so that they are copied while it computes."""
-        self.windows, self.label, self.index = (
-            self.windows.pin_memory(),
-            self.label.pin_memory(),
-            self.index.pin_memory(),
-        )
+        for name in ("windows", *SMALL_FIELDS):
+            setattr(self, name, getattr(self, name).pin_memory())
         self.draws = {name: values.pin_memory() for name, values in self.draws.items()}
         return self
 
@@ -129,7 +142,8 @@ class VideoClips(Dataset[VideoSample | Unreadable]):
         except UnreadableVideo as error:
             return Unreadable(index, name_sample(error.path, interval), error.reason)
         windows, draws = self.viewer(frames, positions.reshape(indices.shape), generator)
-        return VideoSample(index, int(self.videos.labels[index]), num_frames, windows, draws)
+        other_frames = (indices != indices[0]).any(1)
+        return VideoSample(index, int(self.videos.labels[index]), num_frames, other_frames, windows, draws)
 
     def sample_bytes(self) -> int:
         """Return the size of a sample's windows in bytes."""
@@ -153,11 +167,11 @@ def collate(samples: list[VideoSample | Unreadable]) -> Batch:
     windows = np.stack([sample.windows for sample in good]) if good else np.empty(0, np.uint8)
     names = good[0].draws if good else {}
     draws = {name: torch.from_numpy(np.stack([sample.draws[name] for sample in good])) for name in names}
-    label, index, num_frames = (
-        torch.tensor([getattr(sample, name) for sample in good], dtype=torch.long)
-        for name in ("label", "index", "num_frames")
-    )
-    return Batch(torch.from_numpy(windows), draws, label, index, num_frames, bad)
+    small = {
+        name: torch.tensor(np.array([getattr(sample, name) for sample in good], type_))
+        for name, type_ in SMALL_FIELDS.items()
+    }
+    return Batch(torch.from_numpy(windows), draws, **small, unreadable=bad)
 
 
 class EpochBatches(Sampler[list[Key]]):

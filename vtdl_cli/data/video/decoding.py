@@ -6,6 +6,7 @@ The decoders agree on the number of frames and on their content, so that `auto` 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -50,9 +51,11 @@ def choose_decoders(scan: VideoScan) -> tuple[str, ...]:
 
 @cache
 def _has_decord() -> bool:
+    """Whether decord can be imported, and is decord: decord2 takes its name, and misreads some widths (3.4.0)."""
     try:
+        version("decord")
         load_decoder("decord")
-    except UsageError:
+    except (PackageNotFoundError, UsageError):
         return False
     return True
 
