@@ -84,7 +84,7 @@ class Cell:
         config: its configuration.
         videos: those of its seed.
         folder: of this cell.
-        draws_folder: for the lists of drawn labels, shared by the rows of a seed.
+        draws_folder: for the lists of drawn labels, which the rows of a seed share.
         measures: what to measure.
         execution: the seed, and how to run; resumes.
         reporter: of the stages.

@@ -69,7 +69,7 @@ class Grid:
             config = with_epochs(config, epochs)
         execution = replace(self.execution, seed=seed, resume=True, overwrite=False, dry_run=False)
         return Cell(
-            row, config, videos, folder / row.name, folder / "draws", self.measures, execution, self.stage_reporter
+            row, config, videos, folder / row.name, self.folder / "draws", self.measures, execution, self.stage_reporter
         )
 
     def cells(self) -> list[Cell]:

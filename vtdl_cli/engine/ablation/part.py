@@ -12,7 +12,7 @@ from typing import Any
 
 from vtdl_cli.config import Config
 from vtdl_cli.engine.train.resuming import MAY_CHANGE, flatten
-from vtdl_cli.errors import UsageError
+from vtdl_cli.errors import UsageError, VtdlError
 from vtdl_cli.runtime import atomic_write
 from vtdl_cli.settings import build_config
 
@@ -74,7 +74,20 @@ class Part:
         return results
 
     def _read(self) -> dict[str, Any]:
-        return dict(json.loads(self.file.read_text(encoding="utf-8"))) if self.file.exists() else {}
+        """Return the content of the file; empty if there is none.
+
+        Raises:
+            VtdlError: it is not the file of a part.
+        """
+        if not self.file.exists():
+            return {}
+        try:
+            content = json.loads(self.file.read_text(encoding="utf-8"))
+        except ValueError:
+            content = None
+        if not isinstance(content, dict) or content.keys() != {"config", "settings", "results"}:
+            raise VtdlError(f"file '{self.file}' is damaged. Remove it: the part is then computed again")
+        return content
 
     def _write(self, results: Results | None) -> None:
         content = {"config": self.config.to_dict(), "settings": self.settings, "results": results}
