@@ -2,7 +2,9 @@
 
 import csv
 import json
+import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,6 @@ import pytest
 from tests.toy import NUM_VAL, Toy, files_in, refuse, rows, succeed, vtdl
 from vtdl_cli.engine.ablation import cell as cells
 from vtdl_cli.engine.ablation import grid
-from vtdl_cli.errors import Interrupted
 
 MOCO, SCRATCH = "moco", "scratch"
 
@@ -88,36 +89,43 @@ def test_ablate__rows_of_a_seed_share_the_draws_of_labels(done: tuple[Path, dict
 def test_ablate__stopped_and_resumed_repeats_nothing(
     done: tuple[Path, dict[str, Any]], toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stopped at the probes of the second cell, after its pretraining."""
-    out, computed = tmp_path / "out", []
+    """A signal at the probes of the second cell, then no memory for its finetuning."""
+    out, computed = tmp_path / "out", list[str]()
+    failures: dict[tuple[str, int], Callable[[], None]] = {("probe", 2): partial(signal.raise_signal, signal.SIGTERM)}
 
-    def counting(name: str, stop_at: int) -> Callable[..., Any]:
+    def counting(name: str) -> Callable[..., Any]:
         compute = getattr(cells, name)
 
         def count(*arguments: Any, **options: Any) -> Any:
             computed.append(name)
-            if computed.count(name) == stop_at:
-                raise Interrupted("SIGTERM: saved. Resume with --resume")
+            failures.get((name, computed.count(name)), lambda: None)()
             return compute(*arguments, **options)
 
         return count
 
-    every = ("--finetune-draws", "1", "--seeds", "1")
-    with monkeypatch.context() as patch:
-        for name, stop_at in {"pretrain": 0, "probe": 2, "finetune": 0}.items():
-            patch.setattr(cells, name, counting(name, stop_at))
-        assert vtdl(*words(toy, out, *every)).exit_code == 75
-        partial = table(out)
-        assert {row for row, _, _ in partial} == {SCRATCH}
-        computed.clear()
-        succeed(*words(toy, out, *every, "--resume"))
-    # the check at the start plans the runs of the first seed: one pretraining, two finetunings
-    assert {name: computed.count(name) for name in ("pretrain", "probe", "finetune")} == {
-        "pretrain": 1, "probe": 1, "finetune": 2 + 1,
-    }  # fmt: skip
+    def full() -> None:
+        raise MemoryError
+
+    for name in ("pretrain", "probe", "finetune"):
+        monkeypatch.setattr(cells, name, counting(name))
+    typed = words(toy, out, "--finetune-draws", "1", "--seeds", "1")
+    stopped = vtdl(*typed)
+    assert stopped.exit_code == 75
+    assert "SIGTERM after moco, seed 0: probes: saved. Resume with --resume" in stopped.stderr
+    partial_table = table(out)
+    assert {row for row, _, _ in partial_table} == {SCRATCH}
+    planned = 2  # finetunings, and one pretraining: the check at the start plans them
+    failures[("finetune", planned + 1)] = full
+    computed.clear()
+    assert vtdl(*typed, "--resume").exit_code == 1
+    assert computed == ["finetune", "finetune", "pretrain", "finetune"]
+    failures.clear()
+    computed.clear()
+    succeed(*typed, "--resume")
+    assert computed == ["finetune", "finetune", "pretrain", "finetune"]
     whole = {key: value for key, value in table(done[0]).items() if key[1] == "0"}
     assert table(out) == whole
-    assert partial.items() < whole.items()
+    assert partial_table.items() < whole.items()
 
 
 def test_ablate__resumed_when_finished_changes_nothing_and_takes_more_rows(
@@ -186,6 +194,7 @@ def test_ablate__equal_time_row_and_lists_of_each_seed(
             1,
             "has 12 videos, less than one batch of 50",
         ),
+        (("--finetune-draws", "3"), 2, "--finetune-draws '3' exceeds --draws 2"),
         (("--rows", "moco-equal-time"), 2, "which is not a row of --rows that pretrains"),
     ],
 )

@@ -53,6 +53,10 @@ class Measures:
     finetune: bool = False
     finetune_draws: int = 0
 
+    def __post_init__(self) -> None:
+        if self.finetune_draws > self.draws:
+            raise UsageError(f"--finetune-draws '{self.finetune_draws}' exceeds --draws {self.draws}. Use at most that")
+
     @property
     def metrics(self) -> list[str]:
         """The names of ACCURACIES that this gives."""

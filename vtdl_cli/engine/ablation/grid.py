@@ -16,8 +16,8 @@ from vtdl_cli.engine.ablation.rows import Row
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.engine.stages import epoch_seconds
 from vtdl_cli.engine.train.pretrain import pretrain
-from vtdl_cli.errors import UsageError
-from vtdl_cli.runtime import Reporter, SilentReporter, atomic_write
+from vtdl_cli.errors import Interrupted, UsageError
+from vtdl_cli.runtime import Reporter, SilentReporter, StopRequest, atomic_write
 from vtdl_cli.settings import build_config
 
 CELLS = "cells"  # the folder of all cells, below --out
@@ -133,22 +133,30 @@ class Grid:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def run(self) -> Iterator[None]:
-        """Compute what is not done yet; yields after each cell."""
+        """Compute what is not done yet; yields after each cell.
+
+        Raises:
+            Interrupted: by a signal, after saving.
+        """
         in_order = sorted(self.rows, key=lambda row: row.as_long_as is not None)  # a time has to be known to be taken
-        with self.reporter.progress(len(self.rows) * self.num_seeds, "ablation") as bar:
+        total = len(self.rows) * self.num_seeds
+        with StopRequest() as stop, self.reporter.progress(total, "ablation") as bar:
             for seed, videos in self._videos().items():
                 for row in in_order:
                     if row.as_long_as:
                         self._measure_epochs(row, seed, videos)
-                    self._run_cell(self.cell(row, seed, videos))
+                    self._run_cell(self.cell(row, seed, videos), stop)
                     bar.advance()
                     yield
 
-    def _run_cell(self, cell: Cell) -> None:
+    def _run_cell(self, cell: Cell, stop: StopRequest) -> None:
         for part in cell.parts():
             if part.results() is None:
-                self.reporter.line(f"{cell.row.name}, seed {cell.execution.seed}: {part.name}")
+                what = f"{cell.row.name}, seed {cell.execution.seed}: {part.name}"
+                self.reporter.line(what)
                 part.run()
+                if signal := stop.received():  # training stops sooner by itself
+                    raise Interrupted(f"{signal} after {what}: saved. Resume with --resume")
 
     def _measure_epochs(self, row: Row, seed: int, videos: Videos) -> None:
         """Determine, once for all seeds, how many epochs of a row take the time of the row that it is compared with."""
