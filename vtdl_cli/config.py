@@ -156,7 +156,7 @@ class Optimizer(Section):
     name: Literal["sgd", "adamw"] = "sgd"
     lr: PositiveFloat
     momentum: Fraction = 0.9  # sgd only
-    weight_decay: NonNegativeFloat
+    weight_decay: NonNegativeFloat  # of all parameters, norms and biases included, as in MoCo and the authors' code
 
 
 class ScheduleSection(Section):
@@ -204,7 +204,7 @@ class Pretrain(TrainingSection):
 class Finetune(TrainingSection):
     """Supervised training, from pretrained weights or from scratch."""
 
-    dropout: Fraction = 0.5
+    dropout: Fraction = 0.5  # before the classifier; the authors have it in I3D alone
     backbone_lr_scale: PositiveFloat = 1.0  # lr of the backbone, as a multiple of optimizer.lr, the classifier's
     freeze_stages: NonNegativeInt = 0  # stem and first so many stages of the backbone stay as they are; 0: none does
     sync_batch_norm: bool = False  # batch norm over the batches of all ranks; needs several, on GPUs

@@ -14,6 +14,8 @@ STAGES = {
     "i3d": ["conv3d_1a_7x7", "maxPool3d_4a_3x3", "mixed_4c", "mixed_5c"],
     "r3d": ["stem", "layer1", "layer3", "layer4"],
     "r2p1d": ["stem", "layer1", "layer3", "layer4"],
+    "r3d-author": ["stem", "layer1", "layer3", "layer4"],
+    "r2p1d-author": ["stem", "layer1", "layer3", "layer4"],
 }
 CLIPS = (2, 3, 8, 32, 32)
 
@@ -53,6 +55,8 @@ FIRST_STAGES = {
     ],
     "r3d": ["stem", "layer1", "layer2", "layer3", "layer4"],
     "r2p1d": ["stem", "layer1", "layer2", "layer3", "layer4"],
+    "r3d-author": ["stem", "layer1", "layer2", "layer3", "layer4"],
+    "r2p1d-author": ["stem", "layer1", "layer2", "layer3", "layer4"],
 }
 """The stem, then each stage."""
 
@@ -88,11 +92,9 @@ def test_pooled_features__with_and_without_time() -> None:
 
 # ---- one stage's map, and gradients by it
 
-DEPTHS = {"r3d": 10, "r2p1d": 10}
-
 
 def tiny(name: str) -> Backbone:
-    return create_backbone(name, depth=DEPTHS.get(name), width=4).eval()
+    return create_backbone(name, depth=next(iter(BACKBONES[name].depths), None), width=4).eval()
 
 
 @pytest.mark.parametrize("name", BACKBONES)

@@ -114,6 +114,10 @@ AUTHORS: dict[str, Any] = {
     "finetune.sampling": "shuffle",
     # test: test.py:45-50
     "evaluate.starts": [0, 10],
+    # features: feature_extractor.py, option.py:24, 27
+    "extract.clip_len_frames": 64,
+    "extract.stride_frames": 1,
+    "extract.clips": 1,
 }
 """What the authors' code does, and where it does it: files under its `src/`."""
 
@@ -133,7 +137,7 @@ OF_OUR_OWN = {
     *(f"method.sampling.{key}" for key in ("gap_frames", "redraws")),  # of other rules
     *(f"method.{key}" for key in ("clusters", "relabel_every", "consistency_transforms")),  # of what is off
     "method.key_shuffle",  # of several processes; the authors have one
-    *(f"extract.{key}" for key in ("clip_len_frames", "stride_frames", "clips", "batch_clips")),
+    "extract.batch_clips",
 }
 """Keys of which their code says nothing."""
 

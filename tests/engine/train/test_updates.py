@@ -58,6 +58,15 @@ def test_accumulate__of_two_batches_is_one_of_twice_the_size(
     torch.testing.assert_close(model(tmp_path / "two"), model(tmp_path / "one"), rtol=1e-4, atol=1e-6)
 
 
+def test_accumulate__more_batches_than_there_are(toy: Toy, tmp_path: Path) -> None:
+    """Twelve videos: an epoch is one step of all of them."""
+    line = toy.finetune(tmp_path / "run", *settings("finetune", "batch_size=5", "accumulate_steps=9"), "--dry-run")
+    result = succeed(*line, "--json")
+    plan = json.loads(result.stdout)
+    assert (plan["effective_batch_size"], plan["steps_per_epoch"]) == (NUM_TRAIN, 1)
+    assert "each step accumulates 3 batches of 5 videos: lr 0.01 is for an effective batch of 12" in result.stderr
+
+
 def test_accumulate__pretraining_warns_of_what_a_large_batch_would_be(toy: Toy, tmp_path: Path) -> None:
     """Twelve videos in batches of four: steps of two batches and of one. The queue gets four keys at a time."""
     result = succeed(*toy.pretrain(tmp_path / "run", *settings("pretrain", "accumulate_steps=2")))

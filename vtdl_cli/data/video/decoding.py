@@ -31,6 +31,7 @@ __all__ = [
     "DECODERS",
     "FLOW",
     "VideoReader",
+    "check_decoder",
     "choose_decoders",
     "open_video",
     "read_middle_frame",
@@ -109,6 +110,16 @@ DECODERS: dict[str, Callable[[Path, VideoScan], VideoReader]] = {
 }
 
 
+def check_decoder(decoder: str) -> None:
+    """Refuse what is neither a key of DECODERS nor FLOW.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if decoder not in (*DECODERS, FLOW):
+        raise UsageError(f"decoder '{decoder}' is unknown. Choose from {', '.join((*DECODERS, FLOW))}")
+
+
 @contextmanager
 def open_video(
     path: str | Path,
@@ -151,8 +162,7 @@ def read_middle_frame(path: Path, decoder: str, interval: Interval | None = None
 
 
 def _open_reader(path: Path, decoder: str) -> VideoReader:
-    if decoder not in (*DECODERS, FLOW):
-        raise UsageError(f"decoder '{decoder}' is unknown. Choose from {', '.join((*DECODERS, FLOW))}")
+    check_decoder(decoder)
     try:
         status = path.stat()
     except OSError as error:

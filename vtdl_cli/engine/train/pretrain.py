@@ -12,6 +12,7 @@ from vtdl_cli.data.clips.datasets import Batch
 from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.engine.lists.labels import report_list
+from vtdl_cli.engine.lists.parts import describe_held_out
 from vtdl_cli.engine.networks.checkpoint import load_pretrained_backbone
 from vtdl_cli.engine.networks.clips import build_pretraining_clips, build_test_clips
 from vtdl_cli.engine.networks.inference import Collected, collect, forward_videos
@@ -92,7 +93,8 @@ def pretrain(
     plan = training.plan() | {"method": config.method.name, "weights": weights or "none"}
     plan |= keys_per_video(config, videos)
     report_list(videos, reporter, knn=bool(config.pretrain.knn_every))
-    for warning in warnings(config, videos):
+    held_out = [describe_held_out(videos)] if train_list.path.is_dir() else []
+    for warning in filter(None, (*held_out, *warnings(config, videos))):
         reporter.warn(warning)
     if execution.dry_run:
         return plan | triplets(config, videos, execution.seed)

@@ -128,7 +128,7 @@ class Training:
     @property
     def _effective_batch_size(self) -> int:
         """Videos in a step of the optimizer."""
-        return self.options.batch_size * self.options.accumulate_steps
+        return min(self.order.batches_in(0) * self.options.batch_size, self.order.num_videos)
 
     def _report_schedule(self) -> None:
         """Report what becomes of a warm-up that is too long, and which batch the lr is for."""
@@ -141,7 +141,7 @@ class Training:
             )
         if options.accumulate_steps > 1:
             self.reporter.line(
-                f"each step accumulates {options.accumulate_steps} batches of {options.batch_size} videos: lr "
+                f"each step accumulates {self.order.batches_in(0)} batches of {options.batch_size} videos: lr "
                 f"{options.optimizer.lr:g} is for an effective batch of {self._effective_batch_size}"
             )
 
