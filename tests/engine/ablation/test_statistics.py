@@ -47,7 +47,7 @@ def test_holm__by_hand() -> None:
 def test_describe__names_what_is_beyond_chance_and_counts_the_comparisons() -> None:
     text = describe(compare({"kNN": ROWS}, "moco"), "moco", 5)
     assert text.startswith("Beyond chance against 'moco' (paired t over 5 seeds, 5% after Holm's correction for 2 comp")
-    assert "tca in kNN by +10.2" in text
+    assert "tca in kNN by +10.2 ± 1.4" in text
     assert "scratch in" not in text
     nothing = describe(compare({"kNN": {name: ROWS[name] for name in ("moco", "scratch")}}, "moco"), "moco", 5)
     assert nothing.startswith("No difference to 'moco' is beyond chance")

@@ -68,9 +68,10 @@ def ablate(
     refuse_used_folder(out, "folder", resume=execution.resume, overwrite=execution.overwrite)
     grid = Grid(config, rows, lists, out, execution, reporter, StageReporter(reporter), num_seeds, measures)
     against = choose_reference(rows, against)
-    plan = {"out": str(out), "against": against, **grid.check()}
+    plan = {"out": str(out), **grid.describe(), "against": against}
+    forecast = grid.check()
     if execution.dry_run:
-        return plan
+        return plan | forecast
     lock_folder(out, reporter)
     if execution.overwrite:
         remove_old(grid)

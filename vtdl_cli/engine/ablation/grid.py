@@ -80,8 +80,20 @@ class Grid:
         """Read the lists of each seed."""
         return {seed: read_videos(self.lists, seed, needs_classes=self.measures.finetunes) for seed in self.seeds}
 
+    def describe(self) -> dict[str, Any]:
+        """Return what is compared, on which videos and by which metrics."""
+        train, test = (str(source.path) for source in self.lists)
+        return {
+            "rows": {row.name: row.describe() for row in self.rows},
+            "first_seed": self.execution.seed,
+            "seeds": self.num_seeds,
+            "train_list": train,
+            "val_list": test,
+            "metrics": ", ".join(self.measures.metrics),
+        }
+
     def check(self) -> dict[str, Any]:
-        """Check all cells, and return the plan.
+        """Check all cells, and return how much there is to compute.
 
         Raises:
             UsageError, ListError, ConfigError: something does not fit, or was begun with other settings.
@@ -89,18 +101,12 @@ class Grid:
         cells = self.cells()
         for cell in cells[:: len(self.rows)]:
             check_videos(cell.videos, self.measures)
-        for part in (part for cell in cells for part in cell.parts() if not self.execution.overwrite):
+        kept = [] if self.execution.overwrite else cells
+        for part in (part for cell in kept for part in cell.parts()):
             part.check()
         firsts = cells[: len(self.rows)]
         refuse_same_rows(firsts)
-        plans = {cell.row.name: cell.check_runs() for cell in firsts}
-        return {
-            "first_seed": self.execution.seed,
-            "seeds": self.num_seeds,
-            "rows": {row.name: row.describe() for row in self.rows},
-            "metrics": ", ".join(self.measures.metrics),
-            **self._forecast(plans, [cell for cell in cells if not self.execution.overwrite]),
-        }
+        return self._forecast({cell.row.name: cell.check_runs() for cell in firsts}, kept)
 
     def _forecast(self, plans: dict[str, dict[str, Any]], cells: Sequence[Cell]) -> dict[str, Any]:
         """Return how much there is to compute, and for how long pretraining will run once some of it is finished.

@@ -122,7 +122,8 @@ def parse_row(name: object, items: object) -> Row:
     Raises:
         UsageError: the name cannot be that of a folder, or the items are not text.
     """
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", name, re.ASCII):
+    name = str(name)  # YAML takes 1 for a number
+    if not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", name, re.ASCII):
         raise UsageError(f"row '{name}' cannot be the name of a folder. Use letters, digits, '.', '_', '+' and '-'")
     items = [] if items is None else [items] if isinstance(items, str) else items
     if not isinstance(items, list) or not all(isinstance(item, str) for item in items):

@@ -44,6 +44,10 @@ class Difference(NamedTuple):
     p: float | None
     p_holm: float | None
 
+    def __str__(self) -> str:
+        half = f" ± {self.interval[1] - self.mean:.1f}" if self.interval else ""
+        return f"{self.mean:+.1f}{half}"
+
     @property
     def is_beyond_chance(self) -> bool:
         """Whether the corrected p is below 5%."""
@@ -108,7 +112,7 @@ def describe(differences: Mapping[str, Mapping[str, Difference]], against: str, 
     if num_seeds < 2:
         return "One seed cannot tell a difference from chance. Use --seeds 5."
     how = f"paired t over {num_seeds} seeds, 5% after Holm's correction for {len(named)} comparisons"
-    found = [f"{row} in {metric} by {each.mean:+.1f}" for (row, metric), each in named.items() if each.is_beyond_chance]
+    found = [f"{row} in {metric} by {each}" for (row, metric), each in named.items() if each.is_beyond_chance]
     if found:
         return f"Beyond chance against '{against}' ({how}): {'; '.join(found)}. No other difference is."
     smallest = min((each.p_holm for each in named.values() if each.p_holm is not None), default=None)
