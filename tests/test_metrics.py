@@ -201,8 +201,13 @@ def test_nearest__a_long_gallery_is_searched_in_blocks(monkeypatch: pytest.Monke
     """Oracle: all rows in one block; a block holds at most KNN_VALUES similarities, or one row."""
     generator = np.random.default_rng(0)
     queries, gallery = generator.integers(-2, 3, (21, 4)), generator.integers(-2, 3, (90, 4))  # many equal directions
-    whole, shapes = nearest(queries, gallery, k=5), []
-    monkeypatch.setattr(vtdl_cli.metrics, "largest", lambda values, k: shapes.append(values.shape) or largest(values, k))
+    whole, shapes = nearest(queries, gallery, k=5), list[tuple[int, ...]]()
+
+    def watch(values: np.ndarray, k: int) -> np.ndarray:
+        shapes.append(values.shape)
+        return largest(values, k)
+
+    monkeypatch.setattr(vtdl_cli.metrics, "largest", watch)
     for num_values, num_rows in ((400, 4), (50, 1)):
         monkeypatch.setattr(vtdl_cli.metrics, "KNN_VALUES", num_values)
         assert np.array_equal(nearest(queries, gallery, k=5), whole)

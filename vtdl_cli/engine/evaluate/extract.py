@@ -133,7 +133,8 @@ def _extract_features(
     """Extract the videos that are not done yet, then write the file."""
     dataset = build_test_clips(config, videos, config.extract, clips=clips)
     network, batch_clips = machine.place(network), config.extract.batch_clips
-    outputs = forward_videos(network, dataset, machine, views=clips, batch_clips=batch_clips, start=parts.done)
+    indices = np.arange(parts.done, len(videos))
+    outputs = forward_videos(network, dataset, machine, views=clips, batch_clips=batch_clips, indices=indices)
     bad_videos = BadVideos(len(videos), config.data.max_bad_fraction, _list_skipped_before(parts))
     keep_rows(outputs, parts, bad_videos, reporter, average_clips=spec.keep == "video")
     parts.finish(videos.name, videos.intervals)
