@@ -19,7 +19,7 @@ from vtdl_cli.data.clips.sampling import IndexSampler
 from vtdl_cli.data.clips.views import Draws, Viewer
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.data.video.decoding import FLOW, open_video
-from vtdl_cli.data.video.timeline import name_sample
+from vtdl_cli.data.video.timeline import name_sample, timeline_of
 from vtdl_cli.errors import UnreadableVideo
 
 Key = tuple[int, ...]
@@ -48,6 +48,8 @@ class VideoSample:
         other_frames: bool (V,), whether each clip shows other frames than the first one.
         windows: (V, T, S, S, C) uint8.
         draws: parameters by which the device augments them.
+        times: float64 (V, T, 4), see `Batch`.
+        fps: frames a second of the file; NaN if unknown.
     """
 
     index: int
@@ -56,9 +58,18 @@ class VideoSample:
     other_frames: np.ndarray
     windows: np.ndarray
     draws: Draws
+    times: np.ndarray = field(default_factory=lambda: np.empty((0, 0, 4)))
+    fps: float = np.nan
 
 
-SMALL_FIELDS = {"label": np.int64, "index": np.int64, "num_frames": np.int64, "other_frames": np.bool_}
+SMALL_FIELDS = {
+    "label": np.int64,
+    "index": np.int64,
+    "num_frames": np.int64,
+    "other_frames": np.bool_,
+    "times": np.float64,
+    "fps": np.float64,
+}
 """What a batch has of each video beside pixels and draws, and of which type: the fields of a sample, stacked."""
 
 
@@ -71,6 +82,9 @@ class Batch:
         draws: augmentation parameters, (B, V, ...) each; empty for no augmentation.
         label, index, num_frames: (B,) each.
         other_frames: bool (B, V), whether each clip shows other frames than the first one of its video.
+        times: float64 (B, V, T, 4), of each frame its number in the file and the one after it, and the seconds at which
+            it begins and ends; NaN if unknown.
+        fps: float64 (B,), frames a second of the files; NaN if unknown.
         unreadable: videos that could not be read, and are not among the B.
     """
 
@@ -80,6 +94,8 @@ class Batch:
     index: Tensor
     num_frames: Tensor
     other_frames: Tensor = field(default_factory=lambda: torch.empty(0, 0, dtype=torch.bool))
+    times: Tensor = field(default_factory=lambda: torch.empty(0, 0, 0, 4, dtype=torch.float64))
+    fps: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float64))
     unreadable: list[Unreadable] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -139,11 +155,14 @@ class VideoClips(Dataset[VideoSample | Unreadable]):
                 indices, generator = self.draw_frames(key, num_frames)
                 needed, positions = np.unique(indices, return_inverse=True)
                 frames = reader.read(needed)
+                timeline = timeline_of(self.videos.path(index), reader)
         except UnreadableVideo as error:
             return Unreadable(index, name_sample(error.path, interval), error.reason)
         windows, draws = self.viewer(frames, positions.reshape(indices.shape), generator)
         other_frames = (indices != indices[0]).any(1)
-        return VideoSample(index, int(self.videos.labels[index]), num_frames, other_frames, windows, draws)
+        label = int(self.videos.labels[index])
+        times = timeline.times(indices)
+        return VideoSample(index, label, num_frames, other_frames, windows, draws, times, timeline.fps)
 
     def sample_bytes(self) -> int:
         """Return the size of a sample's windows in bytes."""

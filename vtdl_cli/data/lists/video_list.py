@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ from vtdl_cli.data.lists.class_numbers import number_classes
 from vtdl_cli.data.lists.columns import LIST_COLUMNS
 from vtdl_cli.data.lists.formats import read_rows
 from vtdl_cli.data.lists.label_sets import LabelSet, label_set
-from vtdl_cli.data.lists.list_file import ListFile, path_exists, read_text
+from vtdl_cli.data.lists.list_file import ListFile, convert_command, path_exists, read_text
 from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
 from vtdl_cli.data.lists.writable import check_listable, unlistable
 from vtdl_cli.data.video.timeline import Interval, interval_at, name_sample
@@ -139,10 +139,9 @@ class ParsedList(NamedTuple):
         """
         sides = sorted(set(self.sides or ()))
         if len(sides) > 1:
-            source = self.videos.source
             raise ListError(
-                f"list '{source}' holds the videos of {', '.join(sides)} together. "
-                f"Write a list of each: vtdl lists convert {source} --out lists"
+                f"list '{self.videos.source}' holds the videos of {', '.join(sides)} together. Write a list of each: "
+                f"{convert_command(self.videos.source, self.videos.root)} --out lists"
             )
         return self.videos
 
@@ -212,6 +211,20 @@ def list_of_videos(source: Path, names: Sequence[str], *, root: Path | None = No
     return VideoList(
         source, root or Path(), LIST_COLUMNS[3], labels, frames, None, None, digest, b"".join(encoded), bounds, numbers
     )
+
+
+def join_lists(lists: Sequence[VideoList]) -> VideoList:
+    """Return the videos of several lists as one, without their labels, by paths from the working directory.
+
+    Raises:
+        ListError: as `list_of_videos`.
+    """
+    names = [str(videos.path(index)) for videos in lists for index in range(len(videos))]
+    joined = list_of_videos(lists[0].source, names)
+    if all(videos.intervals is None for videos in lists):
+        return joined
+    parts = [np.full((len(each), 2), np.nan) if each.intervals is None else each.intervals for each in lists]
+    return replace(joined, intervals=np.concatenate(parts))
 
 
 def check_labelled(videos: VideoList) -> None:

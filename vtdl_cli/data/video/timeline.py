@@ -49,10 +49,37 @@ def name_samples(paths: Sequence[str], intervals: NDArray[np.float64] | None) ->
     return [name_sample(path, interval_at(intervals, index)) for index, path in enumerate(paths)]
 
 
+class Timeline(NamedTuple):
+    """The L frames of a sample, in time.
+
+    Attributes:
+        frames: int64 [L], their numbers in the file, in ascending order; L is at least 1.
+        edges: float64 [L + 1], seconds from the first frame of the file to the moment at which each begins, and to that
+            at which the last one ends; NaN if unknown.
+        fps: frames a second of the file, on average; NaN if unknown.
+    """
+
+    frames: NDArray[np.int64]
+    edges: NDArray[np.float64]
+    fps: float = np.nan
+
+    def times(self, indices: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return of frames [...] of the sample their numbers in the file, the next ones, starts and ends: [..., 4]."""
+        numbers = self.frames[indices]
+        return np.stack([numbers, numbers + 1, self.edges[indices], self.edges[indices + 1]], -1).astype(np.float64)
+
+
 def sampled_frames(
     path: Path, scan: VideoScan, interval: Interval | None, frame_rate: float | None
 ) -> NDArray[np.int64]:
-    """Return the frames of a file that make up a sample, int64 [L] in ascending order, L at least 1.
+    """Return the frames of a file that make up a sample, int64 [L], see `sample_timeline`."""
+    if interval is None and frame_rate is None:
+        return np.arange(scan.num_frames)
+    return sample_timeline(path, scan, interval, frame_rate).frames
+
+
+def sample_timeline(path: Path, scan: VideoScan, interval: Interval | None, frame_rate: float | None) -> Timeline:
+    """Return the frames of a file that make up a sample, and their times.
 
     Frames are taken at the times that the file gives them where it has reliable ones, else as evenly spaced. An
     interval holds the frames from the one that begins nearest to its start up to the one that begins nearest to its
@@ -66,17 +93,23 @@ def sampled_frames(
             moment, so that frames are skipped or repeated; None: every frame of the interval.
 
     Raises:
-        UnreadableVideo: the interval is outside the video, or the times of its frames are unknown.
+        UnreadableVideo: the interval is outside the video, or the times of its frames are unknown and needed.
     """
-    if interval is None and frame_rate is None:
-        return np.arange(scan.num_frames)
+    fps = scan.frame_rate or np.nan
+    if interval is None and frame_rate is None and not has_times(scan):
+        return Timeline(np.arange(scan.num_frames), np.full(scan.num_frames + 1, np.nan), fps)
     edges = _frame_edges(path, scan, BY_RATE if interval is None else BY_INTERVAL)
     first, stop = (0, scan.num_frames) if interval is None else _cut(path, edges, interval)
     if frame_rate is None:
-        return np.arange(first, stop)
+        return Timeline(np.arange(first, stop), edges[first : stop + 1], fps)
     count = max(1, int((edges[stop] - edges[first]) * frame_rate + 0.5))
-    moments = edges[first] + np.arange(count) / frame_rate
-    return np.clip(_nearest(edges, moments), first, stop - 1)
+    moments = edges[first] + np.arange(count + 1) / frame_rate
+    return Timeline(np.clip(nearest_frames(edges, moments[:-1]), first, stop - 1), moments, fps)
+
+
+def has_times(scan: VideoScan) -> bool:
+    """Whether it is known when each frame is shown."""
+    return bool(scan.frame_rate) or (scan.times is not None and scan.num_frames > 1)
 
 
 def _frame_edges(path: Path, scan: VideoScan, needed_by: str) -> NDArray[np.float64]:
@@ -95,7 +128,7 @@ def _cut(path: Path, edges: NDArray[np.float64], interval: Interval) -> tuple[in
     """Return the first frame of an interval and the one after its last."""
     if reason := why_outside(interval, edges[-1], edges[-1] - edges[-2]):
         raise UnreadableVideo(str(path), reason)
-    first, stop = _nearest(edges, interval).tolist()
+    first, stop = nearest_frames(edges, interval).tolist()
     first = min(first, len(edges) - 2)
     return first, max(stop, first + 1)
 
@@ -112,7 +145,7 @@ def why_outside(interval: Interval, duration_seconds: float, frame_seconds: floa
     return f"the interval from {start} to {end} s is not within its {duration_seconds:.2f} s"
 
 
-def _nearest(edges: NDArray[np.float64], moments: ArrayLike) -> NDArray[np.int64]:
+def nearest_frames(edges: NDArray[np.float64], moments: ArrayLike) -> NDArray[np.int64]:
     """Return the edge that is nearest to each moment, the later of two."""
     return np.searchsorted((edges[1:] + edges[:-1]) / 2, np.asarray(moments) + TIE_SECONDS, side="right")
 
@@ -122,13 +155,13 @@ class SampleReader:
 
     Args:
         reader: of the file.
-        frames: int64 [L], in ascending order.
+        timeline: of the sample.
         frame_rate: of the sample; None: that of the file.
     """
 
-    def __init__(self, reader: VideoReader, frames: NDArray[np.int64], frame_rate: float | None) -> None:
-        self._reader, self._frames, self._frame_rate = reader, frames, frame_rate
-        self.num_frames = len(frames)
+    def __init__(self, reader: VideoReader, timeline: Timeline, frame_rate: float | None) -> None:
+        self._reader, self.timeline, self._frame_rate = reader, timeline, frame_rate
+        self.num_frames = len(timeline.frames)
 
     @property
     def scan(self) -> VideoScan:
@@ -142,7 +175,7 @@ class SampleReader:
         wanted = np.asarray(indices, dtype=np.int64)
         if wanted.size and (wanted.min() < 0 or wanted.max() >= self.num_frames):
             raise IndexError(f"frames {wanted.min()} to {wanted.max()} requested, of a sample of {self.num_frames}")
-        return self._reader.read(self._frames[wanted])
+        return self._reader.read(self.timeline.frames[wanted])
 
     def close(self) -> None:
         """Close the file."""
@@ -155,11 +188,16 @@ def sample_reader(
     """Return the reader itself for a whole video at its own rate, else one that reads a sample of it.
 
     Raises:
-        UnreadableVideo: see `sampled_frames`.
+        UnreadableVideo: see `sample_timeline`.
     """
     if interval is None and frame_rate is None:
         return reader
-    return SampleReader(reader, sampled_frames(path, reader.scan, interval, frame_rate), frame_rate)
+    return SampleReader(reader, sample_timeline(path, reader.scan, interval, frame_rate), frame_rate)
+
+
+def timeline_of(path: Path, reader: VideoReader) -> Timeline:
+    """Return the timeline of what a reader of `sample_reader` shows."""
+    return reader.timeline if isinstance(reader, SampleReader) else sample_timeline(path, reader.scan, None, None)
 
 
 def select_frames(frames: Iterable[np.ndarray], wanted: NDArray[np.int64]) -> Iterator[np.ndarray]:

@@ -31,8 +31,7 @@ def report_list(videos: VideoList, reporter: Reporter, *, knn: bool = False) -> 
         reporter: for a line each, where there is something to report.
         knn: the kNN metric will be measured.
     """
-    if videos.columns not in LIST_COLUMNS:
-        reporter.line(f"'{videos.source}' is read as {videos.columns}")
+    report_columns(videos, reporter)
     number = int(np.count_nonzero(videos.labels == UNKNOWN_CLASS))
     is_partial = number > 0 and len(videos) > 1
     remarks = [f"{number} of {len(videos)} videos without a class"] if is_partial else []
@@ -44,6 +43,12 @@ def report_list(videos: VideoList, reporter: Reporter, *, knn: bool = False) -> 
         remarks.append(no_effect if known < 2 else f"the kNN metric is of the other {known}")
     if remarks:
         reporter.line(f"'{videos.source}': {'; '.join(remarks)}")
+
+
+def report_columns(videos: VideoList, reporter: Reporter) -> None:
+    """Report how a list was read, if it is a table."""
+    if videos.columns not in LIST_COLUMNS:
+        reporter.line(f"'{videos.source}' is read as {videos.columns}")
 
 
 def check_labels(videos: VideoList, trained: LabelSet, num_classes: int) -> list[str]:

@@ -7,6 +7,7 @@ from vtdl_cli.data.clips.datasets import VideoClips
 from vtdl_cli.data.clips.sampling import IndexSampler, fixed_clips, random_clip, uniform_clips
 from vtdl_cli.data.clips.triplets import TripletSampler
 from vtdl_cli.data.clips.views import FixedViews, RandomViews, Viewer
+from vtdl_cli.data.clips.windows import Hop, WindowRule
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.data.video.decoding import FLOW
 from vtdl_cli.engine.networks.methods import find_method
@@ -55,9 +56,40 @@ def build_test_clips(
     config: Config, videos: VideoList, clip: Clip, *, clips: int, crops: int = 1, starts: Sequence[int] = ()
 ) -> VideoClips:
     """Build `clips` clips spread evenly over each video, or at `starts`, in `crops` fixed squares; none is random."""
-    length, stride, short = clip.clip_len_frames, clip.stride_frames, config.data.short_videos
-    sampler = fixed_clips(length, stride, starts, short) if starts else uniform_clips(length, stride, clips, short)
+    sampler = build_test_sampler(config, clip, clips=clips, starts=starts)
     return _clips(config, videos, sampler, FixedViews(config.data.crop_size, crops), seed=0)
+
+
+def build_test_sampler(config: Config, clip: Clip, *, clips: int, starts: Sequence[int] = ()) -> IndexSampler:
+    """Build what chooses the frames of `clips` clips spread evenly over a video, or of those at `starts`."""
+    length, stride, short = clip.clip_len_frames, clip.stride_frames, config.data.short_videos
+    return fixed_clips(length, stride, starts, short) if starts else uniform_clips(length, stride, clips, short)
+
+
+def choose_clips(config: Config, clips: int | None) -> tuple[Sequence[int], int]:
+    """Return the starts and the number of a video's clips in a test; no starts: they are spread evenly.
+
+    Args:
+        config: its `evaluate` section has starts or a number.
+        clips: the number that the user asked for, spread evenly; None: as configured.
+    """
+    starts = [] if clips else config.evaluate.starts
+    return starts, len(starts) or clips or config.evaluate.clips
+
+
+def build_window_rule(config: Config, clip: Clip, hop: Hop | None) -> WindowRule:
+    """Build windows of a clip's length that slide over whole videos; None: they adjoin."""
+    data = config.data
+    return WindowRule(
+        clip.clip_len_frames,
+        clip.stride_frames,
+        hop,
+        data.short_videos,
+        data.short_side,
+        data.crop_size,
+        flow=data.modality == "flow",
+        frame_rate=data.frame_rate,
+    )
 
 
 def _random_views(config: Config, augment: bool) -> RandomViews:
