@@ -202,7 +202,9 @@ def test_two_extractions_at_once__leave_one_file(toy: Toy, pretrained: Path, tmp
     codes = [(code, stderr) for code, _, stderr in ends([start(*line) for _ in range(2)])]
     assert 0 in [code for code, _ in codes]
     for code, stderr in codes:
-        assert code == 0 or stderr.startswith(f"error: output '{tmp_path / 'f.h5'}' is being written by ")  # whom may be over
+        assert code == 0 or stderr.startswith(
+            f"error: output '{tmp_path / 'f.h5'}' is being written by "
+        )  # whom may be over
     with h5py.File(tmp_path / "f.h5") as file:
         assert len(set(file["paths"][:])) == len(file["labels"]) == NUM_TRAIN
     assert files_in(tmp_path) == {"f.h5"}

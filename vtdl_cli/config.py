@@ -86,8 +86,8 @@ class Queue(Section):
 class Sampling(Section):
     """Where the clips of a triplet start (README, Method; `data/clips/triplets.py`)."""
 
-    negative: Literal["gap", "shift", "redraw", "on_the_fly"] = "gap"  # how its start is kept away from the anchor's
-    gap_frames: NonNegativeInt | None = None  # gap: least distance of the starts; none: a quarter of the span
+    negative: Literal["shrink_gap", "shrink_stride", "gap", "shift", "redraw", "on_the_fly"] = "gap"  # the rule
+    gap_frames: NonNegativeInt | None = None  # of our rules: least distance of the starts; none: the rule's own
     threshold_frames: NonNegativeInt = 2  # not gap: starts closer than this are moved apart; on_the_fly has 4
     redraws: NonNegativeInt = 3  # redraw, on_the_fly: how often the negative is drawn before it is moved
     window_frames: PositiveInt | None = None  # that a start leaves to the end; none: the span, the authors' 128
@@ -103,7 +103,11 @@ class Sampling(Section):
     @model_validator(mode="after")
     def _options_belong(self) -> Self:
         authors = ("shift", "redraw", "on_the_fly")
-        belongs = {"gap_frames": ("gap",), "threshold_frames": authors, "redraws": ("redraw", "on_the_fly")}
+        belongs = {
+            "gap_frames": ("shrink_gap", "shrink_stride", "gap"),
+            "threshold_frames": authors,
+            "redraws": ("redraw", "on_the_fly"),
+        }
         for name, rules in belongs.items():
             if getattr(self, name) != Sampling.model_fields[name].default and self.negative not in rules:
                 raise ValueError(f"{name} has no effect where negative is '{self.negative}': leave it out")

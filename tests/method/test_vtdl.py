@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from tests.method.linear_encoder import DIM, LinearEncoder
 from vtdl_cli.method.encoders import EncoderPair
@@ -298,3 +299,38 @@ def test_bank__serves_as_memory() -> None:
     step = method(*make_triplets(0))  # videos 0, 1 and 2
     assert torch.isfinite(step.loss)
     assert (bank.keys != before).any(1).tolist() == [True, True, True, False, False]
+
+
+def test_same_frames__a_masked_negative_is_as_good_as_none() -> None:
+    """Oracle: the loss of the same queries without an intra-video negative, for the masked ones; with it, for others."""
+    anchor, positive, negative, video = make_triplets(0)
+    with_it, without = (make_variant(LinearEncoder, intra_video_negative=own) for own in (True, False))
+    is_other = torch.tensor([True, False, True])
+    logits = []
+    for method in (with_it, without):
+        method.criterion = lambda each: logits.append(each) or each.sum() * 0  # type: ignore[func-returns-value]
+        step = method(anchor, positive, *([negative, is_other] if method is with_it else []), video)
+    torch.testing.assert_close(logits[0][:, :-1], logits[1])
+    assert logits[0][:, -1].isfinite().tolist() == is_other.tolist()
+    masked_loss, loss = (F.cross_entropy(each[1], torch.tensor(0)) for each in logits)
+    assert masked_loss == loss
+    assert "masked_negative_share" not in step.metrics
+
+
+@pytest.mark.parametrize("is_other", [[True, False, False], [False] * 3])
+def test_same_frames__masked_negatives_take_no_part_in_loss_or_metrics(is_other: list[bool]) -> None:
+    """Oracle: gradients of the masked clips are 0; the margin loss is that of the others' by hand, or 0."""
+    method = make_variant(LinearEncoder, margin_weight=1.0, criterion=lambda logits: logits[:, 0].sum() * 0)
+    anchor, positive, negative, video = make_triplets(0)
+    negative.requires_grad_()
+    step = method(anchor, positive, negative, torch.tensor(is_other), video)
+    q, k, n = method.encoders.query(anchor), method.encoders.embed_key(positive), method.encoders.query(negative)
+    margins = ((q - k + 1e-6).norm(dim=1) - (q - n + 1e-6).norm(dim=1) + 1).clamp(min=0)
+    assert float(step.metrics["masked_negative_share"]) == pytest.approx(is_other.count(False) / 3)
+    if any(is_other):
+        assert step.loss.item() == pytest.approx(margins[0].item(), rel=1e-4)
+        step.loss.backward()
+        assert negative.grad is not None
+        assert negative.grad.abs().flatten(1).sum(1).bool().tolist() == is_other
+        assert step.metrics["intra_video_negative_logit"].item() == pytest.approx((q[0] @ n[0]).item() / TEMPERATURE)
+    assert all(metric.isfinite() for metric in step.metrics.values())

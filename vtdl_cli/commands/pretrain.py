@@ -49,7 +49,7 @@ def pretrain(
     debug: o.DebugOption = False,
 ) -> None:
     """Learn from videos without labels, by the method of the preset: VTDL unless it names another."""
-    from vtdl_cli.commands.screen import make_reporter, print_result
+    from vtdl_cli.commands.screen import make_reporter, print_columns, print_result
     from vtdl_cli.settings import load_config
 
     how = o.execution(seed, device, workers, resume=resume, overwrite=overwrite, dry_run=dry_run)
@@ -61,6 +61,8 @@ def pretrain(
     videos = o.list_source(train_list, root, strip_prefix, list_columns)
     result = pretrain(config, videos, out, how, make_reporter(quiet), weights=weights)
     print_result(result, as_json, "plan" if dry_run else "pretrained")
+    if "triplets" in result and not as_json:
+        print_columns(result["triplets"], "triplets by method.sampling.negative, in % except for the stride")
     if not (dry_run or as_json):
         for line in _next_steps(o.retype(preset, assignments), videos, out, has_classes=bool(result["classes"])):
             make_reporter(quiet).line(f"next: {line}")

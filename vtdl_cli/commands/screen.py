@@ -16,7 +16,7 @@ from vtdl_cli.runtime import Progress, Reporter, SilentReporter
 from vtdl_cli.text import printable
 
 PLAIN_EVERY = 50  # steps between two lines in a pipe
-JSON_ONLY = ("preset",)  # keys of results that tables leave out: a whole file of settings
+JSON_ONLY = ("preset", "triplets")  # keys of results that tables leave out: a file of settings, a table of its own
 
 
 def print_line(line: str) -> None:
@@ -131,17 +131,29 @@ def print_result(result: Mapping[str, Any], as_json: bool, title: str) -> None:
     console.print(table)
 
 
+def print_columns(columns: Mapping[str, Mapping[str, Any]], title: str) -> None:
+    """Print columns by name, which have the same rows, as a table on stdout."""
+    table = Table("", title=printable(title), title_justify="left", pad_edge=False)
+    for name in columns:
+        table.add_column(printable(name), justify="right")
+    for name in next(iter(columns.values())):
+        table.add_row(printable(name), *(printable(str(column[name])) for column in columns.values()))
+    Console(highlight=False, markup=False, emoji=False).print(table)
+
+
 def flatten(result: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """Yield the rows of a nested result: JSON keys, some of which are class or file names, and values to 4 digits."""
     for name, value in result.items():
         label = f"{prefix}{name}"
+        if name in JSON_ONLY:
+            continue
         if isinstance(value, Mapping):
             yield from flatten(value, f"{label}: ")
         elif isinstance(value, float):
             yield label, f"{value:.4g}"
         elif isinstance(value, list):
             yield label, _describe_list(value)
-        elif name not in JSON_ONLY:
+        else:
             yield label, "none" if value is None else str(value)
 
 

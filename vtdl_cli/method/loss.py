@@ -50,6 +50,18 @@ def triplet_logits(
     return torch.cat([positive_column, memory_columns, *map(dot, intra_video.values())], 1) / temperature
 
 
+def mask_column(logits: Tensor, column: int, masked: Tensor) -> Tensor:
+    """Set one column of logits (N, columns) to minus infinity where `masked` (N,) says that it is no negative."""
+    everywhere = torch.zeros_like(logits, dtype=torch.bool)
+    everywhere[:, column] = masked
+    return logits.masked_fill(everywhere, -torch.inf)
+
+
+def masked_mean(values: Tensor, counted: Tensor) -> Tensor:
+    """Mean of the values that are counted, both of the same shape; 0 if none is."""
+    return torch.where(counted, values, 0).sum() / counted.sum().clamp(min=1)
+
+
 def info_nce(logits: Tensor) -> Tensor:
     """Mean cross-entropy of logits (N, columns) with the positive, column 0, as the target."""
     return F.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.long))
@@ -119,10 +131,9 @@ def health(logits: Tensor, query: Tensor, intra_video: Iterable[str], same_video
     probability = logits.softmax(1)
     last = logits.shape[1] - len(names)
     memory_logits = logits[:, 1:last]
-    kept = memory_logits.isfinite()
     metrics = {
         "positive_logit": logits[:, 0].mean(),
-        "queue_logit": torch.where(kept, memory_logits, 0).sum() / kept.sum().clamp(min=1),
+        "queue_logit": masked_mean(memory_logits, memory_logits.isfinite()),
         "positive_probability": probability[:, 0].mean(),
         "queue_probability": probability[:, 1:last].sum(1).mean(),
         "own_video_share": same_video.float().mean(),
@@ -131,6 +142,6 @@ def health(logits: Tensor, query: Tensor, intra_video: Iterable[str], same_video
     if len(embeddings) > 1:
         metrics["spread"] = embeddings.std(0, correction=0).mean() * query.shape[1] ** 0.5
     for name, column in zip(names, range(last, logits.shape[1]), strict=True):
-        metrics[f"{name}_logit"] = logits[:, column].mean()
+        metrics[f"{name}_logit"] = masked_mean(logits[:, column], logits[:, column].isfinite())
         metrics[f"{name}_probability"] = probability[:, column].mean()
     return metrics

@@ -84,8 +84,9 @@ class PretextTask(nn.Module):
         """Compute the loss of a batch.
 
         Args:
-            clips: the clips that `sampler` draws, a normalised tensor (N, C, T, H, W) each; then (N,) the number of
-                each video in the list.
+            clips: the clips that `sampler` draws, a normalised tensor (N, C, T, H, W) each; after the negative of a
+                triplet, bool (N,), whether it shows other frames than the anchor; then (N,) the number of each video
+                in the list.
         """
         raise NotImplementedError
 

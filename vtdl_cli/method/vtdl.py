@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from vtdl_cli.method.consistency import ConsistencyLoss
 from vtdl_cli.method.encoders import EncoderPair
-from vtdl_cli.method.loss import chance_loss, health, info_nce, triplet_logits
+from vtdl_cli.method.loss import chance_loss, health, info_nce, mask_column, masked_mean, triplet_logits
 from vtdl_cli.method.memory import Memory
 from vtdl_cli.method.pretext_task import PretextTask, Step
 
@@ -36,6 +36,7 @@ class VTDL(PretextTask):
         intra_video_negative_gradient: whether its embedding has a gradient.
         strong_negative: whether the positive under the negative's augmentation is another intra-video negative.
         mask_own_video: whether stale keys of the query's video are masked.
+        mask_same_frames: whether an intra-video negative that shows the anchor's frames is masked.
         criterion: logits -> loss.
         margin_weight: of an additional triplet margin loss on (q, k, n); the authors compute it, but do not add it.
         consistency_weight: of an additional spatio-temporal consistency loss.
@@ -64,6 +65,7 @@ class VTDL(PretextTask):
         intra_video_negative_gradient: bool = True,
         strong_negative: bool = False,
         mask_own_video: bool = True,
+        mask_same_frames: bool = True,
         criterion: Callable[[Tensor], Tensor] = info_nce,
         margin_weight: float = 0.0,
         consistency_weight: float = 0.0,
@@ -76,7 +78,8 @@ class VTDL(PretextTask):
         self.negative_augmentation = negative_augmentation or nn.Identity()
         self.intra_video_negative = intra_video_negative
         self.intra_video_negative_gradient = intra_video_negative_gradient
-        self.strong_negative, self.mask_own_video = strong_negative, mask_own_video
+        self.strong_negative = strong_negative
+        self.mask_own_video, self.mask_same_frames = mask_own_video, mask_same_frames
         self.temperature, self.margin_weight = temperature, margin_weight
         self.consistency, self.consistency_weight = ConsistencyLoss(consistency_transforms), consistency_weight
 
@@ -84,8 +87,8 @@ class VTDL(PretextTask):
         """Compute the loss of a batch of triplets; its keys are enqueued after the logits are computed.
 
         Args:
-            clips: anchor, positive and, if it takes part, negative, normalised, (N, C, T, R, R) each; then (N,) the
-                number of each video in the list.
+            clips: anchor, positive and, if it takes part, negative, normalised, (N, C, T, R, R) each, followed by bool
+                (N,), whether it shows other frames than the anchor; then (N,) the number of each video in the list.
         """
         anchor, positive, *negative, video = clips
         q = self.encoders.query(self.anchor_augmentation(anchor))  # (N, D)
@@ -96,9 +99,14 @@ class VTDL(PretextTask):
         masked = same_video if self.mask_own_video else None
 
         logits = triplet_logits(q, k, m, intra_video, masked, self.temperature)  # (N, K + 2), positive first
+        is_negative = negative[1] if self.mask_same_frames and len(negative) > 1 else None  # (N,)
+        if is_negative is not None:
+            logits = mask_column(logits, 1 + len(m), ~is_negative)
         self.memory.enqueue(k, video)
-        loss = self.criterion(logits) + self._additional_losses(q, k, intra_video, anchor)
+        loss = self.criterion(logits) + self._additional_losses(q, k, intra_video, is_negative, anchor)
         metrics = health(logits.detach(), q.detach(), intra_video, same_video) | {"queue_age": self.memory.age()}
+        if is_negative is not None:
+            metrics["masked_negative_share"] = 1 - is_negative.float().mean()
         if self.criterion is info_nce and not (self.margin_weight or self.consistency_weight):
             metrics["chance_loss"] = chance_loss(logits)
         return Step(loss, metrics)
@@ -111,13 +119,15 @@ class VTDL(PretextTask):
             return {name: self.encoders.query(self.negative_augmentation(each)) for name, each in clips.items()}
 
     def _additional_losses(
-        self, q: Tensor, k: Tensor, intra_video: dict[str, Tensor], anchor: Tensor
+        self, q: Tensor, k: Tensor, intra_video: dict[str, Tensor], is_negative: Tensor | None, anchor: Tensor
     ) -> Tensor | float:
         """Compute the weighted sum of the losses beside the contrastive one; 0 by default."""
         loss: Tensor | float = 0.0
         if self.margin_weight:
             n = intra_video["intra_video_negative"]
-            loss += self.margin_weight * F.triplet_margin_loss(q.float(), k.float(), n.float(), MARGIN)
+            margins = F.triplet_margin_loss(q.float(), k.float(), n.float(), MARGIN, reduction="none")  # (N,)
+            margin = margins.mean() if is_negative is None else masked_mean(margins, is_negative)
+            loss += self.margin_weight * margin
         if self.consistency_weight:
             loss += self.consistency_weight * self.consistency(self.trained_backbone, anchor)
         return loss

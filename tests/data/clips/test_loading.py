@@ -41,7 +41,12 @@ class Videos:
         if index % 3 == 2:
             return Unreadable(index, f"{index}.mp4", "the file is empty")
         return VideoSample(
-            index, 10 + index, 100, np.full((2, 4, 1, 1, 3), index, np.uint8), {"shift": np.full(2, index)}
+            index,
+            10 + index,
+            100,
+            np.array([False, True]),
+            np.full((2, 4, 1, 1, 3), index, np.uint8),
+            {"shift": np.full(2, index)},
         )
 
 

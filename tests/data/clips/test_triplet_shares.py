@@ -20,7 +20,28 @@ AUTHORS = TripletSampler(16, 4, "shift", window=128, short_videos="restart")
 )
 def test_triplet_shares__of_the_published_lists(data_dir: Path, name: str, expected: dict[str, float]) -> None:
     """Oracle: what was found when the authors' own sampling was run on their split 1 lists (README, Method)."""
-    assert triplet_shares(AUTHORS, published_frames(data_dir, name)) == pytest.approx(expected, abs=0.6)
+    shares = triplet_shares(AUTHORS, published_frames(data_dir, name))
+    assert {name: shares[name] for name in expected} == pytest.approx(expected, abs=0.6)
+
+
+@pytest.mark.parametrize(
+    ("negative", "num_frames", "expected"),
+    [
+        # clips cover 10 frames at stride 3: 0 to 9 and 5 to 14 share 5 of 15
+        ("shrink_gap", 15, {"mean_stride": 3, "no_negative": 0, "overlap": 100, "shared_frames": 33.3}),
+        # 7 frames at stride 2: 0 to 6 and 7 or 8 to 13 or 14
+        ("shrink_stride", 15, {"mean_stride": 2, "no_negative": 0, "overlap": 0, "shared_frames": 0}),
+        ("shrink_gap", 10, {"mean_stride": 3, "no_negative": 100, "overlap": 0, "shared_frames": 0}),
+        # 4 frames at stride 1: 0 to 3 and 2 to 5 share 2 of 6
+        ("shrink_stride", 6, {"mean_stride": 1, "no_negative": 0, "overlap": 100, "shared_frames": 33.3}),
+        ("shrink_stride", 3, {"mean_stride": 1, "no_negative": 100, "overlap": 0, "shared_frames": 0}),
+    ],
+)
+def test_triplet_shares__of_the_rules_that_shrink(negative: str, num_frames: int, expected: dict[str, float]) -> None:
+    """Oracle: by hand, of clips of 4 frames; only a video of less than 4 makes clips jump."""
+    shares = triplet_shares(TripletSampler(4, 3, negative), np.full(40, num_frames))
+    assert {name: shares[name] for name in expected} == expected
+    assert shares["negative_jumps"] == (0 if num_frames >= 4 else 100) or num_frames == 3
 
 
 def test_triplet_shares__loops_hide_the_negative(data_dir: Path) -> None:
@@ -69,7 +90,9 @@ def test_triplet_shares__without_an_intra_video_negative_say_nothing_of_it() -> 
     with_it, without = (TripletSampler(4, 3, intra_video_negative=own) for own in (True, False))
     videos = np.array([5, 9, 12, 40])
     shares = triplet_shares(with_it, videos)
-    assert triplet_shares(without, videos) == {name: shares[name] for name in ("forced_start", "anchor_jumps")}
+    assert triplet_shares(without, videos) == {
+        name: shares[name] for name in ("mean_stride", "forced_start", "anchor_jumps")
+    }
 
 
 @pytest.mark.parametrize(
@@ -83,6 +106,7 @@ def test_triplet_shares__without_an_intra_video_negative_say_nothing_of_it() -> 
         (TripletSampler(4, 3, "redraw", threshold=9, short_videos="loop"), {"window": 25, "threshold": 25}),
         (TripletSampler(4, 3, "on_the_fly", threshold=26, short_videos="sort"), {"window": 25, "threshold": 75}),
         (TripletSampler(4, 3, "on_the_fly", threshold=25, short_videos="sort"), {"window": 25, "threshold": 50}),
+        (TripletSampler(4, 3, "shrink_gap", gap=17), {"gap": 50}),  # beside 4 frames: 6, 16, 36 and 96
     ],
 )
 def test_out_of_reach__by_hand(sampler: TripletSampler, expected: dict[str, float]) -> None:

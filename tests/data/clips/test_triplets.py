@@ -104,7 +104,7 @@ def test_gap__every_allowed_pair_occurs_and_no_other(stride: int, gap: int | Non
     for num_frames in (1, 2, 9, window + apart - 1, window + apart, window + apart + 6):
         chances = chances_of(sampler, num_frames)
         assert {starts[:2] for starts in chances} == allowed_at_a_gap(num_frames, window, apart)
-        mirrored = Counter({Starts(b, a): chance for (a, b, _), chance in chances.items()})
+        mirrored = Counter({Starts(b, a): chance for (a, b, *_), chance in chances.items()})
         assert mirrored == chances
 
 
@@ -113,7 +113,54 @@ def test_gap__wrapping_tells_nothing_about_which_clip_it_is() -> None:
     starts each (those from which 9 frames on there is none)."""
     chances = chances_of(TripletSampler(CLIP_LEN, 3), 13)
     for which in (0, 1):
-        assert sum(chance for starts, chance in chances.items() if starts[which] + 9 >= 13) == Fraction(9, 13)
+        assert sum(chance for starts, chance in chances.items() if starts[:2][which] + 9 >= 13) == Fraction(9, 13)
+
+
+Place = tuple[int, int, int]  # first frames of anchor and negative, and the stride of both
+
+
+def allowed_by_shrinking(num_frames: int, stride: int, gap: int | None, *, first: str) -> set[Place]:
+    """All pairs of clips without a jump that are `gap` frames apart, or as far as the video allows, of the best stride.
+
+    `gap`: the largest stride at which a clip fits. `stride`: the largest at which both fit, or 1. Where not even 1
+    fits, both clips start anywhere, at the same frame.
+    """
+
+    def pairs(step: int) -> set[tuple[int, int]]:
+        starts = range(num_frames - (CLIP_LEN - 1) * step)
+        wanted = (CLIP_LEN - 1) * step + 1 if gap is None else gap
+        farthest = min(wanted, len(starts) - 1) if first == "gap" or step == 1 else wanted
+        return {(a, b) for a, b in product(starts, starts) if abs(a - b) >= farthest}
+
+    for step in range(stride, 0, -1):
+        if found := pairs(step):
+            return {(a, b, step) for a, b in found}
+    return {(a, a, 1) for a in range(num_frames)}
+
+
+@pytest.mark.parametrize("stride", STRIDES)
+@pytest.mark.parametrize("gap", [None, 0, 5])
+@pytest.mark.parametrize("first", ["gap", "stride"])
+def test_shrinking__every_allowed_pair_occurs_and_no_other(first: str, gap: int | None, stride: int) -> None:
+    """Oracle: `allowed_by_shrinking`, by trying all pairs. Either clip is first as often as the other."""
+    sampler = TripletSampler(CLIP_LEN, stride, f"shrink_{first}", gap)
+    for num_frames in (*range(1, 12), 19, 20, 26):
+        chances = chances_of(sampler, num_frames)
+        places = {(starts.anchor, starts.negative, starts.stride) for starts in chances}
+        assert places == allowed_by_shrinking(num_frames, stride, gap, first=first)
+        mirrored = Counter({Starts(b, a, *rest): chance for (a, b, *rest), chance in chances.items()})  # type: ignore[arg-type]
+        assert mirrored == chances
+
+
+@pytest.mark.parametrize("negative", ["shrink_gap", "shrink_stride"])
+def test_shrinking__no_clip_of_a_video_of_t_frames_jumps(negative: str) -> None:
+    """Oracle: the distance from frame to frame is the same throughout, and the negative's is the anchor's."""
+    sampler = TripletSampler(16, 4, negative)
+    for num_frames in (16, 17, 31, 61, 64, 77, 121, 300):
+        for seed in range(5):
+            steps = np.diff(sampler(num_frames, np.random.default_rng(seed)))
+            assert (steps == steps[0, 0]).all()
+            assert steps[0, 0] >= 1
 
 
 # ---- the authors'
@@ -220,6 +267,8 @@ def test_video_data_set__by_hand() -> None:
 def test_num_starts__are_the_places_where_an_anchor_starts(negative: str, short_videos: str, stride: int) -> None:
     """Oracle: those of every triplet that can be drawn, of the table's lengths around a window and its gap."""
     for window in (None, CLIP_LEN * stride + 3):
+        if window and NEGATIVE_RULES[negative].shrinks:
+            continue  # these have none
         sampler = TripletSampler(CLIP_LEN, stride, negative, None, 0, 1, window, short_videos)  # nothing is moved
         room = window or CLIP_LEN * stride
         for num_frames in (1, 2, 5, room, room + stride - 1, room + stride, room + stride + 1):
@@ -240,7 +289,8 @@ def test_triplets__frames_are_those_of_clips_that_start_there(negative: str, sho
             anchor, positive, other = sampler(num_frames, np.random.default_rng(seed))
             seen = max(num_frames - 1, 1) if negative == "on_the_fly" else num_frames
             for start, clip in zip(starts[:2], (anchor, other), strict=True):
-                assert clip.tolist() == SHORT_VIDEOS[short_videos](start, seen, CLIP_LEN, stride).tolist()
+                step = starts.stride or stride
+                assert clip.tolist() == SHORT_VIDEOS[short_videos](start, seen, CLIP_LEN, step).tolist()
                 assert (0 <= start < num_frames, clip.min() >= 0, clip.max() < num_frames) == (True, True, True)
             assert np.array_equal(anchor, positive)
 

@@ -42,27 +42,36 @@ def test_dry_run__of_a_published_list(data_dir: Path, tmp_path: Path) -> None:
     line = ["--preset", "hmdb51/i3d-author", "--train-list", videos, "--out", str(tmp_path / "run")]
     small = ("--set", "model.width=4", "--device", "cpu", "--workers", "0")
     result = succeed("pretrain", "--dry-run", "--json", *line, *small)
-    expected = {"forced_start": 83, "anchor_jumps": 27, "moved_negative": 86, "negative_jumps": 69, "overlap": 97}
-    assert json.loads(result.stdout)["triplets_percent"] == pytest.approx(expected, abs=0.6)
+    expected: dict[str, float] = {
+        "forced_start": 83,
+        "anchor_jumps": 27,
+        "moved_negative": 86,
+        "negative_jumps": 69,
+        "overlap": 97,
+    }
+    expected |= {"mean_stride": 4, "no_negative": 0, "shared_frames": 63.1}  # the last: as found here
+    assert json.loads(result.stdout)["triplets"]["shift"] == pytest.approx(expected, abs=0.6)
     assert result.stderr.count("warning: ") == 1
 
 
 # ---- the plan
+
+ANCHORS = {"mean_stride", "forced_start", "anchor_jumps"}
 
 
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
         (("method.name=clip_order",), set()),
-        ((), {"forced_start", "anchor_jumps", "moved_negative", "negative_jumps", "overlap"}),
-        (("method.intra_video_negative=false",), {"forced_start", "anchor_jumps"}),
+        ((), ANCHORS | {"moved_negative", "negative_jumps", "no_negative", "overlap", "shared_frames"}),
+        (("method.intra_video_negative=false",), ANCHORS),
     ],
 )
 def test_plan__says_nothing_of_what_is_not_there(
     toy: Toy, tmp_path: Path, settings: tuple[str, ...], expected: set[str]
 ) -> None:
     plan, _ = dry_run(toy, tmp_path / "run", *settings)
-    assert plan.get("triplets_percent", {}).keys() == expected
+    assert next(iter(plan.get("triplets", {"": {}}).values())).keys() == expected
 
 
 @pytest.mark.parametrize(

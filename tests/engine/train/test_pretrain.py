@@ -154,7 +154,7 @@ def test_pretrain__dry_run_writes_nothing(toy: Toy, tmp_path: Path) -> None:
     answer = json.loads(succeed(*toy.pretrain(tmp_path / "run", "--dry-run", "--json")).stdout)
     assert (answer["epochs"], answer["videos"], answer["batch_size"]) == (2, 12, 4)
     assert answer["clip"] == "4 frames, stride 2, 32 pixels of rgb"
-    shares = answer["triplets_percent"]  # 24 frames hold a span of 8 and a gap of 2
+    shares = answer["triplets"]["gap"]  # 24 frames hold a span of 8 and a gap of 2
     assert (shares["forced_start"], shares["anchor_jumps"], shares["negative_jumps"]) == (0, 0, 0)
     assert "metrics" not in answer
     assert list(tmp_path.iterdir()) == []

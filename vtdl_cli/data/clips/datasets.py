@@ -38,13 +38,27 @@ class Unreadable:
 
 @dataclass(frozen=True)
 class VideoSample:
-    """The clips of one video as windows (V, T, S, S, C) uint8, and the draws by which the device augments them."""
+    """The clips of one video.
+
+    Attributes:
+        index: of the video in the list.
+        label: its class.
+        num_frames: that it has.
+        other_frames: bool (V,), whether each clip shows other frames than the first one.
+        windows: (V, T, S, S, C) uint8.
+        draws: parameters by which the device augments them.
+    """
 
     index: int
     label: int
     num_frames: int
+    other_frames: np.ndarray
     windows: np.ndarray
     draws: Draws
+
+
+SMALL_FIELDS = ("label", "index", "num_frames", "other_frames")
+"""What a batch has of each video beside pixels and draws: the fields of a sample, stacked."""
 
 
 @dataclass
@@ -55,6 +69,7 @@ class Batch:
         windows: (B, V, T, S, S, C) uint8; C is 3 for RGB, 2 for flow.
         draws: augmentation parameters, (B, V, ...) each; empty for no augmentation.
         label, index, num_frames: (B,) each.
+        other_frames: bool (B, V), whether each clip shows other frames than the first one of its video.
         unreadable: videos that could not be read, and are not among the B.
     """
 
@@ -63,6 +78,7 @@ class Batch:
     label: Tensor
     index: Tensor
     num_frames: Tensor
+    other_frames: Tensor = field(default_factory=lambda: torch.empty(0, 0, dtype=torch.bool))
     unreadable: list[Unreadable] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -74,11 +90,8 @@ class Batch:
 
     def pin_memory(self) -> "Batch":
         """Pin the tensors that go to the GPU, so that they are copied while it computes."""
-        self.windows, self.label, self.index = (
-            self.windows.pin_memory(),
-            self.label.pin_memory(),
-            self.index.pin_memory(),
-        )
+        for name in ("windows", *SMALL_FIELDS):
+            setattr(self, name, getattr(self, name).pin_memory())
         self.draws = {name: values.pin_memory() for name, values in self.draws.items()}
         return self
 
@@ -117,7 +130,8 @@ class VideoClips(Dataset[VideoSample | Unreadable]):
             return Unreadable(index, error.path, error.reason)
         frames = resize_short_side(frames, self.short_side)
         windows, draws = self.viewer(frames, positions.reshape(indices.shape), generator)
-        return VideoSample(index, int(self.videos.labels[index]), num_frames, windows, draws)
+        other_frames = (indices != indices[0]).any(1)
+        return VideoSample(index, int(self.videos.labels[index]), num_frames, other_frames, windows, draws)
 
     def sample_bytes(self) -> int:
         """Return the size of a sample's windows in bytes."""
@@ -141,11 +155,8 @@ def collate(samples: list[VideoSample | Unreadable]) -> Batch:
     windows = np.stack([sample.windows for sample in good]) if good else np.empty(0, np.uint8)
     names = good[0].draws if good else {}
     draws = {name: torch.from_numpy(np.stack([sample.draws[name] for sample in good])) for name in names}
-    label, index, num_frames = (
-        torch.tensor([getattr(sample, name) for sample in good], dtype=torch.long)
-        for name in ("label", "index", "num_frames")
-    )
-    return Batch(torch.from_numpy(windows), draws, label, index, num_frames, bad)
+    small = {name: torch.from_numpy(np.array([getattr(sample, name) for sample in good])) for name in SMALL_FIELDS}
+    return Batch(torch.from_numpy(windows), draws, **small, unreadable=bad)
 
 
 class EpochBatches(Sampler[list[Key]]):

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch.utils.data import Dataset
 
-from vtdl_cli.data.clips.datasets import Batch, Key, VideoClips, collate
+from vtdl_cli.data.clips.datasets import SMALL_FIELDS, Batch, Key, VideoClips, collate
 from vtdl_cli.errors import VtdlError
 
 
@@ -55,7 +55,8 @@ class Parcel:
                 "many files are open. Allow more (ulimit -n 4096), or use --workers 0"
             ) from error
         batch.draws = {name: _tensor(values) for name, values in batch.draws.items()}
-        batch.label, batch.index, batch.num_frames = map(_tensor, (batch.label, batch.index, batch.num_frames))
+        for name in SMALL_FIELDS:
+            setattr(batch, name, _tensor(getattr(batch, name)))
         return batch
 
     def pin_memory(self) -> "Batch | Parcel":
@@ -68,8 +69,7 @@ class Parcel:
 
 def pack(batch: Batch, *, share: bool) -> Parcel:
     """Pack a batch; its small tensors always go through the pipe, as each shared tensor keeps a file open."""
-    names = ("label", "index", "num_frames")
-    plain: dict[str, Any] = {name: getattr(batch, name).numpy() for name in names}
+    plain: dict[str, Any] = {name: getattr(batch, name).numpy() for name in SMALL_FIELDS}
     draws: Any = {name: values.numpy() for name, values in batch.draws.items()}
     others = pickle.dumps(replace(batch, windows=torch.empty(0), draws=draws, **plain))
     sharing_error = ""

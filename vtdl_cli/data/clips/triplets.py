@@ -1,6 +1,8 @@
 """Temporal sampling of triplets: where anchor and negative start (README, Method).
 
-The rule `gap` is ours. The others are the authors', for reproduction and comparison: `shift` is that of their frame
+Three rules are ours. By two of them no clip of a video of at least T frames jumps from its end to its beginning: in a
+short video either the distance of the two clips shrinks (`shrink_gap`) or their stride (`shrink_stride`). By `gap`
+short videos loop. The others are the authors', for reproduction and comparison: `shift` is that of their frame
 data set (`data/dataset.py:71-105, 236-267`), `redraw` the variant commented out there (`:242-251`), and `on_the_fly`
 that of their video data set (`data/video_dataset.py:112-169`), whose clips `sort`.
 """
@@ -16,11 +18,19 @@ from vtdl_cli.data.clips.sampling import SHORT_VIDEOS, num_starts
 
 
 class Starts(NamedTuple):
-    """First frames of anchor (and positive) and of negative, from 0, and whether the negative had to be moved."""
+    """Where the clips of a triplet start.
+
+    Attributes:
+        anchor: first frame of anchor and positive, from 0.
+        negative: first frame of the negative; the anchor's where the video has no other moment.
+        moved: whether the negative was drawn too close and had to be moved.
+        stride: frames from one to the next, of all three clips; None: the sampler's.
+    """
 
     anchor: int
     negative: int
     moved: bool = False
+    stride: int | None = None
 
 
 @dataclass(frozen=True)
@@ -31,7 +41,8 @@ class TripletSampler:
         clip_len: T, frames of a clip.
         stride: frames from one to the next.
         negative: a key of NEGATIVE_RULES.
-        gap: for the rule `gap`, the minimum distance of the two starts in frames; None: a quarter of the span.
+        gap: for our rules, the minimum distance of the two starts in frames; None: for `gap` a quarter of the span, for
+            the other two as much as two clips that share no frame need.
         threshold: for the other rules, starts closer than this are moved apart.
         redraws: how often `redraw` and `on_the_fly` draw the negative before they move it.
         window: frames that a start leaves up to the end, if the video is long enough; None: the span, T * stride.
@@ -63,8 +74,8 @@ class TripletSampler:
 
     def indices(self, starts: Starts, num_frames: int) -> np.ndarray:
         """Return the frame indices of the clips with these starts, (3, T) or (2, T)."""
-        clip, usable = SHORT_VIDEOS[self.short_videos], self.usable_frames(num_frames)
-        anchor, negative = (clip(start, usable, self.clip_len, self.stride) for start in starts[:2])
+        clip, usable, stride = SHORT_VIDEOS[self.short_videos], self.usable_frames(num_frames), starts.stride
+        anchor, negative = (clip(start, usable, self.clip_len, stride or self.stride) for start in starts[:2])
         return np.stack([anchor, anchor, negative] if self.intra_video_negative else [anchor, anchor])
 
     @property
@@ -91,6 +102,14 @@ class TripletSampler:
         """Minimum distance of the two starts in frames, by the rule `gap`, in a video that is long enough."""
         return self.span // 4 if self.gap is None else self.gap
 
+    def extent(self, stride: int) -> int:
+        """Frames from a clip's first to its last, both counted."""
+        return (self.clip_len - 1) * stride + 1
+
+    def gap_at(self, stride: int) -> int:
+        """Minimum distance of the two starts in frames, by the rules that shrink, in a video that is long enough."""
+        return self.extent(stride) if self.gap is None else self.gap
+
 
 class Rule(NamedTuple):
     """A rule that draws starts, as functions of the sampler and the number of frames.
@@ -99,14 +118,65 @@ class Rule(NamedTuple):
         draw: draws the starts of a triplet.
         num_anchors: counts the frames that the anchor can start from.
         ignored: frames at the end of a video that are never used.
+        shrinks: whether it has no window, and clips do not loop if the video has T frames.
     """
 
     draw: Callable[[TripletSampler, int, Generator], Starts]
     num_anchors: Callable[[TripletSampler, int], int]
     ignored: int = 0
+    shrinks: bool = False
 
 
 # ---- ours
+
+
+def shrunk_gap(sampler: TripletSampler, num_frames: int) -> tuple[int, int]:
+    """Return stride and gap: the gap is at most what is left beside a clip, and a clip that does not fit is denser."""
+    stride = min(sampler.stride, max((num_frames - 1) // max(sampler.clip_len - 1, 1), 1))
+    return stride, min(sampler.gap_at(stride), max(num_frames - sampler.extent(stride), 0))
+
+
+def shrunk_stride(sampler: TripletSampler, num_frames: int) -> tuple[int, int]:
+    """Return stride and gap: the largest stride at which the gap fits; at a stride of 1 the gap shrinks."""
+    for stride in range(sampler.stride, 1, -1):
+        if sampler.extent(stride) + sampler.gap_at(stride) <= num_frames:
+            return stride, sampler.gap_at(stride)
+    return 1, min(sampler.gap_at(1), max(num_frames - sampler.extent(1), 0))
+
+
+def _shrinking(shrink: Callable[[TripletSampler, int], tuple[int, int]]) -> "Rule":
+    """Build the rule that draws two starts at least a gap apart, at the stride that `shrink` finds for the video.
+
+    Either clip is the earlier one as often as the other, so that the place in the video does not tell them apart. A
+    video of less than T frames loops: whatever its start, a clip shows all of it, and there is no negative.
+    """
+
+    def draw(sampler: TripletSampler, num_frames: int, generator: Generator) -> Starts:
+        stride, gap = shrink(sampler, num_frames)
+        last = num_frames - sampler.extent(stride) - gap
+        if last < 0:
+            anchor = int(generator.integers(num_frames))
+            return Starts(anchor, anchor, stride=stride)
+        anchor, negative = _apart(last, gap, generator)
+        return Starts(anchor, negative, stride=stride)
+
+    def num_anchors(sampler: TripletSampler, num_frames: int) -> int:
+        stride, gap = shrink(sampler, num_frames)
+        return _places(num_frames - sampler.extent(stride) - gap, gap) or num_frames
+
+    return Rule(draw, num_anchors, shrinks=True)
+
+
+def _apart(last: int, gap: int, generator: Generator) -> tuple[int, int]:
+    """Draw two starts at least `gap` apart, in random order, the earlier of them at most `last`."""
+    earlier, later = np.sort(generator.integers(last + 1, size=2)) + np.array([0, gap])
+    first, second = generator.permutation([earlier, later])
+    return int(first), int(second)
+
+
+def _places(last: int, gap: int) -> int:
+    """Count the starts of the earlier clip, up to `last`, and of the later one, those that coincide once."""
+    return last + 1 + min(last + 1, gap) if last >= 0 else 0
 
 
 def _at_a_gap(sampler: TripletSampler, num_frames: int, generator: Generator) -> Starts:
@@ -119,18 +189,14 @@ def _at_a_gap(sampler: TripletSampler, num_frames: int, generator: Generator) ->
     gap = sampler.min_gap
     last = num_frames - sampler.room - gap
     if last >= 0:
-        earlier, later = np.sort(generator.integers(last + 1, size=2)) + np.array([0, gap])
-        anchor, negative = generator.permutation([earlier, later])
-        return Starts(int(anchor), int(negative))
+        return Starts(*_apart(last, gap, generator))
     gap = min(gap, num_frames // 2)
     anchor = int(generator.integers(num_frames))
     return Starts(anchor, int(anchor + generator.integers(gap, num_frames - gap + 1)) % num_frames)
 
 
 def _anchors_at_a_gap(sampler: TripletSampler, num_frames: int) -> int:
-    """Count the starts of the earlier clip and of the later one, those that coincide once."""
-    places = num_frames - sampler.room - sampler.min_gap + 1
-    return places + min(places, sampler.min_gap) if places > 0 else num_frames
+    return _places(num_frames - sampler.room - sampler.min_gap, sampler.min_gap) or num_frames
 
 
 # ---- the authors'
@@ -193,9 +259,13 @@ def _video_starts(sampler: TripletSampler, num_frames: int) -> int:
 
 
 NEGATIVE_RULES = {
+    "shrink_gap": _shrinking(shrunk_gap),
+    "shrink_stride": _shrinking(shrunk_stride),
     "gap": Rule(_at_a_gap, _anchors_at_a_gap),
     "shift": Rule(_shifted, _window_starts),
     "redraw": Rule(_redrawn, _window_starts),
     "on_the_fly": Rule(_on_the_fly, _video_starts, ignored=1),  # OpenCV, they say, counts one frame too many
 }
 """How the starts of negative and anchor are drawn."""
+
+OURS = ("shrink_gap", "shrink_stride", "gap")

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from vtdl_cli import ranks
 from vtdl_cli.config import Config
+from vtdl_cli.data.clips.triplets import NEGATIVE_RULES
 from vtdl_cli.engine.networks.build import build_embedder
 from vtdl_cli.errors import UsageError
 from vtdl_cli.method.encoders import EncoderPair
@@ -42,6 +43,7 @@ def build_vtdl(config: Config, num_videos: int) -> VTDL:
         intra_video_negative_gradient=method.intra_video_negative_gradient,
         strong_negative=method.strong_negative,
         mask_own_video=method.queue.mask_own_video,
+        mask_same_frames=NEGATIVE_RULES[method.sampling.negative].shrinks,
         criterion=build_criterion(config, num_videos),
         margin_weight=method.margin_weight,
         consistency_weight=method.consistency_weight,
@@ -115,10 +117,16 @@ def vtdl_mistakes(config: Config) -> Iterator[str]:
 def triplet_mistakes(config: Config) -> Iterator[str]:
     """Yield an error line for each setting of the triplets that does not go with another one."""
     method, clip = config.method, config.pretrain
-    span, window = clip.clip_len_frames * clip.stride_frames, method.sampling.window_frames
+    span, window, rule = (
+        clip.clip_len_frames * clip.stride_frames,
+        method.sampling.window_frames,
+        method.sampling.negative,
+    )
     if window is not None and window < span:
         yield f"method.sampling.window_frames {window} is shorter than a clip: make it {span} or more"
-    has_gaps = method.intra_video_negative and method.sampling.negative == "gap"
+    if window is not None and NEGATIVE_RULES[rule].shrinks:
+        yield f"method.sampling.window_frames has no effect where negative is '{rule}': leave it out"
+    has_gaps = method.intra_video_negative and rule == "gap"
     if has_gaps and config.data.short_videos != "loop":
         yield (
             f"data.short_videos '{config.data.short_videos}' does not loop, and method.sampling.negative 'gap' counts "

@@ -66,7 +66,7 @@ def _join(parts: list[VideoOutputs]) -> VideoOutputs:
     )
     unreadable = [video for batch in batches for video in batch.unreadable]
     values = [each for batch, each in parts if len(batch)] or [parts[0][1]]
-    return Batch(torch.empty(0), {}, label, index, num_frames, unreadable), np.concatenate(values)
+    return Batch(torch.empty(0), {}, label, index, num_frames, unreadable=unreadable), np.concatenate(values)
 
 
 def check_each_once(processed: Sequence[int], expected: range) -> None:

@@ -120,7 +120,8 @@ def pretrain_epochs(training: Training, method: PretextTask, videos: VideoList) 
 
     def forward(clips: Tensor, batch: Batch) -> Step:
         video = batch.index.to(machine.device, non_blocking=True)  # (B,)
-        step: Step = ddp_model(*clips, video)
+        is_other = batch.other_frames[:, 2:].T.to(machine.device, non_blocking=True)  # (V - 2, B), of a negative
+        step: Step = ddp_model(*clips, *is_other, video)
         return step
 
     for epoch in training.epochs():
