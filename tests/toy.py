@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -127,11 +128,11 @@ def without_checksums(path: Path) -> Iterator[h5py.File]:
     old.replace(path)
 
 
-def write_video(path: Path, frames: np.ndarray) -> None:
-    """Encode frames (T, H, W, 3) as MPEG-4 at 25 frames a second."""
+def write_video(path: Path, frames: np.ndarray, rate: int | Fraction = 25) -> None:
+    """Encode frames (T, H, W, 3) as MPEG-4 at `rate` frames a second."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
-        stream: Any = container.add_stream("mpeg4", rate=25, options={"qscale": "2"})
+        stream: Any = container.add_stream("mpeg4", rate=rate, options={"qscale": "2"})
         stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], "yuv420p"
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))

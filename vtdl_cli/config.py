@@ -15,8 +15,9 @@ Pixels = Annotated[int, Field(ge=1, le=4096)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 NonNegativeFloat = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+FrameRate = Annotated[float, Field(gt=0, le=1000)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
-Decoder = Literal["decord", "pyav", "torchcodec"]
+Decoder = Literal["auto", "decord", "pyav", "torchcodec"]
 
 
 class Section(BaseModel):
@@ -39,7 +40,8 @@ class Data(Section):
     """From a video file to a clip of pixels."""
 
     modality: Literal["rgb", "flow"] = "rgb"  # flow: folders of x and y images; no jitter
-    decoder: Decoder = "decord"  # of video files
+    decoder: Decoder = "auto"  # of video files: decord, and PyAV for files that decord cannot read
+    frame_rate: FrameRate | None = None  # frames/s that videos are sampled at; none: every file's own frames
     short_side: Pixels = 256  # pixels; frames are resized to this before anything else
     crop_size: Pixels = 224  # pixels; the input size of the network
     rotation_degrees: Annotated[float, Field(ge=0, le=45)] = 10.0
@@ -80,7 +82,7 @@ class Queue(Section):
 
     size: Annotated[int, Field(ge=1, le=10_000_000)]  # keys that each query meets
     memory: Literal["queue", "bank"] = "queue"  # of the latest keys; or of one key for each video, `size` drawn a batch
-    mask_own_video: bool = True  # a video's own stale key is no negative to it
+    mask_own_video: bool = True  # a video's own stale key is no negative to it; another interval's is
 
 
 class Sampling(Section):

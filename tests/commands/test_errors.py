@@ -166,7 +166,7 @@ def list_with_faults(toy: Toy, data_dir: Path, folder: Path) -> tuple[Path, list
     return folder / "list.txt", faults
 
 
-@pytest.mark.parametrize("decoder", ["decord", "pyav", "torchcodec"])
+@pytest.mark.parametrize("decoder", ["auto", "decord", "pyav", "torchcodec"])
 def test_faults__are_skipped_counted_and_named(toy: Toy, data_dir: Path, tmp_path: Path, decoder: str) -> None:
     if decoder == "torchcodec":
         pytest.importorskip("torchcodec.decoders", exc_type=(ImportError, RuntimeError))  # type: ignore[arg-type]

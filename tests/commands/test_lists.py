@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.odd_videos import GOP, write_cut, write_numbered
+from tests.odd_videos import NUM_FRAMES as NUM_NUMBERED
 from tests.toy import CLASSES, NUM_FRAMES, NUM_TRAIN, Toy, refuse, succeed, vtdl
 
 
@@ -36,6 +38,21 @@ def test_check__proposes_options_that_work(toy: Toy, tmp_path: Path) -> None:
     options = shlex.split(result.stderr.split(": try ")[1])
     assert options == ["--strip-prefix", "/old/place", "--root", str(toy.root)]
     succeed("lists", "check", str(moved), *options)
+
+
+def test_check__accepts_what_the_decoder_reads(tmp_path: Path) -> None:
+    """Oracle: the frames that remain of a cut, by hand. decord reads the first two, and only `auto` all three."""
+    write_cut(tmp_path / "cut.mkv")
+    write_cut(tmp_path / "headless.mkv", offset=-4)
+    write_numbered(tmp_path / "good.mkv", "libx264")
+    counts = {"good.mkv": NUM_NUMBERED, "cut.mkv": NUM_NUMBERED - GOP, "headless.mkv": NUM_NUMBERED - GOP}
+    (tmp_path / "list.txt").write_text("".join(f"{name} -1 {count}\n" for name, count in counts.items()))
+    line = ["lists", "check", str(tmp_path / "list.txt"), "--open", "--workers", "0", "--json"]
+    report = json.loads(succeed(*line).stdout)
+    assert (report["unreadable"], report["other_frames"], report["problems"]) == ([], [], [])
+    report = json.loads(vtdl(*line, "--decoder", "decord").stdout)
+    assert [video["path"] for video in report["unreadable"]] == ["headless.mkv"]
+    assert report["other_frames"] == []
 
 
 @pytest.mark.parametrize(("listed", "given"), [("/old/deep/{}", "/old"), ("/{}", ""), ("/old/{}", "")])

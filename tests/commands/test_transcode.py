@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.odd_videos import GOP, disc_extent, number_frame, write_cut, write_disc
+from tests.odd_videos import NUM_FRAMES as NUM_NUMBERED
 from tests.toy import CLASSES, NUM_FRAMES, NUM_TRAIN, Toy, colour_video, files_in, refuse, succeed, vtdl, write_video
-from vtdl_cli.data.clips.views import resize_short_side
 from vtdl_cli.data.lists.video_list import read_list
 from vtdl_cli.data.video import transcoding
 from vtdl_cli.data.video.decoding import open_video
+from vtdl_cli.data.video.resizing import resize_short_side
+from vtdl_cli.data.video.timeline import Interval
 from vtdl_cli.data.video.whole_video import write_mp4
 from vtdl_cli.engine.lists import transcode
 
@@ -43,6 +46,24 @@ def test_written__shows_the_videos_smaller(toy: Toy, tmp_path: Path, command: st
             ours, theirs = after.read(range(NUM_FRAMES)), resize_short_side(before.read(range(NUM_FRAMES)), 27)
         assert ours.shape[1:3] == size
         assert np.abs(ours.astype(int) - theirs[:, : size[0], : size[1]]).mean() < 8
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_written__is_what_is_shown(tmp_path: Path, command: str) -> None:
+    """Oracle: a disc that is round, and the numbers of the frames that a cut leaves; any decoder reads the results."""
+    (tmp_path / "videos").mkdir()
+    write_disc(tmp_path / "videos/disc.mp4", "64/45", rotation=90)
+    write_cut(tmp_path / "videos/cut.mkv")
+    succeed(command, str(tmp_path / "videos"), "--out", str(tmp_path / "out"), "--workers", "0")
+    suffix = "" if command == "extract-frames" else ".mp4"
+    with open_video(tmp_path / "out" / f"disc{suffix}", "decord") as disc:
+        (frame,) = disc.read([1])
+    assert frame.shape[:2] == (137 // 2 * 2 if suffix else 137, 64)
+    assert disc_extent(frame) == pytest.approx((40, 40), abs=2)
+    with open_video(tmp_path / "out" / f"cut{suffix}", "decord") as cut:
+        assert cut.num_frames == NUM_NUMBERED - GOP
+        (frame,) = cut.read([0])
+    assert abs(frame.astype(int) - number_frame(GOP, 64)).mean() < 7
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -223,9 +244,9 @@ def kill_in_video(number: int, *arguments: str) -> None:
         return
     small_pictures, begun = transcoding._resized_frames, []
 
-    def halfway(source: Path, short_side: int) -> Iterator[np.ndarray]:
+    def halfway(source: Path, short_side: int, interval: Interval | None = None) -> Iterator[np.ndarray]:
         begun.append(source)
-        for count, picture in enumerate(small_pictures(source, short_side)):
+        for count, picture in enumerate(small_pictures(source, short_side, interval)):
             if len(begun) == number and count == NUM_FRAMES // 2:
                 os._exit(9)
             yield picture

@@ -196,10 +196,7 @@ def test_prepare_lists__of_a_folder_without_classes(toy: Toy, archive: Path, tmp
     result = succeed(*line, "--val-fraction", "0.4", "--fraction", "0.9")
     audit = json.loads(result.stdout)
     assert (audit["options"]["labels"], audit["classes"], audit["splits"]) == ("none", {}, {"train": 3, "val": 2})
-    assert (
-        "layout .../<video>: 5 videos (frame folders: 1) without classes: 3 in no sub-folder"
-        in result.stderr
-    )
+    assert "layout .../<video>: 5 videos (frame folders: 1) without classes: 3 in no sub-folder" in result.stderr
     assert "4 files or folders hold no video and are ignored; the first is '.hidden.mp4'" in result.stderr
     assert files_in(lists) == {"audit.json", "train_split_1.txt", "val_split_1.txt"}
     both = [*read_lines(lists / "train_split_1.txt"), *read_lines(lists / "val_split_1.txt")]

@@ -1,11 +1,23 @@
 """`vtdl lists check|convert`."""
 
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from vtdl_cli.commands import options as o
+from vtdl_cli.commands.prepare_lists import SMALLEST_PRESET
+
+ColumnOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Name of that column in the first line. Default: guessed.",
+        rich_help_panel="Columns of a table",
+    ),
+]
 
 lists = typer.Typer(no_args_is_help=True, help="Check and convert existing lists.")
 
@@ -24,7 +36,7 @@ def check_list(
     open_videos: Annotated[
         bool, typer.Option("--open", help="Also open the videos that exist, and count their frames.")
     ] = False,
-    decoder: o.DecoderOption = "decord",
+    decoder: o.DecoderOption = "auto",
     root: o.RootOption = None,
     strip_prefix: o.StripOption = "",
     list_columns: o.ColumnsOption = None,
@@ -49,18 +61,37 @@ def check_list(
     "convert",
     epilog="""Examples:
 
-vtdl lists convert authors_list.txt --out lists/train.txt --strip-prefix /data/hmdb51
+vtdl lists convert labels.csv --root videos --out lists
+
+vtdl lists convert EPIC_100_train.csv --label-column verb_class --root videos --out lists/train.csv
 
 vtdl lists convert trainlist01.txt --from-one --root UCF-101 --out lists/train.txt
 """,
 )
 def convert_list(
     path: o.ListArgument,
-    out: Annotated[Path, typer.Option(help="List to write: path, class, frames.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE.txt|FILE.csv|FOLDER",
+            help="List to write: path, class, frames; as CSV also names of classes, start, end; or a folder for a "
+            "list of each part of the split.",
+        ),
+    ],
+    path_column: ColumnOption = None,
+    label_column: ColumnOption = None,
+    split_column: ColumnOption = None,
+    group_column: ColumnOption = None,
+    start_column: ColumnOption = None,
+    end_column: ColumnOption = None,
+    val_fraction: Annotated[
+        float, typer.Option(help="Fraction of each class for validation, if the list has no parts; 0: none.")
+    ] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, max=o.MOST_SEED, help="Seed of that random draw.")] = 0,
     from_one: Annotated[
         bool, typer.Option("--from-one", help="The list counts classes from 1, as in UCF101: write them from 0.")
     ] = False,
-    decoder: o.DecoderOption = "decord",
+    decoder: o.DecoderOption = "auto",
     root: o.RootOption = None,
     strip_prefix: o.StripOption = "",
     list_columns: o.ColumnsOption = None,
@@ -70,18 +101,37 @@ def convert_list(
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Rewrite a list in the canonical order of columns; missing frame counts are determined from the videos."""
-    from vtdl_cli.commands.screen import make_reporter, print_result
-    from vtdl_cli.engine.lists.convert import convert_list
+    """Rewrite the list or annotations of another project in our format; videos named by ids are found below --root.
 
-    source = o.list_source(path, root, strip_prefix, list_columns)
-    result = convert_list(
-        source,
-        out,
-        make_reporter(quiet),
-        decoder=decoder,
-        workers=workers,
-        first_class=int(from_one),
-        overwrite=overwrite,
-    )
+    CSV and tables with tabs or semicolons; JSON of Something-Something v2, Diving48, mmaction2, ActivityNet, Kinetics;
+    Jester, EPIC-Kitchens, UCF-Crime; lists of lines. Missing frame counts are determined from the videos.
+    """
+    from vtdl_cli.commands.screen import make_reporter, print_result
+    from vtdl_cli.engine.lists.convert import ConvertOptions, convert_list
+
+    columns = {
+        "path": path_column,
+        "label": label_column,
+        "split": split_column,
+        "group": group_column,
+        "start": start_column,
+        "end": end_column,
+    }
+    source = o.list_source(path, root, strip_prefix, list_columns, columns)
+    options = ConvertOptions(decoder, workers, int(from_one), val_fraction, seed, overwrite)
+    reporter = make_reporter(quiet)
+    result = convert_list(source, out, reporter, options)
     print_result(result, as_json, "converted")
+    if not as_json:
+        for line in _next_steps(result, root or path.parent):
+            reporter.line(f"next: {line}")
+
+
+def _next_steps(result: dict[str, Any], root: Path) -> Iterator[str]:
+    """Yield the commands that use the lists, one after the other, with the smallest preset."""
+    typed, rooted = o.retype(SMALLEST_PRESET, None), shlex.join(["--root", str(root)])
+    train, *others = map(shlex.quote, result["lists"])
+    yield f"vtdl pretrain {typed} --train-list {train} {rooted} --out runs/pretrained"
+    if others and not result["unlabelled"]:
+        both = f"--train-list {train} --val-list {others[0]}"
+        yield f"vtdl finetune {typed} --weights runs/pretrained {both} {rooted} --out runs/finetuned"

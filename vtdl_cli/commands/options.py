@@ -1,6 +1,7 @@
 """Options that several commands share, and their translation into requests to the engine."""
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,7 +43,9 @@ ColumnsOption = Annotated[
 DecoderOption = Annotated[
     str,
     typer.Option(
-        metavar="decord|pyav|torchcodec|flow", help="What opens the videos; flow: folders of image pairs, x and y."
+        metavar="auto|decord|pyav|torchcodec|flow",
+        help="What has to read the videos, as in data.decoder: auto is decord, and PyAV where decord cannot; "
+        "flow: folders of image pairs, x and y.",
     ),
 ]
 ClassesOption = Annotated[
@@ -116,11 +119,18 @@ def retype(preset: str, assignments: list[str] | None) -> str:
     return shlex.join(["--preset", preset, *(word for text in assignments or () for word in ("--set", text))])
 
 
-def list_source(path: Path, root: Path | None, strip_prefix: str, columns: str | None) -> "ListSource":
-    """Combine a list with its options."""
+def list_source(
+    path: Path,
+    root: Path | None,
+    strip_prefix: str,
+    columns: str | None,
+    named_columns: Mapping[str, str | None] | None = None,
+) -> "ListSource":
+    """Combine a list with its options; `named_columns` maps what a column of a table holds to its name."""
     from vtdl_cli.engine.request import ListSource
 
-    return ListSource(path, root, strip_prefix, columns)
+    chosen = {content: name for content, name in (named_columns or {}).items() if name is not None}
+    return ListSource(path, root, strip_prefix, columns, chosen)
 
 
 def retype_lists(source: "ListSource", **lists: Path | None) -> str:

@@ -1,9 +1,17 @@
 """Requests from the commands to the engine, in plain types: which videos, and how to run."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from vtdl_cli.data.lists.video_list import VideoList, check_labelled, check_present, list_of_videos, read_list
+from vtdl_cli.data.lists.video_list import (
+    ParsedList,
+    VideoList,
+    check_labelled,
+    check_present,
+    list_of_videos,
+    parse_list,
+)
 from vtdl_cli.data.video.disk import may_be_video
 from vtdl_cli.data.video.folder_scan import find_videos, is_video_folder
 from vtdl_cli.errors import ListError, UsageError
@@ -21,6 +29,8 @@ class ListSource:
     root: Path | None = None
     strip_prefix: str = ""
     columns: str | None = None
+    chosen: Mapping[str, str] = field(default_factory=dict)
+    """What a column holds -> its name, for columns of a table that the user chose."""
 
     def read(self, *, needs_classes: bool = True, flow: bool = False, absent: Warn | None = None) -> VideoList:
         """Read the list, and check that some of its first videos exist.
@@ -57,7 +67,7 @@ class ListSource:
             ListError, UsageError: as `read`.
         """
         if not may_be_video(self.path):
-            return read_list(self.path, root=self.root, strip_prefix=self.strip_prefix, columns=self.columns)
+            return self.parse_parts().whole()
         if self.root is not None or self.strip_prefix or self.columns:
             raise UsageError(
                 f"list '{self.path}' is a {self._kind}, for which --root, --strip-prefix and --list-columns have no "
@@ -66,6 +76,24 @@ class ListSource:
         if self.path.is_dir() and not is_video_folder(self.path, flow=flow):
             return list_of_videos(self.path, find_videos(self.path, flow=flow).videos, root=self.path)
         return list_of_videos(self.path, [str(self.path)])
+
+    def parse_parts(self, first_class: int = 0) -> ParsedList:
+        """Read a list that may hold several parts of a split.
+
+        Args:
+            first_class: the number that the list gives its first class; it becomes 0.
+
+        Raises:
+            ListError, UsageError: see `data.lists.video_list.read_list`.
+        """
+        return parse_list(
+            self.path,
+            root=self.root,
+            strip_prefix=self.strip_prefix,
+            columns=self.columns,
+            first_class=first_class,
+            chosen=self.chosen,
+        )
 
     @property
     def _kind(self) -> str:

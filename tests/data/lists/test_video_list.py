@@ -9,15 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from vtdl_cli.data.lists.class_names import read_classes, write_classes
 from vtdl_cli.data.lists.columns import LIST_COLUMNS
-from vtdl_cli.data.lists.video_list import (
-    check_present,
-    read_classes,
-    read_list,
-    unlistable,
-    write_classes,
-    write_list,
-)
+from vtdl_cli.data.lists.video_list import check_present, read_list, write_list
+from vtdl_cli.data.lists.writable import unlistable
 from vtdl_cli.errors import ListError, UsageError, VtdlError
 
 CLASS_FRAMES, FRAMES_CLASS, CLASS_ONLY, BARE = LIST_COLUMNS

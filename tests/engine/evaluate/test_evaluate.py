@@ -64,7 +64,7 @@ def test_evaluate__metrics_are_complete(toy: Toy, finetuned: Path, evaluated: Pa
     assert "top5" not in {*metrics, *metrics["intervals"]}  # of three classes
     assert metrics["intervals_by"] == "video"
     assert (metrics["precision"], metrics["torch_version"]) == ("float32", torch.__version__)
-    assert (metrics["aggregate"], metrics["root"], metrics["decoder"]) == ("softmax", str(toy.root), "decord")
+    assert (metrics["aggregate"], metrics["root"], metrics["decoder"]) == ("softmax", str(toy.root), "auto")
     for name, (low, high) in metrics["intervals"].items():
         assert 0 <= low <= metrics[name] <= high <= 100
         assert low < high

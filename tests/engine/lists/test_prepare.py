@@ -132,7 +132,7 @@ def test_prepare_folder__audits_what_it_did(root: Path) -> None:
             "test_groups": [],
             "per_class": None,
             "fraction": None,
-            "decoder": "decord",
+            "decoder": "auto",
             "verify": False,
             "min_frames": 1,
         },

@@ -16,9 +16,10 @@ from torch.utils.data import Dataset, Sampler
 
 from vtdl_cli.data.clips.balance import balanced_order, count_repeats
 from vtdl_cli.data.clips.sampling import IndexSampler
-from vtdl_cli.data.clips.views import Draws, Viewer, resize_short_side
+from vtdl_cli.data.clips.views import Draws, Viewer
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.data.video.decoding import FLOW, open_video
+from vtdl_cli.data.video.timeline import name_sample
 from vtdl_cli.errors import UnreadableVideo
 
 Key = tuple[int, ...]
@@ -29,7 +30,7 @@ MANY_FRAMES = 10_000  # of a video long enough for any sampler
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A video of the list that could not be decoded, and why."""
+    """A video or interval of the list that could not be decoded, and why."""
 
     index: int
     path: str
@@ -106,13 +107,22 @@ class VideoClips(Dataset[VideoSample | Unreadable]):
         short_side: pixels to which frames are resized first.
         decoder: a key of `data.video.decoding.DECODERS`, or FLOW.
         seed: of all draws.
+        frame_rate: frames a second that the sampler draws from; None: the frames of the files.
     """
 
     def __init__(
-        self, videos: VideoList, *, sampler: IndexSampler, viewer: Viewer, short_side: int, decoder: str, seed: int
+        self,
+        videos: VideoList,
+        *,
+        sampler: IndexSampler,
+        viewer: Viewer,
+        short_side: int,
+        decoder: str,
+        seed: int,
+        frame_rate: float | None = None,
     ) -> None:
         self.videos, self.sampler, self.viewer = videos, sampler, viewer
-        self.short_side, self.decoder, self.seed = short_side, decoder, seed
+        self.short_side, self.decoder, self.seed, self.frame_rate = short_side, decoder, seed, frame_rate
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -120,15 +130,17 @@ class VideoClips(Dataset[VideoSample | Unreadable]):
     def __getitem__(self, key: Key) -> VideoSample | Unreadable:
         """Return the sample of a key."""
         index = key[1]
+        interval = self.videos.interval(index)
         try:
-            with open_video(self.videos.path(index), self.decoder) as reader:
+            with open_video(
+                self.videos.path(index), self.decoder, interval, self.frame_rate, short_side=self.short_side
+            ) as reader:
                 num_frames = reader.num_frames
                 indices, generator = self.draw_frames(key, num_frames)
                 needed, positions = np.unique(indices, return_inverse=True)
                 frames = reader.read(needed)
         except UnreadableVideo as error:
-            return Unreadable(index, error.path, error.reason)
-        frames = resize_short_side(frames, self.short_side)
+            return Unreadable(index, name_sample(error.path, interval), error.reason)
         windows, draws = self.viewer(frames, positions.reshape(indices.shape), generator)
         other_frames = (indices != indices[0]).any(1)
         return VideoSample(index, int(self.videos.labels[index]), num_frames, other_frames, windows, draws)

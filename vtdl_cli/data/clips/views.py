@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import torch
 from numpy.random import Generator
-from torch.nn import functional as F
+
+from vtdl_cli.data.video.resizing import resize_short_side, resized
 
 OUTSIDE = {3: 0, 2: 128}  # by number of channels: black, and the middle grey that means no motion
 JITTER = ("brightness", "contrast", "saturation", "hue")
@@ -42,21 +42,6 @@ class Viewer(Protocol):
             clips: (V, T), indices into `frames`.
             generator: of the draws.
         """
-
-
-def resized(height: int, width: int, short_side: int) -> list[int]:
-    """Return height and width after resizing the short side to `short_side` pixels."""
-    return [short_side * side // min(height, width) for side in (height, width)]
-
-
-def resize_short_side(frames: np.ndarray, short_side: int) -> np.ndarray:
-    """Resize frames (T, H, W, C) to a short side of `short_side` pixels: bilinear, antialiased, in uint8."""
-    height, width = frames.shape[1:3]
-    if min(height, width) == short_side:
-        return frames
-    size = resized(height, width, short_side)
-    images = torch.from_numpy(frames).permute(0, 3, 1, 2)
-    return F.interpolate(images, size=size, mode="bilinear", antialias=True).permute(0, 2, 3, 1).numpy()
 
 
 def cut_window(frames: np.ndarray, left: int, top: int, side: int) -> np.ndarray:

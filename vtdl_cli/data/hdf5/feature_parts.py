@@ -24,7 +24,7 @@ from vtdl_cli.data.hdf5.features import (
     values_of,
     write_features,
 )
-from vtdl_cli.data.hdf5.layout import class_names_in, is_list_of_skipped
+from vtdl_cli.data.hdf5.layout import class_names_in, interval_columns, is_list_of_skipped
 from vtdl_cli.data.lists.label_sets import compare_classes, label_set
 from vtdl_cli.errors import DamagedFile, ListError, UsageError, VtdlError
 from vtdl_cli.runtime import atomic_write, check_writable
@@ -200,11 +200,12 @@ class FeatureParts:
             np.savez(file, state=np.array(state), **columns)
 
     @ranks.on_rank_0
-    def finish(self, name_of: Callable[[int], str]) -> None:
+    def finish(self, name_of: Callable[[int], str], intervals: np.ndarray | None = None) -> None:
         """Join all rows in the HDF5 file, and delete the parts.
 
         Args:
             name_of: returns the path of the video at a position of the list, as written in the list.
+            intervals: of the list, (N, 2) seconds, NaN for a whole video; None: all are whole.
 
         Raises:
             ListError: there are no rows.
@@ -216,7 +217,8 @@ class FeatureParts:
         self._check_complete()
         shape = (sum(shape[0] for shape in shapes), *shapes[0][1:])
         attributes = {**self.provenance, "skipped": json.dumps(self.skipped)}
-        write_features(self.out, shape, (_named(part, name_of) for part in self._rows()), attributes)
+        rows = (_named(part, name_of, intervals) for part in self._rows())
+        write_features(self.out, shape, rows, attributes, has_intervals=intervals is not None)
         self._delete_parts()
 
     def _check_complete(self) -> None:
@@ -243,7 +245,8 @@ def _count_rows(part: Mapping[str, np.ndarray], done: int) -> int:
     return count
 
 
-def _named(part: Mapping[str, np.ndarray], name_of: Callable[[int], str]) -> FeatureRows:
-    """Return the rows of a part, with paths in place of positions in the list."""
+def _named(part: Mapping[str, np.ndarray], name_of: Callable[[int], str], intervals: np.ndarray | None) -> FeatureRows:
+    """Return the rows of a part, with paths and intervals in place of positions in the list."""
     columns: dict[str, Any] = {name: part[name] for name in ("features", "labels", "num_frames")}
-    return {**columns, "paths": [name_of(int(position)) for position in part["positions"]]}
+    columns["paths"] = [name_of(int(position)) for position in part["positions"]]
+    return columns | interval_columns(None if intervals is None else intervals[part["positions"]])

@@ -1,12 +1,13 @@
 """Export features to .npy, .csv and .parquet, block by block.
 
-A table has one line per video: `path`, `label`, its `class` name if the file has names, `num_frames`, `f0`, `f1`, ...;
-an array has the features only.
+A table has one line per video: `path`, its `start` and `end` in seconds if the file has intervals (empty for a whole
+video), `label`, its `class` name if the file has names, `num_frames`, `f0`, `f1`, ...; an array has the features only.
 """
 
 import csv
 import importlib
 import importlib.util
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,9 +35,12 @@ def write_csv(path: Path, shape: Shape, blocks: Iterable[FeatureRows], names: Na
     """Write text, with nine digits, which represent each float32 exactly."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow((*_first_columns(names), *_channels(shape)))
-        for block in blocks:
-            rows = zip(*_first_values(block, names), block["features"].tolist(), strict=True)
+        for number, block in enumerate(blocks):
+            columns = _first_columns(block, names)
+            if not number:
+                writer.writerow((*columns, *_channels(shape)))
+            columns |= {name: _format_seconds(columns[name]) for name in SECONDS if name in columns}
+            rows = zip(*columns.values(), block["features"].tolist(), strict=True)
             writer.writerows((*first, *(f"{value:.9g}" for value in vector)) for *first, vector in rows)
 
 
@@ -44,24 +48,36 @@ def write_parquet(path: Path, shape: Shape, blocks: Iterable[FeatureRows], names
     """Write Parquet, one row group per block."""
     arrow: Any = importlib.import_module("pyarrow")
     parquet: Any = importlib.import_module("pyarrow.parquet")
-    kinds = [(name, arrow.string() if is_text else arrow.int64()) for name, is_text in _first_columns(names).items()]
-    schema = arrow.schema([*kinds, *((name, arrow.float32()) for name in _channels(shape))])
+    kinds = {"path": arrow.string(), "class": arrow.string(), **dict.fromkeys(SECONDS, arrow.float64())}
+    rest = iter(blocks)
+    first = next(rest)
+    schema = [(name, kinds.get(name, arrow.int64())) for name in _first_columns(first, names)]
+    schema = arrow.schema([*schema, *((name, arrow.float32()) for name in _channels(shape))])
     with parquet.ParquetWriter(path, schema) as writer:
-        for block in blocks:
+        for block in itertools.chain([first], rest):
             channels = np.ascontiguousarray(block["features"].T)  # (D, n)
-            columns = [*_first_values(block, names), *channels]
+            columns = [*_first_columns(block, names).values(), *channels]
             writer.write_table(arrow.table([arrow.array(column) for column in columns], schema=schema))
 
 
-def _first_columns(names: Names) -> dict[str, bool]:
-    """Return the columns before the features: name -> whether it is text."""
-    return {"path": True, "label": False, **({"class": True} if names else {}), "num_frames": False}
+SECONDS = ("start", "end")
 
 
-def _first_values(block: FeatureRows, names: Names) -> list[Any]:
-    """Return the values of `_first_columns`; a video without a class has an empty name."""
-    class_names = [[names[label] if label >= 0 else "" for label in block["labels"]]] if names else []
-    return [block["paths"], block["labels"], *class_names, block["num_frames"]]
+def _first_columns(block: FeatureRows, names: Names) -> dict[str, Any]:
+    """Return the columns before the features; a video without a class has an empty name."""
+    seconds = {name: block[f"{name}s"] for name in SECONDS if f"{name}s" in block}
+    class_names = {"class": [names[label] if label >= 0 else "" for label in block["labels"]]} if names else {}
+    return {
+        "path": block["paths"],
+        **seconds,
+        "label": block["labels"],
+        **class_names,
+        "num_frames": block["num_frames"],
+    }
+
+
+def _format_seconds(values: np.ndarray) -> list[str]:
+    return ["" if np.isnan(value) else f"{value:.12g}" for value in values]
 
 
 def _channels(shape: Shape) -> list[str]:

@@ -13,11 +13,20 @@ from typing import Any, Self
 
 import numpy as np
 
-from vtdl_cli.data.hdf5.layout import TEXT, Column, Layout, check_finite_rows, class_names_in
+from vtdl_cli.data.hdf5.layout import (
+    INTERVAL_COLUMNS,
+    TEXT,
+    Column,
+    Layout,
+    check_finite_rows,
+    class_names_in,
+    intervals_in,
+)
 from vtdl_cli.data.hdf5.rows import RowsFile, open_rows, write_rows
-from vtdl_cli.data.lists.columns import UNKNOWN_CLASS
+from vtdl_cli.data.lists.class_numbers import MOST_CLASSES
 from vtdl_cli.data.lists.label_sets import LabelSet, label_set
-from vtdl_cli.data.lists.video_list import MOST_CLASSES
+from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
+from vtdl_cli.data.video.timeline import name_samples
 from vtdl_cli.runtime import Warn, ignore_warning
 
 FEATURE_SCHEMA = 1
@@ -35,22 +44,33 @@ FEATURE_LAYOUT = Layout(
     schema=FEATURE_SCHEMA,
     columns=FEATURE_COLUMNS,
     from_elsewhere=True,
+    optional=INTERVAL_COLUMNS,
 )
 FEATURE_BLOCK_BYTES = 2**24  # of features in memory at a time
 
 FeatureRows = Mapping[str, Any]
-"""A block of rows: `features` (n, ..., D), `labels` (n,), `num_frames` (n,) and n `paths`."""
+"""A block of rows: `features` (n, ..., D), `labels` (n,), `num_frames` (n,), n `paths`; of a file with intervals also
+`starts` and `ends` (n,), seconds."""
 
 
 @dataclass(frozen=True)
 class Features:
-    """Features of a file, averaged over clips and times: (N, D), (N,) and N paths, with the file's attributes."""
+    """Features of a file, averaged over clips and times: (N, D), (N,) and N paths, with the file's attributes.
+
+    `intervals` (N, 2) are starts and ends in seconds, NaN for a whole video; None: all videos are whole.
+    """
 
     path: Path
     values: np.ndarray
     labels: np.ndarray
     paths: list[str]
     attributes: dict[str, Any]
+    intervals: np.ndarray | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """What identifies the videos: their paths, and their intervals as in `clip.mp4#t=2,3`."""
+        return name_samples(self.paths, self.intervals)
 
     @property
     def label_set(self) -> LabelSet:
@@ -60,7 +80,8 @@ class Features:
     def rows(self, chosen: np.ndarray) -> Self:
         """Select videos by a bool mask (N,)."""
         paths = [path for path, take in zip(self.paths, chosen, strict=True) if take]
-        return replace(self, values=self.values[chosen], labels=self.labels[chosen], paths=paths)
+        intervals = None if self.intervals is None else self.intervals[chosen]
+        return replace(self, values=self.values[chosen], labels=self.labels[chosen], paths=paths, intervals=intervals)
 
 
 def read_features(path: Path, warn: Warn = ignore_warning) -> Features:
@@ -77,12 +98,14 @@ def read_features(path: Path, warn: Warn = ignore_warning) -> Features:
         shape, attributes = file.shape("features"), file.attributes
         values, labels = np.empty((shape[0], shape[-1]), np.float32), np.empty(shape[0], np.int64)
         paths: list[str] = []
+        intervals = []
         for block in read_blocks(file, average=True):
             here = slice(len(paths), len(paths) + len(block["paths"]))
             values[here], labels[here] = block["features"], block["labels"]
             paths += block["paths"]
+            intervals += [found] if (found := intervals_in(block)) is not None else []
     check_finite_rows(values, paths, path, FEATURE_LAYOUT, "Their network has diverged: train it again with a lower lr")
-    return Features(path, values, labels, paths, attributes)
+    return Features(path, values, labels, paths, attributes, np.concatenate(intervals) if intervals else None)
 
 
 def open_features(path: Path, warn: Warn = ignore_warning) -> AbstractContextManager[RowsFile]:
@@ -99,7 +122,7 @@ def read_blocks(file: RowsFile, *, average: bool = False) -> Iterator[FeatureRow
     Raises:
         UsageError: they are damaged, which may be raised after the last block.
     """
-    for block in file.blocks(list(FEATURE_COLUMNS), rows_at_a_time(file)):
+    for block in file.blocks(file.columns, rows_at_a_time(file)):
         values = block["features"]
         mean = values.mean(axis=tuple(range(1, values.ndim - 1))) if average else values
         yield {**block, "features": mean}
@@ -111,7 +134,12 @@ def rows_at_a_time(file: RowsFile) -> int:
 
 
 def write_features(
-    path: Path, shape: tuple[int, ...], blocks: Iterable[FeatureRows], attributes: Mapping[str, Any]
+    path: Path,
+    shape: tuple[int, ...],
+    blocks: Iterable[FeatureRows],
+    attributes: Mapping[str, Any],
+    *,
+    has_intervals: bool = False,
 ) -> None:
     """Write a file atomically, block by block, with a checksum of each column.
 
@@ -120,13 +148,16 @@ def write_features(
         shape: of the features of all blocks together, (N, ..., D).
         blocks: the rows.
         attributes: their provenance.
+        has_intervals: whether blocks may have starts and ends; a block without them is of whole videos.
     """
+    columns = {**FEATURE_COLUMNS, **(INTERVAL_COLUMNS if has_intervals else {})}
     with write_rows(path, {"schema": FEATURE_SCHEMA, **attributes}) as file:
-        for name, column in FEATURE_COLUMNS.items():
+        for name, column in columns.items():
             file.add_column(name, column, shape if name == "features" else shape[:1])
         for block in blocks:
-            for name in FEATURE_COLUMNS:
-                file.append(name, block[name])
+            whole = np.full(len(block["labels"]), np.nan)
+            for name in columns:
+                file.append(name, block.get(name, whole) if name in INTERVAL_COLUMNS else block[name])
 
 
 def values_of(attribute: Any) -> list[str]:

@@ -4,12 +4,13 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
 from vtdl_cli.errors import DamagedFile, UsageError
 from vtdl_cli.text import has_lone_surrogate
@@ -55,6 +56,7 @@ class Layout:
         again: what to do if a file is damaged.
         schema: the version of the layout.
         columns: by name, all of one length.
+        optional: further columns, by name: a file has all of them or none.
         attributes: that are required.
         from_elsewhere: whether a file without a schema is accepted.
     """
@@ -67,6 +69,12 @@ class Layout:
     columns: Mapping[str, Column]
     attributes: Sequence[str] = ()
     from_elsewhere: bool = False
+    optional: Mapping[str, Column] = field(default_factory=dict)
+
+    def columns_in(self, file: h5py.File) -> dict[str, Column]:
+        """Return the columns that a file should have."""
+        has_more = any(name in file for name in self.optional)
+        return {**self.columns, **(self.optional if has_more else {})}
 
     def refusal(self, path: Path, flaw: str) -> UsageError:
         """Build the error for a file that cannot be used; `flaw` includes the next step."""
@@ -89,6 +97,23 @@ class Layout:
             raise self.damage(path, "hold text that is not UTF-8") from error
         except (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise self.damage(path, "are cut short or damaged") from error
+
+
+INTERVAL_COLUMNS = {
+    "starts": Column("numbers", "<f8", kinds="fiu"),
+    "ends": Column("numbers", "<f8", kinds="fiu"),
+}
+"""Of samples that are parts of videos: in seconds, NaN for a whole video."""
+
+
+def interval_columns(intervals: NDArray[np.float64] | None) -> dict[str, NDArray[np.float64]]:
+    """Return INTERVAL_COLUMNS of intervals (N, 2); empty without intervals."""
+    return {} if intervals is None else {"starts": intervals[:, 0], "ends": intervals[:, 1]}
+
+
+def intervals_in(columns: Mapping[str, Any]) -> NDArray[np.float64] | None:
+    """Return the intervals (N, 2) in columns that were read; None if there are none."""
+    return np.stack([columns["starts"], columns["ends"]], 1) if "starts" in columns else None
 
 
 def check_file(path: Path, layout: Layout) -> None:
@@ -119,12 +144,13 @@ def check_layout(file: h5py.File, path: Path, layout: Layout) -> None:
     if schema is not None and not np.array_equal(schema, layout.schema):
         flaw = f"have schema {plain(schema)}, and this version reads {layout.schema}"
         raise layout.refusal(path, f"{flaw}. {layout.again}")
-    flaws = [_column_flaw(file, name, column) for name, column in layout.columns.items()]
+    columns = layout.columns_in(file)
+    flaws = [_column_flaw(file, name, column) for name, column in columns.items()]
     flaws += [f"it has no '{name}'" for name in layout.attributes if name not in file.attrs]
     if flaw := next(filter(None, flaws), "it has no 'schema'" if schema is None else ""):
         what = f"are an HDF5 file of something else: {flaw}"
         raise layout.refusal(path, f"{what}. Name one that {layout.command} wrote")
-    counts = {name: len(file[name]) for name in layout.columns}
+    counts = {name: len(file[name]) for name in columns}
     if len(set(counts.values())) > 1:
         rows = ", ".join(f"{name} {count}" for name, count in counts.items())
         raise layout.damage(path, f"are inconsistent: rows of {rows}")

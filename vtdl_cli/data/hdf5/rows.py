@@ -132,7 +132,13 @@ class RowsFile:
     def __init__(self, file: h5py.File, path: Path, layout: Layout, *, sealed: bool) -> None:
         self._file, self._path, self._layout = file, path, layout
         self.attributes = plain_attributes(file)
+        self._columns = layout.columns_in(file)
         self.checksums: dict[str, str] | None = json.loads(file.attrs[CHECKSUMS]) if sealed else None
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns that the file has."""
+        return list(self._columns)
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Return the shape of a column."""
@@ -175,11 +181,11 @@ class RowsFile:
         Raises:
             DamagedFile: a column does not match its checksum.
         """
-        for _ in self.blocks(list(self._layout.columns), num_rows):
+        for _ in self.blocks(self.columns, num_rows):
             pass
 
     def _read(self, name: str, here: slice) -> ColumnRows:
-        column, dataset = self._layout.columns[name], self._file[name]
+        column, dataset = self._columns[name], self._file[name]
         with self._layout.damage_on_error(self._path):
             if column.dtype == TEXT:
                 texts: list[str] = dataset.asstr()[here].tolist()

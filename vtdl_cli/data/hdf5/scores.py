@@ -14,9 +14,19 @@ from typing import Any
 import numpy as np
 
 from vtdl_cli import ranks
-from vtdl_cli.data.hdf5.layout import TEXT, Column, Layout, check_finite_rows, class_names_in
+from vtdl_cli.data.hdf5.layout import (
+    INTERVAL_COLUMNS,
+    TEXT,
+    Column,
+    Layout,
+    check_finite_rows,
+    class_names_in,
+    interval_columns,
+    intervals_in,
+)
 from vtdl_cli.data.hdf5.rows import open_rows, write_rows
 from vtdl_cli.data.lists.label_sets import LabelSet, label_set
+from vtdl_cli.data.video.timeline import name_samples
 from vtdl_cli.runtime import Warn, ignore_warning, write_error
 
 SCORE_SCHEMA = 1
@@ -35,6 +45,7 @@ SCORE_LAYOUT = Layout(
     schema=SCORE_SCHEMA,
     columns=SCORE_COLUMNS,
     attributes=("classes", "protocol", "aggregate"),
+    optional=INTERVAL_COLUMNS,
 )
 
 
@@ -48,6 +59,7 @@ class Scores:
         paths: N, as in the list.
         classes: C names.
         attributes: of the file: `protocol`, `aggregate`, `weights_sha256`, `list_sha256`, `skipped`.
+        intervals: float64 (N, 2), starts and ends in seconds, NaN for a whole video; None: all videos are whole.
     """
 
     values: np.ndarray
@@ -55,6 +67,12 @@ class Scores:
     paths: list[str]
     classes: list[str]
     attributes: dict[str, Any] = field(default_factory=dict)
+    intervals: np.ndarray | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """What identifies the videos: their paths, and their intervals as in `clip.mp4#t=2,3`."""
+        return name_samples(self.paths, self.intervals)
 
     def label_set(self, path: Path) -> LabelSet:
         """Return the classes of the columns; `path` is the file's, for messages."""
@@ -107,8 +125,9 @@ def write_scores(path: Path, scores: Scores, clips: ClipSpool | None = None) -> 
     """
     attributes = {**scores.attributes, "schema": SCORE_SCHEMA, "classes": json.dumps(scores.classes)}
     with write_rows(path, attributes) as file:
-        for name, rows in (("scores", scores.values), ("labels", scores.labels), ("paths", scores.paths)):
-            file.add_column(name, SCORE_COLUMNS[name], np.shape(rows))
+        columns: dict[str, Any] = {"scores": scores.values, "labels": scores.labels, "paths": scores.paths}
+        for name, rows in (columns | interval_columns(scores.intervals)).items():
+            file.add_column(name, {**SCORE_COLUMNS, **INTERVAL_COLUMNS}[name], np.shape(rows))
             file.append(name, rows)
         if clips is not None:
             file.add_column("clip_logits", CLIP_LOGITS, (len(scores.labels), *clips.shape))
@@ -127,13 +146,14 @@ def read_scores(path: Path, warn: Warn = ignore_warning) -> Scores:
         UsageError: `path` is not a file of scores, is damaged, has another schema, or values that are not finite.
     """
     with open_rows(path, SCORE_LAYOUT, warn) as file:
-        values, labels, paths = (file.read(name) for name in SCORE_COLUMNS)
+        columns = {name: file.read(name) for name in file.columns}
+        values, labels, paths = (columns[name] for name in SCORE_COLUMNS)
         classes, attributes = class_names_in(file.attributes) or [], file.attributes
     if values.shape[1] != len(classes) or labels.min() < 0:  # labels beyond the classes were refused on opening
         counts = f"{len(classes)} classes, {values.shape[1]} scores per video, labels {labels.min()} to {labels.max()}"
         raise SCORE_LAYOUT.damage(path, f"are inconsistent: {counts}")
     check_finite_rows(values, paths, path, SCORE_LAYOUT, "Their network has diverged: evaluate other weights")
-    return Scores(values, labels, paths, classes, attributes)
+    return Scores(values, labels, paths, classes, attributes, intervals_in(columns))
 
 
 def align(scores: Scores, keys: Sequence[str], wanted: Sequence[str]) -> Scores:
@@ -141,5 +161,9 @@ def align(scores: Scores, keys: Sequence[str], wanted: Sequence[str]) -> Scores:
     place = {key: row for row, key in enumerate(keys)}
     rows = [place[key] for key in wanted]
     return replace(
-        scores, values=scores.values[rows], labels=scores.labels[rows], paths=[scores.paths[row] for row in rows]
+        scores,
+        values=scores.values[rows],
+        labels=scores.labels[rows],
+        paths=[scores.paths[row] for row in rows],
+        intervals=None if scores.intervals is None else scores.intervals[rows],
     )

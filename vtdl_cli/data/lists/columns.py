@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vtdl_cli.errors import ListError, UsageError
+from vtdl_cli.data.lists.list_file import BYTE_ORDER_MARK, ListFile, path_exists, shortened
+from vtdl_cli.data.lists.rows import UNKNOWN_CLASS, ListRows
+from vtdl_cli.errors import ListError
 
 LIST_COLUMNS = ("path class frames", "path frames class", "path class", "path")
 
-UNKNOWN_CLASS = -1
-"""The class of an unlabelled video."""
-
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _INTEGER = re.compile(rb"-?[0-9]{1,18}")  # 18 digits fit an int64
 _NO_INTEGER = np.iinfo(np.int64).min
 _EVIDENCE_LINES = 10  # paths that detection looks for on the disk, for each way to read them
@@ -31,85 +28,68 @@ class ListLines:
     """The N non-blank lines of a list, before their columns are known.
 
     Attributes:
-        source: the list's file.
-        root: the folder that relative paths start from.
-        prefix: what to strip from paths: ends in a slash, or is empty.
+        file: the list.
         texts: the lines [N], stripped.
         numbers: int64 [N], line numbers in the file, from 1.
         ends: int64 [N, 2], the last two words where they are integers after a path, else `_NO_INTEGER`.
     """
 
-    source: Path
-    root: Path
-    prefix: bytes
+    file: ListFile
     texts: list[bytes]
     numbers: NDArray[np.int64]
     ends: NDArray[np.int64]
 
     def name(self, index: int, num_columns: int) -> bytes:
         """Return the path of a line that ends in `num_columns - 1` integers, without the prefix."""
-        return self.texts[index].rsplit(None, num_columns - 1)[0].removeprefix(self.prefix)
+        return self.texts[index].rsplit(None, num_columns - 1)[0].removeprefix(self.file.prefix)
 
     def any_exists(self, indices: NDArray[np.intp], num_columns: int) -> bool:
         """Whether any of the first few of these paths exists."""
         names = (self.name(int(index), num_columns).decode() for index in indices[:_EVIDENCE_LINES])
-        return any(path_exists(self.root / name) for name in names)
+        return any(path_exists(self.file.root / name) for name in names)
 
     def place(self, index: int) -> str:
         """Name a line in an error message."""
-        return f"list '{self.source}:{self.numbers[index]}'"
+        return self.file.line(int(self.numbers[index]))
 
     def misfit(self, index: int, rule: str) -> ListError:
         """Return the error for a line that breaks `rule`."""
         hint = "Correct the line (words are separated by spaces), or name the list's columns with --list-columns"
         return ListError(
-            f"{self.place(index)} reads '{_shortened(self.texts[index].decode())}', which is not {rule}. {hint}"
+            f"{self.place(index)} reads '{shortened(self.texts[index].decode())}', which is not {rule}. {hint}"
         )
 
 
-def read_text(source: Path, kind: str) -> bytes:
-    """Return the bytes of a UTF-8 file.
+def split_lines(file: ListFile) -> ListLines:
+    """Split the text of a list into lines, without blank ones and comments; backslashes of Windows become slashes.
 
-    Args:
-        source: the file.
-        kind: names the file in error messages.
-
-    Raises:
-        ListError: the file cannot be read, or is not UTF-8.
-    """
-    try:
-        content = source.read_bytes()
-        content.decode()
-    except OSError as error:
-        raise ListError(f"{kind} '{source}' cannot be read ({error.strerror}). Name a text file") from error
-    except UnicodeDecodeError as error:
-        number = content.count(b"\n", 0, error.start) + 1
-        raise ListError(f"{kind} '{source}:{number}' is not UTF-8 text. Save the file as UTF-8") from error
-    if b"\0" in content:  # UTF-16 without a byte order mark is valid UTF-8
-        number = content.count(b"\n", 0, content.index(b"\0")) + 1
-        raise ListError(f"{kind} '{source}:{number}' contains a zero byte: not UTF-8 text. Save the file as UTF-8")
-    return content
-
-
-def split_lines(content: bytes, source: Path, root: Path, strip_prefix: str) -> ListLines:
-    """Split the text of a list into lines.
+    A line that starts with `#` is a comment, and a backslash one of Windows, unless a file of that name exists.
 
     Raises:
         ListError: the list is empty.
-        UsageError: no path starts with `strip_prefix`.
+        UsageError: no path starts with the prefix.
     """
-    stripped = [line.strip() for line in content.removeprefix(BYTE_ORDER_MARK).splitlines()]
-    numbers = np.array([number for number, line in enumerate(stripped, start=1) if line], dtype=np.int64)
-    texts = [line for line in stripped if line]
-    if not texts:
-        raise ListError(f"list '{source}' is empty. Write one video a line: '{LIST_COLUMNS[0]}'")
-    prefix = strip_prefix.rstrip("/").encode() + b"/" if strip_prefix else b""
-    if not any(text.startswith(prefix) for text in texts):
-        first = _shortened(texts[0].decode())
-        rule = f"starts no line of list '{source}', whose first is '{first}'"
-        raise UsageError(f"--strip-prefix '{strip_prefix}' {rule}. Give whole folders from the start of its paths")
+    stripped = [line.strip() for line in file.content.removeprefix(BYTE_ORDER_MARK).splitlines()]
+    numbered = [(number, line) for number, line in enumerate(stripped, start=1) if line]
+    lines = _collect(file, [pair for pair in numbered if not pair[1].startswith(b"#") or _exists(file, pair[1])])
+    if not lines.texts:
+        raise ListError(f"list '{file.source}' is empty. Write one video a line: '{LIST_COLUMNS[0]}'")
+    slanted = [text for text in lines.texts if b"\\" in text]
+    if slanted and not any(_exists(file, text) for text in slanted[:_EVIDENCE_LINES]):
+        lines.texts[:] = [text.replace(b"\\", b"/") for text in lines.texts]
+    file.check_prefix(lines.texts)
+    return lines
+
+
+def _collect(file: ListFile, numbered: list[tuple[int, bytes]]) -> ListLines:
+    texts = [text for _, text in numbered]
     ends = np.fromiter((end for text in texts for end in _end_integers(text)), np.int64, 2 * len(texts))
-    return ListLines(source, root, prefix, texts, numbers, ends.reshape(-1, 2))
+    return ListLines(file, texts, np.array([number for number, _ in numbered], np.int64), ends.reshape(-1, 2))
+
+
+def _exists(file: ListFile, text: bytes) -> bool:
+    """Whether a line is the path of a file, with up to two columns after it."""
+    return any(path_exists(file.root / text.rsplit(None, columns)[0].decode()) for columns in range(3))
 
 
 def _end_integers(text: bytes) -> tuple[int, int]:
@@ -151,7 +131,7 @@ def detect_columns(lines: ListLines, *, canonical: bool) -> str:
         seen = "both contain" if low_last else "neither contains"
         rule = f"ends each line in two integers, and {seen} a 0 or -1: which one is the class cannot be determined"
         hint = f"Choose with --list-columns '{LIST_COLUMNS[0]}' or --list-columns '{LIST_COLUMNS[1]}'"
-        raise ListError(f"list '{lines.source}' {rule}. {hint}")
+        raise ListError(f"list '{lines.file.source}' {rule}. {hint}")
     return LIST_COLUMNS[0] if low_before else LIST_COLUMNS[1]
 
 
@@ -164,50 +144,51 @@ def _are_bare_paths(lines: ListLines, has_class: NDArray[np.bool_]) -> bool:
 def _partly_labelled(lines: ListLines, has_class: NDArray[np.bool_]) -> ListError:
     """Return the error for a list that gives only some of its videos a class."""
     first, number = int(has_class.argmin()), int((~has_class).sum())
-    what = f"{lines.place(first)} reads '{_shortened(lines.texts[first].decode())}', which has no class"
+    what = f"{lines.place(first)} reads '{shortened(lines.texts[first].decode())}', which has no class"
     rule = f"as have {number} of the {len(has_class)} lines"
     hint = f"Write class {UNKNOWN_CLASS} for videos without one, or name the list's columns with --list-columns"
     return ListError(f"{what}, {rule}. {hint}")
 
 
-def read_integers(lines: ListLines, columns: str, first_class: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return classes, counted from 0, and frame counts; int64 [N] each.
+def read_lines(file: ListFile, columns: str | None = None, *, canonical: bool = False) -> ListRows:
+    """Read a list whose columns are separated by spaces.
+
+    Args:
+        file: the list.
+        columns: one of `LIST_COLUMNS`; None: detected from the lines.
+        canonical: see `detect_columns`.
+
+    Raises:
+        ListError: the list is empty, a line is malformed, or the columns are ambiguous.
+        UsageError: no path starts with the prefix.
+    """
+    lines = split_lines(file)
+    columns = columns or detect_columns(lines, canonical=canonical)
+    labels, frames = read_integers(lines, columns)
+    names = [lines.name(index, len(columns.split())) for index in range(len(labels))]
+    return ListRows(columns, names, lines.numbers, labels, frames)
+
+
+def read_integers(lines: ListLines, columns: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return classes as listed, and frame counts; int64 [N] each.
 
     The class is `UNKNOWN_CLASS`, and the count 0, where the list has none.
 
     Args:
         lines: the list.
         columns: one of `LIST_COLUMNS`.
-        first_class: the number that the list gives its first class.
 
     Raises:
-        ListError: a line does not fit `columns`, or holds a negative number.
+        ListError: a line does not fit `columns`, or holds a negative frame count.
     """
     order = columns.split()[1:]
     ends = lines.ends[:, 2 - len(order) :]
     for index in np.flatnonzero((ends == _NO_INTEGER).any(axis=1))[:1]:
         raise lines.misfit(int(index), f"'{columns}'")
-    lowest = np.array([first_class if name == "class" else 0 for name in order])
-    is_class = np.array([name == "class" for name in order], dtype=np.bool_)
-    is_unknown = (ends == UNKNOWN_CLASS) & is_class
-    for index, column in np.argwhere((ends < lowest) & ~is_unknown)[:1]:
-        has = f"{lines.place(index)} has {order[column]} '{ends[index, column]}'"
-        rule = f"but {order[column]} counts from {lowest[column]} (read as '{columns}')"
-        raise ListError(f"{has}, {rule}. Correct the line, or use --list-columns")
     frames = ends[:, order.index("frames")].copy() if "frames" in order else np.zeros(len(ends), np.int64)
-    if "class" not in order:
-        return np.full_like(frames, UNKNOWN_CLASS), frames
-    classes = ends[:, order.index("class")]
-    return np.where(classes == UNKNOWN_CLASS, UNKNOWN_CLASS, classes - first_class), frames
-
-
-def path_exists(path: Path) -> bool:
-    """Whether the path exists and can be reached."""
-    try:
-        return path.exists()
-    except OSError:  # the name is too long, or a folder on the way may not be entered
-        return False
-
-
-def _shortened(text: str, length: int = 80) -> str:
-    return text if len(text) <= length else f"{text[: length - 3]}..."
+    for index in np.flatnonzero(frames < 0)[:1]:
+        has = f"{lines.place(int(index))} has frames '{frames[index]}'"
+        raise ListError(
+            f"{has}, but frames counts from 0 (read as '{columns}'). Correct the line, or use --list-columns"
+        )
+    return ends[:, order.index("class")] if "class" in order else np.full_like(frames, UNKNOWN_CLASS), frames

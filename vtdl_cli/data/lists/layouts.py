@@ -32,7 +32,7 @@ SPLIT_SOURCES = (AUTO, FOLDER, DRAW)
 
 SIDE_WORDS = {
     **dict.fromkeys(("train", "training"), TRAIN),
-    **dict.fromkeys(("val", "valid", "validation"), VAL),
+    **dict.fromkeys(("val", "valid", "validate", "validation"), VAL),
     **dict.fromkeys(("test", "testing"), TEST),
 }
 """Words in the names of folders, such as `train`, `videos_val` and `test_256`, and their sides."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from vtdl_cli.data.lists.entries import name_clip
 from vtdl_cli.data.lists.splits import SIDES, TRAIN, VAL
 from vtdl_cli.data.video.disk import stem
 from vtdl_cli.data.video.folder_scan import scan_folder
@@ -156,8 +157,7 @@ def _annotations(path: Path) -> Iterator[dict[str, str]]:
 
 def _segment(row: dict[str, str]) -> str:
     """Return the id with its first and last second, as downloaders name the file."""
-    start, end = (round(float(row[name])) for name in ("time_start", "time_end"))
-    return f"{row['youtube_id']}_{start:06d}_{end:06d}"
+    return name_clip(row["youtube_id"], float(row["time_start"]), float(row["time_end"]))
 
 
 OFFICIAL: dict[str, Callable[[Path, int], OfficialSplit]] = {

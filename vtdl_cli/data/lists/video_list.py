@@ -7,30 +7,24 @@ memory (one run of bytes, a few integer arrays), so it takes about as much room 
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vtdl_cli.data.lists.columns import (
-    BYTE_ORDER_MARK,
-    LIST_COLUMNS,
-    UNKNOWN_CLASS,
-    ListLines,
-    detect_columns,
-    path_exists,
-    read_integers,
-    read_text,
-    split_lines,
-)
+from vtdl_cli.data.lists.class_names import CLASSES_FILE, read_classes
+from vtdl_cli.data.lists.class_numbers import number_classes
+from vtdl_cli.data.lists.columns import LIST_COLUMNS
+from vtdl_cli.data.lists.formats import read_rows
 from vtdl_cli.data.lists.label_sets import LabelSet, label_set
+from vtdl_cli.data.lists.list_file import ListFile, path_exists, read_text
+from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
+from vtdl_cli.data.lists.writable import check_listable, unlistable
+from vtdl_cli.data.video.timeline import Interval, interval_at, name_sample
 from vtdl_cli.errors import ListError, UsageError
-
-CLASSES_FILE = "classes.txt"
-MOST_CLASSES = 1_000_000  # a larger class is a typing error: a classifier of that size would fill the memory
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -40,10 +34,12 @@ class VideoList:
     Attributes:
         source: the list's file.
         root: the folder that relative paths start from.
-        columns: how the lines were read, one of `LIST_COLUMNS`.
+        columns: how the lines were read: one of `LIST_COLUMNS`, or a description of a table's columns.
         labels: int64 [N], classes from 0; `UNKNOWN_CLASS` for unlabelled videos.
         frames: int64 [N], listed frame counts, 0 where the list has none. A hint: the video itself decides.
-        classes: the names in the classes.txt beside the list, or None.
+        classes: the names in the classes.txt beside the list, or in the list itself, or None.
+        intervals: float64 [N, 2], start and end in seconds of the part of the video that a line stands for, NaN where
+            it is the whole video; None: all lines are whole videos.
         sha256: of the file's bytes, for provenance.
     """
 
@@ -53,6 +49,7 @@ class VideoList:
     labels: NDArray[np.int64]
     frames: NDArray[np.int64]
     classes: list[str] | None
+    intervals: NDArray[np.float64] | None
     sha256: str
     _names: bytes
     _bounds: NDArray[np.int64]  # [N + 1]: name i is _names[_bounds[i] : _bounds[i + 1]]
@@ -73,6 +70,14 @@ class VideoList:
     def exists(self, index: int) -> bool:
         """Whether the video exists and can be reached."""
         return path_exists(self.path(index))
+
+    def interval(self, index: int) -> Interval | None:
+        """Return the part of the video that a line stands for; None: all of it."""
+        return interval_at(self.intervals, index)
+
+    def sample_name(self, index: int) -> str:
+        """Return what identifies a line: the path as listed and the interval, as in `clip.mp4#t=2,3`."""
+        return name_sample(self.name(index), self.interval(index))
 
     def line(self, index: int) -> int:
         """Return the line number in the file, from 1, for messages."""
@@ -110,37 +115,79 @@ def read_list(
         ListError: the file cannot be read, a line is malformed, a class is out of range, or the columns are ambiguous.
         UsageError: `columns` is unknown, or no path starts with `strip_prefix`.
     """
+    return parse_list(path, root=root, strip_prefix=strip_prefix, columns=columns, first_class=first_class).whole()
+
+
+class ParsedList(NamedTuple):
+    """A list with what it tells about a split of its N videos.
+
+    Attributes:
+        videos: the list.
+        sides: train, val or test [N], if the list has a column of them.
+        groups: the group of each video [N], if the list has a column of them.
+    """
+
+    videos: VideoList
+    sides: Sequence[str] | None
+    groups: Sequence[str] | None
+
+    def whole(self) -> VideoList:
+        """Return the list, if it is one part of a split.
+
+        Raises:
+            ListError: it holds several parts.
+        """
+        sides = sorted(set(self.sides or ()))
+        if len(sides) > 1:
+            source = self.videos.source
+            raise ListError(
+                f"list '{source}' holds the videos of {', '.join(sides)} together. "
+                f"Write a list of each: vtdl lists convert {source} --out lists"
+            )
+        return self.videos
+
+
+def parse_list(
+    path: str | Path,
+    *,
+    root: str | Path | None = None,
+    strip_prefix: str = "",
+    columns: str | None = None,
+    first_class: int = 0,
+    chosen: Mapping[str, str] | None = None,
+) -> ParsedList:
+    """Read a list of videos of any format, with the parts of a split that it holds.
+
+    Args:
+        path, root, strip_prefix, columns, first_class: as in `read_list`.
+        chosen: what a column holds -> the name of that column, for a list that names its columns.
+
+    Raises:
+        ListError, UsageError: as `read_list`.
+    """
     if columns is not None and columns not in LIST_COLUMNS:
         allowed = ", ".join(f"'{known}'" for known in LIST_COLUMNS)
         raise UsageError(f"--list-columns '{columns}' is not a known order of columns. Use one of {allowed}")
     source = Path(path)
-    content = read_text(source, "list")
-    lines = split_lines(content, source, source.parent if root is None else Path(root), strip_prefix)
-    beside = source.with_name(CLASSES_FILE)
-    classes = read_classes(beside) if beside.is_file() else None
-    columns = columns or detect_columns(lines, canonical=classes is not None)
-    labels, frames = read_integers(lines, columns, first_class)
-    _check_range(lines, columns, labels, classes)
-    names = [lines.name(index, len(columns.split())) for index in range(len(labels))]
-    bounds = np.cumsum([0, *map(len, names)], dtype=np.int64)
-    digest = hashlib.sha256(content).hexdigest()
-    return VideoList(
-        source, lines.root, columns, labels, frames, classes, digest, b"".join(names), bounds, lines.numbers
+    folder = source.parent if root is None else Path(root)
+    file = ListFile(source, read_text(source, "list"), folder, strip_prefix, chosen or {})
+    beside = file.beside(CLASSES_FILE)
+    rows = read_rows(file, columns)
+    labels, classes = number_classes(rows, file, read_classes(beside) if beside else None, first_class)
+    videos = VideoList(
+        source,
+        folder,
+        rows.columns,
+        labels,
+        rows.frames,
+        classes,
+        rows.intervals,
+        hashlib.sha256(file.content).hexdigest(),
+        b"".join(rows.names),
+        np.cumsum([0, *map(len, rows.names)], dtype=np.int64),
+        rows.numbers,
     )
-
-
-def _check_range(lines: ListLines, columns: str, labels: NDArray[np.int64], classes: list[str] | None) -> None:
-    """Raise ListError for a class that classes.txt does not name, or that is absurdly large."""
-    number = MOST_CLASSES if classes is None else len(classes)
-    for index in np.flatnonzero(labels >= number)[:1]:
-        has = f"{lines.place(index)} has class '{labels[index]}' (read as '{columns}')"
-        if classes is None:
-            raise ListError(f"{has}, but classes go from 0 to {number - 1}. Correct it, or use --list-columns")
-        rule = f"but the {CLASSES_FILE} beside it names {number}, 0 to {number - 1}"
-        if labels.min() == 1 and labels.max() == number:  # as in the split files of UCF101
-            convert = f"vtdl lists convert {lines.source} --from-one --out ..."
-            raise ListError(f"{has}, {rule}. If the list counts classes from 1: {convert}")
-        raise ListError(f"{has}, {rule}. Correct either file, or use --list-columns")
+    return ParsedList(videos, rows.sides, rows.groups)
 
 
 def list_of_videos(source: Path, names: Sequence[str], *, root: Path | None = None) -> VideoList:
@@ -163,7 +210,7 @@ def list_of_videos(source: Path, names: Sequence[str], *, root: Path | None = No
     numbers = np.arange(1, len(names) + 1)
     labels, frames = np.full_like(numbers, UNKNOWN_CLASS), np.zeros_like(numbers)
     return VideoList(
-        source, root or Path(), LIST_COLUMNS[3], labels, frames, None, digest, b"".join(encoded), bounds, numbers
+        source, root or Path(), LIST_COLUMNS[3], labels, frames, None, None, digest, b"".join(encoded), bounds, numbers
     )
 
 
@@ -205,50 +252,4 @@ def write_list(path: str | Path, rows: Iterable[tuple[str, int, int]]) -> None:
     """
     with Path(path).open("w", encoding="utf-8", newline="\n") as file:
         for name, label, frames in rows:
-            if reason := unlistable(name):
-                raise ListError(f"video {name!a} cannot be written to a list: {reason}. Rename it")
-            file.write(f"{name} {label} {frames}\n")
-
-
-def unlistable(name: str) -> str:
-    """Return why a path or class name would change when written and read back; empty if it would not."""
-    try:
-        encoded = name.encode()
-    except UnicodeEncodeError:
-        return "its name is not UTF-8"
-    if encoded.strip() != encoded or not encoded:
-        return "its name begins or ends with a space"
-    return "its name contains a line break" if re.search(rb"[\r\n\0]", encoded) else ""
-
-
-def write_classes(path: str | Path, names: Iterable[str]) -> None:
-    """Write class names one a line; the first is class 0.
-
-    Raises:
-        ListError: a name cannot be written (see `unlistable`).
-    """
-    names = list(names)
-    for name in names:
-        if reason := unlistable(name):
-            raise ListError(f"class {name!a} cannot be written to {CLASSES_FILE}: {reason}. Rename it")
-    Path(path).write_text("".join(f"{name}\n" for name in names), encoding="utf-8", newline="\n")
-
-
-def read_classes(path: str | Path) -> list[str]:
-    """Read class names, one a line; the first is class 0.
-
-    Raises:
-        ListError: the file cannot be read, is empty, has a blank line between names, or names a class twice.
-    """
-    source = Path(path)
-    content = read_text(source, "class file").removeprefix(BYTE_ORDER_MARK)
-    names = [line.strip().decode() for line in content.rstrip().splitlines()]
-    if not names:
-        raise ListError(f"class file '{source}' is empty. Write one class name a line; the first is class 0")
-    first_lines: dict[str, int] = {}
-    for number, name in enumerate(names, start=1):
-        if not name:
-            raise ListError(f"class file '{source}:{number}' is blank, but lines count classes. Remove the line")
-        if (first := first_lines.setdefault(name, number)) != number:
-            raise ListError(f"class file '{source}:{number}' repeats '{name}' of line {first}. Remove one")
-    return names
+            file.write(f"{check_listable(name)} {label} {frames}\n")

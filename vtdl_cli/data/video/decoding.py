@@ -1,202 +1,148 @@
-"""Decode frames from a video file, by one of three decoders, or from a frame folder.
+"""Open a video for reading: a file with the decoder of choice, a frame folder, or a folder of optical flow.
 
-The decoders agree on the number of frames and on their content. A reader belongs to the process that opened it and
-decodes in one thread: decord hangs when a reader is carried over a fork. Libraries are imported on first use, so that a
-process that only counts frames does not load torch. Nothing is cached between videos.
-
-Random access is only as good as a file's timestamps. Compared with sequential decoding, decord and torchcodec seek to
-wrong frames in every DivX file of HMDB51 that we tried, and decord also with edit lists and open GOPs. `scan_video`
-detects such files: decord then decodes them from the start, which is correct, and torchcodec refuses them.
+The decoders agree on the number of frames and on their content, so that `auto` is free to choose by file.
 """
 
-import importlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from vtdl_cli.data.video.file_readers import (
+    DecordReader,
+    PyAvReader,
+    TorchcodecReader,
+    load_decoder,
+    why_not_decord,
+)
 from vtdl_cli.data.video.flow_folder import FlowFolderReader
 from vtdl_cli.data.video.frame_folder import FrameFolderReader
-from vtdl_cli.data.video.reader import VideoReader, read_any_order, stack_frames, unreadable_on_error
-from vtdl_cli.data.video.scan import open_stream, scan_video
+from vtdl_cli.data.video.reader import VideoReader, VideoScan
+from vtdl_cli.data.video.resizing import SizedReader
+from vtdl_cli.data.video.scan import scan_video
+from vtdl_cli.data.video.timeline import Interval, sample_reader
 from vtdl_cli.errors import UnreadableVideo, UsageError
 
-__all__ = ["DECODERS", "PyAvReader", "VideoReader", "decode_frames", "open_video", "read_middle_frame"]
+__all__ = [
+    "AUTO",
+    "DECODERS",
+    "FLOW",
+    "VideoReader",
+    "choose_decoders",
+    "open_video",
+    "read_middle_frame",
+    "same_frames",
+]
 
-
-class PyAvReader:
-    """Decodes from the start up to the last requested frame: slow for long videos, correct for all.
-
-    Only this reader detects damage that FFmpeg conceals (in AVI files above all), in all frames that it passes.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path, self.scan = path, scan_video(path)
-        self.num_frames = self.scan.num_frames
-
-    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        """See `VideoReader.read`."""
-        return read_any_order(indices, self.num_frames, self._read_ascending)
-
-    def _read_ascending(self, wanted: np.ndarray) -> np.ndarray:
-        remaining = set(wanted.tolist())
-        frames = []
-        for index, frame in enumerate(decode_frames(self._path)):
-            if index in remaining:
-                frames.append(_to_rgb(frame))
-            if len(frames) == len(wanted):
-                return stack_frames(self._path, frames)
-        raise UnreadableVideo(str(self._path), f"it ends before frame {wanted[len(frames)]} of {self.num_frames}")
-
-    def frames(self) -> Iterator[np.ndarray]:
-        """Yield all frames (H, W, 3) in order, one in memory at a time."""
-        yield from map(_to_rgb, decode_frames(self._path))
-
-    def close(self) -> None:
-        """Nothing stays open between reads."""
-
-
-def decode_frames(path: Path) -> Iterator[Any]:
-    """Yield PyAV's frames in display order, up to the first damaged one."""
-    count = 0
-    with open_stream(path) as (container, stream), unreadable_on_error(path, lambda: f"it is damaged at frame {count}"):
-        for frame in container.decode(stream):
-            if frame.is_corrupt:
-                raise UnreadableVideo(str(path), f"it is damaged at frame {count}")
-            yield frame
-            count += 1
-
-
-def _to_rgb(frame: Any) -> np.ndarray:
-    """Convert PyAV's frame to RGB; PyAV leaves the rotation (degrees, counterclockwise) to the caller."""
-    # One thread: by default each conversion starts a thread pool, which takes longer than a small frame.
-    return np.rot90(frame.to_ndarray(format="rgb24", threads=1), round(frame.rotation / 90))
-
-
-class DecordReader:
-    """Seeks if that is exact for the file, else decodes from the start."""
-
-    def __init__(self, path: Path) -> None:
-        scan = scan_video(path)
-        if scan.container == "mpegts":  # measured: wrong frames even from the start
-            raise UnreadableVideo(str(path), "decord misreads MPEG-TS; use the decoder pyav")
-        if scan.width % 32 and 3 * (scan.width + -scan.width % 32) % scan.width == 0:
-            # measured: it pads rows to 32 pixels; if the padded size is a multiple, it assumes more than 3 channels
-            raise UnreadableVideo(str(path), f"decord misreads frames {scan.width} pixels wide; use the decoder pyav")
-        self._path, self.scan = path, scan
-        self.num_frames = scan.num_frames
-        self._open()
-        self._seekable = scan.seekable and len(self._reader) == scan.num_frames
-
-    def _open(self) -> None:
-        os.environ.setdefault("DECORD_DUPLICATE_WARNING_THRESHOLD", "1.0")  # decord reads it on import
-        import decord
-
-        decord.logging.set_level(decord.logging.QUIET)
-        # PyAV has read the file already: decord's FFmpeg of 2019 lacks AV1, and decord needs a duration.
-        reason = f"decord does not support its codec ({self.scan.codec}) or its header; use the decoder pyav"
-        with unreadable_on_error(self._path, reason):
-            self._reader: Any = decord.VideoReader(str(self._path.absolute()), ctx=decord.cpu(0), num_threads=1)
-        self._position = 0  # the next frame, when decoding from the start
-
-    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        """See `VideoReader.read`."""
-        return read_any_order(indices, self.num_frames, self._seek if self._seekable else self._decode_on)
-
-    def _seek(self, wanted: np.ndarray) -> np.ndarray:
-        with unreadable_on_error(self._path, f"decord finds damage before frame {wanted[-1]}"):
-            frames: np.ndarray = self._reader.get_batch(wanted).asnumpy()
-        return frames
-
-    def _decode_on(self, wanted: np.ndarray) -> np.ndarray:
-        if wanted[0] < self._position:
-            self._open()
-        frames = []
-        for index in wanted:
-            with unreadable_on_error(self._path, f"decord finds damage before frame {index}"):
-                while self._position <= index:  # not skip_frames(), which relies on timestamps too
-                    frame = self._reader.next()
-                    self._position += 1
-                frames.append(frame.asnumpy())
-        return stack_frames(self._path, frames)
-
-    def close(self) -> None:
-        """Free decord's buffers."""
-        self._reader = None
-
-
-class TorchcodecReader:
-    """Finds frames by timestamp, and so refuses files whose timestamps are unreliable."""
-
-    def __init__(self, path: Path) -> None:
-        decoder_class = _import_torchcodec()
-        scan = scan_video(path)
-        self._path, self.scan, self.num_frames = path, scan, scan.num_frames
-        with unreadable_on_error(path, f"torchcodec cannot open it (codec {scan.codec}); use the decoder pyav"):
-            self._reader: Any = decoder_class(str(path.absolute()), dimension_order="NHWC", num_ffmpeg_threads=1)
-        if not scan.timed or len(self._reader) != scan.num_frames:
-            raise UnreadableVideo(
-                str(path), "torchcodec relies on timestamps, which are unreliable here; use the decoder pyav"
-            )
-
-    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        """See `VideoReader.read`."""
-        return read_any_order(indices, self.num_frames, self._read_ascending)
-
-    def _read_ascending(self, wanted: np.ndarray) -> np.ndarray:
-        with unreadable_on_error(self._path, f"torchcodec finds damage before frame {wanted[-1]}"):
-            frames: np.ndarray = self._reader.get_frames_at(wanted.tolist()).data.numpy()
-        return frames
-
-    def close(self) -> None:
-        """Free torchcodec's buffers."""
-        self._reader = None
-
-
-def _import_torchcodec() -> Any:
-    try:
-        return importlib.import_module("torchcodec.decoders").VideoDecoder
-    except (ImportError, RuntimeError, OSError) as error:  # RuntimeError and OSError: FFmpeg's libraries are missing
-        raise UsageError(
-            "decoder 'torchcodec' cannot be loaded. Type pip install 'vtdl[torchcodec]', and install FFmpeg 4 to 9"
-        ) from error
-
-
-DECODERS: dict[str, Callable[[Path], VideoReader]] = {
-    "decord": DecordReader,
-    "pyav": PyAvReader,
-    "torchcodec": TorchcodecReader,
-}
+AUTO = "auto"
+"""The decoder that chooses by file: it reads every file that one of the others can read."""
 
 FLOW = "flow"
 """The name that takes a decoder's place for optical flow: folders of x and y images, read as two-channel frames."""
 
 
+def choose_decoders(scan: VideoScan) -> tuple[str, ...]:
+    """Return the decoders that `auto` tries on a file, best first; PyAV, which reads them all, is the last."""
+    return ("decord", "pyav") if _has_decord() and why_not_decord(scan) is None else ("pyav",)
+
+
+@cache
+def _has_decord() -> bool:
+    try:
+        load_decoder("decord")
+    except UsageError:
+        return False
+    return True
+
+
+def same_frames(first: str, second: str) -> bool:
+    """Whether two decoders return the same frames, to the last bit: `auto` is decord for every file it can read."""
+    return first == second or {first, second} == {AUTO, "decord"}
+
+
+class AutoReader:
+    """Reads with the first of `choose_decoders`, and with the next where that fails.
+
+    Attributes:
+        decoder: the one that reads now.
+    """
+
+    def __init__(self, path: Path, scan: VideoScan) -> None:
+        self._path, self.scan, self.num_frames = path, scan, scan.num_frames
+        self._left = list(choose_decoders(scan))
+        self._open_next()
+
+    def _open_next(self) -> None:
+        self.decoder = self._left.pop(0)
+        try:
+            self._reader = DECODERS[self.decoder](self._path, self.scan)
+        except UnreadableVideo:
+            if not self._left:
+                raise
+            self._open_next()
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """See `VideoReader.read`."""
+        while self._left:
+            try:
+                return self._reader.read(indices)
+            except UnreadableVideo:
+                self._reader.close()
+                self._open_next()
+        return self._reader.read(indices)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._reader.close()
+
+
+DECODERS: dict[str, Callable[[Path, VideoScan], VideoReader]] = {
+    AUTO: AutoReader,
+    "decord": DecordReader,
+    "pyav": PyAvReader,
+    "torchcodec": TorchcodecReader,
+}
+
+
 @contextmanager
-def open_video(path: str | Path, decoder: str = "decord") -> Iterator[VideoReader]:
+def open_video(
+    path: str | Path,
+    decoder: str = AUTO,
+    interval: Interval | None = None,
+    frame_rate: float | None = None,
+    *,
+    short_side: int | None = None,
+) -> Iterator[VideoReader]:
     """Open a video file with `decoder`, or a frame folder with any decoder; `flow` opens folders of optical flow.
 
+    Args:
+        path: the file or folder.
+        decoder: a key of DECODERS, or FLOW.
+        interval: the part of the video that the reader shows; None: all of it.
+        frame_rate: the frames a second that it shows; None: every frame.
+        short_side: pixels to which frames are resized; None: the size at which the video is shown.
+
     Raises:
-        UnreadableVideo: the file is missing, empty, not a video, damaged, or in a codec that the decoder lacks.
+        UnreadableVideo: the file is missing, empty, not a video, damaged, or in a codec that the decoder lacks; or the
+            interval is outside of it, or the times of its frames are unknown.
         UsageError: the decoder is unknown or not installed.
     """
-    reader = _open_reader(Path(path), decoder)
+    reader = SizedReader(_open_reader(Path(path), decoder), short_side)
     try:
-        yield reader
+        yield sample_reader(Path(path), reader, interval, frame_rate)
     finally:
         reader.close()
 
 
-def read_middle_frame(path: Path, decoder: str) -> np.ndarray:
-    """Return the middle frame of a video, (H, W, 3) uint8; for flow, x and y are red and green.
+def read_middle_frame(path: Path, decoder: str, interval: Interval | None = None) -> np.ndarray:
+    """Return the middle frame of a video or an interval, (H, W, 3) uint8; for flow, x and y are red and green.
 
     Raises:
         UnreadableVideo, UsageError: as `open_video`.
     """
-    with open_video(path, decoder) as reader:
+    with open_video(path, decoder, interval) as reader:
         frame: np.ndarray = reader.read([reader.num_frames // 2])[0]
     return np.dstack([frame, np.full(frame.shape[:2], 128, np.uint8)]) if decoder == FLOW else frame
 
@@ -214,4 +160,4 @@ def _open_reader(path: Path, decoder: str) -> VideoReader:
         raise UnreadableVideo(str(path), "it is neither a file nor a folder")
     if status.st_size == 0:
         raise UnreadableVideo(str(path), "the file is empty")
-    return DECODERS[decoder](path)
+    return DECODERS[decoder](path, scan_video(path))

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from vtdl_cli.data.video.decoding import FLOW, open_video
+from vtdl_cli.data.video.decoding import AUTO, FLOW, open_video
 from vtdl_cli.data.video.reader import VideoScan, refuse_sizes, unreadable
+from vtdl_cli.data.video.resizing import square_size
 from vtdl_cli.data.video.scan import scan_video
 from vtdl_cli.errors import UnreadableVideo
 
@@ -24,21 +25,17 @@ class VideoFacts(NamedTuple):
     num_frames: int  # that can be read
     declared_frames: int  # by the container's header; 0 if it declares none
     codec: str
-    width: int
+    width: int  # pixels as shown: rotated, and square
     height: int
     frame_rate: float  # frames a second; 0 if unknown
     num_bytes: int  # of the file; 0 for a frame folder
 
 
-_OPENED: set[tuple[object, ...]] = set()
-"""Kinds of video (decoder, container, codec, ...) that were opened in this process."""
-
-
-def probe_video(path: str | Path, decoder: str = "decord", *, verify: bool = False) -> VideoFacts:
+def probe_video(path: str | Path, decoder: str = AUTO, *, verify: bool = False) -> VideoFacts:
     """Open a video, decode its first frame, and return its properties.
 
-    PyAV decodes the first frame of a file. Another decoder is slower, and is tried on the first file of each kind
-    only: it fails on codecs, containers and widths. A single file that it alone cannot open may pass as readable.
+    PyAV decodes it, which is enough for the decoders `auto` and `pyav`: the former falls back on it. Any other has to
+    decode it, too.
 
     With `verify` PyAV decodes all frames: other decoders silently repeat a frame, or return a damaged or grey one.
 
@@ -53,37 +50,31 @@ def probe_video(path: str | Path, decoder: str = "decord", *, verify: bool = Fal
     scan = scan_video(path, inspector.decode)
     if not inspector.count:
         raise UnreadableVideo(str(path), "none of its frames can be decoded")
-    kind = (decoder, scan.container, scan.codec, scan.width, scan.has_duration, scan.timed)
-    if decoder != "pyav" and kind not in _OPENED:
-        _open(path, decoder)
-        _OPENED.add(kind)
+    if decoder not in (AUTO, "pyav"):
+        with open_video(path, decoder) as reader:
+            reader.read([0])
     if verify:
         inspector.check(scan.num_frames)
-    return _facts(scan, path.stat().st_size)
+    return _facts(scan, inspector.size, path.stat().st_size)
 
 
 def _probe_folder(path: Path, decoder: str, verify: bool) -> VideoFacts:
     """Probe a frame folder, or a missing or empty file, for which `open_video` has the message."""
     with open_video(path, decoder) as reader:
-        reader.read([0])
+        first = reader.read([0])[0]
         if verify:
             inspector = FrameInspector(path, may_be_flat=decoder == FLOW)  # flow is flat if nothing moves
             for index in range(reader.num_frames):
                 frame = reader.read([index])[0]
                 inspector.add(frame.shape[:2], partial(_mean, frame))
             inspector.check(reader.num_frames)
-        return _facts(reader.scan, 0)
+        return _facts(reader.scan, first.shape[:2], 0)
 
 
-def _facts(scan: VideoScan, num_bytes: int) -> VideoFacts:
-    return VideoFacts(
-        scan.num_frames, scan.declared_frames, scan.codec, scan.width, scan.height, scan.frame_rate, num_bytes
-    )
-
-
-def _open(path: Path, decoder: str) -> None:
-    with open_video(path, decoder) as reader:
-        reader.read([0])
+def _facts(scan: VideoScan, size: tuple[int, ...], num_bytes: int) -> VideoFacts:
+    """Collect the properties of a video whose decoded frames have `size` (height, width)."""
+    height, width = square_size(size[0], size[1], scan.pixel_aspect)
+    return VideoFacts(scan.num_frames, scan.declared_frames, scan.codec, width, height, scan.frame_rate, num_bytes)
 
 
 class FrameInspector:
@@ -96,11 +87,12 @@ class FrameInspector:
 
     Attributes:
         count: frames inspected.
+        size: of the first, (height, width), after its rotation.
     """
 
     def __init__(self, path: Path, *, wanted: int | None = None, may_be_flat: bool = False) -> None:
         self.path, self.wanted, self.may_be_flat = path, wanted, may_be_flat
-        self.count = 0
+        self.count, self.size = 0, (0, 0)
         self._flat, self._sizes = 0, set[tuple[int, ...]]()
 
     def decode(self, packet: Any) -> None:
@@ -114,7 +106,10 @@ class FrameInspector:
         for frame in frames:
             if frame.is_corrupt:
                 raise UnreadableVideo(str(self.path), f"it is damaged at frame {self.count}")
-            self.add((frame.height, frame.width), partial(_luma, frame))
+            size = (frame.height, frame.width)
+            if not self.count:
+                self.size = size[::-1] if round(frame.rotation / 90) % 2 else size
+            self.add(size, partial(_luma, frame))
 
     def add(self, size: tuple[int, ...], grey: Callable[[], np.ndarray]) -> None:
         """Inspect a frame of size (height, width); `grey` returns every eighth row and column of it in grey."""

@@ -3,7 +3,8 @@
 import errno
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
@@ -26,6 +27,10 @@ class VideoScan:
         timed: every packet is one frame with a timestamp of its own, in a container with an index: frames can be found
             by timestamp.
         seekable: timed, and decoding can start at any keyframe and count on from there.
+        undecodable: further frames at the start, which need frames that were cut off and are never shown.
+        headless: the file does not begin with a keyframe.
+        pixel_aspect: width over height of a pixel as it is shown, after any rotation; 1: square.
+        times: float64 [num_frames], seconds from the first frame to each, where the file is timed; else None.
     """
 
     num_frames: int
@@ -38,6 +43,10 @@ class VideoScan:
     has_duration: bool
     timed: bool
     seekable: bool
+    undecodable: int = 0
+    headless: bool = False
+    pixel_aspect: Fraction = Fraction(1)
+    times: np.ndarray | None = field(default=None, compare=False, repr=False)
 
 
 class VideoReader(Protocol):
@@ -57,7 +66,7 @@ class VideoReader(Protocol):
         """Decode frames, in any order and with repeats.
 
         Returns:
-            uint8 (len(indices), H, W, 3) RGB, rotated as the file specifies.
+            uint8 (len(indices), H, W, 3) RGB, rotated as the file specifies; from `open_video`, with square pixels.
 
         Raises:
             IndexError: an index outside [0, num_frames).

@@ -1,22 +1,24 @@
 """Scan the packets of a video file without decoding them: how many frames it has, and whether it can be seeked.
 
 Neither the declared frame count nor the number of packets is reliable: packets of an edit list are decoded but never
-shown, and the DivX files of HMDB51 have packets without a frame. All decoders take their count from here, so that they
-agree by construction.
+shown, the DivX files of HMDB51 have packets without a frame, and a cut leaves packets that cannot be decoded. All
+decoders take their count from here, so that they agree by construction.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import math
+from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vtdl_cli.data.video.leading import MPEG4_FRAME_START, begins_with_b_frame, count_undecodable, may_be_cut
 from vtdl_cli.data.video.reader import VideoScan, unreadable_on_error
+from vtdl_cli.data.video.stream import Packet, open_stream
 from vtdl_cli.errors import UnreadableVideo
 
 if TYPE_CHECKING:
-    from av.container import InputContainer
     from av.video.stream import VideoStream
 
 # FFmpeg's limit (MAX_NVOP_SIZE) for an MPEG-4 placeholder packet: its frame is packed into another one, or skipped.
@@ -24,42 +26,9 @@ PLACEHOLDER_BYTES = 19
 HELD_BYTES = 2**26  # of packets kept in case they have to be parsed
 # Containers with an index of keyframes. In the others (MPEG-TS, MPEG-PS, WMV) a seek is approximate.
 INDEXED_CONTAINERS = ("avi", "matroska,webm", "mov,mp4,m4a,3gp,3g2,mj2")
-MPEG4_FRAME_START = b"\0\0\1\xb6"
-
-
-class Packet(NamedTuple):
-    """One compressed packet: size in bytes, presentation time in the stream's time base, and its two flags."""
-
-    size: int
-    pts: int | None
-    is_keyframe: bool
-    is_discard: bool
-
-
-@contextmanager
-def open_stream(path: Path) -> "Iterator[tuple[InputContainer, VideoStream]]":
-    """Open the main video stream of a file with PyAV, to be decoded in the calling thread.
-
-    Raises:
-        UnreadableVideo: not a video, or in a codec that PyAV does not know.
-    """
-    import av
-
-    with unreadable_on_error(path, "corrupt, or not a video"):
-        # An absolute path, because FFmpeg takes "a:b.mp4" for a URL; "replace", because HMDB51 has metadata that is
-        # not UTF-8.
-        container = av.open(str(path.absolute()), metadata_errors="replace")
-    with container:
-        stream = container.streams.best("video")
-        if not isinstance(stream, av.VideoStream):
-            raise UnreadableVideo(str(path), "it holds no video stream")
-        is_image = container.format.name == "image2" or container.format.name.endswith("_pipe")
-        if is_image or av.stream.Disposition.attached_pic in stream.disposition:
-            raise UnreadableVideo(str(path), "it holds a still image, not a video")
-        if stream.codec_context is None:  # typed as never None, but it is if FFmpeg has no decoder
-            raise UnreadableVideo(str(path), "its codec is unknown")
-        stream.codec_context.thread_count = 1
-        yield container, stream
+RATE_TOLERANCE = 0.01  # relative; headers that declare more frames than there are, or of screen recordings, are far off
+NEARLY_SQUARE = Fraction(1, 100)  # of a pixel's sides: what is left where a scaler rounded the sides to even numbers
+MOST_STRETCHED = 10  # width over height of a pixel, or the reverse; 16:9 at 352x576 pixels, the most in use, has 2.9
 
 
 def scan_video(path: Path, watch: Callable[[Any], None] | None = None) -> VideoScan:
@@ -85,28 +54,52 @@ def scan_video(path: Path, watch: Callable[[Any], None] | None = None) -> VideoS
                     watch(packet)
                 if counter is not None and packet.size:
                     counter.add(packet)
-        frame_rate, declared = float(stream.average_rate or 0), stream.frames
+        frame_rate, declared, aspect = float(stream.average_rate or 0), stream.frames, stream.sample_aspect_ratio
+        tick_seconds = float(stream.time_base or 0)
         container_name, has_duration = container.format.name, container.duration is not None
         # AVI has no timestamps: FFmpeg makes them up, wrongly if the display order is not the decoding order.
         made_up_times = container_name == "avi" and stream.codec_context.has_b_frames
-    num_frames = _count_frames(path, codec, packets, counter)
+    is_cut = may_be_cut(packets, has_times=not made_up_times, leads=counter is None or counter.leads)
+    num_frames, undecodable = _count_frames(path, codec, packets, counter, is_cut=is_cut)
     if num_frames == 0:
-        raise UnreadableVideo(str(path), "it holds no frames")
-    one_each = num_frames == _count_shown(packets) and not _has_placeholders(codec, packets)
-    timed = container_name in INDEXED_CONTAINERS and one_each and not made_up_times and _has_distinct_times(packets)
+        raise UnreadableVideo(str(path), "none of its frames can be decoded" if packets else "it holds no frames")
+    one_each = num_frames + undecodable == _count_shown(packets) and not _has_placeholders(codec, packets)
+    distinct = _has_distinct_times(packets, undecodable)
+    timed = container_name in INDEXED_CONTAINERS and one_each and not made_up_times and distinct
     seekable = timed and num_frames == len(packets) and _has_closed_groups(packets)
+    times = _frame_times(packets, undecodable, tick_seconds) if timed else None
     return VideoScan(
         num_frames,
         container_name,
         codec,
         width,
         height,
-        frame_rate,
+        _mean_rate(frame_rate, times),
         declared,
         has_duration=has_duration,
         timed=timed,
         seekable=seekable,
+        times=times,
+        undecodable=undecodable,
+        headless=not packets[0].is_keyframe,
+        pixel_aspect=_read_pixel_aspect(path, aspect),
     )
+
+
+def _frame_times(packets: list[Packet], undecodable: int, tick_seconds: float) -> np.ndarray:
+    """Return the seconds from the first frame shown to each, in display order."""
+    shown = [-math.inf if packet.pts is None else packet.pts for packet in packets if not packet.is_discard]
+    ticks = np.sort(shown)[undecodable:]
+    times: np.ndarray = (ticks - ticks[0]) * tick_seconds
+    return times
+
+
+def _mean_rate(declared: float, times: np.ndarray | None) -> float:
+    """Return the frames a second that the header declares, unless the times of the frames contradict it."""
+    if times is None or len(times) < 2:
+        return declared
+    measured = float((len(times) - 1) / times[-1])
+    return declared if abs(declared / measured - 1) < RATE_TOLERANCE else measured
 
 
 def _count_shown(packets: list[Packet]) -> int:
@@ -128,10 +121,14 @@ class Mpeg4FrameCounter:
 
         self._unpack = BitStreamFilterContext("mpeg4_unpack_bframes", stream)
         self._held, self._held_bytes, self._counting = list[Any](), 0, False
-        self.count, self.smallest_bytes = 0, 2**63
+        self._added, self.count, self.smallest_bytes = 0, 0, 2**63
+        self.leads = False  # whether the second packet is a B-frame, which then leads
 
     def add(self, packet: Any) -> None:
         """Add the next packet; it may be empty afterwards."""
+        self._added += 1
+        if self._added == 2:
+            self.leads = begins_with_b_frame(bytes(packet))
         self._held.append(packet)
         self._held_bytes += packet.size
         self._counting |= packet.size <= PLACEHOLDER_BYTES or self._held_bytes > HELD_BYTES
@@ -148,15 +145,21 @@ class Mpeg4FrameCounter:
                 self.smallest_bytes = min(self.smallest_bytes, len(data))
 
 
-def _count_frames(path: Path, codec: str, packets: list[Packet], counter: Mpeg4FrameCounter | None) -> int:
-    """Count one frame per packet, except for the two codecs known to break that rule."""
+def _count_frames(
+    path: Path, codec: str, packets: list[Packet], counter: Mpeg4FrameCounter | None, *, is_cut: bool
+) -> tuple[int, int]:
+    """Count the frames that decoders return, and those at the start that they cannot decode.
+
+    Each packet is a frame, except for the two codecs known to break that rule.
+    """
     if counter is not None and _has_placeholders(codec, packets):
         # A frame as small as a placeholder is either static or skipped: only decoding tells which.
-        certain = counter.count and counter.smallest_bytes > PLACEHOLDER_BYTES
-        return counter.count if certain else _count_decoded(path)
+        certain = counter.count and counter.smallest_bytes > PLACEHOLDER_BYTES and not is_cut
+        return counter.count if certain else _count_decoded(path), 0
     if codec == "vp8":  # its "alternate reference" packets are never shown
-        return _count_decoded(path)
-    return _count_shown(packets)
+        return _count_decoded(path), 0
+    undecodable = count_undecodable(path) if is_cut else 0
+    return _count_shown(packets) - undecodable, undecodable
 
 
 def _count_decoded(path: Path) -> int:
@@ -164,9 +167,21 @@ def _count_decoded(path: Path) -> int:
         return sum(1 for _ in container.decode(stream))
 
 
-def _has_distinct_times(packets: list[Packet]) -> bool:
-    times = [packet.pts for packet in packets]
-    return None not in times and len(set(times)) == len(times)
+def _has_distinct_times(packets: list[Packet], undecodable: int) -> bool:
+    """Whether each packet has a time of its own; the first ones in time, which cannot be decoded, need none."""
+    times = sorted(-math.inf if packet.pts is None else packet.pts for packet in packets)[undecodable:]
+    return -math.inf not in times and len(set(times)) == len(times)
+
+
+def _read_pixel_aspect(path: Path, declared: Fraction | None) -> Fraction:
+    """Return width over height of the pixels of a decoded frame, after its rotation."""
+    if not declared or abs(declared - 1) <= NEARLY_SQUARE:
+        return Fraction(1)
+    if not 1 / MOST_STRETCHED <= declared <= MOST_STRETCHED:
+        raise UnreadableVideo(str(path), f"its pixels are declared to be {float(declared):.3g} times as wide as high")
+    with open_stream(path) as (container, stream), unreadable_on_error(path, "it is damaged at frame 0"):
+        rotation = next(iter(container.decode(stream))).rotation  # the stream does not reveal it
+    return 1 / declared if round(rotation / 90) % 2 else declared
 
 
 def _has_closed_groups(packets: list[Packet]) -> bool:

@@ -11,8 +11,10 @@ import numpy as np
 
 from vtdl_cli.data.video.frame_folder import FrameFolderReader
 from vtdl_cli.data.video.reader import unreadable_on_error
+from vtdl_cli.data.video.resizing import resized
 from vtdl_cli.data.video.scan import scan_video
-from vtdl_cli.data.video.whole_video import REPEATABLE, whole_video, write_mp4
+from vtdl_cli.data.video.timeline import Interval
+from vtdl_cli.data.video.whole_video import DEFAULT_FRAME_RATE, REPEATABLE, encoding_rate, whole_video, write_mp4
 from vtdl_cli.runtime import atomic_write, write_error
 
 
@@ -29,8 +31,8 @@ class FrameFolderWriter:
     quality: int
     suffix: ClassVar[str] = ""
 
-    def write(self, source: Path, target: Path) -> int:
-        """Write a video atomically; returns its number of frames.
+    def write(self, source: Path, target: Path, interval: Interval | None = None) -> int:
+        """Write a video, or an interval of it, atomically; returns its number of frames.
 
         Raises:
             UnreadableVideo: the source cannot be read to its end.
@@ -43,7 +45,7 @@ class FrameFolderWriter:
         part.mkdir(parents=True)
         try:
             count = 0
-            for count, frame in enumerate(_resized_frames(source, self.short_side), start=1):
+            for count, frame in enumerate(_resized_frames(source, self.short_side, interval), start=1):
                 image = io.BytesIO()  # given a file, Pillow leaves a truncated image where the disk is nearly full
                 Image.fromarray(frame).save(image, "jpeg", quality=self.quality)
                 try:
@@ -77,33 +79,32 @@ class Mp4Writer:
     gop: int
     suffix: ClassVar[str] = ".mp4"
 
-    def write(self, source: Path, target: Path) -> int:
-        """Write a video atomically; returns its number of frames.
+    def write(self, source: Path, target: Path, interval: Interval | None = None) -> int:
+        """Write a video, or an interval of it, atomically; returns its number of frames.
 
         Raises:
             UnreadableVideo: the source cannot be read to its end.
             VtdlError: the target cannot be written.
         """
-        rate = 25 if source.is_dir() else round(scan_video(source).frame_rate) or 25
+        rate = DEFAULT_FRAME_RATE if source.is_dir() else encoding_rate(scan_video(source))
         options = {"crf": str(self.crf), "g": str(self.gop), "keyint_min": str(self.gop), "sc_threshold": "0"}
         options |= {"bf": "0", "preset": "fast", **REPEATABLE}
         with atomic_write(target) as temporary:
-            return write_mp4(temporary, _resized_frames(source, self.short_side), rate, "libx264", options)
+            return write_mp4(temporary, _resized_frames(source, self.short_side, interval), rate, "libx264", options)
 
     def count(self, target: Path) -> int:
         """Count the frames of a video that was written before."""
         return scan_video(target).num_frames
 
 
-def _resized_frames(source: Path, short_side: int) -> Iterator[np.ndarray]:
-    """Yield all frames of a video (H, W, 3), with a short side of at most `short_side` pixels."""
+def _resized_frames(source: Path, short_side: int, interval: Interval | None = None) -> Iterator[np.ndarray]:
+    """Yield all frames of a video or an interval (H, W, 3), with a short side of at most `short_side` pixels."""
     from PIL import Image
 
-    for frame in whole_video(source):
+    for frame in whole_video(source, interval):
         height, width = frame.shape[:2]
-        shortest = min(height, width)
-        if shortest > short_side:
-            size = (short_side * width // shortest, short_side * height // shortest)
+        if min(height, width) > short_side:
+            size = resized(height, width, short_side)[::-1]
             with unreadable_on_error(source, "a frame cannot be resized"):
                 frame = np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BILINEAR))
         yield frame

@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from vtdl_cli.data.video.decoding import PyAvReader
+from vtdl_cli.data.video.file_readers import PyAvReader
 from vtdl_cli.data.video.frame_folder import FrameFolderReader
-from vtdl_cli.data.video.reader import refuse_sizes
+from vtdl_cli.data.video.reader import VideoScan, refuse_sizes
+from vtdl_cli.data.video.resizing import with_square_pixels
+from vtdl_cli.data.video.scan import scan_video
+from vtdl_cli.data.video.timeline import Interval, sampled_frames, select_frames
 from vtdl_cli.errors import UnreadableVideo
 
 REPEATABLE = {"x264-params": "cpu-independent=1"}
@@ -23,18 +26,40 @@ ENCODERS = {"libx264": {"crf": "18", "preset": "fast", **REPEATABLE}, "mpeg4": {
 """FFmpeg's name of an encoder -> options for high quality, in order of preference."""
 
 
-def whole_video(source: Path) -> Iterator[np.ndarray]:
-    """Yield all frames (H, W, 3) uint8 of a video file or a frame folder, in order.
+DEFAULT_FRAME_RATE = Fraction(25)  # frames/s of folders of frames, which have none
+MAX_DENOMINATOR = 1001  # of a frame rate, such as NTSC's 30000/1001
+
+
+def whole_video(
+    source: Path, interval: Interval | None = None, frame_rate: float | None = None
+) -> Iterator[np.ndarray]:
+    """Yield all frames (H, W, 3) uint8 of a video file, a frame folder, or a sample of it, in order, with square
+    pixels.
+
+    Args:
+        source: the file or folder.
+        interval, frame_rate: of the sample, see `data.video.timeline.sampled_frames`; it is read no further than
+            needed.
 
     Raises:
-        UnreadableVideo: it cannot be read to its end, or its frames differ in size.
+        UnreadableVideo: it cannot be read to its end, its frames differ in size, or it has no such sample.
     """
-    reader = FrameFolderReader(source) if source.is_dir() else PyAvReader(source)
+    reader = FrameFolderReader(source) if source.is_dir() else PyAvReader(source, scan_video(source))
+    if interval is None and frame_rate is None:
+        yield from _all_frames(source, reader)
+    else:
+        wanted = sampled_frames(source, reader.scan, interval, frame_rate)
+        yield from select_frames(_all_frames(source, reader), wanted)
+
+
+def _all_frames(source: Path, reader: PyAvReader | FrameFolderReader) -> Iterator[np.ndarray]:
+    aspect = reader.scan.pixel_aspect
     count, sizes = 0, set[tuple[int, ...]]()
     for frame in reader.frames():
         sizes.add(frame.shape[:2])
         refuse_sizes(source, sizes)
-        yield np.ascontiguousarray(frame)  # a rotated one is a view with negative strides, which torch refuses
+        # a rotated one is a view with negative strides, which torch refuses
+        yield np.ascontiguousarray(with_square_pixels(frame, aspect))
         count += 1
     if count != reader.num_frames:
         raise UnreadableVideo(str(source), f"it has {count} frames, and its packets indicate {reader.num_frames}")
@@ -45,6 +70,11 @@ def choose_encoder() -> tuple[str, dict[str, str]]:
     import av
 
     return next((name, options) for name, options in ENCODERS.items() if name in av.codecs_available)
+
+
+def encoding_rate(scan: VideoScan) -> Fraction:
+    """Return the frame rate to write a video's frames at: its own, so that they last as long."""
+    return Fraction(scan.frame_rate).limit_denominator(MAX_DENOMINATOR) or DEFAULT_FRAME_RATE
 
 
 def write_mp4(

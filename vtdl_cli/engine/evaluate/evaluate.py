@@ -22,7 +22,7 @@ from vtdl_cli.engine.evaluate.results import (
     write_results,
 )
 from vtdl_cli.engine.lists.groups import Groups, choose_groups, recorded_regex
-from vtdl_cli.engine.lists.labels import check_labels
+from vtdl_cli.engine.lists.labels import check_labels, report_list
 from vtdl_cli.engine.networks.bad_videos import BadVideos
 from vtdl_cli.engine.networks.clips import build_test_clips, decoder_of
 from vtdl_cli.engine.networks.inference import VideoOutputs, collect, forward_videos, stop_on_signal
@@ -229,6 +229,7 @@ def prepare_measurement(
     """
     network, trained = tested
     videos = source.read()
+    report_list(videos, reporter)
     warnings = check_labels(videos, trained.label_set, trained.num_classes)
     machine = build_machine(execution.device, trained.config.finetune.precision, execution.workers, reporter)
     names = [videos.name(index) for index in range(len(videos))]
@@ -254,7 +255,8 @@ def run_measurement(test: Measurement, out: Path, reporter: Reporter) -> dict[st
         paths = [test.videos.name(index) for index in found.index]
         attributes |= {"skipped": json.dumps(metrics["skipped"]), "group_by": test.groups.regex}
         attributes["selected_on_this_list"] = json.dumps(test.selected)
-        scores = Scores(found.values, found.label, paths, classes, attributes)
+        intervals = None if test.videos.intervals is None else test.videos.intervals[found.index]
+        scores = Scores(found.values, found.label, paths, classes, attributes, intervals)
         metrics |= {**measure_accuracies(scores, test.groups), "seconds": round(time.monotonic() - began, 2)}
         write_results(out, metrics, scores, spool)
     return metrics

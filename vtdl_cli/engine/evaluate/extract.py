@@ -18,7 +18,7 @@ from vtdl_cli.data.hdf5.feature_tables import ARRAY
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.engine.features.files import inspect_features, write_table
 from vtdl_cli.engine.lists.groups import recorded_regex
-from vtdl_cli.engine.lists.labels import report_unlabelled
+from vtdl_cli.engine.lists.labels import report_list
 from vtdl_cli.engine.networks.bad_videos import BadVideos
 from vtdl_cli.engine.networks.clips import build_test_clips, decoder_of
 from vtdl_cli.engine.networks.inference import VideoOutputs, forward_videos
@@ -103,7 +103,7 @@ def extract(
         if not execution.dry_run:
             lock_file(array, reporter)
     plan = {"out": str(out), "videos": len(videos), **parts.provenance}
-    report_unlabelled(videos, reporter)
+    report_list(videos, reporter)
     if execution.dry_run:
         return {**plan, "machine": machine.describe()}
     ranks.wait_for_all()  # until each has read the parts: where nothing is left to compute, rank 0 removes them
@@ -136,7 +136,7 @@ def _extract_features(
     outputs = forward_videos(network, dataset, machine, views=clips, batch_clips=batch_clips, start=parts.done)
     bad_videos = BadVideos(len(videos), config.data.max_bad_fraction, _list_skipped_before(parts))
     keep_rows(outputs, parts, bad_videos, reporter, average_clips=spec.keep == "video")
-    parts.finish(videos.name)
+    parts.finish(videos.name, videos.intervals)
 
 
 def load_layer(

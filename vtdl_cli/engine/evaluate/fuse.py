@@ -10,6 +10,7 @@ import numpy as np
 from vtdl_cli.data.hdf5.scores import Scores, align, read_scores
 from vtdl_cli.data.lists.label_sets import compare_classes
 from vtdl_cli.data.video.disk import stem
+from vtdl_cli.data.video.timeline import name_samples
 from vtdl_cli.engine.evaluate.results import (
     SCORES_FILE,
     SCORES_ORIGIN,
@@ -75,7 +76,7 @@ def fuse(
     groups = choose_groups(first.paths, group_by, str(first.attributes.get("group_by", "")), reporter)
     attributes = {**origin, "skipped": json.dumps(skipped), "group_by": groups.regex}
     attributes["selected_on_this_list"] = json.dumps(selected)
-    fused = Scores(_weighted_mean(inputs, shares), first.labels, first.paths, classes, attributes)
+    fused = Scores(_weighted_mean(inputs, shares), first.labels, first.paths, classes, attributes, first.intervals)
     metrics: dict[str, Any] = {**origin, **measure_accuracies(fused, groups)}
     metrics |= {"num_videos": len(first.labels), "skipped": skipped, "selected_on_this_list": selected}
     metrics["inputs"] = {
@@ -160,7 +161,7 @@ def _match(first: Scores, other: Scores, first_path: Path, path: Path) -> Scores
         )
     aligned = align(other, theirs, ours)
     if (differ := aligned.labels != first.labels).any():
-        name = first.paths[int(differ.argmax())]
+        name = first.names[int(differ.argmax())]
         raise UsageError(
             f"scores '{path}' and '{first_path}' have different labels for '{name}'. Evaluate both on one list"
         )
@@ -176,8 +177,9 @@ def _match(first: Scores, other: Scores, first_path: Path, path: Path) -> Scores
 def _identify_videos(first: Scores, other: Scores) -> tuple[list[str], list[str]]:
     """Return the keys to match videos by: paths, or bare names where one stream has files and the other folders."""
     if set(first.paths) & set(other.paths):
-        return first.paths, other.paths
-    return [stem(path) for path in first.paths], [stem(path) for path in other.paths]
+        return first.names, other.names
+    ours, theirs = (name_samples([stem(path) for path in each.paths], each.intervals) for each in (first, other))
+    return ours, theirs
 
 
 def _weighted_mean(inputs: Sequence[Scores], shares: Sequence[float]) -> np.ndarray:

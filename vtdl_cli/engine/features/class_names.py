@@ -7,9 +7,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from vtdl_cli.data.hdf5.features import Features
-from vtdl_cli.data.lists.columns import UNKNOWN_CLASS
+from vtdl_cli.data.lists.class_names import read_classes
 from vtdl_cli.data.lists.label_sets import compare_classes, label_set
-from vtdl_cli.data.lists.video_list import read_classes
+from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
 from vtdl_cli.errors import ListError
 
 UNKNOWN_NAME = "unknown"

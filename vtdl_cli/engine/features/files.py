@@ -19,9 +19,10 @@ from vtdl_cli.data.hdf5.features import (
     values_of,
     write_features,
 )
-from vtdl_cli.data.hdf5.layout import class_names_in
-from vtdl_cli.data.lists.columns import UNKNOWN_CLASS
+from vtdl_cli.data.hdf5.layout import INTERVAL_COLUMNS, class_names_in, intervals_in
 from vtdl_cli.data.lists.label_sets import LabelSet, compare_classes, label_set
+from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
+from vtdl_cli.data.video.timeline import name_samples
 from vtdl_cli.errors import UsageError
 from vtdl_cli.locks import lock_file, releasing_locks
 from vtdl_cli.runtime import Reporter, Warn, atomic_write, check_new_file, ignore_warning
@@ -32,13 +33,15 @@ NOT_PROVENANCE = ("schema", "skipped", "classes")
 
 @dataclass(frozen=True)
 class FeatureFile:
-    """A file without its features: their shape (N, ..., D), labels (N,), attributes, whether it has checksums."""
+    """A file without its features: their shape (N, ..., D), labels (N,), attributes, whether it has checksums, and
+    whether it has intervals of videos."""
 
     path: Path
     shape: tuple[int, ...]
     labels: np.ndarray
     attributes: dict[str, Any]
     has_checksums: bool
+    has_intervals: bool
 
     @property
     def label_set(self) -> LabelSet:
@@ -66,7 +69,10 @@ def inspect_features(path: Path, warn: Warn = ignore_warning, *, verify: bool = 
     """
     with open_features(path, warn) as file:
         labels = np.concatenate([rows["labels"] for rows in read_blocks(file)]) if verify else file.read("labels")
-        return FeatureFile(path, file.shape("features"), labels, file.attributes, file.checksums is not None)
+        has_intervals = not INTERVAL_COLUMNS.keys() - file.columns
+        return FeatureFile(
+            path, file.shape("features"), labels, file.attributes, file.checksums is not None, has_intervals
+        )
 
 
 def describe_features(paths: Sequence[Path], reporter: Reporter) -> dict[str, dict[str, Any]]:
@@ -93,6 +99,7 @@ def _describe(file: FeatureFile) -> dict[str, Any]:
             "most_videos": int(counts.max()) if len(counts) else None,
         },
         "videos_without_class": len(file.labels) - len(known),
+        "intervals": file.has_intervals,
         "checksums": "match" if file.has_checksums else "none",
         "skipped": file.skipped,
     }
@@ -127,7 +134,8 @@ def merge_features(paths: Sequence[Path], out: Path, reporter: Reporter, *, over
     _check_distinct_videos(paths)
     names = _common_names(files, reporter)
     shape = (sum(file.shape[0] for file in files), *files[0].shape[1:])
-    write_features(out, shape, _read_all(paths), _join_attributes(files) | names)
+    has_intervals = any(file.has_intervals for file in files)
+    write_features(out, shape, _read_all(paths), _join_attributes(files) | names, has_intervals=has_intervals)
     skipped = [video for file in files for video in file.skipped]
     return {"out": str(out), "files": len(files), "shape": list(shape), "skipped": skipped}
 
@@ -164,7 +172,8 @@ def _check_distinct_videos(paths: Sequence[Path]) -> None:
     seen: dict[str, Path] = {}
     for path in paths:
         with open_features(path) as file:
-            for video in file.read("paths"):
+            columns = {name: file.read(name) for name in file.columns if name in ("paths", *INTERVAL_COLUMNS)}
+            for video in name_samples(columns["paths"], intervals_in(columns)):
                 if video in seen:
                     raise UsageError(
                         f"features of video '{video}' are in '{seen[video]}' and again in '{path}'. "

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from vtdl_cli.data.hdf5.features import Features, network_of, read_features, values_of
-from vtdl_cli.data.lists.columns import UNKNOWN_CLASS
 from vtdl_cli.data.lists.label_sets import compare_classes
+from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
 from vtdl_cli.errors import UsageError
 from vtdl_cli.runtime import Reporter
 
@@ -27,6 +27,8 @@ def read_pair(reference: Path, query: Path, reporter: Reporter) -> tuple[Feature
     pair = keep_labelled(whole[0], reporter), keep_labelled(whole[1], reporter)
     check_pair(*pair)
     remedy = "Extract both from lists with the same classes.txt"
+    if warning := describe_shared_files(*pair):
+        reporter.warn(warning)
     if warning := compare_classes(pair[0].label_set, pair[1].label_set, remedy):
         reporter.warn(warning)
     return pair
@@ -80,9 +82,21 @@ def read_grouping(features: Features) -> str:
 
 
 def _find_shared(reference: Features, query: Features) -> Iterator[str]:
-    """Yield paths of one video in both files; equal paths with other features are videos below another root."""
-    rows = {path: row for row, path in enumerate(reference.paths)}
+    """Yield names of one video in both files; equal paths with other features are videos below another root."""
+    rows = {name: row for row, name in enumerate(reference.names)}
     comparable = reference.attributes.get("protocol") == query.attributes.get("protocol")
-    for path, theirs in zip(query.paths, query.values, strict=True):
-        if path in rows and (not comparable or np.allclose(reference.values[rows[path]], theirs, rtol=1e-2, atol=1e-3)):
-            yield path
+    for name, theirs in zip(query.names, query.values, strict=True):
+        if name in rows and (not comparable or np.allclose(reference.values[rows[name]], theirs, rtol=1e-2, atol=1e-3)):
+            yield name
+
+
+def describe_shared_files(reference: Features, query: Features) -> str:
+    """Return a warning if both files have intervals of one video, else an empty text."""
+    if reference.intervals is None and query.intervals is None:
+        return ""
+    if not (shared := sorted(set(reference.paths) & set(query.paths))):
+        return ""
+    return (
+        f"{len(shared)} videos have intervals in both '{query.path}' and '{reference.path}', the first is "
+        f"'{shared[0]}': intervals of one recording look alike, so metrics are optimistic. Keep each video in one list"
+    )

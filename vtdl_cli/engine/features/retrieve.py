@@ -16,7 +16,8 @@ import numpy as np
 
 from vtdl_cli.analysis.retrieval import RetrievalCell, draw_retrieval
 from vtdl_cli.data.hdf5.features import Features
-from vtdl_cli.data.video.decoding import read_middle_frame
+from vtdl_cli.data.video.decoding import AUTO, read_middle_frame
+from vtdl_cli.data.video.timeline import interval_at
 from vtdl_cli.engine.features.class_names import name_classes
 from vtdl_cli.engine.features.pair import read_grouping, read_pair
 from vtdl_cli.engine.lists.groups import Groups, choose_groups
@@ -182,6 +183,7 @@ def format_queries(search: Search) -> str:
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(("path", "class", "first_right", "nearest", "nearest_class", "cosine"))
+    queries, gallery = search.queries.names, search.gallery.names
     for row, correct in enumerate(search.correct()):
         best = search.ranked[row, 0]
         first = int(correct.argmax()) + 1 if correct.any() else ""
@@ -189,7 +191,7 @@ def format_queries(search: Search) -> str:
             search.names[int(side.labels[at])] for side, at in ((search.queries, row), (search.gallery, best))
         )
         cosine = f"{search.similarity(row, 1)[0]:.4f}"
-        writer.writerow((search.queries.paths[row], own, first, search.gallery.paths[best], other, cosine))
+        writer.writerow((queries[row], own, first, gallery[best], other, cosine))
     return table.getvalue()
 
 
@@ -225,9 +227,9 @@ def read_frame(features: Features, row: int, root: Path) -> np.ndarray:
     Raises:
         VtdlError: it cannot be read.
     """
-    decoder = str(features.attributes.get("decoder", "decord"))
+    decoder = str(features.attributes.get("decoder", AUTO))
     try:
-        return read_middle_frame(root / features.paths[row], decoder)
+        return read_middle_frame(root / features.paths[row], decoder, interval_at(features.intervals, row))
     except UnreadableVideo as error:
         raise VtdlError(f"{error}. Check --root '{root}', or leave --figure out") from error
 

@@ -14,6 +14,7 @@ from vtdl_cli.data.video.probe import VideoFacts
 from vtdl_cli.engine.lists.recordings import RECORDING
 
 _MOST_CLASSES_SHOWN = 5  # in one warning
+MOST_RATE_RATIO = 1.5  # of the highest frame rate to the lowest, without a warning
 OWN_SPLIT = "vtdl prepare-lists folder --group-by REGEX"
 
 
@@ -47,6 +48,15 @@ def describe_videos(sides: Sides, classes: Sequence[str], root: Path) -> dict[st
         ],
         **_find_duplicates(sides, root),
     }
+
+
+def describe_rates(frame_rates: dict[str, float] | None) -> str:
+    """Return a warning where one clip length stands for very different times, else an empty text."""
+    if frame_rates is None or frame_rates["max"] <= MOST_RATE_RATIO * frame_rates["min"]:
+        return ""
+    slowest, median, fastest = (frame_rates[name] for name in ("min", "median", "max"))
+    what = f"frame rates run from {slowest:.4g} to {fastest:.4g} a second: clips of as many frames last up to"
+    return f"{what} {fastest / slowest:.1f} times as long. To sample by time: --set data.frame_rate={median:.3g}"
 
 
 def min_median_max(values: Sequence[float]) -> dict[str, float]:
@@ -123,6 +133,8 @@ def audit_warnings(audit: dict[str, Any], files: dict[str, str]) -> list[str]:
         elif absent:
             named = ", ".join(absent[:_MOST_CLASSES_SHOWN]) + (", ..." if len(absent) > _MOST_CLASSES_SHOWN else "")
             warnings.append(f"{len(absent)} of {len(audit['classes'])} classes have no video in {side}: {named}")
+    if line := describe_rates(audit["frame_rates"]):
+        warnings.append(line)
     per_class = audit["options"]["per_class"] or 0
     if few := [name for name, counts in audit["classes"].items() if counts["train"] < per_class]:
         warnings.append(f"{len(few)} classes have fewer than --per-class {per_class} videos; the first is {few[0]}")

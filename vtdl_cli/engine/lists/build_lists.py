@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vtdl_cli.data.lists.splits import SIDES, TRAIN, VAL, draw_fraction, draw_per_class
+from vtdl_cli.data.video.decoding import AUTO, FLOW
 from vtdl_cli.engine.lists.audit import (
     ListedVideo,
     Sides,
@@ -52,7 +53,7 @@ class PrepareOptions:
     per_class: int | None = None
     fraction: float | None = None
     seed: int = 0
-    decoder: str = "decord"
+    decoder: str = AUTO
     verify: bool = False
     min_frames: int = 1
     workers: int | None = None
@@ -163,7 +164,8 @@ def _survey(candidates: Candidates, options: PrepareOptions, cache: SurveyCache)
     )
     if not found.facts:
         first = f"'{candidates.names[0]}': {found.reasons[0]}"
-        raise ListError(f"--root '{candidates.root}' has no readable video: {first}. Try another --decoder")
+        remedy = "" if options.decoder in (AUTO, FLOW) else ". Try --decoder auto"
+        raise ListError(f"--root '{candidates.root}' has no readable video: {first}{remedy}")
     return found
 
 

@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from vtdl_cli.data.lists.columns import UNKNOWN_CLASS
 from vtdl_cli.data.lists.label_sets import counting_warning
+from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
 from vtdl_cli.data.lists.video_list import VideoList
-from vtdl_cli.data.video.decoding import FLOW
+from vtdl_cli.data.video.decoding import AUTO, FLOW
 from vtdl_cli.data.video.disk import stem
 from vtdl_cli.data.video.folder_scan import scan_folder
-from vtdl_cli.engine.lists.audit import min_median_max
+from vtdl_cli.data.video.probe import VideoFacts
+from vtdl_cli.data.video.timeline import Interval, why_outside
+from vtdl_cli.engine.lists.audit import describe_rates, min_median_max
 from vtdl_cli.engine.lists.survey import survey
 from vtdl_cli.engine.request import ListSource
 from vtdl_cli.errors import UsageError
@@ -23,14 +25,14 @@ MOST_VOTES = 1000  # missing videos whose paths are compared with those on the d
 
 
 def check_list(
-    source: ListSource, reporter: Reporter, *, open_videos: bool = False, decoder: str = "decord", workers: int | None
+    source: ListSource, reporter: Reporter, *, open_videos: bool = False, decoder: str = AUTO, workers: int | None
 ) -> dict[str, Any]:
     """Report how a list is read, which of its videos are missing, and which options would find them.
 
     Args:
         source: the list, folder of videos, or video; missing videos are also searched for below its root (None: the
             list's own folder).
-        reporter: for progress, and a warning if the list seems to count classes from 1.
+        reporter: for progress, and a warning if the list seems to count classes from 1, or frame rates differ.
         open_videos: open the videos that exist, and count their frames.
         decoder: what opens them.
         workers: processes that open them.
@@ -54,13 +56,16 @@ def check_list(
         "root": str(videos.root),
         "present": int(present.sum()),
         "missing": [names[index] for index in missing],
-        "repeated": [name for name, times in Counter(names).items() if times > 1],
+        "repeated": [name for name, times in Counter(map(videos.sample_name, range(len(videos)))).items() if times > 1],
+        "intervals": 0 if videos.intervals is None else int((~np.isnan(videos.intervals[:, 0])).sum()),
         "proposal": _try_to_propose(videos, missing, source.strip_prefix, decoder) if len(missing) else None,
     }
     if warning := counting_warning(videos.label_set):
         reporter.warn(warning)
     if open_videos and present.any():
-        report |= _open(videos, np.flatnonzero(present), names, decoder, workers, reporter)
+        report |= _open(videos, np.flatnonzero(present).tolist(), names, decoder, workers, reporter)
+        if warning := describe_rates(report["frame_rates"]):
+            reporter.warn(warning)
     return {**report, "problems": _problems(report)}
 
 
@@ -82,23 +87,38 @@ def _describe_classes(videos: VideoList) -> dict[str, Any]:
 
 
 def _open(
-    videos: VideoList, present: np.ndarray, names: list[str], decoder: str, workers: int | None, reporter: Reporter
+    videos: VideoList, present: list[int], names: list[str], decoder: str, workers: int | None, reporter: Reporter
 ) -> dict[str, Any]:
-    """Open the videos that exist, and compare their frame counts with the listed ones."""
-    found = survey(
-        videos.root, [names[index] for index in present], decoder=decoder, workers=workers, reporter=reporter
-    )
-    counted = {int(present[position]): facts.num_frames for position, facts in found.facts.items()}
+    """Open each video that exists once; compare frame counts with the listed ones, and durations with intervals."""
+    files = list(dict.fromkeys(names[index] for index in present))
+    found = survey(videos.root, files, decoder=decoder, workers=workers, reporter=reporter)
+    facts_of = {files[position]: facts for position, facts in found.facts.items()}
+    readable = [(index, facts_of[names[index]]) for index in present if names[index] in facts_of]
+    whole = [(index, facts) for index, facts in readable if videos.interval(index) is None]
+    rates = [facts.frame_rate for facts in facts_of.values() if facts.frame_rate]
     return {
-        "unreadable": [
-            {"path": names[present[position]], "reason": reason} for position, reason in found.reasons.items()
-        ],
+        "frame_rates": min_median_max(rates) if rates else None,
+        "unreadable": [{"path": files[position], "reason": reason} for position, reason in found.reasons.items()],
         "other_frames": [
-            {"path": names[index], "listed": int(videos.frames[index]), "counted": frames}
-            for index, frames in counted.items()
-            if videos.frames[index] not in (0, frames)
+            {"path": names[index], "listed": int(videos.frames[index]), "counted": facts.num_frames}
+            for index, facts in whole
+            if videos.frames[index] not in (0, facts.num_frames)
+        ],
+        "misplaced_intervals": [
+            {"path": videos.sample_name(index), "line": videos.line(index), "reason": reason}
+            for index, facts in readable
+            if (reason := _why_misplaced(videos.interval(index), facts))
         ],
     }
+
+
+def _why_misplaced(interval: Interval | None, facts: VideoFacts) -> str:
+    """Return why a video has no such interval; empty if it has."""
+    if interval is None:
+        return ""
+    if not facts.frame_rate:
+        return "its frame rate is unknown, which an interval in seconds needs"
+    return why_outside(interval, facts.num_frames / facts.frame_rate, 1 / facts.frame_rate)
 
 
 def _problems(report: dict[str, Any]) -> list[str]:
@@ -112,6 +132,9 @@ def _problems(report: dict[str, Any]) -> list[str]:
     if unreadable := report.get("unreadable"):
         first = f"'{unreadable[0]['path']}': {unreadable[0]['reason']}"
         problems.append(f"{len(unreadable)} videos cannot be read; the first is {first}")
+    if misplaced := report.get("misplaced_intervals"):
+        first = f"'{misplaced[0]['path']}' in line {misplaced[0]['line']}: {misplaced[0]['reason']}"
+        problems.append(f"{len(misplaced)} intervals are not in their videos; the first is {first}")
     return problems
 
 

@@ -8,7 +8,6 @@ from unicodedata import normalize
 import numpy as np
 from numpy.typing import NDArray
 
-from vtdl_cli.data.lists.columns import UNKNOWN_CLASS
 from vtdl_cli.data.lists.layouts import (
     LABELS,
     NONE,
@@ -19,7 +18,8 @@ from vtdl_cli.data.lists.layouts import (
     describe_shapes,
     recognise,
 )
-from vtdl_cli.data.lists.video_list import unlistable
+from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
+from vtdl_cli.data.lists.writable import unlistable
 from vtdl_cli.data.video.folder_scan import find_videos
 from vtdl_cli.engine.lists.audit import escape_non_utf8
 from vtdl_cli.errors import UsageError

@@ -2,21 +2,24 @@
 
 import numpy as np
 
-from vtdl_cli.data.lists.columns import UNKNOWN_CLASS
+from vtdl_cli.data.lists.columns import LIST_COLUMNS
 from vtdl_cli.data.lists.label_sets import LabelSet, compare_classes, counting_warning
+from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.errors import ListError
 from vtdl_cli.runtime import Reporter
 
 
-def report_unlabelled(videos: VideoList, reporter: Reporter, *, knn: bool = False) -> None:
-    """Report how many videos of a list or folder have no class, and what the kNN metric leaves out.
+def report_list(videos: VideoList, reporter: Reporter, *, knn: bool = False) -> None:
+    """Report how a list was read, how many of its videos have no class, and what the kNN metric leaves out.
 
     Args:
         videos: the list, or the videos of a folder.
-        reporter: for one line.
+        reporter: for a line each, where there is something to report.
         knn: the kNN metric will be measured.
     """
+    if videos.columns not in LIST_COLUMNS:
+        reporter.line(f"'{videos.source}' is read as {videos.columns}")
     number = int(np.count_nonzero(videos.labels == UNKNOWN_CLASS))
     if not number or len(videos) == 1:
         return

@@ -8,8 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from vtdl_cli.data.lists.class_names import CLASSES_FILE, write_classes
 from vtdl_cli.data.lists.splits import SIDES
-from vtdl_cli.data.lists.video_list import CLASSES_FILE, write_classes, write_list
+from vtdl_cli.data.lists.video_list import write_list
 from vtdl_cli.engine.lists.audit import Sides
 from vtdl_cli.errors import UsageError
 from vtdl_cli.runtime import atomic_write
@@ -30,8 +31,9 @@ def find_list(side: str, listed: Path) -> Path | None:
     """Return the list of a side that was written together with the list `listed`, if there is one."""
     for split in (1, 2, 3):
         files = list_files(split)
-        if listed.name in files.values() and listed.with_name(files[side]).is_file():
-            return listed.with_name(files[side])
+        other = listed.with_name(files[side]).with_suffix(listed.suffix)  # lists with intervals are CSV
+        if listed.with_suffix(".txt").name in files.values() and other.is_file():
+            return other
     return None
 
 

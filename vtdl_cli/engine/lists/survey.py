@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vtdl_cli.data.lists.video_list import unlistable
+from vtdl_cli.data.lists.writable import unlistable
 from vtdl_cli.data.video.probe import VideoFacts, probe_video
 from vtdl_cli.engine.lists.process_pool import closing_pool, map_unordered
 from vtdl_cli.errors import Interrupted, UnreadableVideo

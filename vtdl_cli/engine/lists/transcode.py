@@ -9,11 +9,13 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from vtdl_cli.data.lists.video_list import CLASSES_FILE, VideoList, write_classes, write_list
+from vtdl_cli.data.lists.class_names import CLASSES_FILE, write_classes
+from vtdl_cli.data.lists.video_list import VideoList, write_list
 from vtdl_cli.data.video.disk import may_be_video, stem
+from vtdl_cli.data.video.timeline import Interval, name_sample
 from vtdl_cli.data.video.transcoding import FrameFolderWriter, Mp4Writer
 from vtdl_cli.engine.lists.convert import check_same_classes
-from vtdl_cli.engine.lists.labels import report_unlabelled
+from vtdl_cli.engine.lists.labels import report_list
 from vtdl_cli.engine.lists.process_pool import closing_pool, map_unordered
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.errors import Interrupted, ListError, UnreadableVideo, UsageError
@@ -23,7 +25,8 @@ from vtdl_cli.runtime import Reporter, StopRequest, atomic_write, check_writable
 __all__ = ["FrameFolderWriter", "Mp4Writer", "transcode"]
 
 VideoWriter = Mp4Writer | FrameFolderWriter
-Job = tuple[Path, Path]  # source and target
+Job = tuple[Path, Interval | None, Path]  # source, the part of it that is written, and target
+Sample = tuple[PurePosixPath, Interval | None]  # path as listed, and the part of it
 FORMS: dict[type[VideoWriter], str] = {Mp4Writer: "compressed", FrameFolderWriter: "pictures"}
 """The name of each format in form.json."""
 FORM_FILE = "form.json"  # in the output folder: the format of its videos, and the lists they were written for
@@ -34,6 +37,8 @@ def transcode(
     source: ListSource, out: Path, writer: VideoWriter, execution: Execution, reporter: Reporter
 ) -> dict[str, Any]:
     """Write every video of a list or folder to `out`, under its path in it, and a list of the new files.
+
+    An interval of a video becomes a video of its own, so that the new list has none.
 
     Args:
         source: the list, folder of videos, or video.
@@ -56,7 +61,7 @@ def transcode(
     listing = out / _list_name(source.path)
     lock_folder(out, reporter)
     finished = _prepare_folder(videos, targets, out, listing, writer, execution)
-    report_unlabelled(videos, reporter)
+    report_list(videos, reporter)
     had_form = _record_form(out, writer, videos)  # before the first video: a resumed run checks it
     frames, skipped = _write_videos(videos, targets, finished, writer, execution, reporter)
     if not frames and not finished:
@@ -67,7 +72,8 @@ def transcode(
     frames |= {target: writer.count(target) for target in finished}
     done = [index for index, target in enumerate(targets) if target in frames]
     _write_listing(videos, targets, done, frames, out, listing)
-    before, after = (sum(map(_size, paths)) for paths in ([videos.path(i) for i in done], [targets[i] for i in done]))
+    sources, written = {videos.path(index) for index in done}, {targets[index] for index in done}
+    before, after = (sum(map(_size, paths)) for paths in (sources, written))
     return {
         "out": str(out),
         "list": str(listing),
@@ -99,7 +105,11 @@ def _write_videos(
     first_of: dict[Path, int] = {}  # a video may be listed twice
     for index, target in enumerate(targets):
         first_of.setdefault(target, index)
-    jobs = [(index, (videos.path(index), target)) for target, index in first_of.items() if target not in finished]
+    jobs = [
+        (index, (videos.path(index), videos.interval(index), target))
+        for target, index in first_of.items()
+        if target not in finished
+    ]
     workers = default_workers() if execution.workers is None else execution.workers
     results = map_unordered(partial(_write, writer), iter(jobs), workers)
     frames: dict[Path, int] = {}
@@ -108,8 +118,10 @@ def _write_videos(
     with StopRequest() as stop, closing_pool(results), progress as bar:
         for index, result in results:
             if isinstance(result, str):
-                skipped.append({"path": videos.name(index), "reason": result})
-                reporter.warn(f"skipped video '{videos.path(index)}': {result}")
+                skipped.append({"path": videos.sample_name(index), "reason": result})
+                reporter.warn(
+                    f"skipped video '{name_sample(str(videos.path(index)), videos.interval(index))}': {result}"
+                )
             else:
                 frames[targets[index]] = result
             bar.advance()
@@ -119,10 +131,10 @@ def _write_videos(
 
 
 def _write(writer: VideoWriter, job: Job) -> int | str:
-    source, target = job
+    source, interval, target = job
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        return writer.write(source, target)
+        return writer.write(source, target, interval)
     except UnreadableVideo as error:
         return error.reason
 
@@ -223,22 +235,29 @@ def _record_form(out: Path, writer: VideoWriter, videos: VideoList) -> bool:
 
 
 def _targets(videos: VideoList, out: Path, suffix: str) -> list[Path]:
-    """Return the target of each video: its path in the list, with another suffix.
+    """Return the target of each video: its path in the list, with another suffix; of an interval `clip_2-3.mp4`.
 
     Videos that differ in their suffixes alone keep them before the new one: a.avi and a.mp4 become a.avi.mp4 and
     a.mp4.mp4. No other target ends in two suffixes.
 
     Raises:
-        ListError: a path leads out of its folder.
+        ListError: a path leads out of its folder, or two videos would have one target.
     """
-    paths = [_path_inside(videos, index) for index in range(len(videos))]
-    sharing = Counter((path.parent, stem(path.name)) for path in set(paths))
-    targets = []
-    for path in paths:
+    samples = [(_path_inside(videos, index), videos.interval(index)) for index in range(len(videos))]
+    sharing = Counter((path.parent, stem(path.name)) for path in {path for path, _ in samples})
+    targets: dict[Sample, Path] = {}
+    sample_of: dict[Path, Sample] = {}
+    for path, interval in samples:
         bare = stem(path.name)
         kept = path.name if sharing[path.parent, bare] > 1 else bare
-        targets.append(out / path.parent / (kept + suffix))
-    return targets
+        part = f"_{interval.start:.12g}-{interval.end:.12g}" if interval else ""
+        target = targets[path, interval] = out / path.parent / (kept + part + suffix)
+        if (other := sample_of.setdefault(target, (path, interval))) != (path, interval):
+            names = [name_sample(str(path), part) for path, part in (other, (path, interval))]
+            raise ListError(
+                f"list '{videos.source}': '{names[0]}' and '{names[1]}' would both be '{target}'. Rename one"
+            )
+    return [targets[sample] for sample in samples]
 
 
 def _path_inside(videos: VideoList, index: int) -> PurePosixPath:

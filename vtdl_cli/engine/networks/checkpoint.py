@@ -119,8 +119,16 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def load_pretrained_backbone(weights: str, backbone: nn.Module, reporter: Reporter) -> str:
+def load_pretrained_backbone(
+    weights: str, backbone: nn.Module, reporter: Reporter, *, frame_rate: float | None = None
+) -> str:
     """Load the weights of a run folder or a checkpoint into `backbone`, and report it; returns the file's SHA-256.
+
+    Args:
+        weights: the run folder or checkpoint.
+        backbone: what to load them into.
+        reporter: for a line, and a warning if they were trained at another frame rate.
+        frame_rate: `data.frame_rate` of the training to come.
 
     Raises:
         CheckpointError: there are none, or they do not fit.
@@ -129,7 +137,20 @@ def load_pretrained_backbone(weights: str, backbone: nn.Module, reporter: Report
     checkpoint, sha256 = load_with_sha256(source, reporter.warn)
     count = copy_backbone(backbone, checkpoint)
     reporter.line(f"backbone from '{source}': all {count} tensors match")
+    warn_of_frame_rate(checkpoint, source, frame_rate, reporter.warn)
     return sha256
+
+
+def warn_of_frame_rate(checkpoint: Checkpoint, path: Path, frame_rate: float | None, warn: Warn) -> None:
+    """Warn if a run trained its weights at another `data.frame_rate`; that of weights of other code is unknown."""
+    before = checkpoint["config"].get("data", {}).get("frame_rate")
+    if before == frame_rate or "weights" not in checkpoint.get("origin", {}):
+        return
+    trained, now = (f"{rate:g} frames/s" if rate else "each file's own rate" for rate in (before, frame_rate))
+    warn(
+        f"weights '{path}' were trained at {trained}, and data.frame_rate is now {now}: motion looks faster or slower "
+        f"to them. To train and measure alike: --set data.frame_rate={'null' if before is None else f'{before:g}'}"
+    )
 
 
 def copy_backbone(backbone: nn.Module, checkpoint: Checkpoint) -> int:

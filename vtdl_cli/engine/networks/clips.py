@@ -76,7 +76,13 @@ def _random_views(config: Config, augment: bool) -> RandomViews:
 def _clips(config: Config, videos: VideoList, sampler: IndexSampler, viewer: Viewer, seed: int) -> VideoClips:
     data = config.data
     return VideoClips(
-        videos, sampler=sampler, viewer=viewer, short_side=data.short_side, decoder=decoder_of(config), seed=seed
+        videos,
+        sampler=sampler,
+        viewer=viewer,
+        short_side=data.short_side,
+        decoder=decoder_of(config),
+        seed=seed,
+        frame_rate=data.frame_rate,
     )
 
 

@@ -18,6 +18,7 @@ from vtdl_cli.engine.networks.checkpoint import (
     load_with_sha256,
     tensors_under,
     trains_embedding,
+    warn_of_frame_rate,
 )
 from vtdl_cli.engine.networks.methods import METHODS
 from vtdl_cli.engine.networks.selection import Selection, read_selection
@@ -153,10 +154,12 @@ def _open(weights: str, assignments: Iterable[str], warn: Warn) -> tuple[Checkpo
 
 
 def _describe(checkpoint: Checkpoint, path: Path, sha256: str, assignments: Iterable[str], warn: Warn) -> Source:
+    config = build_config(checkpoint["config"], assignments, source=str(path), warn=warn)
+    warn_of_frame_rate(checkpoint, path, config.data.frame_rate, warn)
     return Source(
         str(path),
         sha256,
-        build_config(checkpoint["config"], assignments, source=str(path), warn=warn),
+        config,
         checkpoint["classes"],
         checkpoint["num_classes"],
         read_selection(checkpoint, path),

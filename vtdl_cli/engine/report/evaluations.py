@@ -11,6 +11,7 @@ import numpy as np
 from vtdl_cli.analysis.report.content import ClassScore, Evaluation, Example, Remark, Retrieval
 from vtdl_cli.data.hdf5.scores import Scores, read_scores
 from vtdl_cli.data.video.decoding import read_middle_frame
+from vtdl_cli.data.video.timeline import Interval, interval_at
 from vtdl_cli.engine.evaluate.results import CONFUSION_FILE, METRICS_FILE, SCORES_FILE
 from vtdl_cli.errors import DamagedFile, UnreadableVideo, UsageError
 from vtdl_cli.metrics import class_metrics, confusion, most_confused, softmax
@@ -139,11 +140,11 @@ def read_examples(scores: Scores, metrics: Mapping[str, Any]) -> tuple[list[Exam
     """
     predicted = scores.values.argmax(1)
     probabilities = softmax(scores.values) if metrics.get("aggregate") == "logits" else scores.values
-    examples, reasons = [], []
+    examples, reasons, names = [], [], scores.names
     for row in choose_rows(predicted == scores.labels):
-        frame, reason = _read_frame(scores.paths[row], metrics)
+        frame, reason = _read_frame(scores.paths[row], interval_at(scores.intervals, row), metrics)
         true, other = (scores.classes[label] for label in (scores.labels[row], predicted[row]))
-        examples.append(Example(scores.paths[row], true, other, float(probabilities[row, predicted[row]]), frame))
+        examples.append(Example(names[row], true, other, float(probabilities[row, predicted[row]]), frame))
         reasons += [reason] if frame is None else []
     return examples, reasons
 
@@ -156,12 +157,12 @@ def choose_rows(correct: np.ndarray, number: int = EXAMPLES) -> Iterator[int]:
             yield from rows[np.linspace(0, len(rows) - 1, min(number, len(rows))).round().astype(int)].tolist()
 
 
-def _read_frame(path: str, metrics: Mapping[str, Any]) -> tuple[np.ndarray | None, str]:
-    """Return the middle frame of a video, or why there is none."""
+def _read_frame(path: str, interval: Interval | None, metrics: Mapping[str, Any]) -> tuple[np.ndarray | None, str]:
+    """Return the middle frame of a video or an interval, or why there is none."""
     if "root" not in metrics or "decoder" not in metrics:
         return None, "the results, of a fusion or an older version, do not name the folder of the videos"
     try:
-        return read_middle_frame(Path(metrics["root"]) / path, metrics["decoder"]), ""
+        return read_middle_frame(Path(metrics["root"]) / path, metrics["decoder"], interval), ""
     except (UnreadableVideo, UsageError) as error:
         return None, str(error)
 

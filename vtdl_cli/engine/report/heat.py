@@ -19,14 +19,11 @@ from vtdl_cli.data.clips.sampling import consecutive_clips
 from vtdl_cli.data.clips.views import centre_clips
 from vtdl_cli.data.video.decoding import open_video
 from vtdl_cli.data.video.reader import VideoScan
-from vtdl_cli.data.video.whole_video import whole_video
+from vtdl_cli.data.video.whole_video import encoding_rate, whole_video
 from vtdl_cli.engine.networks.machine import Machine
 from vtdl_cli.engine.networks.trained import Source
 from vtdl_cli.models.encoder import Backbone, Encoder, feature_map_of
 from vtdl_cli.runtime import Reporter
-
-DEFAULT_FRAME_RATE = Fraction(25)  # frames/s of folders of frames, which have none
-MAX_DENOMINATOR = 1001  # of a frame rate, such as NTSC's 30000/1001
 
 
 @dataclass(frozen=True)
@@ -75,9 +72,10 @@ class ClippedVideo:
 
     Attributes:
         path: a file, or a folder of frames.
-        scan: its properties.
+        scan: the properties of what the network sees of it.
         indices: frames of the clips, (V, T).
         short_side, crop_size: as in the configuration, pixels.
+        sampled_rate: frames a second, as in the configuration; None: the frames of the file.
     """
 
     path: Path
@@ -85,17 +83,20 @@ class ClippedVideo:
     indices: np.ndarray
     short_side: int
     crop_size: int
+    sampled_rate: float | None = None
 
     @property
     def frame_rate(self) -> Fraction:
         """Frames per second."""
-        return Fraction(self.scan.frame_rate).limit_denominator(MAX_DENOMINATOR) or DEFAULT_FRAME_RATE
+        return encoding_rate(self.scan)
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """Yield all frames (H, W, 3), one in memory at a time."""
+        return whole_video(self.path, frame_rate=self.sampled_rate)
 
     def clips(self, device: torch.device) -> Iterator[Tensor]:
         """Yield one clip after another, normalised: (1, 3, T, R, R)."""
-        windows = centre_clips(
-            whole_video(self.path), self.indices, short_side=self.short_side, crop_size=self.crop_size
-        )
+        windows = centre_clips(self.frames(), self.indices, short_side=self.short_side, crop_size=self.crop_size)
         for window in windows:
             yield to_clips(torch.from_numpy(window)[None].to(device), self.crop_size, {})
 
@@ -107,11 +108,12 @@ def clip_video(path: Path, source: Source, clip: Clip) -> ClippedVideo:
         UnreadableVideo: it cannot be opened.
     """
     data = source.config.data
-    with open_video(path, "pyav") as reader:  # the others drop frames of damaged files without an error
+    # pyav: the others drop frames of damaged files without an error
+    with open_video(path, "pyav", frame_rate=data.frame_rate) as reader:
         scan = reader.scan
     sampler = consecutive_clips(clip.clip_len_frames, clip.stride_frames, data.short_videos)
     indices = sampler(scan.num_frames, np.random.default_rng(0))
-    return ClippedVideo(path, scan, indices, data.short_side, data.crop_size)
+    return ClippedVideo(path, scan, indices, data.short_side, data.crop_size, data.frame_rate)
 
 
 def classify_video(mapper: HeatMapper, video: ClippedVideo, reporter: Reporter) -> Tensor:

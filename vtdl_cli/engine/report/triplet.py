@@ -86,7 +86,7 @@ def draw_triplet(config: Config, videos: VideoList, path: Path, *, index: int = 
         seed_torch(seed)
         treated = TCA_CLIPS[config.method.tca.side]
         shown += [_mix(config, list(frames)[which], clips[which], numbers[which]) for which in treated]
-    name, clip = videos.name(index), config.pretrain
+    name, clip = videos.sample_name(index), config.pretrain
     title = f"{name} ({sample.num_frames} frames) as {config.method.name} sees it, seed {seed}: "
     title += f"clips of {clip.clip_len_frames} frames, stride {clip.stride_frames}"
     with atomic_write(path) as temporary:

@@ -19,7 +19,7 @@ from torch import Tensor
 from vtdl_cli.analysis.heat_maps import PERCENTILES, Scale, maps_of_frames, scale_of
 from vtdl_cli.analysis.overlay import draw_overlays, lay_over
 from vtdl_cli.data.clips.views import seen_area
-from vtdl_cli.data.video.whole_video import choose_encoder, whole_video, write_mp4
+from vtdl_cli.data.video.whole_video import choose_encoder, write_mp4
 from vtdl_cli.engine.networks.machine import build_machine
 from vtdl_cli.engine.networks.trained import Source, load_network
 from vtdl_cli.engine.report.heat import ClippedVideo, HeatMapper, classify_video, clip_video, map_video
@@ -179,7 +179,7 @@ def _overlay_frames(
     wanted = set(np.linspace(0, num_frames - 1, min(STRIP_FRAMES, num_frames)).round().astype(int).tolist())
     maps = maps_of_frames(heat, torch.from_numpy(video.indices), num_frames)
     with reporter.progress(num_frames, "frames") as bar:
-        for number, (frame, of_frame) in enumerate(zip(whole_video(video.path), maps, strict=True)):
+        for number, (frame, of_frame) in enumerate(zip(video.frames(), maps, strict=True)):
             area = seen_area(frame.shape[0], frame.shape[1], video.short_side, video.crop_size)
             overlay = lay_over(frame, scale.apply(of_frame), area)
             if number in wanted:

@@ -9,8 +9,9 @@ from vtdl_cli import ranks
 from vtdl_cli.config import Config, Finetune
 from vtdl_cli.data.clips.datasets import Batch
 from vtdl_cli.data.lists.label_sets import counting_warning
+from vtdl_cli.data.lists.same_videos import find_shared_files
 from vtdl_cli.data.lists.video_list import VideoList
-from vtdl_cli.engine.lists.labels import check_labels
+from vtdl_cli.engine.lists.labels import check_labels, report_list
 from vtdl_cli.engine.lists.recordings import RECORDING, find_recordings_on_several
 from vtdl_cli.engine.networks.build import build_network
 from vtdl_cli.engine.networks.checkpoint import load_pretrained_backbone
@@ -76,7 +77,9 @@ def finetune(
     network = build_network(config, videos.num_classes)
     origin = {"linear_probe": linear_probe, "weights": weights, "val_list_sha256": val_videos and val_videos.sha256}
     if weights is not None and not run.resumes:
-        origin["weights_sha256"] = load_pretrained_backbone(weights, network.backbone, reporter)
+        origin["weights_sha256"] = load_pretrained_backbone(
+            weights, network.backbone, reporter, frame_rate=config.data.frame_rate
+        )
     network.backbone.requires_grad_(not linear_probe)
     training = Training(
         "finetune",
@@ -125,7 +128,9 @@ def _describe_result(training: Training, validation: Validation | None) -> dict[
 
 
 def _warn_of_lists(options: Finetune, videos: VideoList, val_videos: VideoList | None, reporter: Reporter) -> None:
-    """Inspect the training list, and compare the validation list, if there is one, with it: labels, and recordings."""
+    """Report how lists were read; compare the validation list with the training list: labels, recordings in both."""
+    for listed in filter(None, (videos, val_videos)):
+        report_list(listed, reporter)
     checked = check_labels(val_videos, videos.label_set, videos.num_classes) if val_videos else []
     recordings = _describe_shared_recordings(videos, val_videos) if val_videos else ""
     balance = describe_balance(options, videos)
@@ -137,6 +142,11 @@ def _describe_shared_recordings(videos: VideoList, val_videos: VideoList) -> str
     """Return a warning if clips of one recording seem to be in both lists, else an empty text."""
     lists = {"train": videos, "val": val_videos}
     names = {side: map(listed.name, range(len(listed))) for side, listed in lists.items()}
+    if untrimmed := find_shared_files(videos, val_videos):
+        return (
+            f"{len(untrimmed)} videos have intervals in both lists, '{videos.source}' and '{val_videos.source}'; the "
+            f"first is '{untrimmed[0]}'. Validation is optimistic: keep all intervals of a video in one list"
+        )
     if not (shared := find_recordings_on_several(names, videos.num_classes)):
         return ""
     return (

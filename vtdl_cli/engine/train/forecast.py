@@ -22,7 +22,9 @@ def triplets(config: Config, videos: VideoList, seed: int) -> dict[str, Any]:
     """
     if not _draws_triplets(config):
         return {}
-    known = _known_counts(videos)
+    if config.data.frame_rate or videos.intervals is not None:
+        return {"triplets_percent": "unknown: the list counts neither frames of intervals nor those at data.frame_rate"}
+    known = _known_counts(config, videos)
     if not len(known):
         return {"triplets_unknown": "the list gives no frame counts. To count them: vtdl lists convert"}
     if len(known) > LISTED:
@@ -65,7 +67,7 @@ def _own_keys(config: Config, videos: VideoList) -> list[str]:
 
 def _too_short(config: Config, videos: VideoList) -> list[str]:
     """Warn of options of sampling that were set, and that nearly all videos are too short for."""
-    known = _known_counts(videos)
+    known = _known_counts(config, videos)
     if not len(known):
         return []
     loops = config.data.short_videos == "loop" and config.method.sampling.negative != "on_the_fly"
@@ -85,5 +87,8 @@ def _too_short(config: Config, videos: VideoList) -> list[str]:
     return lines
 
 
-def _known_counts(videos: VideoList) -> NDArray[np.int64]:
+def _known_counts(config: Config, videos: VideoList) -> NDArray[np.int64]:
+    """Return the listed frame counts; none if clips are drawn from other frames: of intervals, or at another rate."""
+    if config.data.frame_rate or videos.intervals is not None:
+        return np.empty(0, np.int64)
     return videos.frames[videos.frames > 0]

@@ -9,9 +9,9 @@ from torch import Tensor
 from vtdl_cli import ranks
 from vtdl_cli.config import Config
 from vtdl_cli.data.clips.datasets import Batch
-from vtdl_cli.data.lists.columns import UNKNOWN_CLASS
+from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
 from vtdl_cli.data.lists.video_list import VideoList
-from vtdl_cli.engine.lists.labels import report_unlabelled
+from vtdl_cli.engine.lists.labels import report_list
 from vtdl_cli.engine.networks.checkpoint import load_pretrained_backbone
 from vtdl_cli.engine.networks.clips import build_pretraining_clips, build_test_clips
 from vtdl_cli.engine.networks.inference import Collected, collect, forward_videos
@@ -69,7 +69,9 @@ def pretrain(
     machine = build_machine(execution.device, config.pretrain.precision, execution.workers, reporter)
     origin: dict[str, Any] = {"weights": weights}
     if weights is not None and not run.resumes:
-        origin["weights_sha256"] = load_pretrained_backbone(weights, method.trained_backbone, reporter)
+        origin["weights_sha256"] = load_pretrained_backbone(
+            weights, method.trained_backbone, reporter, frame_rate=config.data.frame_rate
+        )
         method.begin_from_backbone()
     method = machine.place(method)
     training = Training(
@@ -88,7 +90,7 @@ def pretrain(
     )
     plan = training.plan() | {"method": config.method.name, "weights": weights or "none"}
     plan |= keys_per_video(config, videos)
-    report_unlabelled(videos, reporter, knn=bool(config.pretrain.knn_every))
+    report_list(videos, reporter, knn=bool(config.pretrain.knn_every))
     for warning in warnings(config, videos):
         reporter.warn(warning)
     if execution.dry_run:

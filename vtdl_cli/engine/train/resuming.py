@@ -5,6 +5,7 @@ from typing import Any
 
 from vtdl_cli.config import TrainingSection
 from vtdl_cli.data.lists.label_sets import compare_classes, label_set
+from vtdl_cli.data.video.decoding import same_frames
 from vtdl_cli.engine.networks.checkpoint import Checkpoint, file_sha256, find_weights
 from vtdl_cli.engine.train.optimization import build_schedule
 from vtdl_cli.engine.train.run_folder import EpochMetrics
@@ -38,6 +39,9 @@ def check_same_run(content: Checkpoint, identity: Checkpoint, run: str) -> None:
     options = [key for key in before if key.startswith("method.options.")]  # the method's own, which may be gone
     may_change = {f"{identity['stage']}.{name}" for name in MAY_CHANGE}
     changed = [key for key in dict.fromkeys([*now, *options]) if before.get(key) != now.get(key)]
+    decoders = [str(of.get("data.decoder")) for of in (before, now)]
+    if same_frames(*decoders):
+        may_change.add("data.decoder")
     if changed := [key for key in changed if key not in may_change]:
         lines = [
             f"run '{run}' cannot resume: {key} was '{before.get(key)}', now it is '{now.get(key)}'" for key in changed

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from vtdl_cli.config import Config
-from vtdl_cli.data.lists.video_list import read_classes
+from vtdl_cli.data.lists.class_names import read_classes
 from vtdl_cli.engine.networks.build import build_embedding_head, build_network
 from vtdl_cli.engine.networks.checkpoint import BACKBONE, Stage, file_sha256, with_schema
 from vtdl_cli.engine.weights.converted import Converted

@@ -1,0 +1,181 @@
+"""Read a video file by one of three decoders, which agree on the number of frames and on their content.
+
+A reader belongs to the process that opened it and decodes in one thread: decord hangs when a reader is carried over a
+fork. Libraries are imported on first use, so that a process that only counts frames does not load torch, and decord,
+which has no wheels for ARM and macOS, may be absent. Nothing is cached between videos.
+
+Random access is only as good as a file's timestamps. Compared with sequential decoding, decord and torchcodec seek to
+wrong frames in every DivX file of HMDB51 that we tried, and decord also with edit lists and open GOPs. `scan_video`
+detects such files: decord then decodes them from the start, which is correct, and torchcodec refuses them.
+"""
+
+import importlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vtdl_cli.data.video.reader import VideoScan, read_any_order, stack_frames, unreadable_on_error
+from vtdl_cli.data.video.stream import open_stream
+from vtdl_cli.errors import UnreadableVideo, UsageError
+
+OTHERWISE = "use the decoder auto or pyav"
+INSTALL = {
+    "decord": "It has no wheels for ARM and macOS: use the decoder auto or pyav; elsewhere type pip install decord",
+    "torchcodec": "Type pip install 'vtdl[torchcodec]', and install FFmpeg 4 to 9",
+}
+"""What to do where the library of a decoder cannot be loaded."""
+
+
+class PyAvReader:
+    """Decodes from the start up to the last requested frame: slow for long videos, correct for all.
+
+    Only this reader detects damage that FFmpeg conceals (in AVI files above all), in all frames that it passes.
+    """
+
+    def __init__(self, path: Path, scan: VideoScan) -> None:
+        self._path, self.scan, self.num_frames = path, scan, scan.num_frames
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """See `VideoReader.read`."""
+        return read_any_order(indices, self.num_frames, self._read_ascending)
+
+    def _read_ascending(self, wanted: np.ndarray) -> np.ndarray:
+        remaining = set(wanted.tolist())
+        frames = []
+        for index, frame in enumerate(decode_frames(self._path)):
+            if index in remaining:
+                frames.append(_to_rgb(frame))
+            if len(frames) == len(wanted):
+                return stack_frames(self._path, frames)
+        raise UnreadableVideo(str(self._path), f"it ends before frame {wanted[len(frames)]} of {self.num_frames}")
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """Yield all frames (H, W, 3) in order, one in memory at a time."""
+        yield from map(_to_rgb, decode_frames(self._path))
+
+    def close(self) -> None:
+        """Nothing stays open between reads."""
+
+
+def decode_frames(path: Path) -> Iterator[Any]:
+    """Yield PyAV's frames in display order, up to the first damaged one."""
+    count = 0
+    with open_stream(path) as (container, stream), unreadable_on_error(path, lambda: f"it is damaged at frame {count}"):
+        for frame in container.decode(stream):
+            if frame.is_corrupt:
+                raise UnreadableVideo(str(path), f"it is damaged at frame {count}")
+            yield frame
+            count += 1
+
+
+def _to_rgb(frame: Any) -> np.ndarray:
+    """Convert PyAV's frame to RGB; PyAV leaves the rotation (degrees, counterclockwise) to the caller."""
+    # One thread: by default each conversion starts a thread pool, which takes longer than a small frame.
+    return np.rot90(frame.to_ndarray(format="rgb24", threads=1), round(frame.rotation / 90))
+
+
+def why_not_decord(scan: VideoScan) -> str | None:
+    """Return why decord would return wrong frames of a file; None if it would not.
+
+    All of it was measured: it raises no error.
+    """
+    if scan.container == "mpegts":
+        return "decord misreads MPEG-TS"
+    if scan.headless:  # wrong frames of HEVC in MP4
+        return "decord misreads files that do not begin with a keyframe"
+    if scan.width % 32 and 3 * (scan.width + -scan.width % 32) % scan.width == 0:
+        # it pads rows to 32 pixels; if the padded size is a multiple, it assumes more than 3 channels
+        return f"decord misreads frames {scan.width} pixels wide"
+    return None
+
+
+class DecordReader:
+    """Seeks if that is exact for the file, else decodes from the start."""
+
+    def __init__(self, path: Path, scan: VideoScan) -> None:
+        self._decord = load_decoder("decord")
+        if reason := why_not_decord(scan):
+            raise UnreadableVideo(str(path), f"{reason}; {OTHERWISE}")
+        self._path, self.scan, self.num_frames = path, scan, scan.num_frames
+        self._open()
+        self._seekable = scan.seekable and len(self._reader) == scan.num_frames
+
+    def _open(self) -> None:
+        # PyAV has read the file already: decord's FFmpeg of 2019 lacks AV1, and decord needs a duration.
+        reason = f"decord does not support its codec ({self.scan.codec}) or its header; {OTHERWISE}"
+        with unreadable_on_error(self._path, reason):
+            context = self._decord.cpu(0)
+            self._reader: Any = self._decord.VideoReader(str(self._path.absolute()), ctx=context, num_threads=1)
+        self._position = 0  # the next frame, when decoding from the start
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """See `VideoReader.read`."""
+        return read_any_order(indices, self.num_frames, self._seek if self._seekable else self._decode_on)
+
+    def _seek(self, wanted: np.ndarray) -> np.ndarray:
+        with unreadable_on_error(self._path, f"decord finds damage before frame {wanted[-1]}"):
+            frames: np.ndarray = self._reader.get_batch(wanted).asnumpy()
+        return frames
+
+    def _decode_on(self, wanted: np.ndarray) -> np.ndarray:
+        if wanted[0] < self._position:
+            self._open()
+        frames = []
+        for index in wanted:
+            with unreadable_on_error(self._path, f"decord finds damage before frame {index}"):
+                while self._position <= index:  # not skip_frames(), which relies on timestamps too
+                    frame = self._reader.next()
+                    self._position += 1
+                frames.append(frame.asnumpy())
+        return stack_frames(self._path, frames)
+
+    def close(self) -> None:
+        """Free decord's buffers."""
+        self._reader = None
+
+
+class TorchcodecReader:
+    """Finds frames by timestamp, and so refuses files whose timestamps are unreliable."""
+
+    def __init__(self, path: Path, scan: VideoScan) -> None:
+        decoder_class = load_decoder("torchcodec").decoders.VideoDecoder
+        self._path, self.scan, self.num_frames = path, scan, scan.num_frames
+        with unreadable_on_error(path, f"torchcodec cannot open it (codec {scan.codec}); {OTHERWISE}"):
+            self._reader: Any = decoder_class(str(path.absolute()), dimension_order="NHWC", num_ffmpeg_threads=1)
+        if not scan.timed or len(self._reader) != scan.num_frames + scan.undecodable:
+            raise UnreadableVideo(str(path), f"torchcodec relies on timestamps, which are unreliable here; {OTHERWISE}")
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """See `VideoReader.read`."""
+        return read_any_order(indices, self.num_frames, self._read_ascending)
+
+    def _read_ascending(self, wanted: np.ndarray) -> np.ndarray:
+        with unreadable_on_error(self._path, f"torchcodec finds damage before frame {wanted[-1]}"):
+            # it counts the undecodable ones, which are the first
+            frames: np.ndarray = self._reader.get_frames_at((wanted + self.scan.undecodable).tolist()).data.numpy()
+        return frames
+
+    def close(self) -> None:
+        """Free torchcodec's buffers."""
+        self._reader = None
+
+
+def load_decoder(name: str) -> Any:
+    """Import the library of the decoder decord or torchcodec.
+
+    Raises:
+        UsageError: it is not installed, or does not load.
+    """
+    os.environ.setdefault("DECORD_DUPLICATE_WARNING_THRESHOLD", "1.0")  # decord reads it on import
+    try:
+        library: Any = importlib.import_module(name)
+        if name == "decord":
+            library.logging.set_level(library.logging.QUIET)
+        else:
+            importlib.import_module("torchcodec.decoders")
+    except (ImportError, RuntimeError, OSError) as error:  # RuntimeError and OSError: FFmpeg's libraries are missing
+        raise UsageError(f"decoder '{name}' cannot be loaded. {INSTALL[name]}") from error
+    return library

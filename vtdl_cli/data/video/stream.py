@@ -1,0 +1,48 @@
+"""Open the video stream of a file with PyAV."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from vtdl_cli.data.video.reader import unreadable_on_error
+from vtdl_cli.errors import UnreadableVideo
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+
+class Packet(NamedTuple):
+    """One compressed packet: size in bytes, presentation time in the stream's time base, and its two flags."""
+
+    size: int
+    pts: int | None
+    is_keyframe: bool
+    is_discard: bool
+
+
+@contextmanager
+def open_stream(path: Path) -> "Iterator[tuple[InputContainer, VideoStream]]":
+    """Open the main video stream of a file with PyAV, to be decoded in the calling thread.
+
+    Raises:
+        UnreadableVideo: not a video, or in a codec that PyAV does not know.
+    """
+    import av
+
+    with unreadable_on_error(path, "corrupt, or not a video"):
+        # An absolute path, because FFmpeg takes "a:b.mp4" for a URL; "replace", because HMDB51 has metadata that is
+        # not UTF-8.
+        container = av.open(str(path.absolute()), metadata_errors="replace")
+    with container:
+        stream = container.streams.best("video")
+        if not isinstance(stream, av.VideoStream):
+            raise UnreadableVideo(str(path), "it holds no video stream")
+        is_image = container.format.name == "image2" or container.format.name.endswith("_pipe")
+        if is_image or av.stream.Disposition.attached_pic in stream.disposition:
+            raise UnreadableVideo(str(path), "it holds a still image, not a video")
+        if stream.codec_context is None:  # typed as never None, but it is if FFmpeg has no decoder
+            raise UnreadableVideo(str(path), "its codec is unknown")
+        stream.codec_context.thread_count = 1
+        yield container, stream

@@ -1,0 +1,82 @@
+"""The parts of a split that a list is converted to: as listed, by the videos' folders, or drawn."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vtdl_cli.data.lists.layouts import side_of
+from vtdl_cli.data.lists.splits import SIDES, TEST, VAL, Share, check_shares, split_videos
+from vtdl_cli.data.lists.video_list import ParsedList, VideoList
+from vtdl_cli.errors import UsageError
+
+
+class Parts(NamedTuple):
+    """The part of each of the N videos of a list.
+
+    Attributes:
+        sides: train, val or test [N]; None: the list is not split.
+        origin: where they come from, for the summary.
+    """
+
+    sides: Sequence[str] | None
+    origin: str | None
+
+
+def assign_parts(parsed: ParsedList, kept: NDArray[np.intp], val_fraction: float, seed: int) -> Parts:
+    """Return the part of the split that each video of a list belongs to.
+
+    Without a column of parts, the videos' folders tell it, if all lie in one such as train, val or test; or some videos
+    are drawn for validation. Groups, and the intervals of one video, stay together.
+
+    Args:
+        parsed: the list.
+        kept: indices of the videos that are written.
+        val_fraction: fraction of each class to draw; 0: none.
+        seed: seed of the draw.
+
+    Raises:
+        UsageError: `val_fraction` is out of range, or the list has parts already.
+    """
+    sides, origin = (parsed.sides, "as listed") if parsed.sides else (sides_of_folders(parsed.videos), "the folders")
+    if not val_fraction:
+        return Parts(sides, origin if sides else None)
+    if sides:
+        held = ", ".join(sorted(set(sides)))
+        raise UsageError(f"--val-fraction '{val_fraction}' draws videos of a list that has parts: {held}. Leave it out")
+    names = [parsed.videos.name(int(index)) for index in kept]
+    groups = [parsed.groups[index] for index in kept] if parsed.groups else names
+    shares: dict[str, Share] = {VAL: float(val_fraction), TEST: 0.0}
+    check_shares(groups, shares)
+    drawn = np.full(len(parsed.videos), SIDES[0], "<U8")
+    drawn[kept] = split_videos(parsed.videos.labels[kept], groups, shares, seed)
+    return Parts([str(side) for side in drawn], f"drawn, seed {seed}")
+
+
+def sides_of_folders(videos: VideoList) -> list[str] | None:
+    """Return the part that the folders of each video name; None if some name none, or all name the same."""
+    folders = (videos.name(index).split("/")[:-1] for index in range(len(videos)))
+    sides = [next(filter(None, map(side_of, names)), "") for names in folders]
+    return sides if all(sides) and len(set(sides)) > 1 else None
+
+
+def find_shared_groups(groups: Sequence[str], sides: Sequence[str], kept: NDArray[np.intp]) -> list[str]:
+    """Return the groups, sorted, that have videos in several parts."""
+    counts = Counter(group for group, _ in {(groups[index], sides[index]) for index in kept.tolist()})
+    return sorted(group for group, number in counts.items() if number > 1)
+
+
+def find_duplicates(videos: VideoList, kept: NDArray[np.intp]) -> list[int]:
+    """Return the indices of rows that repeat the video and interval of a row before them."""
+    seen: set[str] = set()
+    repeated = []
+    for index in kept.tolist():
+        name = videos.sample_name(index)
+        if name in seen:
+            repeated.append(index)
+        seen.add(name)
+    return repeated
