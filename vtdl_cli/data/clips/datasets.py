@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from vtdl_cli.data.clips.balance import balanced_order, count_repeats
-from vtdl_cli.data.clips.sampling import IndexSampler
+from vtdl_cli.data.clips.sampling import IndexSampler, strides_of
 from vtdl_cli.data.clips.views import Draws, Viewer
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.data.video.decoding import FLOW, open_video
@@ -46,6 +46,7 @@ class VideoSample:
         label: its class.
         num_frames: that it has.
         other_frames: bool (V,), whether each clip shows other frames than the first one.
+        strides: (V,) frames from the first to the second of each clip.
         windows: (V, T, S, S, C) uint8.
         draws: parameters by which the device augments them.
     """
@@ -54,11 +55,12 @@ class VideoSample:
     label: int
     num_frames: int
     other_frames: np.ndarray
+    strides: np.ndarray
     windows: np.ndarray
     draws: Draws
 
 
-SMALL_FIELDS = ("label", "index", "num_frames", "other_frames")
+SMALL_FIELDS = ("label", "index", "num_frames", "other_frames", "strides")
 """What a batch has of each video beside pixels and draws: the fields of a sample, stacked."""
 
 
@@ -71,6 +73,7 @@ class Batch:
         draws: augmentation parameters, (B, V, ...) each; empty for no augmentation.
         label, index, num_frames: (B,) each.
         other_frames: bool (B, V), whether each clip shows other frames than the first one of its video.
+        strides: (B, V) frames from the first to the second of each clip.
         unreadable: videos that could not be read, and are not among the B.
     """
 
@@ -80,6 +83,7 @@ class Batch:
     index: Tensor
     num_frames: Tensor
     other_frames: Tensor = field(default_factory=lambda: torch.empty(0, 0, dtype=torch.bool))
+    strides: Tensor = field(default_factory=lambda: torch.empty(0, 0, dtype=torch.long))
     unreadable: list[Unreadable] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -142,8 +146,8 @@ class VideoClips(Dataset[VideoSample | Unreadable]):
         except UnreadableVideo as error:
             return Unreadable(index, name_sample(error.path, interval), error.reason)
         windows, draws = self.viewer(frames, positions.reshape(indices.shape), generator)
-        other_frames = (indices != indices[0]).any(1)
-        return VideoSample(index, int(self.videos.labels[index]), num_frames, other_frames, windows, draws)
+        other_frames, strides = (indices != indices[0]).any(1), strides_of(indices, num_frames)
+        return VideoSample(index, int(self.videos.labels[index]), num_frames, other_frames, strides, windows, draws)
 
     def sample_bytes(self) -> int:
         """Return the size of a sample's windows in bytes."""
