@@ -50,10 +50,13 @@ class ConsistencyLoss(nn.Module):
 
     def forward(self, feature_map: Callable[[Tensor], Tensor], clean: Tensor, noisy: Tensor) -> Tensor:
         """Compute the distance; arguments as of `maps`."""
-        return map_distance(*self.maps(feature_map, clean, noisy))
+        _number, found, expected = self.maps(feature_map, clean, noisy)
+        return map_distance(found, expected)
 
-    def maps(self, feature_map: Callable[[Tensor], Tensor], clean: Tensor, noisy: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the maps found by the noise path, and those expected of it, (N, D, t, r, r) each.
+    def maps(
+        self, feature_map: Callable[[Tensor], Tensor], clean: Tensor, noisy: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the transforms (N,), the maps found by the noise path, and those expected, (N, D, t, r, r) each.
 
         Both paths are one batch for batch norm, as in the authors' code (`model/model.py`).
 
@@ -65,4 +68,4 @@ class ConsistencyLoss(nn.Module):
         number = torch.randint(self.num_transforms, (len(clean),), device=clean.device)  # (N,)
         noisy = self.mixup(transform(noisy, number))
         of_clean, found = feature_map(torch.cat([clean, noisy])).float().chunk(2)
-        return found, transform(of_clean, number)
+        return number, found, transform(of_clean, number)
