@@ -33,7 +33,7 @@ def transform(clips: Tensor, number: Tensor) -> Tensor:
     flip, quarter_turns = number // 4, number % 4
     for axes, chosen in (((4,), flip % 2 == 1), ((2,), flip >= 2), ((3, 4), quarter_turns >= 2)):
         clips = torch.where(_per_clip(chosen), clips.flip(axes), clips)
-    return torch.where(_per_clip(quarter_turns % 2 == 1), clips.rot90(1, (3, 4)), clips)
+    return torch.where(_per_clip(quarter_turns % 2 == 0), clips, clips.rot90(1, (3, 4)))  # in the layout of the first
 
 
 def _per_clip(values: Tensor) -> Tensor:
