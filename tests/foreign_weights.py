@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,15 @@ def thin_i3d(seed: int) -> nn.Module:
     return build_backbone(load_config("hmdb51/i3d", ["model.width=4"])).eval()
 
 
-def authors_state(seed: int) -> dict[str, Tensor]:
-    """Named as the authors' DataParallel saves them, heads and all (README, Method)."""
-    state = {f"module.{name}": tensor for name, tensor in thin_i3d(seed).state_dict().items()}
+def authors_state(seed: int, backbone: Mapping[str, Tensor] | None = None, feature_dim: int = 64) -> dict[str, Tensor]:
+    """Named as the authors' DataParallel saves them, heads and all (README, Method); by default a thin I3D's."""
     heads = {
-        "id_head.2.weight": torch.zeros(128, 64),
+        "id_head.2.weight": torch.zeros(128, feature_dim),
         "id_head.2.bias": torch.zeros(128),
         "cls_head.2.weight": torch.ones(9),
     }
-    return state | {f"module.{name}": tensor for name, tensor in heads.items()}
+    state = {**(backbone or thin_i3d(seed).state_dict()), **heads}
+    return {f"module.{name}": tensor for name, tensor in state.items()}
 
 
 def authors_checkpoint(path: Path, **more: Any) -> Path:
@@ -50,10 +51,15 @@ def authors_checkpoint(path: Path, **more: Any) -> Path:
 
 def authors_finetuned(path: Path, num_classes: int, **more: Tensor) -> Path:
     """As the authors' finetuning writes it: its DataParallel holds a network that holds the I3D as `base_model`."""
-    state = {f"module.base_model.{name}": tensor for name, tensor in thin_i3d(3).state_dict().items()}
     classifier = {"conv3d_0c_1x1_custom.conv3d.weight": torch.randn(num_classes, 64, 7, 1, 1)}
-    state |= {f"module.base_model.{name}": tensor for name, tensor in (classifier | more).items()}
-    content = {"epoch": 45, "arch": "i3d", "state_dict": state, "best_prec1": 52.9}
+    network = {**thin_i3d(3).state_dict(), **classifier, **more}
+    return save_authors_trainer(path, {f"base_model.{name}": tensor for name, tensor in network.items()})
+
+
+def save_authors_trainer(path: Path, state: Mapping[str, Tensor]) -> Path:
+    """As the authors' `main.py` writes a network, whose backbone and classifier are its `base_model`."""
+    named = {f"module.{name}": tensor for name, tensor in state.items()}
+    content = {"epoch": 45, "arch": "i3d", "state_dict": named, "best_prec1": 52.9}
     torch.save(content, path, _use_new_zipfile_serialization=False)  # by a torch of 2020
     return path
 

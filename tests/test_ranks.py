@@ -16,6 +16,8 @@ from tests import two_processes as one
 from tests.toy import differences, ends, start_processes
 from vtdl_cli import ranks
 from vtdl_cli.errors import UsageError
+from vtdl_cli.models.normalisation import BatchNorm3d
+from vtdl_cli.models.zoo import create_backbone
 
 Found = list[dict[str, Any]]
 
@@ -69,6 +71,45 @@ def test_vtdl__gradients_of_both_are_those_of_one(found: Found) -> None:
         torch.testing.assert_close(each["vtdl"]["gradients"], alone["gradients"])
     weighted = sum(size * each["vtdl"]["loss"] for size, each in zip(one.PARTS, found, strict=True)) / one.NUM_VIDEOS
     torch.testing.assert_close(weighted, alone["loss"])
+
+
+def test_gradient_sync__averages_the_sum_of_all_batches_once(found: Found) -> None:
+    """Oracle: one process with both whole batches. Before the last one nothing was averaged: the ranks differ."""
+    alone = one.accumulated()
+    for each in found:
+        torch.testing.assert_close(each["accumulated"]["both"], alone["both"])
+    first = [each["accumulated"]["first"] for each in found]
+    assert len(differences(*first)) == 2
+    mean = {name: (first[0][name] + first[1][name]) / 2 for name in first[0]}
+    torch.testing.assert_close(mean, alone["first"])
+
+
+def test_sync_batch_norm__keeps_the_names_of_all_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: torch's own class wherever there was a batch norm; what it computes needs several GPUs."""
+    network = create_backbone("r3d", depth=10, width=4)
+    before, count = network.state_dict(), sum(isinstance(each, BatchNorm3d) for each in network.modules())
+    for name, value in {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    ranks.sync_batch_norm(network, torch.device("cuda"))
+    assert sum(isinstance(each, torch.nn.SyncBatchNorm) for each in network.modules()) == count == 12
+    assert differences(dict(network.state_dict()), dict(before)) == []
+    with pytest.raises(UsageError, match="needs several processes on GPUs, and these are on 'cpu'"):
+        ranks.sync_batch_norm(network, torch.device("cpu"))
+
+
+def test_average_statistics__leaves_equal_ones_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: the same bits, for three ranks with a number whose threefold is rounded in float32."""
+    network = BatchNorm3d(1)
+    network.running_mean, network.running_var = torch.tensor([0.1]), torch.tensor([0.7])
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    for name in ("RANK", "LOCAL_RANK"):
+        monkeypatch.setenv(name, "0")
+    monkeypatch.setattr(ranks, "all_reduce", lambda value: value + value + value)
+    ranks.average_statistics(network)
+    assert (network.running_mean.item(), network.running_var.item()) == (
+        torch.tensor(0.1).item(),
+        torch.tensor(0.7).item(),
+    )
 
 
 def test_memories__are_the_same_in_both_and_hold_all_keys(found: Found) -> None:
@@ -166,12 +207,14 @@ def test_init_process_group__gives_each_rank_its_own_gpu(monkeypatch: pytest.Mon
 
 @pytest.mark.usefixtures("one_of_four")
 def test_destroy_process_group__is_called_once_initialised(monkeypatch: pytest.MonkeyPatch) -> None:
-    left = list[bool]()
-    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: not left)
-    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: left.append(True))
+    """And after all ranks have come to it: a rank whose peer has left already may be aborted by gloo."""
+    done = list[str]()
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: "left" not in done)
+    monkeypatch.setattr(ranks, "wait_for_all", lambda: done.append("waited"))
+    monkeypatch.setattr(torch.distributed, "destroy_process_group", lambda: done.append("left"))
     ranks.destroy_process_group()
     ranks.destroy_process_group()
-    assert left == [True]
+    assert done == ["waited", "left"]
 
 
 def test_numbers__on_the_second_of_two_machines(monkeypatch: pytest.MonkeyPatch) -> None:

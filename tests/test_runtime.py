@@ -148,6 +148,21 @@ def test_select_autocast__by_option_and_by_machine(monkeypatch: pytest.MonkeyPat
         assert select_autocast("auto", CPU) is expected
 
 
+@pytest.mark.parametrize(
+    ("capability", "chosen"),
+    [((9, 0), torch.bfloat16), ((7, 5), torch.float16), ((7, 0), torch.float16), ((6, 1), None)],
+)
+def test_select_autocast__auto_on_a_gpu(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], chosen: torch.dtype | None
+) -> None:
+    """Oracle: NVIDIA's tables: H100 9.0 has bf16; T4 7.5 and V100 7.0 have tensor cores for fp16; GTX 1080 6.1 neither."""
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda _emulated: capability >= (8, 0))
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: capability)
+    assert select_autocast("auto", torch.device("cuda")) is chosen
+    assert select_autocast("fp16", torch.device("cuda")) is torch.float16
+    assert select_autocast("fp16", torch.device("cpu")) is None
+
+
 def test_select_device__mps_is_explicit_and_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pretended: `auto` stays with what has been tried."""
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)

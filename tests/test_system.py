@@ -57,7 +57,7 @@ def test_limits__without_posix_there_are_none(monkeypatch: pytest.MonkeyPatch, t
 WITHOUT = """
 import os, signal, sys
 import av, torch, torch.utils.data, multiprocessing.popen_spawn_posix, resource, fcntl
-for module in {modules!r}:
+for module in [*{modules!r}, "decord"]:
     sys.modules[module] = None
 for owner, names in {names!r}.items():
     for name in names:
@@ -79,12 +79,11 @@ for line in {lines!r}:
 def test_without_posix__lists_pretraining_and_features(toy: Toy, tmp_path: Path) -> None:
     """Oracle: the same commands on this system. Windows would differ in more, such as its paths: it was not tried."""
     lists, run = tmp_path / "lists", tmp_path / "run"
-    pyav = ("--set", "data.decoder=pyav")
     lines = [
         ["--help"],
         ["prepare-lists", "folder", "--root", str(toy.root), "--out", str(lists), "--workers", "0"],
-        toy.pretrain(run, *pyav, "--set", "pretrain.epochs=1"),
-        toy.extract(run, tmp_path / "f.h5", *pyav),
+        toy.pretrain(run, "--set", "pretrain.epochs=1"),
+        toy.extract(run, tmp_path / "f.h5"),
     ]
     names = {module: sorted(each) for module, each in POSIX_NAMES.items()}
     program = WITHOUT.format(modules=sorted(POSIX_MODULES), names=names, lines=lines)

@@ -65,6 +65,21 @@ def step_of_vtdl() -> dict[str, Any]:
     return {"gradients": gradients, "loss": step.loss.detach(), "memory": method.memory.state_dict()}
 
 
+def accumulated() -> dict[str, Any]:
+    """Gradients of a step of two batches of the same size, before and after the second one."""
+    torch.manual_seed(0)
+    network = nn.Linear(3, 2)
+    ddp_model = ranks.wrap_ddp(network)
+    found = {}
+    for name, seed in (("first", 7), ("both", 8)):
+        batch = part(clips_of_all(seed).flatten(1)[:, :3])
+        with ranks.gradient_sync(ddp_model, when=name == "both"):
+            loss = ddp_model(batch).square().sum(1).mean()
+            (loss * (ranks.world_size() * len(batch) / (2 * NUM_VIDEOS))).backward()
+        found[name] = {key: value.grad.clone() for key, value in network.named_parameters() if value.grad is not None}
+    return found
+
+
 def shuffled_keys() -> dict[str, Any]:
     """Keys under ShuffleBN, and the permutation that rank 0 has drawn."""
     torch.manual_seed(5 + ranks.rank())
@@ -133,6 +148,7 @@ def everything(folder: Path) -> dict[str, Any]:
         "all_reduce": ranks.all_reduce(number),
         "number": number,
         "vtdl": step_of_vtdl(),
+        "accumulated": accumulated(),
         "shuffled": shuffled_keys(),
         "bank": bank(),
         "normaliser": normaliser(),

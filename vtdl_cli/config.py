@@ -156,7 +156,7 @@ class Optimizer(Section):
     name: Literal["sgd", "adamw"] = "sgd"
     lr: PositiveFloat
     momentum: Fraction = 0.9  # sgd only
-    weight_decay: NonNegativeFloat
+    weight_decay: NonNegativeFloat  # of all parameters, norms and biases included, as in MoCo and the authors' code
 
 
 class ScheduleSection(Section):
@@ -165,7 +165,7 @@ class ScheduleSection(Section):
     name: Literal["step", "cosine", "constant"] = "step"
     milestones: list[PositiveInt] = []  # step: epochs after which the lr is multiplied by `factor`
     factor: Fraction = 0.1
-    warmup_epochs: NonNegativeFloat = 0.0  # linearly from 0 to the full lr
+    warmup_epochs: NonNegativeFloat = 0.0  # linearly from 0 to the full lr; a tenth of a run that is not longer
 
 
 class Clip(Section):
@@ -183,10 +183,12 @@ class TrainingSection(Clip):
 
     epochs: PositiveInt
     batch_size: PositiveInt  # videos, summed over all ranks
+    accumulate_steps: Annotated[int, Field(ge=1, le=256)] = 1  # batches whose gradients make one step of the optimizer
     augment: bool = True  # basic augmentation; off: a random crop only
     optimizer: Optimizer
     schedule: ScheduleSection = ScheduleSection()
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    max_grad_norm: PositiveFloat | None = None  # L2 norm of all gradients together above which they are scaled down
+    precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"  # auto: bf16, fp16 or fp32, as the device has it
     checkpoint_minutes: PositiveFloat = 15.0
     keep_every: NonNegativeInt = 0  # epochs between checkpoints to keep; 0 keeps the last only
     trackers: list[Tracker] | None = None  # that log what metrics.jsonl does; none: tensorboard, if it is installed
@@ -202,7 +204,10 @@ class Pretrain(TrainingSection):
 class Finetune(TrainingSection):
     """Supervised training, from pretrained weights or from scratch."""
 
-    dropout: Fraction = 0.5
+    dropout: Fraction = 0.5  # before the classifier; the authors have it in I3D alone
+    backbone_lr_scale: PositiveFloat = 1.0  # lr of the backbone, as a multiple of optimizer.lr, the classifier's
+    freeze_stages: NonNegativeInt = 0  # stem and first so many stages of the backbone stay as they are; 0: none does
+    sync_batch_norm: bool = False  # batch norm over the batches of all ranks; needs several, on GPUs
     label_smoothing: BelowOne = 0.0  # share of the target that is spread evenly over all classes
     class_weights: Literal["none", "balanced"] = "none"  # of the loss; balanced: n / (k * videos of the class)
     sampling: Literal["shuffle", "balanced"] = "shuffle"  # balanced: each class equally often, as many videos an epoch

@@ -12,6 +12,7 @@ import functools
 import inspect
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from vtdl_cli.errors import UsageError
@@ -98,6 +99,7 @@ def destroy_process_group() -> None:
     from torch import distributed
 
     if distributed.is_initialized():
+        wait_for_all()  # gloo may abort a process whose peer has left already
         distributed.destroy_process_group()
 
 
@@ -191,6 +193,36 @@ def wrap_ddp(network: nn.Module) -> nn.Module:
     return DistributedDataParallel(network, gradient_as_bucket_view=True, **options)  # type: ignore[arg-type]
 
 
+def gradient_sync(ddp_model: nn.Module, *, when: bool) -> AbstractContextManager[None]:
+    """Return a context for a forward and backward pass: gradients add up on each rank, and `when` so, are averaged.
+
+    Args:
+        ddp_model: as returned by `wrap_ddp`.
+        when: false for all but the last batch of a step.
+    """
+    if world_size() == 1 or when:
+        return nullcontext()
+    no_sync: AbstractContextManager[None] = ddp_model.no_sync()  # type: ignore[operator]  # of DistributedDataParallel
+    return no_sync
+
+
+def sync_batch_norm(network: nn.Module, device: torch.device) -> None:
+    """Make the batch norm inside a network normalise over the batches of all ranks; the names of its tensors stay.
+
+    Raises:
+        UsageError: there is a single process, or torch cannot do it on this device.
+    """
+    from torch.nn import SyncBatchNorm
+
+    if world_size() == 1 or device.type != "cuda":
+        found = "there is one" if world_size() == 1 else f"these are on '{device.type}'"
+        raise UsageError(
+            f"finetune.sync_batch_norm 'True' needs several processes on GPUs, and {found}. "
+            "Start several with torchrun, or --set finetune.sync_batch_norm=false"
+        )
+    SyncBatchNorm.convert_sync_batchnorm(network)
+
+
 def broadcast(network: nn.Module) -> None:
     """Copy the parameters and buffers of rank 0 to all ranks."""
     if world_size() == 1:
@@ -202,12 +234,15 @@ def broadcast(network: nn.Module) -> None:
 
 
 def average_statistics(network: nn.Module) -> None:
-    """Average the running statistics of batch norm over all ranks; each rank has seen only its share of the batches."""
+    """Average the running statistics of batch norm over all ranks; each rank has seen only its share of the batches.
+
+    In float64 the mean of equal numbers is that number, so that frozen statistics stay as they are.
+    """
     if world_size() == 1:
         return
     from torch.nn.modules.batchnorm import _BatchNorm
 
     for module in network.modules():
         if isinstance(module, _BatchNorm) and module.running_mean is not None and module.running_var is not None:
-            module.running_mean.copy_(all_reduce(module.running_mean) / world_size())
-            module.running_var.copy_(all_reduce(module.running_var) / world_size())
+            for statistic in (module.running_mean, module.running_var):
+                statistic.copy_(all_reduce(statistic.double()) / world_size())

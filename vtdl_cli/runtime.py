@@ -199,19 +199,27 @@ def select_device(name: str) -> torch.device:
     return torch.device("cuda" if name == "auto" and available else "cpu" if name == "auto" else name)
 
 
+TENSOR_CORES = (7, 0)
+"""Compute capability from which on GPUs have tensor cores, which multiply in fp16; bf16 came with 8.0."""
+
+
 def select_autocast(precision: str, device: torch.device) -> torch.dtype | None:
     """Return the autocast dtype for `precision`, or None for float32.
 
-    `auto` is bf16 where the device supports it natively. A CPU without bf16 instructions emulates it: R3D-10 of
-    width 16 took 24 to 40 times as long as in float32 on an AVX2 machine (batch 4, 8x64x64, three pairs of runs),
-    so there `auto` is float32.
+    `auto` is bf16 where the device supports it natively, and fp16 on GPUs without it that have tensor cores, such as
+    V100 and T4. A CPU without bf16 instructions emulates it: R3D-10 of width 16 took 24 to 40 times as long as in
+    float32 on an AVX2 machine (batch 4, 8x64x64, three pairs of runs), so there `auto` is float32. So is fp16 on a CPU.
     """
     import torch
 
-    if precision == "auto":
-        native = {"cuda": lambda: torch.cuda.is_bf16_supported(False), "cpu": _cpu_computes_bf16}
-        return torch.bfloat16 if device.type in native and native[device.type]() else None
-    return torch.bfloat16 if precision == "bf16" else None
+    if device.type == "cuda" and precision == "auto":
+        native = torch.cuda.is_bf16_supported(False)
+        has_tensor_cores = torch.cuda.get_device_capability(device) >= TENSOR_CORES
+        return torch.bfloat16 if native else torch.float16 if has_tensor_cores else None
+    if precision == "fp16":
+        return torch.float16 if device.type == "cuda" else None
+    native = precision == "auto" and device.type == "cpu" and _cpu_computes_bf16()
+    return torch.bfloat16 if native or precision == "bf16" else None
 
 
 def _cpu_computes_bf16() -> bool:

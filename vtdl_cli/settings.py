@@ -6,7 +6,7 @@ A preset is one YAML file that holds every stage.
 import copy
 import difflib
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args
@@ -153,16 +153,21 @@ def build_config(
     except ValidationError as error:
         mistakes += [_explain(dict(detail), source) for detail in error.errors()]
         raise ConfigError(*mistakes) from None
-    mistakes += [mistake for text in assignments if (mistake := _without_effect(config, text))]
+    mistakes += without_effect(assignments, dict(_idle_keys(config)))
     if mistakes:
         raise ConfigError(*mistakes)
     return config
 
 
+def present_key(key: str) -> str:
+    """Return the present name of a key, which may be that of an earlier version."""
+    return RENAMED_KEYS.get(key.strip(), key.strip())
+
+
 def _renamed_assignment(text: str, warn: Warn) -> str:
     """Return `section.key=value` with the present name of its key."""
     key, equals, value = text.partition("=")
-    if (new := RENAMED_KEYS.get(key.strip())) is None:
+    if (new := present_key(key)) == key.strip():
         return text
     warn(f"--set {key.strip()} is now called {new}: a later version will not read it")
     return f"{new}{equals}{value}"
@@ -186,16 +191,21 @@ def _assign(values: dict[str, Any], text: str) -> str:
     return ""
 
 
-def _without_effect(config: Config, text: str) -> str:
-    """Return an error line if the assignment has no effect in this configuration, else an empty text.
+def without_effect(assignments: Iterable[str], idle: Mapping[str, str]) -> list[str]:
+    """Return an error line for each assignment that has no effect.
 
     A preset may hold such keys: who switches off one thing by `--set` need not remove what belongs to it.
+
+    Args:
+        assignments: `section.key=value`.
+        idle: keys and sections without effect, and the reason.
     """
-    key = text.partition("=")[0].strip()
-    for idle, reason in _idle_keys(config):
-        if f"{key}.".startswith(f"{idle}."):
-            return f"--set '{text}' has no effect where {reason}. Leave it out"
-    return ""
+    mistakes = []
+    for text in assignments:
+        key = present_key(text.partition("=")[0])
+        if reason := next((reason for each, reason in idle.items() if f"{key}.".startswith(f"{each}.")), ""):
+            mistakes.append(f"--set '{text}' has no effect where {reason}. Leave it out")
+    return mistakes
 
 
 def _idle_keys(config: Config) -> Iterator[tuple[str, str]]:

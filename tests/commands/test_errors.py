@@ -188,6 +188,9 @@ def test_faults__are_skipped_counted_and_named(toy: Toy, data_dir: Path, tmp_pat
 
 def test_faults__above_the_fraction_stop_the_run(toy: Toy, data_dir: Path, tmp_path: Path) -> None:
     source, faults = list_with_faults(toy, data_dir, tmp_path)
+    (tmp_path / "empty.mp4").touch()  # a third one, beside those that no decoder reads
+    faults.append(str(tmp_path / "empty.mp4"))
+    source.write_text(f"{source.read_text()}{faults[-1]} 1 0\n")
     before = files_in(tmp_path)
     result = vtdl(*toy.pretrain(tmp_path / "run", "--quiet", "--train-list", str(source)))
     (line,) = error_lines(result)

@@ -49,7 +49,8 @@ def test_layout__lists_and_classes_from_folders(toy: Toy, tmp_path: Path) -> Non
     assert json.loads(succeed(*line_of_run).stdout)["val_videos"] == 4
     says = "--val-fraction 0.2 has no meaning: 'validation' is the val list. Leave it out, or add --split-from draw"
     refuse(*line, "--overwrite", "--val-fraction", "0.2", code=2, says=(says,))
-    drawn = json.loads(succeed(*line, "--overwrite", "--split-from", "draw", "--labels", "none", "--json").stdout)
+    more = ("--split-from", "draw", "--labels", "none", "--val-fraction", "0.25")
+    drawn = json.loads(succeed(*line, "--overwrite", *more, "--json").stdout)
     assert (drawn["options"]["split_from"], drawn["splits"]) == ("draw", {"train": 11, "val": 3})
 
 

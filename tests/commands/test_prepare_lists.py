@@ -114,6 +114,7 @@ def test_folder__bad_input(toy: Toy, tmp_path: Path) -> None:
         (("--val-fraction", "0.5", "--test-fraction", "0.5"), "leave nothing to train on"),
     ):
         refuse(*line, *more, code=2, says=(says,))
+    refuse(*line[:-1], "--decoder", "vlc", code=2, says=("'vlc'",))  # before the line about the layout
     assert list(tmp_path.iterdir()) == []
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -17,7 +18,7 @@ from tests.toy import CLASSES, NUM_FRAMES, NUM_TRAIN, Toy, colour_video, files_i
 from vtdl_cli.data.lists.video_list import read_list
 from vtdl_cli.data.video import transcoding
 from vtdl_cli.data.video.decoding import open_video
-from vtdl_cli.data.video.resizing import resize_short_side
+from vtdl_cli.data.video.resizing import resize_shown
 from vtdl_cli.data.video.timeline import Interval
 from vtdl_cli.data.video.whole_video import write_mp4
 from vtdl_cli.engine.lists import transcode
@@ -43,7 +44,7 @@ def test_written__shows_the_videos_smaller(toy: Toy, tmp_path: Path, command: st
             open_video(tmp_path / TARGET[command], decoder) as after,
         ):
             assert after.num_frames == NUM_FRAMES
-            ours, theirs = after.read(range(NUM_FRAMES)), resize_short_side(before.read(range(NUM_FRAMES)), 27)
+            ours, theirs = after.read(range(NUM_FRAMES)), resize_shown(before.read(range(NUM_FRAMES)), Fraction(1), 27)
         assert ours.shape[1:3] == size
         assert np.abs(ours.astype(int) - theirs[:, : size[0], : size[1]]).mean() < 8
 

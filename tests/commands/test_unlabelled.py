@@ -54,6 +54,37 @@ def test_pretrain__learns_from_a_folder(toy: Toy, archive: Path, tmp_path: Path)
     succeed(*line, "--set", "pretrain.epochs=3", "--resume")
 
 
+def test_pretrain__warns_of_folders_for_validation_and_test(toy: Toy, tmp_path: Path) -> None:
+    """Not if all are there, which is what was asked for; the remedies run."""
+    folder = tmp_path / "data set"
+    for number, place in enumerate(("train/a", "train/b", "train/b", "train/b", "val/a", "test_1/b")):
+        (folder / "videos" / place).mkdir(parents=True, exist_ok=True)
+        shutil.copy(toy.root / f"red/red_{number}.mp4", folder / "videos" / place / f"{number}.mp4")
+
+    def warnings_of(*place: str) -> list[str]:
+        line = of_folder(toy.pretrain(tmp_path / "run", "--train-list", str(folder.joinpath(*place)), "--dry-run"))
+        lines = succeed(*line, "--set", "pretrain.batch_size=1").stderr.splitlines()
+        return [text for text in lines if "trained on whole" in text]
+
+    what = "is trained on whole: of its 6 videos 1 in folders named for val and 1 in folders named for test"
+    (said,) = warnings_of()
+    assert said == f"warning: folder '{folder}' {what}. To leave these out: --train-list '{folder}/videos/train'"
+    assert warnings_of("videos", "train") == warnings_of("videos", "test_1") == []
+    (folder / "videos/train").rename(folder / "videos/others")
+    (said,) = warnings_of()
+    assert said.endswith(f"To leave these out: vtdl prepare-lists folder --root '{folder}' --out lists")
+
+
+def test_prepare_lists__all_unlabelled_videos_are_for_training(archive: Path, tmp_path: Path) -> None:
+    """There is nothing to validate them on; asked for, a validation list is written."""
+    line = ["prepare-lists", "folder", "--root", str(archive), "--workers", "0", "--json"]
+    audit = json.loads(succeed(*line, "--out", str(tmp_path / "all")).stdout)
+    assert (audit["splits"], audit["options"]["val_fraction"]) == ({"train": len(NAMES)}, 0.0)
+    assert files_in(tmp_path / "all") == {"audit.json", "train_split_1.txt"}
+    audit = json.loads(succeed(*line, "--out", str(tmp_path / "some"), "--val-fraction", "0.4").stdout)
+    assert audit["splits"] == {"train": 3, "val": 2}
+
+
 def test_pretrain__knn_is_of_the_labelled_videos(toy: Toy, tmp_path: Path) -> None:
     """Oracle: four of one class are each other's neighbours, whatever the features: 100%."""
     lines = [line.split() for line in toy.train_list.read_text().splitlines()]

@@ -14,6 +14,8 @@ STAGES = {
     "i3d": ["conv3d_1a_7x7", "maxPool3d_4a_3x3", "mixed_4c", "mixed_5c"],
     "r3d": ["stem", "layer1", "layer3", "layer4"],
     "r2p1d": ["stem", "layer1", "layer3", "layer4"],
+    "r3d-author": ["stem", "layer1", "layer3", "layer4"],
+    "r2p1d-author": ["stem", "layer1", "layer3", "layer4"],
 }
 CLIPS = (2, 3, 8, 32, 32)
 
@@ -43,6 +45,33 @@ def test_backbone__stages_in_the_papers_order(name: str) -> None:
     assert torch.equal(backbone(clips), x)
 
 
+FIRST_STAGES = {
+    "c3d": ["conv1a pool1", "conv2a pool2", "conv3a conv3b pool3", "conv4a conv4b pool4", "conv5a conv5b"],
+    "i3d": [
+        "conv3d_1a_7x7 maxPool3d_2a_3x3 conv3d_2b_1x1 conv3d_2c_3x3 maxPool3d_3a_3x3",
+        "mixed_3b mixed_3c maxPool3d_4a_3x3",
+        "mixed_4b mixed_4c mixed_4d mixed_4e mixed_4f maxPool3d_5a_2x2",
+        "mixed_5b mixed_5c",
+    ],
+    "r3d": ["stem", "layer1", "layer2", "layer3", "layer4"],
+    "r2p1d": ["stem", "layer1", "layer2", "layer3", "layer4"],
+    "r3d-author": ["stem", "layer1", "layer2", "layer3", "layer4"],
+    "r2p1d-author": ["stem", "layer1", "layer2", "layer3", "layer4"],
+}
+"""The stem, then each stage."""
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_first_stages__every_backbone(name: str) -> None:
+    """Oracle: by hand, from the papers' tables; all stages are all layers, and none is not even the stem."""
+    backbone = create_backbone(name, depth=next(iter(BACKBONES[name].depths), None), width=4)
+    assert backbone.first_stages(0) == {}
+    assert len(backbone.stages) == len(FIRST_STAGES[name]) - 1
+    for number in range(1, len(FIRST_STAGES[name])):
+        assert [*backbone.first_stages(number)] == " ".join(FIRST_STAGES[name][: number + 1]).split()
+    assert [*backbone.first_stages(number).values()] == [*backbone.children()]
+
+
 def test_up_to__unknown_stage_names_those_there_are() -> None:
     backbone = create_backbone("r3d", depth=10, width=4)
     with pytest.raises(UsageError, match="layer 'layer5' is not one .* stem, layer1, layer2, layer3, layer4$"):
@@ -63,11 +92,9 @@ def test_pooled_features__with_and_without_time() -> None:
 
 # ---- one stage's map, and gradients by it
 
-DEPTHS = {"r3d": 10, "r2p1d": 10}
-
 
 def tiny(name: str) -> Backbone:
-    return create_backbone(name, depth=DEPTHS.get(name), width=4).eval()
+    return create_backbone(name, depth=next(iter(BACKBONES[name].depths), None), width=4).eval()
 
 
 @pytest.mark.parametrize("name", BACKBONES)

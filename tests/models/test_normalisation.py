@@ -40,6 +40,23 @@ def test_batch_norm__against_torch(shape: tuple[int, ...]) -> None:
             theirs.train()(clips)
 
 
+def test_batch_norm__of_bf16_has_float32_statistics() -> None:
+    """Oracle: float64 mean and variance of the bf16 values; sums in bf16 would be off by a percent and more.
+
+    10 + noise: bf16 has 8 bits, so that a variance by E(x^2) - E(x)^2 in it would be none at all.
+    """
+    torch.manual_seed(0)
+    norm = BatchNorm3d(3, momentum=1.0)  # the running averages are this batch's
+    clips = (10 + torch.randn(4, 3, 8, 16, 16)).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        output = norm(clips)
+    values = clips.double().transpose(0, 1).flatten(1)
+    for name, expected in {"running_mean": values.mean(1), "running_var": values.var(1)}.items():
+        assert norm.state_dict()[name].dtype == torch.float32
+        torch.testing.assert_close(norm.state_dict()[name].double(), expected, rtol=1e-5, atol=0)
+    assert output.dtype == torch.bfloat16
+
+
 @pytest.mark.parametrize("name", BACKBONES)
 def test_backbones__learn_from_one_clip_of_one_position(name: str) -> None:
     backbone = create_backbone(name, depth=next(iter(BACKBONES[name].depths), None), width=4).train()

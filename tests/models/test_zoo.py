@@ -7,7 +7,13 @@ import torch
 
 from vtdl_cli.errors import UsageError
 from vtdl_cli.models.encoder import Encoder
-from vtdl_cli.models.heads import EmbeddingHead, LinearClassifier, TemporalConvClassifier, pool_features
+from vtdl_cli.models.heads import (
+    EmbeddingHead,
+    LinearClassifier,
+    PointwiseClassifier,
+    TemporalConvClassifier,
+    pool_features,
+)
 from vtdl_cli.models.zoo import BACKBONES, create_backbone, create_classifier
 
 VARIANTS = [
@@ -19,6 +25,8 @@ VARIANTS = [
     ("r2p1d", 10),
     ("r2p1d", 18),
     ("r2p1d", 50),
+    ("r3d-author", 18),
+    ("r2p1d-author", 10),
 ]
 
 
@@ -72,7 +80,8 @@ def test_encoder__state_dict_has_two_parts() -> None:
 
 
 def test_build_classifier__by_backbone() -> None:
-    """Oracle: README, Method: I3D has its authors' convolution over time."""
+    """Oracle: README, Method: I3D and the authors' R3D have classifiers of their own."""
+    assert isinstance(create_classifier("r3d-author", 8, 3, 0.5), PointwiseClassifier)
     assert isinstance(create_classifier("i3d", 8, 3, 0.5), TemporalConvClassifier)
     assert isinstance(create_classifier("c3d", 8, 3, 0.5), LinearClassifier)
 

@@ -12,6 +12,9 @@ from vtdl_cli.commands import options as o
 if TYPE_CHECKING:
     from vtdl_cli.engine.request import ListSource
 
+UNVALIDATED = dict.fromkeys(("finetune.best_by", "finetune.validate_every"), "there is no --val-list")
+"""Settings that have no effect without a validation list, and the reason."""
+
 EPILOG = """Examples:
 
 vtdl finetune --preset hmdb51/i3d --weights runs/pretrained --train-list lists/train_split_1.txt --val-list lists/val_split_1.txt --root videos --out runs/finetuned
@@ -57,10 +60,13 @@ def finetune(
 ) -> None:
     """Train a classifier on labels: from pretrained weights, from scratch, or as a linear probe."""
     from vtdl_cli.commands.screen import make_reporter, print_result
-    from vtdl_cli.settings import load_config
+    from vtdl_cli.errors import ConfigError
+    from vtdl_cli.settings import load_config, without_effect
 
     how = o.execution(seed, device, workers, resume=resume, overwrite=overwrite, dry_run=dry_run)
     config = load_config(preset, assignments or (), make_reporter(quiet).warn)
+    if val_list is None and (mistakes := without_effect(assignments or (), UNVALIDATED)):
+        raise ConfigError(*mistakes)
     from vtdl_cli.engine.train.finetune import finetune
 
     train_source = o.list_source(train_list, root, strip_prefix, list_columns)

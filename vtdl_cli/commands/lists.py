@@ -64,8 +64,6 @@ def check_list(
 vtdl lists convert labels.csv --root videos --out lists
 
 vtdl lists convert EPIC_100_train.csv --label-column verb_class --root videos --out lists/train.csv
-
-vtdl lists convert trainlist01.txt --from-one --root UCF-101 --out lists/train.txt
 """,
 )
 def convert_list(

@@ -77,7 +77,7 @@ def folder(
         float | None,
         typer.Option(
             help="Fraction of each class for validation, which chooses the epoch; 0 to 1. Default: 0.25; 0 if folders "
-            "name the lists."
+            "name the lists or there are no classes."
         ),
     ] = None,
     test_fraction: Annotated[

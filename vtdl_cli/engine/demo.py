@@ -28,6 +28,7 @@ from vtdl_cli.engine.networks.methods import check_config
 from vtdl_cli.engine.report.triplet import draw_triplet
 from vtdl_cli.engine.request import Execution, ListSource, Protocol, protocol_name
 from vtdl_cli.engine.train.finetune import finetune
+from vtdl_cli.engine.train.freezing import check_freezing
 from vtdl_cli.engine.train.pretrain import pretrain
 from vtdl_cli.engine.train.run_folder import RunFolder, refuse_used_folder
 from vtdl_cli.errors import UsageError
@@ -74,6 +75,7 @@ def demo(
     """
     began = time.monotonic()
     check_config(config)
+    check_freezing(config.finetune, weights=None, linear_probe=False)  # two of three networks begin from scratch
     refuse_used_folder(out, "folder", resume=execution.resume, overwrite=execution.overwrite)
     plan: dict[str, Any] = {"out": str(out), "videos": videos_per_class * len(CLASSES), "chance": 100 / len(CLASSES)}
     if execution.dry_run:

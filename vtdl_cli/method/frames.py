@@ -22,7 +22,7 @@ def random_orders(num_clips: int, length: int, device: torch.device) -> Tensor:
 
 
 class FrameShuffle(nn.Module):
-    """Shuffles all frames: the authors' `GenNegative` (`TC/gen_negative.py:25-29`)."""
+    """Shuffles all frames: the authors' `GenNegative` (`TC/gen_negative.py:25-29`), which has one order for a batch."""
 
     def forward(self, clips: Tensor) -> Tensor:
         """Shuffle (N, C, T, H, W)."""
@@ -52,6 +52,9 @@ class BlockShuffle(nn.Module):
 class TemporalDropout(nn.Module):
     """Replaces random frames by the frame before them.
 
+    The authors' sets them to 0 and divides the others by 0.9 (`TC/basic_augmentation/temporal_dropout.py`): a change of
+    brightness that betrays the negative.
+
     Args:
         share: of the frames, 0.1 in the authors' `TC/gen_negative.py`.
     """
@@ -72,7 +75,7 @@ class MotionEnhancement(nn.Module):
     """Subtracts a part of the clip's mean over time: (V - λ mean_t V) / (1 - λ) scales its derivatives by 1 / (1 - λ).
 
     Args:
-        alpha: λ ~ U[0, alpha) for each clip (authors' `model/model.py:35-46`).
+        alpha: λ ~ U[0, alpha) for each clip (authors' `model/model.py:35-46`, where it is drawn once a batch).
     """
 
     def __init__(self, alpha: float = 0.3) -> None:
@@ -88,8 +91,11 @@ class MotionEnhancement(nn.Module):
 class Cut(nn.Module):
     """Cuts a square out of the clip, the same in all frames: motion outside it stays as it is.
 
+    The authors' cut (`TC/gen_positive.py`) is one rectangle for the whole batch, of 2% of the frame on average and 5%
+    at most.
+
     Args:
-        share: side of the square, as a share of the frame's shorter side.
+        share: side of the square, as a share of the frame's shorter side; 0.5 is a quarter of a square frame.
     """
 
     def __init__(self, share: float = 0.5) -> None:

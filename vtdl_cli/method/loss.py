@@ -77,8 +77,9 @@ class NoiseContrastiveLoss(nn.Module):
     """NCE: tell the positive from noise, each column on its own (arXiv 1805.01978, equations 6 and 7).
 
     P(i|v) = exp(logit) / Z, against noise that is uniform over the videos. Z is set once, from the first batch, to the
-    number of videos times the mean of exp(logit), as in the authors' `NCEAverage.py`. Everything is computed in logs:
-    at low temperatures exp(logit) overflows float32.
+    number of videos times the mean of exp(logit), as in the authors' `NCEAverage.py`. There n is the number of batches
+    (`train_temporal_dis.py:297`), and the buffer of Z holds whole numbers alone; here both are the paper's. Everything
+    is computed in logs: at low temperatures exp(logit) overflows float32.
 
     Args:
         num_videos: n of the training list.

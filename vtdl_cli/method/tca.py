@@ -31,6 +31,10 @@ def mix_still_frame(clips: Tensor, still: Tensor, weight: Tensor, donor: Tensor 
 class TemporalConsistentAugmentation(nn.Module):
     """Draws s ~ U{0, .., T - 1} for each clip and λ ~ U[0, alpha), and mixes.
 
+    The authors' version 3, which they do not use, has λ ~ U[0, 0.3) whatever alpha is, takes S from a permutation of
+    the batch, where it may be the clip's own, and mixes in place, so that S may be mixed already; their version 1 stops
+    with an error. Here both have alpha and always a frame of another clip, as it came.
+
     Args:
         alpha: the largest weight of the still frame, 0.1 in the authors' `TC/gen_positive.py:9`; 0 mixes nothing.
         per_sample: draw λ for each clip; otherwise once for the batch, as the authors do.

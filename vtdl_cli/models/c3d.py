@@ -22,6 +22,8 @@ def convolution_unit(in_channels: int, out_channels: int) -> nn.Sequential:
 class C3D(Backbone):
     """The published network up to conv5b; see `c3d`. (N, C, T, H, W) -> (N, 8 * width, T/8, H/16, W/16), floored."""
 
+    stages = ("conv2a", "conv3a", "conv4a", "conv5a")
+
     def __init__(self, width: int, in_channels: int) -> None:
         super().__init__(feature_dim=8 * width)
         self.conv1a = convolution_unit(in_channels, width)

@@ -5,6 +5,7 @@ Shapes: `N` clips, `C` channels, `T` frames, `H`, `W` pixels, `D` feature channe
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -13,11 +14,16 @@ from vtdl_cli.models.heads import pool_features, pool_space
 
 
 class Backbone(nn.Module):
-    """A network (N, C, T, H, W) -> feature map (N, D, t, h, w): the sequence of its child modules, the stages.
+    """A network (N, C, T, H, W) -> feature map (N, D, t, h, w): the sequence of its child modules, the layers.
 
     Args:
-        feature_dim: D, the channels of the last stage's feature map.
+        feature_dim: D, the channels of the last layer's feature map.
+
+    Class attributes:
+        stages: the first layer of each stage; the layers before them are the stem.
     """
+
+    stages: ClassVar[tuple[str, ...]]
 
     def __init__(self, feature_dim: int) -> None:
         super().__init__()
@@ -26,17 +32,23 @@ class Backbone(nn.Module):
     def forward(self, clips: Tensor) -> Tensor:
         """Map (N, C, T, H, W) -> (N, D, t, h, w)."""
         x = clips
-        for stage in self.children():  # in the order in which the constructor added them
-            x = stage(x)
+        for layer in self.children():  # in the order in which the constructor added them
+            x = layer(x)
         return x
 
-    def up_to(self, stage: str) -> nn.Sequential:
-        """Return the network up to and including a stage, with shared weights; its D is that of the stage.
+    def first_stages(self, number: int) -> dict[str, nn.Module]:
+        """Return the layers of the stem and of the first `number` stages, by name; for 0 stages no stem either."""
+        layers = dict(self.named_children())
+        end = [*layers].index(self.stages[number]) if number < len(self.stages) else len(layers)
+        return dict(list(layers.items())[: end if number else 0])
+
+    def up_to(self, layer: str) -> nn.Sequential:
+        """Return the network up to and including a layer, with shared weights; its D is that of the layer.
 
         Raises:
-            UsageError: there is no such stage.
+            UsageError: there is no such layer.
         """
-        last = choose_layer(self, stage)
+        last = choose_layer(self, layer)
         names = [name for name, _ in self.named_children()]
         return nn.Sequential(*list(self.children())[: names.index(last) + 1])
 
@@ -45,7 +57,7 @@ class PooledFeatures(nn.Module):
     """Clips (N, C, T, H, W) -> pooled features, as extracted: (N, D), or (N, t, D) with `keep_time`.
 
     Args:
-        backbone: a backbone, or the first stages of one: (N, C, T, H, W) -> (N, D, t, h, w).
+        backbone: a backbone, or the first layers of one: (N, C, T, H, W) -> (N, D, t, h, w).
         keep_time: average over space only.
     """
 
@@ -81,10 +93,10 @@ class Encoder(nn.Module):
 
 
 def choose_layer(backbone: Backbone, name: str | None) -> str:
-    """Return the name of a stage, such as `layer3`, if the backbone has it; None: the last, which is its output.
+    """Return the name of a layer, such as `layer3`, if the backbone has it; None: the last, which is its output.
 
     Raises:
-        UsageError: there is no such stage.
+        UsageError: there is no such layer.
     """
     names = [each for each, _ in backbone.named_children()]
     if name is not None and name not in names:

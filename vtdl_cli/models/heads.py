@@ -9,7 +9,11 @@ from torch import Tensor, nn
 
 from vtdl_cli.models.convolution import Conv3d
 
-NORM_FLOOR = 1e-6  # keeps an all-zero embedding finite, unlike in the authors' code; trained norms are far larger
+NORM_FLOOR = 1e-6
+"""Smallest norm that is divided by: keeps an all-zero embedding finite, unlike the authors' x / norm.
+
+MoCo has torch's 1e-12. Trained norms are far above either, so that nothing differs but an embedding that has collapsed.
+"""
 
 
 def at_least_float32(x: Tensor) -> Tensor:
@@ -51,7 +55,7 @@ class LinearClassifier(nn.Module):
     Args:
         feature_dim: D of the backbone.
         num_classes: K.
-        dropout: dropout probability, 0 to 1; the authors use 0.5.
+        dropout: dropout probability, 0 to 1; the authors have none here (C3D and R(2+1)D).
     """
 
     def __init__(self, feature_dim: int, num_classes: int, dropout: float) -> None:
@@ -62,6 +66,31 @@ class LinearClassifier(nn.Module):
     def forward(self, feature_map: Tensor) -> Tensor:
         """Classify: (N, D, t, h, w) -> logits (N, K)."""
         logits: Tensor = self.linear(self.dropout(pool_features(feature_map)))
+        return logits
+
+
+class PointwiseClassifier(nn.Module):
+    """The authors' classifier of R3D, a 1x1x1 convolution without bias: (N, D, t, h, w) -> logits (N, K).
+
+    Theirs averages 7x7 pixels, the whole map of a 224-pixel clip, convolves, and averages over time: that is a linear
+    map of the global average, as here, which works for any size. The weight has the shape of their `cp.weight`:
+    (K, D, 1, 1, 1).
+
+    Args:
+        feature_dim: D of the backbone.
+        num_classes: K.
+        dropout: dropout probability, 0 to 1; the authors have none here.
+    """
+
+    def __init__(self, feature_dim: int, num_classes: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.conv3d = Conv3d(feature_dim, num_classes, (1, 1, 1))
+
+    def forward(self, feature_map: Tensor) -> Tensor:
+        """Classify: (N, D, t, h, w) -> logits (N, K)."""
+        pooled = self.dropout(pool_features(feature_map))  # (N, D)
+        logits: Tensor = self.conv3d(pooled[:, :, None, None, None]).flatten(1)
         return logits
 
 

@@ -97,8 +97,8 @@ class Mixed(nn.Module):
         return torch.cat([self.branch_0(x), self.branch_1(x), self.branch_2(x), self.branch_3(x)], dim=1)
 
 
-def build_stages(width: int, in_channels: int) -> Iterator[tuple[str, nn.Module]]:
-    """Build the stages one by one, named as in the authors' checkpoints; see `i3d`."""
+def build_layers(width: int, in_channels: int) -> Iterator[tuple[str, nn.Module]]:
+    """Build the layers one by one, named as in the authors' checkpoints; see `i3d`."""
 
     def scaled(channels: int) -> int:
         return max(1, round(channels * width / 64))
@@ -121,10 +121,12 @@ def build_stages(width: int, in_channels: int) -> Iterator[tuple[str, nn.Module]
 class I3D(Backbone):
     """The backbone up to mixed_5c; see `i3d`. (N, C, T, H, W) -> (N, 16 * width, T/8, H/32, W/32)."""
 
+    stages = ("mixed_3b", "mixed_4b", "mixed_5b")
+
     def __init__(self, width: int, in_channels: int) -> None:
         super().__init__(feature_dim=16 * width)  # mixed_5c's 6 + 6 + 2 + 2 times the width
-        for name, stage in build_stages(width, in_channels):
-            self.add_module(name, stage)
+        for name, layer in build_layers(width, in_channels):
+            self.add_module(name, layer)
         initialise(self)
 
 

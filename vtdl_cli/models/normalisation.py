@@ -13,6 +13,9 @@ class BatchNorm3d(nn.BatchNorm3d):
     Each channel then has one value and no variance, so that torch raises an error. Such a batch is normalised by the
     running statistics, as in evaluation, and does not update them. It may be an epoch's last batch, a batch whose other
     videos could not be read, or the share of a rank or of a key split.
+
+    Under autocast inputs and outputs are rounded to bf16; statistics, running averages, weight and bias are float32:
+    torch computes mean and variance of bf16 values in float32.
     """
 
     def forward(self, input: Tensor) -> Tensor:

@@ -9,9 +9,10 @@ from typing import NamedTuple
 from torch import nn
 
 from vtdl_cli.errors import UsageError
+from vtdl_cli.models.author_resnet3d import AUTHOR_DEPTHS, r2p1d_author, r3d_author
 from vtdl_cli.models.c3d import c3d
 from vtdl_cli.models.encoder import Backbone
-from vtdl_cli.models.heads import LinearClassifier, TemporalConvClassifier
+from vtdl_cli.models.heads import LinearClassifier, PointwiseClassifier, TemporalConvClassifier
 from vtdl_cli.models.i3d import i3d
 from vtdl_cli.models.resnet3d import DEPTHS, r2p1d, r3d
 
@@ -35,8 +36,10 @@ BACKBONES = {
     "r3d": RegisteredBackbone(r3d, tuple(DEPTHS)),
     "r2p1d": RegisteredBackbone(r2p1d, tuple(DEPTHS)),
     "i3d": RegisteredBackbone(i3d, classifier=TemporalConvClassifier),  # its authors' (README, Method)
+    "r3d-author": RegisteredBackbone(r3d_author, AUTHOR_DEPTHS, PointwiseClassifier),
+    "r2p1d-author": RegisteredBackbone(r2p1d_author, AUTHOR_DEPTHS),
 }
-"""`model.name` -> the backbone."""
+"""`model.name` -> the backbone; `-author`: that of VTDL's authors, where it is not torchvision's network."""
 
 
 def check_backbone(name: str, depth: int | None) -> None:

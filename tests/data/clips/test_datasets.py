@@ -241,6 +241,19 @@ def test_epoch_batches__resumed_anywhere_it_gives_the_rest_of_the_stream(shuffle
         assert list(resumed) == full[step:]
 
 
+@pytest.mark.parametrize(("drop_last", "batches"), [(False, [2, 1]), (True, [2])])
+def test_epoch_batches__resumed_at_a_step_of_several(drop_last: bool, batches: list[int]) -> None:
+    """Oracle: by hand: eleven videos are batches of 4, 4 and 3, two to a step; steps change no batch of the stream."""
+    options: dict[str, Any] = {"epochs": 3, "seed": 9, "shuffle": True, "drop_last": drop_last}
+    full = list(EpochBatches(11, 4, **options))
+    order = EpochBatches(11, 4, accumulate_steps=2, **options)
+    assert [order.batches_in(step) for step in range(order.steps_per_epoch)] == batches
+    for step in range(3 * len(batches) + 1):
+        order.start_step = step
+        skipped = sum((batches * 3)[:step])
+        assert (len(order), list(order)) == (len(full) - skipped, full[skipped:])
+
+
 def test_epoch_batches__in_the_lists_order_by_hand() -> None:
     """Oracle: by hand."""
     order = EpochBatches(3, 2, epochs=2)

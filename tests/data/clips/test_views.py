@@ -1,4 +1,5 @@
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from vtdl_cli.data.clips.views import (
     seen_area,
     window_side,
 )
-from vtdl_cli.data.video.resizing import resize_short_side
+from vtdl_cli.data.video.resizing import resize_shown
 
 JITTER = (0.5, 0.5, 0.25, 0.5)
 
@@ -124,7 +125,7 @@ def test_seen_area__is_what_a_fixed_view_shows(height: int, width: int) -> None:
     """Oracle: a frame whose pixels hold their own place, resized and cut; its edges are half a pixel inside."""
     rows, columns = np.mgrid[:height, :width].astype(np.uint8)
     frame = np.stack([rows, columns, columns], -1)
-    small = resize_short_side(frame[None], 36)
+    small = resize_shown(frame[None], Fraction(1), 36)
     window, _ = FixedViews(32)(small, np.array([[0]]), np.random.default_rng(0))
     top, left, tall, wide = seen_area(height, width, 36, 32)
     tolerance = max(1.5, 1.5 * min(height, width) / 36)
@@ -136,12 +137,11 @@ def test_seen_area__is_what_a_fixed_view_shows(height: int, width: int) -> None:
 
 
 def test_centre_clips__are_those_of_a_fixed_view() -> None:
-    """Oracle: all frames at once, resized and cut. Clips overlap, and one loops."""
+    """Oracle: all frames at once, cut. Clips overlap, and one loops."""
     frames = np.random.default_rng(0).integers(0, 256, (9, 20, 30, 3), np.uint8)
     indices = np.array([[0, 2, 4], [4, 6, 8], [5, 7, 5]])
-    expected, _ = FixedViews(12)(resize_short_side(frames, 16), indices, np.random.default_rng(0))
-    indices = indices[[0, 1]]
-    clips = list(centre_clips(iter(frames), indices, short_side=16, crop_size=12))
+    expected, _ = FixedViews(12)(frames, indices, np.random.default_rng(0))
+    clips = list(centre_clips(iter(frames), indices[:2], 12))
     assert np.array_equal(np.stack(clips), expected[:2])
-    (looped,) = centre_clips(iter(frames), np.array([[5, 7, 5]]), short_side=16, crop_size=12)
+    (looped,) = centre_clips(iter(frames), np.array([[5, 7, 5]]), 12)
     assert np.array_equal(looped, expected[2])

@@ -250,7 +250,7 @@ def test_open_video__decoder_unknown_or_not_installed(make_video: MakeVideo, mon
     with pytest.raises(UsageError, match=r"'vcr' is unknown\. Choose from auto, decord, pyav, torchcodec"):
         next(open_video(path, "vcr").gen)
     monkeypatch.setitem(sys.modules, "torchcodec.decoders", None)
-    with pytest.raises(UsageError, match=r"pip install 'vtdl\[torchcodec\]'.*FFmpeg 4 to 9"):
+    with pytest.raises(UsageError, match=r"pip install -e '\.\[torchcodec\]'.*FFmpeg 4 to 9"):
         DECODERS["torchcodec"](path, scan_video(path))
 
 

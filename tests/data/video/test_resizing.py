@@ -13,7 +13,7 @@ from tests.data.video.test_decoding import decoder  # noqa: F401  # a fixture
 from tests.odd_videos import RADIUS, disc_extent, write_disc
 from vtdl_cli.data.video.decoding import open_video
 from vtdl_cli.data.video.probe import probe_video
-from vtdl_cli.data.video.resizing import resize_short_side, square_size
+from vtdl_cli.data.video.resizing import resize_shown, square_size
 from vtdl_cli.data.video.whole_video import whole_video
 from vtdl_cli.errors import UnreadableVideo
 
@@ -31,12 +31,12 @@ from vtdl_cli.errors import UnreadableVideo
         (16, 20, 16),
     ],
 )
-def test_resize_short_side__equals_torchvision(height: int, width: int, short_side: int) -> None:
+def test_resize_shown__equals_torchvision(height: int, width: int, short_side: int) -> None:
     """Oracle: torchvision's resize of the same uint8 frames to the same short side, antialiased and bilinear."""
     frames = np.random.default_rng(0).integers(256, size=(2, height, width, 3), dtype=np.uint8)
     images = torch.from_numpy(frames).permute(0, 3, 1, 2)
     expected = tv.resize(images, [short_side], antialias=True).permute(0, 2, 3, 1).numpy()
-    resized = resize_short_side(frames, short_side)
+    resized = resize_shown(frames, Fraction(1), short_side)
     assert (str(resized.dtype), resized.shape) == ("uint8", expected.shape)
     assert np.abs(resized.astype(int) - expected).max() <= 1
 
@@ -100,6 +100,7 @@ def test_open_video__short_side_is_resized_in_one_step(tmp_path: Path) -> None:
         (frame,) = reader.read([0])
     assert frame.shape == (32, 68, 3)  # 137 * 32 / 64
     assert np.abs(frame.astype(int) - expected).max() <= 1
+    assert np.array_equal(next(whole_video(path, short_side=32)), frame)
 
 
 @pytest.mark.parametrize("aspect", ["40/1", "1/40"])

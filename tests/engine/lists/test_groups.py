@@ -58,6 +58,33 @@ def test_group_by__is_taken_from_where_the_list_was_made(
     assert "num_groups" not in by_video
 
 
+def test_intervals_of_one_file__are_one_group(toy: Toy, finetuned: Path, tmp_path: Path) -> None:
+    """Oracle: the interval by files of the scores written.
+
+    Fusion and retrieval count the same files.
+    """
+    rows = [f"{line.split()[0]},{line.split()[1]}" for line in toy.val_list.read_text().splitlines()]
+    table = tmp_path / "cut.csv"
+    table.write_text("path,label,start,end\n" + "".join(f"{row},{s},{s + 0.4}\n" for row in rows for s in (0, 0.5)))
+    out = tmp_path / "out"
+    result = succeed(*toy.evaluate(finetuned, out, "--clips", "1", "--json", test_list=table))
+    assert f"confidence intervals are by {NUM_VAL} files, of which the list has {2 * NUM_VAL} rows" in result.stderr
+    metrics = json.loads(result.stdout)
+    with h5py.File(out / "scores.h5") as file:
+        right, files = file["scores"][:].argmax(1) == file["labels"][:], [*file["paths"].asstr()[:]]
+    assert metrics["intervals"]["top1"] == pytest.approx(share_interval(right, files))
+    assert (metrics["intervals_by"], metrics["num_groups"], metrics["num_videos"]) == ("file", NUM_VAL, 2 * NUM_VAL)
+    scores = str(out / "scores.h5")
+    assert json.loads(succeed("fuse", scores, scores, "--json").stdout)["intervals"] == metrics["intervals"]
+    gallery, query = tmp_path / "gallery.h5", tmp_path / "query.h5"
+    for listed, features in ((toy.train_list, gallery), (table, query)):
+        line = toy.extract(finetuned, features)
+        line[line.index("--list") + 1] = str(listed)
+        succeed(*line)
+    found = json.loads(succeed("retrieve", "--gallery", str(gallery), "--query", str(query), "--json").stdout)
+    assert (found["intervals_by"], found["num_groups"]) == ("file", NUM_VAL)
+
+
 def test_group_by__option(toy: Toy, finetuned: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     result = succeed(*toy.evaluate(finetuned, out, "--clips", "1", "--group-by", BY_NUMBER, "--json"))

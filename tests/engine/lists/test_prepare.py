@@ -294,6 +294,7 @@ def test_prepare_folder__refuses_to_overwrite(root: Path, existing: str) -> None
         ({"fraction": 0.5, "per_class": 1}, "--per-class and --fraction exclude each other"),
         ({"group_by": "^(x)"}, "--group-by '^(x)' finds no key in 'run/a_1.avi'"),
         ({"group_by": "^([a-z])_", "val_groups": ["z"]}, "The groups are a, b, c, d"),
+        ({"decoder": "vlc"}, "decoder 'vlc' is unknown. Choose from auto, decord, pyav, torchcodec, flow"),
         ({"test_fraction": -0.5}, "--test-fraction '-0.5' is not a share"),
         ({"test_fraction": 0.5, "val_fraction": 0.5}, "leave nothing to train on"),
         ({"test_groups": ["a"]}, "--test-groups 'a' is given without a way to find groups. Add --group-by REGEX"),

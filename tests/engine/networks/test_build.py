@@ -18,7 +18,7 @@ from vtdl_cli.engine.networks.build import build_network
 from vtdl_cli.engine.networks.clips import build_pretraining_clips, build_test_clips, build_training_clips
 from vtdl_cli.engine.networks.machine import build_machine
 from vtdl_cli.engine.networks.methods import build_method
-from vtdl_cli.engine.train.optimization import build_optimizer, build_schedule
+from vtdl_cli.engine.train.optimization import ParameterGroup, build_optimizer, build_schedule
 from vtdl_cli.method.clip_order import ClipOrder
 from vtdl_cli.method.frames import BlockShuffle, Cut, FrameShuffle, MotionEnhancement, TemporalDropout
 from vtdl_cli.method.instance_discrimination import InstanceDiscrimination
@@ -243,7 +243,7 @@ def training(assignment: str) -> TrainingSection:
 def weights_after(options: TrainingSection, gradients: list[float]) -> list[float]:
     """Of a single weight that begins at 2."""
     weight = nn.Parameter(torch.tensor(2.0, dtype=torch.float64))
-    optimizer = build_optimizer(options, [weight])
+    optimizer = build_optimizer(options, [ParameterGroup(params=[weight], lr_scale=1.0)])
     found = []
     for gradient in gradients:
         weight.grad = torch.tensor(gradient, dtype=torch.float64)

@@ -12,11 +12,15 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.odd_videos import write_disc
 from tests.toy import CLASSES, NUM_FRAMES, NUM_TRAIN, Toy, refuse, succeed, write_video
 from vtdl_cli.analysis.strip import ClipFrames, draw_strip
+from vtdl_cli.data.clips.augmentation import to_clips
+from vtdl_cli.data.clips.views import FixedViews
 from vtdl_cli.data.video.decoding import open_video
 from vtdl_cli.engine.networks.build import build_network
 from vtdl_cli.engine.networks.checkpoint import save_checkpoint
+from vtdl_cli.engine.report.heat import ClippedVideo
 from vtdl_cli.settings import load_config
 
 
@@ -97,6 +101,17 @@ def test_visualize__predicts_the_class_that_evaluate_predicts(
     _, result = heat
     assert result["predicted"] == result["class"] == CLASSES[scores.argmax()]
     assert result["predicted_probability"] == pytest.approx(scores.max(), abs=1e-4)
+
+
+def test_visualize__sees_wide_pixels_as_evaluation_does(tmp_path: Path) -> None:
+    """Oracle: the reader that training and evaluation use, which resizes to square pixels and short side in one step."""
+    path = write_disc(tmp_path / "wide.mp4", "64/45")
+    indices = np.arange(4)[None]
+    with open_video(path, "pyav", short_side=40) as reader:
+        windows, _ = FixedViews(32)(reader.read(indices[0]), indices, np.random.default_rng(0))
+        video = ClippedVideo(path, reader.scan, indices, 40, 32)
+    (clip,) = video.clips(torch.device("cpu"))
+    assert torch.equal(clip, to_clips(torch.from_numpy(windows), 32, {}))
 
 
 def test_visualize__class_by_name_and_by_number(

@@ -81,6 +81,8 @@ AUTHORS: dict[str, Any] = {
     "pretrain.schedule.milestones": [120, 160, 200],
     "pretrain.schedule.factor": 0.1,
     "pretrain.schedule.warmup_epochs": 0,
+    "pretrain.accumulate_steps": 1,  # train_temporal_dis.py, train_moco: a step a batch, as the backward pass left it
+    "pretrain.max_grad_norm": None,
     "pretrain.keep_every": 48,  # the epoch they finetune from: README
     # finetuning: README, option.py, trainer.py
     "finetune.clip_len_frames": 64,
@@ -96,6 +98,12 @@ AUTHORS: dict[str, Any] = {
     "finetune.schedule.milestones": [10, 20, 25, 30, 35, 40],
     "finetune.schedule.factor": 0.3,
     "finetune.schedule.warmup_epochs": 0,
+    # trainer.py, train: a step a batch, all of the model in training mode; loss/config.py: one lr; nn.DataParallel
+    "finetune.accumulate_steps": 1,
+    "finetune.max_grad_norm": None,
+    "finetune.backbone_lr_scale": 1,
+    "finetune.freeze_stages": 0,
+    "finetune.sync_batch_norm": False,
     "finetune.dropout": 0.5,
     "finetune.validate_every": 1,
     "finetune.best_by": "top1",
@@ -106,21 +114,30 @@ AUTHORS: dict[str, Any] = {
     "finetune.sampling": "shuffle",
     # test: test.py:45-50
     "evaluate.starts": [0, 10],
+    # features: feature_extractor.py, option.py:24, 27
+    "extract.clip_len_frames": 64,
+    "extract.stride_frames": 1,
+    "extract.clips": 1,
 }
 """What the authors' code does, and where it does it: files under its `src/`."""
 
 OF_OUR_OWN = {
     "data.decoder",  # theirs are pictures
+    "data.frame_rate",  # theirs count frames
     "data.max_bad_fraction",
     "evaluate.clips",  # give way to the starts
     "evaluate.batch_clips",
     "pretrain.knn_every",
     "finetune.keep_every",
-    *(f"{stage}.{key}" for stage in ("pretrain", "finetune") for key in ("checkpoint_minutes", "log_gradients")),
+    *(
+        f"{stage}.{key}"
+        for stage in ("pretrain", "finetune")
+        for key in ("checkpoint_minutes", "log_gradients", "trackers")
+    ),
     *(f"method.sampling.{key}" for key in ("gap_frames", "redraws")),  # of other rules
     *(f"method.{key}" for key in ("clusters", "relabel_every", "consistency_transforms")),  # of what is off
     "method.key_shuffle",  # of several processes; the authors have one
-    *(f"extract.{key}" for key in ("clip_len_frames", "stride_frames", "clips", "batch_clips")),
+    "extract.batch_clips",
 }
 """Keys of which their code says nothing."""
 

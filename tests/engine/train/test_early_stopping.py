@@ -104,4 +104,7 @@ def test_patience__needs_validation(toy: Toy, tmp_path: Path) -> None:
     assert "patience 2 needs validated epochs" in text
     (text,) = error_lines(vtdl(*toy.finetune(tmp_path / "run", *settings("validate_every=0", "best_by=macro_f1"))))
     assert "has no effect where finetune.validate_every is 0" in text
+    says = ("--set 'finetune.best_by=macro_f1' has no effect where there is no --val-list. Leave it out",)
+    line = toy.finetune(tmp_path / "run", *settings("best_by=macro_f1"))
+    refuse(*line[:place], *line[place + 2 :], code=2, says=says)
     assert list(tmp_path.iterdir()) == []

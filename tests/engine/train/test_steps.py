@@ -49,7 +49,13 @@ class Watch:
         for module in (pretraining, finetuning):
             monkeypatch.setattr(module, "train_epoch", self.watched)
 
-    def watched(self, training: Training, forward: step.Forward, after_step: Callable[[], None] = lambda: None) -> None:
+    def watched(
+        self,
+        training: Training,
+        ddp_model: nn.Module,
+        forward: step.Forward,
+        after_step: Callable[[], None] = lambda: None,
+    ) -> None:
         losses = list[torch.Tensor]()
 
         def remember(clips: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, Any]:
@@ -58,7 +64,7 @@ class Watch:
             return loss, metrics
 
         hook = training.state.optimizer.register_step_pre_hook(lambda *_: self.look(training, losses[-1]))
-        self.train_epoch(training, remember, after_step)
+        self.train_epoch(training, ddp_model, remember, after_step)
         hook.remove()
 
 
@@ -68,7 +74,7 @@ def test_lr__of_every_step_is_its_own_stages(
 ) -> None:
     """Oracle: by hand: three steps an epoch rise to .6 over the first epoch, and a tenth of that follows."""
     seen = list[float]()
-    Watch(monkeypatch, lambda training, _: seen.extend(each["lr"] for each in training.state.optimizer.param_groups))
+    Watch(monkeypatch, lambda training, _: seen.extend({each["lr"] for each in training.state.optimizer.param_groups}))
     rule = "schedule={name: step, milestones: [1], factor: 0.1, warmup_epochs: 1}"
     words = settings(stage, "optimizer={name: sgd, lr: 0.6, weight_decay: 0}", rule)
     succeed(*getattr(toy, stage)(tmp_path / "run", *words))

@@ -48,7 +48,8 @@ def test_convert__a_run_is_neither_written_over_nor_reinterpreted(pretrained: Pa
     before = last.read_bytes()
     line = ["convert", str(pretrained), "--overwrite", "--out"]
     refuse(*line, str(last), code=2, says=("is itself one of the inputs",))
-    refuse(*line, str(tmp_path / "o.bin"), code=2, says=("ends neither in .pt, .pth, .safetensors, .onnx nor is it",))
+    refuse(*line, str(pretrained), code=2, says=("is a run folder. Choose another --out",))
+    refuse(*line, str(tmp_path / "o.bin"), code=2, says=("does not end in .pt, .pth, .safetensors, .onnx, and is not",))
     for option, value in (
         ("--set", "model.width=4"),
         ("--rename", "a=b"),

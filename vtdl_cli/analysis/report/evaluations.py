@@ -44,7 +44,7 @@ def accuracy_table(evaluations: Sequence[Evaluation]) -> Markup:
     content = [table(("results", "protocol", "videos", *(ACCURACY_TITLES[name] for name in names)), rows, "accuracy")]
     if any("intervals" in each.metrics for each in evaluations):
         legend = "Small numbers and bars (0 to 100%): 95% confidence intervals over test videos."
-        if by_group := [each.name for each in evaluations if each.metrics.get("intervals_by") == "group"]:
+        if by_group := [each.name for each in evaluations if each.metrics.get("intervals_by") in ("group", "file")]:
             legend += f" For {', '.join(by_group)}: over recordings, since several videos are cut from each."
         content.append(element("p", legend, class_="legend"))
     if "macro_f1" in names:

@@ -60,8 +60,14 @@ class VideoSample:
     draws: Draws
 
 
-SMALL_FIELDS = ("label", "index", "num_frames", "other_frames", "strides")
-"""What a batch has of each video beside pixels and draws: the fields of a sample, stacked."""
+SMALL_FIELDS = {
+    "label": np.int64,
+    "index": np.int64,
+    "num_frames": np.int64,
+    "other_frames": np.bool_,
+    "strides": np.int64,
+}
+"""What a batch has of each video beside pixels and draws, and of which type: the fields of a sample, stacked."""
 
 
 @dataclass
@@ -171,7 +177,10 @@ def collate(samples: list[VideoSample | Unreadable]) -> Batch:
     windows = np.stack([sample.windows for sample in good]) if good else np.empty(0, np.uint8)
     names = good[0].draws if good else {}
     draws = {name: torch.from_numpy(np.stack([sample.draws[name] for sample in good])) for name in names}
-    small = {name: torch.from_numpy(np.array([getattr(sample, name) for sample in good])) for name in SMALL_FIELDS}
+    small = {
+        name: torch.tensor(np.array([getattr(sample, name) for sample in good], type_))
+        for name, type_ in SMALL_FIELDS.items()
+    }
     return Batch(torch.from_numpy(windows), draws, **small, unreadable=bad)
 
 
@@ -190,13 +199,14 @@ class EpochBatches(Sampler[list[Key]]):
         balanced_labels: the class of each video, (num_videos,), to shuffle so that each class comes equally often, see
             `balanced_order`; none: each video comes once.
         drop_last: drop an epoch's incomplete last batch.
+        accumulate_steps: batches in a step; an epoch's last step may have fewer.
         first: without shuffling, the index of the first video; earlier ones are skipped.
         rank, world_size: the rank that the batches are for, and the number of ranks that share each batch.
 
     Attributes:
         local_batch_size: videos in this rank's share of a batch, at most.
-        steps_per_epoch: batches in an epoch.
-        start_step: the first batch of the stream, counted over all epochs.
+        steps_per_epoch: steps in an epoch.
+        start_step: the first step of the stream, counted over all epochs.
     """
 
     def __init__(
@@ -209,6 +219,7 @@ class EpochBatches(Sampler[list[Key]]):
         shuffle: bool = False,
         balanced_labels: np.ndarray | None = None,
         drop_last: bool = False,
+        accumulate_steps: int = 1,
         first: int = 0,
         rank: int = 0,
         world_size: int = 1,
@@ -218,21 +229,29 @@ class EpochBatches(Sampler[list[Key]]):
         self.balanced_labels = balanced_labels
         self.local_batch_size = -(-batch_size // world_size)
         left = num_videos - first
-        self.steps_per_epoch = left // batch_size if drop_last else -(-left // batch_size)
+        self.batches_per_epoch = left // batch_size if drop_last else -(-left // batch_size)
+        self.accumulate_steps = accumulate_steps
+        self.steps_per_epoch = -(-self.batches_per_epoch // accumulate_steps)
         self.start_step = 0
 
+    def batches_in(self, step: int) -> int:
+        """Return the number of batches in a step of an epoch."""
+        return min(self.accumulate_steps, self.batches_per_epoch - step * self.accumulate_steps)
+
     def __len__(self) -> int:
-        return self.epochs * self.steps_per_epoch - self.start_step
+        epoch, step = divmod(self.start_step, self.steps_per_epoch) if self.steps_per_epoch else (0, 0)
+        return (self.epochs - epoch) * self.batches_per_epoch - step * self.accumulate_steps
 
     def __iter__(self) -> Iterator[list[Key]]:
         if not len(self):  # resumed after the last step
             return
-        first_epoch, skipped = divmod(self.start_step, self.steps_per_epoch)
+        first_epoch, first_step = divmod(self.start_step, self.steps_per_epoch)
         for epoch in range(first_epoch, self.epochs):
             order = self._order(epoch)
             drawn = np.stack([order, count_repeats(order)], axis=1)
-            for step in range(skipped if epoch == first_epoch else 0, self.steps_per_epoch):
-                chosen = drawn[step * self.batch_size : (step + 1) * self.batch_size]
+            skipped = first_step * self.accumulate_steps if epoch == first_epoch else 0
+            for batch in range(skipped, self.batches_per_epoch):
+                chosen = drawn[batch * self.batch_size : (batch + 1) * self.batch_size]
                 part = np.array_split(chosen, self.world_size)[self.rank].tolist()
                 yield [(epoch, index, repeats) if repeats else (epoch, index) for index, repeats in part]
 

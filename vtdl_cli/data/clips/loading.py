@@ -146,7 +146,8 @@ def build_loader(
         warn: called if batches cannot be sent through shared memory.
     """
     warnings.filterwarnings("ignore", message="This DataLoader will create")  # about more workers than cores
-    prefetch, reason = _plan(workers, batches.local_batch_size * dataset.sample_bytes()) if workers else (None, "")
+    size = batches.local_batch_size * dataset.sample_bytes()
+    prefetch, reason = _plan(workers, size, held=batches.accumulate_steps - 1) if workers else (None, "")
     if reason:
         warn(_explain(reason))
     collate_fn: Callable[[Any], Any] = _identity if workers else collate
@@ -164,11 +165,17 @@ def build_loader(
     return Loader(stream, warn)
 
 
-def _plan(workers: int, batch_bytes: int) -> tuple[int, str]:
-    """Return the batches that each worker prefetches, and why they cannot be sent through shared memory, or ''."""
-    if max_open_files() < OTHER_FILES + workers * (MAX_PREFETCH + 1):
+def _plan(workers: int, batch_bytes: int, held: int) -> tuple[int, str]:
+    """Return the batches that each worker prefetches, and why they cannot be sent through shared memory, or ''.
+
+    Args:
+        workers: processes.
+        batch_bytes: size of a batch.
+        held: batches that are kept while the rest of their step is loaded.
+    """
+    if max_open_files() < OTHER_FILES + held + workers * (MAX_PREFETCH + 1):
         return 1, f"only {max_open_files()} files may be open. Allow more: ulimit -n 4096"
-    prefetch = max_prefetch(free_shared_memory(), workers * batch_bytes)
+    prefetch = max_prefetch(free_shared_memory() - held * batch_bytes, workers * batch_bytes)
     if prefetch:
         return prefetch, ""
     return 1, f"it has no room for one batch of each of {workers} workers. {MORE_SHARED_MEMORY}"
@@ -176,7 +183,7 @@ def _plan(workers: int, batch_bytes: int) -> tuple[int, str]:
 
 def max_prefetch(free_bytes: float, bytes_of_one_each: int) -> int:
     """Return how many batches each worker may prefetch, 0 to MAX_PREFETCH, if one of each takes so many bytes."""
-    return int(min(SHARED_MEMORY_SHARE * free_bytes / max(1, bytes_of_one_each), MAX_PREFETCH))
+    return int(min(SHARED_MEMORY_SHARE * max(0.0, free_bytes) / max(1, bytes_of_one_each), MAX_PREFETCH))
 
 
 def free_shared_memory() -> float:

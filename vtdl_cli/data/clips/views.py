@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 from numpy.random import Generator
 
-from vtdl_cli.data.video.resizing import resize_short_side, resized
+from vtdl_cli.data.video.resizing import resized
 
 OUTSIDE = {3: 0, 2: 128}  # by number of channels: black, and the middle grey that means no motion
 JITTER = ("brightness", "contrast", "saturation", "hue")
@@ -142,15 +142,12 @@ class FixedViews:
         return np.stack([window[clip] for clip in clips for window in cut]), {}
 
 
-def centre_clips(
-    frames: Iterable[np.ndarray], indices: np.ndarray, *, short_side: int, crop_size: int
-) -> Iterator[np.ndarray]:
+def centre_clips(frames: Iterable[np.ndarray], indices: np.ndarray, crop_size: int) -> Iterator[np.ndarray]:
     """Yield the centre crop of each clip as evaluation sees it, (T, R, R, 3), as soon as its last frame is read.
 
     Args:
-        frames: all frames of a video.
+        frames: all frames of a video, resized to the short side of the configuration.
         indices: of the clips' frames, (V, T), in the order in which the clips end.
-        short_side: pixels to which frames are resized first.
         crop_size: R.
     """
     viewer, generator = FixedViews(crop_size), np.random.default_rng(0)  # which a fixed view does not use
@@ -158,7 +155,7 @@ def centre_clips(
     pending = list(indices)
     for number, frame in enumerate(frames):
         if any((clip == number).any() for clip in pending[:2]):  # the last two may overlap
-            kept[number] = resize_short_side(frame[None], short_side)[0]
+            kept[number] = frame
         while pending and pending[0].max() <= number:
             clip = pending.pop(0)
             windows, _ = viewer(np.stack([kept[index] for index in clip]), np.arange(len(clip))[None], generator)

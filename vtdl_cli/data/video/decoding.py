@@ -6,6 +6,7 @@ The decoders agree on the number of frames and on their content, so that `auto` 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,7 @@ __all__ = [
     "DECODERS",
     "FLOW",
     "VideoReader",
+    "check_decoder",
     "choose_decoders",
     "open_video",
     "read_middle_frame",
@@ -50,9 +52,11 @@ def choose_decoders(scan: VideoScan) -> tuple[str, ...]:
 
 @cache
 def _has_decord() -> bool:
+    """Whether decord can be imported, and is decord: decord2 takes its name, and misreads some widths (3.4.0)."""
     try:
+        version("decord")
         load_decoder("decord")
-    except UsageError:
+    except (PackageNotFoundError, UsageError):
         return False
     return True
 
@@ -106,6 +110,16 @@ DECODERS: dict[str, Callable[[Path, VideoScan], VideoReader]] = {
 }
 
 
+def check_decoder(decoder: str) -> None:
+    """Refuse what is neither a key of DECODERS nor FLOW.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if decoder not in (*DECODERS, FLOW):
+        raise UsageError(f"decoder '{decoder}' is unknown. Choose from {', '.join((*DECODERS, FLOW))}")
+
+
 @contextmanager
 def open_video(
     path: str | Path,
@@ -148,8 +162,7 @@ def read_middle_frame(path: Path, decoder: str, interval: Interval | None = None
 
 
 def _open_reader(path: Path, decoder: str) -> VideoReader:
-    if decoder not in (*DECODERS, FLOW):
-        raise UsageError(f"decoder '{decoder}' is unknown. Choose from {', '.join((*DECODERS, FLOW))}")
+    check_decoder(decoder)
     try:
         status = path.stat()
     except OSError as error:

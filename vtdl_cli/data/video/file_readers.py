@@ -24,7 +24,7 @@ from vtdl_cli.errors import UnreadableVideo, UsageError
 OTHERWISE = "use the decoder auto or pyav"
 INSTALL = {
     "decord": "It has no wheels for ARM and macOS: use the decoder auto or pyav; elsewhere type pip install decord",
-    "torchcodec": "Type pip install 'vtdl[torchcodec]', and install FFmpeg 4 to 9",
+    "torchcodec": "In a clone of vtdl, pip install -e '.[torchcodec]', and install FFmpeg 4 to 9",
 }
 """What to do where the library of a decoder cannot be loaded."""
 

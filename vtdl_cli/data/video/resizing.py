@@ -38,17 +38,10 @@ def resize(frames: np.ndarray, height: int, width: int) -> np.ndarray:
     return smaller.permute(0, 2, 3, 1).numpy()
 
 
-def resize_short_side(frames: np.ndarray, short_side: int) -> np.ndarray:
-    """Resize frames (T, H, W, C) to a short side of `short_side` pixels, see `resize`."""
-    height, width = frames.shape[1:3]
-    return resize(frames, *resized(height, width, short_side))
-
-
-def with_square_pixels(frame: np.ndarray, pixel_aspect: Fraction) -> np.ndarray:
-    """Return one frame (H, W, C) as it is shown."""
-    height, width = frame.shape[:2]
-    square: np.ndarray = resize(frame[None], *square_size(height, width, pixel_aspect))[0]
-    return square
+def resize_shown(frames: np.ndarray, pixel_aspect: Fraction, short_side: int | None = None) -> np.ndarray:
+    """Resize stored frames (T, H, W, C) in one step to square pixels and a short side; None: the size that is shown."""
+    height, width = square_size(frames.shape[1], frames.shape[2], pixel_aspect)
+    return resize(frames, *((height, width) if short_side is None else resized(height, width, short_side)))
 
 
 class SizedReader:
@@ -70,10 +63,7 @@ class SizedReader:
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """See `VideoReader.read`."""
-        frames = self._reader.read(indices)
-        height, width = square_size(frames.shape[1], frames.shape[2], self.scan.pixel_aspect)
-        size = (height, width) if self._short_side is None else resized(height, width, self._short_side)
-        return resize(frames, *size)
+        return resize_shown(self._reader.read(indices), self.scan.pixel_aspect, self._short_side)
 
     def close(self) -> None:
         """Close the other reader."""

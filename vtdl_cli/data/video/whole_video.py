@@ -10,7 +10,7 @@ import numpy as np
 from vtdl_cli.data.video.file_readers import PyAvReader
 from vtdl_cli.data.video.frame_folder import FrameFolderReader
 from vtdl_cli.data.video.reader import VideoScan, refuse_sizes
-from vtdl_cli.data.video.resizing import with_square_pixels
+from vtdl_cli.data.video.resizing import resize_shown
 from vtdl_cli.data.video.scan import scan_video
 from vtdl_cli.data.video.timeline import Interval, sampled_frames, select_frames
 from vtdl_cli.errors import UnreadableVideo
@@ -31,7 +31,7 @@ MAX_DENOMINATOR = 1001  # of a frame rate, such as NTSC's 30000/1001
 
 
 def whole_video(
-    source: Path, interval: Interval | None = None, frame_rate: float | None = None
+    source: Path, interval: Interval | None = None, frame_rate: float | None = None, *, short_side: int | None = None
 ) -> Iterator[np.ndarray]:
     """Yield all frames (H, W, 3) uint8 of a video file, a frame folder, or a sample of it, in order, with square
     pixels.
@@ -40,26 +40,27 @@ def whole_video(
         source: the file or folder.
         interval, frame_rate: of the sample, see `data.video.timeline.sampled_frames`; it is read no further than
             needed.
+        short_side: pixels to which frames are resized; None: the size at which the video is shown.
 
     Raises:
         UnreadableVideo: it cannot be read to its end, its frames differ in size, or it has no such sample.
     """
     reader = FrameFolderReader(source) if source.is_dir() else PyAvReader(source, scan_video(source))
     if interval is None and frame_rate is None:
-        yield from _all_frames(source, reader)
+        yield from _all_frames(source, reader, short_side)
     else:
         wanted = sampled_frames(source, reader.scan, interval, frame_rate)
-        yield from select_frames(_all_frames(source, reader), wanted)
+        yield from select_frames(_all_frames(source, reader, short_side), wanted)
 
 
-def _all_frames(source: Path, reader: PyAvReader | FrameFolderReader) -> Iterator[np.ndarray]:
+def _all_frames(source: Path, reader: PyAvReader | FrameFolderReader, short_side: int | None) -> Iterator[np.ndarray]:
     aspect = reader.scan.pixel_aspect
     count, sizes = 0, set[tuple[int, ...]]()
     for frame in reader.frames():
         sizes.add(frame.shape[:2])
         refuse_sizes(source, sizes)
         # a rotated one is a view with negative strides, which torch refuses
-        yield np.ascontiguousarray(with_square_pixels(frame, aspect))
+        yield np.ascontiguousarray(resize_shown(frame[None], aspect, short_side)[0])
         count += 1
     if count != reader.num_frames:
         raise UnreadableVideo(str(source), f"it has {count} frames, and its packets indicate {reader.num_frames}")

@@ -1,5 +1,6 @@
 """Feature files: described, merged, and exported for other programs."""
 
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from vtdl_cli.data.hdf5.features import (
 from vtdl_cli.data.hdf5.layout import INTERVAL_COLUMNS, class_names_in, intervals_in
 from vtdl_cli.data.lists.label_sets import LabelSet, compare_classes, label_set
 from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
+from vtdl_cli.data.video.decoding import same_frames
 from vtdl_cli.data.video.timeline import name_samples
 from vtdl_cli.errors import UsageError
 from vtdl_cli.locks import lock_file, releasing_locks
@@ -142,7 +144,10 @@ def merge_features(paths: Sequence[Path], out: Path, reporter: Reporter, *, over
 
 def _check_same_network(first: FeatureFile, other: FeatureFile) -> None:
     ours, theirs = (_identify(file) for file in (first, other))
-    if differing := [name for name in ours if ours[name] != theirs[name]]:
+    differing = [name for name in ours if ours[name] != theirs[name]]
+    if "decoder" in differing and _have_same_frames(ours["decoder"], theirs["decoder"]):
+        differing.remove("decoder")
+    if differing:
         name = differing[0]
         raise UsageError(
             f"features '{other.path}' differ from '{first.path}' in {', '.join(differing)}: '{theirs[name]}' against "
@@ -166,6 +171,11 @@ def _identify(file: FeatureFile) -> dict[str, str]:
     dims = " x ".join(map(str, file.shape[1:]))
     sampling = {name: str(file.attributes.get(name, "")) for name in ("protocol", "decoder")}
     return network_of(file.attributes) | sampling | {"dims": dims}
+
+
+def _have_same_frames(ours: str, theirs: str) -> bool:
+    """Whether decoders, several of a merged file, return the same frames."""
+    return all(same_frames(*pair) for pair in itertools.product(values_of(ours), values_of(theirs)))
 
 
 def _check_distinct_videos(paths: Sequence[Path]) -> None:

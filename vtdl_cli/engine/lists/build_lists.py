@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vtdl_cli.data.lists.splits import SIDES, TRAIN, VAL, draw_fraction, draw_per_class
-from vtdl_cli.data.video.decoding import AUTO, FLOW
+from vtdl_cli.data.video.decoding import AUTO, FLOW, check_decoder
 from vtdl_cli.engine.lists.audit import (
     ListedVideo,
     Sides,
@@ -45,7 +45,8 @@ class PrepareOptions:
         overwrite: replace the files of an earlier run.
 
     Raises:
-        UsageError: `per_class` and `fraction` exclude each other, or `fraction` is out of range.
+        UsageError: `per_class` and `fraction` exclude each other, `fraction` is out of range, or `decoder` is
+            unknown.
     """
 
     out: Path
@@ -64,6 +65,7 @@ class PrepareOptions:
             raise UsageError("--per-class and --fraction exclude each other. Choose one")
         if self.fraction is not None and not 0 < self.fraction <= 1:
             raise UsageError(f"--fraction '{self.fraction}' is not a share of the videos. Try 0.1")
+        check_decoder(self.decoder)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from vtdl_cli.engine.lists.classes import FoundVideos
 from vtdl_cli.errors import UsageError
 
 VAL_FRACTION = 0.25
-"""Of each class, for validation, where no folders stand for lists."""
+"""Of each class, for validation, where no folders stand for lists. Without classes there is nothing to validate."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,8 @@ def divide(found: FoundVideos, asked: Mapping[str, Share | None], group_by: str 
 
     Args:
         found: the videos.
-        asked: the share that each list is to get; None: `VAL_FRACTION`, or nothing if folders stand for lists.
+        asked: the share that each list is to get; None: `VAL_FRACTION`, or nothing if folders stand for lists or there
+            are no classes.
         group_by: a grouping, or None.
         seed: seed of the draw.
 
@@ -78,7 +79,8 @@ def divide(found: FoundVideos, asked: Mapping[str, Share | None], group_by: str 
         UsageError: a share cannot be assigned, or is asked for of a list that has a folder; groups are named without
             `group_by`, or it does not match a name.
     """
-    held_out = _choose_shares(asked, found.layout.sides)
+    sides = found.layout.sides
+    held_out = _choose_shares(asked, sides, default=VAL_FRACTION if found.classes and not sides else 0.0)
     for side, share in held_out.items():
         if group_by is None and not isinstance(share, float):
             raise UsageError(
@@ -92,7 +94,7 @@ def divide(found: FoundVideos, asked: Mapping[str, Share | None], group_by: str 
     return division
 
 
-def _choose_shares(asked: Mapping[str, Share | None], sides: Mapping[str, str]) -> dict[str, Share]:
+def _choose_shares(asked: Mapping[str, Share | None], sides: Mapping[str, str], default: float) -> dict[str, Share]:
     """Return the share of each list that no folder stands for; `sides` are the folders that do, and their sides."""
     folders = {side: folder for folder, side in sides.items()}
     for side, share in asked.items():
@@ -103,7 +105,6 @@ def _choose_shares(asked: Mapping[str, Share | None], sides: Mapping[str, str]) 
             raise UsageError(
                 f"{option} has no meaning: '{folders[side]}' is the {side} list. Leave it out, or add --split-from draw"
             )
-    default = 0.0 if sides else VAL_FRACTION
     return {
         side: default if share is None else _normalise(share) for side, share in asked.items() if side not in folders
     }

@@ -18,25 +18,31 @@ class Groups:
 
     Attributes:
         regex: a grouping, see `data.lists.splits.grouping`, whose key is that of a video's recording; empty: each
-            video is a recording of its own.
+            file is a recording of its own, of which a list may name several intervals.
     """
 
     regex: str = ""
 
     def keys(self, names: Sequence[str]) -> list[str] | None:
-        """Return the key of each video, or None if videos are not grouped.
+        """Return the key of each video, or None if each is a group of its own.
+
+        Args:
+            names: paths as listed, the same for all intervals of a file.
 
         Raises:
             UsageError: the regex is malformed, or does not match a name.
         """
-        return group_keys(names, self.regex) if self.regex else None
+        if self.regex:
+            return group_keys(names, self.regex)
+        return list(names) if len(set(names)) < len(names) else None
 
     def describe(self, names: Sequence[str]) -> dict[str, Any]:
         """Return the entries for metrics.json."""
         keys = self.keys(names)
         if keys is None:
             return {"intervals_by": "video"}
-        return {"intervals_by": "group", "group_by": self.regex, "num_groups": len(set(keys))}
+        by = {"intervals_by": "group", "group_by": self.regex} if self.regex else {"intervals_by": "file"}
+        return {**by, "num_groups": len(set(keys))}
 
 
 def recorded_regex(list_path: Path) -> str:
@@ -50,11 +56,11 @@ def recorded_regex(list_path: Path) -> str:
 
 
 def choose_groups(names: Sequence[str], asked: str | None, recorded: str, reporter: Reporter) -> Groups:
-    """Return the requested groups, or else those recorded when the list was prepared, which is reported.
+    """Return the requested groups, or else those recorded when the list was prepared, or files; report which.
 
     Args:
         names: paths of the videos, as listed.
-        asked: `--group-by`; empty: by video, whatever was recorded; None: not given.
+        asked: `--group-by`; empty: by file, whatever was recorded; None: not given.
         recorded: the recorded regex, or empty.
         reporter: for the line or warning.
 
@@ -68,7 +74,10 @@ def choose_groups(names: Sequence[str], asked: str | None, recorded: str, report
         if asked is not None:
             raise
         reporter.warn(f"intervals are by video: the list was prepared with other names: {error}")
-        return Groups()
-    if keys is not None and asked is None:
+        groups = Groups()
+        keys = groups.keys(names)
+    if keys is not None and not groups.regex:
+        reporter.line(f"confidence intervals are by {len(set(keys))} files, of which the list has {len(keys)} rows")
+    elif keys is not None and asked is None:
         reporter.line(f"intervals are by {len(set(keys))} groups of --group-by '{recorded}', as the list was prepared")
     return groups

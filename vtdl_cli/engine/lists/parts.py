@@ -1,16 +1,17 @@
-"""The parts of a split that a list is converted to: as listed, by the videos' folders, or drawn."""
+"""The parts of a split that a list holds or is converted to: as listed, by the videos' folders, or drawn."""
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vtdl_cli.data.lists.layouts import side_of
-from vtdl_cli.data.lists.splits import SIDES, TEST, VAL, Share, check_shares, split_videos
+from vtdl_cli.data.lists.splits import SIDES, TEST, TRAIN, VAL, Share, check_shares, split_videos
 from vtdl_cli.data.lists.video_list import ParsedList, VideoList
 from vtdl_cli.errors import UsageError
 
@@ -59,9 +60,35 @@ def assign_parts(parsed: ParsedList, kept: NDArray[np.intp], val_fraction: float
 
 def sides_of_folders(videos: VideoList) -> list[str] | None:
     """Return the part that the folders of each video name; None if some name none, or all name the same."""
-    folders = (videos.name(index).split("/")[:-1] for index in range(len(videos)))
-    sides = [next(filter(None, map(side_of, names)), "") for names in folders]
+    sides = [side for side, _ in _named_sides(videos)]
     return sides if all(sides) and len(set(sides)) > 1 else None
+
+
+def describe_held_out(videos: VideoList) -> str:
+    """Return a warning if some videos of a folder are in one for validation or test; empty if none or all of them are.
+
+    Args:
+        videos: those found below a folder, all of which are trained on.
+    """
+    places = list(_named_sides(videos))
+    counts = Counter(side for side, _ in places)
+    found = [f"{counts[side]} in folders named for {side}" for side in (VAL, TEST) if counts[side]]
+    if not found or counts[VAL] + counts[TEST] == len(places):
+        return ""
+    training = {folder for side, folder in places if side == TRAIN}
+    remedy = f"vtdl prepare-lists folder --root {shlex.quote(str(videos.source))} --out lists"
+    if len(training) == 1:
+        remedy = f"--train-list {shlex.quote(str(videos.source / training.pop()))}"
+    where = f"folder '{videos.source}' is trained on whole: of its {len(places)} videos {' and '.join(found)}"
+    return f"{where}. To leave these out: {remedy}"
+
+
+def _named_sides(videos: VideoList) -> Iterator[tuple[str, str]]:
+    """Yield for each video the part that its folders name, and the path of that folder; both empty if none does."""
+    for index in range(len(videos)):
+        folders = videos.name(index).split("/")[:-1]
+        sides = map(side_of, folders)
+        yield next(((side, "/".join(folders[: depth + 1])) for depth, side in enumerate(sides) if side), ("", ""))
 
 
 def find_shared_groups(groups: Sequence[str], sides: Sequence[str], kept: NDArray[np.intp]) -> list[str]:

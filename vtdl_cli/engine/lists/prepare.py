@@ -47,7 +47,7 @@ def prepare_folder(
         labels: one of `data.lists.layouts.LABELS`.
         split_from: one of `data.lists.layouts.SPLIT_SOURCES`.
         val_fraction: fraction of each class for validation, 0 <= val_fraction < 1; 0 writes no validation list. None:
-            `division.VAL_FRACTION`, or 0 if folders stand for lists.
+            `division.VAL_FRACTION`, or 0 if folders stand for lists or there are no classes.
         test_fraction: fraction of each class for the test, which neither trains nor validates; 0 writes no test list.
         group_by: a regex; its first group is the key of a group that is kept together.
         group_from: one of `data.lists.splits.GROUP_SOURCES`: what the regex searches.

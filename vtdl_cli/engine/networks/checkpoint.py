@@ -31,6 +31,9 @@ Stage = Literal["pretrain", "finetune"]
 BACKBONE = "backbone"
 """The backbone's name in a finetuned network, or in weights from elsewhere."""
 
+CHECKPOINTS = "checkpoints"
+"""The folder of checkpoints in a run folder."""
+
 RUN_WEIGHTS = ("best.pt", "last.pt")
 """The checkpoint that is used of a run folder, in order of preference; only finetuning writes best.pt."""
 
@@ -91,13 +94,13 @@ def find_weights(name: str) -> Path:
     if path.is_file():
         return path
     for candidate in RUN_WEIGHTS:
-        if (path / "checkpoints" / candidate).is_file():
-            return path / "checkpoints" / candidate
+        if (path / CHECKPOINTS / candidate).is_file():
+            return path / CHECKPOINTS / candidate
     if (path / MODEL_FILE).is_file():
         return _find_in_hub_folder(path)
     if name.startswith(TORCHVISION):
         raise CheckpointError(f"weights '{name}' are torchvision's. First: vtdl convert {name} --out weights.pt")
-    what = f"holds no checkpoints/last.pt and no {MODEL_FILE}" if path.is_dir() else "do not exist"
+    what = f"holds no {CHECKPOINTS}/last.pt and no {MODEL_FILE}" if path.is_dir() else "do not exist"
     raise CheckpointError(f"weights '{name}' {what}. Give a run folder or a checkpoint file")
 
 

@@ -128,10 +128,22 @@ class OptimizerState(Content):
     param_groups: list[ParameterGroup]
 
 
+class ScalerState(Content):
+    """The state of torch's GradScaler, which scales the loss in fp16."""
+
+    scale: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    growth_factor: Annotated[float, Field(gt=1, allow_inf_nan=False)]
+    backoff_factor: Annotated[float, Field(gt=0, lt=1)]
+    growth_interval: Annotated[int, Field(ge=1)]
+    growth_tracker: Annotated[int, Field(ge=0, alias="_growth_tracker")]
+
+
 class State(Content):
     """The training state, from which a run resumes."""
 
     optimizer: OptimizerState
+    scaler: ScalerState | None = None
+    skipped_steps: Count = 0
     step: Count
     best: Annotated[dict[Text, float], AfterValidator(_metrics)]
     validated_epoch: Count = 0

@@ -52,8 +52,12 @@ class Machine:
 
     @property
     def precision(self) -> str:
-        """The effective precision, `float32` or `bfloat16`."""
+        """The effective precision: `float32`, `bfloat16` or `float16`."""
         return str(self.autocast or torch.float32).removeprefix("torch.")
+
+    def build_scaler(self) -> torch.amp.GradScaler:
+        """Build what scales the loss in fp16, where small gradients would vanish; elsewhere it does nothing."""
+        return torch.amp.GradScaler(self.device.type, enabled=self.autocast == torch.float16)
 
     @property
     def provenance(self) -> dict[str, str]:
@@ -70,6 +74,8 @@ def build_machine(device: str, precision: str, workers: int | None, reporter: Re
     """Resolve `auto` settings; in a distributed run each rank gets its own device."""
     chosen = ranks.init_process_group(select_device(device))
     workers = default_workers() if workers is None else workers
+    if precision == "fp16" and chosen.type != "cuda":
+        reporter.warn("precision 'fp16' is for CUDA GPUs: computing in float32")
     return Machine(chosen, select_autocast(precision, chosen), workers, warn_once(reporter.warn))
 
 

@@ -24,7 +24,7 @@ from vtdl_cli.method.transform_prediction import TransformPrediction
 from vtdl_cli.method.triplet_margin import TripletMargin
 from vtdl_cli.method.vtdl import VTDL
 from vtdl_cli.models.zoo import check_backbone
-from vtdl_cli.settings import RENAMED_KEYS
+from vtdl_cli.settings import all_keys, without_effect
 
 ENTRY_POINTS = "vtdl.methods"
 """The group of entry points by which an installed package gives its methods short names."""
@@ -175,19 +175,18 @@ def check_config(config: Config, assignments: Iterable[str] = ()) -> None:
     """
     check_backbone(config.model.name, config.model.depth)
     method = find_method(config.method.name)
-    mistakes = [*_without_effect(config, method.task, assignments), *_too_short(config, method.task)]
+    mistakes = [*without_effect(assignments, _idle_settings(config, method.task)), *_too_short(config, method.task)]
     if method.task.sampler == "triplet":
         mistakes += triplet_mistakes(config)
     if mistakes := [*mistakes, *method.mistakes(config)]:
         raise ConfigError(*mistakes)
 
 
-def _without_effect(config: Config, task: type[PretextTask], assignments: Iterable[str]) -> Iterator[str]:
-    for text in assignments:
-        key = text.partition("=")[0].strip()
-        section, _, setting = RENAMED_KEYS.get(key, key).partition(".")
-        if section == "method" and setting != "name" and not task.reads(setting):
-            yield f"--set '{text}' has no effect where method.name is '{config.method.name}'. Leave it out"
+def _idle_settings(config: Config, task: type[PretextTask]) -> dict[str, str]:
+    """Return the keys of section `method` that a method does not read, and the reason."""
+    settings = [key.removeprefix("method.") for key in all_keys() if key.startswith("method.")]
+    reason = f"method.name is '{config.method.name}'"
+    return {f"method.{each}": reason for each in settings if each != "name" and not task.reads(each)}
 
 
 def _too_short(config: Config, task: type[PretextTask]) -> Iterator[str]:

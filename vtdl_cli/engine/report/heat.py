@@ -96,8 +96,8 @@ class ClippedVideo:
 
     def clips(self, device: torch.device) -> Iterator[Tensor]:
         """Yield one clip after another, normalised: (1, 3, T, R, R)."""
-        windows = centre_clips(self.frames(), self.indices, short_side=self.short_side, crop_size=self.crop_size)
-        for window in windows:
+        frames = whole_video(self.path, frame_rate=self.sampled_rate, short_side=self.short_side)
+        for window in centre_clips(frames, self.indices, self.crop_size):
             yield to_clips(torch.from_numpy(window)[None].to(device), self.crop_size, {})
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vtdl_cli.analysis.report.content import Pairs, Remark
-from vtdl_cli.config import Config, ScheduleSection
+from vtdl_cli.config import Config, ScheduleSection, TrainingSection
 from vtdl_cli.engine.networks.checkpoint import Checkpoint, Stage, find_weights, load_with_sha256
 from vtdl_cli.engine.networks.methods import METHODS
 from vtdl_cli.engine.networks.selection import read_selection
@@ -133,12 +133,17 @@ def list_settings(run: Run) -> Pairs:
         ("backbone", f"{model.name}{depth}, width {model.width}"),
         ("clip", f"{options.clip_len_frames} frames, stride {options.stride_frames}"),
         ("input", f"{data.crop_size} pixels of {data.modality}, cropped from a short side of {data.short_side}"),
-        ("training", f"{options.epochs} epochs, batch size {options.batch_size} videos"),
+        ("training", f"{options.epochs} epochs, batch size {_describe_batch(options)} videos"),
         ("optimiser", f"{optimizer.name}, lr {optimizer.lr:g}, weight decay {optimizer.weight_decay:g}"),
         ("schedule", _describe_schedule(options.schedule)),
         ("augmentation", "basic" if options.augment else "random crop only"),
         *(_list_method_settings(config) if run.stage == "pretrain" else _list_test_settings(config)),
     )
+
+
+def _describe_batch(options: TrainingSection) -> str:
+    accumulated = f"{options.accumulate_steps} x " if options.accumulate_steps > 1 else ""
+    return f"{accumulated}{options.batch_size}"
 
 
 def _describe_schedule(schedule: ScheduleSection) -> str:

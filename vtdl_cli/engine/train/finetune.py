@@ -1,9 +1,10 @@
 """Finetuning: a classifier on a backbone that is pretrained, randomly initialised, or frozen (linear probe)."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from vtdl_cli import ranks
 from vtdl_cli.config import Config, Finetune
@@ -19,6 +20,8 @@ from vtdl_cli.engine.networks.clips import build_training_clips
 from vtdl_cli.engine.networks.machine import build_machine
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.engine.train.class_balance import Loss, build_loss, describe_balance
+from vtdl_cli.engine.train.freezing import check_freezing, freeze
+from vtdl_cli.engine.train.optimization import group_parameters
 from vtdl_cli.engine.train.rank_batches import check_batch
 from vtdl_cli.engine.train.run_folder import RunFolder
 from vtdl_cli.engine.train.step import train_epoch
@@ -31,7 +34,6 @@ from vtdl_cli.engine.train.validation import (
     selecting_metric,
     validate,
 )
-from vtdl_cli.errors import CheckpointError
 from vtdl_cli.locks import releasing_locks
 from vtdl_cli.models.encoder import Encoder
 from vtdl_cli.runtime import Reporter, seed_torch
@@ -67,27 +69,28 @@ def finetune(
     options = config.finetune
     videos, val_videos = train_list.read(), val_list.read() if val_list else None
     check_patience(options, val_videos)
+    check_freezing(options, weights, linear_probe=linear_probe)
     _warn_of_lists(options, videos, val_videos, reporter)
-    if linear_probe and weights is None:
-        raise CheckpointError("a linear probe needs a trained backbone. Give --weights RUN")
     check_batch("finetune", options.batch_size)
     run = RunFolder(out, resume=execution.resume, overwrite=execution.overwrite, trackers=options.trackers)
     machine = build_machine(execution.device, options.precision, execution.workers, reporter)
     seed_torch(execution.seed)
     network = build_network(config, videos.num_classes)
+    if options.sync_batch_norm:
+        ranks.sync_batch_norm(network, machine.device)
+    frozen = freeze(network.backbone, options, reporter, linear_probe=linear_probe)
     origin = {"linear_probe": linear_probe, "weights": weights, "val_list_sha256": val_videos and val_videos.sha256}
     if weights is not None and not run.resumes:
         origin["weights_sha256"] = load_pretrained_backbone(
             weights, network.backbone, reporter, frame_rate=config.data.frame_rate
         )
-    network.backbone.requires_grad_(not linear_probe)
     training = Training(
         "finetune",
         config,
         videos=videos,
         dataset=build_training_clips(config, videos, execution.seed),
         model=machine.place(network),
-        parameters=[parameter for parameter in network.parameters() if parameter.requires_grad],
+        groups=group_parameters([(network.backbone, options.backbone_lr_scale), (network.head, 1.0)]),
         machine=machine,
         run=run,
         execution=execution,
@@ -112,7 +115,7 @@ def finetune(
     if execution.resume:
         training.checkpointing.resume()
     validation = Validation.of(config, val_videos) if val_videos else None
-    finetune_epochs(training, network, build_loss(options, videos, machine.device), validation, linear_probe)
+    finetune_epochs(training, network, build_loss(options, videos, machine.device), validation, frozen)
     return plan | (_describe_result(training, validation) if ranks.is_rank_0() else {})
 
 
@@ -157,9 +160,17 @@ def _describe_shared_recordings(videos: VideoList, val_videos: VideoList) -> str
 
 
 def finetune_epochs(
-    training: Training, network: Encoder, loss_of: Loss, validation: Validation | None, linear_probe: bool
+    training: Training, network: Encoder, loss_of: Loss, validation: Validation | None, frozen: Sequence[nn.Module]
 ) -> None:
-    """Train all epochs; after each, where due, validate and keep the best checkpoint."""
+    """Train all epochs; after each, where due, validate and keep the best checkpoint.
+
+    Args:
+        training: the training.
+        network: backbone and classifier.
+        loss_of: logits and labels -> loss.
+        validation: none: nothing is validated.
+        frozen: parts of the network that stay as they are, statistics of batch norm included.
+    """
     machine, options = training.machine, training.config.finetune
     ddp_model = ranks.wrap_ddp(network)
     every = options.validate_every or options.epochs
@@ -171,8 +182,9 @@ def finetune_epochs(
 
     for epoch in training.epochs():
         network.train()
-        network.backbone.train(not linear_probe)
-        train_epoch(training, forward)
+        for layer in frozen:
+            layer.eval()
+        train_epoch(training, ddp_model, forward)
         is_due = (epoch + 1) % every == 0 or epoch + 1 == options.epochs
         metrics = validate(training, network.eval(), validation) if validation and is_due else {}
         training.close_epoch(metrics, best_by=selecting_metric(options))

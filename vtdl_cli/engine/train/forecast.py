@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vtdl_cli import ranks
 from vtdl_cli.config import Config
 from vtdl_cli.data.clips.triplet_shares import compare_rules, out_of_reach
 from vtdl_cli.data.lists.video_list import VideoList
@@ -44,16 +45,30 @@ def keys_per_video(config: Config, videos: VideoList) -> dict[str, float]:
 def warnings(config: Config, videos: VideoList) -> list[str]:
     """Return a line for each option that does not fit the list, though it may fit another."""
     masks = find_method(config.method.name).task.reads("queue.mask_own_video")
-    lines = _own_keys(config, videos) if masks else []
+    lines = _accumulation(config) + (_own_keys(config, videos) if masks else [])
     if _draws_triplets(config):
         lines += _too_short(config, videos)
     if find_method(config.method.name).task.sampler == "speed":
-        lines += _too_slow(config, videos)
+        lines += _too_short_for_speeds(config, videos)
     return lines
 
 
 def _draws_triplets(config: Config) -> bool:
     return find_method(config.method.name).task.sampler == "triplet"
+
+
+def _accumulation(config: Config) -> list[str]:
+    """Warn that the gradients of a large batch are not all there is to it."""
+    accumulated, batch_size = config.pretrain.accumulate_steps, config.pretrain.batch_size
+    if accumulated == 1:
+        return []
+    effects = [f"batch norm still normalises over {batch_size // ranks.world_size()} videos"]
+    if find_method(config.method.name).task.reads("queue.memory") and config.method.queue.memory == "queue":
+        effects.append(f"keys are enqueued {batch_size} at a time, between the batches of a step")
+    return [
+        f"pretrain.accumulate_steps {accumulated} is not the same as a batch of {accumulated * batch_size}: "
+        f"{', and '.join(effects)}. Set pretrain.batch_size as large as memory allows"
+    ]
 
 
 def _own_keys(config: Config, videos: VideoList) -> list[str]:
@@ -91,7 +106,7 @@ def _too_short(config: Config, videos: VideoList) -> list[str]:
     return lines
 
 
-def _too_slow(config: Config, videos: VideoList) -> list[str]:
+def _too_short_for_speeds(config: Config, videos: VideoList) -> list[str]:
     """Count the videos into which the fastest clips do not fit."""
     sampler = build_speed_sampler(config)
     known = _known_counts(config, videos)

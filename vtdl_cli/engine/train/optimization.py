@@ -1,22 +1,67 @@
-"""Optimizers, and lr schedules: functions from epochs done, a real number, to a factor on the learning rate."""
+"""Optimizers, their steps, and lr schedules: functions from epochs done, a real number, to a factor on the lr."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypedDict
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
 
 from vtdl_cli.config import TrainingSection
 
 Schedule = Callable[[float], float]
 
+SHORT_WARMUP = 0.1  # of the run, in place of a warm-up that would not end before the run does
 
-def build_optimizer(options: TrainingSection, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+
+class ParameterGroup(TypedDict):
+    """Parameters that share a learning rate.
+
+    Attributes:
+        params: those that are trained.
+        lr_scale: their learning rate, as a multiple of the run's.
+    """
+
+    params: list[nn.Parameter]
+    lr_scale: float
+
+
+def group_parameters(lr_scales: Iterable[tuple[nn.Module, float]]) -> list[ParameterGroup]:
+    """Group the trained parameters of modules with an `lr_scale` each; modules without any have no group."""
+    groups = [
+        ParameterGroup(params=[each for each in module.parameters() if each.requires_grad], lr_scale=scale)
+        for module, scale in lr_scales
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def build_optimizer(options: TrainingSection, groups: list[ParameterGroup]) -> Optimizer:
     """Build SGD or AdamW; the learning rate is set before every step."""
-    kind = options.optimizer
+    kind, parameters = options.optimizer, [dict(group) for group in groups]
     if kind.name == "adamw":
         return torch.optim.AdamW(parameters, lr=kind.lr, weight_decay=kind.weight_decay)
     return torch.optim.SGD(parameters, lr=kind.lr, momentum=kind.momentum, weight_decay=kind.weight_decay)
+
+
+def trained_parameters(optimizer: Optimizer) -> list[nn.Parameter]:
+    """Return the parameters of all groups."""
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def set_lr(optimizer: Optimizer, lr: float) -> None:
+    """Set the learning rate of each group: `lr`, times the group's own scale."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group["lr_scale"]
+
+
+def warmup_epochs(options: TrainingSection) -> float:
+    """Return the epochs of warm-up: those of the schedule or, if the run has no more epochs than that, a tenth of it.
+
+    Otherwise a short run of a preset for a long one would end before its lr has risen.
+    """
+    asked = options.schedule.warmup_epochs
+    return asked if asked < options.epochs else SHORT_WARMUP * options.epochs
 
 
 def build_schedule(options: TrainingSection) -> Schedule:
@@ -26,7 +71,7 @@ def build_schedule(options: TrainingSection) -> Schedule:
         "step": step_decay(options.schedule.milestones, options.schedule.factor),
         "cosine": cosine(options.epochs),
     }
-    return with_warmup(schedules[options.schedule.name], options.schedule.warmup_epochs)
+    return with_warmup(schedules[options.schedule.name], warmup_epochs(options))
 
 
 def constant(_epoch: float) -> float:

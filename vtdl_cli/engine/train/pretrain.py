@@ -12,6 +12,7 @@ from vtdl_cli.data.clips.datasets import Batch
 from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.engine.lists.labels import report_list
+from vtdl_cli.engine.lists.parts import describe_held_out
 from vtdl_cli.engine.networks.checkpoint import load_pretrained_backbone
 from vtdl_cli.engine.networks.clips import build_pretraining_clips, build_test_clips, clip_facts
 from vtdl_cli.engine.networks.inference import Collected, collect, forward_videos
@@ -20,6 +21,7 @@ from vtdl_cli.engine.networks.methods import build_method, check_config
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.engine.train.forecast import keys_per_video, triplets, warnings
 from vtdl_cli.engine.train.health import signs_of_collapse
+from vtdl_cli.engine.train.optimization import ParameterGroup
 from vtdl_cli.engine.train.rank_batches import check_batch
 from vtdl_cli.engine.train.run_folder import RunFolder
 from vtdl_cli.engine.train.step import train_epoch
@@ -80,7 +82,7 @@ def pretrain(
         videos=videos,
         dataset=build_pretraining_clips(config, videos, execution.seed),
         model=method,
-        parameters=list(method.trained_parameters()),
+        groups=[ParameterGroup(params=list(method.trained_parameters()), lr_scale=1.0)],
         machine=machine,
         run=run,
         execution=execution,
@@ -91,7 +93,8 @@ def pretrain(
     plan = training.plan() | {"method": config.method.name, "weights": weights or "none"}
     plan |= keys_per_video(config, videos)
     report_list(videos, reporter, knn=bool(config.pretrain.knn_every))
-    for warning in warnings(config, videos):
+    held_out = [describe_held_out(videos)] if train_list.path.is_dir() else []
+    for warning in filter(None, (*held_out, *warnings(config, videos))):
         reporter.warn(warning)
     if execution.dry_run:
         return plan | triplets(config, videos, execution.seed)
@@ -130,7 +133,7 @@ def pretrain_epochs(training: Training, method: PretextTask, videos: VideoList) 
         if method.relabel_every and epoch % method.relabel_every == 0 and training.state.between_epochs:
             relabel(training, method, videos, seed=epoch)
         method.train()
-        train_epoch(training, forward, method.after_step)
+        train_epoch(training, ddp_model, forward, method.after_step)
         is_due = every and (epoch + 1) % every == 0
         row = training.close_epoch(measure_knn(training, method, videos) if is_due else {})
         signs = signs_of_collapse(row)

@@ -14,7 +14,8 @@ from vtdl_cli.errors import CheckpointError
 from vtdl_cli.settings import build_config
 
 MAY_CHANGE = {"epochs", "patience", "checkpoint_minutes", "keep_every", "knn_every", "log_gradients", "trackers"}
-"""Settings that may change when a run resumes: none changes what a step computes, but for the length of a cosine."""
+"""Settings that may change when a run resumes: none changes what a step computes, but for the lr of a schedule that
+depends on the epochs: of a cosine, or of a warm-up that is longer than the run."""
 
 REMEDY = "Resume with what it was started with, or choose another --out"
 
@@ -117,6 +118,6 @@ def changes_since(content: Checkpoint, options: TrainingSection, rows: Sequence[
     old, new = (options.optimizer.lr * build_schedule(each)(done) for each in (before, options))
     if old != new and done < options.epochs:
         yield (
-            f"{stage}.epochs was {before.epochs} and is {options.epochs} now, and the cosine schedule with it: "
+            f"{stage}.epochs was {before.epochs} and is {options.epochs} now, and the schedule with it: "
             f"the lr resumes at {new:.3g} instead of {old:.3g}"
         )

@@ -13,7 +13,7 @@ from vtdl_cli.engine.networks.bad_videos import BadVideos
 from vtdl_cli.engine.networks.checkpoint import Checkpoint, load_every_tensor, load_optimizer
 from vtdl_cli.engine.networks.selection import Selection
 from vtdl_cli.engine.train.meter import Meter
-from vtdl_cli.engine.train.optimization import build_optimizer, build_schedule
+from vtdl_cli.engine.train.optimization import ParameterGroup, build_optimizer, build_schedule
 from vtdl_cli.runtime import random_state, restore_random_state
 
 
@@ -24,15 +24,17 @@ class TrainingState:
         identity: what makes it this run: stage, configuration, list, classes, seed and origin.
         options: the configuration's section of the stage.
         model: everything that is saved.
-        parameters: those that the optimizer updates.
+        groups: of the parameters that the optimizer updates.
+        scaler: of the loss, for fp16.
         bad_videos: the account of unreadable videos.
-        steps_per_epoch: batches in an epoch.
+        steps_per_epoch: steps of the optimizer in an epoch.
         selection: how the best epoch is chosen; none: the last validated one is the best.
         patience: epochs without a better one after which the training stops early; 0: never.
 
     Attributes:
         meter: the metrics of the current epoch.
         step: steps done, counted over all epochs.
+        skipped_steps: those of them whose gradients overflowed in fp16, and which left the weights as they were.
         best: the metrics of the best epoch so far, and its number; empty before the first.
         validated_epoch: the last epoch that had the metric which chooses; 0 before the first.
     """
@@ -43,14 +45,16 @@ class TrainingState:
         options: TrainingSection,
         *,
         model: nn.Module,
-        parameters: list[nn.Parameter],
+        groups: list[ParameterGroup],
+        scaler: torch.amp.GradScaler,
         bad_videos: BadVideos,
         steps_per_epoch: int,
         selection: Selection | None,
         patience: int = 0,
     ) -> None:
         self.identity, self.options, self.model = identity, options, model
-        self.optimizer, self.schedule = build_optimizer(options, parameters), build_schedule(options)
+        self.optimizer, self.schedule = build_optimizer(options, groups), build_schedule(options)
+        self.scaler, self.skipped_steps = scaler, 0
         self.bad_videos, self.steps_per_epoch, self.selection = bad_videos, steps_per_epoch, selection
         self.patience = patience
         self.meter = Meter()
@@ -102,6 +106,8 @@ class TrainingState:
             **self.identity,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict() or None,
+            "skipped_steps": self.skipped_steps,
             "step": self.step,
             "epoch": self.step / self.steps_per_epoch,
             "best": self.best,
@@ -126,6 +132,9 @@ class TrainingState:
         if ranks.rank() < len(random_states):  # with more ranks than before, the additional ones keep their own seed
             restore_random_state(random_states[ranks.rank()], self._device())
         self.meter.load(content, self._device())
+        if self.scaler.is_enabled() and content.get("scaler"):  # absent if the run has been in another precision
+            self.scaler.load_state_dict(content["scaler"])
+        self.skipped_steps = content.get("skipped_steps", 0)
         self.step, self.best, self.validated_epoch = content["step"], content["best"], content.get("validated_epoch", 0)
         self.bad_videos.found = {int(index): tuple(value) for index, value in content["bad_videos"].items()}
 

@@ -3,7 +3,7 @@
 The loops are in `pretrain.py` and `finetune.py`, the step is in `step.py`:
 
     for epoch in training.epochs():
-        train_epoch(training, forward)
+        train_epoch(training, ddp_model, forward)
         training.close_epoch(metrics)
 
 All ranks run it in step, each with its part of every batch.
@@ -28,12 +28,16 @@ from vtdl_cli.engine.networks.selection import Selection
 from vtdl_cli.engine.request import Execution
 from vtdl_cli.engine.train.checkpointing import Checkpointing
 from vtdl_cli.engine.train.health import gradient_metrics
+from vtdl_cli.engine.train.optimization import ParameterGroup, trained_parameters, warmup_epochs
 from vtdl_cli.engine.train.progress import bar_fields, describe_early_stop, epoch_line
 from vtdl_cli.engine.train.rank_batches import RankReport, SmallBatches
 from vtdl_cli.engine.train.run_folder import EpochMetrics, RunFolder
 from vtdl_cli.engine.train.state import TrainingState
 from vtdl_cli.errors import Interrupted
 from vtdl_cli.runtime import Reporter, StopRequest, seed_torch
+
+StepBatches = list[tuple[Batch, int]]
+"""The batches of one step: this rank's part of each, and the number of videos of all ranks."""
 
 REFRESH_SECONDS = 1.0  # between two fetches of the metrics beside the bar: each waits for the device
 
@@ -47,7 +51,7 @@ class Training:
         videos: the training list.
         dataset: its samples.
         model: everything that is saved.
-        parameters: those that the optimizer updates.
+        groups: of the parameters that the optimizer updates.
         machine: device, precision and workers.
         run: the output folder.
         execution: seed and resuming.
@@ -67,7 +71,7 @@ class Training:
         videos: VideoList,
         dataset: VideoClips,
         model: nn.Module,
-        parameters: list[nn.Parameter],
+        groups: list[ParameterGroup],
         machine: Machine,
         run: RunFolder,
         execution: Execution,
@@ -88,6 +92,7 @@ class Training:
             shuffle=True,
             balanced_labels=balanced_labels,
             drop_last=drop_last,
+            accumulate_steps=self.options.accumulate_steps,
             rank=ranks.rank(),
             world_size=ranks.world_size(),
         )
@@ -105,7 +110,8 @@ class Training:
             },
             self.options,
             model=model,
-            parameters=parameters,
+            groups=groups,
+            scaler=machine.build_scaler(),
             bad_videos=BadVideos(len(videos), config.data.max_bad_fraction),
             steps_per_epoch=self.order.steps_per_epoch,
             selection=selection,
@@ -115,10 +121,31 @@ class Training:
         self._small_batches = SmallBatches(stage, model, reporter)
         self._stop = StopRequest()
         self._shown_at = 0.0
+        self._report_schedule()
         if ranks.rank():  # all ranks have drawn the same weights; from here on each draws its own numbers
             seed_torch(int(np.random.SeedSequence((execution.seed, ranks.rank())).generate_state(1)[0]))
 
-    # ---- epochs and batches
+    @property
+    def _effective_batch_size(self) -> int:
+        """Videos in a step of the optimizer."""
+        return min(self.order.batches_in(0) * self.options.batch_size, self.order.num_videos)
+
+    def _report_schedule(self) -> None:
+        """Report what becomes of a warm-up that is too long, and which batch the lr is for."""
+        options, stage = self.options, self.state.identity["stage"]
+        asked, epochs = options.schedule.warmup_epochs, warmup_epochs(options)
+        if epochs != asked:
+            self.reporter.warn(
+                f"{stage}.schedule.warmup_epochs {asked:g} is not below {stage}.epochs {options.epochs}: the lr rises "
+                f"over {epochs:g} epochs instead. To choose: --set {stage}.schedule.warmup_epochs={epochs:g}"
+            )
+        if options.accumulate_steps > 1:
+            self.reporter.line(
+                f"each step accumulates {self.order.batches_in(0)} batches of {options.batch_size} videos: lr "
+                f"{options.optimizer.lr:g} is for an effective batch of {self._effective_batch_size}"
+            )
+
+    # ---- epochs and steps
 
     def epochs(self) -> Iterator[int]:
         """The epochs that are left, numbered from 0; after the last one the curves are drawn."""
@@ -140,27 +167,37 @@ class Training:
         if state.stopped_early:
             self.reporter.line(describe_early_stop(state))
 
-    def batches(self) -> Iterator[tuple[Batch, int]]:
-        """The batches that are left of the epoch: this rank's part of each, and the number of videos of all ranks.
+    def steps(self) -> Iterator[StepBatches]:
+        """The steps that are left of the epoch.
 
-        Before each, signals are answered and a checkpoint is saved if due. A batch that leaves a rank without videos is
-        left out. After each, `finish_step` has to be called.
+        Before each, signals are answered and a checkpoint is saved if due: never between the batches of a step. A batch
+        that leaves a rank without videos is left out, and so is a step without batches. After each, `finish_step` has
+        to be called.
         """
         state = self.state
-        for _ in range(state.step % state.steps_per_epoch, state.steps_per_epoch):
+        for step in range(state.step % state.steps_per_epoch, state.steps_per_epoch):
             with state.meter.data_time():
-                batch = next(self._stream)
-            reports = ranks.gather_objects(self._report(batch))
+                batches = [next(self._stream) for _ in range(self.order.batches_in(step))]
+            by_rank = ranks.gather_objects([self._report(batch) for batch in batches])
+            reports = [report for of_one_rank in by_rank for report in of_one_rank]
             self._answer(reports)
             state.bad_videos.add([video for report in reports for video in report.unreadable], self.reporter)
-            sizes = [report.num_videos for report in reports]
-            self._small_batches.check(sizes, state.step)
-            if all(sizes):
-                state.meter.add_clips(sum(sizes) * batch.windows.shape[1])
-                yield batch, sum(sizes)
+            by_batch = [[report.num_videos for report in of_one_batch] for of_one_batch in zip(*by_rank, strict=True)]
+            if complete := self._complete(batches, by_batch):
+                yield complete
             else:
                 self.finish_step()
         ranks.average_statistics(state.model)
+
+    def _complete(self, batches: list[Batch], sizes: list[list[int]]) -> StepBatches:
+        """Return the batches that leave no rank without videos, by their sizes on each rank; count their clips."""
+        complete = []
+        for batch, of_ranks in zip(batches, sizes, strict=True):
+            self._small_batches.check(of_ranks, self.state.step)
+            if all(of_ranks):
+                self.state.meter.add_clips(sum(of_ranks) * batch.windows.shape[1])
+                complete.append((batch, sum(of_ranks)))
+        return complete
 
     def _report(self, batch: Batch) -> RankReport:
         return RankReport(self._stop.name, self.checkpointing.is_due, len(batch), batch.unreadable)
@@ -198,7 +235,9 @@ class Training:
 
     def _pace(self) -> EpochMetrics:
         state = self.state
-        return {"lr": state.lr_at(state.step - 1), **state.meter.pace(), "skipped": len(state.bad_videos.found)}
+        skipped_steps = {"skipped_steps": state.skipped_steps} if state.scaler.is_enabled() else {}
+        pace = {"lr": state.lr_at(state.step - 1), **state.meter.pace(), **skipped_steps}
+        return {**pace, "skipped": len(state.bad_videos.found)}
 
     def close_epoch(self, metrics: EpochMetrics, best_by: str = "") -> EpochMetrics:
         """Save and log an epoch.
@@ -222,17 +261,19 @@ class Training:
 
     def plan(self) -> dict[str, Any]:
         """Describe what the run will do, for a dry run and for the result."""
-        parameters = (weight for group in self.state.optimizer.param_groups for weight in group["params"])
+        options = self.options
         return {
             "stage": self.state.identity["stage"],
             "out": str(self.run.path),
             "videos": self.order.num_videos,
             "classes": self.state.identity["num_classes"],
-            "epochs": self.options.epochs,
+            "epochs": options.epochs,
             "steps_per_epoch": self.state.steps_per_epoch,
-            "batch_size": self.options.batch_size,
-            "clip": f"{self.options.clip_len_frames} frames, stride {self.options.stride_frames}, "
+            "batch_size": options.batch_size,
+            "effective_batch_size": self._effective_batch_size,
+            "lr": options.optimizer.lr,
+            "clip": f"{options.clip_len_frames} frames, stride {options.stride_frames}, "
             f"{self.config.data.crop_size} pixels of {self.config.data.modality}",
-            "parameters": sum(weight.numel() for weight in parameters),
+            "parameters": sum(weight.numel() for weight in trained_parameters(self.state.optimizer)),
             "machine": self.machine.describe(),
         }

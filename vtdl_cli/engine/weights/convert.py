@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from vtdl_cli.engine.networks.checkpoint import (
+    CHECKPOINTS,
     Checkpoint,
     encoder_prefix,
     file_sha256,
@@ -75,7 +76,7 @@ def _read(path: Path, imported: Import, reporter: Reporter, *, key_encoder: bool
     checkpoint, sha256 = load_checkpoint(path), file_sha256(path)
     if key_encoder:
         return Converted(select_key_encoder(checkpoint, path), path, sha256, report={"encoder": "key"})
-    run = path.parent.parent if path.parent.name == "checkpoints" else None
+    run = path.parent.parent if path.parent.name == CHECKPOINTS else None
     return Converted(select_encoder(checkpoint, encoder_prefix(checkpoint), path), path, sha256, run)
 
 

@@ -33,7 +33,7 @@ def describe_network(converted: Converted) -> dict[str, Any]:
         "modality": data.modality,
         "clip_len_frames": clip.clip_len_frames,
         "stride_frames": clip.stride_frames,
-        "frame_rate": data.model_dump().get("frame_rate"),  # none: the video's own
+        "frame_rate": data.frame_rate,  # none: the video's own
         "short_side": data.short_side,
         "crop_size": data.crop_size,
         "mean": mean,

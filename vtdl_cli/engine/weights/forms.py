@@ -80,8 +80,8 @@ def choose_form(out: Path, wanted: Wanted) -> Form:
     form = FOLDER if out.is_dir() else FORMS.get(out.suffix.lower())
     if form is None:
         raise UsageError(
-            f"--out '{out}' ends neither in {', '.join(filter(None, FORMS))} nor is it a folder. "
-            "Choose one of these endings, or a folder by a name without a dot"
+            f"--out '{out}' does not end in {', '.join(filter(None, FORMS))}, and is not a folder. "
+            "Choose one of these endings, or for a folder a name without a dot"
         )
     if extra := [option for option in wanted.options if option not in form.options]:
         raise UsageError(f"{extra[0]} has no effect on --out '{out}'. Leave it out")

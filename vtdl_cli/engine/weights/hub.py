@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vtdl_cli.engine.networks.checkpoint import file_sha256
+from vtdl_cli.engine.networks.checkpoint import CHECKPOINTS, file_sha256
 from vtdl_cli.engine.networks.hub_folder import CARD_FILE, CONFIG_FILE, HUB_FILES, MODEL_FILE, read_hub_config
 from vtdl_cli.engine.weights.converted import Converted, Wanted
 from vtdl_cli.engine.weights.description import describe_network
@@ -24,9 +24,11 @@ def check_hub_folder(out: Path, *, overwrite: bool, source: Path) -> None:
     """Check that the folder can be written, and that no file of it would be lost that vtdl has not written.
 
     Raises:
-        UsageError: it cannot, or it holds such files, or the source, or a model without `overwrite`.
+        UsageError: it cannot, or it is a run's, or it holds such files, or the source, or a model without `overwrite`.
     """
     check_writable(out)
+    if (out / CHECKPOINTS).is_dir():
+        raise UsageError(f"output '{out}' is a run folder. Choose another --out")
     present = [name for name in HUB_FILES if (out / name).exists()]
     if (out / MODEL_FILE).resolve() == source.resolve():
         raise UsageError(f"output '{out}' is itself one of the inputs. Choose another --out")

@@ -11,6 +11,7 @@ from vtdl_cli.data.lists.class_names import read_classes
 from vtdl_cli.engine.networks.build import build_embedding_head, build_network
 from vtdl_cli.engine.networks.checkpoint import BACKBONE, Stage, file_sha256, with_schema
 from vtdl_cli.engine.weights.converted import Converted
+from vtdl_cli.engine.weights.matching import Match, NameTensors, find_fitting_network, match_tensors
 from vtdl_cli.engine.weights.third_party import (
     ThirdParty,
     check_finite,
@@ -23,9 +24,6 @@ from vtdl_cli.engine.weights.third_party import (
 from vtdl_cli.errors import CheckpointError, ListError, UsageError
 from vtdl_cli.models.encoder import Encoder
 from vtdl_cli.runtime import seed_torch
-from vtdl_cli.text import count_names
-
-COUNTER = "num_batches_tracked"  # of batch norm: alike in networks of any width, so it is no evidence of a match
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,8 +84,12 @@ def import_weights(source: ThirdParty, wanted: Import, *, key_encoder: bool) -> 
     config, path = wanted.config, source.path
     if config is None:
         raise UsageError(f"weights '{path}' do not say which network they are of. Add --preset, see: vtdl presets list")
-    theirs = name_as_ours(pick_weights(source, key_encoder=key_encoder), wanted.rename, path)
-    filled = fill_network(theirs, path, config, wanted.least_match)
+    tensors = pick_weights(source, key_encoder=key_encoder)
+
+    def name_tensors(backbone: str) -> dict[str, Tensor]:
+        return name_as_ours(tensors, wanted.rename, path, backbone)
+
+    filled = fill_network(name_tensors, path, config, wanted.least_match)
     stage: Stage = "finetune" if filled.classifier else "pretrain"
     checkpoint = {
         "stage": stage,
@@ -114,38 +116,6 @@ def import_weights(source: ThirdParty, wanted: Import, *, key_encoder: bool) -> 
         "origin": checkpoint["origin"],
     }
     return Converted(with_schema(checkpoint), path, file_sha256(path), report=report)
-
-
-@dataclass(frozen=True)
-class Match:
-    """Names of tensors, theirs against those of our network; batch norm's counters are left out."""
-
-    matched: list[str]
-    missing: list[str]
-    unexpected: list[str]
-    misshaped: list[str]
-
-    @property
-    def share(self) -> float:
-        """Percent of all tensors, ours and theirs, that match: a deeper network of theirs is not ours either."""
-        return 100 * len(self.matched) / sum(map(len, vars(self).values()))
-
-    def in_words(self) -> str:
-        """Counts, and the names that found no match."""
-        rest = (count_names(getattr(self, kind), kind) for kind in ("missing", "unexpected", "misshaped"))
-        return ", ".join([f"{len(self.matched)} tensors match", *rest])
-
-
-def match_tensors(network: nn.Module, theirs: Mapping[str, Tensor]) -> Match:
-    """Compare names and shapes with the network's."""
-    ours = {name: tensor for name, tensor in network.state_dict().items() if not name.endswith(COUNTER)}
-    same = [name for name in ours if name in theirs]
-    return Match(
-        [name for name in same if ours[name].shape == theirs[name].shape],
-        [name for name in ours if name not in theirs],
-        [name for name in theirs if name not in ours and not name.endswith(COUNTER)],
-        [name for name in same if ours[name].shape != theirs[name].shape],
-    )
 
 
 @dataclass(frozen=True)
@@ -176,12 +146,19 @@ class Filled:
         return {name: state[name] for name in state if has_head or name.startswith(f"{BACKBONE}.")}
 
 
-def fill_network(theirs: Mapping[str, Tensor], path: Path, config: Config, min_match: float) -> Filled:
-    """Put weights by our names into a network of `config`; what does not fit is left out.
+def fill_network(name_tensors: NameTensors, path: Path, config: Config, min_match: float) -> Filled:
+    """Put weights into a network of `config`; what does not fit is left out.
+
+    Args:
+        name_tensors: names them as in a backbone of ours.
+        path: the file.
+        config: the network.
+        min_match: percent of the backbone's tensors, ours and theirs, that have to match.
 
     Raises:
         CheckpointError: less than `min_match` percent of the backbone's tensors fit, or some are NaN or infinite.
     """
+    theirs = name_tensors(config.model.name)
     backbone, heads = split_heads(theirs)
     classifier, embedding = find_classifier(heads), find_embedding(heads)
     rows = max((len(heads[name]) for name in classifier.values() if heads[name].ndim), default=0)
@@ -189,9 +166,11 @@ def fill_network(theirs: Mapping[str, Tensor], path: Path, config: Config, min_m
     network = build_network(config, max(rows, 1))
     match = match_tensors(network.backbone, backbone)
     if match.share < min_match or not match.matched:
+        other = find_fitting_network(name_tensors, config)
+        advice = f"Add {other}, which they fit" if other else "Choose the --preset they belong to, or --rename OLD=NEW"
         raise CheckpointError(
             f"weights '{path}' do not fit {config.model.name}: {match.in_words()}; that is {match.share:.0f}%, "
-            f"less than --min-match {min_match:g}. Choose the --preset they belong to, or --rename OLD=NEW"
+            f"less than --min-match {min_match:g}. {advice}"
         )
     check_finite({name: theirs[name] for name in match.matched}, path)
     network.backbone.load_state_dict({name: backbone[name] for name in match.matched}, strict=False)

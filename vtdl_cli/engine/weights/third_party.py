@@ -10,15 +10,26 @@ import torch
 from torch import Tensor
 
 from vtdl_cli.engine.networks.tensor_file import read_tensors
+from vtdl_cli.engine.weights.author_names import rename_author
 from vtdl_cli.errors import CheckpointError, UsageError
 from vtdl_cli.runtime import Warn, ignore_warning
 
 WRAPPERS = ("module.", "base_model.", "backbone.")  # torch's DataParallel, the authors' trainer, other code's name
 STATE_KEYS = ("model", "state_dict")  # where training scripts keep the weights, the authors' first
 AUTHORS_KEY_ENCODER = "model_ema"
-HEADS = ("fc.", "id_head.", "cls_head.", "feature_head.", "conv3d_0c_1x1", "head.", "linear.")
-CLASSIFIERS = {"conv3d_0c_1x1_custom.": "", "fc.": "linear.", "linear.": "linear."}
-"""Prefixes of a classifier's names -> prefix in our head: the authors' I3D, torchvision's, the authors' others."""
+HEADS = (
+    "fc.",
+    "head.",
+    "linear.",
+    "cp.",
+    "conv3d_0c_1x1",
+    *("id_head.", "cls_head.", "feature_head."),  # of the authors' pretraining
+    *("G_stream.", "P_stream.", "base_stream.", "base_G_stream.", "conv.", "projection.", "feature_embedding."),
+)
+"""Prefixes of the names of heads; the last line is of the authors' other pretext tasks (`src/model/model.py`)."""
+
+CLASSIFIERS = {"conv3d_0c_1x1_custom.": "", "fc.": "linear.", "linear.": "linear.", "cp.": "conv3d."}
+"""Prefixes of a classifier's names -> prefix in our head: the authors' I3D, torchvision's, their others, their R3D."""
 
 EMBEDDING = "id_head.2."  # the authors': average, flatten, linear, L2 norm, of which the third has weights
 
@@ -78,13 +89,14 @@ def _tensors_of(place: Any) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in items if isinstance(name, str) and isinstance(tensor, Tensor)}
 
 
-def name_as_ours(tensors: Mapping[str, Tensor], rename: Sequence[str], path: Path) -> dict[str, Tensor]:
-    """Remove wrappers from the names, then replace their prefixes.
+def name_as_ours(tensors: Mapping[str, Tensor], rename: Sequence[str], path: Path, backbone: str) -> dict[str, Tensor]:
+    """Remove wrappers from the names, replace their prefixes, then the authors' names by ours.
 
     Args:
         tensors: by the names in the file.
         rename: `OLD=NEW`, in order.
         path: the file.
+        backbone: `model.name` of the network that they are of.
 
     Raises:
         UsageError: a rename is malformed, or matches no name.
@@ -102,7 +114,8 @@ def name_as_ours(tensors: Mapping[str, Tensor], rename: Sequence[str], path: Pat
             )
         named = {source: new + name[len(old) :] if name.startswith(old) else name for source, name in named.items()}
     ours: dict[str, Tensor] = {}
-    for source, name in named.items():
+    for source, renamed in named.items():
+        name = rename_author(renamed, backbone)
         if name in ours:
             raise CheckpointError(
                 f"weights have two tensors for '{name}', of '{source}' the second. --rename keeps them apart"
