@@ -34,6 +34,7 @@ COMMANDS = [
     ["pretrain"],
     ["finetune"],
     ["evaluate"],
+    ["predict"],
     ["extract"],
     ["features"],
     ["features", "info"],

@@ -186,6 +186,24 @@ main()
 """Rank 1 looks for parts a second later."""
 
 
+def test_predict__in_two_processes_writes_what_one_does(toy: Toy, finetuned: Path, tmp_path: Path) -> None:
+    """The first video cannot be read; the rows are in the order of the arguments all the same."""
+    line = ["predict", "--weights", str(finetuned), str(tmp_path / "none.mp4"), str(toy.root), "--device", "cpu"]
+    line += ["--workers", "0", "--quiet", "--out"]
+    both(*line, str(tmp_path / "two.jsonl"))
+    succeed(*line, str(tmp_path / "one.jsonl"))
+    two, one = (
+        [json.loads(row) for row in (tmp_path / name).read_text().splitlines()] for name in ("two.jsonl", "one.jsonl")
+    )
+    assert [row["path"] for row in two] == [row["path"] for row in one]
+    assert two[0] == one[0]
+    for ours, theirs in zip(two[1:], one[1:], strict=True):
+        assert [each["class"] for each in ours["top"]] == [each["class"] for each in theirs["top"]]
+        np.testing.assert_allclose(
+            [each["probability"] for each in ours["top"]], [each["probability"] for each in theirs["top"]], atol=3e-6
+        )
+
+
 def test_extract__rank_0_removes_no_part_before_all_have_seen_it(
     toy: Toy, pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

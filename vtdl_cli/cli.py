@@ -25,6 +25,7 @@ from vtdl_cli.commands import (
     fuse,
     lists,
     plot,
+    predict,
     prepare_lists,
     presets,
     pretrain,
@@ -178,7 +179,7 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-IN_PARALLEL = ("pretrain", "finetune", "evaluate", "extract")
+IN_PARALLEL = ("pretrain", "finetune", "evaluate", "extract", "predict")
 """Commands that can run in several processes."""
 
 
@@ -205,6 +206,7 @@ app.command(epilog=transcode.COMPRESS_EPILOG)(transcode.compress)
 app.command(epilog=pretrain.EPILOG)(pretrain.pretrain)
 app.command(epilog=finetune.EPILOG)(finetune.finetune)
 app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
+app.command(epilog=predict.EPILOG)(predict.predict)
 app.command(epilog=extract.EPILOG)(extract.extract)
 app.add_typer(features.features, name="features")
 app.command(epilog=probe.EPILOG)(probe.probe)

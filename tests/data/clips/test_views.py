@@ -7,7 +7,6 @@ import pytest
 from vtdl_cli.data.clips.views import (
     FixedViews,
     RandomViews,
-    centre_clips,
     cut_window,
     seen_area,
     window_side,
@@ -134,14 +133,3 @@ def test_seen_area__is_what_a_fixed_view_shows(height: int, width: int) -> None:
     assert abs(seen[..., 0].max() - (top + tall - 1)) <= tolerance
     assert abs(seen[..., 1].min() - left) <= tolerance
     assert abs(seen[..., 1].max() - (left + wide - 1)) <= tolerance
-
-
-def test_centre_clips__are_those_of_a_fixed_view() -> None:
-    """Oracle: all frames at once, cut. Clips overlap, and one loops."""
-    frames = np.random.default_rng(0).integers(0, 256, (9, 20, 30, 3), np.uint8)
-    indices = np.array([[0, 2, 4], [4, 6, 8], [5, 7, 5]])
-    expected, _ = FixedViews(12)(frames, indices, np.random.default_rng(0))
-    clips = list(centre_clips(iter(frames), indices[:2], 12))
-    assert np.array_equal(np.stack(clips), expected[:2])
-    (looped,) = centre_clips(iter(frames), np.array([[5, 7, 5]]), 12)
-    assert np.array_equal(looped, expected[2])

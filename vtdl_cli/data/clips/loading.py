@@ -59,7 +59,7 @@ class Loader:
     """
 
     stream: "DataLoader[Any]"
-    warn: Warn
+    warn: Warn = ignore_warning
 
     def __iter__(self) -> Iterator[Batch]:
         stream = self._start()
@@ -73,7 +73,7 @@ class Loader:
             raise
 
     def _open(self, arrived: "Parcel | Batch") -> Batch:
-        if isinstance(arrived, Batch):
+        if not isinstance(arrived, Parcel):
             return arrived
         if arrived.sharing_error:
             self.warn(_explain(f"{arrived.sharing_error}. {MORE_SHARED_MEMORY}"))
@@ -133,10 +133,7 @@ def _delete_quietly(error: Exception) -> None:
 def build_loader(
     dataset: VideoClips, batches: EpochBatches, *, workers: int, on_gpu: bool, warn: Warn = ignore_warning
 ) -> Loader:
-    """Build a loader; with 0 workers this process decodes.
-
-    With a GPU, batches are pinned; on the CPU, workers run at low priority. The loader has a generator of its own: if
-    it drew from torch's global one, a resumed run would differ.
+    """Build a loader; with 0 workers this process decodes. With a GPU, batches are pinned.
 
     Args:
         dataset: the samples.
@@ -145,24 +142,35 @@ def build_loader(
         on_gpu: whether batches go to a GPU.
         warn: called if batches cannot be sent through shared memory.
     """
-    warnings.filterwarnings("ignore", message="This DataLoader will create")  # about more workers than cores
     size = batches.local_batch_size * dataset.sample_bytes()
     prefetch, reason = _plan(workers, size, held=batches.accumulate_steps - 1) if workers else (None, "")
     if reason:
         warn(_explain(reason))
-    collate_fn: Callable[[Any], Any] = _identity if workers else collate
+    collate_fn: Callable[[Any], Any] = keep_whole if workers else collate
     stream: DataLoader[Any] = DataLoader(
         PackedVideoClips(dataset, share=not reason) if workers else dataset,
         batch_sampler=batches,
-        num_workers=workers,
         collate_fn=collate_fn,
         pin_memory=on_gpu,
-        worker_init_fn=partial(_init_worker, leave_signals_to_parent if on_gpu else give_way_to_parent),
-        generator=torch.Generator(),
         prefetch_factor=prefetch,
-        multiprocessing_context=START_METHOD if workers else None,
+        **worker_options(workers, on_gpu=on_gpu),
     )
     return Loader(stream, warn)
+
+
+def worker_options(workers: int, *, on_gpu: bool) -> dict[str, Any]:
+    """Return the options of every DataLoader: how its workers start and behave.
+
+    On the CPU, workers run at low priority. The loader has a generator of its own: if it drew from torch's global one,
+    a resumed run would differ.
+    """
+    warnings.filterwarnings("ignore", message="This DataLoader will create")  # about more workers than cores
+    return {
+        "num_workers": workers,
+        "worker_init_fn": partial(_init_worker, leave_signals_to_parent if on_gpu else give_way_to_parent),
+        "generator": torch.Generator(),
+        "multiprocessing_context": START_METHOD if workers else None,
+    }
 
 
 def _plan(workers: int, batch_bytes: int, held: int) -> tuple[int, str]:
@@ -200,8 +208,9 @@ def _explain(reason: str) -> str:
     return f"batches are sent through pipes, which is slower than shared memory ({SHARED_MEMORY}): {reason}"
 
 
-def _identity(parcel: Parcel) -> Parcel:
-    return parcel
+def keep_whole(batch: Any) -> Any:
+    """Return a batch that a worker has put together; in place of torch's collation."""
+    return batch
 
 
 def _init_worker(prepare: Callable[[], None], _worker: int) -> None:

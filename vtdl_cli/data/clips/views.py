@@ -8,7 +8,6 @@ Shapes: T frames, H x W pixels, S pixels the side of a window; frames are (T, H,
 """
 
 import math
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -140,27 +139,6 @@ class FixedViews:
         corners = [(room * np.where(along, place, 0.5)).round().astype(int) for place in places]
         cut = [cut_window(frames, left, top, self.crop_size) for left, top in corners]
         return np.stack([window[clip] for clip in clips for window in cut]), {}
-
-
-def centre_clips(frames: Iterable[np.ndarray], indices: np.ndarray, crop_size: int) -> Iterator[np.ndarray]:
-    """Yield the centre crop of each clip as evaluation sees it, (T, R, R, 3), as soon as its last frame is read.
-
-    Args:
-        frames: all frames of a video, resized to the short side of the configuration.
-        indices: of the clips' frames, (V, T), in the order in which the clips end.
-        crop_size: R.
-    """
-    viewer, generator = FixedViews(crop_size), np.random.default_rng(0)  # which a fixed view does not use
-    kept: dict[int, np.ndarray] = {}
-    pending = list(indices)
-    for number, frame in enumerate(frames):
-        if any((clip == number).any() for clip in pending[:2]):  # the last two may overlap
-            kept[number] = frame
-        while pending and pending[0].max() <= number:
-            clip = pending.pop(0)
-            windows, _ = viewer(np.stack([kept[index] for index in clip]), np.arange(len(clip))[None], generator)
-            yield windows[0]
-            kept = {index: frame for index, frame in kept.items() if pending and index >= pending[0].min()}
 
 
 def seen_area(height: int, width: int, short_side: int, crop_size: int) -> tuple[int, int, int, int]:

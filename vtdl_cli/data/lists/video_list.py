@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -212,6 +212,20 @@ def list_of_videos(source: Path, names: Sequence[str], *, root: Path | None = No
     return VideoList(
         source, root or Path(), LIST_COLUMNS[3], labels, frames, None, None, digest, b"".join(encoded), bounds, numbers
     )
+
+
+def join_lists(lists: Sequence[VideoList]) -> VideoList:
+    """Return the videos of several lists as one, without their labels, by paths from the working directory.
+
+    Raises:
+        ListError: as `list_of_videos`.
+    """
+    names = [str(videos.path(index)) for videos in lists for index in range(len(videos))]
+    joined = list_of_videos(lists[0].source, names)
+    if all(videos.intervals is None for videos in lists):
+        return joined
+    parts = [np.full((len(each), 2), np.nan) if each.intervals is None else each.intervals for each in lists]
+    return replace(joined, intervals=np.concatenate(parts))
 
 
 def check_labelled(videos: VideoList) -> None:

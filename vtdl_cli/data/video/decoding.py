@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from vtdl_cli.data.video.file_readers import (
 )
 from vtdl_cli.data.video.flow_folder import FlowFolderReader
 from vtdl_cli.data.video.frame_folder import FrameFolderReader
-from vtdl_cli.data.video.reader import VideoReader, VideoScan
+from vtdl_cli.data.video.reader import SequentialReader, VideoReader, VideoScan
 from vtdl_cli.data.video.resizing import SizedReader
 from vtdl_cli.data.video.scan import scan_video
 from vtdl_cli.data.video.timeline import Interval, sample_reader
@@ -33,6 +34,7 @@ __all__ = [
     "VideoReader",
     "check_decoder",
     "choose_decoders",
+    "open_sequential",
     "open_video",
     "read_middle_frame",
     "same_frames",
@@ -143,7 +145,7 @@ def open_video(
             interval is outside of it, or the times of its frames are unknown.
         UsageError: the decoder is unknown or not installed.
     """
-    reader = SizedReader(_open_reader(Path(path), decoder), short_side)
+    reader = SizedReader(open_reader(Path(path), decoder), short_side)
     try:
         yield sample_reader(Path(path), reader, interval, frame_rate)
     finally:
@@ -161,7 +163,19 @@ def read_middle_frame(path: Path, decoder: str, interval: Interval | None = None
     return np.dstack([frame, np.full(frame.shape[:2], 128, np.uint8)]) if decoder == FLOW else frame
 
 
-def _open_reader(path: Path, decoder: str) -> VideoReader:
+def open_sequential(path: Path, *, flow: bool = False) -> SequentialReader:
+    """Open a video file, a frame folder or a folder of optical flow to be read from beginning to end.
+
+    Files are read with PyAV: the other decoders drop frames of damaged files without an error.
+
+    Raises:
+        UnreadableVideo: as `open_video`.
+    """
+    return cast(SequentialReader, open_reader(path, FLOW if flow else "pyav"))
+
+
+def open_reader(path: Path, decoder: str) -> VideoReader:
+    """Open a video whose frames are returned as they are stored; arguments and errors as of `open_video`."""
     check_decoder(decoder)
     try:
         status = path.stat()

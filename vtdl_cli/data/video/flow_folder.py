@@ -1,6 +1,6 @@
 """Read optical flow as a two-channel video: each frame is a greyscale image for x and one for y."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -92,6 +92,10 @@ class FlowFolderReader:
         ]
         refuse_sizes(self._path, {channel.shape[1:3] for channel in channels})
         return np.concatenate(channels, -1)
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """Yield all frames (H, W, 2) in order, one in memory at a time."""
+        yield from (self.read([index])[0] for index in range(self.num_frames))
 
     @property
     def scan(self) -> VideoScan:

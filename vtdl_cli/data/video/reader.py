@@ -77,6 +77,13 @@ class VideoReader(Protocol):
         """Close the file; `open_video` calls this."""
 
 
+class SequentialReader(VideoReader, Protocol):
+    """A video that can be read from beginning to end with one frame in memory at a time."""
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """Yield all frames (H, W, C) in order, as they are stored."""
+
+
 def read_any_order(
     indices: Sequence[int] | np.ndarray, num_frames: int, read_ascending: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:

@@ -49,10 +49,30 @@ def name_samples(paths: Sequence[str], intervals: NDArray[np.float64] | None) ->
     return [name_sample(path, interval_at(intervals, index)) for index, path in enumerate(paths)]
 
 
+class Timeline(NamedTuple):
+    """The L frames of a sample, in time.
+
+    Attributes:
+        frames: int64 [L], their numbers in the file, in ascending order; L is at least 1.
+        edges: float64 [L + 1], seconds from the first frame of the file to the moment at which each begins, and to that
+            at which the last one ends; NaN if unknown.
+    """
+
+    frames: NDArray[np.int64]
+    edges: NDArray[np.float64]
+
+
 def sampled_frames(
     path: Path, scan: VideoScan, interval: Interval | None, frame_rate: float | None
 ) -> NDArray[np.int64]:
-    """Return the frames of a file that make up a sample, int64 [L] in ascending order, L at least 1.
+    """Return the frames of a file that make up a sample, int64 [L], see `sample_timeline`."""
+    if interval is None and frame_rate is None:
+        return np.arange(scan.num_frames)
+    return sample_timeline(path, scan, interval, frame_rate).frames
+
+
+def sample_timeline(path: Path, scan: VideoScan, interval: Interval | None, frame_rate: float | None) -> Timeline:
+    """Return the frames of a file that make up a sample, and their times.
 
     Frames are taken at the times that the file gives them where it has reliable ones, else as evenly spaced. An
     interval holds the frames from the one that begins nearest to its start up to the one that begins nearest to its
@@ -66,17 +86,22 @@ def sampled_frames(
             moment, so that frames are skipped or repeated; None: every frame of the interval.
 
     Raises:
-        UnreadableVideo: the interval is outside the video, or the times of its frames are unknown.
+        UnreadableVideo: the interval is outside the video, or the times of its frames are unknown and needed.
     """
-    if interval is None and frame_rate is None:
-        return np.arange(scan.num_frames)
+    if interval is None and frame_rate is None and not has_times(scan):
+        return Timeline(np.arange(scan.num_frames), np.full(scan.num_frames + 1, np.nan))
     edges = _frame_edges(path, scan, BY_RATE if interval is None else BY_INTERVAL)
     first, stop = (0, scan.num_frames) if interval is None else _cut(path, edges, interval)
     if frame_rate is None:
-        return np.arange(first, stop)
+        return Timeline(np.arange(first, stop), edges[first : stop + 1])
     count = max(1, int((edges[stop] - edges[first]) * frame_rate + 0.5))
-    moments = edges[first] + np.arange(count) / frame_rate
-    return np.clip(_nearest(edges, moments), first, stop - 1)
+    moments = edges[first] + np.arange(count + 1) / frame_rate
+    return Timeline(np.clip(nearest_frames(edges, moments[:-1]), first, stop - 1), moments)
+
+
+def has_times(scan: VideoScan) -> bool:
+    """Whether it is known when each frame is shown."""
+    return bool(scan.frame_rate) or (scan.times is not None and scan.num_frames > 1)
 
 
 def _frame_edges(path: Path, scan: VideoScan, needed_by: str) -> NDArray[np.float64]:
@@ -95,7 +120,7 @@ def _cut(path: Path, edges: NDArray[np.float64], interval: Interval) -> tuple[in
     """Return the first frame of an interval and the one after its last."""
     if reason := why_outside(interval, edges[-1], edges[-1] - edges[-2]):
         raise UnreadableVideo(str(path), reason)
-    first, stop = _nearest(edges, interval).tolist()
+    first, stop = nearest_frames(edges, interval).tolist()
     first = min(first, len(edges) - 2)
     return first, max(stop, first + 1)
 
@@ -112,7 +137,7 @@ def why_outside(interval: Interval, duration_seconds: float, frame_seconds: floa
     return f"the interval from {start} to {end} s is not within its {duration_seconds:.2f} s"
 
 
-def _nearest(edges: NDArray[np.float64], moments: ArrayLike) -> NDArray[np.int64]:
+def nearest_frames(edges: NDArray[np.float64], moments: ArrayLike) -> NDArray[np.int64]:
     """Return the edge that is nearest to each moment, the later of two."""
     return np.searchsorted((edges[1:] + edges[:-1]) / 2, np.asarray(moments) + TIE_SECONDS, side="right")
 

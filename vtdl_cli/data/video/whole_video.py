@@ -7,11 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from vtdl_cli.data.video.file_readers import PyAvReader
-from vtdl_cli.data.video.frame_folder import FrameFolderReader
-from vtdl_cli.data.video.reader import VideoScan, refuse_sizes
+from vtdl_cli.data.video.decoding import open_sequential
+from vtdl_cli.data.video.reader import SequentialReader, VideoScan, refuse_sizes
 from vtdl_cli.data.video.resizing import resize_shown
-from vtdl_cli.data.video.scan import scan_video
 from vtdl_cli.data.video.timeline import Interval, sampled_frames, select_frames
 from vtdl_cli.errors import UnreadableVideo
 
@@ -45,22 +43,26 @@ def whole_video(
     Raises:
         UnreadableVideo: it cannot be read to its end, its frames differ in size, or it has no such sample.
     """
-    reader = FrameFolderReader(source) if source.is_dir() else PyAvReader(source, scan_video(source))
-    if interval is None and frame_rate is None:
-        yield from _all_frames(source, reader, short_side)
-    else:
-        wanted = sampled_frames(source, reader.scan, interval, frame_rate)
-        yield from select_frames(_all_frames(source, reader, short_side), wanted)
-
-
-def _all_frames(source: Path, reader: PyAvReader | FrameFolderReader, short_side: int | None) -> Iterator[np.ndarray]:
+    reader = open_sequential(source)
     aspect = reader.scan.pixel_aspect
+    frames = (resize_shown(frame[None], aspect, short_side)[0] for frame in stored_frames(source, reader))
+    if interval is None and frame_rate is None:
+        yield from frames
+    else:
+        yield from select_frames(frames, sampled_frames(source, reader.scan, interval, frame_rate))
+
+
+def stored_frames(source: Path, reader: SequentialReader) -> Iterator[np.ndarray]:
+    """Yield all frames (H, W, C) uint8 as they are stored, in order.
+
+    Raises:
+        UnreadableVideo: it cannot be read to its end, or its frames differ in size.
+    """
     count, sizes = 0, set[tuple[int, ...]]()
     for frame in reader.frames():
         sizes.add(frame.shape[:2])
         refuse_sizes(source, sizes)
-        # a rotated one is a view with negative strides, which torch refuses
-        yield np.ascontiguousarray(resize_shown(frame[None], aspect, short_side)[0])
+        yield np.ascontiguousarray(frame)  # a rotated one is a view with negative strides, which torch refuses
         count += 1
     if count != reader.num_frames:
         raise UnreadableVideo(str(source), f"it has {count} frames, and its packets indicate {reader.num_frames}")

@@ -24,13 +24,13 @@ from vtdl_cli.engine.evaluate.results import (
 from vtdl_cli.engine.lists.groups import Groups, choose_groups, recorded_regex
 from vtdl_cli.engine.lists.labels import check_labels, report_list
 from vtdl_cli.engine.networks.bad_videos import BadVideos
-from vtdl_cli.engine.networks.clips import build_test_clips, decoder_of
-from vtdl_cli.engine.networks.inference import VideoOutputs, collect, forward_videos, stop_on_signal
+from vtdl_cli.engine.networks.clips import build_test_clips, choose_clips, decoder_of
+from vtdl_cli.engine.networks.inference import VideoOutputs, check_finite, collect, forward_videos, stop_on_signal
 from vtdl_cli.engine.networks.machine import Machine, build_machine
 from vtdl_cli.engine.networks.selection import combine_selected, is_selected_on, report_selection
 from vtdl_cli.engine.networks.trained import Source, load_classifier
 from vtdl_cli.engine.request import Execution, ListSource, Protocol, protocol_name
-from vtdl_cli.errors import UsageError, VtdlError
+from vtdl_cli.errors import UsageError
 from vtdl_cli.locks import lock_folder, releasing_locks
 from vtdl_cli.metrics import ACCURACIES, softmax
 from vtdl_cli.models.encoder import Encoder
@@ -64,12 +64,12 @@ class Measurement:
     @property
     def starts(self) -> Sequence[int]:
         """First frames of the clips, from the configuration; empty where clips are spread evenly."""
-        return [] if self.protocol.clips else self.source.config.evaluate.starts
+        return choose_clips(self.source.config, self.protocol.clips)[0]
 
     @property
     def clips(self) -> int:
         """Number of clips of each video."""
-        return len(self.starts) or self.protocol.clips or self.source.config.evaluate.clips
+        return choose_clips(self.source.config, self.protocol.clips)[1]
 
     @property
     def views(self) -> int:
@@ -266,11 +266,10 @@ def average_views(test: Measurement, spool: ClipSpool) -> Iterator[VideoOutputs]
     """Yield batches with the scores (B, C) of their videos, and keep the logits of the views in the spool.
 
     Raises:
-        VtdlError: a logit is not finite, and so no class, or every class, would count as the predicted one.
+        VtdlError: a logit is not finite.
     """
     for batch, logits in stop_on_signal(forward_measurement(test)):
-        if not np.isfinite(logits).all():
-            raise VtdlError(f"weights '{test.source.path}' give scores that are not finite. Finetune again from others")
+        check_finite(logits, test.source.path)
         spool.add(logits)
         yield batch, (softmax(logits) if test.protocol.aggregate == "softmax" else logits).mean(1)
 

@@ -18,8 +18,7 @@ def report_list(videos: VideoList, reporter: Reporter, *, knn: bool = False) -> 
         reporter: for a line each, where there is something to report.
         knn: the kNN metric will be measured.
     """
-    if videos.columns not in LIST_COLUMNS:
-        reporter.line(f"'{videos.source}' is read as {videos.columns}")
+    report_columns(videos, reporter)
     number = int(np.count_nonzero(videos.labels == UNKNOWN_CLASS))
     if not number or len(videos) == 1:
         return
@@ -29,6 +28,12 @@ def report_list(videos: VideoList, reporter: Reporter, *, knn: bool = False) -> 
         left_out = "pretrain.knn_every has no effect" if known < 2 else f"the kNN metric is of the other {known}"
         line += f"; {left_out}"
     reporter.line(line)
+
+
+def report_columns(videos: VideoList, reporter: Reporter) -> None:
+    """Report how a list was read, if it is a table."""
+    if videos.columns not in LIST_COLUMNS:
+        reporter.line(f"'{videos.source}' is read as {videos.columns}")
 
 
 def check_labels(videos: VideoList, trained: LabelSet, num_classes: int) -> list[str]:

@@ -9,6 +9,7 @@ from vtdl_cli.data.clips.datasets import Batch, VideoClips
 from vtdl_cli.data.clips.sampling import IndexSampler, SpeedSampler, fixed_clips, random_clip, uniform_clips
 from vtdl_cli.data.clips.triplets import TripletSampler
 from vtdl_cli.data.clips.views import FixedViews, RandomViews, Viewer
+from vtdl_cli.data.clips.windows import Hop, WindowRule
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.data.video.decoding import FLOW
 from vtdl_cli.engine.networks.methods import find_method
@@ -73,6 +74,32 @@ def build_test_clips(
     length, stride, short = clip.clip_len_frames, clip.stride_frames, config.data.short_videos
     sampler = fixed_clips(length, stride, starts, short) if starts else uniform_clips(length, stride, clips, short)
     return _clips(config, videos, sampler, FixedViews(config.data.crop_size, crops), seed=0)
+
+
+def choose_clips(config: Config, clips: int | None) -> tuple[Sequence[int], int]:
+    """Return the starts and the number of a video's clips in a test; no starts: they are spread evenly.
+
+    Args:
+        config: its `evaluate` section has starts or a number.
+        clips: the number that the user asked for, spread evenly; None: as configured.
+    """
+    starts = [] if clips else config.evaluate.starts
+    return starts, len(starts) or clips or config.evaluate.clips
+
+
+def build_window_rule(config: Config, clip: Clip, hop: Hop | None) -> WindowRule:
+    """Build windows of a clip's length that slide over whole videos; None: they adjoin."""
+    data = config.data
+    return WindowRule(
+        clip.clip_len_frames,
+        clip.stride_frames,
+        hop,
+        data.short_videos,
+        data.short_side,
+        data.crop_size,
+        flow=data.modality == "flow",
+        frame_rate=data.frame_rate,
+    )
 
 
 def _random_views(config: Config, augment: bool) -> RandomViews:

@@ -3,16 +3,19 @@
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from vtdl_cli import ranks
+from vtdl_cli.data.clips.augmentation import to_clips
 from vtdl_cli.data.clips.datasets import Batch, EpochBatches, VideoClips
 from vtdl_cli.data.clips.loading import Loader
+from vtdl_cli.data.clips.window_loading import SlidingWindows, WindowBatch, load_windows
 from vtdl_cli.engine.networks.bad_videos import BadVideos
-from vtdl_cli.engine.networks.machine import Machine, autocast, device_clips
+from vtdl_cli.engine.networks.machine import MEMORY_FORMAT, Machine, autocast, device_clips
 from vtdl_cli.errors import ListError, VtdlError
 from vtdl_cli.runtime import Reporter, StopRequest
 
@@ -58,6 +61,35 @@ def forward_videos(
     check_each_once(processed, range(start, len(dataset)))
 
 
+WindowOutputs = tuple[WindowBatch, np.ndarray]
+"""B windows without their frames, and the network's outputs for them, (B, ...) float32; B may be 0."""
+
+
+def forward_windows(
+    network: Callable[[Tensor], Tensor], dataset: SlidingWindows, machine: Machine
+) -> Generator[WindowOutputs, None, None]:
+    """Yield the outputs for all windows of the videos of a list; those of one video come in order.
+
+    Args:
+        network: clips (N, C, T, R, R) -> (N, ...).
+        dataset: of the windows.
+        machine: where and how to compute.
+
+    Raises:
+        VtdlError: a video was lost, or came twice.
+    """
+    processed: list[int] = []
+    for batch in load_windows(dataset, workers=machine.workers, on_gpu=machine.device.type == "cuda"):
+        values = np.empty((0, 0), np.float32)
+        if len(batch):
+            frames = torch.from_numpy(batch.frames).to(machine.device)
+            clips = to_clips(frames, dataset.rule.crop_size, {}).contiguous(memory_format=MEMORY_FORMAT)
+            values = forward_clips(network, clips, machine, dataset.batch_size)
+        processed += [video.index for video in batch.ended]
+        yield batch.without_frames(), values
+    check_each_once(processed, range(len(dataset.videos)))
+
+
 def _join(parts: list[VideoOutputs]) -> VideoOutputs:
     """Join the shares of all ranks to one batch; a share without readable videos has outputs of unknown shape."""
     batches = [batch for batch, _ in parts]
@@ -98,7 +130,20 @@ def forward_clips(network: Callable[[Tensor], Tensor], clips: Tensor, machine: M
     return values
 
 
-def stop_on_signal(outputs: Generator[VideoOutputs, None, None]) -> Generator[VideoOutputs, None, None]:
+def check_finite(logits: np.ndarray, weights: str) -> None:
+    """Check that a classifier's outputs are numbers.
+
+    Raises:
+        VtdlError: one is not finite, and so no class, or every class, would count as the predicted one.
+    """
+    if not np.isfinite(logits).all():
+        raise VtdlError(f"weights '{weights}' give scores that are not finite. Finetune again from others")
+
+
+Outputs = TypeVar("Outputs")
+
+
+def stop_on_signal(outputs: Generator[Outputs, None, None]) -> Generator[Outputs, None, None]:
     """Yield batches until a signal requests to stop.
 
     The request is checked between two batches, so that no worker is interrupted while it sends one.

@@ -16,7 +16,7 @@ from vtdl_cli.analysis.heat_maps import energy, gradcam, similarity
 from vtdl_cli.config import Clip
 from vtdl_cli.data.clips.augmentation import to_clips
 from vtdl_cli.data.clips.sampling import consecutive_clips
-from vtdl_cli.data.clips.views import centre_clips
+from vtdl_cli.data.clips.windows import CentreView, slide
 from vtdl_cli.data.video.decoding import open_video
 from vtdl_cli.data.video.reader import VideoScan
 from vtdl_cli.data.video.whole_video import encoding_rate, whole_video
@@ -97,7 +97,7 @@ class ClippedVideo:
     def clips(self, device: torch.device) -> Iterator[Tensor]:
         """Yield one clip after another, normalised: (1, 3, T, R, R)."""
         frames = whole_video(self.path, frame_rate=self.sampled_rate, short_side=self.short_side)
-        for window in centre_clips(frames, self.indices, self.crop_size):
+        for window in slide(frames, self.indices, CentreView(self.short_side, self.crop_size)):
             yield to_clips(torch.from_numpy(window)[None].to(device), self.crop_size, {})
 
 

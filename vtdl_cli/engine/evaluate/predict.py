@@ -1,0 +1,174 @@
+"""Prediction: the classes of videos without labels, or of the windows of each."""
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from vtdl_cli import ranks
+from vtdl_cli.data.lists.video_list import VideoList, join_lists, list_of_videos
+from vtdl_cli.data.video.decoding import FLOW
+from vtdl_cli.data.video.disk import is_named_as_video, may_be_video
+from vtdl_cli.engine.evaluate.prediction_files import Described, check_one_video, check_outputs, kind_of
+from vtdl_cli.engine.evaluate.predictor import PredictionSpec, Predictor, Tally
+from vtdl_cli.engine.lists.labels import report_columns
+from vtdl_cli.engine.networks.clips import decoder_of
+from vtdl_cli.engine.networks.machine import build_machine
+from vtdl_cli.engine.networks.trained import load_classifier
+from vtdl_cli.engine.request import Execution, ListSource
+from vtdl_cli.errors import ListError, UnreadableVideo, UsageError
+from vtdl_cli.locks import lock_file, releasing_locks
+from vtdl_cli.runtime import Reporter
+
+CONTINUED = {
+    "loop": "played in a loop",
+    "restart": "played again from the start",
+    "sort": "filled with repeated frames",
+}
+"""What becomes of a video that is shorter than a clip, by data.short_videos."""
+
+
+@releasing_locks
+def predict(
+    weights: str,
+    sources: Sequence[ListSource],
+    outs: Sequence[Path],
+    execution: Execution,
+    reporter: Reporter,
+    *,
+    spec: PredictionSpec = PredictionSpec(),
+    assignments: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Classify videos.
+
+    Args:
+        weights: run folder, checkpoint or hub folder with a classifier.
+        sources: videos, folders of videos and lists, in any mixture; their labels are not used.
+        outs: files to write, see `prediction_files.FILE_KINDS`.
+        execution: device, workers, and whether to overwrite.
+        reporter: warns, and shows progress.
+        spec: what to predict.
+        assignments: `section.key=value` on top of the configuration in the weights.
+
+    Returns:
+        Provenance, counts, unreadable and short videos; and unless a file holds the rows, the `predictions`.
+
+    Raises:
+        UsageError, ListError, CheckpointError: options, videos and weights do not fit together. Nothing is written.
+        ListError, UnreadableVideo: no video can be read. Nothing is written.
+    """
+    began = time.monotonic()
+    if spec.timeline and ranks.world_size() > 1:
+        raise UsageError("--timeline runs in one process. Start it without torchrun; --workers read videos in parallel")
+    paths = [source.path for source in sources]
+    check_outputs(outs, timeline=spec.timeline, overwrite=execution.overwrite, sources=paths)
+    network, source = load_classifier(weights, assignments, reporter.warn)
+    flow = decoder_of(source.config) == FLOW
+    videos = read_sources(sources, reporter, flow=flow)
+    check_one_video(outs, len(videos), flow=flow)
+    machine = build_machine(execution.device, source.config.finetune.precision, execution.workers, reporter)
+    predictor = Predictor(network, source, videos, machine, spec)
+    plan: dict[str, Any] = {
+        "weights": source.path,
+        "weights_sha256": source.sha256,
+        "protocol": predictor.protocol,
+        "videos": len(videos),
+        "out": [str(out) for out in outs],
+    }
+    if execution.dry_run:
+        return {**plan, "machine": machine.describe()}
+    for out in outs:
+        lock_file(out, reporter)
+    check_outputs(outs, timeline=spec.timeline, overwrite=execution.overwrite, sources=paths)  # written since?
+    rows, tally = write_rows(predictor, outs, reporter)
+    _report(tally, predictor, reporter)
+    return {
+        **plan,
+        **({"windows": tally.windows} if spec.timeline else {}),
+        "skipped": [{"path": path, "reason": reason} for path, reason in tally.unreadable],
+        "shorter_than_a_clip": tally.short,
+        **machine.provenance,
+        "seconds": round(time.monotonic() - began, 2),
+        **({"predictions": rows} if rows else {}),
+    }
+
+
+def write_rows(predictor: Predictor, outs: Sequence[Path], reporter: Reporter) -> tuple[list[dict[str, Any]], Tally]:
+    """Write the rows to the files; return them unless a file holds them, and what was found about the videos.
+
+    Raises:
+        UnreadableVideo, ListError: no video can be read. Nothing is written.
+    """
+    spec, classes = predictor.spec, predictor.source.class_names
+    timed = spec.timeline or predictor.videos.intervals is not None
+    described = Described(classes, spec.top_k, timed, spec.timeline, reporter)
+    rows, tally = list[dict[str, Any]](), Tally()
+    with ExitStack() as stack:
+        adding = [stack.enter_context(kind_of(out).write(out, described)) for out in outs if ranks.is_rank_0()]
+        if not any(kind_of(out).holds_rows for out in outs):
+            adding.append(lambda row: rows.append(row.describe(classes, spec.top_k, timed=timed)))
+        with reporter.progress(len(predictor.videos), predictor.protocol) as bar:
+            for row in predictor.predict(tally, bar):
+                for add in adding:
+                    add(row)
+        _check_some_read(tally)
+    return rows, tally
+
+
+def read_sources(sources: Sequence[ListSource], reporter: Reporter, *, flow: bool) -> VideoList:
+    """Return the videos of all arguments as one list of paths.
+
+    A missing file with the name of a video is one of them: it becomes a row with an error. Options of lists apply to
+    the lists among the arguments; without any they are refused.
+
+    Raises:
+        UsageError, ListError: see `ListSource.read`.
+    """
+    has_lists = any(not _names_video(source.path) for source in sources)
+    lists = []
+    for source in sources:
+        alone = ListSource(source.path) if has_lists and _names_video(source.path) else source
+        if may_be_video(source.path) or not _names_video(source.path):
+            videos = alone.read(needs_classes=False, flow=flow)
+        else:
+            videos = list_of_videos(source.path, [str(source.path)])
+        report_columns(videos, reporter)
+        lists.append(videos)
+    return join_lists(lists)
+
+
+def _names_video(path: Path) -> bool:
+    """Whether an argument is a video or a folder of videos, existing or not; others are lists."""
+    return path.is_dir() or is_named_as_video(path.name)
+
+
+def _check_some_read(tally: Tally) -> None:
+    """Refuse a run in which no video could be read.
+
+    Raises:
+        UnreadableVideo: the only one could not.
+        ListError: none of several could.
+    """
+    if len(tally.unreadable) < tally.videos or tally.windows:
+        return
+    path, reason = tally.unreadable[0]
+    if tally.videos == 1:
+        raise UnreadableVideo(path, reason)
+    raise ListError(
+        f"none of {tally.videos} videos can be read; the first is '{path}': {reason}. "
+        "Check the paths, and --root if they come from a list"
+    )
+
+
+def _report(tally: Tally, predictor: Predictor, reporter: Reporter) -> None:
+    """Report what a reader of the rows should know."""
+    for path, reason in tally.unreadable:
+        reporter.warn(f"video '{path}' cannot be read: {reason}")
+    if not tally.short:
+        return
+    which = f"video '{tally.short[0]}' is"
+    if len(tally.short) > 1:
+        which = f"{len(tally.short)} of {tally.videos} videos, the first '{tally.short[0]}', are"
+    how = predictor.config.data.short_videos
+    reporter.warn(f"{which} shorter than a clip of {predictor.rule.extent} frames, and {CONTINUED[how]}")
