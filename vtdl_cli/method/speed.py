@@ -2,8 +2,8 @@
 
 A clip of stride s shows the video at s times its speed. The sampler draws for each video one of the speeds at which a
 clip fits into it; the authors show each video at all eight, and restart a clip that reaches the end, which gives its
-speed away in short videos. `chance_loss` is that of eight equally frequent speeds: where many videos are too short for
-the fast ones, the mean of their frequencies gives less.
+speed away in short videos. `chance_loss` is that of eight equally frequent speeds; where many videos are too short for
+the fast ones, guessing by frequency does better.
 
 Shapes: N clips, C channels, T frames, R x R pixels.
 """
