@@ -97,6 +97,12 @@ def lock_file(file: Path, reporter: Reporter) -> None:
     _lock(file, file.with_name(f".{file.name}.lock"), reporter)
 
 
+def lock_whole_folder(folder: Path, reporter: Reporter) -> None:
+    """Lock a folder that is written under another name and renamed, as `lock_folder`: its lock is beside it."""
+    folder = folder.absolute()  # which has a name, unlike `.`
+    _lock(folder, folder.with_name(f".{folder.name}.lock"), reporter)
+
+
 def _lock(out: Path, path: Path, reporter: Reporter) -> None:
     error = ranks.from_rank_0(_try_lock(out, path, reporter) if ranks.is_rank_0() else None)
     if error is not None:

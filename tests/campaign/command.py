@@ -62,9 +62,8 @@ def warm_up() -> None:
 
 def _keep_rows_often() -> None:
     """Let extraction save its rows after every batch: it would finish a toy list before its first save is due."""
-    extract: Any = importlib.import_module("vtdl_cli.engine.evaluate.extract")
-    if hasattr(extract, "KEEP_EVERY_SECONDS"):
-        extract.KEEP_EVERY_SECONDS = 0.0
+    rows: Any = importlib.import_module("vtdl_cli.engine.evaluate.extracted_rows")
+    rows.KEEP_EVERY_SECONDS = 0.0
 
 
 class Command:

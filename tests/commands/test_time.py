@@ -66,8 +66,9 @@ def test_extract__interval_gives_the_features_of_its_frames(
     assert np.array_equal(found["features"], expected["features"])
     assert not np.allclose(found["features"][0], found["features"][1])
     assert found["num_frames"].tolist() == [RATE] * 3
-    assert (found["paths"], found["starts"].tolist(), found["ends"].tolist()) == ([LONG] * 3, [0, 1, 2], [1, 2, 3])
-    assert "starts" not in expected
+    assert (found["paths"], found["interval_starts"].tolist()) == ([LONG] * 3, [0, 1, 2])
+    assert found["interval_ends"].tolist() == [1, 2, 3]
+    assert "interval_starts" not in expected
 
 
 def test_features__keep_intervals_when_merged_and_exported(
@@ -76,7 +77,7 @@ def test_features__keep_intervals_when_merged_and_exported(
     whole, merged = tmp_path / "whole.h5", tmp_path / "merged.h5"
     succeed(*toy.extract(pretrained, whole))
     succeed("features", "merge", str(whole), str(seconds_file), "--out", str(merged))
-    starts = columns(merged)["starts"]
+    starts = columns(merged)["interval_starts"]
     assert np.isnan(starts[:-3]).all()
     assert starts[-3:].tolist() == [0, 1, 2]
     succeed("features", "info", str(merged))  # verifies the checksums, those of NaN as well
@@ -127,11 +128,11 @@ def test_training__on_intervals_up_to_scores_that_are_fused(toy: Toy, untrimmed:
         test = ["--weights", str(tmp_path / "finetuned"), "--list", str(untrimmed / "seconds.csv")]
         metrics = json.loads(succeed("evaluate", *test, "--out", str(tmp_path / name), *RUN, "--json").stdout)
     assert (metrics["num_videos"], metrics["top1"]) == (3, 100.0)
-    assert columns(tmp_path / "a" / "scores.h5")["ends"].tolist() == [1, 2, 3]
+    assert columns(tmp_path / "a" / "scores.h5")["interval_ends"].tolist() == [1, 2, 3]
     both = [str(tmp_path / name / "scores.h5") for name in ("a", "b")]
     fused = json.loads(succeed("fuse", *both, "--out", str(tmp_path / "fused"), "--json").stdout)
     assert fused["top1"] == 100.0
-    assert columns(tmp_path / "fused" / "scores.h5")["starts"].tolist() == [0, 1, 2]
+    assert columns(tmp_path / "fused" / "scores.h5")["interval_starts"].tolist() == [0, 1, 2]
     succeed("report", str(tmp_path / "finetuned"), "--results", str(tmp_path / "a"))
 
 

@@ -1,7 +1,7 @@
 """`vtdl extract`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,10 +13,12 @@ EPILOG = """Examples:
 
 vtdl extract --weights runs/pretrained --list lists/train_split_1.txt --root videos --out train.h5
 
-vtdl extract --weights runs/pretrained --list jump.mp4 --layer layer3 --per-frame --out jump.h5
+vtdl extract --weights runs/pretrained --list videos --hop 8 --out dense.h5 --format actionformer
 
 Shape of the features: (videos, D); with --per-clip (videos, clips, D); with --per-frame (videos, clips, times, D). The
-last feature map of every backbone has 2 time positions for clips of 16 frames; those of earlier stages have more.
+last feature map of every backbone has 2 time positions for clips of 16 frames; those of earlier stages have more. With
+--hop (windows, D), of which video i has those from offsets[i] up to offsets[i + 1]. All but the first hold the time of
+each vector: starts and ends in seconds of the file, start_frames and end_frames (exclusive); and the fps of each video.
 """
 
 
@@ -58,12 +60,26 @@ def extract(
             "--per-frame", help="Keep each time position of each clip, averaged over space.", rich_help_panel=FEATURES
         ),
     ] = False,
-    npy: Annotated[
-        bool,
+    hop: Annotated[
+        str | None,
         typer.Option(
-            "--npy", help="Also write the features as a .npy array beside the HDF5 file.", rich_help_panel=FEATURES
+            metavar="FRAMES|SECONDS",
+            help="Slide windows over each whole video, so far from one to the next: 8 frames, or 0.5s. Keep each "
+            "window's features. Videos are read one after another, whatever --workers.",
+            rich_help_panel=FEATURES,
         ),
-    ] = False,
+    ] = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            metavar="npy|npz|actionformer",
+            help="Also export the features beside the HDF5 file; may be repeated. npy: their array; npz: all arrays of "
+            "the file; actionformer: with --hop, a folder with an array for each video.",
+            rich_help_panel=FEATURES,
+        ),
+    ] = None,
+    npy: Annotated[bool, typer.Option("--npy", help="As --format npy.", rich_help_panel=FEATURES)] = False,
     preset: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="The network of --weights none.")] = None,
     assignments: o.SetOption = None,
     root: o.RootOption = None,
@@ -79,7 +95,7 @@ def extract(
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Write a feature vector for every video, every clip or every time position, to HDF5."""
+    """Write a feature vector for every video, clip, time position or sliding window, to HDF5."""
     from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.errors import UsageError
     from vtdl_cli.settings import load_config
@@ -93,8 +109,10 @@ def extract(
         raise UsageError("--per-clip and --per-frame exclude each other: --per-frame keeps clips, too. Choose one")
     how = o.execution(seed, device, workers, resume=resume, overwrite=overwrite, dry_run=dry_run)
     config = load_config(preset, chosen, make_reporter(quiet).warn) if preset else None
+    from vtdl_cli.engine.evaluate.dense import parse_hop
     from vtdl_cli.engine.evaluate.extract import FeatureSpec, extract
 
+    keep: Literal["clip", "time", "video"] = "clip" if per_clip else "time" if per_frame else "video"
     result = extract(
         None if random else weights,
         o.list_source(videos_list, root, strip_prefix, list_columns),
@@ -103,7 +121,7 @@ def extract(
         make_reporter(quiet),
         config=config,
         assignments=chosen,
-        spec=FeatureSpec(layer, clips, "clip" if per_clip else "time" if per_frame else "video"),
-        npy=npy,
+        spec=FeatureSpec(layer, clips, keep, None if hop is None else parse_hop(hop)),
+        formats=list(dict.fromkeys([*(["npy"] if npy else []), *(formats or [])])),
     )
     print_result(result, as_json, "plan" if dry_run else "extracted")

@@ -60,9 +60,9 @@ def merge(
 @features.command(
     epilog="""Examples:
 
-vtdl features export train.h5 --out train.csv
-
 vtdl features export clips.h5 --out clips.parquet --average
+
+vtdl features export dense.h5 --out dense --format actionformer
 """
 )
 def export(
@@ -70,14 +70,24 @@ def export(
     out: Annotated[
         Path,
         typer.Option(
-            metavar="X.npy|X.csv|X.parquet",
-            help="File to write: an array of the features alone, or a table with one video a line (path, label, class "
-            "where it has a name, num_frames, f0, f1, ...). Parquet needs pyarrow.",
+            metavar="X.npy|X.npz|X.csv|X.parquet|DIR",
+            help="File to write: .npy, an array of the features alone; .npz, all arrays of the file; or a table with a "
+            "video or sliding window a line (path, label, class where it has a name, num_frames, f0, f1, ...). Parquet "
+            "needs pyarrow. With --format actionformer a folder.",
         ),
     ],
+    format_: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="actionformer",
+            help="Of features of sliding windows: an array (T, D) for each video, and the stride and fps for "
+            "ActionFormer's configuration.",
+        ),
+    ] = None,
     average: Annotated[
         bool,
-        typer.Option("--average", help="One vector a video: the mean over its clips and their time positions."),
+        typer.Option("--average", help="One vector a video: the mean over its clips, time positions and windows."),
     ] = False,
     overwrite: o.OverwriteOption = False,
     as_json: o.JsonOption = False,
@@ -85,7 +95,8 @@ def export(
 ) -> None:
     """Write features for other programs."""
     from vtdl_cli.commands.screen import make_reporter, print_result
-    from vtdl_cli.engine.features.files import export_features
+    from vtdl_cli.engine.features.export import export_features
 
-    result = export_features(file, out, make_reporter(quiet=False), average=average, overwrite=overwrite)
+    reporter = make_reporter(quiet=False)
+    result = export_features(file, out, reporter, name=format_, average=average, overwrite=overwrite)
     print_result(result, as_json, "exported")

@@ -78,7 +78,7 @@ def spoil(path: Path, kind: str) -> None:
 
 def spoil_content(file: h5py.File, kind: str) -> None:
     if kind == "schema":
-        file.attrs["schema"] = 2
+        file.attrs["schema"] = 3
     elif kind == "rows":
         del file["labels"]
         file["labels"] = np.zeros(4, np.int64)
@@ -103,7 +103,7 @@ def spoil_content(file: h5py.File, kind: str) -> None:
         ("text", "are not an HDF5 file"),
         ("cut at the start", "are cut short or damaged"),
         ("cut by a byte", "are cut short or damaged"),
-        ("schema", "have schema 2, and this version reads 1"),
+        ("schema", "have schema 3, and this version reads 1 and 2"),
         ("scores", "are an HDF5 file of something else: it has no 'features'"),
         ("number", "are an HDF5 file of something else: its 'features' are not vectors"),
         ("one vector", "are an HDF5 file of something else: its 'features' are not vectors"),

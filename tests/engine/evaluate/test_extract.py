@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 
 import vtdl_cli.engine.evaluate.extract
+import vtdl_cli.engine.evaluate.extracted_rows
 from tests.processes import Running
 from tests.toy import (
     CLASSES,
@@ -36,7 +37,7 @@ from tests.toy import (
 )
 from vtdl_cli.data.clips.datasets import Batch
 from vtdl_cli.data.hdf5.feature_parts import FeatureParts
-from vtdl_cli.engine.evaluate.extract import keep_rows
+from vtdl_cli.engine.evaluate.extracted_rows import keep_rows, video_rows
 from vtdl_cli.engine.networks.bad_videos import BadVideos
 from vtdl_cli.engine.networks.build import build_backbone
 from vtdl_cli.engine.networks.checkpoint import save_checkpoint
@@ -459,7 +460,7 @@ def test_extract__stopped_run_resumes_to_the_same_file(
     check_same(out, of_many)
 
 
-KEEP_EVERY_BATCH = "import vtdl_cli.engine.evaluate.extract as e; e.KEEP_EVERY_SECONDS = 0.0; from vtdl_cli.__main__ import main; main()"
+KEEP_EVERY_BATCH = "import vtdl_cli.engine.evaluate.extracted_rows as e; e.KEEP_EVERY_SECONDS = 0.0; from vtdl_cli.__main__ import main; main()"
 
 
 def test_extract__killed_run_resumes_to_the_same_file(
@@ -483,7 +484,7 @@ def test_extract__resumed_run_counts_the_videos_skipped_before(
 
     What the message proposes then changes no feature, and goes on with the same rows.
     """
-    monkeypatch.setattr(vtdl_cli.engine.evaluate.extract, "KEEP_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(vtdl_cli.engine.evaluate.extracted_rows, "KEEP_EVERY_SECONDS", 0.0)
     good = [f"{toy.root}/{line}" for line in toy.val_list.read_text().splitlines()]
     bad = [f"broken_{number}.mp4 0 24" for number in range(4)]
     (tmp_path / "list.txt").write_text("\n".join([*bad[:2], *good[:4], *bad[2:], *good[4:]]))
@@ -513,7 +514,7 @@ def test_extract__disk_full_at_the_end_costs_nothing(
         patch.setattr(FeatureParts, "finish", fail)
         refuse(*toy.extract(pretrained, tmp_path / "f.h5", "--quiet"), code=1, says=("No space left on device",))
     monkeypatch.setattr(
-        vtdl_cli.engine.evaluate.extract, "KEEP_EVERY_SECONDS", 0.0
+        vtdl_cli.engine.evaluate.extracted_rows, "KEEP_EVERY_SECONDS", 0.0
     )  # a row computed again would be kept twice
     result = succeed(*toy.extract(pretrained, tmp_path / "f.h5", "--resume"))
     assert "resumes at video 6 of 6" in result.stderr
@@ -535,7 +536,8 @@ def peak_bytes(out: Path, num_videos: int) -> int:
     """The most that is held at a time by Python and NumPy while rows are kept and the file is written."""
     parts = FeatureParts(out, {}, resume=False, overwrite=False)
     tracemalloc.start()
-    keep_rows(many_outputs(num_videos), parts, BadVideos(num_videos, 0.05), SilentReporter(), average_clips=True)
+    rows = video_rows(many_outputs(num_videos), 0, "video")
+    keep_rows(rows, parts, BadVideos(num_videos, 0.05), SilentReporter())
     parts.finish(str)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -545,7 +547,7 @@ def peak_bytes(out: Path, num_videos: int) -> int:
 
 def test_keep_rows__memory_does_not_grow_with_the_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """10,000 videos of 2 KB each are 20 MB; a batch is 0.5 MB of rows, and 3 MB of frames that two batches hold."""
-    monkeypatch.setattr(vtdl_cli.engine.evaluate.extract, "KEEP_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr(vtdl_cli.engine.evaluate.extracted_rows, "KEEP_EVERY_SECONDS", 0.0)
     small, large = (peak_bytes(tmp_path / f"{number}.h5", number) for number in (1_000, 10_000))
     print(f"peak {small / 1e6:.1f} MB for 1,000 videos, {large / 1e6:.1f} MB for 10,000")
     assert large < small + 5e5
@@ -560,9 +562,9 @@ def test_keep_rows__of_a_while_go_into_one_part(tmp_path: Path, monkeypatch: pyt
             seconds[0] += 8
             yield each
 
-    monkeypatch.setattr(vtdl_cli.engine.evaluate.extract, "time", SimpleNamespace(monotonic=lambda: seconds[0]))
+    monkeypatch.setattr(vtdl_cli.engine.evaluate.extracted_rows, "time", SimpleNamespace(monotonic=lambda: seconds[0]))
     parts = FeatureParts(tmp_path / "f.h5", {}, resume=False, overwrite=False)
-    keep_rows(outputs(), parts, BadVideos(10 * BATCH, 0.05), SilentReporter(), average_clips=True)
+    keep_rows(video_rows(outputs(), 0, "video"), parts, BadVideos(10 * BATCH, 0.05), SilentReporter())
     names = sorted(path.stem for path in tmp_path.glob(".f.h5.parts/*.npz"))
     assert [int(name) // BATCH for name in names] == [3, 6, 9, 10]
 

@@ -56,8 +56,10 @@ def test_info__describes_a_file(tmp_path: Path) -> None:
         "schema": 1,
         "list_sha256": "a",
         "classes": {"names": None, "seen": 2, "highest": 1, "fewest_videos": 1, "most_videos": 3},
+        "videos": 4,
         "videos_without_class": 0,
         "intervals": False,
+        "times": False,
         "checksums": "match",
         "skipped": [{"path": "bad a.mp4", "reason": "the file is empty"}],
     }

@@ -19,7 +19,7 @@ from vtdl_cli.data.clips.sampling import IndexSampler, strides_of
 from vtdl_cli.data.clips.views import Draws, Viewer
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.data.video.decoding import FLOW, open_video
-from vtdl_cli.data.video.timeline import name_sample
+from vtdl_cli.data.video.timeline import name_sample, timeline_of
 from vtdl_cli.errors import UnreadableVideo
 
 Key = tuple[int, ...]
@@ -49,6 +49,8 @@ class VideoSample:
         strides: (V,) frames from the first to the second of each clip.
         windows: (V, T, S, S, C) uint8.
         draws: parameters by which the device augments them.
+        times: float64 (V, T, 4), see `Batch`.
+        fps: frames a second of the file; NaN if unknown.
     """
 
     index: int
@@ -58,6 +60,8 @@ class VideoSample:
     strides: np.ndarray
     windows: np.ndarray
     draws: Draws
+    times: np.ndarray = field(default_factory=lambda: np.empty((0, 0, 4)))
+    fps: float = np.nan
 
 
 SMALL_FIELDS = {
@@ -66,6 +70,8 @@ SMALL_FIELDS = {
     "num_frames": np.int64,
     "other_frames": np.bool_,
     "strides": np.int64,
+    "times": np.float64,
+    "fps": np.float64,
 }
 """What a batch has of each video beside pixels and draws, and of which type: the fields of a sample, stacked."""
 
@@ -80,6 +86,9 @@ class Batch:
         label, index, num_frames: (B,) each.
         other_frames: bool (B, V), whether each clip shows other frames than the first one of its video.
         strides: (B, V) frames from the first to the second of each clip.
+        times: float64 (B, V, T, 4), of each frame its number in the file and the one after it, and the seconds at which
+            it begins and ends; NaN if unknown.
+        fps: float64 (B,), frames a second of the files; NaN if unknown.
         unreadable: videos that could not be read, and are not among the B.
     """
 
@@ -90,6 +99,8 @@ class Batch:
     num_frames: Tensor
     other_frames: Tensor = field(default_factory=lambda: torch.empty(0, 0, dtype=torch.bool))
     strides: Tensor = field(default_factory=lambda: torch.empty(0, 0, dtype=torch.long))
+    times: Tensor = field(default_factory=lambda: torch.empty(0, 0, 0, 4, dtype=torch.float64))
+    fps: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float64))
     unreadable: list[Unreadable] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -149,11 +160,14 @@ class VideoClips(Dataset[VideoSample | Unreadable]):
                 indices, generator = self.draw_frames(key, num_frames)
                 needed, positions = np.unique(indices, return_inverse=True)
                 frames = reader.read(needed)
+                timeline = timeline_of(self.videos.path(index), reader)
         except UnreadableVideo as error:
             return Unreadable(index, name_sample(error.path, interval), error.reason)
         windows, draws = self.viewer(frames, positions.reshape(indices.shape), generator)
         other_frames, strides = (indices != indices[0]).any(1), strides_of(indices, num_frames)
-        return VideoSample(index, int(self.videos.labels[index]), num_frames, other_frames, strides, windows, draws)
+        label = int(self.videos.labels[index])
+        times = timeline.times(indices)
+        return VideoSample(index, label, num_frames, other_frames, strides, windows, draws, times, timeline.fps)
 
     def sample_bytes(self) -> int:
         """Return the size of a sample's windows in bytes."""

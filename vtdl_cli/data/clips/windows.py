@@ -159,7 +159,7 @@ class VideoWindows:
             yield self._describe(start, frames)
 
     def _describe(self, start: int, frames: np.ndarray) -> Window:
-        (numbers, edges), end = self.timeline, min(start + self.rule.extent, len(self.timeline.frames))
+        (numbers, edges, _), end = self.timeline, min(start + self.rule.extent, len(self.timeline.frames))
         return Window(int(numbers[start]), int(numbers[end - 1]) + 1, float(edges[start]), float(edges[end]), frames)
 
 

@@ -16,15 +16,9 @@ import h5py
 import numpy as np
 
 from vtdl_cli import ranks
-from vtdl_cli.data.hdf5.features import (
-    FeatureRows,
-    join_values,
-    open_features,
-    rows_at_a_time,
-    values_of,
-    write_features,
-)
-from vtdl_cli.data.hdf5.layout import class_names_in, interval_columns, is_list_of_skipped
+from vtdl_cli.data.hdf5.features import join_values, open_features, rows_at_a_time, values_of, write_features
+from vtdl_cli.data.hdf5.layout import class_names_in, is_list_of_skipped
+from vtdl_cli.data.hdf5.part_rows import JoinedRows, count_rows, join_parts, read_part
 from vtdl_cli.data.lists.label_sets import compare_classes, label_set
 from vtdl_cli.errors import DamagedFile, ListError, UsageError, VtdlError
 from vtdl_cli.runtime import atomic_write, check_writable
@@ -35,8 +29,6 @@ one file, which lists all of them."""
 MAY_DIFFER = (*JOINED, "group_by")
 """Keys of the provenance that may change when an extraction is resumed; the latest `group_by` counts."""
 
-PART_COLUMNS = ("features", "labels", "num_frames", "positions")
-"""Columns of a part that has any rows."""
 DAMAGE = (ValueError, LookupError, TypeError, AttributeError, EOFError, OSError, RuntimeError, BadZipFile, zlib.error)
 """What NumPy raises for a damaged part, depending on where the damage is."""
 
@@ -57,6 +49,7 @@ class FeatureParts:
 
     Attributes:
         done: videos of the list processed so far, including skipped ones.
+        windows: of the next video, processed so far; 0 where each video is processed at once.
         skipped: path and reason of each video that could not be read.
         finished: whether the output is complete already.
         differing: keys of JOINED that differ from those of existing rows -> their value.
@@ -75,7 +68,7 @@ class FeatureParts:
             raise UsageError(f"output '{out}' is a folder. Name a file: --out {out}/features.h5")
         self.out, self.folder = out, out.with_name(f".{out.name}.parts")
         self.provenance, self.is_same = dict(provenance), is_same
-        self.done, self.skipped = 0, list[dict[str, str]]()
+        self.done, self.windows, self.skipped = 0, 0, list[dict[str, str]]()
         self.differing: dict[str, str] = {}
         begun = self.folder.exists()
         check_writable(out.parent)
@@ -94,10 +87,11 @@ class FeatureParts:
         """Describe the progress so far, for a user who resumes."""
         if self.finished:
             return f"output '{self.out}' is finished: nothing to do"
-        if not self.done:
+        if not (self.done or self.windows):
             return f"output '{self.out}' does not exist yet: starting from the beginning"
         changed = "".join(f"; its {name} was '{theirs}'" for name, theirs in self.differing.items())
-        return f"output '{self.out}' resumes at video {self.done} of {num_videos}{changed}"
+        place = f"after window {self.windows} of video {self.done + 1}" if self.windows else f"at video {self.done}"
+        return f"output '{self.out}' resumes {place} of {num_videos}{changed}"
 
     def _resume(self, resume: bool) -> None:
         if not resume:
@@ -106,7 +100,7 @@ class FeatureParts:
         for path in self._parts():
             last = self._read_state(path)
             self._check_same(last["provenance"])
-            self.done, self.skipped = last["done"], last["skipped"]
+            self.done, self.windows, self.skipped = last["done"], last.get("windows", 0), last["skipped"]
         if last is not None:  # its provenance includes that of all before it
             self._join(last["provenance"])
 
@@ -120,9 +114,12 @@ class FeatureParts:
             if part.zip.testzip() is not None:  # verifies the checksums of the zip
                 raise ValueError
             state: dict[str, Any] = json.loads(str(part["state"]))
-            num_skipped = len(state["skipped"]) - len(self.skipped)
-            follows = state["done"] == int(path.stem) == self.done + num_skipped + _count_rows(part, state["done"])
-            if not (follows and is_list_of_skipped(state["skipped"]) and isinstance(state["provenance"], dict)):
+            done, windows = state["done"], state.get("windows", 0)
+            count = count_rows(part, done, windows) + len(state["skipped"]) - len(self.skipped)
+            follows = state.get("follows", [self.done, 0]) == [self.done, self.windows]
+            follows &= "counts" in part or done == self.done + count
+            is_valid = is_list_of_skipped(state["skipped"]) and isinstance(state["provenance"], dict)
+            if not (follows and is_valid and path.stem == _part_name(done, windows)):
                 raise ValueError
             return state
 
@@ -168,14 +165,14 @@ class FeatureParts:
         """Yield each part that has rows, one open at a time: there may be more parts than a process may open files."""
         for path in self._parts():
             with self._open(path) as part:
-                rows = {name: part[name] for name in PART_COLUMNS if name in part}
-            if len(rows.get("labels", ())):
+                rows = read_part(part)
+            if rows:
                 yield rows
 
     @ranks.on_rank_0
     def begin(self) -> None:
         """Delete the parts of an extraction that is not resumed."""
-        if not self.done:
+        if not (self.done or self.windows):
             self._delete_parts()
 
     def _delete_parts(self) -> None:
@@ -186,18 +183,21 @@ class FeatureParts:
             self.folder.rmdir()
 
     @ranks.on_rank_0
-    def add(self, done: int, skipped: list[dict[str, str]], columns: dict[str, Any]) -> None:
-        """Write a part with the rows of the videos up to number `done`.
+    def add(self, done: int, skipped: list[dict[str, str]], columns: dict[str, Any], windows: int = 0) -> None:
+        """Write a part with the rows of the videos up to number `done`, and the first windows of the next one.
 
         Args:
             done: videos of the list processed, including these.
             skipped: path and reason of each that could not be read since the last call.
-            columns: features, labels, num_frames and positions of the others; empty if there are none.
+            columns: of the others, see `data.hdf5.part_rows`; empty if there are none.
+            windows: of video `done`, in this part and those before it.
         """
-        self.done, self.skipped = done, self.skipped + skipped
-        state = json.dumps({"provenance": self.provenance, "done": self.done, "skipped": self.skipped})
-        with atomic_write(self.folder / f"{done:09d}.npz") as temporary, temporary.open("wb") as file:
-            np.savez(file, state=np.array(state), **columns)
+        follows = [self.done, self.windows]
+        self.done, self.windows, self.skipped = done, windows, self.skipped + skipped
+        state = {"provenance": self.provenance, "done": done, "windows": windows, "skipped": self.skipped}
+        state["follows"] = follows
+        with atomic_write(self.folder / f"{_part_name(done, windows)}.npz") as temporary, temporary.open("wb") as file:
+            np.savez(file, state=np.array(json.dumps(state)), **columns)
 
     @ranks.on_rank_0
     def finish(self, name_of: Callable[[int], str], intervals: np.ndarray | None = None) -> None:
@@ -211,42 +211,25 @@ class FeatureParts:
             ListError: there are no rows.
             VtdlError: the number of rows and skipped videos is not that of the videos processed.
         """
-        shapes = [part["features"].shape for part in self._rows()]
-        if not shapes:
+        rows = join_parts(self._rows, name_of, intervals)
+        if rows is None or not len(rows.positions):
             raise ListError(f"output '{self.out}' would be empty: no video of the list could be read")
-        self._check_complete()
-        shape = (sum(shape[0] for shape in shapes), *shapes[0][1:])
+        self._check_complete(rows)
         attributes = {**self.provenance, "skipped": json.dumps(self.skipped)}
-        rows = (_named(part, name_of, intervals) for part in self._rows())
-        write_features(self.out, shape, rows, attributes, has_intervals=intervals is not None)
+        optional, number = rows.optional, rows.num_videos
+        write_features(self.out, rows.shape, rows.blocks, attributes, optional=optional, num_videos=number)
         self._delete_parts()
 
-    def _check_complete(self) -> None:
+    def _check_complete(self, rows: JoinedRows) -> None:
         """Check that each video is there once, in a row or among the skipped."""
-        positions = np.concatenate([part["positions"] for part in self._rows()])
-        if len(np.unique(positions)) != len(positions) or len(positions) + len(self.skipped) != self.done:
+        number = len(rows.positions)
+        if len(np.unique(rows.positions)) != number or number + len(self.skipped) != self.done or self.windows:
             raise VtdlError(
-                f"output '{self.out}' would have {len(positions)} rows and {len(self.skipped)} skipped videos of "
+                f"output '{self.out}' would have {number} rows and {len(self.skipped)} skipped videos of "
                 f"{self.done}: parts in '{self.folder}' are missing or damaged. Start again with --overwrite"
             )
 
 
-def _count_rows(part: Mapping[str, np.ndarray], done: int) -> int:
-    """Count a part's rows, of the first `done` videos; raises one of DAMAGE if its columns are inconsistent."""
-    columns = [part[name] for name in PART_COLUMNS if name in part]
-    if not columns:
-        return 0
-    *columns, positions = columns
-    (count,) = {len(positions), *(len(column) for column in columns)}
-    if len(columns) + 1 < len(PART_COLUMNS) or any(column.dtype.kind not in "fiu" for column in (*columns, positions)):
-        raise ValueError
-    if any(not 0 <= position < done for position in positions.tolist()):
-        raise ValueError
-    return count
-
-
-def _named(part: Mapping[str, np.ndarray], name_of: Callable[[int], str], intervals: np.ndarray | None) -> FeatureRows:
-    """Return the rows of a part, with paths and intervals in place of positions in the list."""
-    columns: dict[str, Any] = {name: part[name] for name in ("features", "labels", "num_frames")}
-    columns["paths"] = [name_of(int(position)) for position in part["positions"]]
-    return columns | interval_columns(None if intervals is None else intervals[part["positions"]])
+def _part_name(done: int, windows: int) -> str:
+    """Return the name of a part; names sort as parts follow one another."""
+    return f"{done:09d}_{windows:09d}" if windows else f"{done:09d}"

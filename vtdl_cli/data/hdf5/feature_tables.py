@@ -1,7 +1,9 @@
 """Export features to .npy, .csv and .parquet, block by block.
 
-A table has one line per video: `path`, its `start` and `end` in seconds if the file has intervals (empty for a whole
-video), `label`, its `class` name if the file has names, `num_frames`, `f0`, `f1`, ...; an array has the features only.
+A table has one line per video, or per vector of a ragged file: `path`, `label`, the `class` name if the file has names,
+`num_frames`, `f0`, `f1`, ... After the path come `start` and `end` in seconds if the file has intervals (empty for a
+whole video). A vector of a ragged file has `start` and `end` of its own, `start_frame`, `end_frame` and `fps`, and the
+interval of its video is `interval_start` and `interval_end`. An array has the features only.
 """
 
 import csv
@@ -39,7 +41,7 @@ def write_csv(path: Path, shape: Shape, blocks: Iterable[FeatureRows], names: Na
             columns = _first_columns(block, names)
             if not number:
                 writer.writerow((*columns, *_channels(shape)))
-            columns |= {name: _format_seconds(columns[name]) for name in SECONDS if name in columns}
+            columns |= {name: _format_numbers(columns[name]) for name in (*SECONDS, *NUMBERS) if name in columns}
             rows = zip(*columns.values(), block["features"].tolist(), strict=True)
             writer.writerows((*first, *(f"{value:.9g}" for value in vector)) for *first, vector in rows)
 
@@ -48,7 +50,7 @@ def write_parquet(path: Path, shape: Shape, blocks: Iterable[FeatureRows], names
     """Write Parquet, one row group per block."""
     arrow: Any = importlib.import_module("pyarrow")
     parquet: Any = importlib.import_module("pyarrow.parquet")
-    kinds = {"path": arrow.string(), "class": arrow.string(), **dict.fromkeys(SECONDS, arrow.float64())}
+    kinds = {"path": arrow.string(), "class": arrow.string()} | dict.fromkeys((*SECONDS, *NUMBERS), arrow.float64())
     rest = iter(blocks)
     first = next(rest)
     schema = [(name, kinds.get(name, arrow.int64())) for name in _first_columns(first, names)]
@@ -61,22 +63,32 @@ def write_parquet(path: Path, shape: Shape, blocks: Iterable[FeatureRows], names
 
 
 SECONDS = ("start", "end")
+NUMBERS = ("interval_start", "interval_end", "fps")
+FRAMES = ("start_frame", "end_frame")
 
 
 def _first_columns(block: FeatureRows, names: Names) -> dict[str, Any]:
     """Return the columns before the features; a video without a class has an empty name."""
-    seconds = {name: block[f"{name}s"] for name in SECONDS if f"{name}s" in block}
+    is_timed = "starts" in block
+    own = (*SECONDS, *FRAMES, *NUMBERS) if is_timed else NUMBERS[:2]
+    times = {name.removeprefix("" if is_timed else "interval_"): _find(block, name) for name in own}
     class_names = {"class": [names[label] if label >= 0 else "" for label in block["labels"]]} if names else {}
     return {
         "path": block["paths"],
-        **seconds,
+        **{name: values for name, values in times.items() if values is not None},
         "label": block["labels"],
         **class_names,
         "num_frames": block["num_frames"],
     }
 
 
-def _format_seconds(values: np.ndarray) -> list[str]:
+def _find(block: FeatureRows, name: str) -> np.ndarray | None:
+    """Return a column of the file, which are plural, except for `fps`."""
+    values: np.ndarray | None = block.get(name if name == "fps" else f"{name}s")
+    return values
+
+
+def _format_numbers(values: np.ndarray) -> list[str]:
     return ["" if np.isnan(value) else f"{value:.12g}" for value in values]
 
 

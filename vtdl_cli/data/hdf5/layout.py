@@ -2,9 +2,9 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ class Column:
         kinds: NumPy's letters of the kinds of numbers that are accepted.
         axes: minimum and maximum number of axes of a row.
         limits: of integers, inclusive.
+        per: what a row stands for: a `video`, or a `vector`, of which a ragged file has any number for each video; the
+            `edge`s are where the vectors of a video begin and end, one more than videos.
     """
 
     description: str
@@ -35,6 +37,7 @@ class Column:
     kinds: str = ""
     axes: tuple[int, int] = (0, 0)
     limits: tuple[int, int] | None = None
+    per: str = "video"
 
     def accepts(self, dataset: h5py.Dataset) -> bool:
         """Whether a dataset has this type."""
@@ -54,9 +57,9 @@ class Layout:
         command: writes such files.
         first: what to type if a file is missing; `{path}` stands for its path.
         again: what to do if a file is damaged.
-        schema: the version of the layout.
-        columns: by name, all of one length.
-        optional: further columns, by name: a file has all of them or none.
+        schemas: the versions of the layout that can be read.
+        columns: by name.
+        optional: groups of further columns, by name: a file has all of a group or none.
         attributes: that are required.
         from_elsewhere: whether a file without a schema is accepted.
     """
@@ -65,16 +68,16 @@ class Layout:
     command: str
     first: str
     again: str
-    schema: int
+    schemas: Sequence[int]
     columns: Mapping[str, Column]
     attributes: Sequence[str] = ()
     from_elsewhere: bool = False
-    optional: Mapping[str, Column] = field(default_factory=dict)
+    optional: Sequence[Mapping[str, Column]] = ()
 
-    def columns_in(self, file: h5py.File) -> dict[str, Column]:
-        """Return the columns that a file should have."""
-        has_more = any(name in file for name in self.optional)
-        return {**self.columns, **(self.optional if has_more else {})}
+    def columns_in(self, names: Container[str]) -> dict[str, Column]:
+        """Return the columns that a file with these should have."""
+        groups = (group for group in self.optional if any(name in names for name in group))
+        return {name: column for group in (self.columns, *groups) for name, column in group.items()}
 
     def refusal(self, path: Path, flaw: str) -> UsageError:
         """Build the error for a file that cannot be used; `flaw` includes the next step."""
@@ -100,20 +103,21 @@ class Layout:
 
 
 INTERVAL_COLUMNS = {
-    "starts": Column("numbers", "<f8", kinds="fiu"),
-    "ends": Column("numbers", "<f8", kinds="fiu"),
+    "interval_starts": Column("numbers", "<f8", kinds="fiu"),
+    "interval_ends": Column("numbers", "<f8", kinds="fiu"),
 }
 """Of samples that are parts of videos: in seconds, NaN for a whole video."""
 
 
 def interval_columns(intervals: NDArray[np.float64] | None) -> dict[str, NDArray[np.float64]]:
     """Return INTERVAL_COLUMNS of intervals (N, 2); empty without intervals."""
-    return {} if intervals is None else {"starts": intervals[:, 0], "ends": intervals[:, 1]}
+    return {} if intervals is None else dict(zip(INTERVAL_COLUMNS, intervals.T, strict=True))
 
 
 def intervals_in(columns: Mapping[str, Any]) -> NDArray[np.float64] | None:
     """Return the intervals (N, 2) in columns that were read; None if there are none."""
-    return np.stack([columns["starts"], columns["ends"]], 1) if "starts" in columns else None
+    found = [columns[name] for name in INTERVAL_COLUMNS if name in columns]
+    return np.stack(found, 1) if found else None
 
 
 def check_file(path: Path, layout: Layout) -> None:
@@ -140,20 +144,23 @@ def check_layout(file: h5py.File, path: Path, layout: Layout) -> None:
         UsageError: it has another schema, or is an HDF5 file of another kind.
         DamagedFile: its columns differ in length, or have fewer rows than they declare.
     """
-    schema = file.attrs.get("schema", layout.schema if layout.from_elsewhere else None)
-    if schema is not None and not np.array_equal(schema, layout.schema):
-        flaw = f"have schema {plain(schema)}, and this version reads {layout.schema}"
+    if (first := next(iter(layout.columns))) not in file:
+        raise _of_another_kind(path, layout, f"it has no '{first}'")
+    schema = file.attrs.get("schema", layout.schemas[0] if layout.from_elsewhere else None)
+    if schema is not None and not any(np.array_equal(schema, known) for known in layout.schemas):
+        flaw = f"have schema {plain(schema)}, and this version reads {' and '.join(map(str, layout.schemas))}"
         raise layout.refusal(path, f"{flaw}. {layout.again}")
     columns = layout.columns_in(file)
     flaws = [_column_flaw(file, name, column) for name, column in columns.items()]
     flaws += [f"it has no '{name}'" for name in layout.attributes if name not in file.attrs]
     if flaw := next(filter(None, flaws), "it has no 'schema'" if schema is None else ""):
-        what = f"are an HDF5 file of something else: {flaw}"
-        raise layout.refusal(path, f"{what}. Name one that {layout.command} wrote")
+        raise _of_another_kind(path, layout, flaw)
     counts = {name: len(file[name]) for name in columns}
-    if len(set(counts.values())) > 1:
+    if not _counts_agree(counts, columns):
         rows = ", ".join(f"{name} {count}" for name, count in counts.items())
         raise layout.damage(path, f"are inconsistent: rows of {rows}")
+    if flaw := _vectors_flaw(file, columns):
+        raise layout.damage(path, f"are inconsistent: {flaw}")
     if not min(counts.values()):
         raise layout.refusal(path, "hold no videos. Use those of another list")
     for name, count in counts.items():
@@ -167,6 +174,10 @@ def check_layout(file: h5py.File, path: Path, layout: Layout) -> None:
         raise layout.damage(path, "are damaged: their 'classes' is not a list of names") from None
     if names is not None and (highest := int(file["labels"][:].max())) >= len(names):
         raise layout.damage(path, f"are inconsistent: {len(names)} class names, and class {highest}")
+
+
+def _of_another_kind(path: Path, layout: Layout, flaw: str) -> UsageError:
+    return layout.refusal(path, f"are an HDF5 file of something else: {flaw}. Name one that {layout.command} wrote")
 
 
 def check_finite_rows(values: np.ndarray, paths: Sequence[str], path: Path, layout: Layout, next_step: str) -> None:
@@ -211,6 +222,32 @@ def _column_flaw(file: h5py.File, name: str, column: Column) -> str:
     if not column.accepts(dataset) or 0 in dataset.shape[1:]:
         return f"its '{name}' are not {column.description}"
     return f"its '{name}' are in another file" if dataset.external or dataset.is_virtual else ""
+
+
+def _counts_agree(counts: Mapping[str, int], columns: Mapping[str, Column]) -> bool:
+    """Whether the columns have one row for each video; in a ragged file, which has edges, or for each vector."""
+    by_kind: dict[str, set[int]] = {}
+    for name, count in counts.items():
+        by_kind.setdefault(columns[name].per, set()).add(count)
+    if (edges := by_kind.pop("edge", None)) is None:
+        return len(set(counts.values())) == 1
+    return all(len(found) == 1 for found in by_kind.values()) and edges == {min(by_kind["video"]) + 1}
+
+
+def _vectors_flaw(file: h5py.File, columns: Mapping[str, Column]) -> str:
+    """Return why the columns of vectors do not fit together; '' if they do."""
+    shapes = {
+        name: file[name].shape[: file[name].ndim - column.axes[0]]
+        for name, column in columns.items()
+        if column.per == "vector"
+    }
+    if len(set(shapes.values())) > 1:
+        return "shapes of " + ", ".join(f"{name} {' x '.join(map(str, shape))}" for name, shape in shapes.items())
+    for name in (name for name, column in columns.items() if column.per == "edge"):
+        edges, (number, *_) = file[name][:], next(iter(shapes.values()))
+        if edges[0] != 0 or edges[-1] != number or (np.diff(edges) < 1).any():
+            return f"their '{name}' do not divide {number} vectors among {len(edges) - 1} videos"
+    return ""
 
 
 def _holds_its_rows(file: h5py.File, dataset: h5py.Dataset) -> bool:

@@ -155,7 +155,7 @@ class RowsFile:
         return block[name]
 
     def blocks(self, names: Sequence[str], num_rows: int) -> Iterator[dict[str, Any]]:
-        """Yield columns in blocks of `num_rows` rows; checksums are verified after the last block.
+        """Yield columns of one length in blocks of `num_rows` rows; checksums are verified after the last block.
 
         They are computed in a thread while the next block is read, so that they take no extra time if a core is free.
 
@@ -181,8 +181,12 @@ class RowsFile:
         Raises:
             DamagedFile: a column does not match its checksum.
         """
-        for _ in self.blocks(self.columns, num_rows):
-            pass
+        by_count: dict[int, list[str]] = {}
+        for name in self.columns:
+            by_count.setdefault(self.shape(name)[0], []).append(name)
+        for names in by_count.values():
+            for _ in self.blocks(names, num_rows):
+                pass
 
     def _read(self, name: str, here: slice) -> ColumnRows:
         column, dataset = self._columns[name], self._file[name]

@@ -42,10 +42,10 @@ SCORE_LAYOUT = Layout(
     command="vtdl evaluate",
     first="vtdl evaluate ... --out {path.parent}",
     again="Evaluate again",
-    schema=SCORE_SCHEMA,
+    schemas=(SCORE_SCHEMA,),
     columns=SCORE_COLUMNS,
     attributes=("classes", "protocol", "aggregate"),
-    optional=INTERVAL_COLUMNS,
+    optional=(INTERVAL_COLUMNS,),
 )
 
 

@@ -56,10 +56,17 @@ class Timeline(NamedTuple):
         frames: int64 [L], their numbers in the file, in ascending order; L is at least 1.
         edges: float64 [L + 1], seconds from the first frame of the file to the moment at which each begins, and to that
             at which the last one ends; NaN if unknown.
+        fps: frames a second of the file, on average; NaN if unknown.
     """
 
     frames: NDArray[np.int64]
     edges: NDArray[np.float64]
+    fps: float = np.nan
+
+    def times(self, indices: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return of frames [...] of the sample their numbers in the file, the next ones, starts and ends: [..., 4]."""
+        numbers = self.frames[indices]
+        return np.stack([numbers, numbers + 1, self.edges[indices], self.edges[indices + 1]], -1).astype(np.float64)
 
 
 def sampled_frames(
@@ -88,15 +95,16 @@ def sample_timeline(path: Path, scan: VideoScan, interval: Interval | None, fram
     Raises:
         UnreadableVideo: the interval is outside the video, or the times of its frames are unknown and needed.
     """
+    fps = scan.frame_rate or np.nan
     if interval is None and frame_rate is None and not has_times(scan):
-        return Timeline(np.arange(scan.num_frames), np.full(scan.num_frames + 1, np.nan))
+        return Timeline(np.arange(scan.num_frames), np.full(scan.num_frames + 1, np.nan), fps)
     edges = _frame_edges(path, scan, BY_RATE if interval is None else BY_INTERVAL)
     first, stop = (0, scan.num_frames) if interval is None else _cut(path, edges, interval)
     if frame_rate is None:
-        return Timeline(np.arange(first, stop), edges[first : stop + 1])
+        return Timeline(np.arange(first, stop), edges[first : stop + 1], fps)
     count = max(1, int((edges[stop] - edges[first]) * frame_rate + 0.5))
     moments = edges[first] + np.arange(count + 1) / frame_rate
-    return Timeline(np.clip(nearest_frames(edges, moments[:-1]), first, stop - 1), moments)
+    return Timeline(np.clip(nearest_frames(edges, moments[:-1]), first, stop - 1), moments, fps)
 
 
 def has_times(scan: VideoScan) -> bool:
@@ -147,13 +155,13 @@ class SampleReader:
 
     Args:
         reader: of the file.
-        frames: int64 [L], in ascending order.
+        timeline: of the sample.
         frame_rate: of the sample; None: that of the file.
     """
 
-    def __init__(self, reader: VideoReader, frames: NDArray[np.int64], frame_rate: float | None) -> None:
-        self._reader, self._frames, self._frame_rate = reader, frames, frame_rate
-        self.num_frames = len(frames)
+    def __init__(self, reader: VideoReader, timeline: Timeline, frame_rate: float | None) -> None:
+        self._reader, self.timeline, self._frame_rate = reader, timeline, frame_rate
+        self.num_frames = len(timeline.frames)
 
     @property
     def scan(self) -> VideoScan:
@@ -167,7 +175,7 @@ class SampleReader:
         wanted = np.asarray(indices, dtype=np.int64)
         if wanted.size and (wanted.min() < 0 or wanted.max() >= self.num_frames):
             raise IndexError(f"frames {wanted.min()} to {wanted.max()} requested, of a sample of {self.num_frames}")
-        return self._reader.read(self._frames[wanted])
+        return self._reader.read(self.timeline.frames[wanted])
 
     def close(self) -> None:
         """Close the file."""
@@ -180,11 +188,16 @@ def sample_reader(
     """Return the reader itself for a whole video at its own rate, else one that reads a sample of it.
 
     Raises:
-        UnreadableVideo: see `sampled_frames`.
+        UnreadableVideo: see `sample_timeline`.
     """
     if interval is None and frame_rate is None:
         return reader
-    return SampleReader(reader, sampled_frames(path, reader.scan, interval, frame_rate), frame_rate)
+    return SampleReader(reader, sample_timeline(path, reader.scan, interval, frame_rate), frame_rate)
+
+
+def timeline_of(path: Path, reader: VideoReader) -> Timeline:
+    """Return the timeline of what a reader of `sample_reader` shows."""
+    return reader.timeline if isinstance(reader, SampleReader) else sample_timeline(path, reader.scan, None, None)
 
 
 def select_frames(frames: Iterable[np.ndarray], wanted: NDArray[np.int64]) -> Iterator[np.ndarray]:

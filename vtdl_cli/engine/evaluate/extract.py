@@ -2,36 +2,45 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from torch import nn
 
 from vtdl_cli import ranks
 from vtdl_cli.config import Config, Data
-from vtdl_cli.data.clips.datasets import Unreadable
+from vtdl_cli.data.clips.windows import Hop
 from vtdl_cli.data.hdf5.feature_parts import FeatureParts
-from vtdl_cli.data.hdf5.feature_tables import ARRAY
 from vtdl_cli.data.lists.video_list import VideoList
-from vtdl_cli.engine.features.files import inspect_features, write_table
+from vtdl_cli.data.video.decoding import AUTO, FLOW
+from vtdl_cli.engine.evaluate.dense import describe_hop, window_rows
+from vtdl_cli.engine.evaluate.extracted_rows import keep_rows, video_rows
+from vtdl_cli.engine.features.export import (
+    ACTIONFORMER,
+    check_export,
+    check_videos,
+    lock_export,
+    path_beside,
+    write_export,
+)
+from vtdl_cli.engine.features.files import inspect_features
 from vtdl_cli.engine.lists.groups import recorded_regex
 from vtdl_cli.engine.lists.labels import report_list
 from vtdl_cli.engine.networks.bad_videos import BadVideos
-from vtdl_cli.engine.networks.clips import build_test_clips, decoder_of
-from vtdl_cli.engine.networks.inference import VideoOutputs, forward_videos
+from vtdl_cli.engine.networks.clips import build_test_clips, build_window_rule, decoder_of
+from vtdl_cli.engine.networks.inference import forward_videos
 from vtdl_cli.engine.networks.machine import Machine, build_machine
 from vtdl_cli.engine.networks.trained import Source, load_backbone, load_embedder, random_backbone
 from vtdl_cli.engine.request import Execution, ListSource, protocol_name
-from vtdl_cli.errors import ConfigError, Interrupted, UsageError
+from vtdl_cli.errors import ConfigError, UsageError
 from vtdl_cli.locks import lock_file, releasing_locks
 from vtdl_cli.models.encoder import PooledFeatures
-from vtdl_cli.runtime import Reporter, StopRequest, Warn, check_new_file, seed_torch
+from vtdl_cli.runtime import Reporter, Warn, seed_torch
 from vtdl_cli.settings import build_config, read_yaml
 
-KEEP_EVERY_SECONDS = 20.0  # the most work that an interruption costs
+SEQUENTIAL = "pyav"  # the decoder of whole videos, see `open_sequential`
 
 LAST, EMBEDDING = "last", "embedding"
 """Layers by their role; others have the names of the backbone's stages."""
@@ -46,11 +55,21 @@ class FeatureSpec:
         clips: spread evenly over each video; none: the preset's.
         keep: a vector for each `video`, the mean over its clips, (N, D); for each `clip`, (N, clips, D); or for each
             `time` position of the feature map, averaged over space alone, (N, clips, t, D).
+        hop: slide windows over each video, so far from one to the next, in place of clips: (W, D), see
+            `data.hdf5.features`; None: clips.
     """
 
     layer: str = LAST
     clips: int | None = None
     keep: Literal["video", "clip", "time"] = "video"
+    hop: Hop | None = None
+
+    def __post_init__(self) -> None:
+        if self.hop and (self.clips or self.keep != "video"):
+            raise UsageError(
+                "--hop slides windows over each video, with a vector for each. Leave out --clips, --per-clip and "
+                "--per-frame"
+            )
 
 
 @releasing_locks
@@ -64,7 +83,7 @@ def extract(
     config: Config | None = None,
     assignments: tuple[str, ...] = (),
     spec: FeatureSpec = FeatureSpec(),
-    npy: bool = False,
+    formats: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Write the features of the videos of a list, or of one video.
 
@@ -77,7 +96,7 @@ def extract(
         config: of the randomly initialised network; checkpoints have their own.
         assignments: `section.key=value` on top of the configuration in the weights.
         spec: which features.
-        npy: also write the features as an array beside the HDF5 file.
+        formats: to export the features in, too, beside the HDF5 file: keys of `engine.features.export.FORMATS`.
 
     Returns:
         Path, shape, protocol, skipped videos and seconds.
@@ -86,11 +105,19 @@ def extract(
         UsageError, ListError, CheckpointError: options, list and weights do not fit together. Nothing is written.
         Interrupted: by a signal; the features so far are kept for `--resume`.
     """
-    array = array_beside(out) if npy else None
+    exports = {path_beside(out, name): name for name in formats}
+    if spec.hop and ranks.world_size() > 1:
+        raise UsageError("--hop runs in one process. Start it without torchrun; lists can be divided, and files merged")
     seed_torch(execution.seed)
     network, source = load_layer(weights, config, assignments, spec, reporter.warn)
     config = source.config
     videos = videos_list.read(needs_classes=False, flow=config.data.modality == "flow")
+    if ACTIONFORMER in formats:
+        if spec.hop is None:
+            raise UsageError(f"--format {ACTIONFORMER} needs windows that slide. Add --hop, such as --hop 8")
+        check_videos([videos.name(index) for index in range(len(videos))], videos.intervals, f"list '{videos.source}'")
+    if spec.hop and (ignored := decoder_of(config)) not in (AUTO, FLOW, SEQUENTIAL):
+        reporter.warn(f"data.decoder '{ignored}' has no effect with --hop: whole videos are read with {SEQUENTIAL}")
     clips = spec.clips or config.extract.clips
     machine = build_machine(execution.device, config.pretrain.precision, execution.workers, reporter)
     provenance = _describe_provenance(source, videos, spec, clips, execution.seed) | machine.provenance
@@ -98,10 +125,10 @@ def extract(
     if not execution.dry_run and not out.is_dir():
         lock_file(out, reporter)
     parts = FeatureParts(out, provenance, resume=execution.resume, overwrite=execution.overwrite, is_same=_is_same)
-    if array:
-        check_new_file(array, "--out", overwrite=execution.overwrite or parts.finished)
+    for path, name in exports.items():
+        check_export(path, name, overwrite=execution.overwrite or parts.finished)
         if not execution.dry_run:
-            lock_file(array, reporter)
+            lock_export(path, name, reporter)
     plan = {"out": str(out), "videos": len(videos), **parts.provenance}
     report_list(videos, reporter)
     if execution.dry_run:
@@ -114,8 +141,8 @@ def extract(
         _extract_features(network, config, videos, clips, spec, machine, parts, reporter)
     if not ranks.is_rank_0():
         return plan
-    if array:
-        write_table(out, array)
+    for path, name in exports.items():
+        write_export(out, path, name, reporter.warn)
     seconds = round(time.monotonic() - began, 2)
     return {**plan, "shape": list(inspect_features(out).shape), "skipped": parts.skipped, "seconds": seconds}
 
@@ -131,11 +158,15 @@ def _extract_features(
     reporter: Reporter,
 ) -> None:
     """Extract the videos that are not done yet, then write the file."""
-    dataset = build_test_clips(config, videos, config.extract, clips=clips)
-    network, batch_clips = machine.place(network), config.extract.batch_clips
-    outputs = forward_videos(network, dataset, machine, views=clips, batch_clips=batch_clips, start=parts.done)
+    network = machine.place(network)
     bad_videos = BadVideos(len(videos), config.data.max_bad_fraction, _list_skipped_before(parts))
-    keep_rows(outputs, parts, bad_videos, reporter, average_clips=spec.keep == "video")
+    if spec.hop:
+        rows = window_rows(network, config, videos, spec.hop, machine, (parts.done, parts.windows), reporter)
+    else:
+        dataset, batch_clips = build_test_clips(config, videos, config.extract, clips=clips), config.extract.batch_clips
+        outputs = forward_videos(network, dataset, machine, views=clips, batch_clips=batch_clips, start=parts.done)
+        rows = video_rows(outputs, parts.done, spec.keep)
+    keep_rows(rows, parts, bad_videos, reporter)
     parts.finish(videos.name, videos.intervals)
 
 
@@ -175,46 +206,6 @@ def _list_skipped_before(parts: FeatureParts) -> dict[int, tuple[str, str]]:
     return {~number: (bad["path"], bad["reason"]) for number, bad in enumerate(parts.skipped)}
 
 
-def keep_rows(
-    outputs: Iterator[VideoOutputs],
-    parts: FeatureParts,
-    bad_videos: BadVideos,
-    reporter: Reporter,
-    *,
-    average_clips: bool,
-) -> None:
-    """Run through the batches; save their rows every few seconds, on a signal and at the end."""
-    parts.begin()
-    rows, unreadable = list[dict[str, np.ndarray]](), list[Unreadable]()
-    total, done, kept_at = bad_videos.num_videos, parts.done, time.monotonic()
-    with StopRequest() as stop, reporter.progress(total, "features", start=done) as bar:
-        for batch, values in outputs:
-            bad_videos.add(batch.unreadable, reporter)
-            unreadable += batch.unreadable
-            if len(batch):
-                rows.append(_copy_rows((batch, values.mean(1) if average_clips else values)))
-            done += len(batch) + len(batch.unreadable)
-            bar.advance(len(batch) + len(batch.unreadable))
-            signal = stop.received()
-            if signal or done == total or time.monotonic() - kept_at > KEEP_EVERY_SECONDS:
-                _save(parts, done, rows, unreadable)
-                rows, unreadable, kept_at = [], [], time.monotonic()
-            if signal:
-                raise Interrupted(f"{signal} after {done} of {total} videos: saved. Resume with --resume")
-
-
-def _copy_rows(outputs: VideoOutputs) -> dict[str, np.ndarray]:
-    """Return the rows of a batch. Copies: a worker's tensors each hold a file open, and its frames fill the memory."""
-    batch, values = outputs
-    columns = {"labels": batch.label, "num_frames": batch.num_frames, "positions": batch.index}
-    return {"features": values, **{name: column.numpy().copy() for name, column in columns.items()}}
-
-
-def _save(parts: FeatureParts, done: int, rows: list[dict[str, np.ndarray]], unreadable: list[Unreadable]) -> None:
-    skipped = [{"path": bad.path, "reason": bad.reason} for bad in unreadable]
-    parts.add(done, skipped, {name: np.concatenate([each[name] for each in rows]) for name in (rows or [{}])[0]})
-
-
 def _describe_provenance(source: Source, videos: VideoList, spec: FeatureSpec, clips: int, seed: int) -> dict[str, str]:
     """Return everything that the features depend on, as attributes of the file."""
     config = source.config
@@ -222,14 +213,13 @@ def _describe_provenance(source: Source, videos: VideoList, spec: FeatureSpec, c
     return {
         "backbone": f"{config.model.name} depth {config.model.depth or '-'} width {config.model.width}",
         "layer": _describe_layer(spec),
-        "protocol": _describe_protocol(spec, clips),
+        **_describe_sampling(config, spec, clips),
         "weights": source.path if source.sha256 else f"none, seed {seed}",
         "weights_sha256": source.sha256,
         "list_sha256": videos.sha256,
         **({"classes": json.dumps(videos.classes)} if videos.classes else {}),
         "root": str(videos.root),
         "modality": config.data.modality,
-        "decoder": decoder_of(config),
         "preset": config.model_copy(update={"data": data}).to_yaml(),
     }
 
@@ -251,19 +241,13 @@ def _describe_layer(spec: FeatureSpec) -> str:
     return f"{name}, {'spatial' if spec.keep == 'time' else 'global'} average"
 
 
-def _describe_protocol(spec: FeatureSpec, clips: int) -> str:
-    if spec.keep == "video":
-        return protocol_name(clips)
-    return f"{clips} clips" if spec.keep == "clip" else f"{clips} clips, each time position"
-
-
-def array_beside(out: Path) -> Path:
-    """Return the array's path for `--npy`.
-
-    Raises:
-        UsageError: it is `out` itself.
-    """
-    array = out.with_suffix(ARRAY)
-    if array == out:
-        raise UsageError(f"--npy writes '{array}', which is --out itself. Choose an --out that ends in .h5")
-    return array
+def _describe_sampling(config: Config, spec: FeatureSpec, clips: int) -> dict[str, str]:
+    """Return which frames vectors are of, and what decodes them; of windows with what other programs need to know."""
+    if spec.hop:
+        extent = build_window_rule(config, config.extract, spec.hop).extent
+        hop, rate = describe_hop(spec.hop), config.data.frame_rate
+        sampling = {"hop": hop, "window_frames": str(extent), "frame_rate": "" if rate is None else f"{rate:.12g}"}
+        decoder = FLOW if decoder_of(config) == FLOW else SEQUENTIAL
+        return {"protocol": f"windows of {extent} frames every {hop}", **sampling, "decoder": decoder}
+    of_clips = {"clip": f"{clips} clips", "time": f"{clips} clips, each time position"}
+    return {"protocol": of_clips.get(spec.keep, protocol_name(clips)), "decoder": decoder_of(config)}

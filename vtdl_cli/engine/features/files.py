@@ -1,4 +1,4 @@
-"""Feature files: described, merged, and exported for other programs."""
+"""Feature files: described and merged."""
 
 import itertools
 import json
@@ -9,25 +9,31 @@ from typing import Any
 
 import numpy as np
 
-from vtdl_cli.data.hdf5.feature_tables import ARRAY, writer_for
 from vtdl_cli.data.hdf5.features import (
     FEATURE_SCHEMA,
+    OFFSETS,
+    OPTIONAL_COLUMNS,
+    TIME_COLUMNS,
     FeatureRows,
+    is_ragged,
     join_values,
     network_of,
     open_features,
     read_blocks,
+    read_vectors,
+    read_videos,
     values_of,
     write_features,
 )
 from vtdl_cli.data.hdf5.layout import INTERVAL_COLUMNS, class_names_in, intervals_in
+from vtdl_cli.data.hdf5.rows import RowsFile
 from vtdl_cli.data.lists.label_sets import LabelSet, compare_classes, label_set
 from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
 from vtdl_cli.data.video.decoding import same_frames
 from vtdl_cli.data.video.timeline import name_samples
 from vtdl_cli.errors import UsageError
 from vtdl_cli.locks import lock_file, releasing_locks
-from vtdl_cli.runtime import Reporter, Warn, atomic_write, check_new_file, ignore_warning
+from vtdl_cli.runtime import Reporter, Warn, check_new_file, ignore_warning
 
 NOT_PROVENANCE = ("schema", "skipped", "classes")
 """Attributes that say nothing about where features come from."""
@@ -35,15 +41,23 @@ NOT_PROVENANCE = ("schema", "skipped", "classes")
 
 @dataclass(frozen=True)
 class FeatureFile:
-    """A file without its features: their shape (N, ..., D), labels (N,), attributes, whether it has checksums, and
-    whether it has intervals of videos."""
+    """A file without its features.
+
+    Attributes:
+        path: of the file.
+        shape: of the features, (N, ..., D), or (W, D) of a ragged file.
+        labels: (N,).
+        attributes: of the file.
+        has_checksums: whether it has checksums.
+        optional: the names of its optional columns.
+    """
 
     path: Path
     shape: tuple[int, ...]
     labels: np.ndarray
     attributes: dict[str, Any]
     has_checksums: bool
-    has_intervals: bool
+    optional: set[str]
 
     @property
     def label_set(self) -> LabelSet:
@@ -70,11 +84,19 @@ def inspect_features(path: Path, warn: Warn = ignore_warning, *, verify: bool = 
         DamagedFile: it is damaged, as far as it was read.
     """
     with open_features(path, warn) as file:
-        labels = np.concatenate([rows["labels"] for rows in read_blocks(file)]) if verify else file.read("labels")
-        has_intervals = not INTERVAL_COLUMNS.keys() - file.columns
-        return FeatureFile(
-            path, file.shape("features"), labels, file.attributes, file.checksums is not None, has_intervals
-        )
+        labels = _verify(file) if verify else file.read("labels")
+        optional = {name for name in OPTIONAL_COLUMNS if name in file.columns}
+        return FeatureFile(path, file.shape("features"), labels, file.attributes, file.checksums is not None, optional)
+
+
+def _verify(file: RowsFile) -> np.ndarray:
+    """Read each column once, and return the labels."""
+    if not is_ragged(file):
+        return np.concatenate([rows["labels"] for rows in read_blocks(file)])
+    for _ in read_vectors(file):
+        pass
+    labels: np.ndarray = read_videos(file)["labels"]
+    return labels
 
 
 def describe_features(paths: Sequence[Path], reporter: Reporter) -> dict[str, dict[str, Any]]:
@@ -100,8 +122,10 @@ def _describe(file: FeatureFile) -> dict[str, Any]:
             "fewest_videos": int(counts.min()) if len(counts) else None,
             "most_videos": int(counts.max()) if len(counts) else None,
         },
+        "videos": len(file.labels),
         "videos_without_class": len(file.labels) - len(known),
-        "intervals": file.has_intervals,
+        "intervals": not file.optional.isdisjoint(INTERVAL_COLUMNS),
+        "times": not file.optional.isdisjoint(TIME_COLUMNS),
         "checksums": "match" if file.has_checksums else "none",
         "skipped": file.skipped,
     }
@@ -136,8 +160,10 @@ def merge_features(paths: Sequence[Path], out: Path, reporter: Reporter, *, over
     _check_distinct_videos(paths)
     names = _common_names(files, reporter)
     shape = (sum(file.shape[0] for file in files), *files[0].shape[1:])
-    has_intervals = any(file.has_intervals for file in files)
-    write_features(out, shape, _read_all(paths), _join_attributes(files) | names, has_intervals=has_intervals)
+    optional = set().union(*(file.optional for file in files))
+    number = sum(len(file.labels) for file in files) if OFFSETS in optional else None
+    attributes = _join_attributes(files) | names
+    write_features(out, shape, _read_all(paths), attributes, optional=optional, num_videos=number)
     skipped = [video for file in files for video in file.skipped]
     return {"out": str(out), "files": len(files), "shape": list(shape), "skipped": skipped}
 
@@ -169,8 +195,9 @@ def _common_names(files: Sequence[FeatureFile], reporter: Reporter) -> dict[str,
 def _identify(file: FeatureFile) -> dict[str, str]:
     """Return what all rows of a merged file must have in common."""
     dims = " x ".join(map(str, file.shape[1:]))
-    sampling = {name: str(file.attributes.get(name, "")) for name in ("protocol", "decoder")}
-    return network_of(file.attributes) | sampling | {"dims": dims}
+    sampling = {name: str(file.attributes.get(name, "")) for name in ("protocol", "decoder", "frame_rate")}
+    times = "ragged" if OFFSETS in file.optional else "with" if "fps" in file.optional else "without"
+    return network_of(file.attributes) | sampling | {"dims": dims, "times": times}
 
 
 def _have_same_frames(ours: str, theirs: str) -> bool:
@@ -193,9 +220,18 @@ def _check_distinct_videos(paths: Sequence[Path]) -> None:
 
 
 def _read_all(paths: Sequence[Path]) -> Iterator[FeatureRows]:
+    """Yield the rows of all files; of ragged ones the columns of videos and those of vectors apart."""
+    last = 0
     for path in paths:
         with open_features(path) as file:
-            yield from read_blocks(file)
+            if not is_ragged(file):
+                yield from read_blocks(file)
+                continue
+            videos = read_videos(file)
+            edges = videos[OFFSETS] + last
+            yield {**videos, OFFSETS: edges[1:] if last else edges}
+            yield from read_vectors(file)
+            last = edges[-1]
 
 
 def _join_attributes(files: Sequence[FeatureFile]) -> dict[str, str]:
@@ -205,48 +241,3 @@ def _join_attributes(files: Sequence[FeatureFile]) -> dict[str, str]:
         values = [value for file in files for value in values_of(file.attributes.get(name, ""))]
         joined[name] = join_values(values)
     return joined
-
-
-@releasing_locks
-def export_features(
-    path: Path, out: Path, reporter: Reporter, *, average: bool = False, overwrite: bool = False
-) -> dict[str, Any]:
-    """Write features as an array or a table.
-
-    Args:
-        path: the HDF5 file.
-        out: .npy, .csv or .parquet.
-        reporter: warns where `out` cannot be locked.
-        average: over the clips of a video and their time positions, where the file has several.
-        overwrite: replace an existing `out`.
-
-    Returns:
-        The new file's path and the shape of its features.
-
-    Raises:
-        UsageError: `path` is no feature file or damaged, or `out` exists or cannot hold features of this shape.
-    """
-    writer_for(out)
-    lock_file(out, reporter)
-    check_new_file(out, "--out", overwrite=overwrite, sources=[path])
-    return {"out": str(out), "shape": list(write_table(path, out, reporter.warn, average=average))}
-
-
-def write_table(path: Path, out: Path, warn: Warn = ignore_warning, *, average: bool = False) -> tuple[int, ...]:
-    """Write features as `export_features` does, without checking `out`; return their shape.
-
-    Raises:
-        UsageError: `path` is no feature file or damaged, or `out` cannot hold features of this shape.
-    """
-    write = writer_for(out)
-    with open_features(path, warn) as file:
-        whole = file.shape("features")
-        shape = (whole[0], whole[-1]) if average else whole
-        if len(shape) > 2 and out.suffix != ARRAY:
-            raise UsageError(
-                f"features '{path}' have {' x '.join(map(str, shape[1:]))} values per video, too many for a table. "
-                f"Add --average, or choose {ARRAY}"
-            )
-        with atomic_write(out) as temporary:
-            write(temporary, shape, read_blocks(file, average=average), class_names_in(file.attributes))
-    return shape

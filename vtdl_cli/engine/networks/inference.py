@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vtdl_cli import ranks
 from vtdl_cli.data.clips.augmentation import to_clips
-from vtdl_cli.data.clips.datasets import Batch, EpochBatches, VideoClips
+from vtdl_cli.data.clips.datasets import SMALL_FIELDS, Batch, EpochBatches, VideoClips
 from vtdl_cli.data.clips.loading import Loader
 from vtdl_cli.data.clips.window_loading import SlidingWindows, WindowBatch, load_windows
 from vtdl_cli.engine.networks.bad_videos import BadVideos
@@ -82,9 +82,7 @@ def forward_windows(
     for batch in load_windows(dataset, workers=machine.workers, on_gpu=machine.device.type == "cuda"):
         values = np.empty((0, 0), np.float32)
         if len(batch):
-            frames = torch.from_numpy(batch.frames).to(machine.device)
-            clips = to_clips(frames, dataset.rule.crop_size, {}).contiguous(memory_format=MEMORY_FORMAT)
-            values = forward_clips(network, clips, machine, dataset.batch_size)
+            values = forward_frames(network, batch.frames, machine, dataset.rule.crop_size)
         processed += [video.index for video in batch.ended]
         yield batch.without_frames(), values
     check_each_once(processed, range(len(dataset.videos)))
@@ -92,13 +90,10 @@ def forward_windows(
 
 def _join(parts: list[VideoOutputs]) -> VideoOutputs:
     """Join the shares of all ranks to one batch; a share without readable videos has outputs of unknown shape."""
-    batches = [batch for batch, _ in parts]
-    label, index, num_frames = (
-        torch.cat([getattr(batch, name) for batch in batches]) for name in ("label", "index", "num_frames")
-    )
-    unreadable = [video for batch in batches for video in batch.unreadable]
-    values = [each for batch, each in parts if len(batch)] or [parts[0][1]]
-    return Batch(torch.empty(0), {}, label, index, num_frames, unreadable=unreadable), np.concatenate(values)
+    unreadable = [video for batch, _ in parts for video in batch.unreadable]
+    readable = [part for part in parts if len(part[0])] or parts[:1]
+    small = {name: torch.cat([getattr(batch, name) for batch, _ in readable]) for name in SMALL_FIELDS}
+    return Batch(torch.empty(0), {}, **small, unreadable=unreadable), np.concatenate([each for _, each in readable])
 
 
 def check_each_once(processed: Sequence[int], expected: range) -> None:
@@ -120,6 +115,14 @@ def load_videos(dataset: VideoClips, machine: Machine, *, views: int, batch_clip
     together = ranks.world_size() * max(1, batch_clips // views)
     order = EpochBatches(len(dataset), together, first=start, rank=ranks.rank(), world_size=ranks.world_size())
     return machine.load(dataset, order)
+
+
+def forward_frames(
+    network: Callable[[Tensor], Tensor], frames: np.ndarray, machine: Machine, crop_size: int
+) -> np.ndarray:
+    """Normalise and forward the frames of windows (N, T, R, R, C) uint8, all at once; returns (N, ...) float32."""
+    clips = to_clips(torch.from_numpy(frames).to(machine.device), crop_size, {})
+    return forward_clips(network, clips.contiguous(memory_format=MEMORY_FORMAT), machine, len(frames))
 
 
 def forward_clips(network: Callable[[Tensor], Tensor], clips: Tensor, machine: Machine, batch_clips: int) -> np.ndarray:
