@@ -15,6 +15,7 @@ MAY_IMPORT = {
     "__main__": {"cli", "ranks", "system"},
     "cli": {"commands", "workers", "ranks", "errors"},
     "commands": {"commands", "engine", "config", "settings", *FLOOR},
+    "api": {"engine", "models", "data", "config", *FLOOR},
     "engine": {"engine", "config", "settings", *LEAVES, *FLOOR},
     **{leaf: {leaf, *FLOOR} for leaf in LEAVES},
     "settings": {"config", "runtime", "text", "errors"},
@@ -28,7 +29,7 @@ MAY_IMPORT = {
     "system": set(),
     "ranks": {"errors"},
     "errors": set(),
-    "__init__": set(),
+    "__init__": {"api", "errors"},  # when one of their names is used
 }
 
 

@@ -22,7 +22,9 @@ from vtdl_cli.metrics import (
     cluster,
     confusion,
     knn_accuracy,
+    leading_variance,
     nearest,
+    rank_me,
     softmax,
     true_class_ranks,
     unit,
@@ -204,3 +206,33 @@ def test_cluster__finds_directions_whatever_the_length() -> None:
 
 def test_unit__length_is_1_or_stays_0() -> None:
     assert unit(np.array([[3.0, 4.0], [0.0, 0.0]])).tolist() == [[0.6, 0.8], [0, 0]]
+
+
+@pytest.mark.parametrize("shape", [(40, 6), (6, 40)])
+def test_rank_me__equals_the_papers_equations(shape: tuple[int, int]) -> None:
+    """Oracle: equations 1 and 2 of arXiv 2210.02885, one singular value after the other."""
+    features = np.random.default_rng(0).normal(1, 2, shape)
+    singular = np.sqrt(np.linalg.eigvalsh(features @ features.T).clip(0))[-6:]
+    entropy = 0.0
+    for value in singular:
+        share = value / sum(singular) + 1e-7
+        entropy -= share * np.log(share)
+    assert rank_me(features) == pytest.approx(np.exp(entropy), rel=1e-6)
+
+
+def test_rank_me__by_hand() -> None:
+    """Oracle: by hand: equal directions count whole, collapsed ones not; 3 : 1 is exp(H), H = ln 4 - 0.75 ln 3."""
+    assert rank_me(5 * np.eye(8)[:, :4]) == pytest.approx(4, rel=1e-4)
+    assert rank_me(np.outer(np.arange(1, 9), np.ones(4))) == pytest.approx(1, rel=1e-4)
+    assert rank_me(np.diag([3.0, 1.0])) == pytest.approx(4 / 3**0.75, rel=1e-4)
+    assert rank_me(np.zeros((3, 2))) == pytest.approx(1, rel=1e-4)
+
+
+def test_leading_variance__equals_the_covariance_matrix() -> None:
+    """Oracle: NumPy's covariance: its largest eigenvalues over its trace; the mean, far from 0, does not count."""
+    scales = np.linspace(1, 3, 30)
+    features = np.random.default_rng(0).normal(50, scales, (200, 30)).astype(np.float32)
+    variances = np.linalg.eigvalsh(np.cov(features.astype(np.float64).T))
+    assert leading_variance(features) == pytest.approx(100 * variances[-10:].sum() / variances.sum(), rel=1e-9)
+    assert leading_variance(features[:, :10]) == pytest.approx(100)
+    assert leading_variance(np.ones((4, 3))) == 100

@@ -184,6 +184,31 @@ def nearest(queries: np.ndarray, gallery: np.ndarray, *, k: int, leave_one_out: 
     return np.concatenate(ranked)
 
 
+LEADING_DIRECTIONS = 10  # of `leading_variance`
+RANK_EPSILON = 1e-7  # of RankMe's equation 1
+
+
+def rank_me(features: np.ndarray) -> float:
+    """Return RankMe (arXiv 2210.02885) of features (N, D): their effective rank, from 1 to the lesser of N and D.
+
+    It is the exponential of the entropy of the singular values, which are divided by their sum; nothing is centred.
+    """
+    singular = np.linalg.svd(features.astype(np.float64), compute_uv=False)
+    shares = singular / max(singular.sum(), RANK_EPSILON) + RANK_EPSILON
+    return float(np.exp(-(shares * np.log(shares)).sum()))
+
+
+def leading_variance(features: np.ndarray, directions: int = LEADING_DIRECTIONS) -> float:
+    """Return the percentage of the variance of features (N, D) in their first principal directions.
+
+    It is 100 where all features are the same: no direction has any variance.
+    """
+    centred = features.astype(np.float64) - features.mean(0, dtype=np.float64)
+    variances = np.linalg.svd(centred, compute_uv=False) ** 2
+    total = float(variances.sum())
+    return 100 * float(variances[:directions].sum()) / total if total else 100.0
+
+
 def unit(features: np.ndarray) -> np.ndarray:
     """Normalise features (..., D) to length 1, so that dot products are cosines; zero vectors stay zero."""
     scaled: np.ndarray = features / np.linalg.norm(features, axis=-1, keepdims=True).clip(1e-12)

@@ -56,6 +56,35 @@ def test_convert__train_and_val_folders_with_one_csv(toy: Toy, tmp_path: Path) -
     assert f"next: vtdl pretrain --preset small/r3d --train-list {out / 'train_split_1.txt'}" in again.stderr
 
 
+def test_parts__are_checked_together_and_used_apart(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
+    """A column `split` of other words is no split, which is reported; the hint runs as it is printed."""
+    table, other = tmp_path / "my labels.csv", tmp_path / "folds.csv"
+    lists = {"train": toy.train_list, "val": toy.val_list}
+    rows = [(line.split()[0], side) for side, listed in lists.items() for line in listed.read_text().splitlines()]
+    table.write_text("path,split\n" + "".join(f"{path},{side}\n" for path, side in rows))
+    other.write_text("path,split\n" + "".join(f"{path},fold {len(side)}\n" for path, side in rows))
+    found = json.loads(succeed("lists", "check", str(table), "--root", str(toy.root), "--json").stdout)
+    assert (found["videos"], found["missing"], found["parts"]) == (18, [], {"train": 12, "val": 6})
+    hint = f"Write a list of each: vtdl lists convert '{table}' --root {toy.root} --out lists"
+    line = toy.extract(pretrained, tmp_path / "f.h5")
+    refuse(*line, "--list", str(table), code=1, says=(f"holds the videos of train, val together. {hint}",))
+    found = json.loads(succeed("lists", "check", str(other), "--root", str(toy.root), "--json").stdout)
+    assert found["parts"] is None
+    assert found["columns"].endswith("no parts of a split: 'split' has other words than train, val and test")
+
+
+def test_convert__warns_of_classes_from_one_and_refuses_folders(toy: Toy, tmp_path: Path) -> None:
+    table = tmp_path / "from_one.csv"
+    lines = [line.split() for line in toy.val_list.read_text().splitlines()]
+    table.write_text("path,label\n" + "".join(f"{path},{int(label) + 1}\n" for path, label, _ in lines))
+    line = ["lists", "convert", str(table), "--root", str(toy.root), "--out", str(tmp_path / "out.csv")]
+    assert "has no video of class 0, but some of each class from 1 to 3" in succeed(*line).stderr
+    assert "no video of class 0" not in succeed(*line, "--overwrite", "--from-one").stderr
+    says = ("is a folder of videos, or a video, and no list. To make lists of a folder: vtdl prepare-lists folder",)
+    refuse("lists", "convert", str(toy.root), "--out", str(tmp_path / "new"), code=2, says=says)
+    assert not (tmp_path / "new").exists()
+
+
 def test_convert__csv_round_trip(toy: Toy, tmp_path: Path) -> None:
     """Oracle: the list that was converted."""
     table = tmp_path / "list.csv"
@@ -102,7 +131,8 @@ def test_convert__splits_by_column_and_keeps_intervals(toy: Toy, tmp_path: Path)
     one_file = ("lists", "convert", str(table), "--root", str(toy.root), "--out")
     refuse(*one_file, str(tmp_path / "x.txt"), code=2, says=("no place for the intervals", "x.csv"))
     succeed(*one_file, str(tmp_path / "one" / "x.csv"))
-    refuse("lists", "check", str(tmp_path / "one" / "x.csv"), code=1, says=("holds the videos of train, val together",))
+    whole = ("compress", str(tmp_path / "one" / "x.csv"), "--out", str(tmp_path / "small"))
+    refuse(*whole, code=1, says=("holds the videos of train, val together",))
 
 
 def test_convert__draws_validation_by_group(toy: Toy, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`vtdl features info|merge|export`."""
+"""`vtdl features info|merge|export|import`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +7,7 @@ import typer
 
 from vtdl_cli.commands import options as o
 
-features = typer.Typer(no_args_is_help=True, help="Describe, merge and export feature files.")
+features = typer.Typer(no_args_is_help=True, help="Describe, merge, export and import feature files.")
 
 
 @features.command(
@@ -100,3 +100,51 @@ def export(
     reporter = make_reporter(quiet=False)
     result = export_features(file, out, reporter, name=format_, average=average, overwrite=overwrite)
     print_result(result, as_json, "exported")
+
+
+@features.command(
+    "import",
+    epilog="""Examples:
+
+vtdl features import vjepa2.npy --list lists/train_split_1.txt --out vjepa2_train.h5
+
+vtdl features import videomae.csv --list lists/val_split_1.txt --out videomae_val.h5 --network 'VideoMAE ViT-B'
+""",
+)
+def import_(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="X.npy|X.npz|X.csv|X.parquet",
+            help="Vectors of another program: [videos, channels], or with clips and times between. In a table the "
+            "columns path, start, end, label, ... name the video, all others are channels; in .npz the arrays are "
+            "features and paths. Parquet needs pyarrow.",
+        ),
+    ],
+    videos_list: Annotated[
+        Path,
+        typer.Option(
+            "--list",
+            metavar="LIST",
+            help="The list of their videos, which gives the classes. Without paths the rows are in its order.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="HDF5 file to write.")],
+    network: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="What computed them. Files of different networks are not compared."),
+    ] = "imported",
+    root: o.RootOption = None,
+    strip_prefix: o.StripOption = "",
+    list_columns: o.ColumnsOption = None,
+    overwrite: o.OverwriteOption = False,
+    as_json: o.JsonOption = False,
+    debug: o.DebugOption = False,
+) -> None:
+    """Read features of another program, to probe them and to search in them as in ours."""
+    from vtdl_cli.commands.screen import make_reporter, print_result
+    from vtdl_cli.engine.features.import_features import import_features
+
+    source = o.list_source(videos_list, root, strip_prefix, list_columns)
+    result = import_features(file, source, out, network, make_reporter(quiet=False), overwrite=overwrite)
+    print_result(result, as_json, "imported")

@@ -10,14 +10,14 @@ import typer
 from vtdl_cli.commands import options as o
 from vtdl_cli.commands.prepare_lists import SMALLEST_PRESET
 
-ColumnOption = Annotated[
-    str | None,
-    typer.Option(
+
+def _column(content: str) -> Any:
+    return typer.Option(
         metavar="NAME",
-        help="Name of that column in the first line. Default: guessed.",
+        help=f"Name, in the first line, of the column of {content}. Default: guessed.",
         rich_help_panel="Columns of a table",
-    ),
-]
+    )
+
 
 lists = typer.Typer(no_args_is_help=True, help="Check and convert existing lists.")
 
@@ -76,12 +76,12 @@ def convert_list(
             "list of each part of the split.",
         ),
     ],
-    path_column: ColumnOption = None,
-    label_column: ColumnOption = None,
-    split_column: ColumnOption = None,
-    group_column: ColumnOption = None,
-    start_column: ColumnOption = None,
-    end_column: ColumnOption = None,
+    path_column: Annotated[str | None, _column("paths or ids")] = None,
+    label_column: Annotated[str | None, _column("classes, names or numbers")] = None,
+    split_column: Annotated[str | None, _column("train, val or test")] = None,
+    group_column: Annotated[str | None, _column("groups that stay in one list")] = None,
+    start_column: Annotated[str | None, _column("starts of intervals, in seconds or h:m:s")] = None,
+    end_column: Annotated[str | None, _column("ends of intervals")] = None,
     val_fraction: Annotated[
         float, typer.Option(help="Fraction of each class for validation, if the list has no parts; 0: none.")
     ] = 0.0,

@@ -28,7 +28,7 @@ def probe(
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Measure the accuracy of kNN (k = 1, 5, 20) and of logistic regression on features."""
+    """Measure the accuracy of kNN (k = 1, 5, 20) and logistic regression on features, and their effective rank."""
     from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.errors import UsageError
 

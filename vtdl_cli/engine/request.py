@@ -66,26 +66,20 @@ class ListSource:
         Raises:
             ListError, UsageError: as `read`.
         """
-        if not may_be_video(self.path):
-            return self.parse_parts().whole()
-        if self.root is not None or self.strip_prefix or self.columns:
-            raise UsageError(
-                f"list '{self.path}' is a {self._kind}, for which --root, --strip-prefix and --list-columns have no "
-                "meaning. Leave them out"
-            )
-        if self.path.is_dir() and not is_video_folder(self.path, flow=flow):
-            return list_of_videos(self.path, find_videos(self.path, flow=flow).videos, root=self.path)
-        return list_of_videos(self.path, [str(self.path)])
+        return self.parse_parts(flow=flow).whole()
 
-    def parse_parts(self, first_class: int = 0) -> ParsedList:
-        """Read a list that may hold several parts of a split.
+    def parse_parts(self, first_class: int = 0, *, flow: bool = False) -> ParsedList:
+        """Read a list that may hold several parts of a split; a video or a folder holds none.
 
         Args:
             first_class: the number that the list gives its first class; it becomes 0.
+            flow: a folder holds optical flow.
 
         Raises:
-            ListError, UsageError: see `data.lists.video_list.read_list`.
+            ListError, UsageError: as `read`, and see `data.lists.video_list.read_list`.
         """
+        if may_be_video(self.path):
+            return ParsedList(self._find_videos(flow=flow), None, None)
         return parse_list(
             self.path,
             root=self.root,
@@ -94,6 +88,17 @@ class ListSource:
             first_class=first_class,
             chosen=self.chosen,
         )
+
+    def _find_videos(self, *, flow: bool) -> VideoList:
+        """Return the video, or those of the folder, given in place of a list."""
+        if self.root is not None or self.strip_prefix or self.columns:
+            raise UsageError(
+                f"list '{self.path}' is a {self._kind}, for which --root, --strip-prefix and --list-columns have no "
+                "meaning. Leave them out"
+            )
+        if self.path.is_dir() and not is_video_folder(self.path, flow=flow):
+            return list_of_videos(self.path, find_videos(self.path, flow=flow).videos, root=self.path)
+        return list_of_videos(self.path, [str(self.path)])
 
     @property
     def _kind(self) -> str:

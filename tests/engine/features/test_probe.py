@@ -72,6 +72,17 @@ def test_probe__result(tmp_path: Path) -> None:
     assert "linear_top5" not in result  # of four classes
 
 
+def test_probe__spread_of_the_training_features(tmp_path: Path) -> None:
+    """Oracle: NumPy's singular values of the training file, of all eight directions and, one left out, of none."""
+    arguments = pair(tmp_path)
+    result = json.loads(succeed(*arguments, "--json").stdout)
+    singular = np.linalg.svd(read_features(tmp_path / "train.h5").values, compute_uv=False)
+    shares = singular / singular.sum()
+    assert result["rankme"] == pytest.approx(np.exp(-(shares * np.log(shares)).sum()), rel=1e-4)
+    assert result["variance_in_10"] == pytest.approx(100)  # of eight channels
+    assert "rankme" in succeed(*arguments).stdout
+
+
 def test_probe__interval_of_every_accuracy(tmp_path: Path) -> None:
     """Oracle: scipy's, by the number of test videos that are right; classes have 15 of them each."""
     result = json.loads(succeed(*pair(tmp_path), "--json").stdout)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import vtdl_cli
 from tests.toy import PRESET, refuse, rows, succeed
 
 NUM_FRAMES, HEIGHT, WIDTH, PER_CLASS = 16, 36, 50, 6
@@ -68,6 +69,12 @@ def test_flow__from_pretraining_to_features(flow: Path, pretrained_flow: Path) -
     succeed("extract", "--weights", str(flow / "finetuned"), *test, *common(flow, flow / "features.h5"))
     with h5py.File(flow / "features.h5") as file:
         assert (file["features"].shape, file.attrs["modality"]) == ((2, 32), "flow")
+        paths, vectors = file["paths"].asstr()[:], file["features"][:]
+    model = vtdl_cli.load(flow / "finetuned", device="cpu")
+    for path, vector in zip(paths, vectors, strict=True):
+        assert model.features(flow / "videos" / path) == pytest.approx(vector, abs=1e-5)
+    no_motion = model.transform(np.full((4, HEIGHT, WIDTH, 2), 128, np.uint8))
+    assert (no_motion.shape[:2], float(no_motion.abs().max()) < 0.01) == ((2, 4), True)
 
 
 def test_flow__weights_of_colours_are_refused(flow: Path, pretrained: Path, tmp_path: Path) -> None:

@@ -76,6 +76,8 @@ def test_accumulate__pretraining_warns_of_what_a_large_batch_would_be(toy: Toy, 
         "warning: pretrain.accumulate_steps 2 is not the same as a batch of 8: batch norm still normalises over 4 "
         "videos, and keys are enqueued 4 at a time, between the batches of a step."
     ) in result.stderr
+    dry = succeed(*toy.pretrain(tmp_path / "dry", *settings("pretrain", "accumulate_steps=9"), "--dry-run"))
+    assert "pretrain.accumulate_steps 9 is not the same as a batch of 12: " in dry.stderr  # all of an epoch
     videos = model(tmp_path / "run")["memory.videos"]
     assert sorted(videos.tolist()) == sorted([*range(NUM_TRAIN), *videos[8:12].tolist()])  # 24 keys in 16 slots
 

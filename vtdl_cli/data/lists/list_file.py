@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -96,11 +97,19 @@ def read_text(source: Path, kind: str) -> bytes:
         raise ListError(f"{kind} '{source}' cannot be read ({error.strerror}). Name a text file") from error
     except UnicodeDecodeError as error:
         number = content.count(b"\n", 0, error.start) + 1
-        raise ListError(f"{kind} '{source}:{number}' is not UTF-8 text. Save the file as UTF-8") from error
+        raise ListError(f"{kind} '{source}:{number}' is not UTF-8 text. Save it as text or CSV, in UTF-8") from error
     if b"\0" in content:  # UTF-16 without a byte order mark is valid UTF-8
         number = content.count(b"\n", 0, content.index(b"\0")) + 1
-        raise ListError(f"{kind} '{source}:{number}' contains a zero byte: not UTF-8 text. Save the file as UTF-8")
+        raise ListError(
+            f"{kind} '{source}:{number}' contains a zero byte: not UTF-8 text. Save it as text or CSV, in UTF-8"
+        )
     return content
+
+
+def convert_command(source: Path, root: Path) -> str:
+    """Return the beginning of the command that converts a list, to be typed."""
+    rooted = [] if root == source.parent else ["--root", str(root)]
+    return shlex.join(["vtdl", "lists", "convert", str(source), *rooted])
 
 
 def shortened(text: str, length: int = 80) -> str:

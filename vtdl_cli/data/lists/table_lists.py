@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vtdl_cli.data.lists.class_names import read_classes
 from vtdl_cli.data.lists.entries import name_clip
 from vtdl_cli.data.lists.layouts import side_of
-from vtdl_cli.data.lists.list_file import ListFile, path_exists
+from vtdl_cli.data.lists.list_file import ListFile, convert_command, path_exists
 from vtdl_cli.data.lists.rows import UNKNOWN_CLASS, ListRows
 from vtdl_cli.data.lists.tables import (
     TABLE_SUFFIXES,
@@ -50,8 +50,9 @@ def is_table(file: ListFile) -> bool:
         return True
     if len(header) == 1 or not is_named or delimiter == "\t":  # tabs may also separate the columns of a list of lines
         return False
+    command = convert_command(file.source, file.root)
     what = f"list '{file.source}' has no column of paths: its first line reads '{delimiter.join(header)}'"
-    hint = "Name the columns there, as in 'path,label', or choose one: vtdl lists convert --path-column NAME"
+    hint = f"Name the columns there, as in 'path,label', or choose one: {command} --path-column NAME --out lists"
     raise ListError(f"{what}. {hint}")
 
 
@@ -142,17 +143,21 @@ def read_columns(table: Table) -> ListRows:
     labels, classes, label = read_labels(table)
     intervals = _read_intervals(table)
     counts = table.parse(frames, parse_count, "a number of frames") if frames else [0] * len(table.rows)
-    used = {content: table.find(content) for content in ("split", "group")}
+    sides = _read_sides(table)
+    used = {"split": table.find("split") if sides else None, "group": group}
     used |= {content: table.find(content) for content in ("start", "end") if intervals is not None}
+    columns = describe({"path": path, "label": label, "frames": frames, **used})
+    if sides is None and (other := table.find("split")):
+        columns += f", no parts of a split: '{other}' has other words than train, val and test"
     return ListRows(
-        describe({"path": path, "label": label, "frames": frames, **used}),
+        columns,
         [cell.encode() for cell in table.cells(path)],
         np.array(table.numbers, np.int64),
         labels,
         np.array(counts, np.int64),
         classes,
         intervals,
-        _read_sides(table),
+        sides,
         table.cells(group) if group else None,
     )
 

@@ -61,8 +61,7 @@ class Table:
                 rule = f"is no column of list '{self.file.source}'. It has {', '.join(self.header)}"
                 raise UsageError(f"--{content}-column '{name}' {rule}")
             return name
-        named = {_plain(name): name for name in reversed(self.header)}
-        return next((named[known] for known in KNOWN_NAMES[content].split() if known in named), None)
+        return find_column(self.header, content)
 
     def cells(self, name: str) -> list[str]:
         """Return the cells of a column [N], stripped."""
@@ -83,6 +82,17 @@ class Table:
                 where = f"{self.file.line(number)} has {name} '{cell}', which is not {rule}"
                 raise ListError(f"{where}. Correct the line") from None
         return values
+
+
+def find_column(header: Sequence[str], content: str) -> str | None:
+    """Return the column that holds `content`, a key of KNOWN_NAMES, by its name."""
+    named = {_plain(name): name for name in reversed(header)}
+    return next((named[known] for known in KNOWN_NAMES[content].split() if known in named), None)
+
+
+def has_known_name(column: str) -> bool:
+    """Whether a column is named as one of KNOWN_NAMES."""
+    return any(_plain(column) in names.split() for names in KNOWN_NAMES.values())
 
 
 def split_header(file: ListFile) -> tuple[list[str], str]:

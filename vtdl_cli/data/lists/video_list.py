@@ -20,7 +20,7 @@ from vtdl_cli.data.lists.class_numbers import number_classes
 from vtdl_cli.data.lists.columns import LIST_COLUMNS
 from vtdl_cli.data.lists.formats import read_rows
 from vtdl_cli.data.lists.label_sets import LabelSet, label_set
-from vtdl_cli.data.lists.list_file import ListFile, path_exists, read_text
+from vtdl_cli.data.lists.list_file import ListFile, convert_command, path_exists, read_text
 from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
 from vtdl_cli.data.lists.writable import check_listable, unlistable
 from vtdl_cli.data.video.timeline import Interval, interval_at, name_sample
@@ -139,10 +139,9 @@ class ParsedList(NamedTuple):
         """
         sides = sorted(set(self.sides or ()))
         if len(sides) > 1:
-            source = self.videos.source
             raise ListError(
-                f"list '{source}' holds the videos of {', '.join(sides)} together. "
-                f"Write a list of each: vtdl lists convert {source} --out lists"
+                f"list '{self.videos.source}' holds the videos of {', '.join(sides)} together. Write a list of each: "
+                f"{convert_command(self.videos.source, self.videos.root)} --out lists"
             )
         return self.videos
 

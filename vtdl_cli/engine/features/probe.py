@@ -13,7 +13,15 @@ from vtdl_cli.engine.features.pair import read_grouping, read_pair
 from vtdl_cli.engine.lists.groups import choose_groups
 from vtdl_cli.errors import UsageError
 from vtdl_cli.intervals import share_interval
-from vtdl_cli.metrics import accuracies, accuracy_intervals, nearest, vote
+from vtdl_cli.metrics import (
+    LEADING_DIRECTIONS,
+    accuracies,
+    accuracy_intervals,
+    leading_variance,
+    nearest,
+    rank_me,
+    vote,
+)
 from vtdl_cli.runtime import Progress, Reporter
 
 NEIGHBOURS = (1, 5, 20)
@@ -50,7 +58,8 @@ def probe(
     Returns:
         Accuracies in percent, `knn@1`, `knn@5`, `knn@20` and `linear_...`, with all training videos, and their
         `intervals` (95%); under `per_class` mean and standard deviation of each over the draws. `knn@k` is left out
-        where there are fewer than k training videos.
+        where there are fewer than k training videos. `rankme` (effective rank) and `variance_in_10` (percentage of the
+        variance in ten directions) describe the training features.
 
     Raises:
         UsageError: a file is no feature file or damaged, or the two do not belong together.
@@ -66,7 +75,7 @@ def probe(
         )
     result: dict[str, Any] = {"train": str(train), "test": str(test)}
     result |= {"num_train": len(train_features.labels), "num_test": len(test_features.labels)}
-    result["dim"] = train_features.values.shape[1]
+    result |= {"dim": train_features.values.shape[1], **measure_spread(train_features)}
     groups = choose_groups(test_features.paths, group_by, read_grouping(test_features), reporter)
     metrics, intervals = measure_features(train_features, test_features, groups.keys(test_features.paths))
     result |= {**metrics, "intervals": intervals, **groups.describe(test_features.paths)}
@@ -78,6 +87,17 @@ def probe(
             few_shot = (_measure_draws(train_features, test_features, number, seeds, bar) for number in per_class)
             result["per_class"] = {str(number): metrics for number, metrics in zip(per_class, few_shot, strict=True)}
     return {**result, "seconds": round(time.monotonic() - began, 2)}
+
+
+def measure_spread(features: Features) -> dict[str, float]:
+    """Return how many directions features use: collapsed ones are low in `rankme` and high in `variance_in_10`.
+
+    The rank is at most the number of videos: compare networks on the same list.
+    """
+    return {
+        "rankme": rank_me(features.values),
+        f"variance_in_{LEADING_DIRECTIONS}": leading_variance(features.values),
+    }
 
 
 def _measure_draws(

@@ -43,7 +43,8 @@ def check_list(
     Raises:
         ListError: the list cannot be read.
     """
-    videos = source.parse(flow=decoder == FLOW)
+    parsed = source.parse_parts(flow=decoder == FLOW)
+    videos = parsed.videos
     names = [videos.name(index) for index in range(len(videos))]
     present = np.array([videos.exists(index) for index in range(len(videos))])
     missing = np.flatnonzero(~present)
@@ -51,6 +52,7 @@ def check_list(
         "list": str(source.path),
         "columns": videos.columns,
         "videos": len(videos),
+        "parts": dict(Counter(parsed.sides)) if parsed.sides else None,
         "classes": _describe_classes(videos),
         "listed_frames": min_median_max(videos.frames.tolist()) if videos.frames.any() else None,
         "root": str(videos.root),

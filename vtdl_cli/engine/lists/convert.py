@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from vtdl_cli.data.lists.class_names import CLASSES_FILE, read_classes
 from vtdl_cli.data.lists.columns import LIST_COLUMNS
-from vtdl_cli.data.lists.label_sets import compare_classes, label_set
+from vtdl_cli.data.lists.label_sets import compare_classes, counting_warning, label_set
 from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
 from vtdl_cli.data.lists.video_list import ParsedList, VideoList
 from vtdl_cli.data.video.decoding import AUTO
+from vtdl_cli.data.video.disk import may_be_video
 from vtdl_cli.engine.lists.convert_outputs import choose_files, is_table_file, write_lists
 from vtdl_cli.engine.lists.parts import assign_parts, find_duplicates, find_shared_groups
 from vtdl_cli.engine.request import ListSource
@@ -66,6 +67,9 @@ def convert_list(source: ListSource, out: Path, reporter: Reporter, options: Con
         UsageError: an output exists, the classes.txt in its folder belongs to another list, or the list holds what
             `out` has no place for.
     """
+    if may_be_video(source.path):
+        what = f"list '{source.path}' is a folder of videos, or a video, and no list"
+        raise UsageError(f"{what}. To make lists of a folder: vtdl prepare-lists folder --root FOLDER --out lists")
     is_folder = out.is_dir() or not out.suffix
     (lock_folder if is_folder else lock_file)(out, reporter)
     if not is_folder:
@@ -82,6 +86,8 @@ def convert_list(source: ListSource, out: Path, reporter: Reporter, options: Con
     for file in files:
         _refuse_existing(file, overwrite=options.overwrite)
     duplicates = _warn_of_rows(parsed, sides, kept, reporter)
+    if warning := counting_warning(videos.label_set):
+        reporter.warn(warning)
     counted = write_lists(
         videos,
         files,

@@ -66,7 +66,9 @@ def prepare_folder(
     lock_folder(options.out, options.reporter)
     found = find_labelled_videos(root, labels, split_from, flow=options.decoder == FLOW)
     if found.layout.labels == NONE and options.per_class is not None:
-        raise UsageError(f"--per-class {options.per_class} has no meaning without classes. Use --fraction")
+        raise UsageError(
+            f"--per-class {options.per_class} has no meaning without classes. Use --fraction, or --labels folder"
+        )
     asked: dict[str, Share | None] = {VAL: val_groups or val_fraction, TEST: test_groups or test_fraction}
     division = divide(found, asked, grouping(group_by, group_from), options.seed)  # before any video is opened
     candidates = Candidates(

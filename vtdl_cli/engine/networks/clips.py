@@ -71,9 +71,14 @@ def build_test_clips(
     config: Config, videos: VideoList, clip: Clip, *, clips: int, crops: int = 1, starts: Sequence[int] = ()
 ) -> VideoClips:
     """Build `clips` clips spread evenly over each video, or at `starts`, in `crops` fixed squares; none is random."""
-    length, stride, short = clip.clip_len_frames, clip.stride_frames, config.data.short_videos
-    sampler = fixed_clips(length, stride, starts, short) if starts else uniform_clips(length, stride, clips, short)
+    sampler = build_test_sampler(config, clip, clips=clips, starts=starts)
     return _clips(config, videos, sampler, FixedViews(config.data.crop_size, crops), seed=0)
+
+
+def build_test_sampler(config: Config, clip: Clip, *, clips: int, starts: Sequence[int] = ()) -> IndexSampler:
+    """Build what chooses the frames of `clips` clips spread evenly over a video, or of those at `starts`."""
+    length, stride, short = clip.clip_len_frames, clip.stride_frames, config.data.short_videos
+    return fixed_clips(length, stride, starts, short) if starts else uniform_clips(length, stride, clips, short)
 
 
 def choose_clips(config: Config, clips: int | None) -> tuple[Sequence[int], int]:

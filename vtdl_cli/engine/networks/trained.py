@@ -72,11 +72,15 @@ def load_classifier(weights: str, assignments: Iterable[str], warn: Warn = ignor
     """
     checkpoint, source = _open(weights, assignments, warn)
     if checkpoint["stage"] != "finetune":
-        raise CheckpointError(
-            f"weights '{source.path}' were pretrained and have no classifier. "
-            f"First: vtdl finetune --weights {weights} ..."
-        )
+        raise refuse_pretrained(source.path, weights)
     return _classifier(checkpoint, source), source
+
+
+def refuse_pretrained(path: str, weights: str) -> CheckpointError:
+    """Build the error for a checkpoint without a classifier, which the user named `weights`."""
+    return CheckpointError(
+        f"weights '{path}' were pretrained and have no classifier. First: vtdl finetune --weights {weights} ..."
+    )
 
 
 def load_backbone(weights: str, assignments: Iterable[str], warn: Warn = ignore_warning) -> tuple[Backbone, Source]:

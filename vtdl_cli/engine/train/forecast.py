@@ -45,7 +45,7 @@ def keys_per_video(config: Config, videos: VideoList) -> dict[str, float]:
 def warnings(config: Config, videos: VideoList) -> list[str]:
     """Return a line for each option that does not fit the list, though it may fit another."""
     masks = find_method(config.method.name).task.reads("queue.mask_own_video")
-    lines = _accumulation(config) + (_own_keys(config, videos) if masks else [])
+    lines = _accumulation(config, videos) + (_own_keys(config, videos) if masks else [])
     if _draws_triplets(config):
         lines += _too_short(config, videos)
     if find_method(config.method.name).task.sampler == "speed":
@@ -57,17 +57,18 @@ def _draws_triplets(config: Config) -> bool:
     return find_method(config.method.name).task.sampler == "triplet"
 
 
-def _accumulation(config: Config) -> list[str]:
+def _accumulation(config: Config, videos: VideoList) -> list[str]:
     """Warn that the gradients of a large batch are not all there is to it."""
-    accumulated, batch_size = config.pretrain.accumulate_steps, config.pretrain.batch_size
-    if accumulated == 1:
+    batch_size = config.pretrain.batch_size
+    accumulated = min(config.pretrain.accumulate_steps, len(videos) // batch_size)  # an epoch has no more batches
+    if accumulated <= 1:
         return []
     effects = [f"batch norm still normalises over {batch_size // ranks.world_size()} videos"]
     if find_method(config.method.name).task.reads("queue.memory") and config.method.queue.memory == "queue":
         effects.append(f"keys are enqueued {batch_size} at a time, between the batches of a step")
     return [
-        f"pretrain.accumulate_steps {accumulated} is not the same as a batch of {accumulated * batch_size}: "
-        f"{', and '.join(effects)}. Set pretrain.batch_size as large as memory allows"
+        f"pretrain.accumulate_steps {config.pretrain.accumulate_steps} is not the same as a batch of "
+        f"{accumulated * batch_size}: {', and '.join(effects)}. Set pretrain.batch_size as large as memory allows"
     ]
 
 
