@@ -34,7 +34,20 @@ MAY_IMPORT = {
 
 
 ROOMS = {
-    "engine": ("request", "lists", "features", "networks", "train", "evaluate", "report", "weights", "demo", "doctor"),
+    "engine": (
+        "request",
+        "lists",
+        "features",
+        "networks",
+        "train",
+        "evaluate",
+        "report",
+        "weights",
+        "stages",
+        "ablation",
+        "demo",
+        "doctor",
+    ),
     "data": ("video", "lists", "hdf5", "clips"),
 }
 """Of a part, lowest first: what is in a room imports from it and from those before it."""

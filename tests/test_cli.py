@@ -52,6 +52,7 @@ COMMANDS = [
     ["visualize", "video"],
     ["visualize", "triplet"],
     ["convert"],
+    ["ablate"],
     ["bench"],
     ["bench", "evaluate"],
     ["doctor"],

@@ -141,6 +141,7 @@ def lines(toy: Toy, pretrained: Path, finetuned: Path, out: Path) -> dict[str, l
         "report": ["report", str(finetuned), "--out", str(out), "--overwrite"],
         "visualize triplet": ["visualize", "triplet", *toy.pretrain(out)[1:3], "--list", str(toy.train_list), *given],
         "demo": ["demo", "--out", str(out), "--resume"],
+        "ablate": ["ablate", *toy.finetune(out)[1:], "--rows", "scratch", "--resume"],
     }
 
 

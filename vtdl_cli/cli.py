@@ -14,6 +14,7 @@ from typer.exceptions import TyperException
 
 from vtdl_cli import __version__, ranks, workers
 from vtdl_cli.commands import (
+    ablate,
     bench,
     convert,
     demo,
@@ -216,6 +217,7 @@ app.add_typer(plot.plot, name="plot")
 app.command(epilog=report.EPILOG)(report.report)
 app.add_typer(visualize.visualize, name="visualize")
 app.command(epilog=convert.EPILOG)(convert.convert)
+app.command(epilog=ablate.EPILOG)(ablate.ablate)
 app.add_typer(bench.bench, name="bench")
 app.add_typer(presets.presets, name="presets")
 app.command(epilog=doctor.EPILOG)(doctor.doctor)

@@ -11,8 +11,9 @@ import torch
 
 from tests.toy import succeed, vtdl
 from vtdl_cli.data.video import samples
-from vtdl_cli.engine import doctor
-from vtdl_cli.engine.doctor import CHECKS, Examination, Finding, examine, run_check
+from vtdl_cli.engine.doctor import decoders
+from vtdl_cli.engine.doctor.examination import Examination, Finding
+from vtdl_cli.engine.doctor.examine import CHECKS, examine, run_check
 from vtdl_cli.engine.networks.conv3d_defects import find_known_defect, measure_conv3d_error
 from vtdl_cli.errors import Interrupted, UsageError
 
@@ -43,7 +44,7 @@ def test_doctor__failure_is_exit_1_with_the_next_step(tmp_path: Path, monkeypatc
     checks = {"disk": CHECKS["disk"], "locks": CHECKS["locks"]}
     file = tmp_path / "file"
     file.touch()
-    monkeypatch.setattr("vtdl_cli.engine.doctor.examine.__defaults__", (tuple(checks),))
+    monkeypatch.setattr("vtdl_cli.engine.doctor.examine.examine.__defaults__", (tuple(checks),))
     result = vtdl("doctor", "--folder", str(file / "below"))
     assert result.exit_code == 1
     first, second = result.stdout.splitlines()
@@ -79,7 +80,7 @@ def test_examine__without_torch_every_other_check_still_runs(tmp_path: Path) -> 
     """In a process of its own, where `import torch` fails as on a machine without its libraries."""
     code = (
         "import sys; sys.modules['torch'] = None\n"
-        "from pathlib import Path; from vtdl_cli.engine.doctor import CHECKS, examine\n"
+        "from pathlib import Path; from vtdl_cli.engine.doctor.examine import CHECKS, examine\n"
         "names = [name for name in CHECKS if not name.startswith('decod')]\n"
         f"examine('auto', Path({str(tmp_path)!r}), lambda name, finding: print(finding.verdict, name), names)"
     )
@@ -173,7 +174,7 @@ def test_decoder__not_installed_matters_for_the_default_only(
         monkeypatch.setitem(sys.modules, library, None)
     assert found("decoder torchcodec", here).verdict == "ok"
     for default, verdict in (("decord", "fail"), ("pyav", "ok")):
-        monkeypatch.setattr(doctor, "Data", lambda default=default: type("D", (), {"decoder": default}))
+        monkeypatch.setattr(decoders, "Data", lambda default=default: type("D", (), {"decoder": default}))
         assert found("decoder decord", here).verdict == verdict
 
 

@@ -11,7 +11,7 @@ import typer
 from vtdl_cli.commands import options as o
 
 if TYPE_CHECKING:
-    from vtdl_cli.engine.doctor import Finding
+    from vtdl_cli.engine.doctor.examination import Finding
 
 EPILOG = """Examples:
 
@@ -31,7 +31,7 @@ def doctor(
 ) -> None:
     """Check whether runs work on this machine: a line for each check, with a verdict and the next step."""
     o.execution(0, device, None)
-    from vtdl_cli.engine.doctor import examine
+    from vtdl_cli.engine.doctor.examine import examine
     from vtdl_cli.errors import VtdlError
 
     findings = examine(device, folder, _ignore if as_json else _print, debug=debug)

@@ -7,7 +7,7 @@ pretraining and finetuning together, and one from pretrained weights. Each stage
 import json
 import shutil
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,6 @@ from vtdl_cli.data.hdf5.features import read_features
 from vtdl_cli.data.lists.splits import draw_per_class
 from vtdl_cli.data.lists.video_list import write_list
 from vtdl_cli.data.video.motion import CLASSES, write_videos
-from vtdl_cli.engine.evaluate.evaluate import evaluate
-from vtdl_cli.engine.evaluate.extract import extract
 from vtdl_cli.engine.features.probe import knn
 from vtdl_cli.engine.lists.build_lists import PrepareOptions
 from vtdl_cli.engine.lists.outputs import LIST_FILES
@@ -27,10 +25,11 @@ from vtdl_cli.engine.lists.prepare import prepare_folder
 from vtdl_cli.engine.networks.methods import check_config
 from vtdl_cli.engine.report.triplet import draw_triplet
 from vtdl_cli.engine.request import Execution, ListSource, Protocol, protocol_name
+from vtdl_cli.engine.stages import StageReporter, epoch_seconds, extract_lists, measure_top1, training_seconds
 from vtdl_cli.engine.train.finetune import finetune
 from vtdl_cli.engine.train.freezing import check_freezing
 from vtdl_cli.engine.train.pretrain import pretrain
-from vtdl_cli.engine.train.run_folder import RunFolder, refuse_used_folder
+from vtdl_cli.engine.train.run_folder import refuse_used_folder
 from vtdl_cli.errors import UsageError
 from vtdl_cli.locks import lock_folder, releasing_locks
 from vtdl_cli.runtime import Reporter, atomic_write
@@ -40,16 +39,6 @@ TEST_FRACTION = 20 / 84
 LABELLED_PER_CLASS = 2
 CLIPS = (1, 10)  # number of clips of the two protocols
 RESULT_FILE = "demo.json"
-
-
-class StageReporter:
-    """The reporter of a stage: passes progress and warnings on, but not lines."""
-
-    def __init__(self, reporter: Reporter) -> None:
-        self.warn, self.progress = reporter.warn, reporter.progress
-
-    def line(self, text: str) -> None:
-        """Print nothing."""
 
 
 @releasing_locks
@@ -209,27 +198,17 @@ class Stages:
 
     def evaluate(self, run: Path) -> dict[str, float]:
         """Return a network's accuracy by each protocol and by kNN on its features, and its training time in seconds."""
-        again = replace(self.execution, resume=False, overwrite=True)
         accuracies = {}
         for clips in CLIPS:
-            protocol = protocol_name(clips)
-            metrics = evaluate([str(run)], [self.test], run / protocol, again, self.stage_reporter, Protocol(clips))
-            accuracies[protocol] = metrics["top1"]
+            name = protocol_name(clips)
+            accuracies[name] = measure_top1(
+                run, self.test, run / name, self.execution, self.stage_reporter, Protocol(clips)
+            )
         return {**accuracies, "knn": self.knn(run.name, str(run)), "seconds": training_seconds(run)}
 
     def knn(self, name: str, weights: str | None) -> float:
         """Return the test accuracy of the nearest labelled neighbour, in percent."""
-        for videos, file in zip((self.labelled, self.test), self.features(name), strict=True):
-            extract(weights, videos, file, self.execution, self.stage_reporter, config=self.config)
-        known, unknown = (read_features(file) for file in self.features(name))
+        files = self.features(name)
+        extract_lists(weights, self.config, (self.labelled, self.test), files, self.execution, self.stage_reporter)
+        known, unknown = map(read_features, files)
         return 100 * float(knn(known, unknown)["knn@1"].mean())
-
-
-def training_seconds(run: Path) -> float:
-    """Return the logged training time of a run."""
-    return sum(epoch_seconds(run))
-
-
-def epoch_seconds(run: Path) -> list[float]:
-    """Return the logged time of each epoch."""
-    return [row["seconds"] for row in RunFolder(run, resume=True, overwrite=False).rows()]

@@ -28,7 +28,7 @@ def check_same_run(content: Checkpoint, identity: Checkpoint, run: str) -> None:
         UsageError: the classes have other names.
     """
     before, now = (
-        _flatten(
+        flatten(
             {name: of[name] for name in ("stage", "list_sha256", "num_classes", "seed")}
             | of["origin"]
             | {part: config[part] for part in ("data", "model", "method", identity["stage"])}
@@ -79,10 +79,11 @@ def _sha256(weights: str) -> str | None:
         return None
 
 
-def _flatten(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings in one level, by keys such as `optimizer.lr`."""
     flat: dict[str, Any] = {}
     for name, value in section.items():
-        flat |= _flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
     return flat
 
 

@@ -1,0 +1,125 @@
+"""Statistics over the seeds of an ablation: means, paired differences, and which of them are beyond chance.
+
+Each seed gives one value of a metric for every row. The rows of one seed share videos, draws of labels and the random
+numbers of weight init, so that differences are paired by seed. All tests are two-sided.
+
+Shapes: `S` seeds.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from vtdl_cli.intervals import LEVEL
+
+Values = Mapping[str, Mapping[str, Sequence[float]]]
+"""Metric -> row -> a value for each seed, (S,)."""
+
+
+class Estimate(NamedTuple):
+    """A mean over seeds.
+
+    Attributes:
+        mean: the mean.
+        interval: its 95% interval by Student's t; none for one seed.
+    """
+
+    mean: float
+    interval: list[float] | None
+
+
+class Difference(NamedTuple):
+    """The mean paired difference of a row to the reference.
+
+    Attributes:
+        mean: the mean of the differences by seed.
+        interval: its 95% interval by Student's t, not corrected for the number of comparisons; none for one seed.
+        p: of the paired t test; none where the differences do not vary, whose distribution is then unknown.
+        p_holm: corrected for all comparisons (Holm 1979).
+    """
+
+    mean: float
+    interval: list[float] | None
+    p: float | None
+    p_holm: float | None
+
+    def __str__(self) -> str:
+        half = f" ± {self.interval[1] - self.mean:.1f}" if self.interval else ""
+        return f"{self.mean:+.1f}{half}"
+
+    @property
+    def is_beyond_chance(self) -> bool:
+        """Whether the corrected p is below 5%."""
+        return self.p_holm is not None and self.p_holm < 1 - LEVEL
+
+
+def estimate(values: Sequence[float]) -> Estimate:
+    """Return the mean of values (S,) and its 95% interval: mean +- t(S - 1) * s / sqrt(S)."""
+    from scipy.stats import t  # slow to import
+
+    mean, number = float(np.mean(values)), len(values)
+    if number < 2:
+        return Estimate(mean, None)
+    half = float(t.ppf(0.5 + LEVEL / 2, number - 1) * np.std(values, ddof=1) / np.sqrt(number))
+    return Estimate(mean, [mean - half, mean + half])
+
+
+def compare(values: Values, against: str) -> dict[str, dict[str, Difference]]:
+    """Compare every row with one of them in every metric: metric -> row -> difference."""
+    pairs = [(metric, row) for metric, rows in values.items() for row in rows if row != against]
+    apart = [np.subtract(values[metric][row], values[metric][against]) for metric, row in pairs]
+    chances = [paired_p(each) for each in apart]
+    found: dict[str, dict[str, Difference]] = {metric: {} for metric in values}
+    for (metric, row), each, p, corrected in zip(pairs, apart, chances, holm(chances), strict=True):
+        found[metric][row] = Difference(*estimate(each.tolist()), p, corrected)
+    return found
+
+
+def paired_p(differences: np.ndarray) -> float | None:
+    """Return the p of the paired t test of differences (S,); none if they are fewer than two, or all the same.
+
+    Accuracies on a few test videos take few values, and seeds may agree by coincidence: no proof of anything.
+    """
+    from scipy.stats import t
+
+    number = len(differences)
+    if number < 2 or np.ptp(differences) < 1e-9:
+        return None
+    statistic = differences.mean() / (differences.std(ddof=1) / np.sqrt(number))
+    return float(2 * t.sf(abs(statistic), number - 1))
+
+
+def holm(chances: Sequence[float | None]) -> list[float | None]:
+    """Return p values corrected by Holm's step-down method, which holds whatever the dependence between them.
+
+    The comparisons without p count among the comparisons, and stay without.
+    """
+    corrected: list[float | None] = [None] * len(chances)
+    largest = 0.0
+    known = sorted((p, place) for place, p in enumerate(chances) if p is not None)
+    for rank, (p, place) in enumerate(known):
+        largest = max(largest, min(1.0, p * (len(chances) - rank)))
+        corrected[place] = largest
+    return corrected
+
+
+def describe(differences: Mapping[str, Mapping[str, Difference]], against: str, num_seeds: int) -> str:
+    """Return a sentence: which differences are beyond chance."""
+    named = {(row, metric): each for metric, rows in differences.items() for row, each in rows.items()}
+    if not named:
+        return "One row: nothing to compare."
+    if num_seeds < 2:
+        return "One seed cannot tell a difference from chance. Use --seeds 5."
+    how = f"paired t over {num_seeds} seeds, 5% after Holm's correction for {len(named)} comparisons"
+    found = [f"{row} in {metric} by {each}" for (row, metric), each in named.items() if each.is_beyond_chance]
+    if found:
+        return f"Beyond chance against '{against}' ({how}): {'; '.join(found)}. No other difference is."
+    smallest = min((each.p_holm for each in named.values() if each.p_holm is not None), default=None)
+    nearest = "" if smallest is None else f"; the smallest corrected p is {smallest:.2g}"
+    return f"No difference to '{against}' is beyond chance ({how}{nearest})."
+
+
+def as_dict(found: Mapping[str, Mapping[str, Estimate | Difference]]) -> dict[str, dict[str, Any]]:
+    """Return estimates or differences as plain types, for JSON."""
+    return {metric: {row: each._asdict() for row, each in rows.items()} for metric, rows in found.items()}
