@@ -261,9 +261,9 @@ def test_epoch_batches__in_the_lists_order_by_hand() -> None:
 
 
 @pytest.mark.parametrize("first", range(8))
-def test_epoch_batches__from_a_first_video_in_shares_of_ranks(first: int) -> None:
+def test_epoch_batches__of_some_videos_in_shares_of_ranks(first: int) -> None:
     """Oracle: by hand: videos `first` to 6, three at a time, each in one of two parts, in order; from 7 on none."""
-    parts = [list(EpochBatches(7, 3, first=first, rank=rank, world_size=2)) for rank in range(2)]
+    parts = [list(EpochBatches(7, 3, indices=np.arange(first, 7), rank=rank, world_size=2)) for rank in range(2)]
     assert len(parts[0]) == len(parts[1]) == -(-(7 - first) // 3)
     videos = [index for batches in zip(*parts, strict=True) for batch in batches for _, index in batch]
     assert videos == list(range(first, 7))

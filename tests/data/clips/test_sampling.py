@@ -115,6 +115,15 @@ def test_short_videos__clips_from_every_start(num_frames: int, stride: int) -> N
         assert found == {"loop": loop_clip(*where), "restart": restart, "sort": author_sorted_clip(*where)}
 
 
+@pytest.mark.parametrize("name", SHORT_VIDEOS)
+def test_short_videos__many_clips_at_once(name: str) -> None:
+    """Oracle: each clip alone."""
+    where = [(start, n, stride) for n in (1, 5, 16, 40) for start in range(0, n, 3) for stride in (1, 4, 50)]
+    columns = np.array(where).T[..., None]
+    expected = [SHORT_VIDEOS[name](start, n, 8, stride).tolist() for start, n, stride in where]
+    assert SHORT_VIDEOS[name](columns[0], columns[1], 8, columns[2]).tolist() == expected
+
+
 def test_loop__keeps_the_stride_round_the_end() -> None:
     """Oracle: by hand."""
     assert SHORT_VIDEOS["loop"](2, 100, 4, 3).tolist() == [2, 5, 8, 11]

@@ -214,7 +214,7 @@ class EpochBatches(Sampler[list[Key]]):
             `balanced_order`; none: each video comes once.
         drop_last: drop an epoch's incomplete last batch.
         accumulate_steps: batches in a step; an epoch's last step may have fewer.
-        first: without shuffling, the index of the first video; earlier ones are skipped.
+        indices: without shuffling, the videos of the list that come, in order; none: all.
         rank, world_size: the rank that the batches are for, and the number of ranks that share each batch.
 
     Attributes:
@@ -234,16 +234,17 @@ class EpochBatches(Sampler[list[Key]]):
         balanced_labels: np.ndarray | None = None,
         drop_last: bool = False,
         accumulate_steps: int = 1,
-        first: int = 0,
+        indices: np.ndarray | None = None,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
         self.num_videos, self.batch_size, self.epochs = num_videos, batch_size, epochs
-        self.seed, self.shuffle, self.first, self.rank, self.world_size = seed, shuffle, first, rank, world_size
+        self.seed, self.shuffle, self.rank, self.world_size = seed, shuffle, rank, world_size
+        self.indices = np.arange(num_videos) if indices is None else indices
         self.balanced_labels = balanced_labels
         self.local_batch_size = -(-batch_size // world_size)
-        left = num_videos - first
-        self.batches_per_epoch = left // batch_size if drop_last else -(-left // batch_size)
+        number = len(self.indices)
+        self.batches_per_epoch = number // batch_size if drop_last else -(-number // batch_size)
         self.accumulate_steps = accumulate_steps
         self.steps_per_epoch = -(-self.batches_per_epoch // accumulate_steps)
         self.start_step = 0
@@ -271,7 +272,7 @@ class EpochBatches(Sampler[list[Key]]):
 
     def _order(self, epoch: int) -> np.ndarray:
         if not self.shuffle:
-            return np.arange(self.first, self.num_videos)
+            return self.indices
         generator = np.random.default_rng((self.seed, epoch, 0))
         if self.balanced_labels is not None:
             return balanced_order(self.balanced_labels, generator)

@@ -16,35 +16,41 @@ from numpy.random import Generator
 IndexSampler = Callable[[int, Generator], np.ndarray]
 """(number of frames, generator) -> frame indices (V, T) of V clips of T frames."""
 
+Ints = int | np.ndarray
+"""One, or a column (N, 1) of them."""
 
-def loop_clip(start: int, num_frames: int, clip_len: int, stride: int) -> np.ndarray:
+
+def loop_clip(start: Ints, num_frames: Ints, clip_len: int, stride: Ints) -> np.ndarray:
     """Wrap round at the end of the video, keeping the stride."""
-    return (start + stride * np.arange(clip_len)) % num_frames
+    indices: np.ndarray = (start + stride * np.arange(clip_len)) % num_frames
+    return indices
 
 
-def restart_clip(start: int, num_frames: int, clip_len: int, stride: int) -> np.ndarray:
+def restart_clip(start: Ints, num_frames: Ints, clip_len: int, stride: Ints) -> np.ndarray:
     """Continue at frame 0 after the last frame within the video, whatever the distance."""
-    again = np.arange(0, num_frames, stride)
-    return np.concatenate([np.arange(start, num_frames, stride), np.tile(again, clip_len)])[:clip_len]
+    steps = np.arange(clip_len)
+    until_end, from_0 = -((start - num_frames) // stride), -(-num_frames // stride)  # frames of the clip in one pass
+    return np.where(steps < until_end, start + stride * steps, stride * ((steps - until_end) % from_0))
 
 
-def sort_clip(start: int, num_frames: int, clip_len: int, stride: int) -> np.ndarray:
+def sort_clip(start: Ints, num_frames: Ints, clip_len: int, stride: Ints) -> np.ndarray:
     """Loop, then sort: a clip that wrapped round loses the order of its frames.
 
     A repeated frame is replaced by the next one, up to the last frame of the video.
     """
     steps = np.arange(clip_len)
     in_order = np.sort(loop_clip(start, num_frames, clip_len, stride))
-    rising = np.maximum.accumulate(in_order - steps) + steps
+    rising = np.maximum.accumulate(in_order - steps, axis=-1) + steps
     return np.minimum(rising, num_frames - 1)
 
 
-SHORT_VIDEOS: dict[str, Callable[[int, int, int, int], np.ndarray]] = {
+SHORT_VIDEOS: dict[str, Callable[[Ints, Ints, int, Ints], np.ndarray]] = {
     "loop": loop_clip,
     "restart": restart_clip,
     "sort": sort_clip,
 }
-"""How a clip continues past the end of the video: (start, frames of the video, T, stride) -> indices (T,)."""
+"""How a clip continues past the end of the video: (start, frames of the video, T, stride) -> indices (T,); of
+(N, 1) starts, frames and strides (N, T)."""
 
 
 def num_starts(num_frames: int, span: int, short_videos: str) -> int:

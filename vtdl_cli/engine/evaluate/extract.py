@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from torch import nn
 
 from vtdl_cli import ranks
@@ -164,7 +165,8 @@ def _extract_features(
         rows = window_rows(network, config, videos, spec.hop, machine, (parts.done, parts.windows), reporter)
     else:
         dataset, batch_clips = build_test_clips(config, videos, config.extract, clips=clips), config.extract.batch_clips
-        outputs = forward_videos(network, dataset, machine, views=clips, batch_clips=batch_clips, start=parts.done)
+        left = np.arange(parts.done, len(videos))
+        outputs = forward_videos(network, dataset, machine, views=clips, batch_clips=batch_clips, indices=left)
         rows = video_rows(outputs, parts.done, spec.keep)
     keep_rows(rows, parts, bad_videos, reporter)
     parts.finish(videos.name, videos.intervals)

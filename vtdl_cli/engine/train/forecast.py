@@ -12,7 +12,7 @@ from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.engine.networks.clips import build_speed_sampler, build_triplet_sampler
 from vtdl_cli.engine.networks.methods import find_method
 
-LISTED = 10_000  # videos whose triplets are counted; of Kinetics' 240,000 it would take half a minute
+LISTED = 10_000  # videos whose triplets are counted; of Kinetics' 240,000 it would take a quarter of a minute
 NEARLY_ALL = 95.0  # percent of the videos: an option that so many are too short for does not do what it says
 
 

@@ -3,15 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from vtdl_cli import ranks
 from vtdl_cli.config import Config
 from vtdl_cli.data.clips.datasets import Batch
-from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
 from vtdl_cli.data.lists.video_list import VideoList
-from vtdl_cli.engine.lists.labels import report_list
+from vtdl_cli.engine.lists.labels import choose_knn_videos, report_list
 from vtdl_cli.engine.lists.parts import describe_held_out
 from vtdl_cli.engine.networks.checkpoint import load_pretrained_backbone
 from vtdl_cli.engine.networks.clips import build_pretraining_clips, build_test_clips, clip_facts
@@ -154,23 +154,31 @@ def relabel(training: Training, method: PretextTask, videos: VideoList, seed: in
 def measure_knn(training: Training, method: PretextTask, videos: VideoList) -> dict[str, float]:
     """Measure leave-one-out kNN accuracy on the labelled videos of the list, with the features of one clip a video.
 
+    Videos that turned out to be unreadable are not opened again. Of a long list it is a sample, the same in all epochs
+    (see `choose_knn_videos`).
+
     Returns:
         `knn_top1`; nothing if fewer than two videos with a class could be read.
     """
-    if (videos.labels != UNKNOWN_CLASS).sum() < 2:
+    chosen = choose_knn_videos(videos, training.order.seed)
+    chosen = chosen[~np.isin(chosen, list(training.state.bad_videos.found))]
+    if len(chosen) < 2:
         return {}
-    features = compute_features(training, method, videos, "kNN")
-    known = features.label != UNKNOWN_CLASS
-    if known.sum() < 2:
+    features = compute_features(training, method, videos, "kNN", chosen)
+    if len(features.label) < 2:
         return {}
-    return {"knn_top1": knn_accuracy(features.values[known, 0], features.label[known])}
+    return {"knn_top1": knn_accuracy(features.values[:, 0], features.label)}
 
 
-def compute_features(training: Training, method: PretextTask, videos: VideoList, description: str) -> Collected:
-    """Compute the features of one clip of each readable video."""
+def compute_features(
+    training: Training, method: PretextTask, videos: VideoList, description: str, indices: np.ndarray | None = None
+) -> Collected:
+    """Compute the features of one clip of each readable video, of all or of those with the given indices."""
     options, state = training.config.pretrain, training.state
     dataset = build_test_clips(training.config, videos, options, clips=1)
     network = PooledFeatures(method.trained_backbone.eval())
     batch_clips = 2 * options.batch_size  # a training step has three clips a video, two of them with gradients
-    outputs = forward_videos(network, dataset, training.machine, views=1, batch_clips=batch_clips)
-    return collect(outputs, state.bad_videos, training.reporter, description)
+    outputs = forward_videos(network, dataset, training.machine, views=1, batch_clips=batch_clips, indices=indices)
+    return collect(
+        outputs, state.bad_videos, training.reporter, description, len(videos) if indices is None else len(indices)
+    )
