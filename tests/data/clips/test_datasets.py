@@ -73,6 +73,7 @@ def same(a: VideoSample | Unreadable, b: VideoSample | Unreadable) -> bool:
     return (
         (a.index, a.label, a.num_frames) == (b.index, b.label, b.num_frames)
         and np.array_equal(a.other_frames, b.other_frames)
+        and np.array_equal(a.strides, b.strides)
         and np.array_equal(a.windows, b.windows)
         and a.draws.keys() == b.draws.keys()
         and all(np.array_equal(a.draws[name], b.draws[name]) for name in a.draws)
@@ -87,8 +88,9 @@ def unbatch(batches: list[Batch]) -> list[VideoSample | Unreadable]:
         for row in range(len(batch)):
             index, label, num_frames = (int(v[row]) for v in (batch.index, batch.label, batch.num_frames))
             draws = {name: values[row].numpy() for name, values in batch.draws.items()}
-            other_frames = batch.other_frames[row].numpy()
-            samples.append(VideoSample(index, label, num_frames, other_frames, batch.windows[row].numpy(), draws))
+            other_frames, strides = batch.other_frames[row].numpy(), batch.strides[row].numpy()
+            windows = batch.windows[row].numpy()
+            samples.append(VideoSample(index, label, num_frames, other_frames, strides, windows, draws))
     return sorted(samples, key=lambda sample: sample.index)
 
 

@@ -104,7 +104,7 @@ TABLE: list[tuple[str, str, Any]] = [
     ("method.loss=nce", "method.criterion.num_videos", NUM_TRAIN),
     ("method.margin_weight=0.5", "method.margin_weight", 0.5),
     ("method.consistency_weight=0.5", "method.consistency_weight", 0.5),
-    ("method.consistency_weight=0.5 method.consistency_transforms=all", "method.consistency.num_flips", 4),
+    ("method.consistency_weight=0.5 method.consistency_transforms=all", "method.consistency.num_transforms", 16),
     ("method.key_statistics=running", "method.encoders.key_statistics", "running"),
     ("method.key_splits=4", "method.encoders.key_splits", 4),
     (SHIFT, "pretraining.sampler.negative", "shift"),

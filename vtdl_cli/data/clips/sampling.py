@@ -87,14 +87,48 @@ class ClipSampler:
         return np.stack([indices(start, num_frames, self.clip_len, self.stride) for start in starts])
 
 
-def random_clip(clip_len: int, stride: int, short_videos: str = "loop") -> ClipSampler:
-    """Sample one clip with a random start."""
-    starts = partial(_draw_start, span=clip_len * stride, short_videos=short_videos)
+def random_clip(clip_len: int, stride: int, short_videos: str = "loop", *, views: int = 1) -> ClipSampler:
+    """Sample one clip with a random start, the same `views` times."""
+    starts = partial(_draw_start, span=clip_len * stride, short_videos=short_videos, views=views)
     return ClipSampler(starts, clip_len, stride, short_videos)
 
 
-def _draw_start(num_frames: int, generator: Generator, *, span: int, short_videos: str) -> list[int]:
-    return [int(generator.integers(num_starts(num_frames, span, short_videos)))]
+def _draw_start(num_frames: int, generator: Generator, *, span: int, short_videos: str, views: int) -> list[int]:
+    return [int(generator.integers(num_starts(num_frames, span, short_videos)))] * views
+
+
+@dataclass(frozen=True)
+class SpeedSampler:
+    """Samples one clip at a random stride, from 1 to the largest at which a clip fits into the video, at most `speeds`.
+
+    So no clip of a video of at least `clip_len` frames continues past its end.
+
+    Args:
+        clip_len: T, frames of a clip, at least 2.
+        speeds: the largest stride in frames.
+        short_videos: a key of SHORT_VIDEOS.
+    """
+
+    clip_len: int
+    speeds: int
+    short_videos: str
+
+    def __call__(self, num_frames: int, generator: Generator) -> np.ndarray:
+        """Sample frame indices (1, T)."""
+        stride = int(generator.integers(1, self.count_speeds(num_frames) + 1))
+        extent = (self.clip_len - 1) * stride + 1
+        start = int(generator.integers(num_starts(num_frames, extent, self.short_videos)))
+        return SHORT_VIDEOS[self.short_videos](start, num_frames, self.clip_len, stride)[None]
+
+    def count_speeds(self, num_frames: int) -> int:
+        """Count the speeds at which a clip fits into a video; 1 if none does."""
+        return min(max((num_frames - 1) // (self.clip_len - 1), 1), self.speeds)
+
+
+def strides_of(indices: np.ndarray, num_frames: int) -> np.ndarray:
+    """Return the frames from the first to the second of each clip (V, T), round the end of the video; 0 if T is 1."""
+    strides: np.ndarray = (indices[:, 1:2] - indices[:, :1]).sum(1) % num_frames
+    return strides
 
 
 def uniform_clips(clip_len: int, stride: int, clips: int, short_videos: str = "loop") -> ClipSampler:

@@ -14,7 +14,7 @@ from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.engine.lists.labels import report_list
 from vtdl_cli.engine.lists.parts import describe_held_out
 from vtdl_cli.engine.networks.checkpoint import load_pretrained_backbone
-from vtdl_cli.engine.networks.clips import build_pretraining_clips, build_test_clips
+from vtdl_cli.engine.networks.clips import build_pretraining_clips, build_test_clips, clip_facts
 from vtdl_cli.engine.networks.inference import Collected, collect, forward_videos
 from vtdl_cli.engine.networks.machine import build_machine
 from vtdl_cli.engine.networks.methods import build_method, check_config
@@ -125,8 +125,8 @@ def pretrain_epochs(training: Training, method: PretextTask, videos: VideoList) 
 
     def forward(clips: Tensor, batch: Batch) -> Step:
         video = batch.index.to(machine.device, non_blocking=True)  # (B,)
-        is_other = batch.other_frames[:, 2:].T.to(machine.device, non_blocking=True)  # (V - 2, B), of a negative
-        step: Step = ddp_model(*clips, *is_other, video)
+        facts = clip_facts(method.sampler, batch).to(machine.device, non_blocking=True)  # (facts, B)
+        step: Step = ddp_model(*clips, *facts, video)
         return step
 
     for epoch in training.epochs():
