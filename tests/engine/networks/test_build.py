@@ -29,7 +29,8 @@ from vtdl_cli.method.tca import TemporalConsistentAugmentation
 from vtdl_cli.models.c3d import C3D
 from vtdl_cli.models.heads import TemporalConvClassifier
 from vtdl_cli.models.i3d import I3D
-from vtdl_cli.settings import all_keys, load_config
+from vtdl_cli.setting_keys import all_keys
+from vtdl_cli.settings import load_config
 
 NUM_CLASSES = 5
 PLAIN = "model.width=4"

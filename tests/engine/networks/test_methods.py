@@ -15,7 +15,8 @@ from vtdl_cli.config import Method as MethodSection
 from vtdl_cli.engine.networks.methods import METHODS, build_method, check_config, find_method
 from vtdl_cli.errors import ConfigError, UsageError
 from vtdl_cli.method.clip_order import ClipOrder
-from vtdl_cli.settings import all_keys, load_config
+from vtdl_cli.setting_keys import all_keys
+from vtdl_cli.settings import load_config
 
 
 def check(*assignments: str) -> Config:

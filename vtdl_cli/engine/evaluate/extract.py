@@ -39,7 +39,8 @@ from vtdl_cli.errors import ConfigError, UsageError
 from vtdl_cli.locks import lock_file, releasing_locks
 from vtdl_cli.models.encoder import PooledFeatures
 from vtdl_cli.runtime import Reporter, Warn, seed_torch
-from vtdl_cli.settings import build_config, read_yaml
+from vtdl_cli.settings import build_config
+from vtdl_cli.yaml_values import read_yaml
 
 SEQUENTIAL = "pyav"  # the decoder of whole videos, see `open_sequential`
 

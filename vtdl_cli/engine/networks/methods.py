@@ -24,7 +24,8 @@ from vtdl_cli.method.transform_prediction import TransformPrediction
 from vtdl_cli.method.triplet_margin import TripletMargin
 from vtdl_cli.method.vtdl import VTDL
 from vtdl_cli.models.zoo import check_backbone
-from vtdl_cli.settings import all_keys, without_effect
+from vtdl_cli.setting_keys import all_keys
+from vtdl_cli.settings import without_effect
 
 ENTRY_POINTS = "vtdl.methods"
 """The group of entry points by which an installed package gives its methods short names."""

@@ -22,6 +22,7 @@ from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.engine.train.forecast import keys_per_video, triplets, warnings
 from vtdl_cli.engine.train.health import signs_of_collapse
 from vtdl_cli.engine.train.optimization import ParameterGroup
+from vtdl_cli.engine.train.plan import describe_plan, report_schedule
 from vtdl_cli.engine.train.rank_batches import check_batch
 from vtdl_cli.engine.train.run_folder import RunFolder
 from vtdl_cli.engine.train.step import train_epoch
@@ -71,10 +72,7 @@ def pretrain(
     machine = build_machine(execution.device, config.pretrain.precision, execution.workers, reporter)
     origin: dict[str, Any] = {"weights": weights}
     if weights is not None and not run.resumes:
-        origin["weights_sha256"] = load_pretrained_backbone(
-            weights, method.trained_backbone, reporter, frame_rate=config.data.frame_rate
-        )
-        method.begin_from_backbone()
+        origin["weights_sha256"] = _load_weights(weights, method, config, reporter)
     method = machine.place(method)
     training = Training(
         "pretrain",
@@ -90,22 +88,15 @@ def pretrain(
         drop_last=True,
         origin=origin,
     )
-    plan = training.plan() | {"method": config.method.name, "weights": weights or "none"}
+    report_schedule(training)
+    plan = describe_plan(training) | {"method": config.method.name, "weights": weights or "none"}
     plan |= keys_per_video(config, videos)
-    report_list(videos, reporter, knn=bool(config.pretrain.knn_every))
-    held_out = [describe_held_out(videos)] if train_list.path.is_dir() else []
-    for warning in filter(None, (*held_out, *warnings(config, videos))):
-        reporter.warn(warning)
+    _warn_of_list(config, videos, reporter, is_folder=train_list.path.is_dir())
     if execution.dry_run:
         return plan | triplets(config, videos, execution.seed)
-    run.claim(reporter)
-    if execution.resume:
-        training.checkpointing.resume()
+    training.start()
     pretrain_epochs(training, method, videos)
-    if not ranks.is_rank_0():
-        return plan
-    last = next(reversed(run.rows()), {})  # a finished run may have lost its log
-    return {**plan, "metrics": last, "skipped": training.state.bad_videos.as_list()}
+    return plan | (_describe_result(training) if ranks.is_rank_0() else {})
 
 
 def _check_size(config: Config, videos: VideoList) -> None:
@@ -115,6 +106,28 @@ def _check_size(config: Config, videos: VideoList) -> None:
             f"list '{videos.source}' has {len(videos)} videos, less than one batch of {config.pretrain.batch_size}. "
             f"--set pretrain.batch_size={len(videos)}"
         )
+
+
+def _load_weights(weights: str, method: PretextTask, config: Config, reporter: Reporter) -> str:
+    """Load the backbone, and begin the method from it; return the checksum of the weights."""
+    backbone = method.trained_backbone
+    checksum = load_pretrained_backbone(weights, backbone, reporter, frame_rate=config.data.frame_rate)
+    method.begin_from_backbone()
+    return checksum
+
+
+def _warn_of_list(config: Config, videos: VideoList, reporter: Reporter, *, is_folder: bool) -> None:
+    """Report how the list was read, and what of it does not go with the configuration."""
+    report_list(videos, reporter, knn=bool(config.pretrain.knn_every))
+    held_out = [describe_held_out(videos)] if is_folder else []
+    for warning in filter(None, (*held_out, *warnings(config, videos))):
+        reporter.warn(warning)
+
+
+def _describe_result(training: Training) -> dict[str, Any]:
+    """Return how a training has ended; see `pretrain`."""
+    last = next(reversed(training.run.rows()), {})  # a finished run may have lost its log
+    return {"metrics": last, "skipped": training.state.bad_videos.as_list()}
 
 
 def pretrain_epochs(training: Training, method: PretextTask, videos: VideoList) -> None:
