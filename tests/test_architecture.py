@@ -10,15 +10,18 @@ PACKAGE = Path(vtdl_cli.__file__).parent
 MODULES = sorted(path.relative_to(PACKAGE.parent) for path in PACKAGE.rglob("*.py"))
 
 FLOOR = {"metrics", "intervals", "runtime", "locks", "workers", "ranks", "system", "text", "errors"}
+CONFIGURATION = {"settings", "setting_keys", "yaml_values", "config"}
 LEAVES = ("method", "models", "data", "analysis")
 MAY_IMPORT = {
     "__main__": {"cli", "ranks", "system"},
     "cli": {"commands", "workers", "ranks", "errors"},
-    "commands": {"commands", "engine", "config", "settings", *FLOOR},
+    "commands": {"commands", "engine", *CONFIGURATION, *FLOOR},
     "api": {"engine", "models", "data", "config", *FLOOR},
-    "engine": {"engine", "config", "settings", *LEAVES, *FLOOR},
+    "engine": {"engine", *CONFIGURATION, *LEAVES, *FLOOR},
     **{leaf: {leaf, *FLOOR} for leaf in LEAVES},
-    "settings": {"config", "runtime", "text", "errors"},
+    "settings": {"setting_keys", "yaml_values", "config", "runtime", "errors"},
+    "setting_keys": {"config", "runtime"},
+    "yaml_values": {"text"},
     "config": set(),
     "metrics": {"intervals", "errors"},
     "intervals": set(),

@@ -98,6 +98,29 @@ def test_help__imports_nothing_heavy() -> None:
     assert [command for command, names in zip(COMMANDS, imported, strict=True) if HEAVY & names] == []
 
 
+IMPORTED_AT_THE_START = {
+    "lists.prepare": {"numpy"},
+    "features.retrieve": {"numpy", "h5py"},
+    "features.probe": {"numpy", "h5py"},
+    "train.pretrain": {"numpy", "h5py", "torch"},
+    "train.finetune": {"numpy", "h5py", "torch"},
+    "evaluate.evaluate": {"numpy", "h5py", "torch"},
+    "evaluate.extract": {"numpy", "h5py", "torch"},
+}
+"""Of HEAVY, by module of the engine, lightest first; a module's needs include those of the modules before it."""
+
+
+def test_engine__imports_at_the_start_only_what_every_run_uses() -> None:
+    """Decoders, scikit-learn and matplotlib, half a second each, come where something is decoded, fitted or drawn."""
+    code = (
+        "import importlib, sys\nfor name in sys.argv[1:]:\n    importlib.import_module(name)\n    print(*sys.modules)"
+    )
+    modules = [f"vtdl_cli.engine.{name}" for name in IMPORTED_AT_THE_START]
+    result = subprocess.run([sys.executable, "-c", code, *modules], capture_output=True, text=True, check=True)
+    imported = [HEAVY & set(line.split()) for line in result.stdout.splitlines()]
+    assert dict(zip(IMPORTED_AT_THE_START, imported, strict=True)) == IMPORTED_AT_THE_START
+
+
 @cache
 def the_parser() -> Any:
     """Typer's own, which takes a moment to make."""

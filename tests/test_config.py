@@ -15,7 +15,8 @@ from vtdl_cli.config import Config
 from vtdl_cli.engine.networks.methods import check_config
 from vtdl_cli.errors import ConfigError, UsageError
 from vtdl_cli.models.zoo import BACKBONES
-from vtdl_cli.settings import all_keys, build_config, find_preset, load_config, preset_dir, preset_names
+from vtdl_cli.setting_keys import all_keys
+from vtdl_cli.settings import build_config, find_preset, load_config, preset_dir, preset_names
 
 REPOSITORY = Path(__file__).parent.parent
 PRESETS = preset_names()

@@ -22,6 +22,7 @@ from vtdl_cli.metrics import (
     cluster,
     confusion,
     knn_accuracy,
+    largest,
     leading_variance,
     nearest,
     rank_me,
@@ -187,6 +188,33 @@ def test_nearest__equals_scikit_learn(k: int) -> None:
     gallery, queries = generator.normal(size=(40, 6)), generator.normal(size=(25, 6))
     expected = NearestNeighbors(n_neighbors=k, metric="cosine").fit(gallery).kneighbors(queries)[1]
     assert np.array_equal(nearest(queries, gallery, k=k), expected)
+
+
+@pytest.mark.parametrize("k", [1, 4, 29, 30])
+@pytest.mark.parametrize("levels", [1, 3, 12, 10_000])
+def test_largest__equals_a_stable_full_sort(k: int, levels: int) -> None:
+    """Oracle: NumPy's stable sort; from all values equal, through ties at and above the k-th, to hardly any tie."""
+    values = np.random.default_rng(levels).integers(levels, size=(50, 30)).astype(np.float32)
+    values[np.arange(30), np.arange(30)] = -np.inf  # as a video that is no neighbour of its own
+    assert np.array_equal(largest(values, k), np.argsort(-values, axis=1, kind="stable")[:, :k])
+
+
+def test_nearest__a_long_gallery_is_searched_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: all rows in one block; a block holds at most KNN_VALUES similarities, or one row."""
+    generator = np.random.default_rng(0)
+    queries, gallery = generator.integers(-2, 3, (21, 4)), generator.integers(-2, 3, (90, 4))  # many equal directions
+    whole, shapes = nearest(queries, gallery, k=5), list[tuple[int, ...]]()
+
+    def watch(values: np.ndarray, k: int) -> np.ndarray:
+        shapes.append(values.shape)
+        return largest(values, k)
+
+    monkeypatch.setattr(vtdl_cli.metrics, "largest", watch)
+    for num_values, num_rows in ((400, 4), (50, 1)):
+        monkeypatch.setattr(vtdl_cli.metrics, "KNN_VALUES", num_values)
+        assert np.array_equal(nearest(queries, gallery, k=5), whole)
+        assert max(shapes) == (num_rows, 90)
+        shapes.clear()
 
 
 def test_vote__by_hand() -> None:

@@ -146,6 +146,25 @@ def test_shuffle_bn__each_key_is_normalised_with_those_it_was_shuffled_with(foun
     assert np.abs(ours - unshuffled).max() > 0.01  # so that the test would notice if nothing were shuffled
 
 
+def test_shuffle_rows__are_those_of_the_shared_order(found: Found) -> None:
+    """Oracle: all rows in one process, in rank 0's order, split in two; of each rank's own order, nothing is used."""
+    for number, of_both in enumerate(zip(*(each["shuffled_rows"] for each in found), strict=True)):
+        order = of_both[0]["order"]
+        assert torch.equal(order, of_both[1]["order"])
+        assert sorted(order.tolist()) == list(range((5, 7, 3, 1)[number]))
+        rows = torch.arange(4.0 * len(order)).view(-1, 2, 2)[order]
+        assert [share["rows"].tolist() for share in of_both] == [share.tolist() for share in rows.tensor_split(2)]
+    assert any(each["order"].tolist() != sorted(each["order"].tolist()) for each in found[0]["shuffled_rows"])
+
+
+def test_shuffle_rows__in_a_single_process() -> None:
+    """Oracle: torch's own permutation by the same seed."""
+    torch.manual_seed(3)
+    rows, order = ranks.shuffle_rows(torch.arange(6))
+    torch.manual_seed(3)
+    assert rows.tolist() == order.tolist() == torch.randperm(6).tolist()
+
+
 def normalised(clips: np.ndarray) -> np.ndarray:
     """Batch norm of clips (N, C, T, H, W), and the mean of each: (N, C)."""
     mean, variance = clips.mean((0, 2, 3, 4), keepdims=True), clips.var((0, 2, 3, 4), keepdims=True)

@@ -80,7 +80,16 @@ def test_readme__map_names_every_part() -> None:
     engine = tree[tree.index("  engine/ ") : tree.index("  method/ ")]
     rooms = [f"{path.parent.name}/" for path in (package / "engine").glob("*/__init__.py")]
     assert [room for room in rooms if room not in engine] == []
-    not_commands = {"--init--", "options", "screen", "presets", "default-command", "transcode", "unknown-options"}
+    not_commands = {
+        "--init--",
+        "options",
+        "screen",
+        "audit-summary",
+        "presets",
+        "default-command",
+        "transcode",
+        "unknown-options",
+    }
     commands_there = {path.stem.replace("_", "-") for path in (package / "commands").glob("*.py")} - not_commands
     assert [name for name in (*commands_there, "compress", "extract-frames") if name not in engine] == []
 

@@ -89,6 +89,17 @@ def shuffled_keys() -> dict[str, Any]:
     return {"keys": pair.embed_key(part(clips_of_all(4))), "order": order}
 
 
+def shuffled_rows() -> list[dict[str, torch.Tensor]]:
+    """Rows shuffled among the ranks, of several numbers on each: fewer than there are ranks, and none on the first."""
+    found = []
+    for numbers in ((3, 2), (1, 6), (0, 3), (1, 0)):
+        torch.manual_seed(10 * sum(numbers) + ranks.rank())
+        local = torch.arange(4.0 * sum(numbers)).view(-1, 2, 2).split(numbers)[ranks.rank()]
+        rows, order = ranks.shuffle_rows(local)
+        found.append({"rows": rows, "order": order})
+    return found
+
+
 def bank() -> torch.Tensor:
     torch.manual_seed(0)
     bank = VideoBank(6, 4, 3)
@@ -150,6 +161,7 @@ def everything(folder: Path) -> dict[str, Any]:
         "vtdl": step_of_vtdl(),
         "accumulated": accumulated(),
         "shuffled": shuffled_keys(),
+        "shuffled_rows": shuffled_rows(),
         "bank": bank(),
         "normaliser": normaliser(),
         "spread": spread(),

@@ -170,6 +170,34 @@ def shared_permutation(length: int) -> Tensor:
     return order
 
 
+def shuffle_rows(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Shuffle the rows (N, ...) of all ranks and split them among the ranks again; N may differ. No gradient.
+
+    Each row is sent to the one rank that takes it: to gather all of them everywhere would take as many times the memory
+    and the transfer as there are ranks.
+
+    Returns:
+        This rank's share of the shuffled rows, and the order (M,) of the M rows of all ranks, on the CPU: the shares,
+        concatenated in rank order, are the rows in this order.
+    """
+    import torch
+    from torch import distributed
+
+    if world_size() == 1:
+        order = shared_permutation(len(values))
+        return values[order.to(values.device)], order
+    lengths = _gather_numbers(len(values))
+    order = shared_permutation(sum(lengths))
+    sources = torch.arange(world_size()).repeat_interleave(torch.tensor(lengths))[order]  # (M,), each row's rank
+    shares = zip(order.tensor_split(world_size()), sources.tensor_split(world_size()), strict=True)
+    sent = [rows[source == rank()] - sum(lengths[: rank()]) for rows, source in shares]
+    source = sources.tensor_split(world_size())[rank()]
+    received = values.new_empty(len(source), *values.shape[1:])  # by source, within it in the order wanted
+    sizes = source.bincount(minlength=world_size()).tolist(), list(map(len, sent))
+    distributed.all_to_all_single(received, values[torch.cat(sent).to(values.device)].contiguous(), *sizes)
+    return received[source.argsort(stable=True).argsort().to(values.device)], order
+
+
 def all_reduce(value: Tensor) -> Tensor:
     """Sum `value` over all ranks. No gradient."""
     if world_size() == 1:

@@ -4,48 +4,26 @@ A preset is one YAML file that holds every stage.
 """
 
 import copy
-import difflib
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from types import UnionType
-from typing import Any, get_args
+from typing import Any
 
-import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from vtdl_cli.config import Config
 from vtdl_cli.errors import ConfigError, UsageError
 from vtdl_cli.runtime import Warn, ignore_warning
-from vtdl_cli.text import has_lone_surrogate
-
-RENAMED_KEYS = {
-    "method.own_negative": "method.intra_video_negative",
-    "method.own_negative_gradient": "method.intra_video_negative_gradient",
-    "model.first_weights": "model.weight_init",
-    "pretrain.optimizer.learning_rate": "pretrain.optimizer.lr",
-    "finetune.optimizer.learning_rate": "finetune.optimizer.lr",
-}
-"""Keys of earlier versions, in presets and checkpoints, and what they are called now."""
-
-
-def rename_keys(values: dict[str, Any], warn: Warn = ignore_warning) -> dict[str, Any]:
-    """Return nested settings with the keys of earlier versions under their present names.
-
-    Args:
-        values: changed in place; a key that is there under both names is left, as an unknown one.
-        warn: called for each renamed key.
-    """
-    for old, new in RENAMED_KEYS.items():
-        *sections, name = old.split(".")
-        section: Any = values
-        for each in sections:
-            section = section.get(each) if isinstance(section, dict) else None
-        present = new.rpartition(".")[2]
-        if isinstance(section, dict) and name in section and present not in section:
-            section[present] = section.pop(name)
-            warn(f"key '{old}' is now called '{new}': rename it, a later version will not read it")
-    return values
+from vtdl_cli.setting_keys import (
+    all_keys,
+    keys_named,
+    present_key,
+    rename_keys,
+    suggest,
+    suggest_key,
+    suggest_nearest,
+)
+from vtdl_cli.yaml_values import read_yaml
 
 
 def preset_dir() -> Path:
@@ -70,49 +48,8 @@ def find_preset(name: str) -> Path:
     if Path(name).is_file():
         return Path(name)
     raise UsageError(
-        f"preset '{name}' is neither a preset nor a file.{_nearest(name, preset_names())} See: vtdl presets list"
+        f"preset '{name}' is neither a preset nor a file.{suggest_nearest(name, preset_names())} See: vtdl presets list"
     )
-
-
-MOST_LEVELS, MOST_VALUES = 20, 10_000
-"""Of nested settings; ours have four levels and about 100 values."""
-
-
-def check_extent(values: Any) -> Any:
-    """Refuse nested values that are too many to process, and text that cannot be written.
-
-    A few lines of YAML may expand to endlessly many values.
-
-    Raises:
-        ValueError: they are nested too deeply, or too many, or UTF-8 cannot hold one.
-    """
-    pending, count = [(values, 0)], 0
-    while pending:
-        value, level = pending.pop()
-        count += 1
-        if level > MOST_LEVELS or count > MOST_VALUES:
-            raise ValueError(f"it is nested deeper than {MOST_LEVELS} levels, or has more than {MOST_VALUES} values")
-        if isinstance(value, str) and has_lone_surrogate(value):
-            raise ValueError("it has a lone surrogate, which UTF-8 cannot hold")
-        if isinstance(value, dict):
-            value = [*value, *value.values()]
-        inner = value if isinstance(value, list | tuple | set) else ()
-        pending.extend((each, level + 1) for each in inner)
-    return values
-
-
-def read_yaml(text: str) -> Any:
-    """Read plain values from YAML.
-
-    Raises:
-        ValueError: it is not YAML, or too deeply nested; the message names the place.
-    """
-    try:
-        return check_extent(yaml.safe_load(text))
-    except yaml.YAMLError as error:
-        raise ValueError(" ".join(str(error).split())) from error
-    except RecursionError:
-        raise ValueError(f"it is nested deeper than {MOST_LEVELS} levels") from None
 
 
 def load_config(preset: str, assignments: Iterable[str] = (), warn: Warn = ignore_warning) -> Config:
@@ -159,11 +96,6 @@ def build_config(
     return config
 
 
-def present_key(key: str) -> str:
-    """Return the present name of a key, which may be that of an earlier version."""
-    return RENAMED_KEYS.get(key.strip(), key.strip())
-
-
 def _renamed_assignment(text: str, warn: Warn) -> str:
     """Return `section.key=value` with the present name of its key."""
     key, equals, value = text.partition("=")
@@ -178,7 +110,7 @@ def _assign(values: dict[str, Any], text: str) -> str:
     key, equals, value = text.partition("=")
     *sections, name = key.strip().split(".")
     if not equals or not sections or not name:
-        hint = _did_you_mean(keys_named(name)) or " For example: --set pretrain.epochs=10"
+        hint = suggest(keys_named(name)) or " For example: --set pretrain.epochs=10"
         return f"--set '{text}' is not of the form section.key=value.{hint}"
     for section in sections:
         values = values.setdefault(section, {})
@@ -244,7 +176,7 @@ def _explain(detail: dict[str, Any], source: str) -> str:
     location = [str(part) for part in detail["loc"]]
     key = ".".join(location)
     if detail["type"] == "extra_forbidden":
-        return f"key '{key}' of '{source}' is unknown.{_nearest_key(key)} See: vtdl presets show demo"
+        return f"key '{key}' of '{source}' is unknown.{suggest_key(key)} See: vtdl presets show demo"
     if detail["type"] == "missing":
         return f"key '{key}' is missing from '{source}'. Add it, or --set {key}=..."
     if detail["type"] == "model_type":
@@ -258,42 +190,3 @@ def _explain(detail: dict[str, Any], source: str) -> str:
 def _shortened(text: str) -> str:
     """Return text on one line, at most 80 characters long."""
     return textwrap.shorten(text, 80, placeholder="...")
-
-
-def _nearest(word: str, choices: list[str]) -> str:
-    return _did_you_mean(difflib.get_close_matches(word, choices, n=1, cutoff=0.5))
-
-
-def _did_you_mean(names: Iterable[str]) -> str:
-    quoted = " or ".join(f"'{name}'" for name in names)
-    return f" Did you mean {quoted}?" if quoted else ""
-
-
-def _nearest_key(key: str) -> str:
-    """Suggest the key of the same or nearly the same name in the section or below it, else the nearest of all keys."""
-    top, _, rest = key.partition(".")
-    name = rest.rpartition(".")[2]
-    below = {each.rpartition(".")[2]: each for each in all_keys() if each.startswith(f"{top}.")}
-    same = [each for each in keys_named(name) if each.startswith(f"{top}.")]
-    close = [below[each] for each in difflib.get_close_matches(name, below, n=1)]
-    return _did_you_mean(same or close) or _nearest(key, all_keys())
-
-
-def keys_named(name: str) -> list[str]:
-    """Return every key whose last part is `name`, by its present or an earlier name, or that is `name` itself."""
-    earlier = {old.rpartition(".")[2]: new.rpartition(".")[2] for old, new in RENAMED_KEYS.items()}
-    name = earlier.get(name, name)
-    return [key for key in all_keys() if "." in key and name in (key, key.rpartition(".")[2])]
-
-
-def all_keys(section: type[BaseModel] = Config, prefix: str = "") -> list[str]:
-    """Return every key that a preset may hold, with its section: `pretrain.optimizer.name`."""
-    keys = []
-    for name, field in section.model_fields.items():
-        keys.append(prefix + name)
-        inner = field.annotation
-        if isinstance(inner, UnionType):
-            inner = next((kind for kind in get_args(inner) if isinstance(kind, type)), None)
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            keys += all_keys(inner, f"{prefix}{name}.")
-    return keys

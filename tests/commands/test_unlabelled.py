@@ -11,6 +11,9 @@ from PIL import Image
 
 from tests.toy import NUM_FRAMES, Toy, files_in, refuse, rows, succeed
 from vtdl_cli.data.lists.video_list import read_list
+from vtdl_cli.engine.lists import labels
+from vtdl_cli.engine.train import pretrain as pretraining
+from vtdl_cli.metrics import knn_accuracy
 
 NAMES = ["a clip.mp4", "day 1/cam 2/c.mp4", "day 1/d.mp4", "frames", "z.mp4"]
 """The videos of `archive`, sorted; `frames` is a folder of images."""
@@ -88,12 +91,41 @@ def test_prepare_lists__all_unlabelled_videos_are_for_training(archive: Path, tm
 def test_pretrain__knn_is_of_the_labelled_videos(toy: Toy, tmp_path: Path) -> None:
     """Oracle: four of one class are each other's neighbours, whatever the features: 100%."""
     lines = [line.split() for line in toy.train_list.read_text().splitlines()]
-    labels = {"0": "0", "1": "-1", "2": "-1"}
-    (tmp_path / "some.txt").write_text("".join(f"{path} {labels[label]} {n}\n" for path, label, n in lines))
+    renamed = {"0": "0", "1": "-1", "2": "-1"}
+    (tmp_path / "some.txt").write_text("".join(f"{path} {renamed[label]} {n}\n" for path, label, n in lines))
     more = ("--train-list", str(tmp_path / "some.txt"), "--set", "pretrain.knn_every=2")
     result = succeed(*toy.pretrain(tmp_path / "run", *more))
     assert "8 of 12 videos without a class; the kNN metric is of the other 4" in result.stderr
     assert rows(tmp_path / "run")[-1]["knn_top1"] == 100
+
+
+def test_pretrain__knn_of_a_long_list_is_of_a_sample(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: the drawn videos by hand: five of the eight with a class, the same at both times, without a broken one."""
+    monkeypatch.setattr(labels, "KNN_VIDEOS", 5)
+    lines = [line.split() for line in toy.train_list.read_text().splitlines()]
+    classes = [-1 if index % 3 == 0 else index for index in range(len(lines))]
+    rows_ = [f"{path} {label} {n}\n" for (path, _, n), label in zip(lines, classes, strict=True)]
+    (tmp_path / "some.txt").write_text("".join(rows_))
+    chosen = labels.choose_knn_videos(read_list(tmp_path / "some.txt", root=toy.root), seed=0).tolist()
+    assert len(set(chosen)) == 5
+    assert all(classes[index] != -1 for index in chosen)
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    rows_[chosen[2]] = f"{tmp_path / 'broken.mp4'} {classes[chosen[2]]} 24\n"
+    (tmp_path / "some.txt").write_text("".join(rows_))
+    measured = list[list[int]]()
+
+    def watch(features: np.ndarray, found: np.ndarray) -> float:
+        measured.append(found.tolist())
+        return knn_accuracy(features, found)
+
+    monkeypatch.setattr(pretraining, "knn_accuracy", watch)
+    more = ("--train-list", str(tmp_path / "some.txt"), "--set", "pretrain.knn_every=1")
+    result = succeed(*toy.pretrain(tmp_path / "run", *more))
+    assert measured == [[classes[index] for index in chosen if index != chosen[2]]] * 2
+    expected = "4 of 12 videos without a class; the kNN metric is of 5 of the 8 videos with a class, drawn by --seed"
+    assert [line for line in result.stderr.splitlines() if "kNN metric" in line] == [
+        f"'{tmp_path / 'some.txt'}': {expected}"
+    ]
 
 
 def test_pretrain__learns_from_a_list_of_bare_paths(toy: Toy, archive: Path, tmp_path: Path) -> None:

@@ -1,15 +1,18 @@
 """Confusion matrix as a figure."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.colors import PowerNorm
-from matplotlib.figure import Figure
 
 from vtdl_cli.analysis.figure import save_figure
 from vtdl_cli.text import printable
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 MAX_NUMBERED = 25  # classes up to which every cell shows its count
 MAX_NAMED = 110  # classes up to which every row and column is named
@@ -26,6 +29,9 @@ def draw_confusion(counts: np.ndarray, classes: Sequence[str], title: str, path:
         title: of the figure.
         path: of the PNG, whatever its suffix.
     """
+    from matplotlib.colors import PowerNorm
+    from matplotlib.figure import Figure
+
     number, classes = len(classes), [printable(name) for name in classes]
     shares = counts / counts.sum(1, keepdims=True).clip(1)
     side = float(np.clip(0.45 * number if number <= MAX_NUMBERED else 0.16 * number, 4.5, 16))

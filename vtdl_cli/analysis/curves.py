@@ -4,10 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
-
 from vtdl_cli.analysis.figure import save_figure
 
 PANELS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
@@ -41,6 +37,9 @@ def draw_curves(runs: Mapping[str, Sequence[Epoch]], path: Path | IO[bytes]) -> 
         runs: epochs of each run by its name; none is empty.
         path: of the PNG, whatever its suffix, or a file object.
     """
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
     panels = list(_panels_of_one(*runs.values()) if len(runs) == 1 else _panels_of_several(runs))
     columns = min(3, len(panels))
     lines = -(-len(panels) // columns)
@@ -111,6 +110,8 @@ def _styles(runs: Mapping[str, Sequence[Epoch]]) -> Iterator[tuple[str, dict[str
 
 
 def _draw_panel(axis: Any, title: str, lines: Sequence[Line]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     for name, rows, style in lines:
         points = [(row["epoch"], row[name]) for row in rows if name in row]
         axis.plot(*zip(*points, strict=True), marker="." if len(points) < FEW_EPOCHS else None, **style)

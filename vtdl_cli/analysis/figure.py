@@ -1,15 +1,21 @@
-"""How every figure is written, and what becomes of the names in it."""
+"""How every figure is written, and what becomes of the names in it.
+
+Commands that train and evaluate import the modules of their figures at their start: there matplotlib, half a second of
+work, is imported by the functions that draw.
+"""
+
+from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
-
-from matplotlib.figure import Figure
-from matplotlib.text import Text
+from typing import IO, TYPE_CHECKING
 
 from vtdl_cli.text import printable_lines
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def save_figure(figure: Figure, path: Path | IO[bytes], *, dpi: int) -> None:
@@ -25,6 +31,8 @@ def literal_text(figure: Figure) -> Iterator[None]:
     The powers of ten along a logarithmic axis, which matplotlib writes as formulas, stay formulas. Characters that no
     font has are drawn as boxes, without a warning.
     """
+    from matplotlib.text import Text
+
     axes = [axis for each in figure.axes for axis in (each.xaxis, each.yaxis)]
     formulas = {label for axis in axes if axis.get_scale() == "log" for label in axis.get_ticklabels(which="both")}
     for text in figure.findobj(Text):

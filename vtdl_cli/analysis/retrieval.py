@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from vtdl_cli.analysis.figure import save_figure
 
@@ -45,6 +43,9 @@ def draw_retrieval(rows: Sequence[Sequence[RetrievalCell]], title: str, path: Pa
         title: of the figure.
         path: of the PNG, whatever its suffix.
     """
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
     columns = len(rows[0])
     shape = np.median([cell.frame.shape[:2] for row in rows for cell in row], axis=0)
     height = CELL_INCHES * float(np.clip(shape[0] / shape[1], 0.5, 1.8)) + TEXT_INCHES

@@ -2,8 +2,7 @@
 
 import csv
 import shlex
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,9 +15,6 @@ if TYPE_CHECKING:
 
 prepare_lists = typer.Typer(no_args_is_help=True, help="Turn the videos on your disk into checked lists.")
 
-MOST_ROWS = 20  # classes on the screen
-FIRST_SHOWN = 3  # sizes, codecs or copies
-NOT_SHOWN = ("options", "warnings")  # entries of the audit: they were typed, or have just been printed
 SMALLEST_PRESET = "small/r3d"
 DECODER_SETTINGS = {"torchcodec": ["data.decoder=torchcodec"], "flow": ["data.modality=flow"]}
 """What that preset, which decodes with pyav, needs for videos that only another `--decoder` may open."""
@@ -219,9 +215,10 @@ _add_official(
 
 
 def _show(audit: dict[str, Any], as_json: bool, options: "PrepareOptions", root: Path, split: int) -> None:
+    from vtdl_cli.commands.audit_summary import summarise
     from vtdl_cli.commands.screen import print_result
 
-    print_result(audit if as_json else _summary(audit), as_json, f"lists: {options.out}")
+    print_result(audit if as_json else summarise(audit), as_json, f"lists: {options.out}")
     if not as_json:
         for line in _next_steps(audit, options.out, root, split):
             options.reporter.line(f"next: {line}")
@@ -243,55 +240,3 @@ def _next_steps(audit: dict[str, Any], out: Path, root: Path, split: int) -> Ite
         yield f"vtdl finetune {typed} --weights runs/pretrained {given} {rooted} --out runs/finetuned"
     if {"train", "test"} <= lists.keys() and audit["classes"]:
         yield f"vtdl evaluate --weights runs/finetuned --list {lists['test']} {rooted} --out results"
-
-
-def _summary(audit: dict[str, Any]) -> dict[str, Any]:
-    """Shorten the audit to a screen; the rest is in audit.json."""
-    return {name: SUMMARIES.get(name, _table)(value) for name, value in audit.items() if name not in NOT_SHOWN}
-
-
-def _table(value: Any) -> Any:
-    """Shorten a table of counts to one line a class, or to its smallest and largest counts if it is too long."""
-    if not isinstance(value, dict) or not all(isinstance(row, dict) for row in value.values()) or not value:
-        return value
-    if len(value) <= MOST_ROWS:
-        return {name: ", ".join(f"{side} {count}" for side, count in row.items()) for name, row in value.items()}
-    sides = next(iter(value.values()))
-    counts = {side: [row[side] for row in value.values()] for side in sides}
-    ranges = ", ".join(f"{side} {min(each)} to {max(each)}" for side, each in counts.items())
-    return f"{len(value)} classes, {ranges} videos each; see audit.json"
-
-
-def _range(value: dict[str, float] | None) -> str | None:
-    return f"{value['min']:g} to {value['max']:g}, median {value['median']:g}" if value else None
-
-
-def _most_frequent(counts: dict[str, int]) -> str:
-    return _first([f"{count} of {name}" for name, count in counts.items()])
-
-
-def _sides_of_groups(sides: dict[str, str] | None) -> str | None:
-    """Say how many groups are on each side, or on several."""
-    return ", ".join(f"{count} in {side}" for side, count in Counter(sides.values()).items()) if sides else None
-
-
-def _name_copies(copies: list[list[str]]) -> str:
-    return _first([" = ".join(names) for names in copies]) if copies else "none"
-
-
-def _first(texts: list[str]) -> str:
-    """Join the first few texts, and count the others."""
-    left = len(texts) - FIRST_SHOWN
-    return "; ".join(texts[:FIRST_SHOWN]) + (f"; {left} more, see audit.json" if left > 0 else "")
-
-
-SUMMARIES: dict[str, Callable[[Any], Any]] = {
-    "frames": _range,
-    "frame_rates": _range,
-    "resolutions": _most_frequent,
-    "codecs": _most_frequent,
-    "groups": _sides_of_groups,
-    "duplicates": _name_copies,
-    "on_both_sides": _name_copies,
-}
-"""How an entry of the audit is shown; `_table` for all others."""

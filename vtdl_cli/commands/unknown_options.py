@@ -32,7 +32,7 @@ def _describe_setting(context: Any, option: str, value: str) -> str:
     """Say how to change the setting that `option` is called after, in the section of the command; else empty."""
     if not any("--set" in parameter.opts for parameter in context.command.params):
         return ""
-    from vtdl_cli.settings import keys_named
+    from vtdl_cli.setting_keys import keys_named
 
     command = context.command.name
     keys = keys_named(option.lstrip("-").replace("-", "_"))

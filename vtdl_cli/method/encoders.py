@@ -62,11 +62,9 @@ class EncoderPair(nn.Module):
 
     def _embed_shuffled(self, clips: Tensor) -> Tensor:
         """Embed this rank's clips as keys (N, D), each on the rank that it is assigned to by a shared random order."""
-        gathered = ranks.gather_rows(clips)  # (M, C, T, H, W), M clips on all ranks
-        order = ranks.shared_permutation(len(gathered)).to(clips.device)
-        assigned = order.tensor_split(ranks.world_size())[ranks.rank()]
-        shuffled = ranks.gather_rows(self.key(gathered[assigned]))  # (M, D)
-        return ranks.local_rows(shuffled[order.argsort()], len(clips))
+        assigned, order = ranks.shuffle_rows(clips)
+        shuffled = ranks.gather_rows(self.key(assigned))  # (M, D), M clips on all ranks
+        return ranks.local_rows(shuffled[order.argsort().to(clips.device)], len(clips))
 
     @torch.no_grad()
     def update_key(self) -> None:

@@ -1,12 +1,13 @@
 """What a pretraining method is. `clip_order.py` is the shortest one, and a good start for a new one."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from torch import Tensor, nn
 
-Sampler = Literal["clip", "triplet"]
+Sampler = Literal["clip", "pair", "speed", "triplet"]
 
 
 class Step(NamedTuple):
@@ -40,6 +41,21 @@ class Context:
     new_embedder: Callable[[], nn.Module]
     embedding_dim: int
 
+    def read_options(self, **defaults: str | float) -> dict[str, Any]:
+        """Return the options of a method that has these, with their defaults: words, and numbers of at least 0.
+
+        Raises:
+            ValueError: an option is unknown, or of another kind than its default.
+        """
+        for name, value in self.options.items():
+            if name not in defaults:
+                raise ValueError(f"'{name}' is none of its options. Choose from {', '.join(defaults)}")
+            if isinstance(defaults[name], str) and not isinstance(value, str):
+                raise ValueError(f"{name} '{value}' is not a word")
+            if isinstance(defaults[name], float) and not (type(value) in (int, float) and 0 <= value < math.inf):
+                raise ValueError(f"{name} '{value}' is not a number of at least 0")
+        return {**defaults, **self.options}
+
 
 class PretextTask(nn.Module):
     """A method. Whatever it keeps between steps is in its state dict, so that a run can be resumed.
@@ -47,7 +63,8 @@ class PretextTask(nn.Module):
     Class attributes, which declare what has to be known before it is built:
         settings: keys of the preset's section `method` that it reads; a section stands for all keys in it. `--set`
             refuses the others.
-        sampler: the clips drawn from each video: `clip`, one; `triplet`, anchor, positive and negative.
+        sampler: the clips drawn from each video: `clip`, one; `pair`, the same frames twice, each augmented on its own;
+            `speed`, one at a random stride; `triplet`, anchor, positive and negative.
         min_clip_len_frames: the shortest clips it works with.
         backbone_name: the submodule that features are taken from.
         trains_embedding: whether the backbone is that of a `Context.new_embedder`, whose head is trained as well.
@@ -85,8 +102,8 @@ class PretextTask(nn.Module):
 
         Args:
             clips: the clips that `sampler` draws, a normalised tensor (N, C, T, H, W) each; after the negative of a
-                triplet, bool (N,), whether it shows other frames than the anchor; then (N,) the number of each video
-                in the list.
+                triplet, bool (N,), whether it shows other frames than the anchor, and after a clip at a random stride,
+                (N,) its stride in frames; then (N,) the number of each video in the list.
         """
         raise NotImplementedError
 

@@ -40,7 +40,7 @@ class VTDL(PretextTask):
         criterion: logits -> loss.
         margin_weight: of an additional triplet margin loss on (q, k, n); the authors compute it, but do not add it.
         consistency_weight: of an additional spatio-temporal consistency loss.
-        consistency_transforms: its transforms, a key of `consistency.TRANSFORMS`.
+        consistency_transforms: its transforms, a key of `transforms.TRANSFORMS`.
     """
 
     settings = (
@@ -129,7 +129,7 @@ class VTDL(PretextTask):
             margin = margins.mean() if is_negative is None else masked_mean(margins, is_negative)
             loss += self.margin_weight * margin
         if self.consistency_weight:
-            loss += self.consistency_weight * self.consistency(self.trained_backbone, anchor)
+            loss += self.consistency_weight * self.consistency(self.trained_backbone, anchor, anchor)
         return loss
 
     def trained_parameters(self) -> Iterator[nn.Parameter]:

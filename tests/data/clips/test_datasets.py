@@ -73,6 +73,7 @@ def same(a: VideoSample | Unreadable, b: VideoSample | Unreadable) -> bool:
     return (
         (a.index, a.label, a.num_frames) == (b.index, b.label, b.num_frames)
         and np.array_equal(a.other_frames, b.other_frames)
+        and np.array_equal(a.strides, b.strides)
         and np.array_equal(a.windows, b.windows)
         and a.draws.keys() == b.draws.keys()
         and all(np.array_equal(a.draws[name], b.draws[name]) for name in a.draws)
@@ -87,8 +88,9 @@ def unbatch(batches: list[Batch]) -> list[VideoSample | Unreadable]:
         for row in range(len(batch)):
             index, label, num_frames = (int(v[row]) for v in (batch.index, batch.label, batch.num_frames))
             draws = {name: values[row].numpy() for name, values in batch.draws.items()}
-            other_frames = batch.other_frames[row].numpy()
-            samples.append(VideoSample(index, label, num_frames, other_frames, batch.windows[row].numpy(), draws))
+            other_frames, strides = batch.other_frames[row].numpy(), batch.strides[row].numpy()
+            windows = batch.windows[row].numpy()
+            samples.append(VideoSample(index, label, num_frames, other_frames, strides, windows, draws))
     return sorted(samples, key=lambda sample: sample.index)
 
 
@@ -259,9 +261,9 @@ def test_epoch_batches__in_the_lists_order_by_hand() -> None:
 
 
 @pytest.mark.parametrize("first", range(8))
-def test_epoch_batches__from_a_first_video_in_shares_of_ranks(first: int) -> None:
+def test_epoch_batches__of_some_videos_in_shares_of_ranks(first: int) -> None:
     """Oracle: by hand: videos `first` to 6, three at a time, each in one of two parts, in order; from 7 on none."""
-    parts = [list(EpochBatches(7, 3, first=first, rank=rank, world_size=2)) for rank in range(2)]
+    parts = [list(EpochBatches(7, 3, indices=np.arange(first, 7), rank=rank, world_size=2)) for rank in range(2)]
     assert len(parts[0]) == len(parts[1]) == -(-(7 - first) // 3)
     videos = [index for batches in zip(*parts, strict=True) for batch in batches for _, index in batch]
     assert videos == list(range(first, 7))

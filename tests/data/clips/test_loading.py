@@ -45,6 +45,7 @@ class Videos:
             10 + index,
             100,
             np.array([False, True]),
+            np.array([4, 4]),
             np.full((2, 4, 1, 1, 3), index, np.uint8),
             {"shift": np.full(2, index)},
         )

@@ -8,10 +8,12 @@ import pytest
 from vtdl_cli.data.clips.sampling import (
     SHORT_VIDEOS,
     IndexSampler,
+    SpeedSampler,
     consecutive_clips,
     fixed_clips,
     num_starts,
     random_clip,
+    strides_of,
     uniform_clips,
     uniform_starts,
 )
@@ -113,6 +115,15 @@ def test_short_videos__clips_from_every_start(num_frames: int, stride: int) -> N
         assert found == {"loop": loop_clip(*where), "restart": restart, "sort": author_sorted_clip(*where)}
 
 
+@pytest.mark.parametrize("name", SHORT_VIDEOS)
+def test_short_videos__many_clips_at_once(name: str) -> None:
+    """Oracle: each clip alone."""
+    where = [(start, n, stride) for n in (1, 5, 16, 40) for start in range(0, n, 3) for stride in (1, 4, 50)]
+    columns = np.array(where).T[..., None]
+    expected = [SHORT_VIDEOS[name](start, n, 8, stride).tolist() for start, n, stride in where]
+    assert SHORT_VIDEOS[name](columns[0], columns[1], 8, columns[2]).tolist() == expected
+
+
 def test_loop__keeps_the_stride_round_the_end() -> None:
     """Oracle: by hand."""
     assert SHORT_VIDEOS["loop"](2, 100, 4, 3).tolist() == [2, 5, 8, 11]
@@ -187,3 +198,43 @@ def test_consecutive_clips__cover_the_video(num_frames: int, starts: list[int]) 
 
 def test_consecutive_clips__video_shorter_than_a_clip_loops() -> None:
     assert consecutive_clips(4, 4)(3, np.random.default_rng(0)).tolist() == [[0, 1, 2, 0]]
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "fastest"),
+    [(29, 8), (28, 8), (25, 8), (24, 7), (7, 2), (6, 1), (4, 1)],
+)
+def test_speeds__every_one_that_fits_and_no_jump(num_frames: int, fastest: int) -> None:
+    """Oracle: by hand: four frames at stride s cover 3 s + 1; each speed comes as often, and each start that fits."""
+    sampler, generator = SpeedSampler(4, 8, "loop"), np.random.default_rng(0)
+    drawn = np.concatenate([sampler(num_frames, generator) for _ in range(1500)])
+    strides = drawn[:, 1] - drawn[:, 0]
+    assert (np.diff(drawn) == strides[:, None]).all()
+    counts = np.bincount(strides)[1:]
+    assert len(counts) == fastest == sampler.count_speeds(num_frames)
+    assert counts.min() > 0.75 * 1500 / fastest
+    starts = {int(clip[0]) for clip in drawn[strides == fastest]}
+    assert starts == set(range(num_frames - 3 * fastest))
+
+
+@pytest.mark.parametrize(("num_frames", "short_videos"), [(1, "loop"), (3, "loop"), (3, "restart"), (2, "sort")])
+def test_speeds__video_shorter_than_a_clip(num_frames: int, short_videos: str) -> None:
+    """Oracle: by hand: it is shown at its own speed, and continues as configured."""
+    sampler = SpeedSampler(4, 8, short_videos)
+    clip = sampler(num_frames, np.random.default_rng(0))
+    assert clip.shape == (1, 4)
+    assert set(clip.ravel()) <= set(range(num_frames))
+    assert sampler.count_speeds(num_frames) == 1
+    assert strides_of(clip, num_frames).tolist() == [1 % num_frames]
+
+
+def test_strides_of__by_hand() -> None:
+    """Oracle: by hand; the second clip wraps round the end, and a single frame has none."""
+    assert strides_of(np.array([[0, 3, 6], [9, 2, 5]]), 10).tolist() == [3, 3]
+    assert strides_of(np.array([[4], [0]]), 10).tolist() == [0, 0]
+
+
+def test_random_clip__views_show_the_same_frames() -> None:
+    drawn = random_clip(4, 3, views=2)(40, np.random.default_rng(0))
+    assert drawn.shape == (2, 4)
+    assert np.array_equal(drawn[0], drawn[1])

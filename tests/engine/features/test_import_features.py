@@ -30,9 +30,10 @@ def paths_in(video_list: Path) -> list[str]:
 
 
 def make_vectors(num_videos: int = 12, *shape: int) -> np.ndarray:
-    """Vectors (N, ..., 4) of two classes that are far apart."""
+    """Vectors (N, ..., 4) of two classes that are far apart, in opposite directions: whatever the noise."""
     vectors = GENERATOR.normal(size=(num_videos, *shape, 4)).astype(np.float32)
-    vectors[::2] += 3
+    vectors[::2] += 9
+    vectors[1::2] -= 9
     return vectors
 
 

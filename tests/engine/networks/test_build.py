@@ -29,7 +29,8 @@ from vtdl_cli.method.tca import TemporalConsistentAugmentation
 from vtdl_cli.models.c3d import C3D
 from vtdl_cli.models.heads import TemporalConvClassifier
 from vtdl_cli.models.i3d import I3D
-from vtdl_cli.settings import all_keys, load_config
+from vtdl_cli.setting_keys import all_keys
+from vtdl_cli.settings import load_config
 
 NUM_CLASSES = 5
 PLAIN = "model.width=4"
@@ -103,7 +104,7 @@ TABLE: list[tuple[str, str, Any]] = [
     ("method.loss=nce", "method.criterion.num_videos", NUM_TRAIN),
     ("method.margin_weight=0.5", "method.margin_weight", 0.5),
     ("method.consistency_weight=0.5", "method.consistency_weight", 0.5),
-    ("method.consistency_weight=0.5 method.consistency_transforms=all", "method.consistency.num_flips", 4),
+    ("method.consistency_weight=0.5 method.consistency_transforms=all", "method.consistency.num_transforms", 16),
     ("method.key_statistics=running", "method.encoders.key_statistics", "running"),
     ("method.key_splits=4", "method.encoders.key_splits", 4),
     (SHIFT, "pretraining.sampler.negative", "shift"),

@@ -64,9 +64,9 @@ def test_forward_videos__each_clip_is_its_videos(videos: VideoList, dataset: Vid
     assert np.abs(expected[:, 0] - expected[:, 1]).max() > 0.1  # the two clips of a video do differ
 
 
-def test_forward_videos__begins_at_start(dataset: VideoClips) -> None:
-    outputs = forward_videos(colours, dataset, CPU, views=VIEWS, batch_clips=4, start=3)
-    assert [batch.index.tolist() for batch, _ in outputs] == [[3, 4], [5]]
+def test_forward_videos__processes_the_chosen_ones(dataset: VideoClips) -> None:
+    outputs = forward_videos(colours, dataset, CPU, views=VIEWS, batch_clips=4, indices=np.array([1, 3, 5]))
+    assert [batch.index.tolist() for batch, _ in outputs] == [[1, 3], [5]]
 
 
 def test_forward_videos__reports_lost_videos(dataset: VideoClips, monkeypatch: pytest.MonkeyPatch) -> None:

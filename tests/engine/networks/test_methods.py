@@ -15,7 +15,8 @@ from vtdl_cli.config import Method as MethodSection
 from vtdl_cli.engine.networks.methods import METHODS, build_method, check_config, find_method
 from vtdl_cli.errors import ConfigError, UsageError
 from vtdl_cli.method.clip_order import ClipOrder
-from vtdl_cli.settings import all_keys, load_config
+from vtdl_cli.setting_keys import all_keys
+from vtdl_cli.settings import load_config
 
 
 def check(*assignments: str) -> Config:
@@ -73,6 +74,14 @@ def mistakes(*assignments: str) -> list[str]:
             "clip_len_frames 2 is too short for method.name 'clip_order': make it 3 or more",
         ),
         (["data.modality=flow", "method.consistency_weight=1"], "flow would have to rotate too"),
+        (["data.modality=flow", "method.name=stcr"], "method.name 'stcr' flips and rotates frames, and flow would"),
+        (["data.modality=flow", "method.name=transform_prediction"], "'transform_prediction' flips and rotates frames"),
+        (["data.modality=flow", "method.name=mutual_learning"], "method.name 'mutual_learning' flips and rotates"),
+        (
+            ["method.name=speed", "pretrain.clip_len_frames=1"],
+            "pretrain.clip_len_frames 1 is too short for method.name 'speed': make it 2 or more",
+        ),
+        (["method.name=speed", "method.options.speeds=4"], "'method.options.speeds=4' has no effect where method.name"),
         (["method.key_shuffle=devices", "method.key_statistics=running"], "key_shuffle has no effect where"),
         (
             ["method.name=clip_order", "method.tca.alpha=0"],
@@ -193,7 +202,7 @@ class Outer:
     Inner = Mine
 
 class Pair(PretextTask):
-    sampler = "pair"
+    sampler = "quartet"
 
 class Keyless(PretextTask):
     @classmethod
@@ -256,14 +265,17 @@ def test_check_config__triplets_of_any_method_have_to_fit_their_clips() -> None:
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("vdtl", "method.name 'vdtl' is not known. Choose vtdl, instance_discrimination, clip_order, pseudo_labels, "),
+        ("vdtl", "method.name 'vdtl' is not known. Choose vtdl, instance_discrimination, clip_order, "),
         ("nowhere:Mine", "method.name 'nowhere:Mine' needs module 'nowhere', which cannot be found. Install it, or "),
         ("needy:Mine", "method.name 'needy:Mine' needs module 'module_that_is_nowhere', which cannot be found. "),
         ("my_methods:Yours", "cannot be imported (AttributeError: module 'my_methods' has no attribute 'Yours')"),
         ("broken:Mine", "method.name 'broken:Mine' cannot be imported (ZeroDivisionError: division by zero)"),
         (":Mine", "method.name ':Mine' cannot be imported (ValueError: Empty module name)"),
         ("my_methods:NUMBER", "method.name 'my_methods:NUMBER' is no subclass of vtdl_cli.method.pretext_task."),
-        ("my_methods:Pair", "method.name 'my_methods:Pair' has sampler 'pair'. Make it one of clip, triplet"),
+        (
+            "my_methods:Pair",
+            "method.name 'my_methods:Pair' has sampler 'quartet'. Make it one of clip, pair, speed, triplet",
+        ),
         ("my_methods:Unbuilt", "method.name 'my_methods:Unbuilt' has no classmethod build(context). Write one"),
         ("my_methods:Keyless", "method.name 'my_methods:Keyless' cannot be built (KeyError: 'share'). --debug shows"),
         ("my_methods:Nothing", "has a build(context) that returns no PretextTask. Return one"),
@@ -291,6 +303,28 @@ def test_find_method__by_the_short_name_of_an_installed_package(
         find_method("yours")
 
 
+@pytest.mark.parametrize(
+    ("name", "option", "says"),
+    [
+        (
+            "stcr",
+            "transform=all",
+            "'transform' is none of its options. Choose from transforms, mixup_alpha, classifica",
+        ),
+        ("stcr", "transforms=some", "transforms 'some' is not one of rotations, spatial, all"),
+        ("stcr", "transforms=3", "transforms '3' is not a word"),
+        ("transform_prediction", "consistency_weight=true", "consistency_weight 'True' is not a number of at least 0"),
+        ("transform_prediction", "mixup_alpha=1.5", "mixup_alpha '1.5' is above 1"),
+        ("mutual_learning", "divergence_weight=-1", "divergence_weight '-1' is not a number of at least 0"),
+        ("triplet_margin", "margin=wide", "margin 'wide' is not a number of at least 0"),
+    ],
+)
+def test_options__of_our_methods_are_checked(name: str, option: str, says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        build_method(check(f"method.name={name}", f"method.options.{option}"), 100)
+    assert caught.value.lines[0].startswith(f"method.options of '{name}' are not valid: {says}")
+
+
 # ---- checkpoints
 
 HEAD = ("head.linear.bias", "head.linear.weight")
@@ -305,16 +339,22 @@ STATES = {
     },
     "instance_discrimination": {"bank.ages", "bank.keys", *(f"encoder.{name}" for name in ("backbone", *HEAD))},
     "clip_order": {f"encoder.{name}" for name in ("backbone", *HEAD)},
+    "stcr": {"backbone", "classifier.linear.bias", "classifier.linear.weight"},
+    "stcr method.options.classification_weight=0": {"backbone"},
+    "transform_prediction": {"backbone", "classifier.linear.bias", "classifier.linear.weight"},
+    "mutual_learning": {f"{network}.{name}" for network in ("encoder", "peer") for name in ("backbone", *HEAD)},
+    "speed": {f"encoder.{name}" for name in ("backbone", *HEAD)},
+    "triplet_margin": {f"encoder.{name}" for name in ("backbone", *HEAD)},
     "pseudo_labels": {"labels", *(f"encoder.{name}" for name in ("backbone", *HEAD))},
 }
-"""Method -> names in its state dict, a backbone's as one: those of version 0.1, whose checkpoints are still resumed."""
+"""Method -> names in its state dict, a backbone's as one: those of earlier versions, whose checkpoints are still resumed."""
 
 
 @pytest.mark.parametrize("name", STATES)
 def test_state__names_stay(name: str) -> None:
     config = check(*f"model.width=4 method.name={name}".split())
     names = build_method(config, 100).state_dict()
-    assert {re.sub(r"\.backbone\..*", ".backbone", each) for each in names} == STATES[name]
+    assert {re.sub(r"\bbackbone\..*", "backbone", each) for each in names} == STATES[name]
 
 
 def test_checkpoint__of_an_earlier_version_still_resumes_and_gives_its_backbone(

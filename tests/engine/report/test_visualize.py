@@ -258,6 +258,8 @@ def test_triplet__frames_are_those_that_pretraining_draws(toy: Toy, tmp_path: Pa
         (("method.tca.side=both", "method.tca.version=1"), 3, 5),
         (("method.intra_video_negative=false",), 2, 3),
         (("method.name=clip_order",), 1, 1),
+        (("method.name=speed",), 1, 1),
+        (("method.name=stcr",), 2, 2),
     ],
     ids=str,
 )

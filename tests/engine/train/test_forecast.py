@@ -122,12 +122,17 @@ def test_plan__keys_of_each_video(toy: Toy, tmp_path: Path, settings: tuple[str,
             "method.queue.size 12 holds 1 key of each of the list's 12 videos, and method.queue.mask_own_video is off: "
             "a video's own stale keys are negatives to it. --set method.queue.mask_own_video=true, or a size below 12",
         ),
+        (
+            ("method.name=speed",),
+            "of 12 videos, 12 are too short for a clip at all 8 speeds, and are shown at those that fit. Lower "
+            "pretrain.clip_len_frames 4 to use more",
+        ),
     ],
 )
 def test_pretrain__warns_of_options_that_the_list_cannot_meet(
     toy: Toy, tmp_path: Path, settings: tuple[str, ...], says: str
 ) -> None:
-    """Oracle: 24 frames leave 16 beside a span, and half of them are 12."""
+    """Oracle: 24 frames leave 16 beside a span, and half of them are 12; at stride 8 four frames cover 25."""
     assert dry_run(toy, tmp_path / "run", *settings)[1] == [f"warning: {says}"]
 
 

@@ -56,12 +56,17 @@ def test_signs__absent_metric_is_none(name: str) -> None:
         (["method.name=instance_discrimination"], 257),
         (["method.name=clip_order"], 6),
         (["method.name=pseudo_labels", "method.clusters=10"], 10),
+        (["method.name=transform_prediction"], 16),
+        (["method.name=transform_prediction", "method.options.transforms=spatial"], 8),
+        (["method.name=mutual_learning"], 4),
+        (["method.name=speed"], 8),
     ],
 )
 def test_chance__by_hand(assignments: list[str], choices: int | None) -> None:
-    """Oracle: by hand: the positive, the 256 keys of that preset, intra-video and strong negative; the orders of three blocks; the clusters."""
+    """Oracle: by hand: the positive, the 256 keys of that preset, intra-video and strong negative; the orders of three blocks; the clusters; the transforms; the speeds."""
     config = load_config("demo", [*assignments, "model.width=4"])
-    clips = torch.rand(3, 2, 3, 8, 32, 32) if config.method.name == "vtdl" else torch.rand(1, 2, 3, 8, 32, 32)
+    views = {"vtdl": 3, "transform_prediction": 2}.get(config.method.name, 1)
+    clips = [*torch.rand(views, 2, 3, 8, 32, 32), *([torch.tensor([1, 8])] if config.method.name == "speed" else [])]
     torch.manual_seed(0)
     metrics = build_method(config, num_videos=10**5)(*clips, torch.tensor([7, 8])).metrics  # of which no key is drawn
     assert metrics.get("chance_loss", torch.tensor(0.0)).item() == pytest.approx(math.log(choices or 1))

@@ -24,6 +24,17 @@ MOCO = ("method.intra_video_negative=false", "method.tca.alpha=0")
         (("method.name=instance_discrimination", "method.loss=nce"), "queue_age"),
         (("method.name=clip_order",), "order_top1"),
         (("method.name=pseudo_labels", "method.clusters=3"), "cluster_top1"),
+        (("method.name=stcr", "method.options.network_mixup_weight=1"), "map_size"),
+        (
+            (
+                "method.name=transform_prediction",
+                "method.options={transforms: spatial, consistency_weight: 5, mixup_alpha: 0.3}",
+            ),
+            "transform_top1",
+        ),
+        (("method.name=mutual_learning",), "transform_top1"),
+        (("method.name=speed",), "speed_top1"),
+        (("method.name=triplet_margin",), "triplet_top1"),
     ],
 )
 def test_method__pretrains_resumes_and_finetunes(

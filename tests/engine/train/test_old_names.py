@@ -16,7 +16,7 @@ from vtdl_cli.engine.evaluate import extract
 from vtdl_cli.engine.train.meter import RENAMED_METRICS
 from vtdl_cli.engine.train.run_folder import PENDING
 from vtdl_cli.engine.train.training import Training
-from vtdl_cli.settings import RENAMED_KEYS
+from vtdl_cli.setting_keys import RENAMED_KEYS
 
 OLD_METRICS = {new: old for old, new in RENAMED_METRICS.items()}
 

@@ -9,7 +9,8 @@ import pytest
 
 from tests.toy import Toy, refuse, rows, succeed, vtdl, without_times
 from vtdl_cli.engine.train import trackers
-from vtdl_cli.engine.train.trackers import TRACKERS, TrackedRun, Trackers, flatten, is_installed
+from vtdl_cli.engine.train.tracker_libraries import TRACKERS, TrackedRun, flatten
+from vtdl_cli.engine.train.trackers import Trackers, is_installed
 
 
 class Recorder:

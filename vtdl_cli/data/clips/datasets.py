@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from vtdl_cli.data.clips.balance import balanced_order, count_repeats
-from vtdl_cli.data.clips.sampling import IndexSampler
+from vtdl_cli.data.clips.sampling import IndexSampler, strides_of
 from vtdl_cli.data.clips.views import Draws, Viewer
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.data.video.decoding import FLOW, open_video
@@ -46,6 +46,7 @@ class VideoSample:
         label: its class.
         num_frames: that it has.
         other_frames: bool (V,), whether each clip shows other frames than the first one.
+        strides: (V,) frames from the first to the second of each clip.
         windows: (V, T, S, S, C) uint8.
         draws: parameters by which the device augments them.
         times: float64 (V, T, 4), see `Batch`.
@@ -56,6 +57,7 @@ class VideoSample:
     label: int
     num_frames: int
     other_frames: np.ndarray
+    strides: np.ndarray
     windows: np.ndarray
     draws: Draws
     times: np.ndarray = field(default_factory=lambda: np.empty((0, 0, 4)))
@@ -67,6 +69,7 @@ SMALL_FIELDS = {
     "index": np.int64,
     "num_frames": np.int64,
     "other_frames": np.bool_,
+    "strides": np.int64,
     "times": np.float64,
     "fps": np.float64,
 }
@@ -82,6 +85,7 @@ class Batch:
         draws: augmentation parameters, (B, V, ...) each; empty for no augmentation.
         label, index, num_frames: (B,) each.
         other_frames: bool (B, V), whether each clip shows other frames than the first one of its video.
+        strides: (B, V) frames from the first to the second of each clip.
         times: float64 (B, V, T, 4), of each frame its number in the file and the one after it, and the seconds at which
             it begins and ends; NaN if unknown.
         fps: float64 (B,), frames a second of the files; NaN if unknown.
@@ -94,6 +98,7 @@ class Batch:
     index: Tensor
     num_frames: Tensor
     other_frames: Tensor = field(default_factory=lambda: torch.empty(0, 0, dtype=torch.bool))
+    strides: Tensor = field(default_factory=lambda: torch.empty(0, 0, dtype=torch.long))
     times: Tensor = field(default_factory=lambda: torch.empty(0, 0, 0, 4, dtype=torch.float64))
     fps: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.float64))
     unreadable: list[Unreadable] = field(default_factory=list)
@@ -159,10 +164,10 @@ class VideoClips(Dataset[VideoSample | Unreadable]):
         except UnreadableVideo as error:
             return Unreadable(index, name_sample(error.path, interval), error.reason)
         windows, draws = self.viewer(frames, positions.reshape(indices.shape), generator)
-        other_frames = (indices != indices[0]).any(1)
+        other_frames, strides = (indices != indices[0]).any(1), strides_of(indices, num_frames)
         label = int(self.videos.labels[index])
         times = timeline.times(indices)
-        return VideoSample(index, label, num_frames, other_frames, windows, draws, times, timeline.fps)
+        return VideoSample(index, label, num_frames, other_frames, strides, windows, draws, times, timeline.fps)
 
     def sample_bytes(self) -> int:
         """Return the size of a sample's windows in bytes."""
@@ -209,7 +214,7 @@ class EpochBatches(Sampler[list[Key]]):
             `balanced_order`; none: each video comes once.
         drop_last: drop an epoch's incomplete last batch.
         accumulate_steps: batches in a step; an epoch's last step may have fewer.
-        first: without shuffling, the index of the first video; earlier ones are skipped.
+        indices: without shuffling, the videos of the list that come, in order; none: all.
         rank, world_size: the rank that the batches are for, and the number of ranks that share each batch.
 
     Attributes:
@@ -229,16 +234,17 @@ class EpochBatches(Sampler[list[Key]]):
         balanced_labels: np.ndarray | None = None,
         drop_last: bool = False,
         accumulate_steps: int = 1,
-        first: int = 0,
+        indices: np.ndarray | None = None,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
         self.num_videos, self.batch_size, self.epochs = num_videos, batch_size, epochs
-        self.seed, self.shuffle, self.first, self.rank, self.world_size = seed, shuffle, first, rank, world_size
+        self.seed, self.shuffle, self.rank, self.world_size = seed, shuffle, rank, world_size
+        self.indices = np.arange(num_videos) if indices is None else indices
         self.balanced_labels = balanced_labels
         self.local_batch_size = -(-batch_size // world_size)
-        left = num_videos - first
-        self.batches_per_epoch = left // batch_size if drop_last else -(-left // batch_size)
+        number = len(self.indices)
+        self.batches_per_epoch = number // batch_size if drop_last else -(-number // batch_size)
         self.accumulate_steps = accumulate_steps
         self.steps_per_epoch = -(-self.batches_per_epoch // accumulate_steps)
         self.start_step = 0
@@ -266,7 +272,7 @@ class EpochBatches(Sampler[list[Key]]):
 
     def _order(self, epoch: int) -> np.ndarray:
         if not self.shuffle:
-            return np.arange(self.first, self.num_videos)
+            return self.indices
         generator = np.random.default_rng((self.seed, epoch, 0))
         if self.balanced_labels is not None:
             return balanced_order(self.balanced_labels, generator)

@@ -16,35 +16,41 @@ from numpy.random import Generator
 IndexSampler = Callable[[int, Generator], np.ndarray]
 """(number of frames, generator) -> frame indices (V, T) of V clips of T frames."""
 
+Ints = int | np.ndarray
+"""One, or a column (N, 1) of them."""
 
-def loop_clip(start: int, num_frames: int, clip_len: int, stride: int) -> np.ndarray:
+
+def loop_clip(start: Ints, num_frames: Ints, clip_len: int, stride: Ints) -> np.ndarray:
     """Wrap round at the end of the video, keeping the stride."""
-    return (start + stride * np.arange(clip_len)) % num_frames
+    indices: np.ndarray = (start + stride * np.arange(clip_len)) % num_frames
+    return indices
 
 
-def restart_clip(start: int, num_frames: int, clip_len: int, stride: int) -> np.ndarray:
+def restart_clip(start: Ints, num_frames: Ints, clip_len: int, stride: Ints) -> np.ndarray:
     """Continue at frame 0 after the last frame within the video, whatever the distance."""
-    again = np.arange(0, num_frames, stride)
-    return np.concatenate([np.arange(start, num_frames, stride), np.tile(again, clip_len)])[:clip_len]
+    steps = np.arange(clip_len)
+    until_end, from_0 = -((start - num_frames) // stride), -(-num_frames // stride)  # frames of the clip in one pass
+    return np.where(steps < until_end, start + stride * steps, stride * ((steps - until_end) % from_0))
 
 
-def sort_clip(start: int, num_frames: int, clip_len: int, stride: int) -> np.ndarray:
+def sort_clip(start: Ints, num_frames: Ints, clip_len: int, stride: Ints) -> np.ndarray:
     """Loop, then sort: a clip that wrapped round loses the order of its frames.
 
     A repeated frame is replaced by the next one, up to the last frame of the video.
     """
     steps = np.arange(clip_len)
     in_order = np.sort(loop_clip(start, num_frames, clip_len, stride))
-    rising = np.maximum.accumulate(in_order - steps) + steps
+    rising = np.maximum.accumulate(in_order - steps, axis=-1) + steps
     return np.minimum(rising, num_frames - 1)
 
 
-SHORT_VIDEOS: dict[str, Callable[[int, int, int, int], np.ndarray]] = {
+SHORT_VIDEOS: dict[str, Callable[[Ints, Ints, int, Ints], np.ndarray]] = {
     "loop": loop_clip,
     "restart": restart_clip,
     "sort": sort_clip,
 }
-"""How a clip continues past the end of the video: (start, frames of the video, T, stride) -> indices (T,)."""
+"""How a clip continues past the end of the video: (start, frames of the video, T, stride) -> indices (T,); of
+(N, 1) starts, frames and strides (N, T)."""
 
 
 def num_starts(num_frames: int, span: int, short_videos: str) -> int:
@@ -87,14 +93,48 @@ class ClipSampler:
         return np.stack([indices(start, num_frames, self.clip_len, self.stride) for start in starts])
 
 
-def random_clip(clip_len: int, stride: int, short_videos: str = "loop") -> ClipSampler:
-    """Sample one clip with a random start."""
-    starts = partial(_draw_start, span=clip_len * stride, short_videos=short_videos)
+def random_clip(clip_len: int, stride: int, short_videos: str = "loop", *, views: int = 1) -> ClipSampler:
+    """Sample one clip with a random start, the same `views` times."""
+    starts = partial(_draw_start, span=clip_len * stride, short_videos=short_videos, views=views)
     return ClipSampler(starts, clip_len, stride, short_videos)
 
 
-def _draw_start(num_frames: int, generator: Generator, *, span: int, short_videos: str) -> list[int]:
-    return [int(generator.integers(num_starts(num_frames, span, short_videos)))]
+def _draw_start(num_frames: int, generator: Generator, *, span: int, short_videos: str, views: int) -> list[int]:
+    return [int(generator.integers(num_starts(num_frames, span, short_videos)))] * views
+
+
+@dataclass(frozen=True)
+class SpeedSampler:
+    """Samples one clip at a random stride, from 1 to the largest at which a clip fits into the video, at most `speeds`.
+
+    So no clip of a video of at least `clip_len` frames continues past its end.
+
+    Args:
+        clip_len: T, frames of a clip, at least 2.
+        speeds: the largest stride in frames.
+        short_videos: a key of SHORT_VIDEOS.
+    """
+
+    clip_len: int
+    speeds: int
+    short_videos: str
+
+    def __call__(self, num_frames: int, generator: Generator) -> np.ndarray:
+        """Sample frame indices (1, T)."""
+        stride = int(generator.integers(1, self.count_speeds(num_frames) + 1))
+        extent = (self.clip_len - 1) * stride + 1
+        start = int(generator.integers(num_starts(num_frames, extent, self.short_videos)))
+        return SHORT_VIDEOS[self.short_videos](start, num_frames, self.clip_len, stride)[None]
+
+    def count_speeds(self, num_frames: int) -> int:
+        """Count the speeds at which a clip fits into a video; 1 if none does."""
+        return min(max((num_frames - 1) // (self.clip_len - 1), 1), self.speeds)
+
+
+def strides_of(indices: np.ndarray, num_frames: int) -> np.ndarray:
+    """Return the frames from the first to the second of each clip (V, T), round the end of the video; 0 if T is 1."""
+    strides: np.ndarray = (indices[:, 1:2] - indices[:, :1]).sum(1) % num_frames
+    return strides
 
 
 def uniform_clips(clip_len: int, stride: int, clips: int, short_videos: str = "loop") -> ClipSampler:

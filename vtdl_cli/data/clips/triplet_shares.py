@@ -1,6 +1,6 @@
 """Statistics of the triplets that a list yields, from the frame counts of its videos."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -45,8 +45,8 @@ def triplet_shares(sampler: TripletSampler, num_frames: np.ndarray, seed: int = 
         (intersection over union).
     """
     generator = np.random.default_rng(seed)
-    rows = [_describe(sampler, sampler.starts(count, generator), count) for count in num_frames.tolist()]
-    means = {name: _mean(np.array([row[name] for row in rows], float)) for name in rows[0]}
+    columns = _describe(sampler, [sampler.starts(count, generator) for count in num_frames.tolist()], num_frames)
+    means = {name: _mean(column.astype(float)) for name, column in columns.items()}
     return {name: round(mean if name == STRIDE else 100 * mean, 1) for name, mean in means.items()}
 
 
@@ -55,38 +55,53 @@ def _mean(values: np.ndarray) -> float:
     return float(known.mean()) if len(known) else 0.0
 
 
-def _describe(sampler: TripletSampler, starts: Starts, num_frames: int) -> Mapping[str, float]:
-    """Return what `triplet_shares` averages; NaN where it does not apply to this triplet."""
-    stride = starts.stride or sampler.stride
-    anchor, _, *negative = sampler.indices(starts, num_frames)
-    row: dict[str, float] = {
-        STRIDE: stride,
-        "forced_start": sampler.num_starts(num_frames) == 1,
-        "anchor_jumps": _jumps(anchor, stride),
+def _describe(sampler: TripletSampler, starts: Sequence[Starts], num_frames: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what `triplet_shares` averages, (N,) each; NaN where it does not apply to a triplet."""
+    usable = np.array([[sampler.usable_frames(count)] for count in num_frames.tolist()])  # (N, 1), as these:
+    anchor, negative = (np.array(column)[:, None] for column in list(zip(*starts, strict=True))[:2])
+    stride = np.array([[each.stride or sampler.stride] for each in starts])
+    columns = {
+        STRIDE: stride[:, 0],
+        "forced_start": np.array([sampler.num_starts(count) == 1 for count in num_frames.tolist()]),
+        "anchor_jumps": _jumps(sampler, anchor, usable, stride),
     }
-    if not negative:
-        return row
-    is_masked = sampler.rule.shrinks and starts.anchor == starts.negative
-    shared = np.nan if is_masked else _shared_frames(sampler, starts, num_frames)
-    return row | {
-        "moved_negative": starts.moved,
-        "negative_jumps": _jumps(negative[0], stride),
+    if not sampler.intra_video_negative:
+        return columns
+    is_masked = sampler.rule.shrinks & (anchor == negative)[:, 0]
+    shared = np.where(is_masked, np.nan, _shared_frames(sampler, anchor, negative, usable, stride))
+    return columns | {
+        "moved_negative": np.array([each.moved for each in starts]),
+        "negative_jumps": _jumps(sampler, negative, usable, stride),
         "no_negative": is_masked,
-        "overlap": np.nan if is_masked else shared > 0,
+        "overlap": np.where(is_masked, np.nan, shared > 0),
         "shared_frames": shared,
     }
 
 
-def _jumps(clip: np.ndarray, stride: int) -> bool:
-    return bool((np.diff(clip) != stride).any())
+def _jumps(sampler: TripletSampler, start: np.ndarray, usable: np.ndarray, stride: np.ndarray) -> np.ndarray:
+    """Return whether the stride of a clip is broken, bool (N,); arguments (N, 1)."""
+    clips = SHORT_VIDEOS[sampler.short_videos](start, usable, sampler.clip_len, stride)
+    jumps: np.ndarray = (np.diff(clips, axis=1) != stride).any(1)
+    return jumps
 
 
-def _shared_frames(sampler: TripletSampler, starts: Starts, num_frames: int) -> float:
-    """Return the intersection over union of the frames that two clips cover."""
-    extent = sampler.extent(starts.stride or sampler.stride)
-    cover, usable = SHORT_VIDEOS[sampler.short_videos], sampler.usable_frames(num_frames)
-    anchor, negative = (set(cover(start, usable, extent, 1).tolist()) for start in starts[:2])
-    return len(anchor & negative) / len(anchor | negative)
+def _shared_frames(
+    sampler: TripletSampler, anchor: np.ndarray, negative: np.ndarray, usable: np.ndarray, stride: np.ndarray
+) -> np.ndarray:
+    """Return the intersection over union of the frames that two clips cover, (N,); arguments (N, 1)."""
+    cover, shared = SHORT_VIDEOS[sampler.short_videos], np.empty(len(anchor))
+    for each in np.unique(stride):
+        rows = stride[:, 0] == each
+        covered = [cover(start[rows], usable[rows], sampler.extent(int(each)), 1) for start in (anchor, negative)]
+        union = _count_distinct(np.hstack(covered))
+        shared[rows] = (_count_distinct(covered[0]) + _count_distinct(covered[1]) - union) / union
+    return shared
+
+
+def _count_distinct(frames: np.ndarray) -> np.ndarray:
+    """Count the different values of each row."""
+    number: np.ndarray = 1 + (np.diff(np.sort(frames), axis=1) != 0).sum(1)
+    return number
 
 
 def out_of_reach(sampler: TripletSampler, num_frames: np.ndarray) -> dict[str, float]:

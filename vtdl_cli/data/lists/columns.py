@@ -82,9 +82,9 @@ def split_lines(file: ListFile) -> ListLines:
 
 
 def _collect(file: ListFile, numbered: list[tuple[int, bytes]]) -> ListLines:
-    texts = [text for _, text in numbered]
-    ends = np.fromiter((end for text in texts for end in _end_integers(text)), np.int64, 2 * len(texts))
-    return ListLines(file, texts, np.array([number for number, _ in numbered], np.int64), ends.reshape(-1, 2))
+    texts, integers = [text for _, text in numbered], _Integers()
+    ends = np.array([_end_integers(text, integers) for text in texts], np.int64).reshape(-1, 2)
+    return ListLines(file, texts, np.array([number for number, _ in numbered], np.int64), ends)
 
 
 def _exists(file: ListFile, text: bytes) -> bool:
@@ -92,11 +92,18 @@ def _exists(file: ListFile, text: bytes) -> bool:
     return any(path_exists(file.root / text.rsplit(None, columns)[0].decode()) for columns in range(3))
 
 
-def _end_integers(text: bytes) -> tuple[int, int]:
-    words = text.rsplit(None, 2)[1:]  # the first word belongs to the path
-    integers = [int(word) if _INTEGER.fullmatch(word) else _NO_INTEGER for word in words]
-    last, before = [*reversed(integers), _NO_INTEGER, _NO_INTEGER][:2]
-    return before, last
+class _Integers(dict[bytes, int]):
+    """Word -> integer or `_NO_INTEGER`; each word is parsed once, since classes and frame counts repeat."""
+
+    def __missing__(self, word: bytes) -> int:
+        self[word] = int(word) if _INTEGER.fullmatch(word) else _NO_INTEGER
+        return self[word]
+
+
+def _end_integers(text: bytes, integers: _Integers) -> tuple[int, int]:
+    words = text.rsplit(None, 2)  # the first belongs to the path
+    last = integers[words[-1]] if len(words) > 1 else _NO_INTEGER
+    return integers[words[-2]] if len(words) > 2 else _NO_INTEGER, last
 
 
 def detect_columns(lines: ListLines, *, canonical: bool) -> str:
@@ -165,7 +172,8 @@ def read_lines(file: ListFile, columns: str | None = None, *, canonical: bool = 
     lines = split_lines(file)
     columns = columns or detect_columns(lines, canonical=canonical)
     labels, frames = read_integers(lines, columns)
-    names = [lines.name(index, len(columns.split())) for index in range(len(labels))]
+    num_columns = len(columns.split())
+    names = [lines.name(index, num_columns) for index in range(len(labels))]
     return ListRows(columns, names, lines.numbers, labels, frames)
 
 

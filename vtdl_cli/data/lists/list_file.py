@@ -54,7 +54,7 @@ class ListFile:
                 return None
             raise ListError(f"list '{self.source}' is not JSON: {error}. Correct the file") from error
 
-    @property
+    @cached_property
     def prefix(self) -> bytes:
         """What to strip from paths: ends in a slash, or is empty."""
         return self.strip_prefix.replace("\\", "/").rstrip("/").encode() + b"/" if self.strip_prefix else b""

@@ -17,7 +17,8 @@ from typing import Any
 from vtdl_cli.config import Config
 from vtdl_cli.engine.networks.methods import check_config
 from vtdl_cli.errors import ConfigError, UsageError
-from vtdl_cli.settings import build_config, read_yaml
+from vtdl_cli.settings import build_config
+from vtdl_cli.yaml_values import read_yaml
 
 SCRATCH, EQUAL_TIME = "scratch", "equal time as "
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from torch import nn
 
 from vtdl_cli import ranks
@@ -38,7 +39,8 @@ from vtdl_cli.errors import ConfigError, UsageError
 from vtdl_cli.locks import lock_file, releasing_locks
 from vtdl_cli.models.encoder import PooledFeatures
 from vtdl_cli.runtime import Reporter, Warn, seed_torch
-from vtdl_cli.settings import build_config, read_yaml
+from vtdl_cli.settings import build_config
+from vtdl_cli.yaml_values import read_yaml
 
 SEQUENTIAL = "pyav"  # the decoder of whole videos, see `open_sequential`
 
@@ -164,7 +166,8 @@ def _extract_features(
         rows = window_rows(network, config, videos, spec.hop, machine, (parts.done, parts.windows), reporter)
     else:
         dataset, batch_clips = build_test_clips(config, videos, config.extract, clips=clips), config.extract.batch_clips
-        outputs = forward_videos(network, dataset, machine, views=clips, batch_clips=batch_clips, start=parts.done)
+        left = np.arange(parts.done, len(videos))
+        outputs = forward_videos(network, dataset, machine, views=clips, batch_clips=batch_clips, indices=left)
         rows = video_rows(outputs, parts.done, spec.keep)
     keep_rows(rows, parts, bad_videos, reporter)
     parts.finish(videos.name, videos.intervals)

@@ -1,35 +1,29 @@
 """Write the videos of a list in another format, with a list of the new files."""
 
-import json
 import shutil
 import time
-from collections import Counter
-from dataclasses import asdict
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from vtdl_cli.data.lists.class_names import CLASSES_FILE, write_classes
 from vtdl_cli.data.lists.video_list import VideoList, write_list
-from vtdl_cli.data.video.disk import may_be_video, stem
+from vtdl_cli.data.video.disk import may_be_video
 from vtdl_cli.data.video.timeline import Interval, name_sample
 from vtdl_cli.data.video.transcoding import FrameFolderWriter, Mp4Writer
 from vtdl_cli.engine.lists.convert import check_same_classes
 from vtdl_cli.engine.lists.labels import report_list
 from vtdl_cli.engine.lists.process_pool import closing_pool, map_unordered
+from vtdl_cli.engine.lists.targets import choose_targets
+from vtdl_cli.engine.lists.video_form import FORM_FILE, VideoWriter, check_form, record_form
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.errors import Interrupted, ListError, UnreadableVideo, UsageError
 from vtdl_cli.locks import lock_folder, releasing_locks
 from vtdl_cli.runtime import Reporter, StopRequest, atomic_write, check_writable, default_workers
 
-__all__ = ["FrameFolderWriter", "Mp4Writer", "transcode"]
+__all__ = ["FrameFolderWriter", "Mp4Writer", "VideoWriter", "transcode"]
 
-VideoWriter = Mp4Writer | FrameFolderWriter
 Job = tuple[Path, Interval | None, Path]  # source, the part of it that is written, and target
-Sample = tuple[PurePosixPath, Interval | None]  # path as listed, and the part of it
-FORMS: dict[type[VideoWriter], str] = {Mp4Writer: "compressed", FrameFolderWriter: "pictures"}
-"""The name of each format in form.json."""
-FORM_FILE = "form.json"  # in the output folder: the format of its videos, and the lists they were written for
 
 
 @releasing_locks
@@ -57,12 +51,12 @@ def transcode(
     """
     began = time.monotonic()
     videos = source.read(needs_classes=False)
-    targets = _targets(videos, out, writer.suffix)
+    targets = choose_targets(videos, out, writer.suffix)
     listing = out / _list_name(source.path)
     lock_folder(out, reporter)
     finished = _prepare_folder(videos, targets, out, listing, writer, execution)
     report_list(videos, reporter)
-    had_form = _record_form(out, writer, videos)  # before the first video: a resumed run checks it
+    had_form = record_form(out, writer, videos)  # before the first video: a resumed run checks it
     frames, skipped = _write_videos(videos, targets, finished, writer, execution, reporter)
     if not frames and not finished:
         if not had_form:
@@ -148,7 +142,7 @@ def _prepare_folder(
     existing = {target for target in targets if target.exists()}
     if (existing or listing.exists()) and not (execution.resume or execution.overwrite):
         raise UsageError(f"output folder '{out}' is in use. Use --resume, --overwrite, or another --out")
-    _check_form(out, writer, videos, resume=execution.resume)
+    check_form(out, writer, videos, resume=execution.resume)
     check_same_classes(out, videos)
     if not execution.overwrite:
         return existing
@@ -187,86 +181,6 @@ def _refuse_sources(videos: VideoList, out: Path, listing: Path) -> None:
     taken = listing if listing.resolve() == videos.source.resolve() else next(inside, None)
     if taken is not None:
         raise UsageError(f"output folder '{out}' holds '{taken}' itself, which would be replaced. Choose another --out")
-
-
-def _describe_form(writer: VideoWriter) -> dict[str, Any]:
-    return {"form": FORMS[type(writer)], **asdict(writer)}
-
-
-def _read_form(out: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the format of a folder's videos, and the hash of each list they were written for; empty if it is new.
-
-    Raises:
-        UsageError: the file is damaged.
-    """
-    path = out / FORM_FILE
-    try:
-        form = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        return form, dict(form.pop("lists", {}))
-    except (ValueError, AttributeError, TypeError):  # not JSON, or not a mapping
-        raise UsageError(f"file '{path}' is damaged, so its videos are unknown. Choose another --out") from None
-
-
-def _check_form(out: Path, writer: VideoWriter, videos: VideoList, *, resume: bool) -> None:
-    """Refuse to mix two formats in one folder, or to resume with another list of the same name.
-
-    Raises:
-        UsageError: the format or the list differs.
-    """
-    before, lists = _read_form(out)
-    if before and before != _describe_form(writer):
-        settings = ", ".join(f"{name} {value}" for name, value in before.items())
-        raise UsageError(f"output folder '{out}' holds videos of {settings}. Use the same, or choose another --out")
-    name = videos.source.name
-    if resume and lists.get(name, videos.sha256) != videos.sha256:
-        raise UsageError(
-            f"output folder '{out}' was begun with another list '{name}' than '{videos.source}' is now. "
-            "Use --overwrite, or another --out"
-        )
-
-
-def _record_form(out: Path, writer: VideoWriter, videos: VideoList) -> bool:
-    """Record the format and the list in the folder; return whether a format was recorded before."""
-    before, lists = _read_form(out)
-    form = {**_describe_form(writer), "lists": {**lists, videos.source.name: videos.sha256}}
-    with atomic_write(out / FORM_FILE) as temporary:
-        temporary.write_text(json.dumps(form) + "\n", encoding="utf-8")
-    return bool(before)
-
-
-def _targets(videos: VideoList, out: Path, suffix: str) -> list[Path]:
-    """Return the target of each video: its path in the list, with another suffix; of an interval `clip_2-3.mp4`.
-
-    Videos that differ in their suffixes alone keep them before the new one: a.avi and a.mp4 become a.avi.mp4 and
-    a.mp4.mp4. No other target ends in two suffixes.
-
-    Raises:
-        ListError: a path leads out of its folder, or two videos would have one target.
-    """
-    samples = [(_path_inside(videos, index), videos.interval(index)) for index in range(len(videos))]
-    sharing = Counter((path.parent, stem(path.name)) for path in {path for path, _ in samples})
-    targets: dict[Sample, Path] = {}
-    sample_of: dict[Path, Sample] = {}
-    for path, interval in samples:
-        bare = stem(path.name)
-        kept = path.name if sharing[path.parent, bare] > 1 else bare
-        part = f"_{interval.start:.12g}-{interval.end:.12g}" if interval else ""
-        target = targets[path, interval] = out / path.parent / (kept + part + suffix)
-        if (other := sample_of.setdefault(target, (path, interval))) != (path, interval):
-            names = [name_sample(str(path), part) for path, part in (other, (path, interval))]
-            raise ListError(
-                f"list '{videos.source}': '{names[0]}' and '{names[1]}' would both be '{target}'. Rename one"
-            )
-    return [targets[sample] for sample in samples]
-
-
-def _path_inside(videos: VideoList, index: int) -> PurePosixPath:
-    is_given = videos.path(index) == videos.source  # a video in place of a list
-    name = videos.source.resolve().name if is_given else videos.name(index)
-    path = PurePosixPath(name.lstrip("/"))
-    if ".." in path.parts:
-        raise ListError(f"list '{videos.source}:{videos.line(index)}': '{name}' leads out of its folder. Use --root")
-    return path
 
 
 def _size(path: Path) -> int:

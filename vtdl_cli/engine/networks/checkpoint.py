@@ -22,7 +22,7 @@ from vtdl_cli.engine.networks.tensor_file import read_tensors, suggest_convert
 from vtdl_cli.errors import CheckpointError
 from vtdl_cli.method.pretext_task import PretextTask
 from vtdl_cli.runtime import Reporter, Warn, atomic_write, ignore_warning
-from vtdl_cli.settings import rename_keys
+from vtdl_cli.setting_keys import rename_keys
 
 CHECKPOINT_SCHEMA = 1
 Checkpoint = dict[str, Any]

@@ -8,8 +8,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from torch import Tensor
 
 from vtdl_cli.errors import CheckpointError
-from vtdl_cli.settings import check_extent
 from vtdl_cli.text import has_lone_surrogate
+from vtdl_cli.yaml_values import check_extent
 
 SECTIONS = ("data", "model", "method", "pretrain", "finetune")
 """Sections of the configuration that weights of all versions have."""

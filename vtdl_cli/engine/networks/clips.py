@@ -2,15 +2,18 @@
 
 from collections.abc import Callable, Sequence
 
+from torch import Tensor
+
 from vtdl_cli.config import Clip, Config
-from vtdl_cli.data.clips.datasets import VideoClips
-from vtdl_cli.data.clips.sampling import IndexSampler, fixed_clips, random_clip, uniform_clips
+from vtdl_cli.data.clips.datasets import Batch, VideoClips
+from vtdl_cli.data.clips.sampling import IndexSampler, SpeedSampler, fixed_clips, random_clip, uniform_clips
 from vtdl_cli.data.clips.triplets import TripletSampler
 from vtdl_cli.data.clips.views import FixedViews, RandomViews, Viewer
 from vtdl_cli.data.clips.windows import Hop, WindowRule
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.data.video.decoding import FLOW
 from vtdl_cli.engine.networks.methods import find_method
+from vtdl_cli.method.speed import SPEEDS
 
 
 def build_pretraining_clips(config: Config, videos: VideoList, seed: int) -> VideoClips:
@@ -35,11 +38,23 @@ def build_triplet_sampler(config: Config) -> TripletSampler:
     )
 
 
+def build_speed_sampler(config: Config) -> SpeedSampler:
+    """Build what draws a clip at a random stride."""
+    return SpeedSampler(config.pretrain.clip_len_frames, SPEEDS, config.data.short_videos)
+
+
 SAMPLERS: dict[str, Callable[[Config], IndexSampler]] = {
     "clip": lambda config: _one_clip(config, config.pretrain),
+    "pair": lambda config: _one_clip(config, config.pretrain, views=2),
+    "speed": build_speed_sampler,
     "triplet": build_triplet_sampler,
 }
 """`PretextTask.sampler` -> how clips are drawn."""
+
+
+def clip_facts(sampler: str, batch: Batch) -> Tensor:
+    """Return what a method gets beside the pixels of clips from this `PretextTask.sampler`, (number of facts, B)."""
+    return batch.strides.T if sampler == "speed" else batch.other_frames[:, 2:].T
 
 
 def build_training_clips(config: Config, videos: VideoList, seed: int) -> VideoClips:
@@ -48,8 +63,8 @@ def build_training_clips(config: Config, videos: VideoList, seed: int) -> VideoC
     return _clips(config, videos, sampler, _random_views(config, config.finetune.augment), seed)
 
 
-def _one_clip(config: Config, clip: Clip) -> IndexSampler:
-    return random_clip(clip.clip_len_frames, clip.stride_frames, config.data.short_videos)
+def _one_clip(config: Config, clip: Clip, views: int = 1) -> IndexSampler:
+    return random_clip(clip.clip_len_frames, clip.stride_frames, config.data.short_videos, views=views)
 
 
 def build_test_clips(

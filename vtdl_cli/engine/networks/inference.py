@@ -31,9 +31,9 @@ def forward_videos(
     *,
     views: int,
     batch_clips: int,
-    start: int = 0,
+    indices: np.ndarray | None = None,
 ) -> Generator[VideoOutputs, None, None]:
-    """Yield the outputs for all videos from index `start` on, in the order of the list, about `batch_clips` at a time.
+    """Yield the outputs for the videos of a list, about `batch_clips` at a time.
 
     In a distributed run each rank computes its share of a batch, and all ranks get the whole batch.
 
@@ -43,13 +43,13 @@ def forward_videos(
         machine: where and how to compute.
         views: V.
         batch_clips: clips in one forward pass.
-        start: index of the first video.
+        indices: of the videos, (N,), in the order wanted; none: all, in that of the list.
 
     Raises:
         VtdlError: a video was lost, or came twice.
     """
     processed: list[int] = []
-    for batch in load_videos(dataset, machine, views=views, batch_clips=batch_clips, start=start):
+    for batch in load_videos(dataset, machine, views=views, batch_clips=batch_clips, indices=indices):
         values = np.empty((0, views, 0), np.float32)
         if len(batch):
             clips = device_clips(batch, machine, dataset.viewer.crop_size)  # (V, B, 3, T, R, R)
@@ -58,7 +58,7 @@ def forward_videos(
         whole, values = _join(ranks.gather_objects((batch.without_windows(), values)))
         processed += [*whole.index.tolist(), *(video.index for video in whole.unreadable)]
         yield whole, values
-    check_each_once(processed, range(start, len(dataset)))
+    check_each_once(processed, range(len(dataset)) if indices is None else indices.tolist())
 
 
 WindowOutputs = tuple[WindowBatch, np.ndarray]
@@ -96,13 +96,13 @@ def _join(parts: list[VideoOutputs]) -> VideoOutputs:
     return Batch(torch.empty(0), {}, **small, unreadable=unreadable), np.concatenate([each for _, each in readable])
 
 
-def check_each_once(processed: Sequence[int], expected: range) -> None:
+def check_each_once(processed: Sequence[int], expected: Sequence[int]) -> None:
     """Check that a pass over a list processed each video once, readable or not.
 
     Raises:
         VtdlError: it did not.
     """
-    if sorted(processed) != list(expected):
+    if sorted(processed) != sorted(expected):
         lost, extra = len(set(expected) - set(processed)), len(processed) - len(set(processed))
         raise VtdlError(
             f"of {len(expected)} videos {lost} were lost and {extra} came twice. This is a bug in vtdl; nothing was "
@@ -110,10 +110,12 @@ def check_each_once(processed: Sequence[int], expected: range) -> None:
         )
 
 
-def load_videos(dataset: VideoClips, machine: Machine, *, views: int, batch_clips: int, start: int = 0) -> Loader:
+def load_videos(
+    dataset: VideoClips, machine: Machine, *, views: int, batch_clips: int, indices: np.ndarray | None = None
+) -> Loader:
     """Load the batches for `forward_videos`."""
     together = ranks.world_size() * max(1, batch_clips // views)
-    order = EpochBatches(len(dataset), together, first=start, rank=ranks.rank(), world_size=ranks.world_size())
+    order = EpochBatches(len(dataset), together, indices=indices, rank=ranks.rank(), world_size=ranks.world_size())
     return machine.load(dataset, order)
 
 
@@ -170,14 +172,27 @@ class Collected:
     values: np.ndarray
 
 
-def collect(outputs: Iterable[VideoOutputs], bad_videos: BadVideos, reporter: Reporter, description: str) -> Collected:
+def collect(
+    outputs: Iterable[VideoOutputs],
+    bad_videos: BadVideos,
+    reporter: Reporter,
+    description: str,
+    num_videos: int | None = None,
+) -> Collected:
     """Collect the values of all batches, and count unreadable videos.
+
+    Args:
+        outputs: of a pass over a list.
+        bad_videos: of that list.
+        reporter: shows progress, and warns.
+        description: of the pass.
+        num_videos: that the pass processes; none: all of the list.
 
     Raises:
         ListError: too many videos, or all, could not be read.
     """
     parts = []
-    with reporter.progress(bad_videos.num_videos, description) as bar:
+    with reporter.progress(bad_videos.num_videos if num_videos is None else num_videos, description) as bar:
         for batch, values in outputs:
             bad_videos.add(batch.unreadable, reporter)
             if len(batch):

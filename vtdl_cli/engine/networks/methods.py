@@ -15,11 +15,17 @@ from vtdl_cli.engine.networks.contrast import build_instance_discrimination, bui
 from vtdl_cli.errors import ConfigError, ListError, UsageError, VtdlError
 from vtdl_cli.method.clip_order import ClipOrder
 from vtdl_cli.method.instance_discrimination import InstanceDiscrimination
+from vtdl_cli.method.mutual_learning import MutualLearning
 from vtdl_cli.method.pretext_task import Context, PretextTask, Sampler
 from vtdl_cli.method.pseudo_labels import PseudoLabels
+from vtdl_cli.method.speed import SpeedPrediction
+from vtdl_cli.method.stcr import STCR
+from vtdl_cli.method.transform_prediction import TransformPrediction
+from vtdl_cli.method.triplet_margin import TripletMargin
 from vtdl_cli.method.vtdl import VTDL
 from vtdl_cli.models.zoo import check_backbone
-from vtdl_cli.settings import all_keys, without_effect
+from vtdl_cli.setting_keys import all_keys
+from vtdl_cli.settings import without_effect
 
 ENTRY_POINTS = "vtdl.methods"
 """The group of entry points by which an installed package gives its methods short names."""
@@ -54,10 +60,24 @@ def build_pseudo_labels(config: Config, num_videos: int) -> PseudoLabels:
     return PseudoLabels(build_linear(config, clusters), num_videos, clusters, config.method.relabel_every)
 
 
+def transform_mistakes(config: Config) -> Iterator[str]:
+    """Yield an error line where flow would be flipped and rotated as if it were colours."""
+    if config.data.modality == "flow":
+        yield (
+            f"method.name '{config.method.name}' flips and rotates frames, and flow would have to turn with them. "
+            "Choose another method"
+        )
+
+
 METHODS = {
     "vtdl": RegisteredMethod(VTDL, build_vtdl, vtdl_mistakes),
     "instance_discrimination": RegisteredMethod(InstanceDiscrimination, build_instance_discrimination),
     "clip_order": RegisteredMethod(ClipOrder),
+    "speed": RegisteredMethod(SpeedPrediction),
+    "stcr": RegisteredMethod(STCR, mistakes=transform_mistakes),
+    "transform_prediction": RegisteredMethod(TransformPrediction, mistakes=transform_mistakes),
+    "mutual_learning": RegisteredMethod(MutualLearning, mistakes=transform_mistakes),
+    "triplet_margin": RegisteredMethod(TripletMargin),
     "pseudo_labels": RegisteredMethod(PseudoLabels, build_pseudo_labels),
 }
 """`method.name` -> the method, of our own."""

@@ -13,7 +13,8 @@ from vtdl_cli.engine.networks.selection import read_selection
 from vtdl_cli.engine.train.health import signs_of_collapse
 from vtdl_cli.engine.train.run_folder import CONFIG, METRICS, EpochMetrics, read_log, stage_of
 from vtdl_cli.errors import CheckpointError, ConfigError, UsageError, VtdlError
-from vtdl_cli.settings import build_config, read_yaml
+from vtdl_cli.settings import build_config
+from vtdl_cli.yaml_values import read_yaml
 
 STAGE_NAMES = {"pretrain": "Pretraining", "finetune": "Finetuning"}
 ORIGIN_NAMES = {"weights": "initialised from", "weights_sha256": "initialised from sha256"}

@@ -22,6 +22,7 @@ from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.engine.train.class_balance import Loss, build_loss, describe_balance
 from vtdl_cli.engine.train.freezing import check_freezing, freeze
 from vtdl_cli.engine.train.optimization import group_parameters
+from vtdl_cli.engine.train.plan import describe_plan, report_schedule
 from vtdl_cli.engine.train.rank_batches import check_batch
 from vtdl_cli.engine.train.run_folder import RunFolder
 from vtdl_cli.engine.train.step import train_epoch
@@ -78,19 +79,19 @@ def finetune(
     network = build_network(config, videos.num_classes)
     if options.sync_batch_norm:
         ranks.sync_batch_norm(network, machine.device)
-    frozen = freeze(network.backbone, options, reporter, linear_probe=linear_probe)
+    backbone = network.backbone
+    frozen = freeze(backbone, options, reporter, linear_probe=linear_probe)
     origin = {"linear_probe": linear_probe, "weights": weights, "val_list_sha256": val_videos and val_videos.sha256}
     if weights is not None and not run.resumes:
-        origin["weights_sha256"] = load_pretrained_backbone(
-            weights, network.backbone, reporter, frame_rate=config.data.frame_rate
-        )
+        checksum = load_pretrained_backbone(weights, backbone, reporter, frame_rate=config.data.frame_rate)
+        origin["weights_sha256"] = checksum
     training = Training(
         "finetune",
         config,
         videos=videos,
         dataset=build_training_clips(config, videos, execution.seed),
         model=machine.place(network),
-        groups=group_parameters([(network.backbone, options.backbone_lr_scale), (network.head, 1.0)]),
+        groups=group_parameters([(backbone, options.backbone_lr_scale), (network.head, 1.0)]),
         machine=machine,
         run=run,
         execution=execution,
@@ -101,7 +102,21 @@ def finetune(
         patience=options.patience,
         balanced_labels=videos.labels if options.sampling == "balanced" else None,
     )
-    plan = training.plan() | {
+    report_schedule(training)
+    plan = describe_plan(training) | _describe_options(options, val_videos, weights, linear_probe=linear_probe)
+    if execution.dry_run:
+        return plan
+    training.start()
+    validation = Validation.of(config, val_videos) if val_videos else None
+    finetune_epochs(training, network, build_loss(options, videos, machine.device), validation, frozen)
+    return plan | (_describe_result(training, validation) if ranks.is_rank_0() else {})
+
+
+def _describe_options(
+    options: Finetune, val_videos: VideoList | None, weights: str | None, *, linear_probe: bool
+) -> dict[str, Any]:
+    """Return what a plan of finetuning has beside that of any training."""
+    return {
         "class_weights": options.class_weights,
         "sampling": options.sampling,
         "val_videos": len(val_videos) if val_videos else 0,
@@ -109,14 +124,6 @@ def finetune(
         "weights": weights or "none",
         "linear_probe": linear_probe,
     }
-    if execution.dry_run:
-        return plan
-    run.claim(reporter)
-    if execution.resume:
-        training.checkpointing.resume()
-    validation = Validation.of(config, val_videos) if val_videos else None
-    finetune_epochs(training, network, build_loss(options, videos, machine.device), validation, frozen)
-    return plan | (_describe_result(training, validation) if ranks.is_rank_0() else {})
 
 
 def _describe_result(training: Training, validation: Validation | None) -> dict[str, Any]:

@@ -9,10 +9,10 @@ from vtdl_cli import ranks
 from vtdl_cli.config import Config
 from vtdl_cli.data.clips.triplet_shares import compare_rules, out_of_reach
 from vtdl_cli.data.lists.video_list import VideoList
-from vtdl_cli.engine.networks.clips import build_triplet_sampler
+from vtdl_cli.engine.networks.clips import build_speed_sampler, build_triplet_sampler
 from vtdl_cli.engine.networks.methods import find_method
 
-LISTED = 10_000  # videos whose triplets are counted; of Kinetics' 240,000 it would take half a minute
+LISTED = 10_000  # videos whose triplets are counted; of Kinetics' 240,000 it would take a quarter of a minute
 NEARLY_ALL = 95.0  # percent of the videos: an option that so many are too short for does not do what it says
 
 
@@ -46,7 +46,11 @@ def warnings(config: Config, videos: VideoList) -> list[str]:
     """Return a line for each option that does not fit the list, though it may fit another."""
     masks = find_method(config.method.name).task.reads("queue.mask_own_video")
     lines = _accumulation(config, videos) + (_own_keys(config, videos) if masks else [])
-    return lines + (_too_short(config, videos) if _draws_triplets(config) else [])
+    if _draws_triplets(config):
+        lines += _too_short(config, videos)
+    if find_method(config.method.name).task.sampler == "speed":
+        lines += _too_short_for_speeds(config, videos)
+    return lines
 
 
 def _draws_triplets(config: Config) -> bool:
@@ -101,6 +105,19 @@ def _too_short(config: Config, videos: VideoList) -> list[str]:
             what = f"method.sampling.{name}_frames {given[f'{name}_frames']} is more than {percent:.0f}%"
             lines.append(f"{what} of the list's videos {verb}: {effect}. Set it lower")
     return lines
+
+
+def _too_short_for_speeds(config: Config, videos: VideoList) -> list[str]:
+    """Count the videos into which the fastest clips do not fit."""
+    sampler = build_speed_sampler(config)
+    known = _known_counts(config, videos)
+    short = sum(sampler.count_speeds(count) < sampler.speeds for count in known.tolist())
+    if not short:
+        return []
+    return [
+        f"of {len(known)} videos, {short} are too short for a clip at all {sampler.speeds} speeds, and are shown at "
+        f"those that fit. Lower pretrain.clip_len_frames {sampler.clip_len} to use more"
+    ]
 
 
 def _known_counts(config: Config, videos: VideoList) -> NDArray[np.int64]:

@@ -3,18 +3,18 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from vtdl_cli import ranks
 from vtdl_cli.config import Config
 from vtdl_cli.data.clips.datasets import Batch
-from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
 from vtdl_cli.data.lists.video_list import VideoList
-from vtdl_cli.engine.lists.labels import report_list
+from vtdl_cli.engine.lists.labels import choose_knn_videos, report_list
 from vtdl_cli.engine.lists.parts import describe_held_out
 from vtdl_cli.engine.networks.checkpoint import load_pretrained_backbone
-from vtdl_cli.engine.networks.clips import build_pretraining_clips, build_test_clips
+from vtdl_cli.engine.networks.clips import build_pretraining_clips, build_test_clips, clip_facts
 from vtdl_cli.engine.networks.inference import Collected, collect, forward_videos
 from vtdl_cli.engine.networks.machine import build_machine
 from vtdl_cli.engine.networks.methods import build_method, check_config
@@ -22,6 +22,7 @@ from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.engine.train.forecast import keys_per_video, triplets, warnings
 from vtdl_cli.engine.train.health import signs_of_collapse
 from vtdl_cli.engine.train.optimization import ParameterGroup
+from vtdl_cli.engine.train.plan import describe_plan, report_schedule
 from vtdl_cli.engine.train.rank_batches import check_batch
 from vtdl_cli.engine.train.run_folder import RunFolder
 from vtdl_cli.engine.train.step import train_epoch
@@ -71,10 +72,7 @@ def pretrain(
     machine = build_machine(execution.device, config.pretrain.precision, execution.workers, reporter)
     origin: dict[str, Any] = {"weights": weights}
     if weights is not None and not run.resumes:
-        origin["weights_sha256"] = load_pretrained_backbone(
-            weights, method.trained_backbone, reporter, frame_rate=config.data.frame_rate
-        )
-        method.begin_from_backbone()
+        origin["weights_sha256"] = _load_weights(weights, method, config, reporter)
     method = machine.place(method)
     training = Training(
         "pretrain",
@@ -90,22 +88,15 @@ def pretrain(
         drop_last=True,
         origin=origin,
     )
-    plan = training.plan() | {"method": config.method.name, "weights": weights or "none"}
+    report_schedule(training)
+    plan = describe_plan(training) | {"method": config.method.name, "weights": weights or "none"}
     plan |= keys_per_video(config, videos)
-    report_list(videos, reporter, knn=bool(config.pretrain.knn_every))
-    held_out = [describe_held_out(videos)] if train_list.path.is_dir() else []
-    for warning in filter(None, (*held_out, *warnings(config, videos))):
-        reporter.warn(warning)
+    _warn_of_list(config, videos, reporter, is_folder=train_list.path.is_dir())
     if execution.dry_run:
         return plan | triplets(config, videos, execution.seed)
-    run.claim(reporter)
-    if execution.resume:
-        training.checkpointing.resume()
+    training.start()
     pretrain_epochs(training, method, videos)
-    if not ranks.is_rank_0():
-        return plan
-    last = next(reversed(run.rows()), {})  # a finished run may have lost its log
-    return {**plan, "metrics": last, "skipped": training.state.bad_videos.as_list()}
+    return plan | (_describe_result(training) if ranks.is_rank_0() else {})
 
 
 def _check_size(config: Config, videos: VideoList) -> None:
@@ -117,6 +108,28 @@ def _check_size(config: Config, videos: VideoList) -> None:
         )
 
 
+def _load_weights(weights: str, method: PretextTask, config: Config, reporter: Reporter) -> str:
+    """Load the backbone, and begin the method from it; return the checksum of the weights."""
+    backbone = method.trained_backbone
+    checksum = load_pretrained_backbone(weights, backbone, reporter, frame_rate=config.data.frame_rate)
+    method.begin_from_backbone()
+    return checksum
+
+
+def _warn_of_list(config: Config, videos: VideoList, reporter: Reporter, *, is_folder: bool) -> None:
+    """Report how the list was read, and what of it does not go with the configuration."""
+    report_list(videos, reporter, knn=bool(config.pretrain.knn_every))
+    held_out = [describe_held_out(videos)] if is_folder else []
+    for warning in filter(None, (*held_out, *warnings(config, videos))):
+        reporter.warn(warning)
+
+
+def _describe_result(training: Training) -> dict[str, Any]:
+    """Return how a training has ended; see `pretrain`."""
+    last = next(reversed(training.run.rows()), {})  # a finished run may have lost its log
+    return {"metrics": last, "skipped": training.state.bad_videos.as_list()}
+
+
 def pretrain_epochs(training: Training, method: PretextTask, videos: VideoList) -> None:
     """Train all epochs; where due, renew the labels before one, and measure kNN accuracy after it."""
     machine, every = training.machine, training.config.pretrain.knn_every
@@ -125,8 +138,8 @@ def pretrain_epochs(training: Training, method: PretextTask, videos: VideoList) 
 
     def forward(clips: Tensor, batch: Batch) -> Step:
         video = batch.index.to(machine.device, non_blocking=True)  # (B,)
-        is_other = batch.other_frames[:, 2:].T.to(machine.device, non_blocking=True)  # (V - 2, B), of a negative
-        step: Step = ddp_model(*clips, *is_other, video)
+        facts = clip_facts(method.sampler, batch).to(machine.device, non_blocking=True)  # (facts, B)
+        step: Step = ddp_model(*clips, *facts, video)
         return step
 
     for epoch in training.epochs():
@@ -154,23 +167,31 @@ def relabel(training: Training, method: PretextTask, videos: VideoList, seed: in
 def measure_knn(training: Training, method: PretextTask, videos: VideoList) -> dict[str, float]:
     """Measure leave-one-out kNN accuracy on the labelled videos of the list, with the features of one clip a video.
 
+    Videos that turned out to be unreadable are not opened again. Of a long list it is a sample, the same in all epochs
+    (see `choose_knn_videos`).
+
     Returns:
         `knn_top1`; nothing if fewer than two videos with a class could be read.
     """
-    if (videos.labels != UNKNOWN_CLASS).sum() < 2:
+    chosen = choose_knn_videos(videos, training.order.seed)
+    chosen = chosen[~np.isin(chosen, list(training.state.bad_videos.found))]
+    if len(chosen) < 2:
         return {}
-    features = compute_features(training, method, videos, "kNN")
-    known = features.label != UNKNOWN_CLASS
-    if known.sum() < 2:
+    features = compute_features(training, method, videos, "kNN", chosen)
+    if len(features.label) < 2:
         return {}
-    return {"knn_top1": knn_accuracy(features.values[known, 0], features.label[known])}
+    return {"knn_top1": knn_accuracy(features.values[:, 0], features.label)}
 
 
-def compute_features(training: Training, method: PretextTask, videos: VideoList, description: str) -> Collected:
-    """Compute the features of one clip of each readable video."""
+def compute_features(
+    training: Training, method: PretextTask, videos: VideoList, description: str, indices: np.ndarray | None = None
+) -> Collected:
+    """Compute the features of one clip of each readable video, of all or of those with the given indices."""
     options, state = training.config.pretrain, training.state
     dataset = build_test_clips(training.config, videos, options, clips=1)
     network = PooledFeatures(method.trained_backbone.eval())
     batch_clips = 2 * options.batch_size  # a training step has three clips a video, two of them with gradients
-    outputs = forward_videos(network, dataset, training.machine, views=1, batch_clips=batch_clips)
-    return collect(outputs, state.bad_videos, training.reporter, description)
+    outputs = forward_videos(network, dataset, training.machine, views=1, batch_clips=batch_clips, indices=indices)
+    return collect(
+        outputs, state.bad_videos, training.reporter, description, len(videos) if indices is None else len(indices)
+    )

@@ -28,7 +28,7 @@ from vtdl_cli.engine.networks.selection import Selection
 from vtdl_cli.engine.request import Execution
 from vtdl_cli.engine.train.checkpointing import Checkpointing
 from vtdl_cli.engine.train.health import gradient_metrics
-from vtdl_cli.engine.train.optimization import ParameterGroup, trained_parameters, warmup_epochs
+from vtdl_cli.engine.train.optimization import ParameterGroup
 from vtdl_cli.engine.train.progress import bar_fields, describe_early_stop, epoch_line
 from vtdl_cli.engine.train.rank_batches import RankReport, SmallBatches
 from vtdl_cli.engine.train.run_folder import EpochMetrics, RunFolder
@@ -121,31 +121,21 @@ class Training:
         self._small_batches = SmallBatches(stage, model, reporter)
         self._stop = StopRequest()
         self._shown_at = 0.0
-        self._report_schedule()
         if ranks.rank():  # all ranks have drawn the same weights; from here on each draws its own numbers
             seed_torch(int(np.random.SeedSequence((execution.seed, ranks.rank())).generate_state(1)[0]))
 
     @property
-    def _effective_batch_size(self) -> int:
+    def effective_batch_size(self) -> int:
         """Videos in a step of the optimizer."""
         return min(self.order.batches_in(0) * self.options.batch_size, self.order.num_videos)
 
-    def _report_schedule(self) -> None:
-        """Report what becomes of a warm-up that is too long, and which batch the lr is for."""
-        options, stage = self.options, self.state.identity["stage"]
-        asked, epochs = options.schedule.warmup_epochs, warmup_epochs(options)
-        if epochs != asked:
-            self.reporter.warn(
-                f"{stage}.schedule.warmup_epochs {asked:g} is not below {stage}.epochs {options.epochs}: the lr rises "
-                f"over {epochs:g} epochs instead. To choose: --set {stage}.schedule.warmup_epochs={epochs:g}"
-            )
-        if options.accumulate_steps > 1:
-            self.reporter.line(
-                f"each step accumulates {self.order.batches_in(0)} batches of {options.batch_size} videos: lr "
-                f"{options.optimizer.lr:g} is for an effective batch of {self._effective_batch_size}"
-            )
-
     # ---- epochs and steps
+
+    def start(self) -> None:
+        """Claim the run folder, and load the state that a resumed run was saved in."""
+        self.run.claim(self.reporter)
+        if self.run.resume:
+            self.checkpointing.resume()
 
     def epochs(self) -> Iterator[int]:
         """The epochs that are left, numbered from 0; after the last one the curves are drawn."""
@@ -258,22 +248,3 @@ class Training:
         self.checkpointing.save_epoch(row, {"epoch": state.epoch, "step": state.step, **sizes} if sizes else {})
         self.reporter.line(epoch_line(row, self.options.epochs, best_by))
         return row
-
-    def plan(self) -> dict[str, Any]:
-        """Describe what the run will do, for a dry run and for the result."""
-        options = self.options
-        return {
-            "stage": self.state.identity["stage"],
-            "out": str(self.run.path),
-            "videos": self.order.num_videos,
-            "classes": self.state.identity["num_classes"],
-            "epochs": options.epochs,
-            "steps_per_epoch": self.state.steps_per_epoch,
-            "batch_size": options.batch_size,
-            "effective_batch_size": self._effective_batch_size,
-            "lr": options.optimizer.lr,
-            "clip": f"{options.clip_len_frames} frames, stride {options.stride_frames}, "
-            f"{self.config.data.crop_size} pixels of {self.config.data.modality}",
-            "parameters": sum(weight.numel() for weight in trained_parameters(self.state.optimizer)),
-            "machine": self.machine.describe(),
-        }

@@ -1,0 +1,42 @@
+"""What a training will do: described for a dry run and the result, and reported where it is not what was asked for."""
+
+from typing import Any
+
+from vtdl_cli.engine.train.optimization import trained_parameters, warmup_epochs
+from vtdl_cli.engine.train.training import Training
+
+
+def report_schedule(training: Training) -> None:
+    """Report what becomes of a warm-up that is too long, and which batch the lr is for."""
+    options, stage, reporter = training.options, training.state.identity["stage"], training.reporter
+    asked, epochs = options.schedule.warmup_epochs, warmup_epochs(options)
+    if epochs != asked:
+        reporter.warn(
+            f"{stage}.schedule.warmup_epochs {asked:g} is not below {stage}.epochs {options.epochs}: the lr rises "
+            f"over {epochs:g} epochs instead. To choose: --set {stage}.schedule.warmup_epochs={epochs:g}"
+        )
+    if options.accumulate_steps > 1:
+        reporter.line(
+            f"each step accumulates {training.order.batches_in(0)} batches of {options.batch_size} videos: lr "
+            f"{options.optimizer.lr:g} is for an effective batch of {training.effective_batch_size}"
+        )
+
+
+def describe_plan(training: Training) -> dict[str, Any]:
+    """Describe what the run will do, for a dry run and for the result."""
+    options, state, data = training.options, training.state, training.config.data
+    return {
+        "stage": state.identity["stage"],
+        "out": str(training.run.path),
+        "videos": training.order.num_videos,
+        "classes": state.identity["num_classes"],
+        "epochs": options.epochs,
+        "steps_per_epoch": state.steps_per_epoch,
+        "batch_size": options.batch_size,
+        "effective_batch_size": training.effective_batch_size,
+        "lr": options.optimizer.lr,
+        "clip": f"{options.clip_len_frames} frames, stride {options.stride_frames}, "
+        f"{data.crop_size} pixels of {data.modality}",
+        "parameters": sum(weight.numel() for weight in trained_parameters(state.optimizer)),
+        "machine": training.machine.describe(),
+    }
