@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import typer
+from rich.text import Text
 from typer.testing import CliRunner
 
 from tests.toy import refuse, succeed, vtdl
@@ -148,6 +149,13 @@ def test_help__has_two_examples_that_parse(command: list[str]) -> None:
 @pytest.mark.parametrize("command", WITH_EXAMPLES, ids=" ".join)
 def test_help__says_what_every_option_is_for(command: list[str]) -> None:
     assert [parameter.name for parameter in parser_of(command).params if not parameter.help] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help__has_no_markup_that_swallows_words(command: list[str]) -> None:
+    """Typer takes [words] for markup, which it leaves out, and :m: for an emoji. Oracle: rich itself."""
+    helps = [parameter.help for parameter in parser_of(command).params if getattr(parameter, "help", None)]
+    assert [text for text in helps if Text.from_markup(text).plain != text] == []
 
 
 def test_version__is_printed() -> None:

@@ -58,9 +58,9 @@ def convert(
     out: Annotated[
         Path,
         typer.Option(
-            help="What to write, by how the name ends. .pt: a checkpoint; of a run the bare backbone. .safetensors: a "
-            "checkpoint. .onnx: a classifier, or a pretrained backbone. A folder: model.safetensors, config.json and a "
-            "model card, as hubs of models keep them."
+            help="What to write, by how the name ends. .pt: of other code's weights a checkpoint, of vtdl's the bare "
+            "backbone. .safetensors: a checkpoint. .onnx: a classifier, or a pretrained backbone. A folder: "
+            "model.safetensors, config.json and a model card, as hubs of models keep them."
         ),
     ],
     preset: Annotated[

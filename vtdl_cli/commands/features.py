@@ -116,7 +116,7 @@ def import_(
         Path,
         typer.Argument(
             metavar="X.npy|X.npz|X.csv|X.parquet",
-            help="Vectors of another program: [videos, channels], or with clips and times between. In a table the "
+            help="Vectors of another program: videos x channels, or with clips and times between. In a table the "
             "columns path, start, end, label, ... name the video, all others are channels; in .npz the arrays are "
             "features and paths. Parquet needs pyarrow.",
         ),

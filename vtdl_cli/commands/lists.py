@@ -80,7 +80,7 @@ def convert_list(
     label_column: Annotated[str | None, _column("classes, names or numbers")] = None,
     split_column: Annotated[str | None, _column("train, val or test")] = None,
     group_column: Annotated[str | None, _column("groups that stay in one list")] = None,
-    start_column: Annotated[str | None, _column("starts of intervals, in seconds or h:m:s")] = None,
+    start_column: Annotated[str | None, _column("starts of intervals, in seconds or hours:minutes:seconds")] = None,
     end_column: Annotated[str | None, _column("ends of intervals")] = None,
     val_fraction: Annotated[
         float, typer.Option(help="Fraction of each class for validation, if the list has no parts; 0: none.")

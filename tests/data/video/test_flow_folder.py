@@ -9,7 +9,8 @@ from vtdl_cli.data.clips.sampling import uniform_clips
 from vtdl_cli.data.clips.views import FixedViews
 from vtdl_cli.data.lists.video_list import read_list
 from vtdl_cli.data.video.decoding import FLOW, open_video
-from vtdl_cli.data.video.folder_scan import scan_folder
+from vtdl_cli.data.video.flow_folder import flow_pair
+from vtdl_cli.data.video.folder_scan import is_video_folder, scan_folder
 from vtdl_cli.data.video.probe import probe_video
 from vtdl_cli.errors import UnreadableVideo
 
@@ -112,6 +113,23 @@ def test_flow_folder__refusals(tmp_path: Path) -> None:
     (tmp_path / "file.avi").write_bytes(b"video")
     assert refusal(tmp_path / "file.avi").startswith("it holds no flow")
     assert refusal(tmp_path / "absent") == "no such file or directory"
+
+
+def test_flow_folder__of_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path of one part has no name above it."""
+    make_flow(tmp_path, "pairs in one folder")
+    (tmp_path / "rgb").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert flow_pair(Path("clip")) is not None
+    assert flow_pair(Path("rgb")) is None
+    assert not is_video_folder(Path("rgb"), flow=True)
+
+
+def test_flow_folder__read_as_rgb_is_named(tmp_path: Path) -> None:
+    video = make_flow(tmp_path, "pairs in one folder")
+    with pytest.raises(UnreadableVideo) as error:
+        probe_video(video, "pyav", verify=True)
+    assert error.value.reason.startswith("the folder holds only optical flow, which data.modality=flow reads, and no")
 
 
 def test_flow_folder__grey_images_saved_as_colours(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from tests.foreign_weights import Bomb
-from vtdl_cli.engine.networks.tensor_file import read_tensors
+from vtdl_cli.engine.networks.tensor_file import NAME_WEIGHTS, read_tensors
 from vtdl_cli.errors import CheckpointError
 
 
@@ -51,11 +51,11 @@ def test_read__authors_options_lead_to_convert(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"# Read me\n", "it is not a checkpoint"),
-        (b"\x00\x00\x00 ftypisom", "it is not a checkpoint"),
-        (b"", "it is empty"),
-        (b"PK\x03\x04 not a checkpoint", "it is damaged, cut short, or not a checkpoint"),
-        (pickle.dumps({"a": 1}, 2), "it is damaged, cut short, or not a checkpoint"),
+        (b"# Read me\n", f"it is not a checkpoint. {NAME_WEIGHTS}"),
+        (b"\x00\x00\x00 ftypisom", f"it is not a checkpoint. {NAME_WEIGHTS}"),
+        (b"", "it is empty. Use another copy of the file"),
+        (b"PK\x03\x04 not a checkpoint", "it is damaged, cut short, or not a checkpoint. Use another copy of the file"),
+        (pickle.dumps({"a": 1}, 2), "it is damaged, cut short, or not a checkpoint. Use another copy of the file"),
     ],
 )
 def test_read__what_is_not_a_checkpoint(tmp_path: Path, content: bytes, says: str) -> None:

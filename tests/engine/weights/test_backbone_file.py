@@ -20,7 +20,9 @@ def test_backbone_file__backbone_of_a_run_for_elsewhere(
     """Oracle: the run's own backbone, filled from the file by torch alone."""
     for run in (pretrained, finetuned):
         out = tmp_path / f"{run.parent.name}.pt"
-        report = json.loads(succeed("convert", str(run), "--out", str(out), "--json").stdout)
+        result = succeed("convert", str(run), "--out", str(out), "--json")
+        report, head = json.loads(result.stdout), "classifier" if run == finetuned else "embedding head"
+        assert f"holds the backbone alone, for other code, without the {head}. To keep it, use" in result.stderr
         assert (report["tensors"], report["feature_dim"], report["largest_difference"]) == (72, 32, 0.0)
         state = load(out)
         assert all(isinstance(tensor, Tensor) and tensor.is_contiguous() for tensor in state.values())

@@ -118,6 +118,7 @@ def test_hub__config_and_card(finetuned: Path, results: Path, hub: Path) -> None
     for words in (
         "# r3d-colours",
         "classifies video clips into 3 classes",
+        "vtdl predict --weights FOLDER VIDEO",
         "| classes | blue, green, red |",
         "| optimiser | adamw, lr 0.01",
         f"| video@2 | 6 | {metrics['top1']:.1f} (",

@@ -26,6 +26,9 @@ class FlowDirection(NamedTuple):
         return list_images(self.folder, lambda name: name.lower().startswith(self.prefix), like)
 
 
+FLOW_LAYOUTS = "which data.modality=flow reads: no flow_x_00001.jpg, no folders x and y or u and v"
+
+
 def flow_pair(path: Path) -> tuple[FlowDirection, FlowDirection] | None:
     """Find the x and y images of the flow video `path`; None if there are none.
 
@@ -43,8 +46,10 @@ def flow_pair(path: Path) -> tuple[FlowDirection, FlowDirection] | None:
     for x, y in FOLDER_NAMES:
         if _holds_images(path / x) and _holds_images(path / y):
             return FlowDirection(path / x, ""), FlowDirection(path / y, "")
+        if path.parent.name != x or not _holds_images(path):
+            continue
         beside = path.parent.with_name(y) / path.name
-        if path.parent.name == x and _holds_images(path) and beside.is_dir():
+        if beside.is_dir():
             return FlowDirection(path, ""), FlowDirection(beside, "")
     return together if PREFIXES[0] in present else None  # y is missing, which the reader reports
 
@@ -70,7 +75,7 @@ class FlowFolderReader:
         with unreadable_on_error(path, "the folder cannot be listed"):
             pair = flow_pair(path)
         if pair is None:
-            raise UnreadableVideo(str(path), "it holds no flow: no flow_x_00001.jpg, no folders x and y or u and v")
+            raise UnreadableVideo(str(path), f"it holds no flow, {FLOW_LAYOUTS}")
         self._path = path
         self._directions = [direction.images() for direction in pair]
         counts = [len(files) for files in self._directions]

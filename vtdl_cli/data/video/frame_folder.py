@@ -91,9 +91,12 @@ def list_images(
         UnreadableVideo: no images, a gap in the numbers, or two images with one number.
     """
     with unreadable_on_error(path, "the folder cannot be listed"):
-        names = [match for file in path.iterdir() if (match := FRAME_NAME.fullmatch(file.name)) and wanted(file.name)]
+        images = [match for file in path.iterdir() if (match := FRAME_NAME.fullmatch(file.name))]
+    names = [match for match in images if wanted(match.string)]
     if not names:
-        raise UnreadableVideo(str(path), f"the folder holds no images named like {like}")
+        has_flow_only = images and wanted is is_not_flow
+        holds = "only optical flow, which data.modality=flow reads, and " if has_flow_only else ""
+        raise UnreadableVideo(str(path), f"the folder holds {holds}no images named like {like}")
     prefixes = sorted({match["prefix"] for match in names})
     if len(prefixes) > 1:
         raise UnreadableVideo(str(path), f"the folder mixes images named '{prefixes[0]}' and '{prefixes[1]}'")

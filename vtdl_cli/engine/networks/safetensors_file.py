@@ -19,6 +19,7 @@ from vtdl_cli.errors import CheckpointError
 
 SAFETENSORS = ".safetensors"  # how the name of such a file ends
 CONTENT, CHECKSUM = "vtdl", "vtdl_sha256"  # in the header
+HEADER_SIZE = 8  # bytes of the header's length, before it
 MOST_HEADER_BYTES = 100_000_000  # the format's own limit
 
 
@@ -32,6 +33,8 @@ def is_safetensors(path: Path) -> bool:
 def write_safetensors(path: Path, content: Mapping[str, Any]) -> None:
     """Write a checkpoint: its `model` as tensors, all else, which has to be plain, into the header.
 
+    The same content gives the same bytes, so that its SHA-256 identifies a model however often it is written.
+
     Args:
         path: the file; not written atomically.
         content: of the checkpoint; `selection` may hold a tensor of fingerprints.
@@ -39,7 +42,19 @@ def write_safetensors(path: Path, content: Mapping[str, Any]) -> None:
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in content["model"].items()}
     plain = {name: value for name, value in content.items() if name != "model"}
     text = json.dumps(plain, default=lambda value: value.tolist() if isinstance(value, Tensor) else str(value))
-    path.write_bytes(save(tensors, {"format": "pt", CONTENT: text, CHECKSUM: _checksum(text, tensors)}))
+    saved = memoryview(save(tensors, {"format": "pt", CONTENT: text, CHECKSUM: _checksum(text, tensors)}))
+    end = HEADER_SIZE + int.from_bytes(saved[:HEADER_SIZE], "little")
+    header = _sort_header(bytes(saved[HEADER_SIZE:end]))
+    with path.open("wb") as file:
+        file.writelines([len(header).to_bytes(HEADER_SIZE, "little"), header, saved[end:]])
+
+
+def _sort_header(header: bytes) -> bytes:
+    """Return a header with its values by name, as the library writes them in another order each time."""
+    content = json.loads(header)
+    metadata = dict(sorted(content.pop("__metadata__").items()))
+    text = json.dumps({"__metadata__": metadata, **content}, separators=(",", ":"), ensure_ascii=False).encode()
+    return text + b" " * (-len(text) % HEADER_SIZE)  # padded as by the library: tensors begin at a multiple of 8
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Any], bool]:

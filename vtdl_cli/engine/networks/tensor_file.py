@@ -21,6 +21,8 @@ from vtdl_cli.errors import CheckpointError
 from vtdl_cli.runtime import Warn, ignore_warning
 
 ZIP, PICKLE = b"PK", b"\x80"  # first bytes of a file: as torch writes it, and as before version 1.6
+ANOTHER_COPY = "Use another copy of the file"
+NAME_WEIGHTS = "Name a run folder, or a .pt, .safetensors or hub folder of vtdl convert"
 RECORD_BLOCK_BYTES = 2**20  # of a record in memory at a time
 PROGRAMS = (
     (r"GLOBAL (\S+)", "it holds '{}'"),
@@ -107,11 +109,11 @@ def _reason(path: Path, error: Exception) -> str:
     with path.open("rb") as file:
         beginning = file.read(2)
     if not beginning.startswith((ZIP, PICKLE)):
-        return "it is not a checkpoint" if beginning else "it is empty"
+        return f"it is not a checkpoint. {NAME_WEIGHTS}" if beginning else f"it is empty. {ANOTHER_COPY}"
     for pattern, what in PROGRAMS:
         if found := re.search(pattern, str(error)):
             return f"{what.format(*found.groups())}, which loading would run. {_next_step(path, found[0])}"
-    return "it is damaged, cut short, or not a checkpoint"
+    return f"it is damaged, cut short, or not a checkpoint. {ANOTHER_COPY}"
 
 
 def _next_step(path: Path, found: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vtdl_cli.engine.networks.checkpoint import save_checkpoint
+from vtdl_cli.engine.networks.checkpoint import BACKBONE, save_checkpoint
 from vtdl_cli.engine.networks.safetensors_file import SAFETENSORS
 from vtdl_cli.engine.weights.backbone_file import write_backbone
 from vtdl_cli.engine.weights.converted import Converted, Wanted
@@ -46,12 +46,23 @@ class Form:
             check_new_file(out, "--out", overwrite=overwrite, sources=[source])
 
 
-def write_torch_file(converted: Converted, out: Path, _wanted: Wanted, _reporter: Reporter) -> dict[str, Any]:
-    """Write imported weights as a checkpoint, and of a run, which has checkpoints, the bare backbone."""
+KEEP_HEAD = f"To keep it, use --out NAME{SAFETENSORS}, or a folder"
+
+
+def write_torch_file(converted: Converted, out: Path, _wanted: Wanted, reporter: Reporter) -> dict[str, Any]:
+    """Write imported weights as a checkpoint, and of vtdl's own, which are in one, the bare backbone."""
     if not converted.report:
+        _report_head_left_out(converted, out, reporter)
         return write_backbone(converted, out)
     save_checkpoint(out, converted.checkpoint)
     return {"stage": converted.checkpoint["stage"], "tensors": converted.tensors}
+
+
+def _report_head_left_out(converted: Converted, out: Path, reporter: Reporter) -> None:
+    if all(name.startswith(f"{BACKBONE}.") for name in converted.checkpoint["model"]):
+        return
+    head = "the classifier" if converted.checkpoint["stage"] == "finetune" else "the embedding head"
+    reporter.line(f"'{out}' holds the backbone alone, for other code, without {head}. {KEEP_HEAD}")
 
 
 def write_safetensors_file(converted: Converted, out: Path, _wanted: Wanted, _reporter: Reporter) -> dict[str, Any]:

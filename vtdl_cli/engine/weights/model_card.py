@@ -73,7 +73,11 @@ def _introduce(description: Mapping[str, Any]) -> str:
 def _format_use(stage: str) -> str:
     lines = ["vtdl extract --weights FOLDER --list LIST --root VIDEOS --out features.h5"]
     if stage == "finetune":
-        lines.insert(0, "vtdl evaluate --weights FOLDER --list LIST --root VIDEOS --out results")
+        lines = [
+            "vtdl predict --weights FOLDER VIDEO",
+            "vtdl evaluate --weights FOLDER --list LIST --root VIDEOS --out results",
+            *lines,
+        ]
     return "\n".join(["```", *lines, "```"])
 
 
