@@ -361,3 +361,19 @@ def test_main__ctrl_c_in_a_callback_is_neither_lost_nor_a_traceback() -> None:
     code = [sys.executable, "-c", PRESS_IN_A_CALLBACK]
     result = subprocess.run(code, capture_output=True, text=True, timeout=60, check=False)
     assert (result.returncode, result.stderr) == (1, "error: interrupted without saving\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "helps"),
+    [
+        ("predict --clips 0 --weights x y", "vtdl predict --help"),
+        ("features import x.npy", "vtdl features import --help"),
+        ("nosuch", "vtdl --help"),
+    ],
+)
+def test_main__wrong_usage_names_the_help_of_its_command(line: str, helps: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "vtdl_cli", *line.split()], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith(f". See: {helps}\n")

@@ -119,7 +119,9 @@ def _describe_other(error: BaseException) -> tuple[str, int]:
             return "", error.exit_code
         if remedy := describe_unknown_option(error):
             return remedy, error.exit_code
-        return f"{message}{'' if message.endswith('?') else '.'} See: vtdl --help", error.exit_code
+        context = getattr(error, "ctx", None)  # of the command whose options are wrong
+        command = context.command_path if context else "vtdl"
+        return f"{message}{'' if message.endswith('?') else '.'} See: {command} --help", error.exit_code
     if _is_interrupted(error):
         return "interrupted without saving", 1
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):

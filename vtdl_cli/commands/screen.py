@@ -154,7 +154,7 @@ def flatten(result: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
         elif isinstance(value, list):
             yield label, _describe_list(value)
         else:
-            yield label, "none" if value is None else str(value)
+            yield label, "none" if value in (None, "") else str(value)
 
 
 def _describe_list(values: list[Any]) -> str:

@@ -572,3 +572,18 @@ def test_keep_rows__of_a_while_go_into_one_part(tmp_path: Path, monkeypatch: pyt
 def test_keep_rows__waiting_rows_do_not_hold_their_frames(tmp_path: Path) -> None:
     """Ten batches that wait to be kept: their frames would be 31 MB, their rows are 5 MB and copied when written."""
     assert peak_bytes(tmp_path / "f.h5", 10 * BATCH) < 20e6
+
+
+def test_extract__exports_that_are_not_renewed_are_reported(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
+    """Oracle: the array of before stays beside new features of another layer."""
+    out = tmp_path / "f.h5"
+    succeed(*toy.extract(pretrained, out, "--npy"))
+    again = succeed(*toy.extract(pretrained, out, "--layer", "layer1", "--overwrite"))
+    assert f"warning: '{tmp_path / 'f.npy'}' is of an earlier extraction, and is not renewed" in again.stderr
+    assert "earlier extraction" not in succeed(*toy.extract(pretrained, out, "--npy", "--overwrite")).stderr
+
+
+def test_extract__a_file_that_is_no_list_and_no_video_is_named(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
+    (tmp_path / "sound.wav").write_bytes(b"RIFF\x24\x00\x00\x00WAVEfmt \x10\x00\xff\xfe\x80")
+    line = toy.extract(pretrained, tmp_path / "f.h5", "--list", str(tmp_path / "sound.wav"))
+    refuse(*line, code=1, says=("sound.wav' is not a text file. Name a list, a folder of videos, or a video",))

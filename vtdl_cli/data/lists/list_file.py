@@ -80,6 +80,11 @@ class ListFile:
             )
 
 
+TEXT_START = 4096  # bytes in which a file that is no text has a zero byte
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # byte order marks of a text that has zero bytes
+TEXT_HINT = "Name a list, a folder of videos, or a video by its usual ending (.mp4, .avi, ...)"
+
+
 def read_text(source: Path, kind: str) -> bytes:
     """Return the bytes of a UTF-8 file.
 
@@ -97,6 +102,8 @@ def read_text(source: Path, kind: str) -> bytes:
         raise ListError(f"{kind} '{source}' cannot be read ({error.strerror}). Name a text file") from error
     except UnicodeDecodeError as error:
         number = content.count(b"\n", 0, error.start) + 1
+        if b"\0" in content[:TEXT_START] and not content.startswith(UTF_16):
+            raise ListError(f"{kind} '{source}' is not a text file. {TEXT_HINT}") from error
         raise ListError(f"{kind} '{source}:{number}' is not UTF-8 text. Save it as text or CSV, in UTF-8") from error
     if b"\0" in content:  # UTF-16 without a byte order mark is valid UTF-8
         number = content.count(b"\n", 0, content.index(b"\0")) + 1

@@ -24,6 +24,7 @@ from vtdl_cli.engine.features.export import (
     check_videos,
     lock_export,
     path_beside,
+    stale_exports,
     write_export,
 )
 from vtdl_cli.engine.features.files import inspect_features
@@ -145,6 +146,8 @@ def extract(
         return plan
     for path, name in exports.items():
         write_export(out, path, name, reporter.warn)
+    for warning in stale_exports(out, formats) if execution.overwrite else []:
+        reporter.warn(warning)
     seconds = round(time.monotonic() - began, 2)
     return {**plan, "shape": list(inspect_features(out).shape), "skipped": parts.skipped, "seconds": seconds}
 

@@ -53,6 +53,16 @@ def check_export(path: Path, name: str | None, *, overwrite: bool, sources: Iter
         raise UsageError(f"output '{path}' exists. Use --overwrite, or another --out")
 
 
+def stale_exports(out: Path, formats: Iterable[str]) -> list[str]:
+    """Return a warning for each export of earlier features beside `out`, in a format that is not written now."""
+    beside = {name: path_beside(out, name) for name in FORMATS if name not in formats and out.suffix != f".{name}"}
+    return [
+        f"'{path}' is of an earlier extraction, and is not renewed. To renew it: --format {name}"
+        for name, path in beside.items()
+        if path.exists()
+    ]
+
+
 def lock_export(path: Path, name: str | None, reporter: Reporter) -> None:
     """Lock a file, or a folder of ActionFormer, for writing."""
     (lock_whole_folder if name == ACTIONFORMER else lock_file)(path, reporter)
