@@ -84,9 +84,9 @@ def _write(order: str) -> bytes:
 
 
 def lines_of(content: bytes) -> list[bytes]:
-    """The lines that are not blank, trimmed."""
-    lines = LINE_ENDS.split(content.removeprefix(b"\xef\xbb\xbf"))
-    return [line.strip(SPACES) for line in lines if line.strip(SPACES)]
+    """The lines that are neither blank nor comments, trimmed; no video's name begins as a comment does."""
+    lines = [line.strip(SPACES) for line in LINE_ENDS.split(content.removeprefix(b"\xef\xbb\xbf"))]
+    return [line for line in lines if line and not line.startswith(b"#")]
 
 
 def read(line: bytes, order: str) -> Row | None:
@@ -136,7 +136,8 @@ class Reader:
 
 def _judge_converted(trial: Trial, ended: Ended, fuzzed: Fuzzed) -> None:
     if not ended.code:
-        rows = [read(line, "path class frames") for line in lines_of((trial.work / "new.txt").read_bytes())]
+        lines = lines_of((trial.work / "new.txt").read_bytes())
+        rows = [read(line.removeprefix(b"./"), "path class frames") for line in lines]  # which hides odd first signs
         judge(trial, "lists convert", [row for row in rows if row], fuzzed)
 
 

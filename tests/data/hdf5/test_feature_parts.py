@@ -180,9 +180,9 @@ class Killed(BaseException):
 def run(out: Path, ends: tuple[int, ...] = (2, 3, 6), *, resume: bool = False, overwrite: bool = False) -> None:
     """An extraction whose parts end at these videos, from where it stands; it is complete after six."""
     parts = start(out, resume=resume, overwrite=overwrite)
+    parts.begin()
     if parts.finished:
         return
-    parts.begin()
     for end in ends:
         if numbers := range(parts.done, end):
             readable = [number for number in numbers if number != 2]

@@ -276,6 +276,13 @@ def test_write_list__reads_back(tmp_path: Path) -> None:
     assert videos.labels.dtype == videos.frames.dtype == np.int64
 
 
+@pytest.mark.parametrize("name", ["#1.avi", "\ufeffa.avi"])
+def test_write_list__a_name_that_starts_like_a_comment_or_a_file_reads_back(tmp_path: Path, name: str) -> None:
+    """Oracle: the path is that of the same file; a list may begin with a byte order mark, which is none of its name."""
+    write_list(tmp_path / "list.txt", [(name, 0, 1)])
+    assert read_list(tmp_path / "list.txt").path(0) == tmp_path / name
+
+
 @pytest.mark.parametrize("name", ["a\nb.avi", "a ", " a", "", "a\rb", "\udce9.avi"])
 def test_write__refuses_names_that_would_not_read_back(tmp_path: Path, name: str) -> None:
     assert unlistable(name)

@@ -587,3 +587,16 @@ def test_extract__a_file_that_is_no_list_and_no_video_is_named(toy: Toy, pretrai
     (tmp_path / "sound.wav").write_bytes(b"RIFF\x24\x00\x00\x00WAVEfmt \x10\x00\xff\xfe\x80")
     line = toy.extract(pretrained, tmp_path / "f.h5", "--list", str(tmp_path / "sound.wav"))
     refuse(*line, code=1, says=("sound.wav' is not a text file. Name a list, a folder of videos, or a video",))
+
+
+def test_extract__a_kill_after_the_last_part_leaves_a_finished_file(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
+    """Oracle: the file itself, which other options do not replace, and which is finished for the same ones."""
+    out = tmp_path / "f.h5"
+    succeed(*toy.extract(pretrained, out))
+    before = out.read_bytes()
+    (tmp_path / ".f.h5.parts").mkdir()
+    refuse(*toy.extract(pretrained, out, "--resume", "--clips", "1"), code=2, says=("was begun with another protocol",))
+    refuse(*toy.extract(pretrained, out), code=2, says=("exists. Use --overwrite",))
+    assert "is finished: nothing to do" in succeed(*toy.extract(pretrained, out, "--resume")).stderr
+    assert out.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [out]

@@ -1,7 +1,8 @@
 """The file below HDF5 while it writes: it hides a full disk from HDF5.
 
 After a failed write, HDF5 prints tracebacks and crashes with a segmentation fault when the process exits. So this file
-drops everything after the first error, and the caller checks for one.
+drops everything after the first error, and the caller checks for one. Nor is it an error that the file was closed
+first, as it is where a second Ctrl-C ends the first one's clean-up: HDF5 writes what is left when it is deallocated.
 """
 
 from __future__ import annotations
@@ -24,13 +25,22 @@ class ErrorTolerantFile:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._error: OSError | None = None
-        self.read, self.seek, self.tell, self.flush = file.read, file.seek, file.tell, file.flush
+        self.read, self.tell = file.read, file.tell
+
+    def seek(self, position: int, whence: int = 0) -> int:
+        """Set the current position."""
+        return position if self._file.closed else self._file.seek(position, whence)
+
+    def flush(self) -> None:
+        """Hand what was written to the system."""
+        if not self._file.closed:
+            self._file.flush()
 
     def write(self, content: memoryview) -> int:
         """Write at the current position."""
         left = memoryview(content)
         try:
-            while left and self._error is None:  # a nearly full disk takes a part
+            while left and self._error is None and not self._file.closed:  # a nearly full disk takes a part
                 left = left[self._file.write(left) :]
         except OSError as error:
             self._error = error
@@ -39,7 +49,8 @@ class ErrorTolerantFile:
     def truncate(self, size: int) -> int:
         """Resize the file."""
         try:
-            self._file.truncate(size)
+            if not self._file.closed:
+                self._file.truncate(size)
         except OSError as error:
             self._error = self._error or error
         return size

@@ -70,7 +70,7 @@ class FeatureParts:
         self.provenance, self.is_same = dict(provenance), is_same
         self.done, self.windows, self.skipped = 0, 0, list[dict[str, str]]()
         self.differing: dict[str, str] = {}
-        begun = self.folder.exists()
+        begun = bool(self._parts())  # an empty folder is left by a kill before the first part, or after the last one
         check_writable(out.parent)
         self.finished = resume and not begun and out.exists() and h5py.is_hdf5(out)
         if self.finished:
@@ -171,7 +171,7 @@ class FeatureParts:
 
     @ranks.on_rank_0
     def begin(self) -> None:
-        """Delete the parts of an extraction that is not resumed."""
+        """Delete the parts of an extraction that is not resumed, or their folder, which a kill may have left empty."""
         if not (self.done or self.windows):
             self._delete_parts()
 

@@ -4,6 +4,8 @@ import re
 
 from vtdl_cli.errors import ListError
 
+BYTE_ORDER_MARK = "\ufeff"
+
 
 def unlistable(name: str) -> str:
     """Return why a path or class name would change when written and read back; empty if it would not."""
@@ -17,11 +19,11 @@ def unlistable(name: str) -> str:
 
 
 def check_listable(name: str) -> str:
-    """Return a path as it is written to a list: after `./` if it could be read as a comment.
+    """Return a path as it is written to a list: after `./` if its start could be read as that of a comment or a file.
 
     Raises:
         ListError: it cannot be written to a list (see `unlistable`).
     """
     if reason := unlistable(name):
         raise ListError(f"video {name!a} cannot be written to a list: {reason}. Rename it")
-    return f"./{name}" if name.startswith("#") else name
+    return f"./{name}" if name.startswith(("#", BYTE_ORDER_MARK)) else name

@@ -140,7 +140,9 @@ def extract(
     began = time.monotonic()
     if execution.resume:
         reporter.line(parts.standing(len(videos)))
-    if not parts.finished:
+    if parts.finished:
+        parts.begin()
+    else:
         _extract_features(network, config, videos, clips, spec, machine, parts, reporter)
     if not ranks.is_rank_0():
         return plan
