@@ -1,7 +1,7 @@
 """The keys of settings: those there are, those of earlier versions, and the one that a mistyped key is nearest to."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import UnionType
 from typing import Any, get_args
 
@@ -55,6 +55,14 @@ def all_keys(section: type[BaseModel] = Config, prefix: str = "") -> list[str]:
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             keys += all_keys(inner, f"{prefix}{name}.")
     return keys
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings in one level, by keys such as `pretrain.optimizer.lr`."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return flat
 
 
 def keys_named(name: str) -> list[str]:

@@ -9,8 +9,9 @@ import pytest
 
 from tests.toy import Toy, refuse, rows, succeed, vtdl, without_times
 from vtdl_cli.engine.train import trackers
-from vtdl_cli.engine.train.tracker_libraries import TRACKERS, TrackedRun, flatten
+from vtdl_cli.engine.train.tracker_libraries import TRACKERS, TrackedRun
 from vtdl_cli.engine.train.trackers import Trackers, is_installed
+from vtdl_cli.setting_keys import flatten
 
 
 class Recorder:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vtdl_cli.data.lists.list_file import BYTE_ORDER_MARK, ListFile, path_exists, shortened
+from vtdl_cli.data.lists.list_file import ListFile, path_exists, shortened
 from vtdl_cli.data.lists.rows import UNKNOWN_CLASS, ListRows
 from vtdl_cli.errors import ListError
 
@@ -69,7 +69,7 @@ def split_lines(file: ListFile) -> ListLines:
         ListError: the list is empty.
         UsageError: no path starts with the prefix.
     """
-    stripped = [line.strip() for line in file.content.removeprefix(BYTE_ORDER_MARK).splitlines()]
+    stripped = [line.strip() for line in file.body.splitlines()]
     numbered = [(number, line) for number, line in enumerate(stripped, start=1) if line]
     lines = _collect(file, [pair for pair in numbered if not pair[1].startswith(b"#") or _exists(file, pair[1])])
     if not lines.texts:

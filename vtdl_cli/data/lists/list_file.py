@@ -34,9 +34,14 @@ class ListFile:
     chosen: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def text(self) -> str:
+    def body(self) -> bytes:
         """The content, without a byte order mark."""
-        return self.content.removeprefix(BYTE_ORDER_MARK).decode()
+        return self.content.removeprefix(BYTE_ORDER_MARK)
+
+    @property
+    def text(self) -> str:
+        """The content, without a byte order mark, decoded."""
+        return self.body.decode()
 
     @cached_property
     def json(self) -> Any:
@@ -45,7 +50,7 @@ class ListFile:
         Raises:
             ListError: a file with the suffix of JSON is none.
         """
-        if self.content.removeprefix(BYTE_ORDER_MARK).lstrip()[:1] not in (b"[", b"{"):
+        if self.body.lstrip()[:1] not in (b"[", b"{"):
             return None
         try:
             return json.loads(self.text)

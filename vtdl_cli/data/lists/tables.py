@@ -97,7 +97,7 @@ def has_known_name(column: str) -> bool:
 
 def split_header(file: ListFile) -> tuple[list[str], str]:
     """Return the cells of the first line that is no comment, and the delimiter that gives most of them."""
-    beginning = file.content[:_HEADER_BYTES].decode(errors="ignore").removeprefix("\ufeff")
+    beginning = file.body[:_HEADER_BYTES].decode(errors="ignore")
     lines = (line.strip() for line in re.split("[\r\n]", beginning))
     first = next((line for line in lines if line and not line.startswith("#")), "")
     split = {delimiter: next(csv.reader([first], delimiter=delimiter), []) for delimiter in DELIMITERS}

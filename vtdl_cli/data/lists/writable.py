@@ -2,9 +2,8 @@
 
 import re
 
+from vtdl_cli.data.lists.list_file import BYTE_ORDER_MARK
 from vtdl_cli.errors import ListError
-
-BYTE_ORDER_MARK = "\ufeff"
 
 
 def unlistable(name: str) -> str:
@@ -26,4 +25,4 @@ def check_listable(name: str) -> str:
     """
     if reason := unlistable(name):
         raise ListError(f"video {name!a} cannot be written to a list: {reason}. Rename it")
-    return f"./{name}" if name.startswith(("#", BYTE_ORDER_MARK)) else name
+    return f"./{name}" if name.encode().startswith((b"#", BYTE_ORDER_MARK)) else name

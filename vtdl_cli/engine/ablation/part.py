@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from vtdl_cli.config import Config
-from vtdl_cli.engine.train.resuming import MAY_CHANGE, flatten
+from vtdl_cli.engine.train.resuming import MAY_CHANGE
 from vtdl_cli.errors import UsageError, VtdlError
 from vtdl_cli.runtime import atomic_write
+from vtdl_cli.setting_keys import flatten
 from vtdl_cli.settings import build_config
 
 Results = dict[str, float]

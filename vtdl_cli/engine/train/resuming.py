@@ -11,6 +11,7 @@ from vtdl_cli.engine.train.optimization import build_schedule
 from vtdl_cli.engine.train.run_folder import EpochMetrics
 from vtdl_cli.engine.train.state import TrainingState
 from vtdl_cli.errors import CheckpointError
+from vtdl_cli.setting_keys import flatten
 from vtdl_cli.settings import build_config
 
 MAY_CHANGE = {"epochs", "patience", "checkpoint_minutes", "keep_every", "knn_every", "log_gradients", "trackers"}
@@ -77,14 +78,6 @@ def _sha256(weights: str) -> str | None:
         return file_sha256(find_weights(weights))
     except CheckpointError:
         return None
-
-
-def flatten(section: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings in one level, by keys such as `optimizer.lr`."""
-    flat: dict[str, Any] = {}
-    for name, value in section.items():
-        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return flat
 
 
 def describe_position(state: TrainingState, run: str) -> str:

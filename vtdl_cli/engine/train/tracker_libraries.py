@@ -6,10 +6,12 @@ Each is imported when its tracker is opened.
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+
+from vtdl_cli.setting_keys import flatten
 
 PROJECT = "vtdl"
 MLFLOW_BATCH = 100  # parameters in one request, the most that MLflow takes
@@ -127,7 +129,7 @@ class MLflow:
         known = self._client.get_experiment_by_name(name)
         experiment = known.experiment_id if known else self._client.create_experiment(name)
         run_id = str(self._client.create_run(experiment, run_name=run.folder.name).info.run_id)
-        parameters = [self._mlflow.entities.Param(key, str(value)) for key, value in flatten(run.config)]
+        parameters = [self._mlflow.entities.Param(key, str(value)) for key, value in flatten(run.config).items()]
         for first in range(0, len(parameters), MLFLOW_BATCH):
             self._client.log_batch(run_id, params=parameters[first : first + MLFLOW_BATCH])
         return run_id
@@ -154,7 +156,7 @@ class Trackio:
         self._run: Any = trackio.init(
             project=os.environ.get("TRACKIO_PROJECT", PROJECT),
             name=self.run_id,
-            config=dict(flatten(run.config)),
+            config=flatten(run.config),
             resume="allow",
             embed=False,
         )
@@ -176,12 +178,3 @@ TRACKERS: dict[str, Callable[[TrackedRun], Tracker]] = {
     "trackio": Trackio,
 }
 """By name in `pretrain.trackers`, which is also that of the library."""
-
-
-def flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield each setting of a nested configuration with its key, `pretrain.epochs`."""
-    for name, value in config.items():
-        if isinstance(value, Mapping):
-            yield from flatten(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
