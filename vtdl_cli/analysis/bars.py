@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from textwrap import fill
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vtdl_cli.analysis.ablation import rows_of
 from vtdl_cli.analysis.figure import save_figure
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 GROUP_WIDTH = 0.8  # of the bars of one metric, of the distance between two
-TITLE_CHARACTERS = 16  # in a line below the bars
+TITLE_CHARACTERS = 11  # in a line below the bars
 
 
 def draw_bars(
@@ -33,11 +36,11 @@ def draw_bars(
     axis = figure.subplots()
     width = GROUP_WIDTH / len(rows)
     for number, row in enumerate(rows):
-        measured = {place: of[row] for place, of in enumerate(estimates.values()) if row in of}
-        places = [place + (number - (len(rows) - 1) / 2) * width for place in measured]
-        axis.bar(places, [each["mean"] for each in measured.values()], 0.92 * width, color=f"C{number}", label=row)
-        for place, each in zip(places, measured.values(), strict=True):
-            _draw_value(axis, place, each["mean"], each["interval"])
+        places = _places(estimates, row, rows, width)
+        means = [estimates[metric][row]["mean"] for metric in places]
+        axis.bar(list(places.values()), means, 0.92 * width, color=f"C{number}", label=row)
+        for metric, place in places.items():
+            _draw_value(axis, place, **estimates[metric][row])
     axis.axhline(chance, color="0.3", linestyle="--", linewidth=1.2, label="chance")
     axis.set_xticks(
         range(len(estimates)), [fill(titles[metric], TITLE_CHARACTERS) for metric in estimates], fontsize=11
@@ -51,7 +54,19 @@ def draw_bars(
     save_figure(figure, path, dpi=120)
 
 
-def _draw_value(axis: Any, place: float, mean: float, interval: Sequence[float] | None) -> None:
+def _places(
+    estimates: Mapping[str, Mapping[str, Any]], row: str, rows: Sequence[str], width: float
+) -> dict[str, float]:
+    """Return where the bars of a row are, by metric: beside those of the other rows that the metric has."""
+    places = {}
+    for group, (metric, measured) in enumerate(estimates.items()):
+        present = [each for each in rows if each in measured]
+        if row in present:
+            places[metric] = group + (present.index(row) - (len(present) - 1) / 2) * width
+    return places
+
+
+def _draw_value(axis: Axes, place: float, mean: float, interval: Sequence[float] | None) -> None:
     """Write the mean above its bar and its interval, which is drawn as far as it is possible for an accuracy."""
     low, high = (mean, mean) if interval is None else (max(interval[0], 0), min(interval[1], 100))
     axis.plot([place, place], [low, high], color="0.15", linewidth=1.6)

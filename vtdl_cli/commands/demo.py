@@ -71,7 +71,7 @@ def _show(result: dict[str, Any], out: Path) -> None:
     console.print(f"Chance: {result['chance']:.1f}%. {result['seconds']:.0f} s in all.\n")
     for line in result["verdict"]:
         console.print(line)
-    console.print(printable(f"\nFigures: {'  '.join(result['pictures'])}\n\nNext, on these videos:\n"))
+    console.print(f"\nFigures: {'  '.join(map(printable, result['pictures']))}\n\nNext, on these videos:\n")
     for words in _next_steps(result["files"], out):
         console.print(printable(f"vtdl {shlex.join(words)}"))
     console.print("\nOn your own, in one folder for each class:\n")
@@ -87,6 +87,7 @@ def _next_steps(files: Mapping[str, str], out: Path) -> Iterator[list[str]]:
 
 
 def _table(result: dict[str, Any]) -> "Table":
+    from rich.box import SIMPLE
     from rich.table import Table
 
     few = f"{result['labelled_videos']} labelled of {result['pretraining_videos']}"
@@ -94,14 +95,22 @@ def _table(result: dict[str, Any]) -> "Table":
         title=f"top-1 in % on {result['test_videos']} test videos, few-shot: {few} ({_repeated(result)} "
         "± half a 95% interval)",
         title_justify="left",
+        box=SIMPLE,
+        pad_edge=False,
     )
-    table.add_column("row")
-    for title in (*result["titles"].values(), "training"):
-        table.add_column(title, justify="right")
-    for row in result["rows"]:
-        found = (rows.get(row) for rows in result["estimates"].values())
-        table.add_row(row, *map(_interval, found), f"{result['training_seconds'][row]:.0f} s")
+    columns = {title: [_interval(of.get(row)) for row in result["rows"]] for title, of in _estimates(result)}
+    columns["training"] = [f"{result['training_seconds'][row]:.0f} s" for row in result["rows"]]
+    table.add_column("", min_width=max(map(len, result["rows"])))
+    for title, cells in columns.items():
+        table.add_column(title, justify="right", min_width=max(map(len, cells)))  # titles are broken, numbers are not
+    for cells in zip(result["rows"], *columns.values(), strict=True):
+        table.add_row(*cells)
     return table
+
+
+def _estimates(result: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return the title and the estimates of each metric."""
+    return [(title, result["estimates"][metric]) for metric, title in result["titles"].items()]
 
 
 def _repeated(result: Mapping[str, Any]) -> str:

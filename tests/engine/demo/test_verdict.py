@@ -14,10 +14,10 @@ REVERSED, ALIKE = Difference(-10.0, [-14.0, -6.0], 0.01, 0.02), Difference(0.0, 
 @pytest.mark.parametrize(
     ("difference", "says"),
     [
-        (BEYOND, "a is 10.0 ± 4.0 points above b, paired by draw, beyond what 3 draws of labels tell apart."),
-        (REVERSED, "a is 10.0 ± 4.0 points below b, paired by draw, beyond what"),
-        (WITHIN, "a is 3.0 ± 4.0 points above b, paired by draw, which 3 draws of labels do not tell from none."),
-        (ALIKE, "a is 0.0 ± 0.0 points above b, paired by draw, which 3 draws of labels do not tell from none."),
+        (BEYOND, "a is 10.0 ± 4.0 points above b, paired by draw. 3 draws of labels tell this from chance."),
+        (REVERSED, "a is 10.0 ± 4.0 points below b, paired by draw. 3 draws of labels tell this from chance."),
+        (WITHIN, "a is 3.0 ± 4.0 points above b, paired by draw. 3 draws of labels do not tell this from chance."),
+        (ALIKE, "a is 0.0 ± 0.0 points above b, paired by draw. 3 draws of labels do not tell this from chance."),
     ],
 )
 def test_say_draws__which_side_and_whether_it_is_beyond_chance(difference: Difference, says: str) -> None:

@@ -78,16 +78,12 @@ class Grid:
             row.build_config(self.base),
             self.measured_epochs.of(row.name),
             videos,
-            self.cell_folder(row.name, seed),
+            self.folder / f"seed-{seed}" / row.name,
             self.folder / "draws",
             self.measures,
             replace(self.execution, seed=seed, resume=True, overwrite=False, dry_run=False),
             self.stage_reporter,
         )
-
-    def cell_folder(self, row: str, seed: int) -> Path:
-        """Return the folder of one cell."""
-        return self.folder / f"seed-{seed}" / row
 
     def cells(self) -> list[Cell]:
         """Return all cells, seed by seed."""
@@ -164,19 +160,23 @@ class Grid:
         """
         in_order = sorted(self.rows, key=lambda row: row.as_long_as is not None)  # a time has to be known to be taken
         parts = [part for cell in self.cells() for part in cell.parts()]
-        done = sum(part.results() is not None for part in parts)
-        with StopRequest() as stop, self.reporter.progress(len(parts), "parts", done) as bar:
-            numbers = iter(range(done + 1, len(parts) + 1))
+        done, total = sum(part.results() is not None for part in parts), len(parts)
+        numbers = (f"{number}/{total}" for number in range(done + 1, total + 1))
+        with StopRequest() as stop, self.reporter.progress(total, "parts", done) as bar:
             for seed, videos in self._videos().items():
                 for row in in_order:
                     self._measure_epochs(row, seed, videos)
                     for part in self.cell(row, seed, videos).parts():
                         if part.results() is None:
-                            what = f"{row.name}, seed {seed}: {part.name}"
-                            self.reporter.line(f"{next(numbers)}/{len(parts)} {what}")
-                            _run_part(part, what, stop)
+                            self._run_part(part, f"{row.name}, seed {seed}: {part.name}", next(numbers), stop)
                             bar.advance()
                     yield
+
+    def _run_part(self, part: Part, what: str, number: str, stop: StopRequest) -> None:
+        self.reporter.line(f"{number} {what}")
+        part.run()
+        if signal := stop.received():  # training stops sooner by itself
+            raise Interrupted(f"{signal} after {what}: saved. Resume with --resume")
 
     def _measure_epochs(self, row: Row, seed: int, videos: Videos) -> None:
         """Determine, once for all seeds, how many epochs of a row take the time of the row that it is compared with."""
@@ -194,12 +194,6 @@ class Grid:
             if (values := cell.values()) is not None:
                 found[cell.execution.seed][cell.row.name] = values
         return found
-
-
-def _run_part(part: Part, what: str, stop: StopRequest) -> None:
-    part.run()
-    if signal := stop.received():  # training stops sooner by itself
-        raise Interrupted(f"{signal} after {what}: saved. Resume with --resume")
 
 
 def refuse_idle_rows(rows: Iterable[Row], measures: Measures) -> None:

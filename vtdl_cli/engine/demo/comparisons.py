@@ -1,6 +1,6 @@
 """What a demo compares: its rows, seeds and measures, and the pairs of rows whose order it tests."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -22,7 +22,7 @@ class Comparison:
         rows: the rows.
         num_seeds: each has its own videos.
         measures: what is measured of every network.
-        columns: the metrics of the table.
+        columns: the metrics of the table, and their titles.
         tested: those of them that the verdict is about.
         pairs: of rows, the better one first if the method does what it claims.
         unit: what values are repeated over, and paired by.
@@ -31,7 +31,7 @@ class Comparison:
     rows: Sequence[Row]
     num_seeds: int
     measures: Measures
-    columns: Sequence[str]
+    columns: Mapping[str, str]
     tested: Sequence[str]
     pairs: Sequence[Pair]
     unit: Literal["draw", "seed"]
@@ -57,13 +57,14 @@ def _finetuned(clips: int) -> str:
     return f"few_shot_finetuned_{protocol_name(clips)}"
 
 
+_FROZEN = {"knn@1": "kNN, all labels", "few_shot_linear_top1": "few-shot linear probe"}
 _SCRATCH, _EQUAL_TIME = read_rows("scratch,scratch-equal-time")
 
 DRAWS = Comparison(
     rows=(_SCRATCH, replace(_EQUAL_TIME, as_long_as="pretrained"), Row("pretrained")),
     num_seeds=1,
     measures=Measures(LABELLED_PER_CLASS, PROBE_DRAWS, finetune_draws=3, clips=(1, MOST_CLIPS)),
-    columns=("knn@1", "few_shot_linear_top1", _finetuned(1), _finetuned(MOST_CLIPS)),
+    columns={**_FROZEN, _finetuned(1): "finetuned, 1 clip", _finetuned(MOST_CLIPS): f"finetuned, {MOST_CLIPS} clips"},
     tested=(_finetuned(MOST_CLIPS),),
     pairs=(("pretrained", "scratch-equal-time"),),
     unit="draw",
@@ -74,7 +75,7 @@ STEPS = Comparison(
     rows=read_rows("scratch,scratch-equal-time,moco,moco-equal-time,intra-video-negative,tca"),
     num_seeds=5,
     measures=Measures(LABELLED_PER_CLASS, PROBE_DRAWS, finetune_draws=1, clips=(MOST_CLIPS,)),
-    columns=("knn@1", "few_shot_linear_top1", _finetuned(MOST_CLIPS)),
+    columns={**_FROZEN, _finetuned(MOST_CLIPS): f"finetuned, {MOST_CLIPS} clips"},
     tested=("few_shot_linear_top1", _finetuned(MOST_CLIPS)),
     pairs=(
         ("moco", "scratch"),

@@ -15,13 +15,13 @@ from vtdl_cli.engine.demo.comparisons import Comparison
 
 def conclude(comparison: Comparison, values: Values) -> dict[str, Any]:
     """Return `estimates` by metric and row, `differences` of the pairs by metric, and the `verdict` in lines."""
-    repeated, titles = repeats(comparison, values), comparison.measures.titles
+    repeated, titles = repeats(comparison, values), comparison.columns
     estimates = {metric: {row: estimate(each) for row, each in rows.items()} for metric, rows in repeated.items()}
     found = compare({metric: repeated[metric] for metric in comparison.tested}, comparison.pairs)
     say = say_steps if comparison.unit == "seed" else say_draws
     named = {metric: {f"{row} - {other}": each for (row, other), each in of.items()} for metric, of in found.items()}
     return {
-        "titles": {metric: titles[metric] for metric in comparison.columns},
+        "titles": dict(titles),
         "estimates": as_dict(estimates),
         "differences": as_dict(named),
         "verdict": say({titles[metric]: pairs for metric, pairs in found.items()}, comparison.number),
@@ -43,14 +43,12 @@ def say_draws(found: Mapping[str, Mapping[Pair, Difference]], draws: int) -> lis
     lines = []
     for title, pairs in found.items():
         for (row, other), each in pairs.items():
-            size = f"{abs(each.mean):.1f}{each.half}"
             side = "above" if each.mean >= 0 else "below"
-            tells = (
-                f"beyond what {draws} draws of labels tell apart"
-                if each.is_beyond_chance
-                else (f"which {draws} draws of labels do not tell from none")
+            tell = "tell" if each.is_beyond_chance else "do not tell"
+            lines.append(
+                f"{title}: {row} is {abs(each.mean):.1f}{each.half} points {side} {other}, paired by draw. "
+                f"{draws} draws of labels {tell} this from chance."
             )
-            lines.append(f"{title}: {row} is {size} points {side} {other}, paired by draw, {tells}.")
     return [*lines, "All draws share the pretraining and the test videos: intervals cover the choice of labels only."]
 
 
