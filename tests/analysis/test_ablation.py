@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
@@ -34,6 +35,7 @@ def test_draw_ablation__rows_that_a_metric_lacks(tmp_path: Path, monkeypatch: py
     ablation.draw_ablation(values, intervals, dict.fromkeys(values, ""), tmp_path / "figure.png")
     assert [label.get_text() for label in drawn[0].get_yticklabels()] == ["a", "b", "c"]
     means = [
-        {(*line.get_xdata(), *line.get_ydata()) for line in axis.lines if line.get_markersize() == 7} for axis in drawn
+        {tuple(np.ravel(line.get_xydata()).tolist()) for line in axis.lines if line.get_markersize() == 7}
+        for axis in drawn
     ]
     assert means == [{(1, 0), (3, 2)}, {(1, 0), (2, 1), (3, 2)}]

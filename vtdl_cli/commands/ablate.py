@@ -20,13 +20,13 @@ vtdl ablate --preset hmdb51/i3d --rows published --finetune --train-list train.t
 """
 
 TRAINING = {
-    "loss": "pretraining: last loss",
-    "pretraining_epochs": "epochs",
-    "pretraining_seconds": "seconds",
-    "finetuning_epochs": "finetuning: epochs",
-    "finetuning_seconds": "seconds",
-    "few_shot_finetuning_epochs": "few-shot finetuning: epochs",
-    "few_shot_finetuning_seconds": "seconds",
+    "loss": "last loss",
+    "pretraining_epochs": "pretraining epochs",
+    "pretraining_seconds": "pretraining seconds",
+    "finetuning_epochs": "finetuning epochs",
+    "finetuning_seconds": "finetuning seconds",
+    "few_shot_finetuning_epochs": "few-shot epochs",
+    "few_shot_finetuning_seconds": "few-shot seconds",
 }
 """Results of training, and their columns."""
 

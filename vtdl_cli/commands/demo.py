@@ -92,8 +92,8 @@ def _table(result: dict[str, Any]) -> "Table":
 
     few = f"{result['labelled_videos']} labelled of {result['pretraining_videos']}"
     table = Table(
-        title=f"top-1 in % on {result['test_videos']} test videos, few-shot: {few} ({_repeated(result)} "
-        "± half a 95% interval)",
+        title=f"top-1 in % on {result['test_videos']} test videos; few-shot: {few}; mean ± half of its 95% interval over "
+        f"{_repeated(result)}",
         title_justify="left",
         box=SIMPLE,
         pad_edge=False,
@@ -103,8 +103,8 @@ def _table(result: dict[str, Any]) -> "Table":
     table.add_column("", min_width=max(map(len, result["rows"])))
     for title, cells in columns.items():
         table.add_column(title, justify="right", min_width=max(map(len, cells)))  # titles are broken, numbers are not
-    for cells in zip(result["rows"], *columns.values(), strict=True):
-        table.add_row(*cells)
+    for row in zip(result["rows"], *columns.values(), strict=True):
+        table.add_row(*row)
     return table
 
 
@@ -116,8 +116,8 @@ def _estimates(result: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]
 def _repeated(result: Mapping[str, Any]) -> str:
     """Return what means are over."""
     if result["seeds"] > 1:
-        return f"mean of {result['seeds']} seeds"
-    return f"mean of {result['finetuned_draws']} draws of labels, {result['probe_draws']} of the probe"
+        return f"{result['seeds']} seeds"
+    return f"{result['finetuned_draws']} draws of labels (linear probe: {result['probe_draws']})"
 
 
 def _interval(found: Mapping[str, Any] | None) -> str:

@@ -14,6 +14,7 @@ import pytest
 from scipy import stats
 
 from tests.toy import error_lines, files_in, refuse, rows, succeed, vtdl
+from vtdl_cli.data.video import motion
 from vtdl_cli.data.video.motion import CLASSES
 from vtdl_cli.engine.ablation.measures import Measures
 from vtdl_cli.engine.demo import demo, videos
@@ -147,7 +148,7 @@ def text(shown: tuple[Path, object]) -> str:
 
 def test_demo__table_for_people(text: str) -> None:
     for words in (
-        "top-1 in % on 32 test videos, few-shot: 16 labelled of 96",
+        "top-1 in % on 32 test videos; few-shot: 16 labelled of 96; mean ± half of its 95% interval",
         "scratch-equal-time",
         "Chance: 12.5%",
         "intervals cover the choice of labels only",
@@ -195,7 +196,7 @@ def test_demo__refuses_a_folder_of_an_earlier_version(how: str, tmp_path: Path) 
 
 
 def test_demo__stopped_while_videos_are_generated_keeps_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write = videos.write_videos
+    write = motion.write_videos
 
     def interrupted(*arguments: Any) -> None:
         signal.raise_signal(signal.SIGINT)
@@ -235,7 +236,7 @@ def test_demo__ablation_has_videos_for_each_seed_and_tests_the_steps(
     monkeypatch.setattr(demo, "STEPS", few)
     out = tmp_path / "demo"
     shown = succeed("demo", "--ablation", "--out", str(out), *SMALL, "--set", "model.width=4", "--quiet").stdout
-    assert "mean of 2 seeds ± half a 95% interval" in shown.replace("\n", " ")
+    assert "mean ± half of its 95% interval over 2 seeds" in shown.replace("\n", " ")
     assert "scratch < moco: " in shown
     assert "(paired t over 2 seeds, 5% after Holm's correction for 2 comparisons)" in shown
     first, second = (next((out / "videos" / f"seed-{seed}").rglob("still_000.mp4")).read_bytes() for seed in (0, 1))
