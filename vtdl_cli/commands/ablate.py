@@ -1,6 +1,6 @@
 """`vtdl ablate`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,15 +20,11 @@ vtdl ablate --preset hmdb51/i3d --rows published --finetune --train-list train.t
 """
 
 TRAINING = {
-    "loss": "last loss",
-    "pretraining_epochs": "pretraining epochs",
-    "pretraining_seconds": "pretraining seconds",
-    "finetuning_epochs": "finetuning epochs",
-    "finetuning_seconds": "finetuning seconds",
-    "few_shot_finetuning_epochs": "few-shot epochs",
-    "few_shot_finetuning_seconds": "few-shot seconds",
+    "pretraining": "pretraining",
+    "finetuning": "finetuning",
+    "few_shot_finetuning": "few-shot finetuning",
 }
-"""Results of training, and their columns."""
+"""Trainings, as the names of their `..._epochs` and `..._seconds` begin, and their titles."""
 
 DEFAULT_ROWS = "scratch,moco,moco-equal-time,intra-video-negative,tca"
 
@@ -127,7 +123,7 @@ def _show(result: dict[str, Any], published: Mapping[str, float]) -> None:
 
     console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
     console.print(_accuracies(result))
-    if any(name in _names(result) for name in TRAINING):
+    if any(f"{name}_seconds" in _names(result) for name in TRAINING):
         console.print(_training(result, published))
     console.print(f"\n{printable(result['verdict'])}")
     console.print(printable(f"Files: {result['table']}  {result['figure']}"))
@@ -156,22 +152,35 @@ def _training(result: dict[str, Any], published: Mapping[str, float]) -> "Table"
     """Return what training took and came to, in the mean, beside the published accuracy where there is one."""
     from rich.table import Table
 
-    titles = {name: title for name, title in TRAINING.items() if name in _names(result)}
+    names = _names(result)
+    titles = {name: title for name, title in TRAINING.items() if f"{name}_seconds" in names}
     table = Table(title="training, mean over seeds", title_justify="left")
-    table.add_column("row")
-    for title in (*titles.values(), *(["published top-1"] if published else [])):
+    table.add_column("row", min_width=max(map(len, result["rows"])))  # titles are broken, names are not
+    for title in (
+        *titles.values(),
+        *(["last loss"] if "loss" in names else []),
+        *(["published top-1"] if published else []),
+    ):
         table.add_column(title, justify="right")
     for row in result["rows"]:
         runs = [rows[row] for rows in result["results"].values()]
-        means = {name: [run[name] for run in runs if name in run] for name in titles}
-        cells = [
-            format(sum(each) / len(each), ".2f" if name == "loss" else ".0f") if each else ""
-            for name, each in means.items()
-        ]
-        table.add_row(
-            printable(row), *cells, *([f"{published[row]:.1f}" if row in published else ""] if published else [])
-        )
+        cells = [_cost(runs, name) for name in titles]
+        cells += [_mean(runs, "loss", ".2f")] if "loss" in names else []
+        cells += [f"{published[row]:.1f}" if row in published else ""] if published else []
+        table.add_row(printable(row), *cells)
     return table
+
+
+def _cost(runs: Sequence[Mapping[str, float]], training: str) -> str:
+    """Return the epochs and the time of a training; empty where there was none."""
+    epochs, seconds = (_mean(runs, f"{training}_{name}", ".0f") for name in ("epochs", "seconds"))
+    return f"{epochs} epochs, {seconds} s" if epochs else ""
+
+
+def _mean(runs: Sequence[Mapping[str, float]], name: str, form: str) -> str:
+    """Return the mean of a result; empty where there is none."""
+    found = [run[name] for run in runs if name in run]
+    return format(sum(found) / len(found), form) if found else ""
 
 
 def _names(result: dict[str, Any]) -> set[str]:

@@ -91,9 +91,9 @@ def _table(result: dict[str, Any]) -> "Table":
     from rich.table import Table
 
     few = f"{result['labelled_videos']} labelled of {result['pretraining_videos']}"
+    mean = f"mean ± half of its 95% interval over {_repeated(result)}"
     table = Table(
-        title=f"top-1 in % on {result['test_videos']} test videos; few-shot: {few}; mean ± half of its 95% interval over "
-        f"{_repeated(result)}",
+        title=f"top-1 in % on {result['test_videos']} test videos; few-shot: {few}; {mean}",
         title_justify="left",
         box=SIMPLE,
         pad_edge=False,
