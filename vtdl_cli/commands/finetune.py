@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 UNVALIDATED = dict.fromkeys(("finetune.best_by", "finetune.validate_every"), "there is no --val-list")
 """Settings that have no effect without a validation list, and the reason."""
 
-OTHER_STAGE = dict.fromkeys(("pretrain", "method"), "nothing is pretrained")
-"""Sections that finetuning does not read, and the reason."""
+OTHER_STAGE = dict.fromkeys(o.PRETRAINING_SECTIONS, "nothing is pretrained")
+"""Sections without effect, and the reason."""
 
 EPILOG = """Examples:
 
