@@ -55,8 +55,14 @@ def mistakes(*assignments: str) -> list[str]:
             "negative_augmentation has no effect",
         ),
         (["method.key_splits=2", "method.key_statistics=running"], "key_splits has no effect where"),
-        (["data.short_videos=restart", "method.sampling.negative=gap"], "data.short_videos 'restart' does not loop, and method.sampling.negative"),
-        (["data.short_videos=sort", "method.sampling.negative=gap"], "data.short_videos 'sort' does not loop, and method.sampling.negative"),
+        (
+            ["data.short_videos=restart", "method.sampling.negative=gap"],
+            "data.short_videos 'restart' does not loop, and method.sampling.negative",
+        ),
+        (
+            ["data.short_videos=sort", "method.sampling.negative=gap"],
+            "data.short_videos 'sort' does not loop, and method.sampling.negative",
+        ),
         (
             ["method.intra_video_negative=false", "method.sampling.gap_frames=9"],
             "sampling.gap_frames has no effect without intra_video_negative",
@@ -68,7 +74,10 @@ def mistakes(*assignments: str) -> list[str]:
             ],
             "sampling.threshold_frames has no effect without intra_video_negative",
         ),
-        (["method.sampling={negative: gap, window_frames: 3}"], "method.sampling.window_frames 3 is shorter than a clip: make it"),
+        (
+            ["method.sampling={negative: gap, window_frames: 3}"],
+            "method.sampling.window_frames 3 is shorter than a clip: make it",
+        ),
         (
             ["method.name=clip_order", "pretrain.clip_len_frames=2"],
             "clip_len_frames 2 is too short for method.name 'clip_order': make it 3 or more",
