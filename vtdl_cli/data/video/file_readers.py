@@ -6,7 +6,7 @@ which has no wheels for ARM and macOS, may be absent. Nothing is cached between 
 
 Random access is only as good as a file's timestamps. Compared with sequential decoding, decord and torchcodec seek to
 wrong frames in every DivX file of HMDB51 that we tried, and decord also with edit lists and open GOPs. `scan_video`
-detects such files: decord then decodes them from the start, which is correct, and torchcodec refuses them.
+detects such files: PyAV and decord then decode them from the start, which is correct, and torchcodec refuses them.
 """
 
 import importlib
