@@ -100,7 +100,7 @@ def test_read__damage_before_the_keyframe_does_not_matter_and_after_it_is_refuse
     path = write_noise(tmp_path / "v.mp4", "libx264", {"g": "12"})
     intact = PyAvReader(path, scan_video(path)).read([50])
     with av.open(str(path)) as container:
-        positions = [packet.pos for packet in container.demux(video=0) if packet.size]
+        positions = [packet.pos or 0 for packet in container.demux(video=0) if packet.size]
     content = bytearray(path.read_bytes())
     content[positions[2] + 8 : positions[4]] = bytes(positions[4] - positions[2] - 8)
     path.write_bytes(content)

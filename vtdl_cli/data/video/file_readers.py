@@ -104,7 +104,7 @@ class RgbConverter:
         """Return the pixels of a frame, as a view of what the next call does not touch."""
         # One thread: by default each conversion starts a thread pool, which takes longer than a small frame.
         rgb = self._reformatter.reformat(frame, format="rgb24", threads=1)
-        plane = rgb.planes[0]
+        plane: Any = rgb.planes[0]
         rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : 3 * plane.width]
         return np.rot90(rows.reshape(plane.height, plane.width, 3), round(frame.rotation / 90))
 
