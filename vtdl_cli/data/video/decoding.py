@@ -38,7 +38,8 @@ __all__ = [
 AUTO = "auto"
 """The decoder that is best for every kind of file that we measured: PyAV.
 
-It reads whatever one of the others can read. Of decord's CPU time it took 0.5 to 0.9 for a triplet.
+It reads whatever one of the others can read. For a triplet it took 0.45 to 0.82 of the CPU time of decord, and as much
+for a very short clip of a phone.
 """
 
 FLOW = "flow"
