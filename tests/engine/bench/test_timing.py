@@ -2,11 +2,12 @@
 
 import multiprocessing
 import time
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
 
-from vtdl_cli.data.clips.loading import START_METHOD
 from vtdl_cli.engine.bench.timing import SHORTEST_SECONDS, Clock, Timing, median_timing, time_in_turn, total
 from vtdl_cli.runtime import SilentReporter
 from vtdl_cli.system import cpu_seconds
@@ -24,10 +25,12 @@ def work(seconds: float) -> None:
 def test_time_in_turn__tells_waiting_from_work() -> None:
     """Oracle: a sleep takes no CPU time, a loop until the process's clock says so takes that long."""
     called: list[str] = []
-    functions = {
-        "sleep": lambda: (called.append("sleep"), time.sleep(SHORTEST_SECONDS)),
-        "work": lambda: (called.append("work"), work(SHORTEST_SECONDS)),
-    }
+
+    def call(name: str, function: Callable[[float], None]) -> None:
+        called.append(name)
+        function(SHORTEST_SECONDS)
+
+    functions = {"sleep": partial(call, "sleep", time.sleep), "work": partial(call, "work", work)}
     timings = time_in_turn(functions, CPU, 2, SilentReporter())
     assert called == ["sleep", "sleep", "work", "work", *["sleep", "work"] * 2]
     assert timings["sleep"].seconds >= SHORTEST_SECONDS
@@ -39,7 +42,12 @@ def test_time_in_turn__tells_waiting_from_work() -> None:
 def test_time_in_turn__calls_short_functions_often() -> None:
     """Ten of a hundredth of a second or so make a tenth; the time is of one."""
     calls: list[int] = []
-    [timing] = time_in_turn({"short": lambda: (calls.append(1), time.sleep(0.01))}, CPU, 1, SilentReporter()).values()
+
+    def short() -> None:
+        calls.append(1)
+        time.sleep(0.01)
+
+    timing = time_in_turn({"short": short}, CPU, 1, SilentReporter())["short"]
     assert 3 < len(calls) <= 2 + SHORTEST_SECONDS / 0.01
     assert 0.01 <= timing.seconds < SHORTEST_SECONDS
 
@@ -54,7 +62,7 @@ def test_timing__adds_up() -> None:
 def test_cpu_seconds__count_children_running_and_ended() -> None:
     """Oracle: what a child has computed by its own clock; /proc counts hundredths of a second."""
     clock = Clock(CPU)
-    context = multiprocessing.get_context(START_METHOD)
+    context = multiprocessing.get_context("fork")  # as workers are started
     computed, may_end = context.Event(), context.Event()
 
     def child() -> None:

@@ -13,6 +13,7 @@ from vtdl_cli.system import cpu_seconds
 
 SHORTEST_SECONDS = 0.1  # that a measurement takes: a shorter function is called several times
 MOST_CALLS = 100  # in a measurement
+LONG_SECONDS = 2.0  # a call that takes so long, even to warm up, is a measurement by itself
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Clock:
 def time_in_turn(
     functions: Mapping[str, Callable[[], Any]], device: torch.device, repeats: int, reporter: Reporter
 ) -> dict[str, Timing]:
-    """Call each function twice to warm up, then all of them in turn `repeats` times.
+    """Call each function once or twice to warm up, then all of them in turn `repeats` times.
 
     Args:
         functions: by name.
@@ -102,7 +103,8 @@ def median_timing(timings: list[Timing]) -> Timing:
 
 def _count_calls(function: Callable[[], Any], clock: Clock) -> int:
     """Warm a function up, and return how many calls make a measurement."""
-    function()
+    if _time_calls(function, 1, clock).seconds >= LONG_SECONDS:
+        return 1
     seconds = max(_time_calls(function, 1, clock).seconds, SHORTEST_SECONDS / MOST_CALLS)
     return max(1, round(SHORTEST_SECONDS / seconds))
 
