@@ -237,6 +237,7 @@ def _show(
     """Measure, print the result and its times, and draw those in one of COLUMNS."""
     from vtdl_cli.commands.screen import print_columns, print_result
     from vtdl_cli.runtime import check_new_file
+    from vtdl_cli.text import brief_number
 
     if figure is not None:
         check_new_file(figure, "--figure", overwrite=overwrite)
@@ -247,7 +248,7 @@ def _show(
         heads = {head: key for key, head in COLUMNS.items() if any(key in row for row in times.values())}
         print_columns(
             {
-                head: {row: f"{cells[key]:.4g}" if key in cells else "" for row, cells in times.items()}
+                head: {row: brief_number(cells[key]) if key in cells else "" for row, cells in times.items()}
                 for head, key in heads.items()
             },
             f"bench {name}: times",

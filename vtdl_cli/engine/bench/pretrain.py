@@ -61,22 +61,19 @@ def bench_pretrain(
 def _bench(
     config: Config, videos: VideoList, out: Path, execution: Execution, reporter: Reporter, steps: int, repeats: int
 ) -> dict[str, Any]:
-    per_epoch = -(-(len(videos) // config.pretrain.batch_size) // config.pretrain.accumulate_steps)
-    steps = -(-steps // per_epoch) * per_epoch if per_epoch <= steps else steps
-    config = _long_enough(config, per_epoch, steps, execution.workers)
+    steps, config = _plan_loop(config, len(videos), steps, execution.workers)
     clock = LoopReporter(reporter, WARM_STEPS, steps)
     run = RunFolder(out, resume=False, overwrite=False, trackers=local_trackers(config))
     training, method = prepare_pretraining(config, videos, run, execution, clock)
     training.start()
     loop = time_loop(training, method, videos, clock)
-    memory = torch.cuda.max_memory_allocated() / 2**30 if training.machine.device.type == "cuda" else None
+    on_gpu = training.machine.device.type == "cuda"
+    memory = {"peak_memory_gib": torch.cuda.max_memory_allocated() / 2**30} if on_gpu else {}
     samples = Videos.of(config, videos, training.machine, execution.seed, batches=steps + training.machine.workers + 1)
     parts = StepParts(training, method, samples.first_batch())
     functions = {"worker": samples.read, **parts.functions(), "saving": training.checkpointing.save}
     measured = time_in_turn({**functions, "ready batch": parts.whole_step}, training.machine.device, repeats, reporter)
-    measured["loading"] = samples.time_loading(steps)
-    times = _times(measured, loop.whole * (1 / steps), training)
-    flop = count_flop(parts.run_network) * training.order.batches_in(0)
+    times = _times({**measured, "loading": samples.time_loading(steps)}, loop.whole * (1 / steps), training)
     return {
         **_describe(training, method),
         "steps": steps,
@@ -84,8 +81,8 @@ def _bench(
         "times": times,
         "clips_per_second": _rates(times, _clips_per_step(training, parts)),
         **_judge_loop(times, loop, training.machine),
-        **_judge_device(flop, times, training.machine),
-        **({} if memory is None else {"peak_memory_gib": memory}),
+        **_judge_device(count_flop(parts.run_network) * training.order.batches_in(0), times, training.machine),
+        **memory,
     }
 
 
@@ -95,12 +92,18 @@ def local_trackers(config: Config) -> list[Tracker] | None:
     return None if trackers is None else [name for name in trackers if name in DEFAULT]
 
 
-def _long_enough(config: Config, per_epoch: int, steps: int, workers: int | None) -> Config:
-    """Return the configuration with epochs enough for the workers to be busy up to the last step."""
+def _plan_loop(config: Config, num_videos: int, steps: int, workers: int | None) -> tuple[int, Config]:
+    """Return the steps to measure, whole epochs where there is room for one, and the configuration of their run.
+
+    It has epochs enough for the workers to be busy up to the last step.
+    """
+    options = config.pretrain
+    per_epoch = -(-(num_videos // options.batch_size) // options.accumulate_steps)
+    steps = -(-steps // per_epoch) * per_epoch if per_epoch <= steps else steps
     prefetched = MAX_PREFETCH * (default_workers() if workers is None else workers)
     epochs = -(-(WARM_STEPS + steps + prefetched) // per_epoch)
-    pretrain = config.pretrain.model_copy(update={"epochs": max(config.pretrain.epochs, epochs)})
-    return config.model_copy(update={"pretrain": pretrain})
+    longer = options.model_copy(update={"epochs": max(options.epochs, epochs)})
+    return steps, config.model_copy(update={"pretrain": longer})
 
 
 def _describe(training: Training, method: PretextTask) -> dict[str, Any]:
@@ -109,8 +112,7 @@ def _describe(training: Training, method: PretextTask) -> dict[str, Any]:
         "method": training.config.method.name,
         "network": f"{model.name} depth {model.depth or '-'} width {model.width}",
     }
-    on_gpu = device.type == "cuda"
-    name = torch.cuda.get_device_name(device) if on_gpu else f"CPU, {torch.get_num_threads()} threads"
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     return {key: plan[key] for key in PLANNED} | {"device": name, "sampler": method.sampler}
 
 

@@ -68,7 +68,7 @@ class Clock:
 
     def _wait(self) -> None:
         if self.device.type != "cpu":
-            torch.get_device_module(self.device).synchronize(self.device)
+            torch.accelerator.synchronize(self.device)
 
 
 def time_in_turn(
