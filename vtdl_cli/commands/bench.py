@@ -48,7 +48,10 @@ def pretrain(
         Path, typer.Option(metavar="LIST|FOLDER", help="Videos to pretrain on: a list, or a folder that holds them.")
     ],
     steps: Annotated[
-        int, typer.Option(min=1, help="Steps of the loop to measure, after 8 to warm up; made whole epochs.")
+        int,
+        typer.Option(
+            min=1, help="Steps of the loop to measure, after 8 to warm up; more, if that makes them whole epochs."
+        ),
     ] = 20,
     repeats: RepeatsOption = 3,
     assignments: o.SetOption = None,

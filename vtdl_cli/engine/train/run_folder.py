@@ -31,7 +31,7 @@ from vtdl_cli.runtime import Reporter, atomic_write, check_writable
 CURVES_EVERY_SECONDS = (
     30.0  # or less often; drawing takes about half a second: too much after each of many short epochs
 )
-CURVES_SHARE = 0.01  # of a run's time, at most: of many epochs, or on a busy machine, drawing takes seconds
+CURVES_SHARE = 0.005  # of a run's time, at most: of many epochs, or on a busy machine, drawing takes seconds
 
 CONFIG, METRICS, GRADIENTS = "config.yaml", "metrics.jsonl", "gradients.jsonl"
 PENDING = ".epoch.json"  # an epoch's lines for the logs, until last.pt is written and they are logged
