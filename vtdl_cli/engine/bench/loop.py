@@ -13,6 +13,7 @@ from vtdl_cli.method.pretext_task import PretextTask
 from vtdl_cli.runtime import Progress, Reporter, SilentReporter
 
 WARM_STEPS = 8  # before the measured ones: workers start, fill their queues, and the device chooses its kernels
+EPOCH = "epoch "  # begins the line with which an epoch ends, see `epoch_line`
 
 
 @dataclass
@@ -78,9 +79,11 @@ class LoopReporter:
             self.times.data_seconds += self._data_seconds
             raise _AllMeasured
 
-    def line(self, _text: str) -> None:
-        """Note the end of an epoch, after which the training reports a line on it."""
-        if self._warm <= self._done:
+    def line(self, text: str) -> None:
+        """Note the end of an epoch, which the training reports; print what it says before its loop."""
+        if self._shown is None:
+            self._reporter.line(text)
+        elif text.startswith(EPOCH) and self._warm <= self._done:
             self.times.epoch_ends.append(self._epoch_clock.read())
 
     @property
