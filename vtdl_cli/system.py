@@ -6,6 +6,8 @@ Only `locks.py` has its own: without POSIX locks it warns that an output is not 
 import os
 import shutil
 import signal
+import time
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -82,3 +84,23 @@ def free_bytes(file_system: Path) -> float:
         return shutil.disk_usage(file_system).free
     except OSError:
         return float("inf")
+
+
+def cpu_seconds() -> float:
+    """Return the CPU time, user and system, of this process and its children; of those that still run on Linux alone.
+
+    Windows does not count children that have ended.
+    """
+    import multiprocessing  # here, so that --help does not load it
+
+    times = os.times()
+    living = sum(_cpu_seconds_of(child.pid) for child in multiprocessing.active_children() if child.pid)
+    return time.process_time() + times.children_user + times.children_system + living
+
+
+def _cpu_seconds_of(process: int) -> float:
+    """Return the CPU time of a process so far; 0 where the system has no /proc, or it has just ended."""
+    with suppress(OSError):
+        after_name = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")  # utime, stime: proc(5)
+    return 0.0
