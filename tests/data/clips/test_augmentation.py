@@ -11,16 +11,8 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
-from vtdl_cli.data.clips.augmentation import (
-    brightness,
-    contrast,
-    hue,
-    jitter,
-    rotate_and_crop,
-    rotate_vectors,
-    saturation,
-    to_clips,
-)
+from vtdl_cli.data.clips.augmentation import rotate_and_crop, rotate_vectors, to_clips
+from vtdl_cli.data.clips.colour_jitter import brightness, contrast, hue, jitter, jitter_in_one_pass, saturation
 from vtdl_cli.data.clips.views import RandomViews
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # README, Method, step 5
@@ -136,6 +128,16 @@ def test_jitter__each_clip_in_its_own_order_with_its_own_factors() -> None:
         expected.append(clip)
     jittered = jitter(clips, torch.from_numpy(factor), torch.tensor(ORDERS))
     torch.testing.assert_close(jittered, torch.stack(expected), rtol=0, atol=5 * GREY)
+
+
+def test_jitter_in_one_pass__is_jitter() -> None:
+    """Oracle: `jitter`, which is compared with torchvision, bit for bit: all orders, and clips with one operation."""
+    alone = torch.tensor([[operation, -1, -1, -1] for operation in range(4)])
+    order = torch.cat([torch.tensor(ORDERS), alone])
+    clips = unit_clips(1, len(order))
+    factor = torch.from_numpy(np.random.default_rng(0).uniform([0.5] * 3 + [-0.5], [1.5] * 3 + [0.5], (len(order), 4)))
+    expected = jitter(clips.clone(), factor.float(), order)
+    assert torch.equal(jitter_in_one_pass(clips, factor.float(), order), expected)
 
 
 def test_to_clips__whole_augmentation_of_a_batch() -> None:

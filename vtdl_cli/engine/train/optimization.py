@@ -37,11 +37,19 @@ def group_parameters(lr_scales: Iterable[tuple[nn.Module, float]]) -> list[Param
 
 
 def build_optimizer(options: TrainingSection, groups: list[ParameterGroup]) -> Optimizer:
-    """Build SGD or AdamW; the learning rate is set before every step."""
-    kind, parameters = options.optimizer, [dict(group) for group in groups]
+    """Build SGD or AdamW; the learning rate is set before every step.
+
+    On a GPU the step is one kernel for many parameters, torch's `fused`: the same formula, which may round differently.
+    """
+    kind, parameters, fused = options.optimizer, [dict(group) for group in groups], _on_gpu(groups) or None
     if kind.name == "adamw":
-        return torch.optim.AdamW(parameters, lr=kind.lr, weight_decay=kind.weight_decay)
-    return torch.optim.SGD(parameters, lr=kind.lr, momentum=kind.momentum, weight_decay=kind.weight_decay)
+        return torch.optim.AdamW(parameters, lr=kind.lr, weight_decay=kind.weight_decay, fused=fused)
+    momentum, decay = kind.momentum, kind.weight_decay
+    return torch.optim.SGD(parameters, lr=kind.lr, momentum=momentum, weight_decay=decay, fused=fused)
+
+
+def _on_gpu(groups: list[ParameterGroup]) -> bool:
+    return all(each.device.type == "cuda" for group in groups for each in group["params"])
 
 
 def trained_parameters(optimizer: Optimizer) -> list[nn.Parameter]:
