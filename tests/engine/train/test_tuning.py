@@ -22,7 +22,11 @@ COMPILED = ("--set", "pretrain.compile=true")
 def test_compile__leaves_the_same_weights(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Oracle: the run uncompiled, bit for bit under a backend that generates no code; then it resumes uncompiled."""
     compiled = list[int]()
-    backend = lambda graph, _inputs: compiled.append(len(graph.graph.nodes)) or graph.forward  # noqa: E731
+
+    def backend(graph: torch.fx.GraphModule, _inputs: object) -> Any:
+        compiled.append(len(graph.graph.nodes))
+        return graph.forward
+
     monkeypatch.setattr(compiling, "BACKEND", backend)
     succeed(*toy.pretrain(tmp_path / "plain", *ONE_EPOCH))
     assert compiled == []
@@ -62,7 +66,7 @@ def test_deterministic__warns_of_max_pooling(layer: nn.Module, is_told: bool) ->
     """Oracle: torch's list of operations without a deterministic backward on CUDA, in `use_deterministic_algorithms`."""
     told = list[str]()
     reporter = SilentReporter()
-    reporter.warn = told.append  # type: ignore[method-assign]
+    setattr(reporter, "warn", told.append)  # noqa: B010
     tuning.warn_of_pooling(nn.Sequential(layer), reporter)
     assert [text.split(":")[0] for text in told] == [
         "--deterministic does not reach the max pooling of this network"
