@@ -2,9 +2,10 @@
 
 Each backbone at the size of its preset for HMDB51, on a batch that stays on the device and in the whole loop on
 generated videos, with everything off and on; then each switch alone, compiled, and in float32, as far as the time goes.
-The kernels that an I3D step spends its time in, and the places where the host waits for the GPU, come with it.
+The kernels that an I3D step spends its time in come with it, the layers that leave channels last, and the places where
+the host waits for the GPU.
 
-    python -m tests.gpu_speed --out gpu-speed             # table.txt, results.json, kernels.txt, waits.txt
+    python -m tests.gpu_speed --out gpu-speed             # table.txt, results.json, i3d-step.txt
     python -m tests.gpu_speed --out try --device cpu --toy
 
 It needs this project and what it depends on, and nothing from a network. Where packages are missing on a machine without
@@ -121,12 +122,10 @@ def measure(each: Measurement, options: argparse.Namespace, end: float) -> dict[
 
 
 def profile(each: Measurement, options: argparse.Namespace, end: float) -> None:
-    """Write the kernels of a few steps, and where the host waited in a few more."""
+    """Write the kernels of a few steps, and what else `profile_steps` finds."""
     settings = ["--set", "pretrain.epochs=100", "--out", str(options.out / "run"), "--overwrite", "--quiet"]
     code, stdout, stderr = run_child("profile", each, ["pretrain", *arguments(each, options), *settings], end)
-    kernels, _, waits = stdout.partition("waits\n")
-    (options.out / "kernels.txt").write_text(kernels or f"exit code {code}\n{stderr}")
-    (options.out / "waits.txt").write_text(waits or "none\n")
+    (options.out / "i3d-step.txt").write_text(stdout or f"exit code {code}\n{stderr}")
 
 
 def arguments(each: Measurement, options: argparse.Namespace) -> list[str]:
@@ -193,30 +192,42 @@ def run_one(kind: str, switches: list[str], words: list[str]) -> None:
 def switch_off(off: set[str], *, exact: bool) -> None:
     """Replace by what was there before; `exact`: float32 convolutions without TF32."""
     import torch
+    from torch import Tensor
 
     from vtdl_cli.data.clips import augmentation
     from vtdl_cli.engine.networks import machine
     from vtdl_cli.engine.train import tuning
 
-    chosen: Any = (lambda *_, **__: None) if "kernels" in off else tuning.choose_kernels
+    def nothing(*_: Any, **__: Any) -> None: ...
 
-    def choose(*given: Any, **options: Any) -> None:
-        chosen(*given, **options)
-        if exact:
+    def copy_in_turn(tensors: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+        return {name: each.to(device, non_blocking=True) for name, each in tensors.items()}
+
+    def awaited(values: Any, device: torch.device) -> Tensor:
+        return torch.tensor(values, device=device).view(-1, 1, 1)
+
+    before: dict[str, dict[str, Any]] = {
+        "kernels": {"choose_kernels": nothing},
+        "padding": {"pad_channels": nothing},
+        "copies": {"to_device": copy_in_turn, "_per_channel": awaited},
+    }
+    for switch in off:
+        for name, function in before[switch].items():
+            owner = next(each for each in (tuning, machine, augmentation) if hasattr(each, name))
+            setattr(owner, name, function)
+    if exact:
+        choose = vars(tuning)["choose_kernels"]
+
+        def without_tf32(*given: Any, **options: Any) -> None:
+            choose(*given, **options)
             torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
 
-    tuning.choose_kernels = choose
-    if "padding" in off:
-        tuning.pad_channels = lambda *_: None
-    if "copies" in off:
-        machine.to_device = lambda tensors, device: {
-            name: each.to(device, non_blocking=True) for name, each in tensors.items()
-        }
-        augmentation._per_channel = lambda values, device: torch.tensor(values, device=device).view(-1, 1, 1)
+        vars(tuning)["choose_kernels"] = without_tf32
 
 
 def profile_steps() -> None:
-    """Have a training print the kernels of some steps, then where others waited for the device, and end."""
+    """Have a training print the kernels of some steps, which layers lost the layout of memory in one, and where the
+    host waited for the device in some more; then it ends."""
     import torch
     from torch.profiler import ProfilerActivity
 
@@ -228,6 +239,7 @@ def profile_steps() -> None:
     )
     watch = ExitStack()
     waits: list[warnings.WarningMessage] = []
+    lost: set[str] = set()
 
     def finish_step(training: Training) -> None:
         if on_gpu:
@@ -240,15 +252,37 @@ def profile_steps() -> None:
             profiler.stop()
             order = f"self_{'device' if on_gpu else 'cpu'}_time_total"
             print(profiler.key_averages().table(sort_by=order, row_limit=15))
+            watch.enter_context(layouts(training.state.model, lost))
             watch.enter_context(recorded(waits))
         if step >= PROFILED and on_gpu:
             torch.cuda.set_sync_debug_mode("warn")
         if step == PROFILED + WATCHED:
             watch.close()
-            print("waits", *sorted({f"{each.filename}:{each.lineno} {each.message}" for each in waits}), sep="\n")
+            waited = {f"{each.filename}:{each.lineno} {each.message}" for each in waits}
+            print("not channels last:", *sorted(lost) or ["none"], "waits:", *sorted(waited) or ["none"], sep="\n")
             sys.exit(0)
 
-    Training.finish_step = finish_step  # type: ignore[method-assign]
+    Training.finish_step = finish_step  # type: ignore[method-assign, assignment]
+
+
+@contextmanager
+def layouts(model: Any, lost: set[str]) -> Iterator[None]:
+    """Collect the layers whose output is not in channels last though it could be."""
+    import torch
+
+    def look(name: str, output: Any) -> None:
+        has_space = isinstance(output, torch.Tensor) and output.ndim == 5 and output[0, 0].numel() > 1
+        if has_space and not output.is_contiguous(memory_format=torch.channels_last_3d):
+            lost.add(name)
+
+    handles = [
+        layer.register_forward_hook(lambda _layer, _clips, output, name=name: look(name, output))
+        for name, layer in model.named_modules()
+        if not any(layer.children())
+    ]
+    yield
+    for handle in handles:
+        handle.remove()
 
 
 @contextmanager

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from vtdl_cli.data.clips.augmentation import to_clips
 from vtdl_cli.engine.networks import compiling
-from vtdl_cli.engine.networks.compiling import MOST_SHAPES, Compiled, compile_backbones
+from vtdl_cli.engine.networks.compiling import MOST_SHAPES, Compiled, compile_backbones, compiled_augmentation
 from vtdl_cli.models.encoder import Encoder
 from vtdl_cli.models.heads import EmbeddingHead
 from vtdl_cli.models.zoo import create_backbone
@@ -77,6 +78,15 @@ def test_compiled__shapes_beyond_the_first_run_uncompiled() -> None:
         assert counted.compiled(torch.ones(size)).tolist() == [2] * size
     assert counted.uncompiled == 4
     assert counted.warnings == ["augmentation is compiled for 3 shapes of batches; others run uncompiled"]
+
+
+def test_compiled_augmentation__is_not_compiled_for_clips_without_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: the augmentation itself; the backend would be told of."""
+    monkeypatch.setattr(compiling, "BACKEND", fails)
+    windows = torch.arange(96, dtype=torch.uint8).view(1, 2, 4, 4, 3)
+    clips = compiled_augmentation(pytest.fail)(windows, 4, {})
+    assert torch.equal(clips, to_clips(windows, 4, {}))
+    assert clips.is_contiguous(memory_format=torch.channels_last_3d)
 
 
 def test_compiled__in_inference_runs_uncompiled() -> None:

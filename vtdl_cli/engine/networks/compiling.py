@@ -77,5 +77,10 @@ def compile_backbones(model: nn.Module, warn: Warn) -> None:
 
 
 def compiled_augmentation(warn: Warn) -> Augment:
-    """Return the augmentation, compiled."""
-    return Compiled(partial(channels_last_clips, jitter=jitter_in_one_pass), "augmentation", warn)
+    """Return the augmentation, compiled; clips without draws, as of validation, are not augmented, nor compiled for."""
+    compiled = Compiled(partial(channels_last_clips, jitter=jitter_in_one_pass), "augmentation", warn)
+
+    def augment(windows: Tensor, crop_size: int, draws: dict[str, Tensor]) -> Tensor:
+        return (compiled if draws else channels_last_clips)(windows, crop_size, draws)
+
+    return augment
