@@ -12,7 +12,7 @@ from tests.toy import Toy, differences, load, succeed
 from vtdl_cli.config import TrainingSection
 from vtdl_cli.engine.networks import compiling
 from vtdl_cli.engine.train import optimization, tuning
-from vtdl_cli.engine.train.optimization import ParameterGroup, build_optimizer
+from vtdl_cli.engine.train.optimization import ParameterGroup, build_optimizer, load_optimizer
 from vtdl_cli.runtime import SilentReporter
 
 ONE_EPOCH = ("--set", "pretrain.epochs=1")
@@ -72,6 +72,17 @@ def test_deterministic__warns_of_max_pooling(layer: nn.Module, is_told: bool) ->
         "--deterministic does not reach the max pooling of this network"
     ] * is_told
     assert "MaxPool3d" in str(torch.use_deterministic_algorithms.__doc__)
+
+
+def test_load_optimizer__takes_the_layout_of_the_parameters() -> None:
+    """Oracle: torch's own word; values stay. A fused step refuses momentum in another layout, as of older checkpoints."""
+    weight = nn.Parameter(torch.zeros(2, 3, 2, 2, 2).contiguous(memory_format=torch.channels_last_3d))
+    optimizer = torch.optim.SGD([weight], lr=1.0, momentum=0.9)
+    momentum = torch.arange(48.0).view(2, 3, 2, 2, 2)
+    load_optimizer(optimizer, {0: {"momentum_buffer": momentum}}, Path("last.pt"))
+    loaded = optimizer.state[weight]["momentum_buffer"]
+    assert loaded.is_contiguous(memory_format=torch.channels_last_3d)
+    assert torch.equal(loaded, momentum)
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
