@@ -203,13 +203,14 @@ def switch_off(off: set[str], *, exact: bool) -> None:
     def copy_in_turn(tensors: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
         return {name: each.to(device, non_blocking=True) for name, each in tensors.items()}
 
-    def awaited(values: Any, device: torch.device) -> Tensor:
-        return torch.tensor(values, device=device).view(-1, 1, 1)
+    def awaited(channels: int, width: int, device: torch.device) -> tuple[Tensor, ...]:
+        return tuple(each.to(device) for each in made(channels, width, torch.device("cpu")))
 
+    made = augmentation._scale_and_offset
     before: dict[str, dict[str, Any]] = {
         "kernels": {"choose_kernels": nothing},
         "padding": {"pad_channels": nothing},
-        "copies": {"to_device": copy_in_turn, "_per_channel": awaited},
+        "copies": {"to_device": copy_in_turn, "_scale_and_offset": awaited},
     }
     for switch in off:
         for name, function in before[switch].items():

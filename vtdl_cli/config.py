@@ -88,7 +88,7 @@ class Queue(Section):
 class Sampling(Section):
     """Where the clips of a triplet start (README, Method; `data/clips/triplets.py`)."""
 
-    negative: Literal["shrink_gap", "shrink_stride", "gap", "shift", "redraw", "on_the_fly"] = "gap"  # the rule
+    negative: Literal["shrink_gap", "shrink_stride", "gap", "shift", "redraw", "on_the_fly"] = "shrink_gap"  # the rule
     gap_frames: NonNegativeInt | None = None  # of our rules: least distance of the starts; none: the rule's own
     threshold_frames: NonNegativeInt = 2  # not gap: starts closer than this are moved apart; on_the_fly has 4
     redraws: NonNegativeInt = 3  # redraw, on_the_fly: how often the negative is drawn before it is moved
@@ -189,7 +189,7 @@ class TrainingSection(Clip):
     schedule: ScheduleSection = ScheduleSection()
     max_grad_norm: PositiveFloat | None = None  # L2 norm of all gradients together above which they are scaled down
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"  # auto: bf16, fp16 or fp32, as the device has it
-    compile: bool = False  # backbones and augmentation, by torch.compile: minutes at the start, faster steps on a GPU
+    compile: bool = False  # the backbones, by torch.compile: minutes at the start, faster steps on a GPU
     checkpoint_minutes: PositiveFloat = 15.0
     keep_every: NonNegativeInt = 0  # epochs between checkpoints to keep; 0 keeps the last only
     trackers: list[Tracker] | None = None  # that log what metrics.jsonl does; none: tensorboard, if it is installed

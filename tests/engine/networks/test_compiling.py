@@ -7,9 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from vtdl_cli.data.clips.augmentation import to_clips
 from vtdl_cli.engine.networks import compiling
-from vtdl_cli.engine.networks.compiling import MOST_SHAPES, Compiled, compile_backbones, compiled_augmentation
+from vtdl_cli.engine.networks.compiling import MOST_SHAPES, Compiled, compile_backbones
 from vtdl_cli.models.encoder import Encoder
 from vtdl_cli.models.heads import EmbeddingHead
 from vtdl_cli.models.zoo import create_backbone
@@ -29,7 +28,7 @@ class Counted:
 
     def __init__(self) -> None:
         self.warnings = list[str]()
-        self.compiled = Compiled(self.double, "augmentation", self.warnings.append)
+        self.compiled = Compiled(self.double, "C3D", self.warnings.append)
         self.uncompiled = 0
 
     def double(self, values: Tensor) -> Tensor:
@@ -68,7 +67,7 @@ def test_compiled__that_fails_runs_uncompiled_and_says_why_once(monkeypatch: pyt
     for _ in range(2):
         assert counted.compiled(torch.ones(3)).tolist() == [2, 2, 2]
     assert counted.uncompiled == 2
-    assert counted.warnings == ["augmentation cannot be compiled, and runs uncompiled: no compiler"]
+    assert counted.warnings == ["C3D cannot be compiled, and runs uncompiled: no compiler"]
 
 
 def test_compiled__shapes_beyond_the_first_run_uncompiled() -> None:
@@ -77,16 +76,7 @@ def test_compiled__shapes_beyond_the_first_run_uncompiled() -> None:
     for size in [*range(1, MOST_SHAPES + 3)] * 2:
         assert counted.compiled(torch.ones(size)).tolist() == [2] * size
     assert counted.uncompiled == 4
-    assert counted.warnings == ["augmentation is compiled for 3 shapes of batches; others run uncompiled"]
-
-
-def test_compiled_augmentation__is_not_compiled_for_clips_without_draws(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Oracle: the augmentation itself; the backend would be told of."""
-    monkeypatch.setattr(compiling, "BACKEND", fails)
-    windows = torch.arange(96, dtype=torch.uint8).view(1, 2, 4, 4, 3)
-    clips = compiled_augmentation(pytest.fail)(windows, 4, {})
-    assert torch.equal(clips, to_clips(windows, 4, {}))
-    assert clips.is_contiguous(memory_format=torch.channels_last_3d)
+    assert counted.warnings == ["C3D is compiled for 3 shapes of batches; others run uncompiled"]
 
 
 def test_compiled__in_inference_runs_uncompiled() -> None:

@@ -1,14 +1,10 @@
-"""Compile what a training step calls; whatever cannot be compiled runs as it is."""
+"""Compile the backbones of a training; whatever cannot be compiled runs as it is."""
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from vtdl_cli.data.clips.colour_jitter import jitter_in_one_pass
-from vtdl_cli.engine.networks.machine import Augment, channels_last_clips
 from vtdl_cli.models.encoder import Backbone
 from vtdl_cli.runtime import Warn
 
@@ -26,12 +22,12 @@ class Compiled:
     before anything is computed, so that the call is repeated safely.
 
     Args:
-        function: its first argument is a tensor, whose shape decides.
+        function: the shape of its argument decides.
         name: for warnings.
         warn: called once with the reason if compiling fails, and once if there are too many shapes.
     """
 
-    def __init__(self, function: Callable[..., Tensor], name: str, warn: Warn) -> None:
+    def __init__(self, function: Callable[[Tensor], Tensor], name: str, warn: Warn) -> None:
         from torch._dynamo.exc import TorchDynamoException  # takes seconds to import
 
         self.function, self.name, self.warn = function, name, warn
@@ -40,16 +36,16 @@ class Compiled:
         self._shapes = set[torch.Size]()
         self._has_failed = self._has_warned = False
 
-    def __call__(self, clips: Tensor, *others: Any) -> Tensor:
+    def __call__(self, clips: Tensor) -> Tensor:
         """Call the function."""
         if not self._compiles(clips.shape):
-            return self.function(clips, *others)
+            return self.function(clips)
         try:
-            return self._compiled(clips, *others)
+            return self._compiled(clips)
         except self._failure as error:
             self._has_failed = True
             self.warn(f"{self.name} cannot be compiled, and runs uncompiled: {_reason(error)}")
-            return self.function(clips, *others)
+            return self.function(clips)
 
     def _compiles(self, shape: torch.Size) -> bool:
         if self._has_failed or torch.is_inference_mode_enabled():
@@ -74,13 +70,3 @@ def compile_backbones(model: nn.Module, warn: Warn) -> None:
     for backbone in [each for each in model.modules() if isinstance(each, Backbone)]:
         compiled = Compiled(backbone.forward, type(backbone).__name__, warn)
         backbone.forward = compiled  # type: ignore[method-assign]  # no parameters: no names
-
-
-def compiled_augmentation(warn: Warn) -> Augment:
-    """Return the augmentation, compiled; clips without draws, as of validation, are not augmented, nor compiled for."""
-    compiled = Compiled(partial(channels_last_clips, jitter=jitter_in_one_pass), "augmentation", warn)
-
-    def augment(windows: Tensor, crop_size: int, draws: dict[str, Tensor]) -> Tensor:
-        return (compiled if draws else channels_last_clips)(windows, crop_size, draws)
-
-    return augment

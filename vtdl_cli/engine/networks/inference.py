@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from vtdl_cli import ranks
+from vtdl_cli.data.clips.augmentation import to_clips
 from vtdl_cli.data.clips.datasets import SMALL_FIELDS, Batch, EpochBatches, VideoClips
 from vtdl_cli.data.clips.loading import Loader
 from vtdl_cli.data.clips.window_loading import SlidingWindows, WindowBatch, load_windows
 from vtdl_cli.engine.networks.bad_videos import BadVideos
-from vtdl_cli.engine.networks.machine import Machine, autocast, channels_last_clips, device_clips
+from vtdl_cli.engine.networks.machine import MEMORY_FORMAT, Machine, autocast, device_clips
 from vtdl_cli.errors import ListError, VtdlError
 from vtdl_cli.runtime import Reporter, StopRequest
 
@@ -122,8 +123,8 @@ def forward_frames(
     network: Callable[[Tensor], Tensor], frames: np.ndarray, machine: Machine, crop_size: int
 ) -> np.ndarray:
     """Normalise and forward the frames of windows (N, T, R, R, C) uint8, all at once; returns (N, ...) float32."""
-    clips = channels_last_clips(torch.from_numpy(frames).to(machine.device), crop_size, {})
-    return forward_clips(network, clips, machine, len(frames))
+    clips = to_clips(torch.from_numpy(frames).to(machine.device), crop_size, {})
+    return forward_clips(network, clips.contiguous(memory_format=MEMORY_FORMAT), machine, len(frames))
 
 
 def forward_clips(network: Callable[[Tensor], Tensor], clips: Tensor, machine: Machine, batch_clips: int) -> np.ndarray:

@@ -1,8 +1,7 @@
 """The device, precision and workers of a run, and moving networks and clips to the device."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -32,14 +31,6 @@ size), and 0.94 (R3D-18) to 1.64 times as fast on a two-core AVX2 CPU in float32
 
 Network = TypeVar("Network", bound=nn.Module)
 
-Augment = Callable[[Tensor, int, dict[str, Tensor]], Tensor]
-"""As `channels_last_clips`."""
-
-
-def channels_last_clips(windows: Tensor, crop_size: int, draws: dict[str, Tensor], **options: Any) -> Tensor:
-    """Do as `to_clips`, in MEMORY_FORMAT."""
-    return to_clips(windows, crop_size, draws, **options).contiguous(memory_format=MEMORY_FORMAT)
-
 
 @dataclass(frozen=True)
 class Machine:
@@ -49,7 +40,6 @@ class Machine:
     autocast: torch.dtype | None
     workers: int
     warn: Warn = ignore_warning  # called for what slows a run down
-    augment: Augment = channels_last_clips
 
     def place(self, network: Network) -> Network:
         """Move a network to the device, in MEMORY_FORMAT."""
@@ -114,7 +104,7 @@ def device_clips(batch: Batch, machine: Machine, crop_size: int) -> Tensor:
     there = {name: values for name, values in batch.draws.items() if name != ON_CPU}
     copied = to_device({"windows": batch.windows, **there}, machine.device)
     draws = {name: views_first(copied.get(name, values)) for name, values in batch.draws.items()}
-    clips = machine.augment(views_first(copied["windows"]), crop_size, draws)
+    clips = to_clips(views_first(copied["windows"]), crop_size, draws).contiguous(memory_format=MEMORY_FORMAT)
     return torch.unflatten(clips, 0, (batch.windows.shape[1], batch.windows.shape[0]))
 
 

@@ -1,14 +1,12 @@
 """Make the steps of a training fast on its device; nothing here changes what they compute, but for rounding."""
 
-from dataclasses import replace
-
 import torch
 from torch import nn
 
 from vtdl_cli import ranks
 from vtdl_cli.config import TrainingSection
 from vtdl_cli.engine.networks.channel_padding import choose_padding, first_convolution
-from vtdl_cli.engine.networks.compiling import compile_backbones, compiled_augmentation
+from vtdl_cli.engine.networks.compiling import compile_backbones
 from vtdl_cli.engine.networks.kernels import choose_kernels
 from vtdl_cli.engine.networks.machine import MEMORY_FORMAT, Machine, autocast
 from vtdl_cli.models.encoder import Backbone
@@ -25,8 +23,8 @@ def tune(
     videos: int,
     crop_size: int,
     deterministic: bool,
-) -> Machine:
-    """Choose kernels, pad the first convolutions and, where asked to, compile; returns the machine to train on.
+) -> None:
+    """Choose kernels, pad the first convolutions and, where asked to, compile.
 
     Args:
         machine: on which the model is.
@@ -42,10 +40,8 @@ def tune(
         warn_of_pooling(model, reporter)
     elif machine.device.type == "cuda":
         pad_channels(model, machine, reporter, videos, options.clip_len_frames, crop_size)
-    if not options.compile:
-        return machine
-    compile_backbones(model, reporter.warn)
-    return replace(machine, augment=compiled_augmentation(reporter.warn))
+    if options.compile:
+        compile_backbones(model, reporter.warn)
 
 
 def warn_of_pooling(model: nn.Module, reporter: Reporter) -> None:
