@@ -125,7 +125,7 @@ def profile(each: Measurement, options: argparse.Namespace, end: float) -> None:
     """Write the kernels of a few steps, and what else `profile_steps` finds."""
     settings = ["--set", "pretrain.epochs=100", "--out", str(options.out / "run"), "--overwrite", "--quiet"]
     code, stdout, stderr = run_child("profile", each, ["pretrain", *arguments(each, options), *settings], end)
-    (options.out / "i3d-step.txt").write_text(stdout or f"exit code {code}\n{stderr}")
+    (options.out / f"{each.backbone}-step.txt").write_text(stdout or f"exit code {code}\n{stderr}")
 
 
 def arguments(each: Measurement, options: argparse.Namespace) -> list[str]:
