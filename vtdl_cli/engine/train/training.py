@@ -108,6 +108,7 @@ class Training:
                 "list_sha256": videos.sha256,
                 "seed": execution.seed,
                 "deterministic": execution.deterministic,
+                "threads": machine.threads,
                 "origin": origin or {},
             },
             self.options,
