@@ -47,7 +47,7 @@ def test_readme__commands_run_in_order(toy: Toy, tmp_path: Path, monkeypatch: py
     (tmp_path / "videos").symlink_to(toy.root)
     monkeypatch.chdir(tmp_path)
     first, *chain = commands()
-    assert first == ["demo"]  # tests/engine/test_demo.py runs it
+    assert first == ["demo"]  # tests/engine/demo/test_demo.py runs it
     assert [line[0] for line in chain] == [
         "prepare-lists", "pretrain", "finetune", "evaluate", "extract", "extract", "probe", "retrieve", "report",
     ]  # fmt: skip
