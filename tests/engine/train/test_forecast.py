@@ -9,6 +9,7 @@ import pytest
 from tests.toy import NUM_TRAIN, Toy, refuse, succeed
 
 SHIFT = "method.sampling.negative=shift"
+GAP = "method.sampling.negative=gap"
 
 
 def dry_run(toy: Toy, out: Path, *settings: str, more: tuple[str, ...] = ()) -> tuple[dict[str, Any], list[str]]:
@@ -98,12 +99,17 @@ def test_plan__keys_of_each_video(toy: Toy, tmp_path: Path, settings: tuple[str,
     ("settings", "says"),
     [
         (
-            ("method.sampling.gap_frames=17",),
-            "method.sampling.gap_frames 17 is more than 100% of the list's videos can give: their negatives start half "
-            "a loop away. Set it lower",
+            ("method.sampling.gap_frames=21",),
+            "method.sampling.gap_frames 21 is more than 100% of the list's videos can give: their negatives are as far "
+            "away as fits. Set it lower",
         ),
         (
-            ("method.sampling.window_frames=25",),
+            ("method.sampling.gap_frames=17", GAP),
+            "method.sampling.gap_frames 17 is more than 100% of the list's videos can give: their negatives are as far "
+            "away as fits. Set it lower",
+        ),
+        (
+            ("method.sampling.window_frames=25", GAP),
             "method.sampling.window_frames 25 is more than 100% of the list's videos have: their clips start anywhere "
             "and loop. Set it lower",
         ),
@@ -132,13 +138,14 @@ def test_plan__keys_of_each_video(toy: Toy, tmp_path: Path, settings: tuple[str,
 def test_pretrain__warns_of_options_that_the_list_cannot_meet(
     toy: Toy, tmp_path: Path, settings: tuple[str, ...], says: str
 ) -> None:
-    """Oracle: 24 frames leave 16 beside a span, and half of them are 12; at stride 8 four frames cover 25."""
+    """Oracle: 24 frames leave 20 beside four; 16 beside a span, and half of them are 12; at stride 8 four frames cover
+    25."""
     assert dry_run(toy, tmp_path / "run", *settings)[1] == [f"warning: {says}"]
 
 
 def test_pretrain__warns_at_the_start_of_a_run_however_quiet(toy: Toy, tmp_path: Path) -> None:
     """Oracle: the dry run's warning."""
-    setting = "method.sampling.gap_frames=17"
+    setting = "method.sampling.gap_frames=21"
     _, warning = dry_run(toy, tmp_path / "run", setting)
     line = toy.pretrain(tmp_path / "run", "--quiet", "--json", "--set", setting, "--set", "pretrain.epochs=1")
     assert succeed(*line).stderr.splitlines() == warning != []

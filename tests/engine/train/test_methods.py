@@ -91,7 +91,7 @@ def test_readme__adds_a_method_from_outside(toy: Toy, tmp_path: Path, monkeypatc
         "accuracy"
     ]
     monkeypatch.delitem(sys.modules, "backwards")
-    finetuning = ["--weights", str(tmp_path / "run"), "--set", "finetune.epochs=1", *options[:4]]
+    finetuning = ["--weights", str(tmp_path / "run"), "--set", "finetune.epochs=1"]
     assert "all 72 tensors match" in succeed(*toy.finetune(tmp_path / "finetuned", *finetuning)).stderr
     succeed(*toy.extract(tmp_path / "run", tmp_path / "f.h5"))
     refuse(

@@ -103,7 +103,7 @@ def test_resume__logs_a_pending_epoch_under_the_new_names(toy: Toy, pretrained: 
     age(run)
     *lines, last = (run / "metrics.jsonl").read_text().splitlines(keepends=True)
     (run / "metrics.jsonl").write_text("".join(lines))
-    (run / PENDING).write_text(json.dumps([json.loads(last), {}]))
+    (run / PENDING).write_text(json.dumps([[json.loads(last), {}]]))
     succeed(*toy.pretrain(run, "--resume", "--set", "pretrain.knn_every=2", "--set", "pretrain.keep_every=2"))
     assert rows(run) == expected
 

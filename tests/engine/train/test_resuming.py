@@ -6,6 +6,7 @@ would have left, at the price of one run.
 
 import csv
 import json
+import math
 import os
 import shutil
 import signal
@@ -20,7 +21,7 @@ from tests.toy import Toy, differences, files_in, load, refuse, rows, succeed, v
 from vtdl_cli.data.clips.datasets import Batch
 from vtdl_cli.engine.networks.checkpoint import file_sha256
 from vtdl_cli.engine.networks.machine import device_clips
-from vtdl_cli.engine.train import step
+from vtdl_cli.engine.train import checkpointing, step
 from vtdl_cli.engine.train.rank_batches import RankReport
 from vtdl_cli.engine.train.training import Training
 
@@ -212,6 +213,7 @@ def test_resume__ends_where_no_epoch_was_validated(toy: Toy, tmp_path: Path, mon
     """Validation comes after the third epoch; the run is at two, and is asked to end there."""
     line = toy.finetune(tmp_path / "run", *settings("finetune", "validate_every=3"), "--json")
     monkeypatch.setattr(Training, "close_epoch", die_at(3, Training.close_epoch))
+    monkeypatch.setattr(checkpointing, "SAVING_SHARE", math.inf)  # as if epochs were long
     assert in_another_process(*line, *settings("finetune", "epochs=3")) == signal.SIGKILL
     monkeypatch.undo()
     answer = json.loads(succeed(*line, "--resume", *settings("finetune", "epochs=2")).stdout)

@@ -4,16 +4,18 @@ The command runs in a process of its own with one thread. It saves after every s
 at, whatever that is, lies between two steps or in one, and in the middle of an epoch of three steps.
 """
 
+import math
 import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from tests.toy import Toy, differences, files_in, load, rows, start, step_of, stop_when, succeed, without_times
-from vtdl_cli.engine.train import run_folder
+from tests.toy import Toy, differences, files_in, load, rows, start, step_of, stop_when, succeed, vtdl, without_times
+from vtdl_cli.engine.train import checkpointing, run_folder
 from vtdl_cli.engine.train.checkpointing import Checkpointing
 from vtdl_cli.engine.train.run_folder import RunFolder
 
@@ -124,11 +126,12 @@ def test_seconds__of_all_epochs_are_the_trainings(toy: Toy, tmp_path: Path, monk
     """Oracle: the clock: saving takes at least 0.3 s here, and belongs to the epoch after it."""
     save = Checkpointing.save
 
-    def save_slowly(checkpointing: Checkpointing) -> None:
+    def save_slowly(self: Checkpointing) -> None:
         time.sleep(0.3)
-        save(checkpointing)
+        save(self)
 
     monkeypatch.setattr(Checkpointing, "save", save_slowly)
+    monkeypatch.setattr(checkpointing, "SAVING_SHARE", math.inf)  # as if epochs were long
     succeed(*toy.finetune(tmp_path / "run", "--set", "finetune.epochs=3"))
     seconds = [row["seconds"] for row in rows(tmp_path / "run")]
     assert min(seconds[1:]) > 0.3
@@ -148,6 +151,52 @@ def test_curves__are_drawn_for_half_a_percent_of_the_time(tmp_path: Path, monkey
     run = RunFolder(tmp_path / "run", resume=False, overwrite=False, trackers=[])
     for epoch in range(1, 50):
         now[0] += 10
-        run.write_pending({"epoch": epoch, "step": epoch}, {})
+        run.write_pending([({"epoch": epoch, "step": epoch}, {})])
         run.log_pending(epoch)
+        run.draw_when_due()
     assert drawn == [40, 452]
+
+
+def test_log_pending__epochs_after_last_pt_are_trained_again(tmp_path: Path) -> None:
+    """Oracle: by hand: three epochs of 2 steps pend, last.pt holds step 4; the first has been logged before."""
+    run = RunFolder(tmp_path / "run", resume=False, overwrite=False)
+    epochs = [({"epoch": epoch, "step": 2 * epoch}, {"epoch": epoch, "step": 2 * epoch}) for epoch in (1, 2, 3)]
+    run.write_pending(epochs[:1])
+    run.log_pending(2)
+    run.write_pending(epochs)
+    run.log_pending(4)
+    assert [row["epoch"] for row in run.rows()] == [1, 2]
+    assert [row["epoch"] for row in run_folder.read_log(run.path / "gradients.jsonl")] == [1, 2]
+    assert not (run.path / run_folder.PENDING).exists()
+
+
+def test_end_epoch__short_epochs_are_saved_together_and_none_is_lost(
+    toy: Toy, uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: the run that saves every step. Here a save seems to take for ever: of one run only the first epoch is
+    saved, the epochs before a signal, with the signal, and the last one. Both end the same."""
+    more = ["--set", f"pretrain.epochs={EPOCHS}", "--set", "pretrain.knn_every=3", "--workers", "0"]
+    saves = list[int]()
+    save, end_epoch = Checkpointing.save, Checkpointing.end_epoch
+
+    def slow_save(self: Checkpointing) -> None:
+        saves.append(self.state.epoch)
+        save(self)
+        self._saving_seconds = 1e9
+
+    def interrupted_end(self: Checkpointing, *args: Any) -> None:
+        end_epoch(self, *args)
+        if self.state.epoch == 6 and len(saves) == 1:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(Checkpointing, "save", slow_save)
+    monkeypatch.setattr(Checkpointing, "end_epoch", interrupted_end)
+    run = tmp_path / "run"
+    assert vtdl(*toy.pretrain(run, *more)).exit_code == 75
+    assert saves == [1, 6]
+    assert [row["epoch"] for row in rows(run)] == [1, 2, 3, 4, 5, 6]
+    succeed(*toy.pretrain(run, *more, "--resume"))
+    assert saves[2:] == [7, EPOCHS]
+    assert without_times(rows(run)) == without_times(rows(uninterrupted))
+    ours, theirs = (load(folder / "checkpoints/last.pt") for folder in (run, uninterrupted))
+    assert [line for line in differences(ours, theirs) if not line.startswith(".config")] == []

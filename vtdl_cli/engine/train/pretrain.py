@@ -152,6 +152,7 @@ def pretrain_epochs(training: Training, method: PretextTask, videos: VideoList) 
     warned: set[str] = set()
     for epoch in training.epochs():
         if method.relabel_every and epoch % method.relabel_every == 0 and training.state.between_epochs:
+            training.save()
             relabel(training, method, videos, seed=epoch)
         method.train()
         train_epoch(training, ddp_model, forward, method.after_step)

@@ -3,8 +3,8 @@
 Nothing is created before there is something to keep, so that a refused or failed start leaves nothing behind. Rank 0
 writes.
 
-An epoch counts once last.pt has been written. Its lines for the logs are kept in a pending file before that, and logged
-after it, or when the run resumes: a kill at any moment costs no file and no line.
+An epoch counts once last.pt holds it. Its lines for the logs are kept in a pending file before that is written, and
+logged after it, or when the run resumes: a kill at any moment costs no file and no line.
 """
 
 import csv
@@ -34,7 +34,7 @@ CURVES_EVERY_SECONDS = (
 CURVES_SHARE = 0.005  # of a run's time, at most: of many epochs, or on a busy machine, drawing takes seconds
 
 CONFIG, METRICS, GRADIENTS = "config.yaml", "metrics.jsonl", "gradients.jsonl"
-PENDING = ".epoch.json"  # an epoch's lines for the logs, until last.pt is written and they are logged
+PENDING = ".epochs.json"  # the lines of epochs for the logs, until last.pt is written and they are logged
 
 EpochMetrics = dict[str, float]
 """One line of metrics.jsonl."""
@@ -166,31 +166,36 @@ class RunFolder:
         shutil.rmtree(self.checkpoints, ignore_errors=True)
 
     @ranks.on_rank_0
-    def write_pending(self, row: EpochMetrics, gradients: Gradients) -> None:
-        """Keep an epoch's line of metrics.jsonl, and that of gradients.jsonl unless it is empty, for `log_pending`."""
-        with atomic_write(self.path / PENDING) as temporary:
-            temporary.write_text(json.dumps([row, gradients]), encoding="utf-8")
+    def write_pending(self, epochs: Sequence[tuple[EpochMetrics, Gradients]]) -> None:
+        """Keep each epoch's line of metrics.jsonl, and of gradients.jsonl unless it is empty, for `log_pending`."""
+        if epochs:
+            with atomic_write(self.path / PENDING) as temporary:
+                temporary.write_text(json.dumps(epochs), encoding="utf-8")
 
     @ranks.on_rank_0
     def log_pending(self, step: int) -> None:
-        """Log the pending epoch if it ends with `step`, the step of last.pt; delete it otherwise.
+        """Log the pending epochs up to `step`, the step of last.pt; drop later ones, which are trained again.
 
         metrics.jsonl comes last: an epoch in it is also in gradients.jsonl and at the trackers.
         """
         if not (self.path / PENDING).exists():
             return
-        row, gradients = json.loads((self.path / PENDING).read_text(encoding="utf-8"))
-        row = rename_metrics(row)
         before = self.rows()
-        if row["step"] == step and step not in [each["step"] for each in before]:
+        logged = {row["step"] for row in before}
+        pending = [
+            (rename_metrics(row), gradients)
+            for row, gradients in json.loads((self.path / PENDING).read_text(encoding="utf-8"))
+            if row["step"] <= step and row["step"] not in logged
+        ]
+        for row, _ in pending:
             self._trackers.log(row, self._read_config)
-            if gradients:
-                earlier = [each for each in read_log(self.path / GRADIENTS) if each["step"] != step]
-                self._write_lines(GRADIENTS, [*earlier, gradients])
-            self._write([*before, row])
+        if new := [gradients for _, gradients in pending if gradients]:
+            steps = {gradients["step"] for gradients in new}
+            earlier = [each for each in read_log(self.path / GRADIENTS) if each["step"] not in steps]
+            self._write_lines(GRADIENTS, [*earlier, *new])
+        if pending:
+            self._write([*before, *(row for row, _ in pending)])
         (self.path / PENDING).unlink()
-        if time.monotonic() - self._curves_drawn > self._curves_wait:
-            self.draw()
 
     @ranks.on_rank_0
     def copy_last(self, copy: Path) -> None:
@@ -198,6 +203,12 @@ class RunFolder:
         if not copy.exists() or not filecmp.cmp(self.last, copy, shallow=False):
             with atomic_write(copy) as temporary:
                 shutil.copyfile(self.last, temporary)
+
+    @ranks.on_rank_0
+    def draw_when_due(self) -> None:
+        """Draw curves.png, unless that was done a short while ago."""
+        if time.monotonic() - self._curves_drawn > self._curves_wait:
+            self.draw()
 
     @ranks.on_rank_0
     def draw(self) -> None:

@@ -206,8 +206,8 @@ class Training:
         resumed run draws again.
         """
         signal = next(filter(None, (report.signal for report in reports)), "")
-        if (signal or reports[0].save_is_due) and not self.checkpointing.is_saved:
-            self.checkpointing.save()
+        if signal or reports[0].save_is_due:
+            self.save()
         if signal:
             self.run.close()
             step, saved = self.state.step, "saved" if self.state.step else "there is nothing to save yet"
@@ -236,8 +236,16 @@ class Training:
         pace = {"lr": state.lr_at(state.step - 1), **state.meter.pace(), **skipped_steps}
         return {**pace, "skipped": len(state.bad_videos.found)}
 
+    def save(self) -> None:
+        """Save, unless last.pt already holds the current step.
+
+        Call it before random numbers are drawn between epochs: whoever resumes there draws them again.
+        """
+        if not self.checkpointing.is_saved:
+            self.checkpointing.save()
+
     def close_epoch(self, metrics: EpochMetrics, best_by: str = "") -> EpochMetrics:
-        """Save and log an epoch.
+        """End an epoch: log it and save, at once unless it was very short.
 
         Args:
             metrics: of the whole epoch, beside the means over its steps.
@@ -252,6 +260,6 @@ class Training:
         self.checkpointing.check_finite(row)
         state.choose_best(metrics, best_by)
         sizes = gradient_metrics(state.model) if self.options.log_gradients else {}
-        self.checkpointing.save_epoch(row, {"epoch": state.epoch, "step": state.step, **sizes} if sizes else {})
+        self.checkpointing.end_epoch(row, {"epoch": state.epoch, "step": state.step, **sizes} if sizes else {})
         self.reporter.line(epoch_line(row, self.options.epochs, best_by))
         return row
