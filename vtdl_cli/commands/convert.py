@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vtdl_cli.commands import options as o
+from vtdl_cli.commands.completion import complete_preset
 from vtdl_cli.text import count_names
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def convert(
             "--preset",
             metavar="NAME|FILE",
             help="Which network the weights are of. Not for a run; default for torchvision: kinetics400's.",
+            autocompletion=complete_preset,
             rich_help_panel=FOREIGN,
         ),
     ] = None,
@@ -133,7 +135,9 @@ def convert(
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Convert a run's or other code's weights to a checkpoint, safetensors, ONNX or a folder for a hub.
+    """Take over weights of other code, or write yours for other programs.
+
+    In: the authors' code, torchvision. Out: safetensors, ONNX, a hub's folder.
 
     A classifier that fits comes along: then the checkpoint is a finetuned network's, and can be evaluated.
     """

@@ -40,7 +40,10 @@ def retrieve(
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Measure retrieval by R@k: the share of queries with a video of their class among the k nearest."""
+    """Search for similar videos, and measure how often the class agrees.
+
+    R@k is the share of queries with a video of their class among the k nearest.
+    """
     from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.errors import UsageError
 
