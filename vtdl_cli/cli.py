@@ -157,7 +157,7 @@ def _is_interrupted(error: BaseException) -> bool:
     return isinstance(error, KeyboardInterrupt)
 
 
-BATCH_SETTINGS = "--set pretrain.batch_size=..., finetune.batch_size, evaluate.batch_clips, extract.batch_clips"
+BATCH_SETTINGS = "--set pretrain.batch_size=8, or finetune.batch_size, evaluate.batch_clips, extract.batch_clips"
 LESS_MEMORY = (
     f"Lower the batch ({BATCH_SETTINGS}), --workers, or the size of the network: model.width, method.queue.size"
 )

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from vtdl_cli.engine.request import Execution, ListSource, Protocol
 
 LISTS, RUNNING, OUTPUT = "Lists", "Running", "Output"
+EXAMPLE_LISTS = "--train-list lists/train_split_1.txt --val-list lists/val_split_1.txt"
 
 PresetOption = Annotated[
     str,

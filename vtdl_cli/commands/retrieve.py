@@ -53,7 +53,7 @@ def retrieve(
     if figure is None and (root is not None or rows is not None):
         raise UsageError("--root and --rows are options of the figure. Add --figure retrieval.png")
     if figure is not None and root is None:
-        raise UsageError(f"--figure '{figure}' needs the folder of the videos. Add --root DIR")
+        raise UsageError(f"--figure '{figure}' needs the folder of the videos. Add --root videos")
     from vtdl_cli.engine.features.retrieve import FigureRequest, retrieve
 
     request = FigureRequest(figure, root, rows or 6, seed) if figure is not None and root is not None else None

@@ -54,7 +54,7 @@ RAGGED_COLUMNS = {OFFSETS: Column("integers", "<i8", kinds="iu", per="edge")}
 FEATURE_LAYOUT = Layout(
     "features",
     command="vtdl extract",
-    first="vtdl extract ... --out {path}",
+    first="vtdl extract --weights runs/pretrained --list lists/train_split_1.txt --out {path}",
     again="Extract again",
     schemas=(FEATURE_SCHEMA, RAGGED_SCHEMA),
     columns=FEATURE_COLUMNS,
