@@ -89,7 +89,11 @@ def test_hub__pretrained_folder_is_extracted_and_finetuned(toy: Toy, pretrained:
     line = toy.finetune(tmp_path / "run", "--weights", str(folder), "--dry-run")
     assert "all 72 tensors match" in succeed(*line).stderr
     line = toy.evaluate(folder, tmp_path / "results")
-    refuse(*line, code=1, says=("were pretrained and have no classifier. First: vtdl finetune --preset small/r3d --weights",))
+    refuse(
+        *line,
+        code=1,
+        says=("were pretrained and have no classifier. First: vtdl finetune --preset small/r3d --weights",),
+    )
 
 
 def test_hub__config_and_card(finetuned: Path, results: Path, hub: Path) -> None:
