@@ -83,7 +83,8 @@ def test_readmes__commands_parse(line: str) -> None:
     if words[:3] == ["python", "-m", "tests.campaign"]:
         campaign.parser().parse_args(words[3:])
     elif words[0] == "python":
-        assert (ROOT / words[1]).is_file()
+        module = words[2].replace(".", "/") + ".py" if words[1] == "-m" else words[1]
+        assert (ROOT / module).is_file()
     else:
         check_command(words[1:])
 
