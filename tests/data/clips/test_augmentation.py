@@ -1,5 +1,7 @@
-"""Oracle of the numbers: torchvision.transforms.v2.functional on whole frames in [0, 1], given the same draws."""
+"""Oracles of the numbers: torchvision.transforms.v2.functional on whole frames in [0, 1], given the same draws, and
+`slow_augmentation`."""
 
+import colorsys
 import itertools
 import math
 from collections.abc import Callable
@@ -11,16 +13,12 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
-from vtdl_cli.data.clips.augmentation import (
-    brightness,
-    contrast,
-    hue,
-    jitter,
-    rotate_and_crop,
-    rotate_vectors,
-    saturation,
-    to_clips,
-)
+from tests.data.clips.slow_augmentation import slow_clips
+from vtdl_cli.data.clips import augmentation
+from vtdl_cli.data.clips import rotation as rotation_module
+from vtdl_cli.data.clips.augmentation import rotate_vectors, to_clips
+from vtdl_cli.data.clips.colours import brightness, contrast, hue, jitter, saturation
+from vtdl_cli.data.clips.rotation import rotated_crops, sample_grid, sampling_positions
 from vtdl_cli.data.clips.views import RandomViews
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # README, Method, step 5
@@ -76,17 +74,20 @@ def test_rotate_and_crop__equals_turning_the_whole_frame_and_cropping(
     for seed in range(40):
         frames = random_frames(seed, 3, height, width)
         windows, draws = views(frames, clips, np.random.default_rng(seed))
-        unit = torch.from_numpy(windows).permute(0, 1, 4, 2, 3).float() / 255
-        cropped = rotate_and_crop(
-            unit, crop_size, torch.from_numpy(draws["rotation"]), torch.from_numpy(draws["shift"])
+        rotation, shift = torch.from_numpy(draws["rotation"]), torch.from_numpy(draws["shift"])
+        cropped = torch.cat(
+            [crops for _, crops in rotated_crops(torch.from_numpy(windows), crop_size, rotation, shift)]
         )
+        positions = sampling_positions(windows.shape[2], crop_size, rotation, shift)
         images = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
         for view, (x, y) in enumerate(replay_corners(seed, views, 2, height, width)):
             angle = float(np.degrees(draws["rotation"][view]))
             turned = tv.rotate(images[clips[view]], angle, InterpolationMode.BILINEAR)
             expected = tv.crop(turned, y, x, crop_size, crop_size)
-            torch.testing.assert_close(cropped[view], expected, rtol=0, atol=1e-4)
+            torch.testing.assert_close(cropped[view] / 255, expected, rtol=0, atol=1e-4)
             at_edge += x in (0, width - crop_size) or y in (0, height - crop_size)
+        on_gpu = sample_grid(torch.from_numpy(windows), positions)
+        torch.testing.assert_close(on_gpu, cropped, rtol=0, atol=0.01)  # of 255: grid_sample's positions are rounded
     assert at_edge >= 10
 
 
@@ -109,18 +110,30 @@ def test_adjustments__equal_torchvision(
 ) -> None:
     """Oracle: torchvision; the hue's shift is the factor minus 1, over the whole range from -.5 to .5."""
     clips = unit_clips(0, 3)
-    before = clips.clone()
-    adjusted = ours(clips, torch.full((3, 1, 1, 1, 1), factor))
-    torch.testing.assert_close(adjusted, theirs(clips, factor), rtol=0, atol=tolerance)
-    assert torch.equal(clips, before)
+    pixels = 255 * clips
+    adjusted = ours(pixels, torch.full((3, 1, 1, 1, 1), factor))
+    torch.testing.assert_close(adjusted / 255, theirs(clips, factor), rtol=0, atol=tolerance)
+    assert adjusted is pixels
 
 
 def test_adjustments__contrast_and_saturation_by_hand() -> None:
     """Oracle: BT.601 by hand: luma .299 R + .587 G + .114 B, a frame's mean for contrast; factor 0 leaves grey."""
     clip = torch.tensor([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0]]).view(1, 1, 3, 1, 2)  # a red and a blue pixel
     nothing = torch.zeros(1, 1, 1, 1, 1)
-    torch.testing.assert_close(saturation(clip, nothing)[0, 0], torch.tensor([[[0.299, 0.114]]] * 3))
-    torch.testing.assert_close(contrast(clip, nothing), torch.full_like(clip, (0.299 + 0.114) / 2))
+    torch.testing.assert_close(saturation(255 * clip, nothing)[0, 0], 255 * torch.tensor([[[0.299, 0.114]]] * 3))
+    torch.testing.assert_close(contrast(255 * clip, nothing), torch.full_like(clip, 255 * (0.299 + 0.114) / 2))
+
+
+def test_hue__every_colour_of_a_coarse_cube_by_every_shift() -> None:
+    """Oracle: colorsys of Python's standard library: HSV in float64, on 6 x 6 x 6 colours and 25 shifts to a turn."""
+    levels = np.linspace(0, 1, 6)
+    cube = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(-1, 3)
+    for turns in np.linspace(-1, 1, 25):
+        clips = torch.from_numpy(255 * cube.T.reshape(1, 1, 3, 12, 18)).float()
+        shifted = hue(clips, torch.full((1, 1, 1, 1, 1), turns, dtype=torch.float32))
+        colours = [colorsys.rgb_to_hsv(*colour) for colour in cube.tolist()]
+        expected = [colorsys.hsv_to_rgb((h + turns) % 1, s, v) for h, s, v in colours]
+        np.testing.assert_allclose(shifted.view(3, -1).T.numpy() / 255, expected, rtol=0, atol=1e-6)
 
 
 def test_jitter__each_clip_in_its_own_order_with_its_own_factors() -> None:
@@ -134,8 +147,9 @@ def test_jitter__each_clip_in_its_own_order_with_its_own_factors() -> None:
         for operation in order:
             clip = ADJUST[operation](clip, factors[operation])
         expected.append(clip)
-    jittered = jitter(clips, torch.from_numpy(factor), torch.tensor(ORDERS))
-    torch.testing.assert_close(jittered, torch.stack(expected), rtol=0, atol=5 * GREY)
+    pixels = 255 * clips
+    jitter(pixels, torch.from_numpy(factor), torch.tensor(ORDERS))
+    torch.testing.assert_close(pixels / 255, torch.stack(expected), rtol=0, atol=5 * GREY)
 
 
 def test_to_clips__whole_augmentation_of_a_batch() -> None:
@@ -159,6 +173,55 @@ def test_to_clips__whole_augmentation_of_a_batch() -> None:
     result = to_clips(torch.from_numpy(np.concatenate(windows)), 16, joined)
     assert (result.shape, result.dtype) == ((8, 3, 3, 16, 16), torch.float32)
     torch.testing.assert_close(result, torch.stack(expected), rtol=0, atol=5 * GREY / min(STD))
+
+
+def draw_batch(num_clips: int, num_frames: int, crop_size: int) -> tuple[Tensor, dict[str, Tensor]]:
+    """Windows (N, T, S, S, 3) of frames of noise, blocks of 3 x 3 pixels, and the draws of basic augmentation."""
+    views, windows, draws = RandomViews(crop_size, 10.0, STRENGTHS), [], []
+    for seed in range(num_clips):
+        frames = random_frames(seed, num_frames, crop_size, crop_size).repeat(3, axis=1).repeat(3, axis=2)
+        window, draw = views(frames, np.arange(num_frames)[None], np.random.default_rng(seed))
+        windows.append(torch.from_numpy(window))
+        draws.append(draw)
+    return torch.cat(windows), {name: torch.from_numpy(np.concatenate([d[name] for d in draws])) for name in draws[0]}
+
+
+@pytest.mark.parametrize("block_pixels", [2**18, 700, 1])
+def test_to_clips__equals_the_slow_implementation(monkeypatch: pytest.MonkeyPatch, block_pixels: int) -> None:
+    """Oracle: `slow_augmentation`, to 1e-3 grey levels of 255 in the mean of normalised values and 0.02 at worst (where
+    a position next to a pixel falls on its other side); whole clips, some frames of them, or one frame at a time."""
+    monkeypatch.setattr(rotation_module, "BLOCK_PIXELS", block_pixels)
+    windows, draws = draw_batch(24, 5, 20)
+    result = to_clips(windows, 20, draws)
+    off = (result - slow_clips(windows, 20, draws)).abs() * min(STD) * 255
+    assert float(off.mean()) < 1e-3
+    assert float(off.max()) < 0.02
+    assert result.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+def test_to_clips__blocks_and_batches_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: the clips one by one: a resumed run, or one with other videos beside, sees the same clips."""
+    windows, draws = draw_batch(6, 5, 20)
+    together = to_clips(windows, 20, draws)
+    monkeypatch.setattr(rotation_module, "BLOCK_PIXELS", 700)
+    for number in range(6):
+        own = slice(number, number + 1)
+        alone = to_clips(windows[own], 20, {name: values[own] for name, values in draws.items()})
+        assert torch.equal(alone[0], together[number])
+
+
+def test_to_clips__on_a_gpu_is_as_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: the CPU's. What GPUs run, all clips as one block sampled by one kernel, gives it to 0.02 grey levels."""
+    windows, draws = draw_batch(24, 5, 20)
+    expected = to_clips(windows, 20, draws)
+
+    def whole(windows: Tensor, crop_size: int, rotation: Tensor, shift: Tensor) -> list[tuple[object, Tensor]]:
+        positions = sampling_positions(windows.shape[2], crop_size, rotation, shift)
+        return [((slice(None), slice(None)), sample_grid(windows, positions))]
+
+    monkeypatch.setattr(augmentation, "rotated_crops", whole)
+    off = (to_clips(windows, 20, draws) - expected).abs() * min(STD) * 255
+    assert float(off.max()) < 0.02
 
 
 def test_to_clips__without_draws_only_normalises() -> None:
@@ -193,9 +256,9 @@ def test_to_clips__flow_without_draws() -> None:
 def test_rotate_vectors__by_hand() -> None:
     """Oracle: by hand. Right (1, 0) turned counter-clockwise by a quarter is up, (0, -1), with y down."""
     flow = torch.tensor([1.0, 0.0]).view(1, 1, 2, 1, 1).repeat(3, 1, 1, 1, 1)
-    turned = rotate_vectors(flow, torch.tensor([0.0, math.pi / 2, math.radians(10)]))
+    turned = rotate_vectors(flow + 128, torch.tensor([0.0, math.pi / 2, math.radians(10)])) - 128
     assert turned[:, 0, :, 0, 0].flatten().tolist() == pytest.approx(
-        [1, 0, 0, -1, math.cos(math.radians(10)), -math.sin(math.radians(10))], abs=1e-6
+        [1, 0, 0, -1, math.cos(math.radians(10)), -math.sin(math.radians(10))], abs=1e-5
     )
 
 
@@ -224,9 +287,10 @@ def test_jitter__a_single_operation_for_each_clip() -> None:
     frames = random_frames(0, 2, 16, 16)
     _, draws = views(frames, np.zeros((40, 2), int), np.random.default_rng(0))
     assert set(draws["order"][:, 0].tolist()) == {0, 1, 2, 3}
-    clips, factor, order = unit_clips(1, 40), torch.from_numpy(draws["factor"]), torch.from_numpy(draws["order"])
-    jittered = jitter(clips.clone(), factor, order)
+    clips, factor, order = 255 * unit_clips(1, 40), torch.from_numpy(draws["factor"]), torch.from_numpy(draws["order"])
+    jittered = clips.clone()
+    jitter(jittered, factor, order)
     for number, operation in enumerate(order[:, 0].tolist()):
         adjust = (brightness, contrast, saturation, hue)[operation]
-        expected = adjust(clips[number : number + 1], factor[number, operation].view(1, 1, 1, 1, 1))
+        expected = adjust(clips[number : number + 1].clone(), factor[number, operation].view(1, 1, 1, 1, 1))
         assert torch.equal(jittered[number], expected[0])
