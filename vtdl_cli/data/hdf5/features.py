@@ -1,4 +1,4 @@
-"""Features in HDF5, with their provenance in the attributes (README).
+"""Features in HDF5, with their provenance in the attributes (data/README).
 
 A file has one row per video, or is ragged: each video has a number of vectors of its own, those of windows that slide
 over it. Vectors other than the mean of a video carry their time: `starts` and `ends` in seconds, `start_frames` and

@@ -1,4 +1,4 @@
-"""Scores in HDF5: a classifier's output for every video and each of its clips (README, Files).
+"""Scores in HDF5: a classifier's output for every video and each of its clips (data/README).
 
 Shapes: `N` videos, `V` views (clips, or crops of clips) of each, `C` classes.
 """
