@@ -215,7 +215,7 @@ def test_set__all_mistakes_at_once() -> None:
             ["method.sampling.gap_frames=9", "method.sampling.negative=shift"],
             "gap_frames has no effect where negative is",
         ),
-        (["method.sampling.redraws=1"], "redraws has no effect where negative is 'gap'"),
+        (["method.sampling.redraws=1"], "redraws has no effect where negative is 'shrink_gap'"),
         (["evaluate.starts=[0, 10]", "evaluate.clips=5"], "clips 5 and 2 starts exclude each other"),
     ],
 )

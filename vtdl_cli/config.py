@@ -88,7 +88,7 @@ class Queue(Section):
 class Sampling(Section):
     """Where the clips of a triplet start (method/README; `data/clips/triplets.py`)."""
 
-    negative: Literal["shrink_gap", "shrink_stride", "gap", "shift", "redraw", "on_the_fly"] = "gap"  # the rule
+    negative: Literal["shrink_gap", "shrink_stride", "gap", "shift", "redraw", "on_the_fly"] = "shrink_gap"  # the rule
     gap_frames: NonNegativeInt | None = None  # of our rules: least distance of the starts; none: the rule's own
     threshold_frames: NonNegativeInt = 2  # not gap: starts closer than this are moved apart; on_the_fly has 4
     redraws: NonNegativeInt = 3  # redraw, on_the_fly: how often the negative is drawn before it is moved

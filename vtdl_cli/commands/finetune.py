@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 UNVALIDATED = dict.fromkeys(("finetune.best_by", "finetune.validate_every"), "there is no --val-list")
 """Settings that have no effect without a validation list, and the reason."""
 
+OTHER_STAGE = dict.fromkeys(o.PRETRAINING_SECTIONS, "nothing is pretrained")
+"""Sections without effect, and the reason."""
+
 EPILOG = """Examples:
 
 vtdl finetune --preset hmdb51/i3d --weights runs/pretrained --train-list lists/train_split_1.txt --val-list lists/val_split_1.txt --root videos --out runs/finetuned
@@ -68,7 +71,7 @@ def finetune(
 
     how = o.execution(seed, device, workers, resume=resume, overwrite=overwrite, dry_run=dry_run)
     config = load_config(preset, assignments or (), make_reporter(quiet).warn)
-    if val_list is None and (mistakes := without_effect(assignments or (), UNVALIDATED)):
+    if mistakes := without_effect(assignments or (), OTHER_STAGE | ({} if val_list else UNVALIDATED)):
         raise ConfigError(*mistakes)
     from vtdl_cli.engine.train.finetune import finetune
 

@@ -128,9 +128,13 @@ QuietOption = Annotated[
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=OUTPUT)]
 
 
+PRETRAINING_SECTIONS = ("pretrain", "method")  # of a configuration, which finetuning does not read
+
+
 def retype(preset: str, assignments: list[str] | None) -> str:
-    """Return `--preset` and `--set` for another command, quoted for a shell."""
-    return shlex.join(["--preset", preset, *(word for text in assignments or () for word in ("--set", text))])
+    """Return `--preset` and `--set` for a command that finetunes or extracts, quoted for a shell."""
+    kept = [text for text in assignments or () if text.split(".")[0].strip() not in PRETRAINING_SECTIONS]
+    return shlex.join(["--preset", preset, *(word for text in kept for word in ("--set", text))])
 
 
 def list_source(

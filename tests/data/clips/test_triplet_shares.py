@@ -46,7 +46,7 @@ def test_triplet_shares__of_the_rules_that_shrink(negative: str, num_frames: int
 
 def test_triplet_shares__loops_hide_the_negative(data_dir: Path) -> None:
     """Our rule: jumps from end to start are as frequent in anchors as in negatives."""
-    shares = triplet_shares(TripletSampler(16, 4), published_frames(data_dir, "hmdb51"))
+    shares = triplet_shares(TripletSampler(16, 4, "gap"), published_frames(data_dir, "hmdb51"))
     assert abs(shares["anchor_jumps"] - shares["negative_jumps"]) < 3
     assert (shares["forced_start"], shares["moved_negative"]) == (0, 0)
 
@@ -68,11 +68,11 @@ def published_frames(data_dir: Path, name: str) -> np.ndarray:
             100,
             100,
         ),  # one frame is seen
-        (TripletSampler(4, 3, gap=9), 21, 0, 0, 0, 100),  # 0 to 9 and 9 to 18
-        (TripletSampler(4, 3, gap=10), 22, 0, 0, 0, 0),
-        (TripletSampler(4, 8, gap=0), 32, 100, 0, 0, 100),
-        (TripletSampler(5, 1, gap=4, window=20), 9, 0, 0, None, 100),  # round the loop, 4 frames on or back
-        (TripletSampler(4, 1, gap=4, window=20), 9, 0, 0, None, 0),
+        (TripletSampler(4, 3, "gap", gap=9), 21, 0, 0, 0, 100),  # 0 to 9 and 9 to 18
+        (TripletSampler(4, 3, "gap", gap=10), 22, 0, 0, 0, 0),
+        (TripletSampler(4, 8, "gap", gap=0), 32, 100, 0, 0, 100),
+        (TripletSampler(5, 1, "gap", gap=4, window=20), 9, 0, 0, None, 100),  # round the loop, 4 frames on or back
+        (TripletSampler(4, 1, "gap", gap=4, window=20), 9, 0, 0, None, 0),
     ],
 )
 def test_triplet_shares__by_hand(
@@ -98,10 +98,10 @@ def test_triplet_shares__without_an_intra_video_negative_say_nothing_of_it() -> 
 @pytest.mark.parametrize(
     ("sampler", "expected"),
     [
-        (TripletSampler(4, 3, gap=30), {"window": 25, "gap": 75}),  # 100 - 12, or half of 40: 20
-        (TripletSampler(4, 3, gap=20), {"window": 25, "gap": 50}),
-        (TripletSampler(4, 3, window=40), {"window": 50, "gap": 0}),
-        (TripletSampler(4, 3, window=41), {"window": 75, "gap": 0}),
+        (TripletSampler(4, 3, "gap", gap=30), {"window": 25, "gap": 75}),  # 100 - 12, or half of 40: 20
+        (TripletSampler(4, 3, "gap", gap=20), {"window": 25, "gap": 50}),
+        (TripletSampler(4, 3, "gap", window=40), {"window": 50, "gap": 0}),
+        (TripletSampler(4, 3, "gap", window=41), {"window": 75, "gap": 0}),
         (TripletSampler(4, 3, "shift", threshold=9, short_videos="restart"), {"window": 25, "threshold": 50}),
         (TripletSampler(4, 3, "redraw", threshold=9, short_videos="loop"), {"window": 25, "threshold": 25}),
         (TripletSampler(4, 3, "on_the_fly", threshold=26, short_videos="sort"), {"window": 25, "threshold": 75}),

@@ -100,7 +100,7 @@ def test_gap__every_allowed_pair_occurs_and_no_other(stride: int, gap: int | Non
     """Oracle: `allowed_at_a_gap`; a gap not given is a quarter of the span, of 4 frames: the stride. Either clip is
     first as often as the other."""
     window, apart = CLIP_LEN * stride + longer, stride if gap is None else gap
-    sampler = TripletSampler(CLIP_LEN, stride, gap=gap, window=window if longer else None)
+    sampler = TripletSampler(CLIP_LEN, stride, "gap", gap, window=window if longer else None)
     for num_frames in (1, 2, 9, window + apart - 1, window + apart, window + apart + 6):
         chances = chances_of(sampler, num_frames)
         assert {starts[:2] for starts in chances} == allowed_at_a_gap(num_frames, window, apart)
@@ -111,7 +111,7 @@ def test_gap__every_allowed_pair_occurs_and_no_other(stride: int, gap: int | Non
 def test_gap__wrapping_tells_nothing_about_which_clip_it_is() -> None:
     """Oracle: by hand: in a video of 13 frames anchor and negative jump from the last frame to the first at 9 of 13
     starts each (those from which 9 frames on there is none)."""
-    chances = chances_of(TripletSampler(CLIP_LEN, 3), 13)
+    chances = chances_of(TripletSampler(CLIP_LEN, 3, "gap"), 13)
     for which in (0, 1):
         assert sum(chance for starts, chance in chances.items() if starts[:2][which] + 9 >= 13) == Fraction(9, 13)
 

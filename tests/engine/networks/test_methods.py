@@ -55,8 +55,14 @@ def mistakes(*assignments: str) -> list[str]:
             "negative_augmentation has no effect",
         ),
         (["method.key_splits=2", "method.key_statistics=running"], "key_splits has no effect where"),
-        (["data.short_videos=restart"], "data.short_videos 'restart' does not loop, and method.sampling.negative"),
-        (["data.short_videos=sort"], "data.short_videos 'sort' does not loop, and method.sampling.negative"),
+        (
+            ["data.short_videos=restart", "method.sampling.negative=gap"],
+            "data.short_videos 'restart' does not loop, and method.sampling.negative",
+        ),
+        (
+            ["data.short_videos=sort", "method.sampling.negative=gap"],
+            "data.short_videos 'sort' does not loop, and method.sampling.negative",
+        ),
         (
             ["method.intra_video_negative=false", "method.sampling.gap_frames=9"],
             "sampling.gap_frames has no effect without intra_video_negative",
@@ -68,7 +74,10 @@ def mistakes(*assignments: str) -> list[str]:
             ],
             "sampling.threshold_frames has no effect without intra_video_negative",
         ),
-        (["method.sampling.window_frames=3"], "method.sampling.window_frames 3 is shorter than a clip: make it"),
+        (
+            ["method.sampling={negative: gap, window_frames: 3}"],
+            "method.sampling.window_frames 3 is shorter than a clip: make it",
+        ),
         (
             ["method.name=clip_order", "pretrain.clip_len_frames=2"],
             "clip_len_frames 2 is too short for method.name 'clip_order': make it 3 or more",
@@ -125,7 +134,7 @@ def test_settings__options_that_contradict(assignments: list[str], says: str) ->
         ["data.short_videos=restart", "method.intra_video_negative=false"],
         ["data.short_videos=restart", "method.name=clip_order"],
         ["method.sampling.negative=on_the_fly", "method.intra_video_negative=false"],
-        ["method.sampling.window_frames=40", "method.intra_video_negative=false"],
+        ["method.sampling={negative: gap, window_frames: 40}", "method.intra_video_negative=false"],
     ],
 )
 def test_settings__options_that_go_together(assignments: list[str]) -> None:
@@ -253,7 +262,11 @@ def test_find_method__by_path(name: str) -> None:
 
 @pytest.mark.usefixtures("elsewhere")
 def test_check_config__triplets_of_any_method_have_to_fit_their_clips() -> None:
-    settings = ("method.name=my_methods:Triplet", "method.sampling.window_frames=2", "data.short_videos=restart")
+    settings = (
+        "method.name=my_methods:Triplet",
+        "method.sampling={negative: gap, window_frames: 2}",
+        "data.short_videos=restart",
+    )
     with pytest.raises(ConfigError) as caught:
         check_config(load_config("demo", settings))
     assert [line.split(":")[0] for line in caught.value.lines] == [

@@ -177,8 +177,8 @@ def test_starts_and_negatives_are_those_of_their_frame_data_set(config: Config) 
         ),
         (["sampling.negative=redraw", "sampling.redraws=5"], TripletSampler(16, 4, "redraw", redraws=5)),
         (["sampling.negative=shift", "sampling.threshold_frames=9"], TripletSampler(16, 4, "shift", threshold=9)),
-        (["sampling.gap_frames=7"], TripletSampler(16, 4, gap=7)),
-        (["sampling.window_frames=128"], TripletSampler(16, 4, window=128)),
+        (["sampling.gap_frames=7"], TripletSampler(16, 4, "shrink_gap", gap=7)),
+        (["sampling.window_frames=128", "sampling.negative=gap"], TripletSampler(16, 4, "gap", window=128)),
         (["intra_video_negative=false"], TripletSampler(16, 4, intra_video_negative=False)),
     ],
 )

@@ -219,3 +219,11 @@ def test_finetune__warns_of_recordings_in_both_lists(toy: Toy, tmp_path: Path) -
     assert "the first is 'v_g01'. If so, validation is optimistic" in said
     (tmp_path / "val/list.txt").write_text("v_g04_c01.mp4 0 24\nv_g05_c01.mp4 1 24\n")
     assert "recordings" not in succeed(*line).stderr
+
+
+@pytest.mark.parametrize("setting", ["pretrain.epochs=3", "method.tca.alpha=0.1"])
+def test_finetune__refuses_a_setting_of_pretraining(toy: Toy, tmp_path: Path, setting: str) -> None:
+    """It would be kept in the checkpoint as if it had been trained with."""
+    says = (f"--set '{setting}' has no effect where nothing is pretrained. Leave it out",)
+    refuse(*toy.finetune(tmp_path / "run", "--set", setting), code=2, says=says)
+    assert not (tmp_path / "run").exists()

@@ -127,7 +127,7 @@ def test_pretrain__piped_lines_are_plain(toy: Toy, tmp_path: Path) -> None:
     assert "\x1b" not in result.output
     assert any(line.startswith("pretrain 3/3 loss ") for line in result.stderr.splitlines())
     assert any(line.startswith("epoch 1/1 loss ") for line in result.stderr.splitlines())
-    settings = f"--preset {toy.preset} --set pretrain.epochs=1 --set 'data.jitter={{hue: 0.0}}'"
+    settings = f"--preset {toy.preset} --set 'data.jitter={{hue: 0.0}}'"
     lists = f"--train-list {toy.train_list} --root {toy.root}"
     assert f"next: vtdl finetune {settings} --weights {tmp_path / 'run'} {lists} --out" in result.stderr
     finetune, extract = next_commands(result.stderr)
@@ -154,7 +154,7 @@ def test_pretrain__dry_run_writes_nothing(toy: Toy, tmp_path: Path) -> None:
     answer = json.loads(succeed(*toy.pretrain(tmp_path / "run", "--dry-run", "--json")).stdout)
     assert (answer["epochs"], answer["videos"], answer["batch_size"]) == (2, 12, 4)
     assert answer["clip"] == "4 frames, stride 2, 32 pixels of rgb"
-    shares = answer["triplets"]["gap"]  # 24 frames hold a span of 8 and a gap of 2
+    shares = answer["triplets"]["shrink_gap"]  # 24 frames hold two clips of 7
     assert (shares["forced_start"], shares["anchor_jumps"], shares["negative_jumps"]) == (0, 0, 0)
     assert "metrics" not in answer
     assert list(tmp_path.iterdir()) == []

@@ -1,10 +1,11 @@
 """Temporal sampling of triplets: where anchor and negative start (method/README).
 
 Three rules are ours. By two of them no clip of a video of at least T frames jumps from its end to its beginning: in a
-short video either the distance of the two clips shrinks (`shrink_gap`) or their stride (`shrink_stride`). By `gap`
-short videos loop. The others are the authors', for reproduction and comparison: `shift` is that of their frame
-data set (`data/dataset.py:71-105, 236-267`), `redraw` the variant commented out there (`:242-251`), and `on_the_fly`
-that of their video data set (`data/video_dataset.py:112-169`), whose clips `sort`.
+short video either the distance of the two clips shrinks (`shrink_gap`, the default) or their stride (`shrink_stride`).
+By `gap` short videos loop: the place of the jump then tells which clip is the positive, and little else is learned. The
+others are the authors', for reproduction and comparison: `shift` is that of their frame data set
+(`data/dataset.py:71-105, 236-267`), `redraw` the variant commented out there (`:242-251`), and `on_the_fly` that of
+their video data set (`data/video_dataset.py:112-169`), whose clips `sort`.
 """
 
 from collections.abc import Callable
@@ -52,7 +53,7 @@ class TripletSampler:
 
     clip_len: int
     stride: int
-    negative: str = "gap"
+    negative: str = "shrink_gap"
     gap: int | None = None
     threshold: int = 2
     redraws: int = 3

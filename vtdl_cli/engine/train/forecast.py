@@ -94,7 +94,7 @@ def _too_short(config: Config, videos: VideoList) -> list[str]:
     start = "anywhere and loop" if loops else "at the first frame"
     meaning = {
         "window": ("have", f"their clips start {start}"),
-        "gap": ("can give", "their negatives start half a loop away"),
+        "gap": ("can give", "their negatives are as far away as fits"),
         "threshold": ("can give", "their negatives are all moved"),
     }
     given = config.method.sampling.given()
