@@ -188,6 +188,7 @@ def test_map__names_every_part() -> None:
         "screen",
         "audit-summary",
         "presets",
+        "completion",
         "default-command",
         "transcode",
         "unknown-options",
