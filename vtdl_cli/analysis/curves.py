@@ -17,6 +17,7 @@ PANELS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 """Title, unit, and the metrics that share a panel of one run, by name or, with a leading `_`, by suffix: a method's
 metrics find their panels by their names. Other metrics are not drawn."""
 
+PERCENTAGES = ("_top1", "_top5", "_mean_class", "_macro_f1")  # what metrics in percent end in
 PANEL_INCHES = (3.2, 2.5)  # width and height: of three side by side, 500 pixels wide, the text can be read
 LEGEND_CHARACTERS = 26  # of names that fit below a panel on one line
 FEW_EPOCHS = 30  # fewer are marked one by one
@@ -71,8 +72,15 @@ def group_metrics(epochs: Sequence[Epoch]) -> Iterator[tuple[str, str, list[str]
 
 
 def title_metric(name: str) -> str:
-    """Return a metric's name for readers: `intra-video negative logit`."""
-    return name.replace("intra_video", "intra-video").replace("_", " ")
+    """Return a metric's name for readers: `intra-video negative logit`, `val top-1`."""
+    for ours, readers in (("intra_video", "intra-video"), ("top1", "top-1"), ("top5", "top-5"), ("_", " ")):
+        name = name.replace(ours, readers)
+    return name
+
+
+def name_unit(name: str) -> str:
+    """Return a metric's name for readers, with its unit: `val top-1 (%)`, `seconds`; most metrics have none."""
+    return title_metric(name) + (" (%)" if name.endswith(PERCENTAGES) else "")
 
 
 def _is_of_kind(name: str, kind: str) -> bool:
