@@ -44,6 +44,7 @@ ROOMS = {
         "networks",
         "train",
         "evaluate",
+        "bench",
         "report",
         "weights",
         "stages",

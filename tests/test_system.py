@@ -1,6 +1,7 @@
 """Systems without what POSIX has: Windows, and those without wheels of decord."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,14 @@ import pytest
 
 from tests.test_architecture import MODULES, parse
 from tests.toy import Toy
-from vtdl_cli.system import free_bytes, mask_signals, signals_present, system_limit
+from vtdl_cli.system import (
+    WAITING,
+    free_bytes,
+    let_idle_threads_sleep,
+    mask_signals,
+    signals_present,
+    system_limit,
+)
 
 POSIX_NAMES = {
     "os": {
@@ -52,6 +60,26 @@ def test_limits__without_posix_there_are_none(monkeypatch: pytest.MonkeyPatch, t
     assert free_bytes(tmp_path / "absent") == float("inf")
     monkeypatch.delattr("signal.pthread_sigmask")
     mask_signals(signals_present("SIGINT"), block=True)
+
+
+@pytest.mark.parametrize(("given", "expected"), [({}, "passive"), ({"OMP_WAIT_POLICY": "active"}, "active")])
+def test_main__lets_idle_threads_sleep_unless_told_otherwise(given: dict[str, str], expected: str) -> None:
+    """Oracle: by hand. OpenMP reads the variable when torch is imported."""
+    code = (
+        "import os, sys\nfrom vtdl_cli.__main__ import main\nsys.argv = ['vtdl', '--version']\n"
+        "try:\n    main()\nfinally:\n    print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name not in WAITING} | given
+    shown = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert shown.stdout.splitlines()[-1] == f"{expected} False"
+
+
+def test_let_idle_threads_sleep__keeps_what_another_library_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in WAITING:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    let_idle_threads_sleep()
+    assert "OMP_WAIT_POLICY" not in os.environ
 
 
 WITHOUT = """

@@ -11,7 +11,7 @@ import pytest
 from tests.toy import Toy, error_lines, refuse, succeed, vtdl
 from vtdl_cli.analysis.report.markup import element
 from vtdl_cli.errors import ConfigError, UnreadableVideo, UsageError
-from vtdl_cli.text import count_names, printable, printable_lines
+from vtdl_cli.text import brief_number, count_names, printable, printable_lines
 
 CLEAR = "\x1b[2J\x1b]0;owned\x07"  # clears the screen and names the window
 NASTY = f"a{CLEAR}\nerror: forged [red]"
@@ -131,3 +131,15 @@ def test_report__names_cannot_break_a_page() -> None:
 )
 def test_count_names(names: list[str], kind: str, says: str) -> None:
     assert count_names(names, kind) == says
+
+
+def test_brief_number__has_no_exponent() -> None:
+    values = {
+        0.0: "0",
+        4.5e-6: "below 0.001",
+        0.00123456: "0.001235",
+        12.3456: "12.35",
+        999.96: "1000",
+        44_201.4: "44201",
+    }
+    assert {value: brief_number(value) for value in values} == values

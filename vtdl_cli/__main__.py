@@ -17,6 +17,7 @@ RESEND_SECONDS = 0.01  # the callback has returned by then
 
 def main() -> None:
     """Run the command line; a Ctrl-C while it is still being imported or put together is no traceback either."""
+    system.let_idle_threads_sleep()
     atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)  # the first to be registered is the last to run
     sys.unraisablehook = _resend_ctrl_c
     try:

@@ -40,7 +40,7 @@ class Data(Section):
     """From a video file to a clip of pixels."""
 
     modality: Literal["rgb", "flow"] = "rgb"  # flow: folders of x and y images; no jitter
-    decoder: Decoder = "auto"  # of video files: decord, and PyAV for files that decord cannot read
+    decoder: Decoder = "auto"  # of video files: PyAV, the fastest that we measured, and the one that reads them all
     frame_rate: FrameRate | None = None  # frames/s that videos are sampled at; none: every file's own frames
     short_side: Pixels = 256  # pixels; frames are resized to this before anything else
     crop_size: Pixels = 224  # pixels; the input size of the network

@@ -34,3 +34,10 @@ def count_names(names: Sequence[str], kind: str = "", shown: int = 3) -> str:
     count = f"{len(names)} {kind}".rstrip()
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
     return f"{count} ({', '.join(names[:shown])}{more})" if names else count
+
+
+def brief_number(value: float) -> str:
+    """Return a number of at least 0 in 4 digits or so, never with an exponent: `1234`, `12.34`, `below 0.001`."""
+    if 0 < value < 0.001:
+        return "below 0.001"
+    return f"{value:.0f}" if value >= 1000 else f"{value:.4g}"

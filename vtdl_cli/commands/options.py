@@ -58,8 +58,7 @@ DecoderOption = Annotated[
     str,
     typer.Option(
         metavar="auto|decord|pyav|torchcodec|flow",
-        help="What has to read the videos, as in data.decoder: auto is decord, and PyAV where decord cannot; "
-        "flow: folders of image pairs, x and y.",
+        help="What has to read the videos, as in data.decoder: auto is PyAV; flow: folders of image pairs, x and y.",
     ),
 ]
 ClassesOption = Annotated[

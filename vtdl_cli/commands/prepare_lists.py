@@ -19,7 +19,7 @@ prepare_lists = typer.Typer(
 
 SMALLEST_PRESET = "small/r3d"
 DECODER_SETTINGS = {"torchcodec": ["data.decoder=torchcodec"], "flow": ["data.modality=flow"]}
-"""What that preset, which decodes with pyav, needs for videos that only another `--decoder` may open."""
+"""What that preset, whose decoder is auto, needs for videos that only another `--decoder` may open."""
 
 ListsOutOption = Annotated[Path, typer.Option("--out", help="Folder to write lists, classes.txt and audit.json to.")]
 PerClassOption = Annotated[

@@ -16,9 +16,7 @@ from PIL import Image
 
 from tests.odd_videos import number_frame
 from tests.toy import write_video
-from vtdl_cli.data.video import decoding
 from vtdl_cli.data.video.decoding import DECODERS, open_video
-from vtdl_cli.data.video.file_readers import DecordReader, PyAvReader
 from vtdl_cli.data.video.probe import probe_video
 from vtdl_cli.data.video.scan import scan_video
 from vtdl_cli.errors import UnreadableVideo, UsageError
@@ -254,38 +252,14 @@ def test_open_video__decoder_unknown_or_not_installed(make_video: MakeVideo, mon
         DECODERS["torchcodec"](path, scan_video(path))
 
 
-def test_auto__reads_with_pyav_where_decord_is_absent(make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Oracle: PyAV's frames, bit for bit."""
+def test_auto__is_pyav_and_needs_no_decord(make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: PyAV's frames, bit for bit; lossy, so that other decoders' colours differ."""
     path = make_video("v.mp4", "libx264", g="10")
     monkeypatch.setitem(sys.modules, "decord", None)
-    decoding._has_decord.cache_clear()
-    try:
-        with open_video(path, "auto") as ours, open_video(path, "pyav") as theirs:
-            assert np.array_equal(ours.read([20, 3]), theirs.read([20, 3]))
-        with pytest.raises(UsageError, match=r"'decord' cannot be loaded\. It has no wheels.*decoder auto or pyav"):
-            DECODERS["decord"](path, scan_video(path))
-    finally:
-        decoding._has_decord.cache_clear()
-
-
-def test_auto__is_decord_until_that_fails(make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Oracle: the frames of decord, then of PyAV, bit for bit; lossy, so that their colours differ."""
-    path = make_video("v.mp4", "libx264", g="10")
-    frames = {}
-    for decoder in ("decord", "pyav"):
-        with open_video(path, decoder) as reader:
-            frames[decoder] = reader.read([20, 3])
-    with open_video(path, "auto") as reader:
-        assert np.array_equal(reader.read([20, 3]), frames["decord"])
-        monkeypatch.setattr(DecordReader, "read", refuse_to_read)
-        assert np.array_equal(reader.read([20, 3]), frames["pyav"])
-        monkeypatch.setattr(PyAvReader, "read", refuse_to_read)
-        with pytest.raises(UnreadableVideo, match="damaged"):
-            reader.read([20, 3])
-
-
-def refuse_to_read(*_: Any) -> np.ndarray:
-    raise UnreadableVideo("v.mp4", "it is damaged")
+    with open_video(path, "auto") as ours, open_video(path, "pyav") as theirs:
+        assert np.array_equal(ours.read([20, 3]), theirs.read([20, 3]))
+    with pytest.raises(UsageError, match=r"'decord' cannot be loaded\. It has no wheels.*decoder auto or pyav"):
+        DECODERS["decord"](path, scan_video(path))
 
 
 def write_frames(folder: Path, frames: np.ndarray, name: str) -> Path:

@@ -183,13 +183,13 @@ def test_merge__of_different_features_is_refused(tmp_path: Path, change: dict[st
 
 
 def test_merge__decoders_of_the_same_frames(tmp_path: Path) -> None:
-    """decord and auto return the same frames, and stay named; those of PyAV differ, from a merged file's too."""
-    a, b = write(tmp_path / "a.h5", 0, decoder="decord"), write(tmp_path / "b.h5", 1, decoder="auto")
-    c, d = write(tmp_path / "c.h5", 2, decoder="decord"), write(tmp_path / "d.h5", 3, decoder="pyav")
+    """PyAV and auto return the same frames, and stay named; those of decord differ, from a merged file's too."""
+    a, b = write(tmp_path / "a.h5", 0, decoder="pyav"), write(tmp_path / "b.h5", 1, decoder="auto")
+    c, d = write(tmp_path / "c.h5", 2, decoder="pyav"), write(tmp_path / "d.h5", 3, decoder="decord")
     succeed(*merge(tmp_path / "ab.h5", a, b))
-    assert json.loads(read(tmp_path / "ab.h5")["attributes"]["decoder"]) == ["decord", "auto"]
+    assert json.loads(read(tmp_path / "ab.h5")["attributes"]["decoder"]) == ["pyav", "auto"]
     succeed(*merge(tmp_path / "abc.h5", tmp_path / "ab.h5", c))
-    refuse(*merge(tmp_path / "all.h5", tmp_path / "ab.h5", d), code=2, says=("in decoder: 'pyav' against",))
+    refuse(*merge(tmp_path / "all.h5", tmp_path / "ab.h5", d), code=2, says=("in decoder: 'decord' against",))
 
 
 def test_merge__random_networks_of_two_seeds_differ(tmp_path: Path) -> None:

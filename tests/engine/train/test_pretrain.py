@@ -336,7 +336,7 @@ def test_resume__with_more_epochs_equals_one_long_run(toy: Toy, tmp_path: Path) 
         (["--set", "pretrain.batch_size=3"], "pretrain.batch_size was '4', now it is '3'"),
         (["--set", "method.tca.alpha=0.1"], "method.tca.alpha was '0.5', now it is '0.1'"),
         (["--set", "model.width=8"], "model.width was '4', now it is '8'"),
-        (["--set", "data.decoder=pyav"], "data.decoder was 'auto', now it is 'pyav'"),
+        (["--set", "data.decoder=decord"], "data.decoder was 'auto', now it is 'decord'"),
     ],
 )
 def test_resume__of_another_run_is_refused(toy: Toy, pretrained: Path, change: list[str], says: str) -> None:
@@ -345,9 +345,9 @@ def test_resume__of_another_run_is_refused(toy: Toy, pretrained: Path, change: l
     assert (files_in(pretrained), (pretrained / "metrics.jsonl").read_text()) == before
 
 
-def test_resume__the_decoder_that_auto_begins_with_is_no_other_run(toy: Toy, pretrained: Path) -> None:
-    """Oracle: the same frames by `test_auto__is_decord_until_that_fails`; runs had `decord` before there was `auto`."""
-    result = succeed(*toy.pretrain(pretrained, "--resume", "--set", "data.decoder=decord"))
+def test_resume__the_decoder_that_auto_is_is_no_other_run(toy: Toy, pretrained: Path) -> None:
+    """Oracle: the same frames by `test_auto__is_pyav_and_needs_no_decord`."""
+    result = succeed(*toy.pretrain(pretrained, "--resume", "--set", "data.decoder=pyav"))
     assert "nothing to do" in result.stderr
 
 

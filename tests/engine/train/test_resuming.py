@@ -228,6 +228,19 @@ def test_resume__of_another_length_warns_of_the_cosine(toy: Toy, tmp_path: Path)
     assert "the schedule with it" not in succeed(*toy.pretrain(tmp_path / "run", *cosine, "--resume")).stderr
 
 
+def test_resume__with_another_number_of_threads_says_so(toy: Toy, tmp_path: Path) -> None:
+    """Oracle: by hand; tests compute with one thread."""
+    succeed(*toy.pretrain(tmp_path / "run", *settings("pretrain", "epochs=1")))
+    torch.set_num_threads(2)
+    try:
+        stderr = succeed(*toy.pretrain(tmp_path / "run", "--resume")).stderr
+        assert "warning: the run was saved with 1 CPU threads and resumes with 2" in stderr
+        assert "set OMP_NUM_THREADS=1" in stderr
+    finally:
+        torch.set_num_threads(1)
+    assert "CPU threads" not in succeed(*toy.pretrain(tmp_path / "run", "--resume")).stderr  # it is finished
+
+
 # ---- without last.pt
 
 

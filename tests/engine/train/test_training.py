@@ -8,11 +8,14 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tests.toy import Toy, differences, files_in, load, rows, start, step_of, stop_when, succeed, without_times
+from vtdl_cli.engine.train import run_folder
 from vtdl_cli.engine.train.checkpointing import Checkpointing
+from vtdl_cli.engine.train.run_folder import RunFolder
 
 EPOCHS, STEPS_PER_EPOCH = 10, 3
 EVERY_STEP = ("--set", "pretrain.checkpoint_minutes=1e-6", "--set", "finetune.checkpoint_minutes=1e-6")
@@ -124,3 +127,22 @@ def test_seconds__of_all_epochs_are_the_trainings(toy: Toy, tmp_path: Path, monk
     succeed(*toy.finetune(tmp_path / "run", "--set", "finetune.epochs=3"))
     seconds = [row["seconds"] for row in rows(tmp_path / "run")]
     assert min(seconds[1:]) > 0.3
+
+
+def test_curves__are_drawn_for_half_a_percent_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: by hand, on a clock of epochs of 10 s and drawings of 2 s: first after 30 s, then 400 s after the last."""
+    now, drawn = [0.0], list[float]()
+
+    def draw(_runs: object, path: Path) -> None:
+        drawn.append(now[0])
+        now[0] += 2
+        path.touch()
+
+    monkeypatch.setattr(run_folder, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(run_folder, "draw_curves", draw)
+    run = RunFolder(tmp_path / "run", resume=False, overwrite=False, trackers=[])
+    for epoch in range(1, 50):
+        now[0] += 10
+        run.write_pending({"epoch": epoch, "step": epoch}, {})
+        run.log_pending(epoch)
+    assert drawn == [40, 452]

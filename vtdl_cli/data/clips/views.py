@@ -48,13 +48,28 @@ def cut_window(frames: np.ndarray, left: int, top: int, side: int) -> np.ndarray
     height, width = frames.shape[1:3]
     if 0 <= left <= width - side and 0 <= top <= height - side:
         return frames[:, top : top + side, left : left + side]
-    channels = frames.shape[3]
-    window = np.full((len(frames), side, side, channels), OUTSIDE[channels], frames.dtype)
-    rows = slice(*np.clip([top, top + side], 0, height))
-    columns = slice(*np.clip([left, left + side], 0, width))
-    inside = frames[:, rows, columns]
-    window[:, rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = inside
+    window = np.empty((len(frames), side, side, frames.shape[3]), frames.dtype)
+    fill_window(window, frames, np.arange(len(frames)), left, top)
     return window
+
+
+def fill_window(window: np.ndarray, frames: np.ndarray, clip: np.ndarray, left: int, top: int) -> None:
+    """Fill `window` (T, S, S, C) with a square of the frames numbered `clip` (T,), as `cut_window` cuts it.
+
+    A window takes megabytes: each pixel is written once, and frames of other clips are not touched.
+    """
+    side = window.shape[1]
+    rows, columns = (
+        slice(*np.clip([-first, size - first], 0, side))
+        for first, size in zip((top, left), frames.shape[1:3], strict=True)
+    )
+    outside = OUTSIDE[frames.shape[3]]
+    window[:, : rows.start] = window[:, rows.stop :] = outside
+    window[:, rows, : columns.start] = window[:, rows, columns.stop :] = outside
+    for place, number in enumerate(clip):
+        window[place, rows, columns] = frames[
+            number, top + rows.start : top + rows.stop, left + columns.start : left + columns.stop
+        ]
 
 
 def window_side(crop_size: int, rotation_degrees: float) -> int:
@@ -97,7 +112,7 @@ class RandomViews:
             centre = size / 2 + rotate_point(corner + (self.crop_size - size) / 2, rotation[view])  # before rotation
             left, top = np.round(centre - side / 2).astype(int)
             shift[view] = centre - side / 2 - (left, top)
-            windows[view] = cut_window(frames, left, top, side)[clip]
+            fill_window(windows[view], frames, clip, left, top)
         if not self.augment:
             return windows, {}
         return windows, {

@@ -36,7 +36,6 @@ class ArrayReader:
             declared_frames=0,
             has_duration=False,
             timed=False,
-            seekable=False,
         )
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:

@@ -6,18 +6,26 @@ which has no wheels for ARM and macOS, may be absent. Nothing is cached between 
 
 Random access is only as good as a file's timestamps. Compared with sequential decoding, decord and torchcodec seek to
 wrong frames in every DivX file of HMDB51 that we tried, and decord also with edit lists and open GOPs. `scan_video`
-detects such files: decord then decodes them from the start, which is correct, and torchcodec refuses them.
+detects such files: PyAV and decord then decode them from the start, which is correct, and torchcodec refuses them.
 """
 
 import importlib
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vtdl_cli.data.video.reader import VideoScan, read_any_order, stack_frames, unreadable_on_error
+from vtdl_cli.data.video.reader import (
+    VideoScan,
+    collect_frames,
+    read_any_order,
+    unreadable_on_error,
+)
+from vtdl_cli.data.video.seeking import seek_frames
 from vtdl_cli.data.video.stream import open_stream
 from vtdl_cli.errors import UnreadableVideo, UsageError
 
@@ -30,7 +38,7 @@ INSTALL = {
 
 
 class PyAvReader:
-    """Decodes from the start up to the last requested frame: slow for long videos, correct for all.
+    """Decodes from the keyframe before each requested frame where that is exact for the file, else from its start.
 
     Only this reader detects damage that FFmpeg conceals (in AVI files above all), in all frames that it passes.
     """
@@ -43,18 +51,28 @@ class PyAvReader:
         return read_any_order(indices, self.num_frames, self._read_ascending)
 
     def _read_ascending(self, wanted: np.ndarray) -> np.ndarray:
-        remaining = set(wanted.tolist())
-        frames = []
-        for index, frame in enumerate(decode_frames(self._path)):
-            if index in remaining:
-                frames.append(_to_rgb(frame))
-            if len(frames) == len(wanted):
-                return stack_frames(self._path, frames)
-        raise UnreadableVideo(str(self._path), f"it ends before frame {wanted[len(frames)]} of {self.num_frames}")
+        if self.scan.seek_table is not None:
+            with suppress(UnreadableVideo):  # decoding from the start tells whether the file or the seek is at fault
+                return self._collect(seek_frames(self._path, self.scan.seek_table, wanted), len(wanted))
+        return self._collect(self._decode_on(wanted), len(wanted))
+
+    def _collect(self, frames: Iterator[Any], number: int) -> np.ndarray:
+        return collect_frames(self._path, map(RgbConverter(), frames), number)
+
+    def _decode_on(self, wanted: np.ndarray) -> Iterator[Any]:
+        """Yield the frames `wanted`, all others up to them being decoded as well."""
+        left = deque(wanted.tolist())
+        for number, frame in enumerate(decode_frames(self._path)):
+            if number == left[0]:
+                left.popleft()
+                yield frame
+                if not left:
+                    return
+        raise UnreadableVideo(str(self._path), f"it ends before frame {left[0]} of {self.num_frames}")
 
     def frames(self) -> Iterator[np.ndarray]:
         """Yield all frames (H, W, 3) in order, one in memory at a time."""
-        yield from map(_to_rgb, decode_frames(self._path))
+        yield from map(RgbConverter(), decode_frames(self._path))
 
     def close(self) -> None:
         """Nothing stays open between reads."""
@@ -71,10 +89,24 @@ def decode_frames(path: Path) -> Iterator[Any]:
             count += 1
 
 
-def _to_rgb(frame: Any) -> np.ndarray:
-    """Convert PyAV's frame to RGB; PyAV leaves the rotation (degrees, counterclockwise) to the caller."""
-    # One thread: by default each conversion starts a thread pool, which takes longer than a small frame.
-    return np.rot90(frame.to_ndarray(format="rgb24", threads=1), round(frame.rotation / 90))
+class RgbConverter:
+    """Converts PyAV's frames to RGB, (H, W, 3) uint8; PyAV leaves the rotation (degrees, counterclockwise) to us.
+
+    What a conversion needs is set up for the first frame, and kept.
+    """
+
+    def __init__(self) -> None:
+        from av.video.reformatter import VideoReformatter
+
+        self._reformatter = VideoReformatter()
+
+    def __call__(self, frame: Any) -> np.ndarray:
+        """Return the pixels of a frame, as a view of what the next call does not touch."""
+        # One thread: by default each conversion starts a thread pool, which takes longer than a small frame.
+        rgb = self._reformatter.reformat(frame, format="rgb24", threads=1)
+        plane: Any = rgb.planes[0]
+        rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : 3 * plane.width]
+        return np.rot90(rows.reshape(plane.height, plane.width, 3), round(frame.rotation / 90))
 
 
 def why_not_decord(scan: VideoScan) -> str | None:
@@ -123,14 +155,15 @@ class DecordReader:
     def _decode_on(self, wanted: np.ndarray) -> np.ndarray:
         if wanted[0] < self._position:
             self._open()
-        frames = []
-        for index in wanted:
-            with unreadable_on_error(self._path, f"decord finds damage before frame {index}"):
-                while self._position <= index:  # not skip_frames(), which relies on timestamps too
-                    frame = self._reader.next()
-                    self._position += 1
-                frames.append(frame.asnumpy())
-        return stack_frames(self._path, frames)
+        return collect_frames(self._path, map(self._next_at, wanted), len(wanted))
+
+    def _next_at(self, index: int) -> np.ndarray:
+        with unreadable_on_error(self._path, f"decord finds damage before frame {index}"):
+            while self._position <= index:  # not skip_frames(), which relies on timestamps too
+                frame = self._reader.next()
+                self._position += 1
+            pixels: np.ndarray = frame.asnumpy()
+        return pixels
 
     def close(self) -> None:
         """Free decord's buffers."""

@@ -34,8 +34,7 @@ class VideoFacts(NamedTuple):
 def probe_video(path: str | Path, decoder: str = AUTO, *, verify: bool = False) -> VideoFacts:
     """Open a video, decode its first frame, and return its properties.
 
-    PyAV decodes it, which is enough for the decoders `auto` and `pyav`: the former falls back on it. Any other has to
-    decode it, too.
+    PyAV decodes it, which is enough for the decoders `auto` and `pyav`. Any other has to decode it, too.
 
     With `verify` PyAV decodes all frames: other decoders silently repeat a frame, or return a damaged or grey one.
 

@@ -1,16 +1,28 @@
 """The interface of all video readers, and what they share."""
 
 import errno
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from vtdl_cli.errors import UnreadableVideo
+
+
+class SeekTable(NamedTuple):
+    """How to decode a file from the middle: its frames by time, and those where decoding can start.
+
+    Attributes:
+        ticks: int64 [num_frames], presentation time of each frame in units of its stream, in order.
+        keyframes: int64 [K], numbers of the frames where decoding can start, in order; the first is 0.
+    """
+
+    ticks: np.ndarray
+    keyframes: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -26,11 +38,11 @@ class VideoScan:
         has_duration: whether the header declares a duration.
         timed: every packet is one frame with a timestamp of its own, in a container with an index: frames can be found
             by timestamp.
-        seekable: timed, and decoding can start at any keyframe and count on from there.
         undecodable: further frames at the start, which need frames that were cut off and are never shown.
         headless: the file does not begin with a keyframe.
         pixel_aspect: width over height of a pixel as it is shown, after any rotation; 1: square.
         times: float64 [num_frames], seconds from the first frame to each, where the file is timed; else None.
+        seek_table: where the file is timed, and decoding can start at any keyframe and count on from there; else None.
     """
 
     num_frames: int
@@ -42,11 +54,16 @@ class VideoScan:
     declared_frames: int
     has_duration: bool
     timed: bool
-    seekable: bool
     undecodable: int = 0
     headless: bool = False
     pixel_aspect: Fraction = Fraction(1)
     times: np.ndarray | None = field(default=None, compare=False, repr=False)
+    seek_table: SeekTable | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def seekable(self) -> bool:
+        """Whether frames in the middle can be decoded without those before their keyframe."""
+        return self.seek_table is not None
 
 
 class VideoReader(Protocol):
@@ -123,6 +140,23 @@ def unreadable(path: Path, reason: str, error: Exception) -> UnreadableVideo:
     """Build the error for an exception of a decoding library, whose message repeats the path or is a stack trace."""
     detail = getattr(error, "strerror", None)
     return UnreadableVideo(str(path), f"{reason} ({detail})" if detail else reason)
+
+
+def collect_frames(path: Path, frames: Iterable[np.ndarray], number: int) -> np.ndarray:
+    """Put frames (H, W, 3) into one array (number, H, W, 3) as they come, so that each is copied once.
+
+    Raises:
+        UnreadableVideo: they change size, which is refused, not resized; there are no frames, or fewer than `number`.
+    """
+    collected, count = np.empty(0, np.uint8), 0
+    for count, frame in enumerate(frames, start=1):
+        if count == 1:
+            collected = np.empty((number, *frame.shape), np.uint8)
+        refuse_sizes(path, {collected.shape[1:3], frame.shape[:2]})
+        collected[count - 1] = frame
+    if count < number:
+        raise UnreadableVideo(str(path), f"{count} of {number} frames could be decoded")
+    return collected
 
 
 def stack_frames(path: Path, frames: list[np.ndarray]) -> np.ndarray:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vtdl_cli.data.video.leading import MPEG4_FRAME_START, begins_with_b_frame, count_undecodable, may_be_cut
-from vtdl_cli.data.video.reader import VideoScan, unreadable_on_error
+from vtdl_cli.data.video.reader import SeekTable, VideoScan, unreadable_on_error
 from vtdl_cli.data.video.stream import Packet, open_stream
 from vtdl_cli.errors import UnreadableVideo
 
@@ -78,8 +78,8 @@ def scan_video(path: Path, watch: Callable[[Any], None] | None = None) -> VideoS
         declared,
         has_duration=has_duration,
         timed=timed,
-        seekable=seekable,
         times=times,
+        seek_table=_make_seek_table(packets) if seekable else None,
         undecodable=undecodable,
         headless=not packets[0].is_keyframe,
         pixel_aspect=_read_pixel_aspect(path, aspect),
@@ -182,6 +182,13 @@ def _read_pixel_aspect(path: Path, declared: Fraction | None) -> Fraction:
     with open_stream(path) as (container, stream), unreadable_on_error(path, "it is damaged at frame 0"):
         rotation = next(iter(container.decode(stream))).rotation  # the stream does not reveal it
     return 1 / declared if round(rotation / 90) % 2 else declared
+
+
+def _make_seek_table(packets: list[Packet]) -> SeekTable:
+    """Return the times of the frames in display order, and which of these are keyframes, of a file of closed GOPs."""
+    decoded = np.array([packet.pts for packet in packets])
+    ticks = np.sort(decoded)
+    return SeekTable(ticks, np.searchsorted(ticks, decoded[[packet.is_keyframe for packet in packets]]))
 
 
 def _has_closed_groups(packets: list[Packet]) -> bool:

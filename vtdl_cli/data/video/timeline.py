@@ -168,7 +168,7 @@ class SampleReader:
         """The properties of the sample."""
         scan = self._reader.scan
         rate = scan.frame_rate if self._frame_rate is None else self._frame_rate
-        return replace(scan, num_frames=self.num_frames, frame_rate=rate, times=None)
+        return replace(scan, num_frames=self.num_frames, frame_rate=rate, times=None, seek_table=None)
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """See `VideoReader.read`."""

@@ -10,6 +10,7 @@ from vtdl_cli.data.video.motion import render_video, write_video
 from vtdl_cli.data.video.samples import ESSENTIAL
 from vtdl_cli.engine.doctor.examination import LIBRARY_OF, Examination, Finding, Verdict, import_error
 
+OTHERWISE = "Use --set data.decoder=auto"
 TIMED_CLIPS, TIMED_SCALE = 10, 8
 
 
@@ -19,16 +20,21 @@ def check_decoder(name: str, examination: Examination) -> Finding:
     if error := import_error(LIBRARY_OF.get(name, name)):
         if not is_default:
             return Finding("ok", "not installed, and not needed")
-        return Finding("fail", f"cannot be imported: {error}", "Use --set data.decoder=pyav, or pip install -e .")
+        return Finding("fail", f"cannot be imported: {error}", _remedy(name))
     reasons = examination.unread.get(name, {})
     readable = [sample for sample, reason in reasons.items() if not reason]
     if all(sample in readable for sample in ESSENTIAL if sample in reasons):
         unreadable = [sample for sample in reasons if sample not in readable]
-        others = f"; not {', '.join(unreadable)}: use data.decoder=pyav for those" if unreadable else ""
+        others = f"; not {', '.join(unreadable)}: use data.decoder=auto for those" if unreadable else ""
         return Finding("ok", f"reads {', '.join(readable)}{others}")
     sample = next(sample for sample in ESSENTIAL if reasons.get(sample))
     verdict: Verdict = "fail" if is_default or name == "pyav" else "warning"
-    return Finding(verdict, f"cannot read {sample}: {reasons[sample]}", "Use --set data.decoder=pyav")
+    return Finding(verdict, f"cannot read {sample}: {reasons[sample]}", _remedy(name))
+
+
+def _remedy(name: str) -> str:
+    """Return what to do where a decoder fails: another one cannot help where PyAV, which is `auto` too, does."""
+    return "Install PyAV anew: pip install --force-reinstall av" if LIBRARY_OF.get(name) == "av" else OTHERWISE
 
 
 def check_decoding(examination: Examination) -> Finding:

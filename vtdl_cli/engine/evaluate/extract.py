@@ -143,7 +143,7 @@ def extract(
     if parts.finished:
         parts.begin()
     else:
-        _extract_features(network, config, videos, clips, spec, machine, parts, reporter)
+        extract_features(network, config, videos, clips, spec, machine, parts, reporter)
     if not ranks.is_rank_0():
         return plan
     for path, name in exports.items():
@@ -154,7 +154,7 @@ def extract(
     return {**plan, "shape": list(inspect_features(out).shape), "skipped": parts.skipped, "seconds": seconds}
 
 
-def _extract_features(
+def extract_features(
     network: nn.Module,
     config: Config,
     videos: VideoList,

@@ -51,6 +51,11 @@ class Machine:
         return build_loader(dataset, order, workers=self.workers, on_gpu=on_gpu, warn=self.warn)
 
     @property
+    def threads(self) -> int:
+        """CPU threads that a step computes with: sums depend on them in their last digits. On a GPU 0: on none."""
+        return torch.get_num_threads() if self.device.type == "cpu" else 0
+
+    @property
     def precision(self) -> str:
         """The effective precision: `float32`, `bfloat16` or `float16`."""
         return str(self.autocast or torch.float32).removeprefix("torch.")

@@ -115,7 +115,7 @@ class Checkpointing:
         self.state.load(content, self.run.last)
         self._saved_step = self.state.step
         self.reporter.line(describe_position(self.state, str(self.run.path)))
-        for change in changes_since(content, self.state.options, self.run.rows()):
+        for change in changes_since(content, self.state.identity, self.state.options, self.run.rows()):
             self.reporter.warn(change)
         self.run.rewind(self.state.step)
         self._publish()

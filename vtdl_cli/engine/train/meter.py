@@ -27,10 +27,15 @@ def rename_metrics(metrics: Mapping[str, Value]) -> dict[str, Value]:
 
 
 class Meter:
-    """The metrics of an epoch so far. They stay on the device, as fetching a number waits for it."""
+    """The metrics of an epoch so far. They stay on the device, as fetching a number waits for it.
+
+    Attributes:
+        whole_data_seconds: data time of all epochs since the program started.
+    """
 
     def __init__(self) -> None:
         self._latest: dict[str, Tensor] = {}
+        self.whole_data_seconds = 0.0
         self.restart()
 
     def restart(self) -> None:
@@ -48,7 +53,9 @@ class Meter:
         """Count the time spent inside as data time."""
         began = time.monotonic()
         yield
-        self._data_seconds += time.monotonic() - began
+        waited = time.monotonic() - began
+        self._data_seconds += waited
+        self.whole_data_seconds += waited
 
     def add_clips(self, num_clips: int) -> None:
         """Count clips of all ranks."""

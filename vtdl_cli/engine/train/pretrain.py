@@ -1,11 +1,12 @@
 """Pretraining by VTDL or another pretext task."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vtdl_cli import ranks
 from vtdl_cli.config import Config
@@ -16,7 +17,7 @@ from vtdl_cli.engine.lists.parts import describe_held_out
 from vtdl_cli.engine.networks.checkpoint import load_pretrained_backbone
 from vtdl_cli.engine.networks.clips import build_pretraining_clips, build_test_clips, clip_facts
 from vtdl_cli.engine.networks.inference import Collected, collect, forward_videos
-from vtdl_cli.engine.networks.machine import build_machine
+from vtdl_cli.engine.networks.machine import Machine, build_machine
 from vtdl_cli.engine.networks.methods import build_method, check_config
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.engine.train.forecast import keys_per_video, triplets, warnings
@@ -29,7 +30,7 @@ from vtdl_cli.engine.train.step import train_epoch
 from vtdl_cli.engine.train.training import Training
 from vtdl_cli.errors import ListError
 from vtdl_cli.locks import releasing_locks
-from vtdl_cli.method.pretext_task import PretextTask, Step
+from vtdl_cli.method.pretext_task import PretextTask, Sampler, Step
 from vtdl_cli.metrics import cluster, knn_accuracy
 from vtdl_cli.models.encoder import PooledFeatures
 from vtdl_cli.runtime import Reporter, seed_torch
@@ -64,9 +65,39 @@ def pretrain(
         flow=config.data.modality == "flow",
         absent=reporter.warn if execution.dry_run else None,
     )
-    _check_size(config, videos)
-    check_batch("pretrain", config.pretrain.batch_size)
+    check_size(config, videos)
     run = RunFolder(out, resume=execution.resume, overwrite=execution.overwrite, trackers=config.pretrain.trackers)
+    training, method = prepare_pretraining(config, videos, run, execution, reporter, weights)
+    report_schedule(training)
+    plan = describe_plan(training) | {"method": config.method.name, "weights": weights or "none"}
+    plan |= keys_per_video(config, videos)
+    _warn_of_list(config, videos, reporter, is_folder=train_list.path.is_dir())
+    if execution.dry_run:
+        return plan | triplets(config, videos, execution.seed)
+    training.start()
+    pretrain_epochs(training, method, videos)
+    return plan | (_describe_result(training) if ranks.is_rank_0() else {})
+
+
+def check_size(config: Config, videos: VideoList) -> None:
+    """Raise ListError where the list is too short for a batch, UsageError where a batch is too small for the ranks."""
+    if len(videos) < config.pretrain.batch_size:
+        raise ListError(
+            f"list '{videos.source}' has {len(videos)} videos, less than one batch of {config.pretrain.batch_size}. "
+            f"--set pretrain.batch_size={len(videos)}"
+        )
+    check_batch("pretrain", config.pretrain.batch_size)
+
+
+def prepare_pretraining(
+    config: Config,
+    videos: VideoList,
+    run: RunFolder,
+    execution: Execution,
+    reporter: Reporter,
+    weights: str | None = None,
+) -> tuple[Training, PretextTask]:
+    """Build the method on its device, and its training; nothing is written. Arguments and errors as of `pretrain`."""
     seed_torch(execution.seed)
     method = build_method(config, len(videos))  # before the ranks meet: its settings may not go with their number
     machine = build_machine(execution.device, config.pretrain.precision, execution.workers, reporter)
@@ -88,24 +119,7 @@ def pretrain(
         drop_last=True,
         origin=origin,
     )
-    report_schedule(training)
-    plan = describe_plan(training) | {"method": config.method.name, "weights": weights or "none"}
-    plan |= keys_per_video(config, videos)
-    _warn_of_list(config, videos, reporter, is_folder=train_list.path.is_dir())
-    if execution.dry_run:
-        return plan | triplets(config, videos, execution.seed)
-    training.start()
-    pretrain_epochs(training, method, videos)
-    return plan | (_describe_result(training) if ranks.is_rank_0() else {})
-
-
-def _check_size(config: Config, videos: VideoList) -> None:
-    """Raise ListError where the list is too short for a batch."""
-    if len(videos) < config.pretrain.batch_size:
-        raise ListError(
-            f"list '{videos.source}' has {len(videos)} videos, less than one batch of {config.pretrain.batch_size}. "
-            f"--set pretrain.batch_size={len(videos)}"
-        )
+    return training, method
 
 
 def _load_weights(weights: str, method: PretextTask, config: Config, reporter: Reporter) -> str:
@@ -132,16 +146,10 @@ def _describe_result(training: Training) -> dict[str, Any]:
 
 def pretrain_epochs(training: Training, method: PretextTask, videos: VideoList) -> None:
     """Train all epochs; where due, renew the labels before one, and measure kNN accuracy after it."""
-    machine, every = training.machine, training.config.pretrain.knn_every
+    every = training.config.pretrain.knn_every
     ddp_model = ranks.wrap_ddp(method)
+    forward = forward_by(ddp_model, method.sampler, training.machine)
     warned: set[str] = set()
-
-    def forward(clips: Tensor, batch: Batch) -> Step:
-        video = batch.index.to(machine.device, non_blocking=True)  # (B,)
-        facts = clip_facts(method.sampler, batch).to(machine.device, non_blocking=True)  # (facts, B)
-        step: Step = ddp_model(*clips, *facts, video)
-        return step
-
     for epoch in training.epochs():
         if method.relabel_every and epoch % method.relabel_every == 0 and training.state.between_epochs:
             relabel(training, method, videos, seed=epoch)
@@ -153,6 +161,18 @@ def pretrain_epochs(training: Training, method: PretextTask, videos: VideoList) 
         for name in signs.keys() - warned:
             training.reporter.warn(signs[name])
         warned |= signs.keys()
+
+
+def forward_by(ddp_model: nn.Module, sampler: Sampler, machine: Machine) -> Callable[[Tensor, Batch], Step]:
+    """Return the function from the clips of a batch to the step of a method, which gets the facts of its `sampler`."""
+
+    def forward(clips: Tensor, batch: Batch) -> Step:
+        video = batch.index.to(machine.device, non_blocking=True)  # (B,)
+        facts = clip_facts(sampler, batch).to(machine.device, non_blocking=True)  # (facts, B)
+        step: Step = ddp_model(*clips, *facts, video)
+        return step
+
+    return forward
 
 
 def relabel(training: Training, method: PretextTask, videos: VideoList, seed: int) -> None:

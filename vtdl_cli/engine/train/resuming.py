@@ -91,11 +91,14 @@ def describe_position(state: TrainingState, run: str) -> str:
     return f"run '{run}' is finished {where}, {how}: nothing to do. To train on: --set finetune.patience=0"
 
 
-def changes_since(content: Checkpoint, options: TrainingSection, rows: Sequence[EpochMetrics]) -> Iterator[str]:
+def changes_since(
+    content: Checkpoint, identity: Checkpoint, options: TrainingSection, rows: Sequence[EpochMetrics]
+) -> Iterator[str]:
     """Yield warnings of what has changed since a checkpoint was written.
 
     Args:
         content: of the checkpoint.
+        identity: of the run, as it is now.
         options: the section of its stage, as it is now.
         rows: the epochs in the log.
     """
@@ -104,6 +107,12 @@ def changes_since(content: Checkpoint, options: TrainingSection, rows: Sequence[
         yield f"weights '{weights}' have changed since the run began from them: it keeps its own"
     if later := sum(row["step"] > content["step"] for row in rows):
         yield f"{later} epochs were logged after the last checkpoint: their lines are removed"
+    saved, now = content.get("threads"), identity["threads"]
+    if saved and now and saved != now and content["epoch"] < options.epochs:
+        yield (
+            f"the run was saved with {saved} CPU threads and resumes with {now}, which changes sums in their last "
+            f"digits. To end exactly as if it had never stopped, set OMP_NUM_THREADS={saved}"
+        )
     done, stage = content["epoch"], content["stage"]
     if done > options.epochs:
         yield f"{stage}.epochs {options.epochs} is less than the {done:.2f} epochs already trained, and has no effect"

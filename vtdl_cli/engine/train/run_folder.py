@@ -28,7 +28,10 @@ from vtdl_cli.errors import UsageError, VtdlError
 from vtdl_cli.locks import FOLDER_LOCK, lock_folder
 from vtdl_cli.runtime import Reporter, atomic_write, check_writable
 
-CURVES_EVERY_SECONDS = 30.0  # drawing takes about half a second: too much after each of many short epochs
+CURVES_EVERY_SECONDS = (
+    30.0  # or less often; drawing takes about half a second: too much after each of many short epochs
+)
+CURVES_SHARE = 0.005  # of a run's time, at most: of many epochs, or on a busy machine, drawing takes seconds
 
 CONFIG, METRICS, GRADIENTS = "config.yaml", "metrics.jsonl", "gradients.jsonl"
 PENDING = ".epoch.json"  # an epoch's lines for the logs, until last.pt is written and they are logged
@@ -105,7 +108,7 @@ class RunFolder:
         self.last, self.best = self.checkpoints / "last.pt", self.checkpoints / "best.pt"
         self.resume, self.overwrite = resume, overwrite and not resume
         self.resumes = resume and self.last.exists()
-        self._curves_drawn = time.monotonic()
+        self._curves_drawn, self._curves_wait = time.monotonic(), CURVES_EVERY_SECONDS
         self._trackers = Trackers(path, trackers)
         self._opened = False
         refuse_used_folder(path, "run folder", resume=resume, overwrite=overwrite)
@@ -186,7 +189,7 @@ class RunFolder:
                 self._write_lines(GRADIENTS, [*earlier, gradients])
             self._write([*before, row])
         (self.path / PENDING).unlink()
-        if time.monotonic() - self._curves_drawn > CURVES_EVERY_SECONDS:
+        if time.monotonic() - self._curves_drawn > self._curves_wait:
             self.draw()
 
     @ranks.on_rank_0
@@ -199,10 +202,12 @@ class RunFolder:
     @ranks.on_rank_0
     def draw(self) -> None:
         """Draw curves.png."""
+        began = time.monotonic()
         if rows := self.rows():
             with atomic_write(self.path / "curves.png") as temporary:
                 draw_curves({self.path.name: rows}, temporary)
         self._curves_drawn = time.monotonic()
+        self._curves_wait = max(CURVES_EVERY_SECONDS, (self._curves_drawn - began) / CURVES_SHARE)
 
     def rows(self) -> list[EpochMetrics]:
         """Read all epochs logged so far."""

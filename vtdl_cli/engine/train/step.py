@@ -9,7 +9,7 @@ from vtdl_cli.data.clips.datasets import Batch
 from vtdl_cli.engine.networks.machine import autocast, device_clips
 from vtdl_cli.engine.train.optimization import set_lr, trained_parameters
 from vtdl_cli.engine.train.state import TrainingState
-from vtdl_cli.engine.train.training import Training
+from vtdl_cli.engine.train.training import StepBatches, Training
 from vtdl_cli.errors import VtdlError
 
 Forward = Callable[[Tensor, Batch], tuple[Tensor, Mapping[str, Tensor]]]
@@ -39,31 +39,36 @@ def train_epoch(
         VtdlError: a loss is not finite, or fp16 is too narrow for the gradients.
         Interrupted: by a signal, after saving.
     """
-    machine, state = training.machine, training.state
     for batches in training.steps():
-        set_lr(state.optimizer, state.lr_at(state.step))
-        state.optimizer.zero_grad()
-        total = sum(num_videos for _, num_videos in batches)
-        for batch, num_videos in batches:  # this rank's B videos, out of num_videos on all ranks
-            clips = device_clips(batch, machine, training.config.data.crop_size)  # (V, B, C, T, R, R)
-            with ranks.gradient_sync(ddp_model, when=batch is batches[-1][0]):
-                with autocast(machine):
-                    loss, metrics = forward(clips, batch)
-                weight = ranks.world_size() * len(batch) / total  # DDP averages over ranks: weigh each by its videos
-                state.scaler.scale(loss * weight).backward()
-            state.meter.record({"loss": loss, **metrics}, len(batch), num_videos)
-        update_weights(state)
+        train_step(training, ddp_model, forward, batches)
         after_step()
         training.finish_step()
 
 
+def train_step(training: Training, ddp_model: nn.Module, forward: Forward, batches: StepBatches) -> None:
+    """Compute the gradients of the batches, and make the optimizer's step; arguments and errors as of `train_epoch`."""
+    machine, state = training.machine, training.state
+    state.optimizer.zero_grad()
+    total = sum(num_videos for _, num_videos in batches)
+    for batch, num_videos in batches:  # this rank's B videos, out of num_videos on all ranks
+        clips = device_clips(batch, machine, training.config.data.crop_size)  # (V, B, C, T, R, R)
+        with ranks.gradient_sync(ddp_model, when=batch is batches[-1][0]):
+            with autocast(machine):
+                loss, metrics = forward(clips, batch)
+            weight = ranks.world_size() * len(batch) / total  # DDP averages over ranks: weigh each by its videos
+            state.scaler.scale(loss * weight).backward()
+        state.meter.record({"loss": loss, **metrics}, len(batch), num_videos)
+    update_weights(state)
+
+
 def update_weights(state: TrainingState) -> None:
-    """Clip the gradients and make the optimizer's step; in fp16, skip and count it if gradients have overflowed.
+    """Clip the gradients and make the optimizer's step at its lr; in fp16, skip and count it if they have overflowed.
 
     Raises:
         VtdlError: they overflow however small the loss is scaled.
     """
     optimizer, scaler, before = state.optimizer, state.scaler, state.scaler.get_scale()
+    set_lr(optimizer, state.lr_at(state.step))
     scaler.unscale_(optimizer)
     if state.options.max_grad_norm is not None:
         nn.utils.clip_grad_norm_(trained_parameters(optimizer), state.options.max_grad_norm)

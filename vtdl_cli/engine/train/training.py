@@ -106,6 +106,7 @@ class Training:
                 "num_classes": videos.num_classes,
                 "list_sha256": videos.sha256,
                 "seed": execution.seed,
+                "threads": machine.threads,
                 "origin": origin or {},
             },
             self.options,

@@ -1,7 +1,8 @@
-"""`vtdl bench` through the real command; that it times what evaluation does, and all of it."""
+"""`vtdl bench evaluate` and `extract` through the real command; that they time what those do, and all of it."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -9,20 +10,15 @@ import pytest
 import torch
 
 from tests.toy import NUM_VAL, Toy, files_in, refuse, succeed
-from vtdl_cli.engine.evaluate.bench import (
-    decode_clips,
-    forward_random_clips,
-    make_random_clips,
-    score_videos,
-)
+from vtdl_cli.engine.bench.evaluate import pass_of, score_videos
 from vtdl_cli.engine.evaluate.evaluate import Measurement, load_tested_network, prepare_measurement
 from vtdl_cli.engine.networks.bad_videos import BadVideos
 from vtdl_cli.engine.request import Execution, ListSource, Protocol
 from vtdl_cli.runtime import SilentReporter, ignore_warning
 
 
-def bench(toy: Toy, weights: Path, *more: str) -> list[str]:
-    line = ["bench", "evaluate", "--weights", str(weights), "--list", str(toy.val_list), "--root", str(toy.root)]
+def bench(toy: Toy, weights: Path, *more: str, command: str = "evaluate") -> list[str]:
+    line = ["bench", command, "--weights", str(weights), "--list", str(toy.val_list), "--root", str(toy.root)]
     return [*line, "--device", "cpu", "--workers", "0", *more]
 
 
@@ -34,25 +30,52 @@ def measurement(toy: Toy, finetuned: Path) -> Measurement:
     return prepare_measurement(tested, ListSource(toy.val_list, toy.root), execution, Protocol(3), SilentReporter())
 
 
-def test_bench__numbers_belong_together(
+def belongs_together(result: dict[str, Any], num_clips: int) -> None:
+    """What is derived from the times, computed again."""
+    times = result["times"]
+    assert set(times) == {"decoding", "network", "together"}
+    for row in times.values():
+        assert set(row) == {"seconds", "cpu_seconds", "clips_per_second"}
+        assert min(row.values()) > 0
+        assert row["clips_per_second"] * row["seconds"] == pytest.approx(num_clips)
+    for unit, name in (("seconds", "together_to_sum"), ("cpu_seconds", "together_to_sum_cpu")):
+        apart = times["decoding"][unit] + times["network"][unit]
+        assert result[name] == pytest.approx(times["together"][unit] / apart)
+    longer = max(times["decoding"]["seconds"], times["network"]["seconds"])
+    assert result["together_to_longer"] == pytest.approx(times["together"]["seconds"] / longer)
+
+
+def test_bench_evaluate__numbers_belong_together(
     toy: Toy, finetuned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     before = files_in(finetuned)
-    result = json.loads(succeed(*bench(toy, finetuned, "--clips", "3", "--repeats", "2", "--json")).stdout)
-    seconds = result["seconds"]
-    assert set(seconds) == set(result["clips_per_second"]) == {"decoding", "network", "evaluation"}
-    assert min(seconds.values()) > 0
-    assert {name: result[name] for name in ("protocol", "num_videos", "num_clips", "device", "workers", "repeats")} == {
-        "protocol": "video@3", "num_videos": NUM_VAL, "num_clips": 3 * NUM_VAL, "device": "cpu", "workers": 0, "repeats": 2,
+    line = bench(toy, finetuned, "--clips", "3", "--repeats", "2", "--json", "--figure", "bars.png")
+    result = json.loads(succeed(*line).stdout)
+    belongs_together(result, 3 * NUM_VAL)
+    assert {name: result[name] for name in ("protocol", "num_videos", "num_clips", "machine", "repeats")} == {
+        "protocol": "video@3", "num_videos": NUM_VAL, "num_clips": 3 * NUM_VAL, "machine": "cpu, float32, 0 workers",
+        "repeats": 2,
     }  # fmt: skip
-    for name, value in seconds.items():
-        assert result["clips_per_second"][name] * value == pytest.approx(3 * NUM_VAL)
-    parts = seconds["decoding"], seconds["network"]
-    assert result["evaluation_to_sum"] == pytest.approx(seconds["evaluation"] / sum(parts))
-    assert result["evaluation_to_longer"] == pytest.approx(seconds["evaluation"] / max(parts))
-    assert list(tmp_path.iterdir()) == []
+    assert files_in(tmp_path) == {"bars.png"}
     assert files_in(finetuned) == before
+    refuse(*line, code=2, says=("'bars.png' exists. Use --overwrite, or another --figure",))
+
+
+def test_bench_extract__numbers_belong_together(
+    toy: Toy, pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With workers, whose CPU time counts; the table has the same rows."""
+    monkeypatch.chdir(tmp_path)
+    before = files_in(pretrained)
+    line = bench(toy, pretrained, "--repeats", "1", "--workers", "1", command="extract")
+    result = json.loads(succeed(*line, "--json").stdout)
+    belongs_together(result, 2 * NUM_VAL)
+    assert (result["protocol"], result["layer"]) == ("video@2", "last")
+    table = succeed(*line, "--quiet").stdout
+    assert all(word in table for word in ("together_to_sum", "CPU seconds", "clips/s", "decoding", "network"))
+    assert list(tmp_path.iterdir()) == []
+    assert files_in(pretrained) == before
 
 
 def test_bench__skips_what_cannot_be_read(toy: Toy, finetuned: Path, tmp_path: Path) -> None:
@@ -82,9 +105,10 @@ def test_bench__network_sees_as_many_clips_as_in_evaluation(measurement: Measure
     score_videos(measurement, bad_videos, SilentReporter())
     in_evaluation = seen.copy()
     seen.clear()
-    sizes = decode_clips(measurement, bad_videos, SilentReporter())
+    timed = pass_of(measurement)
+    sizes = timed.decode(bad_videos, SilentReporter())
     assert sizes == [6, 6, 6]
-    forward_random_clips(measurement, sizes, {size: make_random_clips(measurement, size) for size in sizes})
+    timed.forward(sizes, {size: timed.random_clips(size) for size in sizes})
     assert seen == in_evaluation
 
 
