@@ -135,6 +135,14 @@ def test_readme__is_a_front_page() -> None:
     assert "\npip install -e '.[dev]' && pytest\n" in text
 
 
+def test_readme__accuracies_are_those_of_the_measured_tables() -> None:
+    """Oracle: presets/README.md, where each stands with the commands that it is from."""
+    measured = (ROOT / "presets" / "README.md").read_text(encoding="utf-8")
+    shown = re.findall(r"\d+\.\d(?: ± \d+\.\d)?", "".join(re.findall(r"^\|.*\|$", prose(README), flags=re.MULTILINE)))
+    assert len(shown) > 20
+    assert [figure for figure in shown if figure not in measured] == []
+
+
 def test_pictures__are_small_and_shown() -> None:
     """Together below 1 MB, and each on some page."""
     pictures = [*(ROOT / ".pictures").iterdir()]
