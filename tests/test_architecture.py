@@ -119,7 +119,7 @@ def test_imports__have_no_circle() -> None:
 
 
 def room_of(module: Path) -> str:
-    """`train` for vtdl_cli/engine/train/step.py, `demo` for vtdl_cli/engine/demo.py."""
+    """`train` for vtdl_cli/engine/train/step.py, `stages` for vtdl_cli/engine/stages.py."""
     return module.parts[2].removesuffix(".py")
 
 

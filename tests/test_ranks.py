@@ -134,6 +134,11 @@ def test_spread__is_that_of_the_whole_batch(found: Found) -> None:
         assert each["spread_of_two"].item() == pytest.approx(5**0.5 / 5)
 
 
+def test_shuffle_bn__keys_under_autocast_are_those_of_one_process(found: Found) -> None:
+    """Oracle: one process, bit for bit: a convolution under autocast rounds its clips to bf16, whoever did so before."""
+    assert torch.equal(torch.cat([each["shuffled_in_bf16"] for each in found]), one.shuffled_in_bf16())
+
+
 def test_shuffle_bn__each_key_is_normalised_with_those_it_was_shuffled_with(found: Found) -> None:
     """Oracle: NumPy. Shuffled clips, split into 3 and 2; mean and deviation of each part; then unshuffled."""
     order = found[0]["shuffled"]["order"].numpy()

@@ -89,6 +89,17 @@ def shuffled_keys() -> dict[str, Any]:
     return {"keys": pair.embed_key(part(clips_of_all(4))), "order": order}
 
 
+def shuffled_in_bf16() -> torch.Tensor:
+    """Keys of an encoder that begins with a convolution, under autocast, in channels last; no statistics: the order
+    leaves no trace."""
+    torch.manual_seed(0)
+    encoder = nn.Sequential(nn.Conv3d(2, 4, (3, 1, 1)), nn.Flatten())
+    pair = EncoderPair(encoder, 0.9, key_shuffle=ranks.world_size() > 1)
+    clips = part(clips_of_all(9)).contiguous(memory_format=torch.channels_last_3d)
+    with torch.autocast("cpu", torch.bfloat16):
+        return pair.embed_key(clips)
+
+
 def shuffled_rows() -> list[dict[str, torch.Tensor]]:
     """Rows shuffled among the ranks, of several numbers on each: fewer than there are ranks, and none on the first."""
     found = []
@@ -161,6 +172,7 @@ def everything(folder: Path) -> dict[str, Any]:
         "vtdl": step_of_vtdl(),
         "accumulated": accumulated(),
         "shuffled": shuffled_keys(),
+        "shuffled_in_bf16": shuffled_in_bf16(),
         "shuffled_rows": shuffled_rows(),
         "bank": bank(),
         "normaliser": normaliser(),

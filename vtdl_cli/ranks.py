@@ -185,7 +185,7 @@ def shuffle_rows(values: Tensor) -> tuple[Tensor, Tensor]:
 
     if world_size() == 1:
         order = shared_permutation(len(values))
-        return values[order.to(values.device)], order
+        return values[order.to(values.device, non_blocking=True)], order
     lengths = _gather_numbers(len(values))
     order = shared_permutation(sum(lengths))
     sources = torch.arange(world_size()).repeat_interleave(torch.tensor(lengths))[order]  # (M,), each row's rank
@@ -194,8 +194,10 @@ def shuffle_rows(values: Tensor) -> tuple[Tensor, Tensor]:
     source = sources.tensor_split(world_size())[rank()]
     received = values.new_empty(len(source), *values.shape[1:])  # by source, within it in the order wanted
     sizes = source.bincount(minlength=world_size()).tolist(), list(map(len, sent))
-    distributed.all_to_all_single(received, values[torch.cat(sent).to(values.device)].contiguous(), *sizes)
-    return received[source.argsort(stable=True).argsort().to(values.device)], order
+    distributed.all_to_all_single(
+        received, values[torch.cat(sent).to(values.device, non_blocking=True)].contiguous(), *sizes
+    )
+    return received[source.argsort(stable=True).argsort().to(values.device, non_blocking=True)], order
 
 
 def all_reduce(value: Tensor) -> Tensor:

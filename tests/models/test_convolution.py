@@ -25,6 +25,21 @@ def test_conv3d__equals_torch(kernel: Triple, stride: Triple, frames: int) -> No
     torch.testing.assert_close(torch.autograd.grad(actual.square().sum(), [clips, *ours.parameters()]), wanted)
 
 
+@pytest.mark.parametrize("frames", [2, 8])
+def test_conv3d__with_padded_channels_is_the_same(frames: int) -> None:
+    """Oracle: itself without the padding, in double precision: output, gradients, and the names and shapes saved."""
+    torch.manual_seed(0)
+    convolution = Conv3d(3, 4, (3, 7, 7), stride=(1, 2, 2), padding=(1, 3, 3)).double()
+    clips = torch.randn(2, 3, frames, 9, 9, dtype=torch.float64, requires_grad=True)
+    found = []
+    for padded in (3, 8):
+        convolution.padded_channels = padded
+        output = convolution(clips)
+        found.append((output, *torch.autograd.grad(output.square().sum(), [clips, convolution.weight])))
+    torch.testing.assert_close(found[1], found[0])
+    assert {name: values.shape for name, values in convolution.state_dict().items()} == {"weight": (4, 3, 3, 7, 7)}
+
+
 def weight_error(convolution: nn.Conv3d, clips: Tensor) -> float:
     """Relative error of the bf16 weight gradient; oracle: the fp32 one."""
     output = convolution(clips)

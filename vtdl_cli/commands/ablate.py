@@ -1,6 +1,6 @@
 """`vtdl ablate`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +19,13 @@ vtdl ablate --preset small/r3d --train-list lists/train.txt --val-list lists/val
 vtdl ablate --preset hmdb51/i3d --rows published --finetune --train-list train.txt --val-list val.txt --out published
 """
 
+TRAINING = {
+    "pretraining": "pretraining",
+    "finetuning": "finetuning",
+    "few_shot_finetuning": "few-shot finetuning",
+}
+"""Trainings, as the names of their `..._epochs` and `..._seconds` begin, and their titles."""
+
 DEFAULT_ROWS = "scratch,moco,moco-equal-time,intra-video-negative,tca"
 
 
@@ -26,7 +33,9 @@ def ablate(
     preset: o.PresetOption,
     train_list: Annotated[
         Path,
-        typer.Option(help="List to pretrain on, and to take labels from; {seed} in its path stands for the seed."),
+        typer.Option(
+            help="List to pretrain on, and to take labels from; {seed} in its path and in --root stands for the seed."
+        ),
     ],
     val_list: Annotated[Path, typer.Option(help="List that accuracies are measured on; may also have {seed}.")],
     out: Annotated[Path, typer.Option(help="Folder for all runs, ablation.csv, ablation.png and ablation.json.")],
@@ -67,13 +76,15 @@ def ablate(
 ) -> None:
     """Compare settings over several seeds, and test the differences.
 
-    Rows: scratch, moco, moco-equal-time, intra-video-negative, tca,
-    tca-without-negative. The rows of the paper's ablation, together: published
-    (baseline, basic-augmentation, temporal-discriminative, tca).
+    Rows: scratch, scratch-equal-time, moco, moco-equal-time,
+    intra-video-negative, tca, tca-without-negative. The rows of the paper's
+    ablation, together: published (baseline, basic-augmentation,
+    temporal-discriminative, tca).
 
     Your own rows: a YAML file with a line NAME: [SECTION.KEY=VALUE, ...] each.
     In the brackets, 'scratch' stands for no pretraining, and 'equal time as NAME'
-    for as many epochs as take the time of that row.
+    for as many epochs as take the time of that row: of pretraining or, from
+    scratch, of finetuning.
     """
     from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.settings import load_config
@@ -82,7 +93,7 @@ def ablate(
     how = o.execution(seed, device, workers, resume=resume, overwrite=overwrite, dry_run=dry_run)
     config = load_config(preset, assignments or (), reporter.warn)
     from vtdl_cli.engine.ablation.ablate import ablate
-    from vtdl_cli.engine.ablation.cell import Measures
+    from vtdl_cli.engine.ablation.measures import Measures
     from vtdl_cli.engine.ablation.rows import PUBLISHED, read_rows
     from vtdl_cli.engine.networks.methods import check_config
 
@@ -112,8 +123,8 @@ def _show(result: dict[str, Any], published: Mapping[str, float]) -> None:
 
     console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
     console.print(_accuracies(result))
-    if "loss" in _names(result):
-        console.print(_pretraining(result, published))
+    if any(f"{name}_seconds" in _names(result) for name in TRAINING):
+        console.print(_training(result, published))
     console.print(f"\n{printable(result['verdict'])}")
     console.print(printable(f"Files: {result['table']}  {result['figure']}"))
 
@@ -121,8 +132,6 @@ def _show(result: dict[str, Any], published: Mapping[str, float]) -> None:
 def _accuracies(result: dict[str, Any]) -> "Table":
     """Return means, paired differences and their p, a section for each metric."""
     from rich.table import Table
-
-    from vtdl_cli.engine.ablation.cell import ACCURACIES
 
     against = printable(result["against"])
     table = Table(
@@ -132,30 +141,46 @@ def _accuracies(result: dict[str, Any]) -> "Table":
     for title in ("mean", f"difference to {against}", "corrected p"):
         table.add_column(title, justify="right")
     for metric, estimates in result["estimates"].items():
-        table.add_row(ACCURACIES[metric], style="bold")
+        table.add_row(result["titles"][metric], style="bold")
         for row, found in estimates.items():
             table.add_row(f"  {printable(row)}", _interval(found), *_difference(result["differences"][metric].get(row)))
         table.add_section()
     return table
 
 
-def _pretraining(result: dict[str, Any], published: Mapping[str, float]) -> "Table":
-    """Return what pretraining took and came to, in the mean, beside the published accuracy where there is one."""
+def _training(result: dict[str, Any], published: Mapping[str, float]) -> "Table":
+    """Return what training took and came to, in the mean, beside the published accuracy where there is one."""
     from rich.table import Table
 
-    formats = {"loss": ".2f", "pretraining_epochs": ".0f", "pretraining_seconds": ".0f"}
-    table = Table(title="pretraining, mean over seeds", title_justify="left")
-    table.add_column("row")
-    for title in ("last loss", "epochs", "seconds", *(["published top-1"] if published else [])):
+    names = _names(result)
+    titles = {name: title for name, title in TRAINING.items() if f"{name}_seconds" in names}
+    table = Table(title="training, mean over seeds", title_justify="left")
+    table.add_column("row", min_width=max(map(len, result["rows"])))  # titles are broken, names are not
+    for title in (
+        *titles.values(),
+        *(["last loss"] if "loss" in names else []),
+        *(["published top-1"] if published else []),
+    ):
         table.add_column(title, justify="right")
     for row in result["rows"]:
         runs = [rows[row] for rows in result["results"].values()]
-        means = {name: [run[name] for run in runs if name in run] for name in formats}
-        cells = [format(sum(each) / len(each), formats[name]) if each else "" for name, each in means.items()]
-        table.add_row(
-            printable(row), *cells, *([f"{published[row]:.1f}" if row in published else ""] if published else [])
-        )
+        cells = [_cost(runs, name) for name in titles]
+        cells += [_mean(runs, "loss", ".2f")] if "loss" in names else []
+        cells += [f"{published[row]:.1f}" if row in published else ""] if published else []
+        table.add_row(printable(row), *cells)
     return table
+
+
+def _cost(runs: Sequence[Mapping[str, float]], training: str) -> str:
+    """Return the epochs and the time of a training; empty where there was none."""
+    epochs, seconds = (_mean(runs, f"{training}_{name}", ".0f") for name in ("epochs", "seconds"))
+    return f"{epochs} epochs, {seconds} s" if epochs else ""
+
+
+def _mean(runs: Sequence[Mapping[str, float]], name: str, form: str) -> str:
+    """Return the mean of a result; empty where there is none."""
+    found = [run[name] for run in runs if name in run]
+    return format(sum(found) / len(found), form) if found else ""
 
 
 def _names(result: dict[str, Any]) -> set[str]:

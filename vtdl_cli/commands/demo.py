@@ -1,7 +1,7 @@
 """`vtdl demo`."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,20 +17,21 @@ EPILOG = """Examples:
 
 vtdl demo
 
-vtdl demo --seed 1 --out demo-1 --json
+vtdl demo --ablation --out vtdl-demo-ablation
 """
-
-ROWS = {
-    "from_scratch": "from scratch",
-    "from_scratch_equal_time": "from scratch, equal training time",
-    "pretrained": "pretrained without labels, finetuned",
-}
 
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for videos, lists, runs, features and figures.")] = Path(
         "vtdl-demo"
     ),
+    ablation: Annotated[
+        bool,
+        typer.Option(
+            "--ablation",
+            help="Compare every step from scratch to the whole method, over 5 seeds with videos of their own.",
+        ),
+    ] = False,
     seed: o.SeedOption = 0,
     videos: Annotated[int, typer.Option(min=16, help="Videos of each of the 8 classes; a quarter to test on.")] = 84,
     preset: o.PresetOption = "demo",
@@ -53,11 +54,11 @@ def demo(
 
     how = o.execution(seed, device, workers, resume=resume, overwrite=overwrite, dry_run=dry_run)
     config = load_config(preset, assignments or (), make_reporter(quiet).warn)
-    from vtdl_cli.engine.demo import demo
+    from vtdl_cli.engine.demo.demo import demo
     from vtdl_cli.engine.networks.methods import check_config
 
     check_config(config, assignments or ())
-    result = demo(config, out, how, make_reporter(quiet), videos_per_class=videos)
+    result = demo(config, out, how, make_reporter(quiet), videos_per_class=videos, ablation=ablation)
     if as_json or dry_run:
         print_result(result, as_json, "plan")
         return
@@ -65,42 +66,66 @@ def demo(
 
 
 def _show(result: dict[str, Any], out: Path) -> None:
-    """Print the table, the figures, and what to type next."""
+    """Print the table, what it says, the figures, and what to type next."""
     from rich.console import Console
 
     console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
     console.print(_table(result))
-    free = result["label_free"]
-    console.print(
-        f"\nBefore any finetuning, kNN: untrained network {free['untrained']:.1f}%, "
-        f"pretrained {free['pretrained']:.1f}%. Chance: {result['chance']:.1f}%. {result['seconds']:.0f} s in all."
-    )
-    curves, triplet = map(printable, result["pictures"])
-    console.print(f"Figures: {curves}  {triplet}\n\nNext, on these videos:\n")
-    for words in _next_steps(out):
-        console.print(printable(f"vtdl {shlex.join(map(str, words))}"))
+    console.print(f"Chance: {result['chance']:.1f}%. {result['seconds']:.0f} s in all.\n")
+    for line in result["verdict"]:
+        console.print(line)
+    console.print(f"\nFigures: {'  '.join(map(printable, result['pictures']))}\n\nNext, on these videos:\n")
+    for words in _next_steps(result["files"], out):
+        console.print(printable(f"vtdl {shlex.join(words)}"))
     console.print("\nOn your own, in one folder for each class:\n")
     console.print("vtdl prepare-lists folder --root videos --out lists")
 
 
-def _next_steps(out: Path) -> Iterator[list[str | Path]]:
+def _next_steps(files: Mapping[str, str], out: Path) -> Iterator[list[str]]:
     """Yield the words of two commands that use what the demo has written."""
-    run, lists, features = out / "pretraining", out / "lists", out / "features"
-    videos: list[str | Path] = ["--train-list", lists / "labelled_split_1.txt", "--val-list", lists / "val_split_1.txt"]
-    paths = [*videos, "--root", out / "videos", "--out", out / "linear"]
-    yield ["finetune", "--preset", run / "config.yaml", "--weights", run, "--linear-probe", *paths]
-    yield ["probe", "--train", features / "pretraining-labelled.h5", "--test", features / "pretraining-test.h5"]
+    run, videos = files["pretraining"], ["--train-list", files["labelled_list"], "--val-list", files["val_list"]]
+    paths = [*videos, "--root", files["root"], "--out", str(out / "linear")]
+    yield ["finetune", "--preset", f"{run}/config.yaml", "--weights", run, "--linear-probe", *paths]
+    yield ["probe", "--train", files["train_features"], "--test", files["val_features"]]
 
 
 def _table(result: dict[str, Any]) -> "Table":
+    from rich.box import SIMPLE
     from rich.table import Table
 
-    table = Table(title=f"top-1 on {result['test_videos']} test videos, %", title_justify="left")
-    table.add_column(f"{result['labelled_videos']} labelled videos")
-    for column in ("1 clip", "10 clips", "kNN", "training"):
-        table.add_column(column, justify="right")
-    for key, name in ROWS.items():
-        row = result[key]
-        accuracies = (f"{row[column]:.1f}" for column in ("clip@1", "video@10", "knn"))
-        table.add_row(name, *accuracies, f"{row['seconds']:.0f} s")
+    few = f"{result['labelled_videos']} labelled of {result['pretraining_videos']}"
+    mean = f"mean ± half of its 95% interval over {_repeated(result)}"
+    table = Table(
+        title=f"top-1 in % on {result['test_videos']} test videos; few-shot: {few}; {mean}",
+        title_justify="left",
+        box=SIMPLE,
+        pad_edge=False,
+    )
+    columns = {title: [_interval(of.get(row)) for row in result["rows"]] for title, of in _estimates(result)}
+    columns["training"] = [f"{result['training_seconds'][row]:.0f} s" for row in result["rows"]]
+    table.add_column("", min_width=max(map(len, result["rows"])))
+    for title, cells in columns.items():
+        table.add_column(title, justify="right", min_width=max(map(len, cells)))  # titles are broken, numbers are not
+    for row in zip(result["rows"], *columns.values(), strict=True):
+        table.add_row(*row)
     return table
+
+
+def _estimates(result: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return the title and the estimates of each metric."""
+    return [(title, result["estimates"][metric]) for metric, title in result["titles"].items()]
+
+
+def _repeated(result: Mapping[str, Any]) -> str:
+    """Return what means are over."""
+    if result["seeds"] > 1:
+        return f"{result['seeds']} seeds"
+    return f"{result['finetuned_draws']} draws of labels (linear probe: {result['probe_draws']})"
+
+
+def _interval(found: Mapping[str, Any] | None) -> str:
+    """Return a mean and half its interval, which is symmetric; a dash where nothing was measured."""
+    if found is None:
+        return "–"
+    half = f" ± {found['interval'][1] - found['mean']:.1f}" if found["interval"] else ""
+    return f"{found['mean']:.1f}{half}"

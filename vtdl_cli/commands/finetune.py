@@ -54,6 +54,7 @@ def finetune(
     seed: o.SeedOption = 0,
     device: o.DeviceOption = "auto",
     workers: o.WorkersOption = None,
+    deterministic: o.DeterministicOption = False,
     resume: o.ResumeOption = False,
     overwrite: o.OverwriteOption = False,
     dry_run: o.DryRunOption = False,
@@ -69,7 +70,9 @@ def finetune(
     from vtdl_cli.errors import ConfigError
     from vtdl_cli.settings import load_config, without_effect
 
-    how = o.execution(seed, device, workers, resume=resume, overwrite=overwrite, dry_run=dry_run)
+    how = o.execution(
+        seed, device, workers, resume=resume, overwrite=overwrite, dry_run=dry_run, deterministic=deterministic
+    )
     config = load_config(preset, assignments or (), make_reporter(quiet).warn)
     if mistakes := without_effect(assignments or (), OTHER_STAGE | ({} if val_list else UNVALIDATED)):
         raise ConfigError(*mistakes)

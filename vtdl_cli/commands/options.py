@@ -110,6 +110,16 @@ OverwriteOption = Annotated[
     bool,
     typer.Option("--overwrite", help="Replace the outputs of an earlier run of this command.", rich_help_panel=RUNNING),
 ]
+DeterministicOption = Annotated[
+    bool,
+    typer.Option(
+        "--deterministic",
+        help="On a GPU, give the same weights again for the same seed, batches, GPU and versions, which is slower; max "
+        "pooling, as in C3D and I3D, may still differ in the last digits. A CPU always does. Default: the fastest "
+        "kernels.",
+        rich_help_panel=RUNNING,
+    ),
+]
 DryRunOption = Annotated[
     bool,
     typer.Option("--dry-run", help="Check everything and print the plan, without computing.", rich_help_panel=RUNNING),
@@ -180,7 +190,14 @@ def protocol(clips: int | None, crops: int, aggregate: str = "softmax") -> "Prot
 
 
 def execution(
-    seed: int, device: str, workers: int | None, *, resume: bool = False, overwrite: bool = False, dry_run: bool = False
+    seed: int,
+    device: str,
+    workers: int | None,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    dry_run: bool = False,
+    deterministic: bool = False,
 ) -> "Execution":
     """Check and combine the options for running a command.
 
@@ -194,4 +211,4 @@ def execution(
         raise UsageError("--resume and --overwrite exclude each other. Choose one")
     if device not in ("auto", "cpu", "cuda", "mps") and not device.startswith("cuda:"):
         raise UsageError(f"--device '{device}' is not auto, cpu, cuda or mps")
-    return Execution(seed, device, workers, resume, overwrite, dry_run)
+    return Execution(seed, device, workers, resume, overwrite, dry_run, deterministic)

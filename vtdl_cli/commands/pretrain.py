@@ -41,6 +41,7 @@ def pretrain(
     seed: o.SeedOption = 0,
     device: o.DeviceOption = "auto",
     workers: o.WorkersOption = None,
+    deterministic: o.DeterministicOption = False,
     resume: o.ResumeOption = False,
     overwrite: o.OverwriteOption = False,
     dry_run: o.DryRunOption = False,
@@ -55,7 +56,9 @@ def pretrain(
     from vtdl_cli.commands.screen import make_reporter, print_columns, print_result
     from vtdl_cli.settings import load_config
 
-    how = o.execution(seed, device, workers, resume=resume, overwrite=overwrite, dry_run=dry_run)
+    how = o.execution(
+        seed, device, workers, resume=resume, overwrite=overwrite, dry_run=dry_run, deterministic=deterministic
+    )
     config = load_config(preset, assignments or (), make_reporter(quiet).warn)
     from vtdl_cli.engine.networks.methods import check_config
     from vtdl_cli.engine.train.pretrain import pretrain

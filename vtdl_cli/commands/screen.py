@@ -16,11 +16,8 @@ from vtdl_cli.runtime import Progress, Reporter, SilentReporter
 from vtdl_cli.text import printable
 
 PLAIN_EVERY = 50  # steps between two lines in a pipe
-JSON_ONLY = (
-    "preset",
-    "triplets",
-    "times",
-)  # keys of results that tables leave out: a file of settings, a table of its own
+JSON_ONLY = ("preset", "triplets", "times", "draws")
+"""Keys of results that tables leave out: a file of settings, tables of their own, every value behind a mean."""
 
 
 def print_line(line: str) -> None:

@@ -116,6 +116,7 @@ class Execution:
         resume: resume from the last checkpoint.
         overwrite: replace existing outputs.
         dry_run: check everything without computing.
+        deterministic: train with the same bits again on the same GPU, where torch can.
     """
 
     seed: int = 0
@@ -124,6 +125,7 @@ class Execution:
     resume: bool = False
     overwrite: bool = False
     dry_run: bool = False
+    deterministic: bool = False
 
 
 @dataclass(frozen=True)

@@ -61,10 +61,16 @@ class EncoderPair(nn.Module):
         return shuffled[order.argsort()]
 
     def _embed_shuffled(self, clips: Tensor) -> Tensor:
-        """Embed this rank's clips as keys (N, D), each on the rank that it is assigned to by a shared random order."""
-        assigned, order = ranks.shuffle_rows(clips)
-        shuffled = ranks.gather_rows(self.key(assigned))  # (M, D), M clips on all ranks
-        return ranks.local_rows(shuffled[order.argsort().to(clips.device)], len(clips))
+        """Embed this rank's clips as keys (N, D), each on the rank that it is assigned to by a shared random order.
+
+        Under autocast they travel in half the bytes, rounded as the encoder's first convolution would round them.
+        """
+        kind = clips.device.type
+        if torch.is_autocast_enabled(kind):
+            clips = clips.to(torch.get_autocast_dtype(kind))
+        assigned, order = ranks.shuffle_rows(clips.movedim(1, -1))  # (N, T, H, W, C): as channels last are in memory
+        shuffled = ranks.gather_rows(self.key(assigned.movedim(-1, 1)))  # (M, D), M clips on all ranks
+        return ranks.local_rows(shuffled[order.argsort().to(clips.device, non_blocking=True)], len(clips))
 
     @torch.no_grad()
     def update_key(self) -> None:

@@ -24,6 +24,10 @@ class Conv3d(nn.Conv3d):
         in_channels, out_channels: channels of the input and of the output.
         kernel_size, stride, padding: each (time, height, width), in frames and pixels.
         bias: add a learned constant per output channel; off by default, as batch norm nearly always follows.
+
+    Attributes:
+        padded_channels: channels that input and weight have while they are convolved, zeros beyond `in_channels`: the
+            same function, which some GPUs compute faster. The weight itself stays as it is.
     """
 
     def __init__(
@@ -38,13 +42,17 @@ class Conv3d(nn.Conv3d):
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size, stride=stride, padding=padding, bias=bias)
         self.time_padding, self.space_padding = padding[0], padding[1:]
+        self.padded_channels = in_channels
 
     def forward(self, input: Tensor) -> Tensor:
         """Convolve: (N, C, T, H, W) -> (N, out_channels, t, h, w)."""
-        if self.time_padding == 0 or input.shape[2] >= self.kernel_size[0]:
-            return super().forward(input)
-        padded = F.pad(input, (0, 0, 0, 0, self.time_padding, self.time_padding))
-        return F.conv3d(padded, self.weight, self.bias, self.stride, (0, *self.space_padding))
+        weight, padding = self.weight, (self.time_padding, *self.space_padding)
+        if zeros := self.padded_channels - self.in_channels:
+            input, weight = (F.pad(each, (0, 0) * 3 + (0, zeros)) for each in (input, weight))
+        if self.time_padding > 0 and input.shape[2] < self.kernel_size[0]:
+            input = F.pad(input, (0, 0, 0, 0, self.time_padding, self.time_padding))
+            padding = (0, *self.space_padding)
+        return F.conv3d(input, weight, self.bias, self.stride, padding)
 
 
 def initialise(module: nn.Module, rule: str = "kaiming") -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import signal
 from collections.abc import Callable
 from functools import partial
@@ -12,7 +13,7 @@ import pytest
 
 from tests.toy import NUM_VAL, Toy, files_in, refuse, rows, succeed, vtdl
 from vtdl_cli.engine.ablation import cell as cells
-from vtdl_cli.engine.ablation import grid
+from vtdl_cli.engine.ablation import equal_time
 
 MOCO, SCRATCH = "moco", "scratch"
 
@@ -28,7 +29,7 @@ def table(out: Path) -> dict[tuple[str, str, str], float]:
     with (out / "ablation.csv").open() as file:
         lines = list(csv.DictReader(file))
     values = {(line["row"], line["seed"], line["metric"]): float(line["value"]) for line in lines}
-    return {key: value for key, value in values.items() if key[2] != "pretraining_seconds"}
+    return {key: value for key, value in values.items() if not key[2].endswith("seconds")}
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +75,9 @@ def test_ablate__each_cell_is_what_the_commands_give(
     values = table(out)
     assert values[MOCO, "1", "knn@1"] == probed["knn@1"]
     assert values[MOCO, "1", "few_shot_linear_top1"] == probed["per_class"]["2"]["linear_top1"]["mean"]
+    draws = json.loads((out / "ablation.json").read_text())["draws"]["1"][MOCO]
+    assert draws["few_shot_linear_top1"] == probed["per_class"]["2"]["linear_top1"]["draws"]
+    assert len(draws["few_shot_linear_top1"]) == 2
 
 
 def test_ablate__rows_of_a_seed_share_the_draws_of_labels(done: tuple[Path, dict[str, Any]]) -> None:
@@ -135,7 +139,7 @@ def test_ablate__resumed_when_finished_changes_nothing_and_takes_more_rows(
     before = {name: (done[0] / name).stat().st_mtime_ns for name in files_in(done[0]) if name.endswith(".pt")}
     shown = succeed(*words(toy, done[0], "--finetune-draws", "1", "--resume", "--quiet")).stdout
     assert {name: (done[0] / name).stat().st_mtime_ns for name in before} == before
-    for text in ("few-shot linear probe", "No difference to 'moco'", "last loss", "ablation.png"):
+    for text in ("few-shot linear probe", "No difference to 'moco'", "training, mean over seeds", "ablation.png"):
         assert text in shown
     more = words(toy, done[0], "--rows", "moco,tca", "--seeds", "3", "--resume", "--dry-run", "--json")
     plan = json.loads(succeed(*more).stdout)
@@ -165,7 +169,7 @@ def test_ablate__equal_time_row_and_lists_of_each_seed(
 
     Oracle: 2 epochs of 3 s take as long as 3 epochs of 2 s, if the first of those, which includes start-up, is left out.
     """
-    monkeypatch.setattr(grid, "epoch_seconds", lambda run: [9.0, 2.0] if "pace" in run.name else [3.0, 3.0])
+    monkeypatch.setattr(equal_time, "epoch_seconds", lambda run: [9.0, 2.0] if "pace" in run.name else [3.0, 3.0])
     lists = tmp_path / "lists"
     lists.mkdir()
     (lists / "classes.txt").write_text((toy.train_list.parent / "classes.txt").read_text())
@@ -183,6 +187,54 @@ def test_ablate__equal_time_row_and_lists_of_each_seed(
     assert not list((out / "cells").glob("pace-*"))
 
 
+def test_ablate__scratch_for_equal_time_finetunes_longer_and_is_probed_once(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its finetunings take the time of the other row's pretraining and finetuning, at the pace of that finetuning.
+
+    Oracle: 2 epochs of 3 s and 2 of 1 s are 8 s, in which 8 of 1 s fit, for both draws; no epoch is timed apart.
+    """
+    monkeypatch.setattr(equal_time, "epoch_seconds", lambda run: [3.0, 3.0] if "pretraining" in run.name else [1.0] * 2)
+    monkeypatch.delattr(equal_time, "finetune")
+    out = tmp_path / "out"
+    typed = words(toy, out, "--rows", "scratch-equal-time,tca", "--seeds", "1", "--finetune-draws", "2")
+    result = json.loads(succeed(*typed, "--json").stdout)
+    row, folder = result["results"]["0"]["scratch-equal-time"], out / "cells" / "seed-0" / "scratch-equal-time"
+    assert [len(rows(folder / f"finetuning-draw-{draw}")) for draw in (0, 1)] == [8, 8]
+    assert row.keys() == {"few_shot_finetuned_top1", "few_shot_finetuning_epochs", "few_shot_finetuning_seconds"}
+    assert row["few_shot_finetuning_epochs"] == 8
+    assert result["estimates"]["knn@1"].keys() == {"tca"}
+    assert result["estimates"]["few_shot_finetuned_top1"].keys() == {"scratch-equal-time", "tca"}
+    assert len(result["draws"]["0"]["tca"]["few_shot_finetuned_top1"]) == 2
+    epochs = out / "cells" / "epochs.json"
+    assert json.loads(epochs.read_text()) == {"scratch-equal-time": {"few-shot finetuning": 8}}
+    shown = succeed(*typed, "--resume", "--quiet").stdout
+    assert re.search(r"scratch-equal-time[\s│]+8 epochs, \d+ s", shown)
+
+
+def test_ablate__scratch_of_other_settings_is_timed(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: 2 epochs of 3 s, 2 of 1 s, and 4 of 2 s in the pilot, the first of 9 s left out: 8 s are 4 epochs."""
+    seconds = {"pretraining": [3.0, 3.0], "pace-longer": [9.0, 2.0, 2.0, 2.0]}
+    monkeypatch.setattr(equal_time, "epoch_seconds", lambda run: seconds.get(run.name, [1.0, 1.0]))
+    file, out = tmp_path / "rows.yaml", tmp_path / "out"
+    file.write_text("longer: [scratch, finetune.augment=false, equal time as tca]\n")
+    succeed(*words(toy, out, "--rows", f"{file},tca", "--seeds", "1", "--finetune"), "--json")
+    assert len(rows(out / "cells" / "seed-0" / "longer" / "finetuning")) == 4
+    assert not (out / "cells" / "pace-longer").exists()
+
+
+def test_measured_epochs__of_an_earlier_version(tmp_path: Path) -> None:
+    file = tmp_path / "epochs.json"
+    file.write_text('{"moco-equal-time": 3}')
+    kept = equal_time.MeasuredEpochs(file)
+    kept.keep("longer", "finetuning", 5)
+    assert (kept.of("moco-equal-time"), kept.of("longer"), kept.of("tca")) == (
+        {"pretraining": 3},
+        {"finetuning": 5},
+        {},
+    )
+
+
 @pytest.mark.parametrize(
     ("more", "code", "says"),
     [
@@ -196,6 +248,7 @@ def test_ablate__equal_time_row_and_lists_of_each_seed(
         ),
         (("--finetune-draws", "3"), 2, "--finetune-draws '3' exceeds --draws 2"),
         (("--rows", "moco-equal-time"), 2, "which is not a row of --rows that pretrains"),
+        (("--rows", "scratch-equal-time,tca"), 2, "to finetune, but nothing is finetuned. Add --finetune or"),
     ],
 )
 def test_ablate__refuses_before_anything_is_written(

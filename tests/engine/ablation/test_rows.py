@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from vtdl_cli.engine.ablation.grid import count_epochs
+from vtdl_cli.engine.ablation.equal_time import count_epochs
 from vtdl_cli.engine.ablation.rows import GROUPS, PUBLISHED, ROWS, Row, apply_budget, read_rows
 from vtdl_cli.errors import ConfigError, UsageError
 from vtdl_cli.settings import load_config
@@ -68,9 +68,10 @@ def test_build_config__mistake_names_the_row() -> None:
 
 
 def test_apply_budget__seconds_are_those_of_one_row() -> None:
-    rows = read_rows("scratch,moco,moco-equal-time,intra-video-negative,tca")
+    rows = read_rows("scratch,scratch-equal-time,moco,moco-equal-time,intra-video-negative,tca")
     assert apply_budget(rows, "steps") == rows
-    assert [row.as_long_as for row in apply_budget(rows, "seconds")] == [None, "tca", "tca", "tca", None]
+    assert [row.as_long_as for row in apply_budget(rows, "seconds")] == [None, "tca", "tca", "tca", "tca", None]
+    rows.remove(rows[1])
     with pytest.raises(UsageError, match="moco-equal-time' trains as long as 'tca', which is not"):
         apply_budget(rows, "seconds:moco")
     with pytest.raises(UsageError, match="neither steps, seconds nor"):
@@ -78,13 +79,17 @@ def test_apply_budget__seconds_are_those_of_one_row() -> None:
 
 
 def test_apply_budget__refuses_times_that_no_row_takes() -> None:
-    with pytest.raises(UsageError, match="has no pretraining"):
-        apply_budget([Row("a", pretrains=False, as_long_as="tca"), Row("tca")], "steps")
+    with pytest.raises(UsageError, match="is not a row"):
+        apply_budget([Row("a", pretrains=False, as_long_as="tca"), Row("tca", pretrains=False)], "steps")
     with pytest.raises(UsageError, match="is not a row"):
         apply_budget([Row("a", as_long_as="b"), Row("b", as_long_as="a")], "steps")
 
 
 def test_count_epochs__by_hand() -> None:
-    """Oracle: 4 epochs of 3 s at the median are 12 s, in which 8 of 1.5 s fit; the pause of 60 s counts little."""
-    assert count_epochs([3.0, 3.0, 60.0, 3.0], [1.5, 1.5, 1.4]) == 8
-    assert count_epochs([0.1], [1.0]) == 1
+    """Oracle: 4 epochs of 3 s at the median are 12 s, in which 8 of 1.5 s fit; the pause of 60 s counts little.
+
+    With 2 epochs of 6 s they are 24 s.
+    """
+    assert count_epochs([[3.0, 3.0, 60.0, 3.0]], [1.5, 1.5, 1.4]) == 8
+    assert count_epochs([[3.0, 3.0, 60.0, 3.0], [6.0, 6.0]], [1.5, 1.5, 1.4]) == 16
+    assert count_epochs([[0.1]], [1.0]) == 1

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vtdl_cli.engine.ablation.statistics import compare, describe, estimate, holm, paired_p
+from vtdl_cli.engine.ablation.statistics import compare, compare_with, describe, estimate, holm, paired_p
 
 ROWS = {"moco": [20.0, 30.0, 25.0, 35.0, 40.0], "tca": [31.0, 39.0, 36.0, 44.0, 51.0], "scratch": [21.0, 29.0, 26.0, 34.0, 40.0]}  # fmt: skip
 
@@ -23,13 +23,24 @@ def test_paired_p__by_hand() -> None:
 
 
 def test_compare__against_scipy() -> None:
-    found = compare({"knn@1": ROWS}, "moco")["knn@1"]
+    found = compare_with({"knn@1": ROWS}, "moco")["knn@1"]
     assert list(found) == ["tca", "scratch"]
     for row, each in found.items():
         oracle = stats.ttest_rel(ROWS[row], ROWS["moco"])
         assert each.p == pytest.approx(oracle.pvalue)
         assert each.interval == pytest.approx([*oracle.confidence_interval(0.95)])
     assert [each.is_beyond_chance for each in found.values()] == [True, False]
+
+
+def test_compare__pairs_of_rows_that_a_metric_has() -> None:
+    """Oracle: Holm by hand over the two comparisons that there are; the third has no values."""
+    found = compare({"kNN": ROWS, "finetuned": {"tca": ROWS["tca"]}}, [("tca", "moco"), ("tca", "scratch")])
+    assert found["finetuned"] == {}
+    alone = [paired_p(np.subtract(ROWS["tca"], ROWS[other])) for other in ("moco", "scratch")]
+    assert [each.p for each in found["kNN"].values()] == alone
+    first, second = sorted(p for p in alone if p is not None)
+    expected = [2 * first, max(2 * first, second)]
+    assert sorted(each.p_holm for each in found["kNN"].values() if each.p_holm) == pytest.approx(expected)
 
 
 def test_paired_p__none_where_differences_do_not_vary() -> None:
@@ -45,10 +56,10 @@ def test_holm__by_hand() -> None:
 
 
 def test_describe__names_what_is_beyond_chance_and_counts_the_comparisons() -> None:
-    text = describe(compare({"kNN": ROWS}, "moco"), "moco", 5)
+    text = describe(compare_with({"kNN": ROWS}, "moco"), "moco", 5)
     assert text.startswith("Beyond chance against 'moco' (paired t over 5 seeds, 5% after Holm's correction for 2 comp")
     assert "tca in kNN by +10.2 ± 1.4" in text
     assert "scratch in" not in text
-    nothing = describe(compare({"kNN": {name: ROWS[name] for name in ("moco", "scratch")}}, "moco"), "moco", 5)
+    nothing = describe(compare_with({"kNN": {name: ROWS[name] for name in ("moco", "scratch")}}, "moco"), "moco", 5)
     assert nothing.startswith("No difference to 'moco' is beyond chance")
-    assert "One seed cannot" in describe(compare({"kNN": {"moco": [1.0], "tca": [2.0]}}, "moco"), "moco", 1)
+    assert "One seed cannot" in describe(compare_with({"kNN": {"moco": [1.0], "tca": [2.0]}}, "moco"), "moco", 1)

@@ -31,11 +31,10 @@ def test_bench_decode__numbers_belong_together(toy: Toy, tmp_path: Path, monkeyp
     )
     [(kind, facts)] = result["kinds"].items()
     assert (kind, facts["videos"], facts["refused"]) == (KIND, 2, {})
-    readers = installed_decoders()
-    plain = [f"plain {name}" for name in PLAIN_READERS if name in readers]
+    readers = [name for name in installed_decoders() if name != "pyav"]  # which is what auto is
+    plain = [f"plain {name}" for name in PLAIN_READERS if name in installed_decoders()]
     assert list(result["times"]) == [f"{KIND}: {name}" for name in [*readers, *plain]]
     milliseconds = {name.split(": ")[1]: row["cpu_ms_per_clip"] for name, row in result["times"].items()}
-    assert facts["auto"] in readers
     fastest = min(milliseconds[name] for name in readers if name != "auto")
     assert facts["auto_to_fastest"] == pytest.approx(milliseconds["auto"] / fastest)
     assert facts["auto_to_plain"] == pytest.approx(milliseconds["auto"] / min(milliseconds[name] for name in plain))

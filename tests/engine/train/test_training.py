@@ -18,7 +18,12 @@ from vtdl_cli.engine.train.checkpointing import Checkpointing
 from vtdl_cli.engine.train.run_folder import RunFolder
 
 EPOCHS, STEPS_PER_EPOCH = 10, 3
-EVERY_STEP = ("--set", "pretrain.checkpoint_minutes=1e-6", "--set", "finetune.checkpoint_minutes=1e-6")
+
+
+def every_step(stage: str) -> tuple[str, str]:
+    return "--set", f"{stage}.checkpoint_minutes=1e-6"
+
+
 Command = Callable[[Path], list[str]]
 
 
@@ -55,13 +60,13 @@ def assert_same_end(run: Path, reference: Path) -> None:
 
 @pytest.fixture(scope="module")
 def pretraining(toy: Toy) -> Command:
-    more = ("--set", f"pretrain.epochs={EPOCHS}", "--set", "pretrain.knn_every=3", *EVERY_STEP)
+    more = ("--set", f"pretrain.epochs={EPOCHS}", "--set", "pretrain.knn_every=3", *every_step("pretrain"))
     return lambda out: toy.pretrain(out, *more)
 
 
 @pytest.fixture(scope="module")
 def finetuning(toy: Toy, pretrained: Path) -> Command:
-    more = ("--weights", str(pretrained), "--set", f"finetune.epochs={EPOCHS}", *EVERY_STEP)
+    more = ("--weights", str(pretrained), "--set", f"finetune.epochs={EPOCHS}", *every_step("finetune"))
     return lambda out: toy.finetune(out, *more)
 
 

@@ -44,11 +44,15 @@ def to_clips(windows: Tensor, crop_size: int, draws: dict[str, Tensor]) -> Tenso
 
 
 def _scale_and_offset(channels: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return what a row of pixels (width * C,) is multiplied by to be normalised, and what is added then."""
+    """Return what a row of pixels (width * C,) is multiplied by to be normalised, and what is added then.
+
+    Made on the CPU: `torch.tensor` on a GPU, and any copy there that is not `non_blocking`, waits for all that it does.
+    """
     flow = channels == 2
-    mean = torch.tensor([NO_MOTION] * 2 if flow else MEAN, device=device) * (1 if flow else 255)
-    scale = 1 / (255 * torch.tensor([FLOW_STD] * 2 if flow else STD, device=device))
-    return scale.repeat(width), (-mean * scale).repeat(width)
+    mean = torch.tensor([NO_MOTION] * 2 if flow else MEAN) * (1 if flow else 255)
+    scale = 1 / (255 * torch.tensor([FLOW_STD] * 2 if flow else STD))
+    rows = (each.repeat(width).to(device, non_blocking=True) for each in (scale, -mean * scale))
+    return next(rows), next(rows)
 
 
 def _normalise(frames: Tensor, scale: Tensor, offset: Tensor) -> Tensor:

@@ -7,16 +7,18 @@ say is in `statistics.py`.
 import csv
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from vtdl_cli.analysis.ablation import draw_ablation
 from vtdl_cli.config import Config
-from vtdl_cli.engine.ablation.cell import ACCURACIES, Measures
-from vtdl_cli.engine.ablation.grid import Grid
+from vtdl_cli.engine.ablation.grid import Grid, Values
+from vtdl_cli.engine.ablation.measures import Measures
 from vtdl_cli.engine.ablation.rows import Row, apply_budget
-from vtdl_cli.engine.ablation.statistics import as_dict, compare, describe, estimate
+from vtdl_cli.engine.ablation.statistics import as_dict, compare_with, describe, estimate
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.engine.stages import StageReporter
 from vtdl_cli.engine.train.run_folder import refuse_used_folder
@@ -56,8 +58,9 @@ def ablate(
         against: the row to compare with; none: `moco`, or the first row if there is none.
 
     Returns:
-        `estimates` and `differences` by metric and row, the `verdict` in a sentence, the `results` by seed and row,
-        `table` and `figure`; for a dry run the plan.
+        `estimates` and `differences` by metric and row, the `titles` of the metrics, the `verdict` in a sentence, the
+        `results` by seed and row, the same for each of the `draws` of labels, `table` and `figure`; for a dry run the
+        plan.
 
     Raises:
         UsageError, ListError, ConfigError: something does not fit; nothing has been computed.
@@ -110,28 +113,53 @@ def write_table(grid: Grid) -> None:
     with atomic_write(grid.out / TABLE) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["row", "seed", "metric", "value"])
-        for seed, rows in grid.results().items():
+        for seed, rows in mean_over_draws(grid.values()).items():
             for row, results in rows.items():
                 writer.writerows([row, seed, metric, value] for metric, value in results.items())
 
 
+def mean_over_draws(values: Values) -> dict[int, dict[str, dict[str, float]]]:
+    """Return the mean of each metric over the draws of labels: seed -> row -> metric -> mean."""
+    return {
+        seed: {row: {metric: float(np.mean(each)) for metric, each in found.items()} for row, found in rows.items()}
+        for seed, rows in values.items()
+    }
+
+
+def by_metric(
+    rows: Sequence[str], metrics: Iterable[str], results: Mapping[int, Mapping[str, Mapping[str, float]]]
+) -> dict[str, dict[str, list[float]]]:
+    """Return the values of each seed: metric -> row -> (S,), without rows in which the metric is not measured.
+
+    Args:
+        rows: their names.
+        metrics: the metrics.
+        results: seed -> row -> metric -> value.
+    """
+    seeds = list(results.values())
+    return {
+        metric: {row: [of[row][metric] for of in seeds] for row in rows if all(metric in of[row] for of in seeds)}
+        for metric in metrics
+    }
+
+
 def summarise(grid: Grid, against: str) -> dict[str, Any]:
     """Return the statistics over the seeds, and draw them."""
-    results = grid.results()
-    values = {
-        metric: {row.name: [results[seed][row.name][metric] for seed in grid.seeds] for row in grid.rows}
-        for metric in grid.measures.metrics
-    }
+    drawn, titles = grid.values(), grid.measures.titles
+    results = mean_over_draws(drawn)
+    values = by_metric(grid.names, titles, results)
     estimates = {metric: {name: estimate(each) for name, each in rows.items()} for metric, rows in values.items()}
-    differences = compare(values, against)
+    differences = compare_with(values, against)
     with atomic_write(grid.out / FIGURE) as temporary:
         intervals = {metric: {name: each.interval for name, each in rows.items()} for metric, rows in estimates.items()}
-        draw_ablation(values, intervals, ACCURACIES, temporary)
+        draw_ablation(values, intervals, titles, temporary)
     return {
+        "titles": titles,
         "estimates": as_dict(estimates),
         "differences": as_dict(differences),
-        "verdict": describe({ACCURACIES[name]: rows for name, rows in differences.items()}, against, grid.num_seeds),
+        "verdict": describe({titles[name]: rows for name, rows in differences.items()}, against, grid.num_seeds),
         "results": {str(seed): rows for seed, rows in results.items()},
+        "draws": {str(seed): rows for seed, rows in drawn.items()},
         "table": str(grid.out / TABLE),
         "figure": str(grid.out / FIGURE),
     }

@@ -1,6 +1,6 @@
 """One cell of an ablation: one row with one seed, from pretraining to accuracies."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -9,74 +9,30 @@ from typing import Any
 import numpy as np
 
 from vtdl_cli.config import Config
-from vtdl_cli.data.lists.label_sets import compare_classes
 from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
-from vtdl_cli.data.lists.same_videos import find_shared, fingerprints
 from vtdl_cli.data.lists.splits import draw_per_class
-from vtdl_cli.data.lists.video_list import VideoList
+from vtdl_cli.engine.ablation.measures import Measures
 from vtdl_cli.engine.ablation.part import Part, Results
 from vtdl_cli.engine.ablation.rows import Row
+from vtdl_cli.engine.ablation.videos import Videos
 from vtdl_cli.engine.features.probe import probe
 from vtdl_cli.engine.lists.convert_outputs import write_lists
-from vtdl_cli.engine.request import Execution, ListSource
+from vtdl_cli.engine.request import Execution, ListSource, Protocol, protocol_name
 from vtdl_cli.engine.stages import extract_lists, measure_top1, training_seconds
 from vtdl_cli.engine.train.finetune import finetune
 from vtdl_cli.engine.train.pretrain import pretrain
 from vtdl_cli.engine.train.run_folder import RunFolder
-from vtdl_cli.errors import ListError, UsageError
 from vtdl_cli.runtime import Reporter, SilentReporter
 from vtdl_cli.settings import build_config
 
-ACCURACIES = {
-    "knn@1": "kNN, k = 1",
-    "linear_top1": "linear probe",
-    "few_shot_linear_top1": "few-shot linear probe",
-    "finetuned_top1": "finetuned",
-    "few_shot_finetuned_top1": "few-shot finetuned",
+PRETRAINING, FINETUNING, FEW_SHOT = "pretraining", "finetuning", "few-shot finetuning"
+
+SECTIONS = {
+    PRETRAINING: ("data", "model", "method", "pretrain"),
+    FINETUNING: ("data", "model", "finetune"),
+    FEW_SHOT: ("data", "model", "finetune"),
 }
-"""The metrics that rows are compared in, top-1 in percent, and their titles; others are only kept."""
-
-
-@dataclass(frozen=True)
-class Measures:
-    """What is measured of every network.
-
-    Attributes:
-        per_class: labelled videos of each class in a few-shot draw.
-        draws: of labels for the few-shot probe, whose accuracies are averaged.
-        finetune: also finetune on all labels.
-        finetune_draws: also finetune on so many of the draws.
-    """
-
-    per_class: int = 2
-    draws: int = 20
-    finetune: bool = False
-    finetune_draws: int = 0
-
-    def __post_init__(self) -> None:
-        if self.finetune_draws > self.draws:
-            raise UsageError(f"--finetune-draws '{self.finetune_draws}' exceeds --draws {self.draws}. Use at most that")
-
-    @property
-    def metrics(self) -> list[str]:
-        """The names of ACCURACIES that this gives."""
-        absent = {"finetuned_top1": not self.finetune, "few_shot_finetuned_top1": not self.finetune_draws}
-        return [name for name in ACCURACIES if not absent.get(name)]
-
-    @property
-    def finetunes(self) -> bool:
-        """Whether anything is finetuned."""
-        return self.finetune or self.finetune_draws > 0
-
-
-@dataclass(frozen=True)
-class Videos:
-    """The lists of one seed, the same for all rows."""
-
-    train_source: ListSource
-    test_source: ListSource
-    train: VideoList
-    test: VideoList
+"""What the steps of each training depend on, its own section last."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +42,7 @@ class Cell:
     Attributes:
         row: the row.
         config: its configuration.
+        epochs: of those trainings that take another row's time, once measured.
         videos: those of its seed.
         folder: of this cell.
         draws_folder: for the lists of drawn labels, which the rows of a seed share.
@@ -96,6 +53,7 @@ class Cell:
 
     row: Row
     config: Config
+    epochs: Mapping[str, int]
     videos: Videos
     folder: Path
     draws_folder: Path
@@ -104,45 +62,79 @@ class Cell:
     reporter: Reporter
 
     @property
-    def pretraining(self) -> Path:
-        """The run folder of its pretraining."""
-        return self.folder / "pretraining"
+    def timed_trainings(self) -> list[str]:
+        """The trainings that take another row's time: pretraining, or without it every finetuning."""
+        if self.row.as_long_as is None:
+            return []
+        measures = self.measures
+        finetunings = {FINETUNING: measures.finetune, FEW_SHOT: measures.finetune_draws > 0}
+        return [PRETRAINING] if self.row.pretrains else [name for name, is_wanted in finetunings.items() if is_wanted]
+
+    @property
+    def first_draw(self) -> int:
+        """The seed of the first draw of labels; each seed has its own, which its rows share."""
+        return self.execution.seed * self.measures.draws
 
     @property
     def weights(self) -> str | None:
         """What is measured; none: random weights."""
-        return str(self.pretraining) if self.row.pretrains else None
+        return str(self.run_of(PRETRAINING)) if self.row.pretrains else None
+
+    @property
+    def features(self) -> tuple[Path, Path]:
+        """The files of the features of the training and the test videos."""
+        return self.folder / "features" / "train.h5", self.folder / "features" / "val.h5"
+
+    def run_of(self, training: str, draw: int = 0) -> Path:
+        """Return the run folder of a training; of few-shot finetuning, that of a draw."""
+        return self.folder / (f"{FINETUNING}-draw-{draw}" if training == FEW_SHOT else training)
+
+    def configure(self, training: str) -> Config:
+        """Return the configuration of a training; in finetuning, no epoch is chosen on the test videos."""
+        config = (
+            self.config if training == PRETRAINING else build_config(self.config.to_dict(), ["finetune.patience=0"])
+        )
+        return with_epochs(config, training, self.epochs[training]) if training in self.epochs else config
+
+    def labelled(self, training: str, draw: int = 0) -> ListSource:
+        """Return the videos that are used with labels, in few-shot finetuning those of a draw."""
+        return self._draw_labels(self.first_draw + draw) if training == FEW_SHOT else self.videos.train_source
 
     def parts(self) -> Iterator[Part]:
         """Yield the parts, in order."""
-        measures, first_draw = self.measures, self.execution.seed * self.measures.draws
+        measures = self.measures
         train = {"train_list_sha256": self.videos.train.sha256}
         lists = {**train, "val_list_sha256": self.videos.test.sha256}
         shots = {**lists, "per_class": measures.per_class, "draws": measures.draws}
+        how: dict[str, Any] = {"clips": list(measures.clips)} if measures.clips else {}
+        how |= {"equal_time_as": self.row.as_long_as} if self.row.finetunes_longer else {}
         if self.row.pretrains:
             settings = {**train, "equal_time_as": self.row.as_long_as}
-            yield self._part("pretraining", ("data", "model", "method", "pretrain"), settings, self._pretrain)
-        yield self._part("probes", ("data", "model", "extract"), shots, partial(self._probe, first_draw))
-        sections = ("data", "model", "finetune", "evaluate")
+            yield self._part(PRETRAINING, self.run_of(PRETRAINING), settings, self._pretrain)
+        if not self.row.finetunes_longer:  # else its features are as random as those of any other row from scratch
+            file = self.folder / "probes.json"
+            yield Part("probes", file, self.config, ("data", "model", "extract"), shots, self._probe)
         if measures.finetune:
-            yield self._part("finetuning", sections, lists, self._finetune_on_all)
+            yield self._part(FINETUNING, self.run_of(FINETUNING), lists | how, partial(self._finetune, FINETUNING, 0))
         for draw in range(measures.finetune_draws):
-            compute = partial(self._finetune_on_draw, draw, first_draw + draw)
-            yield self._part(f"finetuning-draw-{draw}", sections, shots, compute)
+            compute = partial(self._finetune, FEW_SHOT, draw)
+            yield self._part(FEW_SHOT, self.run_of(FEW_SHOT, draw), shots | how, compute)
 
-    def _part(
-        self, name: str, sections: tuple[str, ...], settings: dict[str, Any], compute: Callable[[], Results]
-    ) -> Part:
-        return Part(name, self.folder / f"{name}.json", self.config, sections, settings, compute)
+    def _part(self, training: str, run: Path, settings: dict[str, Any], compute: Callable[[], Results]) -> Part:
+        """Return the part of a training and, if that is finetuning, of its evaluation."""
+        sections = SECTIONS[training] if training == PRETRAINING else (*SECTIONS[training], "evaluate")
+        return Part(run.name, run.with_suffix(".json"), self.configure(training), sections, settings, compute)
 
-    def results(self) -> Results | None:
-        """Return all results, averaged over parts that have the same; none unless all parts are done."""
+    def values(self) -> dict[str, list[float]] | None:
+        """Return all results, with a value for each draw where there are several; none unless all parts are done."""
         done = [part.results() for part in self.parts()]
         if None in done:
             return None
-        found = [each for each in done if each is not None]
-        names = dict.fromkeys(name for each in found for name in each)
-        return {name: float(np.mean([each[name] for each in found if name in each])) for name in names}
+        found = [item for each in done if each is not None for item in each.items()]
+        values: dict[str, list[float]] = {name: [] for name, _ in found}
+        for name, value in found:
+            values[name] += np.atleast_1d(value).tolist()
+        return values
 
     def check_runs(self) -> dict[str, Any]:
         """Check everything that the runs of this cell need, and return the plan of its pretraining, empty without one.
@@ -152,52 +144,50 @@ class Cell:
         """
         dry = replace(self.execution, dry_run=True)
         if self.measures.finetunes:
-            finetune(
-                self._finetuning, self.videos.train_source, None, self.folder / "finetuning", dry, SilentReporter()
-            )
+            run, config = self.run_of(FINETUNING), self.configure(FINETUNING)
+            finetune(config, self.videos.train_source, None, run, dry, SilentReporter())
         if not self.row.pretrains:
             return {}
-        return pretrain(self.config, self.videos.train_source, self.pretraining, dry, self.reporter)
+        config = self.configure(PRETRAINING)
+        return pretrain(config, self.videos.train_source, self.run_of(PRETRAINING), dry, self.reporter)
 
     def _pretrain(self) -> Results:
-        pretrain(self.config, self.videos.train_source, self.pretraining, self.execution, self.reporter)
-        last = next(reversed(RunFolder(self.pretraining, resume=True, overwrite=False).rows()), {})
+        run, config = self.run_of(PRETRAINING), self.configure(PRETRAINING)
+        pretrain(config, self.videos.train_source, run, self.execution, self.reporter)
+        last = next(reversed(RunFolder(run, resume=True, overwrite=False).rows()), {})
         return {
             **{name: last[name] for name in ("loss",) if name in last},
-            "pretraining_epochs": float(self.config.pretrain.epochs),
-            "pretraining_seconds": training_seconds(self.pretraining),
+            "pretraining_epochs": float(config.pretrain.epochs),
+            "pretraining_seconds": training_seconds(run),
         }
 
-    def _probe(self, first_draw: int) -> Results:
+    def _probe(self) -> Results:
         """Measure frozen features by kNN and linear classifiers, with all labels and with draws of a few."""
-        train, test = files = self.folder / "features" / "train.h5", self.folder / "features" / "val.h5"
+        train, test = files = self.features
         lists = (self.videos.train_source, self.videos.test_source)
         extract_lists(self.weights, self.config, lists, files, self.execution, self.reporter)
-        measures = self.measures
-        found = probe(
-            train, test, self.reporter, per_class=[measures.per_class], repeats=measures.draws, seed=first_draw
-        )
-        names = ("knn@1", "linear_top1")
-        few = found["per_class"][str(measures.per_class)]
-        return {name: found[name] for name in names} | {f"few_shot_{name}": few[name]["mean"] for name in names}
+        few, draws = self.measures.per_class, self.measures.draws
+        found = probe(train, test, self.reporter, per_class=[few], repeats=draws, seed=self.first_draw)
+        names, shots = ("knn@1", "linear_top1"), found["per_class"][str(few)]
+        return {name: found[name] for name in names} | {f"few_shot_{name}": shots[name]["draws"] for name in names}
 
-    def _finetune_on_all(self) -> Results:
-        return {"finetuned_top1": self._finetune("finetuning", self.videos.train_source)}
+    def _finetune(self, training: str, draw: int) -> Results:
+        """Finetune on a list, and measure the weights after the last epoch."""
+        run, config = self.run_of(training, draw), self.configure(training)
+        labelled = self.labelled(training, draw)
+        finetune(config, labelled, None, run, self.execution, self.reporter, weights=self.weights)
+        found: Results = {f"finetuned_{name}": value for name, value in self._evaluate(run)}
+        found |= {"finetuning_epochs": float(config.finetune.epochs), "finetuning_seconds": training_seconds(run)}
+        return {f"few_shot_{name}": value for name, value in found.items()} if training == FEW_SHOT else found
 
-    def _finetune_on_draw(self, draw: int, seed: int) -> Results:
-        name = f"finetuning-draw-{draw}"
-        return {"few_shot_finetuned_top1": self._finetune(name, self._draw_labels(seed))}
-
-    def _finetune(self, name: str, labelled: ListSource) -> float:
-        """Finetune on a list, and return the top-1 of the last epoch by the preset's protocol."""
-        run = self.folder / name
-        finetune(self._finetuning, labelled, None, run, self.execution, self.reporter, weights=self.weights)
-        return measure_top1(run, self.videos.test_source, run / "evaluated", self.execution, self.reporter)
-
-    @property
-    def _finetuning(self) -> Config:
-        """The configuration of finetuning: nothing is validated, so that no epoch is chosen on the test videos."""
-        return build_config(self.config.to_dict(), ["finetune.patience=0"])
+    def _evaluate(self, run: Path) -> Iterator[tuple[str, float]]:
+        """Yield the top-1 of a finetuned run by each protocol, or by the preset's."""
+        test, how, reporter = self.videos.test_source, self.execution, self.reporter
+        if not self.measures.clips:
+            yield "top1", measure_top1(run, test, run / "evaluated", how, reporter)
+        for clips in self.measures.clips:
+            name = protocol_name(clips)
+            yield name, measure_top1(run, test, run / name, how, reporter, Protocol(clips))
 
     def _draw_labels(self, seed: int) -> ListSource:
         """Write the list of one draw of labels, the same for every row."""
@@ -207,27 +197,6 @@ class Cell:
         return ListSource(path, train.root)
 
 
-def check_videos(videos: Videos, measures: Measures) -> None:
-    """Check early what measuring features would only find after pretraining.
-
-    Raises:
-        ListError: videos are in both lists, or fewer than two classes.
-        UsageError: the lists have different classes, or one has fewer videos than `per_class`.
-    """
-    train, test = videos.train, videos.test
-    compare_classes(train.label_set, test.label_set, "Prepare both lists together")
-    if (shared := find_shared(*map(fingerprints, (train, test)))).any():
-        first = train.sample_name(int(shared.argmax()))
-        raise ListError(
-            f"list '{test.source}' shares {int(shared.sum())} videos with '{train.source}', the first is '{first}'. "
-            "Use lists without common videos"
-        )
-    classes, counts = np.unique(train.labels[train.labels != UNKNOWN_CLASS], return_counts=True)
-    if len(classes) < 2:
-        raise ListError(f"list '{train.source}' has labels of {len(classes)} classes. Use one with two or more")
-    if counts.min() < measures.per_class:
-        rarest = train.label_set.describe(classes[counts.argmin()])
-        raise UsageError(
-            f"--per-class '{measures.per_class}' exceeds the {counts.min()} videos of class {rarest} in "
-            f"'{train.source}'. Use at most that"
-        )
+def with_epochs(config: Config, training: str, epochs: int) -> Config:
+    """Return a configuration with another number of epochs of a training."""
+    return build_config(config.to_dict(), [f"{SECTIONS[training][-1]}.epochs={epochs}"])

@@ -7,23 +7,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from vtdl_cli.config import Config
-from vtdl_cli.engine.ablation.cell import Cell, Measures, Videos, check_videos
-from vtdl_cli.engine.ablation.part import Results
+from vtdl_cli.engine.ablation.cell import Cell
+from vtdl_cli.engine.ablation.equal_time import MeasuredEpochs, measure_epochs
+from vtdl_cli.engine.ablation.measures import Measures
+from vtdl_cli.engine.ablation.part import Part
 from vtdl_cli.engine.ablation.rows import Row
+from vtdl_cli.engine.ablation.videos import Videos, check_videos, read_videos
 from vtdl_cli.engine.request import Execution, ListSource
-from vtdl_cli.engine.stages import epoch_seconds
-from vtdl_cli.engine.train.pretrain import pretrain
 from vtdl_cli.errors import Interrupted, UsageError
-from vtdl_cli.runtime import Reporter, SilentReporter, StopRequest, atomic_write
-from vtdl_cli.settings import build_config
+from vtdl_cli.runtime import Reporter, StopRequest
 
 CELLS = "cells"  # the folder of all cells, below --out
 EPOCHS_FILE = "epochs.json"  # of the rows that train as long as another, once measured
-PACE_EPOCHS = 4  # to measure how long an epoch takes; the first includes start-up
-SEED = "{seed}"  # in the path of a list: each seed has its own
+
+Values = dict[int, dict[str, dict[str, list[float]]]]
+"""Seed -> row -> metric -> a value for each draw, or one."""
 
 
 @dataclass(frozen=True)
@@ -58,18 +57,32 @@ class Grid:
         return range(self.execution.seed, self.execution.seed + self.num_seeds)
 
     @property
+    def names(self) -> list[str]:
+        """The names of the rows."""
+        return [row.name for row in self.rows]
+
+    @property
     def folder(self) -> Path:
         """The folder of the cells."""
         return self.out / CELLS
 
+    @property
+    def measured_epochs(self) -> MeasuredEpochs:
+        """The epochs of the rows that take another's time."""
+        return MeasuredEpochs(self.folder / EPOCHS_FILE)
+
     def cell(self, row: Row, seed: int, videos: Videos) -> Cell:
         """Return one cell; it resumes whatever there is of it."""
-        config, folder = row.build_config(self.base), self.folder / f"seed-{seed}"
-        if (epochs := self._measured_epochs().get(row.name)) is not None:
-            config = with_epochs(config, epochs)
-        execution = replace(self.execution, seed=seed, resume=True, overwrite=False, dry_run=False)
         return Cell(
-            row, config, videos, folder / row.name, self.folder / "draws", self.measures, execution, self.stage_reporter
+            row,
+            row.build_config(self.base),
+            self.measured_epochs.of(row.name),
+            videos,
+            self.folder / f"seed-{seed}" / row.name,
+            self.folder / "draws",
+            self.measures,
+            replace(self.execution, seed=seed, resume=True, overwrite=False, dry_run=False),
+            self.stage_reporter,
         )
 
     def cells(self) -> list[Cell]:
@@ -89,7 +102,7 @@ class Grid:
             "seeds": self.num_seeds,
             "train_list": train,
             "val_list": test,
-            "metrics": ", ".join(self.measures.metrics),
+            "metrics": ", ".join(self.measures.titles),
         }
 
     def check(self) -> dict[str, Any]:
@@ -98,6 +111,7 @@ class Grid:
         Raises:
             UsageError, ListError, ConfigError: something does not fit, or was begun with other settings.
         """
+        refuse_idle_rows(self.rows, self.measures)
         cells = self.cells()
         for cell in cells[:: len(self.rows)]:
             check_videos(cell.videos, self.measures)
@@ -117,7 +131,7 @@ class Grid:
         """
         steps = {name: plan["epochs"] * plan["steps_per_epoch"] for name, plan in plans.items() if plan}
         for row in self.rows:
-            if row.as_long_as and row.name not in self._measured_epochs():
+            if row.pretrains and row.as_long_as and not self.measured_epochs.of(row.name):
                 steps[row.name] = steps[row.as_long_as]  # a guess
         finished = [
             (steps[cell.row.name], results["pretraining_seconds"])
@@ -128,7 +142,7 @@ class Grid:
         left = self.num_seeds * sum(steps.values()) - done
         return {
             "cells": len(self.rows) * self.num_seeds,
-            "cells_done": sum(cell.results() is not None for cell in cells),
+            "cells_done": sum(cell.values() is not None for cell in cells),
             "pretraining_steps": steps,
             "pretraining_steps_left": left,
             "pretraining_hours_left": seconds / done * left / 3600 if done else "unknown until a row is pretrained",
@@ -145,72 +159,51 @@ class Grid:
             Interrupted: by a signal, after saving.
         """
         in_order = sorted(self.rows, key=lambda row: row.as_long_as is not None)  # a time has to be known to be taken
-        total = len(self.rows) * self.num_seeds
-        with StopRequest() as stop, self.reporter.progress(total, "ablation") as bar:
+        parts = [part for cell in self.cells() for part in cell.parts()]
+        done, total = sum(part.results() is not None for part in parts), len(parts)
+        numbers = (f"{number}/{total}" for number in range(done + 1, total + 1))
+        with StopRequest() as stop, self.reporter.progress(total, "parts", done) as bar:
             for seed, videos in self._videos().items():
                 for row in in_order:
-                    if row.as_long_as:
-                        self._measure_epochs(row, seed, videos)
-                    self._run_cell(self.cell(row, seed, videos), stop)
-                    bar.advance()
+                    self._measure_epochs(row, seed, videos)
+                    for part in self.cell(row, seed, videos).parts():
+                        if part.results() is None:
+                            self._run_part(part, f"{row.name}, seed {seed}: {part.name}", next(numbers), stop)
+                            bar.advance()
                     yield
 
-    def _run_cell(self, cell: Cell, stop: StopRequest) -> None:
-        for part in cell.parts():
-            if part.results() is None:
-                what = f"{cell.row.name}, seed {cell.execution.seed}: {part.name}"
-                self.reporter.line(what)
-                part.run()
-                if signal := stop.received():  # training stops sooner by itself
-                    raise Interrupted(f"{signal} after {what}: saved. Resume with --resume")
+    def _run_part(self, part: Part, what: str, number: str, stop: StopRequest) -> None:
+        self.reporter.line(f"{number} {what}")
+        part.run()
+        if signal := stop.received():  # training stops sooner by itself
+            raise Interrupted(f"{signal} after {what}: saved. Resume with --resume")
 
     def _measure_epochs(self, row: Row, seed: int, videos: Videos) -> None:
         """Determine, once for all seeds, how many epochs of a row take the time of the row that it is compared with."""
-        known = self._measured_epochs()
-        if row.name in known or row.as_long_as is None:
-            return
-        self.reporter.line(f"{row.name}: measuring how many epochs take as long as {row.as_long_as}")
-        [reference] = (each for each in self.rows if each.name == row.as_long_as)
-        run, cell = self.cell(reference, seed, videos).pretraining, self.cell(row, seed, videos)
-        pilot = self.folder / f"pace-{row.name}"
-        pretrain(with_epochs(cell.config, PACE_EPOCHS), videos.train_source, pilot, cell.execution, SilentReporter())
-        epochs = count_epochs(epoch_seconds(run), epoch_seconds(pilot)[1:])
-        with atomic_write(self.folder / EPOCHS_FILE) as temporary:
-            temporary.write_text(json.dumps({**known, row.name: epochs}) + "\n", encoding="utf-8")
-        shutil.rmtree(pilot)
+        cell = self.cell(row, seed, videos)
+        for training in (each for each in cell.timed_trainings if each not in cell.epochs):
+            [other] = (each for each in self.rows if each.name == row.as_long_as)
+            self.reporter.line(f"{row.name}: measuring how many epochs of {training} take as long as {other.name}")
+            reference, pilot = self.cell(other, seed, videos), self.folder / f"pace-{row.name}"
+            self.measured_epochs.keep(row.name, training, measure_epochs(cell, training, reference, pilot))
 
-    def _measured_epochs(self) -> dict[str, int]:
-        file = self.folder / EPOCHS_FILE
-        return dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}
-
-    def results(self) -> dict[int, dict[str, Results]]:
+    def values(self) -> Values:
         """Return the results of the finished cells, by seed and row."""
-        found: dict[int, dict[str, Results]] = {seed: {} for seed in self.seeds}
+        found: Values = {seed: {} for seed in self.seeds}
         for cell in self.cells():
-            if (results := cell.results()) is not None:
-                found[cell.execution.seed][cell.row.name] = results
+            if (values := cell.values()) is not None:
+                found[cell.execution.seed][cell.row.name] = values
         return found
 
 
-def read_videos(lists: tuple[ListSource, ListSource], seed: int, *, needs_classes: bool) -> Videos:
-    """Read the lists of one seed; `needs_classes`: every training video must have one."""
-    train, test = (replace(source, path=Path(str(source.path).replace(SEED, str(seed)))) for source in lists)
-    return Videos(train, test, train.read(needs_classes=needs_classes), test.read())
-
-
-def with_epochs(config: Config, epochs: int) -> Config:
-    """Return a configuration with another number of epochs of pretraining."""
-    return build_config(config.to_dict(), [f"pretrain.epochs={epochs}"])
-
-
-def count_epochs(reference: Sequence[float], pace: Sequence[float]) -> int:
-    """Return how many epochs take as long as a run.
-
-    Args:
-        reference: seconds of each epoch of that run.
-        pace: seconds of some epochs of the other settings. Medians, so that a pause of the machine counts little.
-    """
-    return max(1, round(len(reference) * float(np.median(reference)) / float(np.median(pace))))
+def refuse_idle_rows(rows: Iterable[Row], measures: Measures) -> None:
+    """Raise UsageError where the finetuning of a row is to take another's time, and nothing is finetuned."""
+    for row in rows:
+        if row.finetunes_longer and not measures.finetunes:
+            raise UsageError(
+                f"row '{row.name}' takes the time of '{row.as_long_as}' to finetune, but nothing is finetuned. "
+                "Add --finetune or --finetune-draws 3, or leave it out"
+            )
 
 
 def refuse_same_rows(cells: Iterable[Cell]) -> None:

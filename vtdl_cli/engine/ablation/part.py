@@ -17,7 +17,8 @@ from vtdl_cli.runtime import atomic_write
 from vtdl_cli.setting_keys import flatten
 from vtdl_cli.settings import build_config
 
-Results = dict[str, float]
+Results = dict[str, float | list[float]]
+"""Metric -> value, or a value for each draw of labels."""
 
 
 @dataclass(frozen=True)

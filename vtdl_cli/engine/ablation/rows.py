@@ -1,7 +1,8 @@
 """The rows of an ablation: named changes to one preset.
 
 A row is a list of `section.key=value` assignments, `scratch` (no pretraining) and `equal time as ROW`: as many epochs
-of pretraining as take the time of that row. A YAML file of one's own rows maps names to such lists:
+of pretraining as take the time of that row's; without pretraining, as many of finetuning as take the time of that row's
+pretraining and finetuning. A YAML file of one's own rows maps names to such lists:
 
     untrained: scratch
     no-jitter: [data.jitter.hue=0, data.jitter.contrast=0]
@@ -26,6 +27,7 @@ _MOCO = ["method.intra_video_negative=false", "method.tca.alpha=0"]
 
 ROWS: dict[str, list[str]] = {
     "scratch": [SCRATCH],
+    "scratch-equal-time": [SCRATCH, f"{EQUAL_TIME}tca"],
     "moco": _MOCO,
     "moco-equal-time": [*_MOCO, f"{EQUAL_TIME}tca"],
     "intra-video-negative": ["method.tca.alpha=0"],
@@ -57,13 +59,18 @@ class Row:
         name: also of its folders.
         assignments: `section.key=value` on top of the preset.
         pretrains: off: the network is randomly initialised.
-        as_long_as: the row whose time of pretraining this one is given; none: it has the epochs of its settings.
+        as_long_as: the row whose time this one is given; none: it has the epochs of its settings.
     """
 
     name: str
     assignments: tuple[str, ...] = ()
     pretrains: bool = True
     as_long_as: str | None = None
+
+    @property
+    def finetunes_longer(self) -> bool:
+        """Whether its finetuning takes another row's time; nothing else of it differs from training from scratch."""
+        return not self.pretrains and self.as_long_as is not None
 
     def build_config(self, base: Config) -> Config:
         """Return the preset with the settings of this row.
@@ -163,10 +170,6 @@ def apply_budget(rows: Sequence[Row], budget: str) -> list[Row]:
 def _check_times(rows: Iterable[Row]) -> None:
     timed = {row.name for row in rows if row.pretrains and not row.as_long_as}
     for row in rows:
-        if row.as_long_as and not row.pretrains:
-            raise UsageError(
-                f"row '{row.name}' has no pretraining to take equal time as '{row.as_long_as}'. Leave it out"
-            )
         if row.as_long_as and row.as_long_as not in timed:
             raise UsageError(
                 f"row '{row.name}' trains as long as '{row.as_long_as}', which is not a row of --rows that pretrains "

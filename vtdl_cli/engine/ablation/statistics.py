@@ -1,9 +1,10 @@
 """Statistics over the seeds of an ablation: means, paired differences, and which of them are beyond chance.
 
 Each seed gives one value of a metric for every row. The rows of one seed share videos, draws of labels and the random
-numbers of weight init, so that differences are paired by seed. All tests are two-sided.
+numbers of weight init, so that differences are paired by seed. All tests are two-sided. `vtdl demo`, which has one
+seed, compares draws of labels in the same way.
 
-Shapes: `S` seeds.
+Shapes: `S` seeds, or draws.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,10 @@ import numpy as np
 from vtdl_cli.intervals import LEVEL
 
 Values = Mapping[str, Mapping[str, Sequence[float]]]
-"""Metric -> row -> a value for each seed, (S,)."""
+"""Metric -> row -> a value for each seed, (S,). A metric may lack rows in which it is not measured."""
+
+Pair = tuple[str, str]
+"""A row and the one that it is compared with."""
 
 
 class Estimate(NamedTuple):
@@ -45,8 +49,12 @@ class Difference(NamedTuple):
     p_holm: float | None
 
     def __str__(self) -> str:
-        half = f" ± {self.interval[1] - self.mean:.1f}" if self.interval else ""
-        return f"{self.mean:+.1f}{half}"
+        return f"{self.mean:+.1f}{self.half}"
+
+    @property
+    def half(self) -> str:
+        """Half of the interval, as text; empty without one."""
+        return f" ± {self.interval[1] - self.mean:.1f}" if self.interval else ""
 
     @property
     def is_beyond_chance(self) -> bool:
@@ -65,15 +73,22 @@ def estimate(values: Sequence[float]) -> Estimate:
     return Estimate(mean, [mean - half, mean + half])
 
 
-def compare(values: Values, against: str) -> dict[str, dict[str, Difference]]:
-    """Compare every row with one of them in every metric: metric -> row -> difference."""
-    pairs = [(metric, row) for metric, rows in values.items() for row in rows if row != against]
-    apart = [np.subtract(values[metric][row], values[metric][against]) for metric, row in pairs]
+def compare(values: Values, pairs: Sequence[Pair]) -> dict[str, dict[Pair, Difference]]:
+    """Compare pairs of rows in every metric that both have: metric -> pair -> difference of the first to the second."""
+    both = [(metric, pair) for metric, rows in values.items() for pair in pairs if all(row in rows for row in pair)]
+    apart = [np.subtract(values[metric][row], values[metric][against]) for metric, (row, against) in both]
     chances = [paired_p(each) for each in apart]
-    found: dict[str, dict[str, Difference]] = {metric: {} for metric in values}
-    for (metric, row), each, p, corrected in zip(pairs, apart, chances, holm(chances), strict=True):
-        found[metric][row] = Difference(*estimate(each.tolist()), p, corrected)
+    found: dict[str, dict[Pair, Difference]] = {metric: {} for metric in values}
+    for (metric, pair), each, p, corrected in zip(both, apart, chances, holm(chances), strict=True):
+        found[metric][pair] = Difference(*estimate(each.tolist()), p, corrected)
     return found
+
+
+def compare_with(values: Values, against: str) -> dict[str, dict[str, Difference]]:
+    """Compare every row with one of them in every metric: metric -> row -> difference."""
+    rows = dict.fromkeys(row for of_metric in values.values() for row in of_metric if row != against)
+    found = compare(values, [(row, against) for row in rows])
+    return {metric: {row: each for (row, _), each in pairs.items()} for metric, pairs in found.items()}
 
 
 def paired_p(differences: np.ndarray) -> float | None:

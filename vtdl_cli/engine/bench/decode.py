@@ -1,6 +1,5 @@
 """How fast each decoder reads clips, by kind of file, beside plain loops over the same frames."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +11,7 @@ import torch
 
 from vtdl_cli.data.clips.sampling import random_clip
 from vtdl_cli.data.lists.video_list import VideoList
-from vtdl_cli.data.video.decoding import AUTO, DECODERS, choose_decoders, open_video
+from vtdl_cli.data.video.decoding import AUTO, DECODERS, open_video, same_frames
 from vtdl_cli.data.video.file_readers import INSTALL, load_decoder
 from vtdl_cli.data.video.frame_folder import FrameFolderReader
 from vtdl_cli.data.video.plain import PLAIN_READERS
@@ -74,7 +73,7 @@ def bench_decode(
         repeats: of all decoders, in turn.
 
     Returns:
-        `kinds`: of each kind the videos timed, what `auto` chooses, and how many files each decoder refuses.
+        `kinds`: of each kind the videos timed, and how many files each decoder refuses. `auto` stands for PyAV.
         `times`: of each kind and reader milliseconds a clip, by the clock and in CPU time, and frames a second.
 
     Raises:
@@ -90,7 +89,7 @@ def bench_decode(
         if not timed:
             reporter.warn(f"files of kind '{kind}' are left out: the decoders read none of {len(files)} in common")
             continue
-        kinds[kind] = {"videos": len(timed), "auto": _describe_choice(timed), "refused": refused}
+        kinds[kind] = {"videos": len(timed), "refused": refused}
         for name, read in readers.items():
             functions[f"{kind}: {name}"] = partial(_read_all, read, timed)
             frames[f"{kind}: {name}"] = len(timed) * clips.number, sum(len(file.frames) for file in timed)
@@ -130,7 +129,9 @@ def _choose_readers(files: Sequence[Drawn]) -> tuple[dict[str, Read], list[Drawn
     Folders of images have a single reader, whatever the decoder.
     """
     names = [AUTO] if files[0].path.is_dir() else installed_decoders()
-    readers: dict[str, Read] = {name: partial(_read, name) for name in names}
+    readers: dict[str, Read] = {
+        name: partial(_read, name) for name in names if name == AUTO or not same_frames(AUTO, name)
+    }
     readers |= {f"plain {name}": read for name, read in PLAIN_READERS.items() if name in names}
     read_by = {name: {file.path for file in files if _reads(read, file)} for name, read in readers.items()}
     useful = {name: read for name, read in readers.items() if read_by[name]}
@@ -170,11 +171,6 @@ def _read_all(read: Read, files: Iterable[Drawn]) -> None:
         read(file.path, file.frames)
 
 
-def _describe_choice(files: Iterable[Drawn]) -> str:
-    counts = Counter(choose_decoders(file.scan)[0] for file in files)
-    return ", ".join(name if len(counts) == 1 else f"{name} {number}" for name, number in counts.items())
-
-
 def _describe(timing: Timing, num_clips: int, num_frames: int) -> dict[str, float]:
     return {
         "ms_per_clip": 1000 * timing.seconds / num_clips,
@@ -184,7 +180,7 @@ def _describe(timing: Timing, num_clips: int, num_frames: int) -> dict[str, floa
 
 
 def _compare(kind: str, times: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-    """Return the decoder of the least CPU time, and `auto` as a multiple of that and of the best plain loop."""
+    """Return the other decoder of the least CPU time, and `auto` as a multiple of that and of the best plain loop."""
     milliseconds = {
         name.removeprefix(f"{kind}: "): each["cpu_ms_per_clip"]
         for name, each in times.items()

@@ -57,9 +57,9 @@ def probe(
 
     Returns:
         Accuracies in percent, `knn@1`, `knn@5`, `knn@20` and `linear_...`, with all training videos, and their
-        `intervals` (95%); under `per_class` mean and standard deviation of each over the draws. `knn@k` is left out
-        where there are fewer than k training videos. `rankme` (effective rank) and `variance_in_10` (percentage of the
-        variance in ten directions) describe the training features.
+        `intervals` (95%); under `per_class` mean and standard deviation of each over the draws, and the accuracies of
+        all `draws`. `knn@k` is left out where there are fewer than k training videos. `rankme` (effective rank) and
+        `variance_in_10` (percentage of the variance in ten directions) describe the training features.
 
     Raises:
         UsageError: a file is no feature file or damaged, or the two do not belong together.
@@ -102,15 +102,17 @@ def measure_spread(features: Features) -> dict[str, float]:
 
 def _measure_draws(
     train: Features, test: Features, number: int, seeds: Sequence[int], bar: Progress
-) -> dict[str, dict[str, float]]:
-    """Return mean and sample standard deviation of each accuracy over draws of `number` training videos a class."""
+) -> dict[str, dict[str, Any]]:
+    """Return each accuracy over draws of `number` training videos a class: mean, sample deviation, and all values."""
     draws = []
     for seed in seeds:
         draws.append(measure_features(train.rows(draw_per_class(train.labels, number, seed)), test)[0])
         bar.advance()
     values = {name: [draw[name] for draw in draws] for name in draws[0]}
     deviations = {name: float(np.std(each, ddof=1)) if len(draws) > 1 else 0.0 for name, each in values.items()}
-    return {name: {"mean": float(np.mean(each)), "std": deviations[name]} for name, each in values.items()}
+    return {
+        name: {"mean": float(np.mean(each)), "std": deviations[name], "draws": each} for name, each in values.items()
+    }
 
 
 def measure_features(

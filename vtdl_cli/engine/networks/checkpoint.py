@@ -222,26 +222,3 @@ def load_every_tensor(network: nn.Module, theirs: dict[str, Tensor], checkpoint:
             "Choose the preset that these weights were trained with"
         )
     network.load_state_dict(theirs)
-
-
-OPTIMIZER_STATE_KEYS = {torch.optim.AdamW: {"step", "exp_avg", "exp_avg_sq"}, torch.optim.SGD: {"momentum_buffer"}}
-"""What each optimiser stores per parameter: its step is a scalar, all else has the parameter's shape."""
-
-
-def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[int, dict[str, Any]], path: Path) -> None:
-    """Load the per-parameter state of an optimiser; its hyperparameters stay those of the configuration.
-
-    Raises:
-        CheckpointError: the state is of another optimiser, or of other parameters.
-    """
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    for number, kept in state.items():
-        fits = number < len(parameters) and kept.keys() == OPTIMIZER_STATE_KEYS[type(optimizer)]
-        if not fits or any(
-            value.shape != (() if name == "step" else parameters[number].shape) for name, value in kept.items()
-        ):
-            raise CheckpointError(
-                f"weights '{path}' cannot be resumed from: their optimizer.state.{number} does not fit this network. "
-                "Use another checkpoint of the run"
-            )
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

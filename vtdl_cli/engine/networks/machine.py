@@ -10,6 +10,7 @@ from vtdl_cli import ranks
 from vtdl_cli.data.clips.augmentation import to_clips
 from vtdl_cli.data.clips.datasets import Batch, EpochBatches, VideoClips
 from vtdl_cli.data.clips.loading import Loader, build_loader
+from vtdl_cli.engine.networks.copying import to_device
 from vtdl_cli.runtime import (
     Reporter,
     SilentReporter,
@@ -105,13 +106,11 @@ def device_clips(batch: Batch, machine: Machine, crop_size: int) -> Tensor:
     def views_first(values: Tensor) -> Tensor:
         return torch.flatten(values.transpose(0, 1), 0, 1)
 
-    windows = batch.windows.to(machine.device, non_blocking=True)
-    draws = {
-        name: views_first(values if name == ON_CPU else values.to(machine.device, non_blocking=True))
-        for name, values in batch.draws.items()
-    }
-    clips = to_clips(views_first(windows), crop_size, draws).contiguous(memory_format=MEMORY_FORMAT)
-    return torch.unflatten(clips, 0, (windows.shape[1], windows.shape[0]))
+    there = {name: values for name, values in batch.draws.items() if name != ON_CPU}
+    copied = to_device({"windows": batch.windows, **there}, machine.device)
+    draws = {name: views_first(copied.get(name, values)) for name, values in batch.draws.items()}
+    clips = to_clips(views_first(copied["windows"]), crop_size, draws).contiguous(memory_format=MEMORY_FORMAT)
+    return torch.unflatten(clips, 0, (batch.windows.shape[1], batch.windows.shape[0]))
 
 
 def autocast(machine: Machine) -> torch.autocast:

@@ -2,13 +2,15 @@
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import TypedDict
+from pathlib import Path
+from typing import Any, TypedDict
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from vtdl_cli.config import TrainingSection
+from vtdl_cli.errors import CheckpointError
 
 Schedule = Callable[[float], float]
 
@@ -37,16 +39,60 @@ def group_parameters(lr_scales: Iterable[tuple[nn.Module, float]]) -> list[Param
 
 
 def build_optimizer(options: TrainingSection, groups: list[ParameterGroup]) -> Optimizer:
-    """Build SGD or AdamW; the learning rate is set before every step."""
-    kind, parameters = options.optimizer, [dict(group) for group in groups]
+    """Build SGD or AdamW; the learning rate is set before every step.
+
+    On a GPU the step is one kernel for many parameters, torch's `fused`: the same formula, which may round differently.
+    """
+    kind, parameters, fused = options.optimizer, [dict(group) for group in groups], _on_gpu(groups) or None
     if kind.name == "adamw":
-        return torch.optim.AdamW(parameters, lr=kind.lr, weight_decay=kind.weight_decay)
-    return torch.optim.SGD(parameters, lr=kind.lr, momentum=kind.momentum, weight_decay=kind.weight_decay)
+        return torch.optim.AdamW(parameters, lr=kind.lr, weight_decay=kind.weight_decay, fused=fused)
+    momentum, decay = kind.momentum, kind.weight_decay
+    return torch.optim.SGD(parameters, lr=kind.lr, momentum=momentum, weight_decay=decay, fused=fused)
+
+
+def _on_gpu(groups: list[ParameterGroup]) -> bool:
+    return all(each.device.type == "cuda" for group in groups for each in group["params"])
 
 
 def trained_parameters(optimizer: Optimizer) -> list[nn.Parameter]:
     """Return the parameters of all groups."""
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+OPTIMIZER_STATE_KEYS = {torch.optim.AdamW: {"step", "exp_avg", "exp_avg_sq"}, torch.optim.SGD: {"momentum_buffer"}}
+"""What each optimiser stores per parameter: its step is a scalar, all else has the parameter's shape."""
+
+
+def load_optimizer(optimizer: Optimizer, state: dict[int, dict[str, Any]], path: Path) -> None:
+    """Load the per-parameter state of an optimiser; its hyperparameters stay those of the configuration.
+
+    It gets the parameters' layout of memory, which fused steps insist on, whatever layout it was saved in.
+
+    Raises:
+        CheckpointError: the state is of another optimiser, or of other parameters.
+    """
+    parameters = trained_parameters(optimizer)
+    for number, kept in state.items():
+        fits = number < len(parameters) and kept.keys() == OPTIMIZER_STATE_KEYS[type(optimizer)]
+        if not fits or any(
+            value.shape != (() if name == "step" else parameters[number].shape) for name, value in kept.items()
+        ):
+            raise CheckpointError(
+                f"weights '{path}' cannot be resumed from: their optimizer.state.{number} does not fit this network. "
+                "Use another checkpoint of the run"
+            )
+    laid_out = {
+        number: {name: _laid_out_like(parameters[number], value) for name, value in kept.items()}
+        for number, kept in state.items()
+    }
+    optimizer.load_state_dict({"state": laid_out, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:
+    """Return the value in the parameter's layout of memory, if it is of its shape."""
+    if value.shape != parameter.shape:
+        return value
+    return torch.empty_like(parameter, dtype=value.dtype, device=value.device).copy_(value)
 
 
 def set_lr(optimizer: Optimizer, lr: float) -> None:

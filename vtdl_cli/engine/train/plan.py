@@ -39,4 +39,6 @@ def describe_plan(training: Training) -> dict[str, Any]:
         f"{data.crop_size} pixels of {data.modality}",
         "parameters": sum(weight.numel() for weight in trained_parameters(state.optimizer)),
         "machine": training.machine.describe(),
+        "compile": options.compile,
+        "deterministic": state.identity["deterministic"],
     }

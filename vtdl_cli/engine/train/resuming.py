@@ -14,9 +14,11 @@ from vtdl_cli.errors import CheckpointError
 from vtdl_cli.setting_keys import flatten
 from vtdl_cli.settings import build_config
 
-MAY_CHANGE = {"epochs", "patience", "checkpoint_minutes", "keep_every", "knn_every", "log_gradients", "trackers"}
+MAY_CHANGE = {
+    "epochs", "patience", "compile", "checkpoint_minutes", "keep_every", "knn_every", "log_gradients", "trackers",
+}  # fmt: skip
 """Settings that may change when a run resumes: none changes what a step computes, but for the lr of a schedule that
-depends on the epochs: of a cosine, or of a warm-up that is longer than the run."""
+depends on the epochs: of a cosine, or of a warm-up that is longer than the run. What is compiled rounds differently."""
 
 REMEDY = "Resume with what it was started with, or choose another --out"
 

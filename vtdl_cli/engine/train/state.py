@@ -10,10 +10,10 @@ from torch import nn
 from vtdl_cli import ranks
 from vtdl_cli.config import TrainingSection
 from vtdl_cli.engine.networks.bad_videos import BadVideos
-from vtdl_cli.engine.networks.checkpoint import Checkpoint, load_every_tensor, load_optimizer
+from vtdl_cli.engine.networks.checkpoint import Checkpoint, load_every_tensor
 from vtdl_cli.engine.networks.selection import Selection
 from vtdl_cli.engine.train.meter import Meter
-from vtdl_cli.engine.train.optimization import ParameterGroup, build_optimizer, build_schedule
+from vtdl_cli.engine.train.optimization import ParameterGroup, build_optimizer, build_schedule, load_optimizer
 from vtdl_cli.runtime import random_state, restore_random_state
 
 

@@ -33,6 +33,7 @@ from vtdl_cli.engine.train.progress import bar_fields, describe_early_stop, epoc
 from vtdl_cli.engine.train.rank_batches import RankReport, SmallBatches
 from vtdl_cli.engine.train.run_folder import EpochMetrics, RunFolder
 from vtdl_cli.engine.train.state import TrainingState
+from vtdl_cli.engine.train.tuning import tune
 from vtdl_cli.errors import Interrupted
 from vtdl_cli.runtime import Reporter, StopRequest, seed_torch
 
@@ -106,6 +107,7 @@ class Training:
                 "num_classes": videos.num_classes,
                 "list_sha256": videos.sha256,
                 "seed": execution.seed,
+                "deterministic": execution.deterministic,
                 "threads": machine.threads,
                 "origin": origin or {},
             },
@@ -133,10 +135,14 @@ class Training:
     # ---- epochs and steps
 
     def start(self) -> None:
-        """Claim the run folder, and load the state that a resumed run was saved in."""
+        """Claim the run folder, load the state that a resumed run was saved in, and make the steps fast."""
         self.run.claim(self.reporter)
         if self.run.resume:
             self.checkpointing.resume()
+        if not self.state.is_finished:
+            videos, crop_size = self.order.local_batch_size, self.config.data.crop_size
+            chosen = {"videos": videos, "crop_size": crop_size, "deterministic": self.state.identity["deterministic"]}
+            tune(self.machine, self.state.model, self.options, self.reporter, **chosen)
 
     def epochs(self) -> Iterator[int]:
         """The epochs that are left, numbered from 0; after the last one the curves are drawn."""

@@ -1,0 +1,299 @@
+"""`python -m tests.gpu_speed`: what makes a step of pretraining fast on this machine, measured in one go of 9 minutes.
+
+Each backbone at the size of its preset for HMDB51, on a batch that stays on the device and in the whole loop on
+generated videos, with everything off and on; then each switch alone, compiled, and in float32, as far as the time goes.
+The kernels that an I3D step spends its time in come with it, the layers that leave channels last, and the places where
+the host waits for the GPU.
+
+    python -m tests.gpu_speed --out gpu-speed             # table.txt, results.json, i3d-step.txt
+    python -m tests.gpu_speed --out try --device cpu --toy
+
+It needs this project and what it depends on, and nothing from a network. Where packages are missing on a machine without
+one, put their wheels in a folder, and pip install --no-index --find-links FOLDER typer rich pydantic pyyaml av h5py
+safetensors scikit-learn scipy matplotlib: torch and torchvision may be those that are there, and decord may be absent.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+BACKBONES = ("i3d", "r3d", "r2p1d", "c3d")
+SWITCHES = ("kernels", "padding", "copies")
+"""cuDNN's benchmark; padded channels of the first convolution; copies on a stream of their own, and no wait for them."""
+
+NUM_VIDEOS, NUM_FRAMES, HEIGHT, WIDTH = (
+    64,
+    96,
+    240,
+    320,
+)  # HMDB51's videos are 240 pixels high and of 93 frames on average
+TOY = (
+    "data.short_side=36", "data.crop_size=32", "model.width=4", "method.queue.size=16",
+    "pretrain.clip_len_frames=8", "pretrain.batch_size=2",
+)  # fmt: skip
+MOST_SECONDS = 170  # of one measurement, most of which compiling takes
+WARM, PROFILED, WATCHED = 6, 3, 3  # steps of the profile: before it, of it, and under watch for waits
+
+
+class Measurement(NamedTuple):
+    """One row: a backbone, what is on, and settings beside those of its preset."""
+
+    backbone: str
+    name: str
+    switches: tuple[str, ...] = SWITCHES
+    settings: tuple[str, ...] = ()
+
+
+def plan() -> Iterator[Measurement]:
+    """Yield all measurements, those first that matter most."""
+    for backbone in BACKBONES:
+        yield Measurement(backbone, "off", ())
+        yield Measurement(backbone, "on")
+    for backbone in BACKBONES[:2]:
+        yield Measurement(backbone, "on, compiled", settings=("pretrain.compile=true",))
+    for switch in SWITCHES:
+        yield Measurement("i3d", f"{switch} alone", (switch,))
+    for name, switches in (("float32, TF32", SWITCHES), ("float32, exact", (*SWITCHES, "exact"))):
+        yield Measurement("i3d", name, switches, ("pretrain.precision=fp32",))
+    for backbone in BACKBONES[2:]:
+        yield Measurement(backbone, "on, compiled", settings=("pretrain.compile=true",))
+
+
+def main() -> None:
+    """Read the options; measure, or be the process of one measurement."""
+    if sys.argv[1:2] == ["one"]:
+        return run_one(sys.argv[2], [each for each in sys.argv[3].split(",") if each], sys.argv[4:])
+    found = argparse.ArgumentParser(
+        prog="python -m tests.gpu_speed", description=__doc__.split("\n")[0] if __doc__ else ""
+    )
+    found.add_argument("--out", type=Path, required=True, help="folder for the results and the generated videos")
+    found.add_argument("--device", default="cuda")
+    found.add_argument("--workers", default="8")
+    found.add_argument("--steps", default="20", help="of the loop, in each measurement")
+    found.add_argument(
+        "--minutes", type=float, default=8.7, help="after which nothing new is begun, and what runs ends"
+    )
+    found.add_argument("--only", default="", help="measurements whose name holds this, such as 'i3d on'")
+    found.add_argument("--toy", action="store_true", help="tiny networks, to try the command")
+    return measure_all(found.parse_args())
+
+
+def measure_all(options: argparse.Namespace) -> None:
+    """Measure what the time allows; results are written after each measurement."""
+    end = time.monotonic() + 60 * options.minutes
+    write_videos(options.out / "videos")
+    rows: list[dict[str, Any]] = []
+    for number, each in enumerate(each for each in plan() if options.only in f"{each.backbone} {each.name}"):
+        row = measure(each, options, end)
+        rows.append({"backbone": each.backbone, "measured": each.name, **row})
+        (options.out / "results.json").write_text(json.dumps(rows, indent=1))
+        (options.out / "table.txt").write_text(table(rows))
+        print(table(rows).splitlines()[-1], flush=True)
+        if number == 1:
+            profile(each, options, end)
+    print(table(rows))
+
+
+def measure(each: Measurement, options: argparse.Namespace, end: float) -> dict[str, Any]:
+    """Run one measurement in a process of its own; returns what `vtdl bench pretrain` says, or why it says nothing."""
+    words = [
+        "bench",
+        "pretrain",
+        *arguments(each, options),
+        "--steps",
+        options.steps,
+        "--repeats",
+        "1",
+        "--json",
+        "--quiet",
+    ]
+    code, stdout, stderr = run_child("bench", each, words, end)
+    return json.loads(stdout) if code == 0 else {"failed": stderr.strip().splitlines()[-1:] or [f"exit code {code}"]}
+
+
+def profile(each: Measurement, options: argparse.Namespace, end: float) -> None:
+    """Write the kernels of a few steps, and what else `profile_steps` finds."""
+    settings = ["--set", "pretrain.epochs=100", "--out", str(options.out / "run"), "--overwrite", "--quiet"]
+    code, stdout, stderr = run_child("profile", each, ["pretrain", *arguments(each, options), *settings], end)
+    (options.out / f"{each.backbone}-step.txt").write_text(stdout or f"exit code {code}\n{stderr}")
+
+
+def arguments(each: Measurement, options: argparse.Namespace) -> list[str]:
+    """The options that both commands share."""
+    settings = [*each.settings, *(TOY if options.toy else ())]
+    videos = ["--preset", f"hmdb51/{each.backbone}", "--train-list", str(options.out / "videos")]
+    device = ["--device", options.device, "--workers", options.workers]
+    return [*videos, *device, *(word for setting in settings for word in ("--set", setting))]
+
+
+def run_child(kind: str, each: Measurement, words: list[str], end: float) -> tuple[int, str, str]:
+    """Run one process to its end, or to the end of the time."""
+    seconds = min(MOST_SECONDS, end - time.monotonic())
+    if seconds < 1:
+        return 1, "", "no time was left"
+    command = [sys.executable, "-m", "tests.gpu_speed", "one", kind, ",".join(each.switches), *words]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        return 1, "", f"stopped after {seconds:.0f} s"
+    return said.returncode, said.stdout, said.stderr
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Format the rows: milliseconds of a step, clips/s, share of the peak."""
+    lines = [f"{'':28}{'ready ms':>10}{'clips/s':>9}{'peak %':>8}{'loop ms':>10}{'clips/s':>9}{'GiB':>7}"]
+    for row in rows:
+        name = f"{row['backbone']} {row['measured']}"
+        if "failed" in row:
+            lines.append(f"{name:28}{row['failed'][0]}")
+            continue
+        ready, loop = (row["times"][part]["ms"] for part in ("ready batch", "together"))
+        rates = row["clips_per_second"]
+        lines.append(
+            f"{name:28}{ready:10.1f}{rates['ready_batch']:9.1f}{100 * row['share_of_peak']:8.1f}{loop:10.1f}"
+            f"{rates['together']:9.1f}{row.get('peak_memory_gib', 0):7.1f}"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def write_videos(folder: Path) -> None:
+    """Write videos of a square that moves over noise; those of an earlier run are kept."""
+    from tests.toy import write_video
+
+    for number in range(NUM_VIDEOS):
+        if not (path := folder / f"{number:03}.mp4").exists():
+            generator = np.random.default_rng(number)
+            frames = np.repeat(generator.integers(0, 255, (1, HEIGHT, WIDTH, 3), np.uint8), NUM_FRAMES, axis=0)
+            for frame, left in zip(frames, range(NUM_FRAMES), strict=True):
+                frame[80:160, left : left + 80] = generator.integers(0, 255, 3)
+            write_video(path, frames)
+
+
+def run_one(kind: str, switches: list[str], words: list[str]) -> None:
+    """Run a command of vtdl in this process, with some of what makes it fast switched off, or profiled."""
+    switch_off({*SWITCHES} - {*switches}, exact="exact" in switches)
+    if kind == "profile":
+        profile_steps()
+    from vtdl_cli.cli import app
+
+    app(words)
+
+
+def switch_off(off: set[str], *, exact: bool) -> None:
+    """Replace by what was there before; `exact`: float32 convolutions without TF32."""
+    import torch
+    from torch import Tensor
+
+    from vtdl_cli.data.clips import augmentation
+    from vtdl_cli.engine.networks import machine
+    from vtdl_cli.engine.train import tuning
+
+    def nothing(*_: Any, **__: Any) -> None: ...
+
+    def copy_in_turn(tensors: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+        return {name: each.to(device, non_blocking=True) for name, each in tensors.items()}
+
+    def awaited(channels: int, width: int, device: torch.device) -> tuple[Tensor, ...]:
+        return tuple(each.to(device) for each in made(channels, width, torch.device("cpu")))
+
+    made = augmentation._scale_and_offset
+    before: dict[str, dict[str, Any]] = {
+        "kernels": {"choose_kernels": nothing},
+        "padding": {"pad_channels": nothing},
+        "copies": {"to_device": copy_in_turn, "_scale_and_offset": awaited},
+    }
+    for switch in off:
+        for name, function in before[switch].items():
+            owner = next(each for each in (tuning, machine, augmentation) if hasattr(each, name))
+            setattr(owner, name, function)
+    if exact:
+        choose = vars(tuning)["choose_kernels"]
+
+        def without_tf32(*given: Any, **options: Any) -> None:
+            choose(*given, **options)
+            torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
+
+        vars(tuning)["choose_kernels"] = without_tf32
+
+
+def profile_steps() -> None:
+    """Have a training print the kernels of some steps, which layers lost the layout of memory in one, and where the
+    host waited for the device in some more; then it ends."""
+    import torch
+    from torch.profiler import ProfilerActivity
+
+    from vtdl_cli.engine.train.training import Training
+
+    on_gpu, finish, steps_done = torch.cuda.is_available(), Training.finish_step, count(1)
+    profiler = torch.profiler.profile(
+        activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])], acc_events=True
+    )
+    watch = ExitStack()
+    waits: list[warnings.WarningMessage] = []
+    lost: set[str] = set()
+
+    def finish_step(training: Training) -> None:
+        if on_gpu:
+            torch.cuda.set_sync_debug_mode("default")  # the bookkeeping fetches metrics once a second, which waits
+        finish(training)
+        step = next(steps_done) - WARM
+        if step == 0:
+            profiler.start()
+        if step == PROFILED:
+            profiler.stop()
+            order = f"self_{'device' if on_gpu else 'cpu'}_time_total"
+            print(profiler.key_averages().table(sort_by=order, row_limit=15))
+            watch.enter_context(layouts(training.state.model, lost))
+            watch.enter_context(recorded(waits))
+        if step >= PROFILED and on_gpu:
+            torch.cuda.set_sync_debug_mode("warn")
+        if step == PROFILED + WATCHED:
+            watch.close()
+            waited = {f"{each.filename}:{each.lineno} {each.message}" for each in waits}
+            print("not channels last:", *sorted(lost) or ["none"], "waits:", *sorted(waited) or ["none"], sep="\n")
+            sys.exit(0)
+
+    Training.finish_step = finish_step  # type: ignore[method-assign, assignment]
+
+
+@contextmanager
+def layouts(model: Any, lost: set[str]) -> Iterator[None]:
+    """Collect the layers whose output is not in channels last though it could be."""
+    import torch
+
+    def look(name: str, output: Any) -> None:
+        has_space = isinstance(output, torch.Tensor) and output.ndim == 5 and output[0, 0].numel() > 1
+        if has_space and not output.is_contiguous(memory_format=torch.channels_last_3d):
+            lost.add(name)
+
+    handles = [
+        layer.register_forward_hook(lambda _layer, _clips, output, name=name: look(name, output))
+        for name, layer in model.named_modules()
+        if not any(layer.children())
+    ]
+    yield
+    for handle in handles:
+        handle.remove()
+
+
+@contextmanager
+def recorded(into: list[warnings.WarningMessage]) -> Iterator[None]:
+    """Collect all warnings of the block."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        yield
+    into.extend(found)
+
+
+if __name__ == "__main__":
+    main()

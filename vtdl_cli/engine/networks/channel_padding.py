@@ -1,0 +1,64 @@
+"""Pad the input of a network's first convolution with channels of zeros, where the GPU is faster for it.
+
+Tensor cores take channels in groups, of 4 for TF32 and 8 for 16 bits (NVIDIA, Deep Learning Performance, Convolutional
+Layers, Channels In And Out), and a first convolution has 3. Whether cuDNN gains by the padding depends on its version,
+the GPU and the convolution: it is measured. The convolution computes the same with it, see `models.convolution.Conv3d`.
+"""
+
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from vtdl_cli.models.convolution import Conv3d
+
+PADDED_CHANNELS = (4, 8)
+REPEATS = 5  # of which the fastest counts; one more comes before, in which cuDNN chooses its algorithms
+LEAST_GAIN = 1.05  # times as fast as without padding: less is noise
+
+
+def first_convolution(backbone: torch.nn.Module) -> Conv3d:
+    """Return the convolution that sees the clips."""
+    return next(layer for layer in backbone.modules() if isinstance(layer, Conv3d))
+
+
+def choose_padding(convolution: Conv3d, clips: Tensor, autocast: torch.autocast) -> tuple[int, float]:
+    """Time a training step of the convolution on clips (N, C, T, R, R) with each padding; its own stays as it is.
+
+    Returns:
+        The number of channels to pad to, C if no padding pays; and how many times as fast it then is.
+    """
+    before, channels = convolution.padded_channels, clips.shape[1]
+    seconds = {}
+    for padded in (channels, *(each for each in PADDED_CHANNELS if each > channels)):
+        convolution.padded_channels = padded
+        seconds[padded] = _fastest(lambda: _step(convolution, clips, autocast), clips.device)
+    convolution.padded_channels = before
+    best = min(seconds, key=seconds.__getitem__)
+    gain = seconds[channels] / seconds[best]
+    return (best, gain) if gain >= LEAST_GAIN else (channels, 1.0)
+
+
+def _step(convolution: Conv3d, clips: Tensor, autocast: torch.autocast) -> None:
+    """Forward, and backward to the weights alone, which keep no gradient."""
+    with torch.enable_grad(), autocast:
+        output = convolution(clips)
+    torch.autograd.grad(output, convolution.weight, torch.ones_like(output))
+
+
+def _fastest(run: Callable[[], None], device: torch.device) -> float:
+    """Return the seconds of the fastest of REPEATS runs."""
+    durations = []
+    for _ in range(1 + REPEATS):
+        _wait_for(device)
+        began = time.perf_counter()
+        run()
+        _wait_for(device)
+        durations.append(time.perf_counter() - began)
+    return min(durations[1:])
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
