@@ -24,7 +24,7 @@ def thin_i3d(seed: int) -> nn.Module:
 
 
 def authors_state(seed: int, backbone: Mapping[str, Tensor] | None = None, feature_dim: int = 64) -> dict[str, Tensor]:
-    """Named as the authors' DataParallel saves them, heads and all (README, Method); by default a thin I3D's."""
+    """Named as the authors' DataParallel saves them, heads and all (method/README); by default a thin I3D's."""
     heads = {
         "id_head.2.weight": torch.zeros(128, feature_dim),
         "id_head.2.bias": torch.zeros(128),

@@ -1,4 +1,4 @@
-"""README, Map, by reading the code: imports only go down."""
+"""vtdl_cli/README, Map, by reading the code: imports only go down."""
 
 import ast
 from functools import cache

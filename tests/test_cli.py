@@ -1,6 +1,7 @@
 """Help, version, and the boundary where errors become lines and exit codes."""
 
 import errno
+import re
 import shlex
 import signal
 import subprocess
@@ -159,6 +160,16 @@ def test_help__has_no_markup_that_swallows_words(command: list[str]) -> None:
     """Typer takes [words] for markup, which it leaves out, and :m: for an emoji. Oracle: rich itself."""
     helps = [parameter.help for parameter in parser_of(command).params if getattr(parameter, "help", None)]
     assert [text for text in helps if Text.from_markup(text).plain != text] == []
+
+
+def test_help__groups_commands_by_what_people_want() -> None:
+    """Each command in a panel, on one line of a usual window, which is what its own help begins with."""
+    shown = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "100"}).stdout
+    panels = re.findall(r"╭─ (.+?) ─", shown)
+    assert panels == ["Options", "Start", "Data", "Training", "Measuring", "Looking", "Moving weights", "Machine"]
+    lines = dict(re.findall(r"^│ ([a-z][a-z-]+)  +(.+?) +│$", shown, flags=re.MULTILINE))
+    firsts = {name: command.help.split("\n\n")[0].replace("\n", " ") for name, command in the_parser().commands.items()}
+    assert lines == firsts
 
 
 def test_version__is_printed() -> None:

@@ -234,7 +234,7 @@ def test_set__options_that_contradict(assignments: list[str], says: str) -> None
     ],
 )
 def test_sampling__threshold_is_the_rules_own(values: str, threshold: int) -> None:
-    """Oracle: README, Method: 2 in the authors' frame data set, 4 in their video data set; a given one is kept."""
+    """Oracle: method/README: 2 in the authors' frame data set, 4 in their video data set; a given one is kept."""
     config = load_config("demo", [f"method.sampling={values}"])
     assert config.method.sampling.threshold_frames == threshold
     assert build_config(config.to_dict()) == config

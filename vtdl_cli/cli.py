@@ -4,7 +4,7 @@ import errno
 import signal
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -39,9 +39,16 @@ from vtdl_cli.commands import (
 from vtdl_cli.commands.unknown_options import WORDS, describe_unknown_option
 from vtdl_cli.errors import UsageError, VtdlError
 
+ORDER: list[str] = []
+"""The names of all commands as the help shows them, which by itself shows groups last."""
+
 
 class ErrorBoundary(TyperGroup):
     """The group of all commands: turns their exceptions into error lines and exit codes (see errors.py)."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002  # typer's signature
+        """Return the names in the order of the help."""
+        return ORDER
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Note `--debug` and all words, for errors in parsing the options of a command."""
@@ -150,7 +157,7 @@ def _is_interrupted(error: BaseException) -> bool:
     return isinstance(error, KeyboardInterrupt)
 
 
-BATCH_SETTINGS = "--set pretrain.batch_size=..., finetune.batch_size, evaluate.batch_clips, extract.batch_clips"
+BATCH_SETTINGS = "--set pretrain.batch_size=8, or finetune.batch_size, evaluate.batch_clips, extract.batch_clips"
 LESS_MEMORY = (
     f"Lower the batch ({BATCH_SETTINGS}), --workers, or the size of the network: model.width, method.queue.size"
 )
@@ -201,25 +208,34 @@ def vtdl(
         )
 
 
-app.command(epilog=demo.EPILOG)(demo.demo)
-app.add_typer(prepare_lists.prepare_lists, name="prepare-lists")
-app.add_typer(lists.lists, name="lists")
-app.command("extract-frames", epilog=transcode.FRAMES_EPILOG)(transcode.extract_frames)
-app.command(epilog=transcode.COMPRESS_EPILOG)(transcode.compress)
-app.command(epilog=pretrain.EPILOG)(pretrain.pretrain)
-app.command(epilog=finetune.EPILOG)(finetune.finetune)
-app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
-app.command(epilog=predict.EPILOG)(predict.predict)
-app.command(epilog=extract.EPILOG)(extract.extract)
-app.add_typer(features.features, name="features")
-app.command(epilog=probe.EPILOG)(probe.probe)
-app.command(epilog=fuse.EPILOG)(fuse.fuse)
-app.command(epilog=retrieve.EPILOG)(retrieve.retrieve)
-app.add_typer(plot.plot, name="plot")
-app.command(epilog=report.EPILOG)(report.report)
-app.add_typer(visualize.visualize, name="visualize")
-app.command(epilog=convert.EPILOG)(convert.convert)
-app.command(epilog=ablate.EPILOG)(ablate.ablate)
-app.add_typer(bench.bench, name="bench")
-app.add_typer(presets.presets, name="presets")
-app.command(epilog=doctor.EPILOG)(doctor.doctor)
+def _add(panel: str, name: str, command: typer.Typer | Callable[..., None], epilog: str | None = None) -> None:
+    """Add a command or a group of commands to a panel of the help, which shows both as they are added."""
+    ORDER.append(name)
+    if isinstance(command, typer.Typer):
+        app.add_typer(command, name=name, rich_help_panel=panel)
+    else:
+        app.command(name, epilog=epilog, rich_help_panel=panel)(command)
+
+
+_add("Start", "demo", demo.demo, demo.EPILOG)
+_add("Start", "presets", presets.presets)
+_add("Data", "prepare-lists", prepare_lists.prepare_lists)
+_add("Data", "lists", lists.lists)
+_add("Data", "compress", transcode.compress, transcode.COMPRESS_EPILOG)
+_add("Data", "extract-frames", transcode.extract_frames, transcode.FRAMES_EPILOG)
+_add("Training", "pretrain", pretrain.pretrain, pretrain.EPILOG)
+_add("Training", "finetune", finetune.finetune, finetune.EPILOG)
+_add("Training", "ablate", ablate.ablate, ablate.EPILOG)
+_add("Measuring", "evaluate", evaluate.evaluate, evaluate.EPILOG)
+_add("Measuring", "extract", extract.extract, extract.EPILOG)
+_add("Measuring", "probe", probe.probe, probe.EPILOG)
+_add("Measuring", "retrieve", retrieve.retrieve, retrieve.EPILOG)
+_add("Measuring", "fuse", fuse.fuse, fuse.EPILOG)
+_add("Measuring", "features", features.features)
+_add("Looking", "predict", predict.predict, predict.EPILOG)
+_add("Looking", "visualize", visualize.visualize)
+_add("Looking", "plot", plot.plot)
+_add("Looking", "report", report.report, report.EPILOG)
+_add("Moving weights", "convert", convert.convert, convert.EPILOG)
+_add("Machine", "doctor", doctor.doctor, doctor.EPILOG)
+_add("Machine", "bench", bench.bench)

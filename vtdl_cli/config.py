@@ -27,7 +27,7 @@ class Section(BaseModel):
 
 
 class Jitter(Section):
-    """Colour jitter, drawn once per clip: factors from 1 - x to 1 + x, the hue from -x to x turns (README, Method)."""
+    """Colour jitter, drawn once per clip: factors from 1 - x to 1 + x, the hue from -x to x turns (method/README)."""
 
     brightness: Fraction = 0.5
     contrast: Fraction = 0.5
@@ -69,7 +69,7 @@ class Model(Section):
 
 
 class Tca(Section):
-    """Temporal-consistent augmentation (README, Method; `method/tca.py`); alpha 0 switches it off."""
+    """Temporal-consistent augmentation (method/README; `method/tca.py`); alpha 0 switches it off."""
 
     version: Literal[1, 2, 3] = 2  # whose still frame is mixed in: 2 its own, 1 the next clip's, 3 a random clip's
     side: Literal["query", "key", "both"] = "query"  # the anchor, the positive, or each with draws of its own
@@ -78,7 +78,7 @@ class Tca(Section):
 
 
 class Queue(Section):
-    """Earlier keys, kept as negatives (README, Method; `method/memory.py`)."""
+    """Earlier keys, kept as negatives (method/README; `method/memory.py`)."""
 
     size: Annotated[int, Field(ge=1, le=10_000_000)]  # keys that each query meets
     memory: Literal["queue", "bank"] = "queue"  # of the latest keys; or of one key for each video, `size` drawn a batch
@@ -86,7 +86,7 @@ class Queue(Section):
 
 
 class Sampling(Section):
-    """Where the clips of a triplet start (README, Method; `data/clips/triplets.py`)."""
+    """Where the clips of a triplet start (method/README; `data/clips/triplets.py`)."""
 
     negative: Literal["shrink_gap", "shrink_stride", "gap", "shift", "redraw", "on_the_fly"] = "shrink_gap"  # the rule
     gap_frames: NonNegativeInt | None = None  # of our rules: least distance of the starts; none: the rule's own
@@ -127,7 +127,7 @@ class Method(Section):
     What each method reads, and what does not go together, is in `engine/networks/methods.py`.
     """
 
-    name: str = "vtdl"  # one of ours, of an installed package, or package.module:Class (README, Add your own method)
+    name: str = "vtdl"  # one of ours, of an installed package, or package.module:Class (method/README.md)
     options: dict[str, JsonValue] = {}  # of a method from elsewhere, which validates them itself
     temperature: PositiveFloat = 0.07
     momentum: BelowOne = 0.999  # of the key encoder, which at 1 would never move

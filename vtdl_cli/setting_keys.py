@@ -1,9 +1,9 @@
 """The keys of settings: those there are, those of earlier versions, and the one that a mistyped key is nearest to."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import UnionType
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -44,17 +44,32 @@ def present_key(key: str) -> str:
     return RENAMED_KEYS.get(key.strip(), key.strip())
 
 
-def all_keys(section: type[BaseModel] = Config, prefix: str = "") -> list[str]:
+def all_keys(section: type[BaseModel] = Config) -> list[str]:
     """Return every key that a preset may hold, with its section: `pretrain.optimizer.name`."""
-    keys = []
+    return [key for key, _ in _fields(section)]
+
+
+def setting_choices() -> dict[str, tuple[str, ...]]:
+    """Return every key that is no section, and the values to choose from; empty: it is a number or a text."""
+    sections = {key.rpartition(".")[0] for key in all_keys()}
+    return {key: _choices(annotation) for key, annotation in _fields(Config) if key not in sections}
+
+
+def _fields(section: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each key with its type, sections before what is in them."""
     for name, field in section.model_fields.items():
-        keys.append(prefix + name)
         inner = field.annotation
+        yield prefix + name, inner
         if isinstance(inner, UnionType):
             inner = next((kind for kind in get_args(inner) if isinstance(kind, type)), None)
         if isinstance(inner, type) and issubclass(inner, BaseModel):
-            keys += all_keys(inner, f"{prefix}{name}.")
-    return keys
+            yield from _fields(inner, f"{prefix}{name}.")
+
+
+def _choices(annotation: Any) -> tuple[str, ...]:
+    if annotation is bool:
+        return "true", "false"
+    return tuple(map(str, get_args(annotation))) if get_origin(annotation) is Literal else ()
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

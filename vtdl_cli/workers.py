@@ -89,7 +89,8 @@ def explain_dead_worker(exit_code: int | None) -> str:
     else:
         ended_by = f"exit code {exit_code}" if exit_code > 0 else f"signal {signal.strsignal(-exit_code)}"
     return (
-        f"a worker process died ({ended_by}), most often in a decoder. Find the video: vtdl lists check --open; "
+        f"a worker process died ({ended_by}), most often in a decoder. Find the video: "
+        "vtdl lists check lists/train_split_1.txt --open; "
         f"remove it from the list or choose another data.decoder, {again}"
     )
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from vtdl_cli.analysis.curves import PANELS, _styles, draw_curves
+from vtdl_cli.analysis.curves import PANELS, _styles, draw_curves, name_unit
 
 PRETRAINING = {"loss": 2.0, "positive_logit": 8.0, "queue_logit": 1.0, "positive_probability": 0.4, "spread": 0.9}
 
@@ -67,3 +67,17 @@ def test_draw_curves__more_runs_than_colours_differ_by_line_style(tmp_path: Path
 def test_panels__name_every_metric_once() -> None:
     names = [name for _, _, metrics in PANELS for name in metrics]
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("val_top1", "val top-1 (%)"),
+        ("val_mean_class", "val mean class (%)"),
+        ("intra_video_negative_logit", "intra-video negative logit"),
+        ("seconds", "seconds"),
+    ],
+)
+def test_name_unit__is_for_readers(name: str, shown: str) -> None:
+    """Oracle: by hand."""
+    assert name_unit(name) == shown

@@ -58,3 +58,17 @@ def test_save_figure__keeps_the_powers_of_ten_of_a_logarithmic_axis(tmp_path: Pa
     powers = [label for label in axes.get_yticklabels() if "10^" in label.get_text()]
     assert powers
     assert all(label.get_parse_math() for label in powers)
+
+
+def test_save_figure__writes_values_along_an_axis_in_full(tmp_path: Path) -> None:
+    """Oracle: matplotlib by itself: of such values it writes differences, and 1.199e1 at the axis's end."""
+    values = [11.99, 11.9901, 11.9902]
+    figure, plain = Figure(), Figure()
+    axis, plain_axis = figure.subplots(), plain.subplots()
+    for each in (axis, plain_axis):
+        each.plot(values)
+    plain.savefig(tmp_path / "plain.png")
+    save_figure(figure, tmp_path / "a.png", dpi=50)
+    assert "1.199e1" in plain_axis.yaxis.get_offset_text().get_text()
+    assert axis.yaxis.get_offset_text().get_text() == ""
+    assert {label.get_text()[:4] for label in axis.get_yticklabels()} <= {"11.9"}

@@ -114,7 +114,7 @@ def test_check__published_lists_without_their_videos(
     report = json.loads(result.stdout)
     assert (report["columns"], report["videos"], len(report["missing"])) == (columns, videos, videos)
     assert result.stderr.count("error: ") == 1
-    assert f"no video with such a name is below '{tmp_path}'. Name their folder: --root DIR" in result.stderr
+    assert f"no video with such a name is below '{tmp_path}'. Name their folder, as in --root videos" in result.stderr
 
 
 def test_check__disk_has_files_where_the_list_has_folders(data_dir: Path) -> None:

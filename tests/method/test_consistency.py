@@ -12,7 +12,7 @@ def random_clips(seed: int = 0) -> Tensor:
 
 
 def slow_loss(expected: np.ndarray, found: np.ndarray) -> float:
-    """README, Method: maps, maxima of channels, and ten times the mean over channels."""
+    """method/README: maps, maxima of channels, and ten times the mean over channels."""
     maxima = ((expected.max((2, 3, 4)) - found.max((2, 3, 4))) ** 2).mean()
     means = ((expected.mean(1) - found.mean(1)) ** 2).mean()
     return float(((expected - found) ** 2).mean() + maxima + 10 * means)
@@ -48,7 +48,7 @@ def test_map_distance__by_hand() -> None:
 
 @pytest.mark.parametrize(("transforms", "number"), [("rotations", 4), ("spatial", 8), ("all", 16)])
 def test_consistency__draws_every_transform_of_its_set_and_no_other(transforms: str, number: int) -> None:
-    """Oracle: README, Method: 4 rotations, 2 flips x 4 rotations in space, or all 4 x 4; without mixup what goes in is
+    """Oracle: method/README: 4 rotations, 2 flips x 4 rotations in space, or all 4 x 4; without mixup what goes in is
     one of them, drawn for each clip."""
     loss, clips, seen, together = (
         ConsistencyLoss(transforms, mixup_alpha=0.0),

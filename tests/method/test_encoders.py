@@ -37,7 +37,7 @@ def scramble(module: nn.Module) -> None:
 
 
 def test_encoder_pair__equal_at_first_and_apart(pair: EncoderPair) -> None:
-    """Oracle: README, Method, the key encoder is a copy; of the numbers, not of the memory."""
+    """Oracle: method/README, the key encoder is a copy; of the numbers, not of the memory."""
     queries, keys = pair.query.state_dict(), pair.key.state_dict()
     assert queries.keys() == keys.keys()
     assert all(torch.equal(queries[name], keys[name]) for name in queries)
@@ -46,7 +46,7 @@ def test_encoder_pair__equal_at_first_and_apart(pair: EncoderPair) -> None:
 
 
 def test_update_key__is_the_momentum_rule_for_every_parameter_and_no_buffer(pair: EncoderPair) -> None:
-    """Oracle: README, Method: θ_key <- m θ_key + (1 - m) θ_query, parameters only; computed in NumPy, m = 0.75."""
+    """Oracle: method/README: θ_key <- m θ_key + (1 - m) θ_query, parameters only; computed in NumPy, m = 0.75."""
     scramble(pair.query)
     scramble(pair.key)
     pair.query(random_clips(1))  # statistics that the key encoder must not take over
@@ -65,7 +65,7 @@ def test_update_key__is_the_momentum_rule_for_every_parameter_and_no_buffer(pair
 
 
 def test_embed_key__autograd_and_the_optimiser_leave_the_key_encoder_alone(pair: EncoderPair) -> None:
-    """Oracle: README, Method, "EMA untouched by autograd"; here even an optimiser that was given every parameter."""
+    """Oracle: method/README, "EMA untouched by autograd"; here even an optimiser that was given every parameter."""
     keys = copy.deepcopy(list(pair.key.parameters()))
     queries = copy.deepcopy(list(pair.query.parameters()))
     optimizer = torch.optim.SGD(pair.parameters(), lr=1.0, weight_decay=0.1)

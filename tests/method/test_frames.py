@@ -62,7 +62,7 @@ def test_temporal_dropout__repeats_the_frame_before() -> None:
 
 
 def test_motion_enhancement__grows_every_derivative_and_keeps_the_mean() -> None:
-    """Oracle: README, Method: derivatives by 1 / (1 - λ); the mean over time stays."""
+    """Oracle: method/README: derivatives by 1 / (1 - λ); the mean over time stays."""
     torch.manual_seed(0)
     clips = torch.rand(6, 2, NUM_FRAMES, 3, 3, dtype=torch.float64)
     enhanced = MotionEnhancement(0.5)(clips)

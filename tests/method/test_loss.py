@@ -32,7 +32,7 @@ def same_video() -> Tensor:
 def slow_logits(
     q: np.ndarray, k: np.ndarray, m: np.ndarray, n: np.ndarray | None, masked: np.ndarray | None
 ) -> list[list[float]]:
-    """README, Method number by number: [q·k | q·m_1..q·m_K | q·n] / τ, masked keys at minus infinity."""
+    """method/README number by number: [q·k | q·m_1..q·m_K | q·n] / τ, masked keys at minus infinity."""
     rows = []
     for i in range(len(q)):
         row = [float(np.dot(q[i], k[i]))]
@@ -52,7 +52,7 @@ def slow_loss(logits: list[list[float]]) -> float:
 @pytest.mark.parametrize("with_mask", [False, True])
 @pytest.mark.parametrize("with_negative", [False, True])
 def test_triplet_logits__equal_the_slow_loop(with_negative: bool, with_mask: bool) -> None:
-    """Oracle: `slow_logits` and `slow_loss`, written from README, Method; K = 5 gives 7 columns, or 6 without q·n."""
+    """Oracle: `slow_logits` and `slow_loss`, written from method/README; K = 5 gives 7 columns, or 6 without q·n."""
     q, k, m, n = unit(3, 0), unit(3, 1), unit(5, 2), unit(3, 3)
     negative, masked = n if with_negative else None, same_video() if with_mask else None
     expected = slow_logits(
@@ -99,7 +99,7 @@ def test_triplet_logits__bf16_embeddings_are_multiplied_in_float32_under_autocas
 
 
 def test_info_nce__collapsed_embeddings_give_the_chance_loss() -> None:
-    """Oracle: README, Method: K + 2 equal logits give ln(K + 2), 8.18 for K = 3569."""
+    """Oracle: method/README: K + 2 equal logits give ln(K + 2), 8.18 for K = 3569."""
     q = unit(1, 0).expand(4, -1)
     loss = float(info_nce(triplet_logits(q, q, q[:1].expand(3569, -1), intra_video(q), None, TEMPERATURE)))
     assert loss == pytest.approx(math.log(3571), abs=1e-4)

@@ -16,7 +16,7 @@ def make_batch(number: int) -> tuple[Tensor, Tensor]:
 
 
 def test_push__is_first_in_first_out_over_many_wraps() -> None:
-    """Oracle: README, Method, written as a slow ring of Python lists; every slot compared after every batch."""
+    """Oracle: method/README, written as a slow ring of Python lists; every slot compared after every batch."""
     queue = KeyQueue(SIZE, DIM)
     slots = [(key, -1) for key in queue.keys.tolist()]
     following = 0
@@ -57,7 +57,7 @@ def test_state_dict__a_restored_queue_goes_on_as_if_nothing_had_happened() -> No
 
 
 def test_queue__begins_with_random_keys_of_norm_near_1_and_of_no_video() -> None:
-    """Oracle: README, Method: uniform in ±1/sqrt(128/3) = ±0.1531, whose square has the mean 1/128."""
+    """Oracle: method/README: uniform in ±1/sqrt(128/3) = ±0.1531, whose square has the mean 1/128."""
     torch.manual_seed(0)
     queue = KeyQueue(4096, 128)
     norms = queue.keys.norm(dim=1)

@@ -23,7 +23,7 @@ def read_draws(num_clips: int, alpha: float, per_sample: bool) -> tuple[np.ndarr
 
 @pytest.mark.parametrize("order", range(1, NUM_FRAMES))
 def test_mix_still_frame__every_derivative_shrinks_by_one_factor(order: int) -> None:
-    """Oracle: the law of README, Method for finite differences (numpy.diff), at every order a clip has."""
+    """Oracle: the law of method/README for finite differences (numpy.diff), at every order a clip has."""
     clips, weight = random_clips(), torch.tensor([0.0, 0.3, 0.9], dtype=torch.float64)
     mixed = mix_still_frame(clips, torch.tensor([0, 3, 7]), weight)
     expected = (1 - weight.numpy()[:, None, None, None, None]) * np.diff(clips.numpy(), n=order, axis=2)
@@ -45,7 +45,7 @@ def test_mix_still_frame__adds_the_clips_own_frame(weight: list[float]) -> None:
 
 
 def test_mix_still_frame__commutes_with_normalisation() -> None:
-    """Oracle: the weights sum to 1 (README, Method), so it matters not which comes first."""
+    """Oracle: the weights sum to 1 (method/README), so it matters not which comes first."""
     clips, still, weight = random_clips(), torch.tensor([1, 6, 2]), torch.tensor([0.5, 0.1, 0.9]).double()
     mean, std = torch.tensor([0.5, 0.4]).view(2, 1, 1, 1), torch.tensor([0.2, 0.3]).view(2, 1, 1, 1)
     after = mix_still_frame((clips - mean) / std, still, weight)
@@ -62,7 +62,7 @@ def test_mix_still_frame__gradient_reaches_every_frame() -> None:
 
 
 def test_tca__one_weight_for_the_batch_and_a_still_frame_for_each_clip() -> None:
-    """Oracle: README, Method: λ per batch, s per sample; the draws are solved from the result."""
+    """Oracle: method/README: λ per batch, s per sample; the draws are solved from the result."""
     torch.manual_seed(0)
     still, weight = read_draws(16, alpha=0.5, per_sample=False)
     assert np.ptp(weight) < 1e-5
@@ -70,7 +70,7 @@ def test_tca__one_weight_for_the_batch_and_a_still_frame_for_each_clip() -> None
 
 
 def test_tca__weights_are_uniform_below_alpha_and_every_frame_is_drawn() -> None:
-    """Oracle: README, Method: s ~ U{0, .., T - 1}, λ ~ U[0, α), whose mean is α/2; 5 standard errors of the mean."""
+    """Oracle: method/README: s ~ U{0, .., T - 1}, λ ~ U[0, α), whose mean is α/2; 5 standard errors of the mean."""
     torch.manual_seed(0)
     still, weight = read_draws(2000, alpha=0.5, per_sample=True)
     assert weight.min() > -1e-5
@@ -109,7 +109,7 @@ def test_tca__alpha_0_returns_its_input() -> None:
 @pytest.mark.parametrize("per_sample", [True, False])
 @pytest.mark.parametrize("order", range(1, NUM_FRAMES))
 def test_tca__every_version_keeps_every_derivative(version: int, per_sample: bool, order: int) -> None:
-    """Oracle: the law of README, Method by numpy.diff: the added frame stands still, whoever's it is. The factor is
+    """Oracle: the law of method/README by numpy.diff: the added frame stands still, whoever's it is. The factor is
     solved from the first difference of each clip."""
     torch.manual_seed(order)
     clips = random_clips(5)

@@ -1,4 +1,4 @@
-"""Oracle of the numbers: `Reference`, one step in NumPy after README, Method, its gradient by finite differences."""
+"""Oracle of the numbers: `Reference`, one step in NumPy after method/README, its gradient by finite differences."""
 
 import math
 from dataclasses import dataclass
@@ -166,7 +166,7 @@ def test_forward__the_logits_do_not_see_the_batchs_own_keys() -> None:
 
 
 def test_forward__gradient_reaches_anchor_and_negative_and_not_the_positive() -> None:
-    """Oracle: README, Method: q and n come from the query encoder with gradient, k without."""
+    """Oracle: method/README: q and n come from the query encoder with gradient, k without."""
     method = make_method(LinearEncoder())
     anchor, positive, negative, video = make_triplets(0)
     for clips in (anchor, positive, negative):
@@ -180,7 +180,7 @@ def test_forward__gradient_reaches_anchor_and_negative_and_not_the_positive() ->
 
 @pytest.mark.parametrize("intra_video_negative", [True, False])
 def test_forward__anchor_and_negative_are_batches_of_their_own_to_batch_norm(intra_video_negative: bool) -> None:
-    """Oracle: README, Method, "separate forward/BN batch"; torch counts the batches that pass a batch norm."""
+    """Oracle: method/README, "separate forward/BN batch"; torch counts the batches that pass a batch norm."""
     method = make_method(NormedEncoder(), intra_video_negative=intra_video_negative).train()
     method(*make_triplets(0))
     encoders = method.encoders.query, method.encoders.key

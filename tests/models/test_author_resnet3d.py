@@ -50,7 +50,7 @@ def test_author_networks__count_the_authors_parameters(
     ],
 )
 def test_author_networks__stage_shapes(build: Callable[[], ResNet3D], sizes: list[tuple[int, int, int]]) -> None:
-    """Oracle: by hand, of a clip of 16x112x112; their R3D ends in 1x4x4 (README, Method)."""
+    """Oracle: by hand, of a clip of 16x112x112; their R3D ends in 1x4x4 (method/README)."""
     with torch.device("meta"):
         backbone, x = build(), torch.empty(1, 3, 16, 112, 112)
     for stage, size in zip(backbone.children(), sizes, strict=True):

@@ -66,7 +66,7 @@ def test_conv3d__bf16_weight_gradients(
 
 
 def test_conv3d__torch_defect_still_there() -> None:
-    """Why the class exists (README, Method): skips, saying so, where this torch and CPU compute the gradient rightly."""
+    """Why the class exists (method/README): skips, saying so, where this torch and CPU compute the gradient rightly."""
     torch.manual_seed(0)
     theirs = nn.Conv3d(8, 8, 3, padding=1, bias=False)
     clips = torch.randn(2, 8, 2, 8, 8)
@@ -99,7 +99,7 @@ def test_initialise__kaiming_fan_out() -> None:
 
 
 def test_initialise__xavier_as_the_authors() -> None:
-    """Oracle: README, Method: uniform within sqrt(2) sqrt(6 / (fan in + fan out)), here of 64 x 27 each; N(1, .02)."""
+    """Oracle: method/README: uniform within sqrt(2) sqrt(6 / (fan in + fan out)), here of 64 x 27 each; N(1, .02)."""
     torch.manual_seed(0)
     layers = nn.Sequential(Conv3d(64, 64, (3, 3, 3), bias=True), nn.BatchNorm3d(2000))
     initialise(layers, "xavier")

@@ -1,4 +1,4 @@
-"""Right gradients in bf16 on a CPU, for every backbone and clip length (README, Method).
+"""Right gradients in bf16 on a CPU, for every backbone and clip length (method/README).
 
 Not every CPU shows torch's defect (those without bf16 instructions do not), so one test looks at which convolutions are
 asked of torch at all, which is the same everywhere, and the others at the numbers.
@@ -47,7 +47,7 @@ class ConvolutionSpy(TorchDispatchMode):
 @pytest.mark.parametrize("frames", CLIP_LENGTHS_FRAMES)
 @pytest.mark.parametrize("name", list(BACKBONES))
 def test_backbone__never_asks_for_the_trap(name: str, frames: int) -> None:
-    """Oracle: README, Method: the conditions of the defect; full size, on the meta device."""
+    """Oracle: method/README: the conditions of the defect; full size, on the meta device."""
     with torch.device("meta"):
         for depth in BACKBONES[name].depths[1:] or (None,):  # those of presets
             backbone = create_backbone(name, depth=depth, width=64)

@@ -78,14 +78,14 @@ def test_temporal_classifier__by_hand(frames: list[float], expected: float) -> N
 
 
 def authors_classifier(feature_map: Tensor, weight: Tensor) -> Tensor:
-    """The authors' classifier at 224 pixels, layer by layer (README, Method)."""
+    """The authors' classifier at 224 pixels, layer by layer (method/README)."""
     pooled = F.avg_pool3d(feature_map, (2, 7, 7), stride=(1, 1, 1))
     return F.conv3d(F.pad(pooled, (0, 0, 0, 0, 3, 3)), weight).squeeze(3).squeeze(3).mean(2)
 
 
 @pytest.mark.parametrize("frames", [2, 8, 9])
 def test_temporal_classifier__equals_authors_at_224(frames: int) -> None:
-    """Oracle: README, Method written out with torch's poolings, on the 7x7 pixels of a 224-pixel clip."""
+    """Oracle: method/README written out with torch's poolings, on the 7x7 pixels of a 224-pixel clip."""
     torch.manual_seed(0)
     classifier = TemporalConvClassifier(6, 5, dropout=0.5).eval()
     feature_map = torch.randn(2, 6, frames, 7, 7)

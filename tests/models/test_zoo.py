@@ -41,7 +41,7 @@ VARIANTS = [
     ],
 )
 def test_build_backbone__feature_dim(name: str, depth: int | None, expected: int) -> None:
-    """Oracle: README, Method."""
+    """Oracle: method/README."""
     with torch.device("meta"):
         assert create_backbone(name, depth=depth, width=64).feature_dim == expected
 
@@ -80,7 +80,7 @@ def test_encoder__state_dict_has_two_parts() -> None:
 
 
 def test_build_classifier__by_backbone() -> None:
-    """Oracle: README, Method: I3D and the authors' R3D have classifiers of their own."""
+    """Oracle: method/README: I3D and the authors' R3D have classifiers of their own."""
     assert isinstance(create_classifier("r3d-author", 8, 3, 0.5), PointwiseClassifier)
     assert isinstance(create_classifier("i3d", 8, 3, 0.5), TemporalConvClassifier)
     assert isinstance(create_classifier("c3d", 8, 3, 0.5), LinearClassifier)

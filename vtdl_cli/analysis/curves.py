@@ -17,6 +17,9 @@ PANELS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 """Title, unit, and the metrics that share a panel of one run, by name or, with a leading `_`, by suffix: a method's
 metrics find their panels by their names. Other metrics are not drawn."""
 
+PERCENTAGES = ("_top1", "_top5", "_mean_class", "_macro_f1")  # what metrics in percent end in
+PANEL_INCHES = (3.2, 2.5)  # width and height: of three side by side, 500 pixels wide, the text can be read
+LEGEND_CHARACTERS = 26  # of names that fit below a panel on one line
 FEW_EPOCHS = 30  # fewer are marked one by one
 CYCLE_COLOURS = 10  # of matplotlib's default cycle; further runs repeat them with another line style
 LINE_STYLES = ("-", "--", ":", "-.")
@@ -44,7 +47,7 @@ def draw_curves(runs: Mapping[str, Sequence[Epoch]], path: Path | IO[bytes]) -> 
     columns = min(3, len(panels))
     lines = -(-len(panels) // columns)
     beside = 0 if len(runs) == 1 else 0.7 + 0.085 * max(map(len, runs))  # inches, of the legend
-    figure = Figure(figsize=(4.2 * columns + beside, 3.1 * lines), layout="constrained")
+    figure = Figure(figsize=(PANEL_INCHES[0] * columns + beside, PANEL_INCHES[1] * lines), layout="constrained")
     axes = figure.subplots(lines, columns, squeeze=False).flatten()
     epochs = [row["epoch"] for rows in runs.values() for row in rows]
     margin = 0.04 * (max(epochs) - min(epochs)) or 0.5
@@ -57,7 +60,7 @@ def draw_curves(runs: Mapping[str, Sequence[Epoch]], path: Path | IO[bytes]) -> 
         named = dict(_styles(runs))
         handles = [Line2D([], [], **style) for style in named.values()]
         figure.legend(handles, list(named), loc="outside right upper")
-    save_figure(figure, path, dpi=120)
+    save_figure(figure, path, dpi=140)
 
 
 def group_metrics(epochs: Sequence[Epoch]) -> Iterator[tuple[str, str, list[str]]]:
@@ -69,8 +72,15 @@ def group_metrics(epochs: Sequence[Epoch]) -> Iterator[tuple[str, str, list[str]
 
 
 def title_metric(name: str) -> str:
-    """Return a metric's name for readers: `intra-video negative logit`."""
-    return name.replace("intra_video", "intra-video").replace("_", " ")
+    """Return a metric's name for readers: `intra-video negative logit`, `val top-1`."""
+    for ours, readers in (("intra_video", "intra-video"), ("top1", "top-1"), ("top5", "top-5"), ("_", " ")):
+        name = name.replace(ours, readers)
+    return name
+
+
+def name_unit(name: str) -> str:
+    """Return a metric's name for readers, with its unit: `val top-1 (%)`, `seconds`; most metrics have none."""
+    return title_metric(name) + (" (%)" if name.endswith(PERCENTAGES) else "")
 
 
 def _is_of_kind(name: str, kind: str) -> bool:
@@ -118,8 +128,9 @@ def _draw_panel(axis: Any, title: str, lines: Sequence[Line]) -> None:
     axis.set(title=title, xlabel="epoch")
     axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axis.grid(alpha=0.3)
-    if any("label" in style for _, _, style in lines):  # below the panel, where it covers no line
-        axis.legend(
-            fontsize="small", frameon=False, ncols=len(lines), loc="upper center", bbox_to_anchor=(0.5, -0.16),
-            columnspacing=1, handlelength=1.4,
+    if labels := [style["label"] for _, _, style in lines if "label" in style]:
+        fits = sum(map(len, labels)) <= LEGEND_CHARACTERS
+        axis.legend(  # below the panel, where it covers no line
+            fontsize="small", frameon=False, ncols=len(labels) if fits else 2, loc="upper center",
+            bbox_to_anchor=(0.5, -0.22), columnspacing=1, handlelength=1.4,
         )  # fmt: skip

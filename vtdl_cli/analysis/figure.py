@@ -19,9 +19,20 @@ if TYPE_CHECKING:
 
 
 def save_figure(figure: Figure, path: Path | IO[bytes], *, dpi: int) -> None:
-    """Write a PNG, whatever its path ends in."""
+    """Write a PNG, whatever its path ends in, with the values along its axes in full."""
+    _show_whole_values(figure)
     with literal_text(figure):
         figure.savefig(path, format="png", dpi=dpi)
+
+
+def _show_whole_values(figure: Figure) -> None:
+    """Write 11.99 and 12.01 along an axis, where matplotlib would write -1 and 1, and +1.2e1 at its end."""
+    from matplotlib.ticker import ScalarFormatter
+
+    for axis in (axis for each in figure.axes for axis in (each.xaxis, each.yaxis)):
+        formatter = axis.get_major_formatter()
+        if isinstance(formatter, ScalarFormatter):
+            formatter.set_useOffset(False)
 
 
 @contextmanager

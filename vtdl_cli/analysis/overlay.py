@@ -23,8 +23,8 @@ HEAT_COLOURS = matplotlib.colormaps["turbo"](np.linspace(0, 1, 256))[:, :3].asty
 MAX_OPACITY = 0.7  # of the colour where heat is 1; it is 0 where heat is 0
 UNSEEN_BRIGHTNESS = 0.4  # outside the area that the network saw
 OUTLINE = 220  # grey level of the area's edge, which would not show in a dark video otherwise
-OVERLAY_INCHES = 2.1  # longer side of one frame
-TITLE_CHARACTERS_PER_INCH = 11  # of a title
+OVERLAY_INCHES = 1.25  # longer side of one frame; with the text below, it can be read 500 pixels wide
+TITLE_CHARACTERS_PER_INCH = 10  # of a title
 
 
 def lay_over(frame: np.ndarray, heat: torch.Tensor, area: Area) -> np.ndarray:
@@ -80,13 +80,13 @@ def draw_overlays(
         for axis, image in zip(axes[:, column], images, strict=True):
             axis.imshow(image)
             axis.axis("off")
-        axes[0, column].set_title(name, fontsize=8)
-    figure.suptitle("\n".join(lines), fontsize=9)
+        axes[0, column].set_title(name, fontsize=9)
+    figure.suptitle("\n".join(lines), fontsize=10)
     colours = ScalarMappable(Normalize(*scale), ListedColormap(_colours_over_grey()))
     bar = figure.colorbar(colours, ax=axes, fraction=0.03, pad=0.01, aspect=30)
-    bar.set_label(meaning, fontsize=8)
+    bar.set_label(meaning, fontsize=9)
     bar.ax.tick_params(labelsize=8)
-    save_figure(figure, path, dpi=120)
+    save_figure(figure, path, dpi=200)
 
 
 def _colours_over_grey() -> np.ndarray:

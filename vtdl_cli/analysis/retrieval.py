@@ -10,10 +10,10 @@ import numpy as np
 from vtdl_cli.analysis.figure import save_figure
 
 CORRECT_COLOUR, INCORRECT_COLOUR = "#1a7f37", "#c62828"
-CELL_INCHES = 1.75  # width of one frame
+CELL_INCHES = 1.4  # width of one frame
 TEXT_INCHES = 0.5  # height of the text above and below a frame
 GAP_INCHES = 0.06  # on each side of a frame
-MAX_CHARACTERS = 22  # of the name above a frame
+MAX_CHARACTERS = 18  # of the name above a frame
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def draw_retrieval(rows: Sequence[Sequence[RetrievalCell]], title: str, path: Pa
     for line, row in zip(axes, rows, strict=True):
         for axis, cell in zip(line, row, strict=True):
             _draw_cell(axis, cell)
-    save_figure(figure, path, dpi=110)
+    save_figure(figure, path, dpi=140)
 
 
 def _draw_cell(axis: Any, cell: RetrievalCell) -> None:

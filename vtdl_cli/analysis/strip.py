@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from vtdl_cli.analysis.figure import save_figure
 
-FRAME_INCHES = 1.5  # longer side of one frame
-DOTS_PER_INCH = 110
+FRAME_INCHES = 0.9  # longer side of one frame; with the text below, it can be read 500 pixels wide
+DOTS_PER_INCH = 150
 PER_LINE = 8  # frames side by side
 LINES_PER_CLIP = 2  # at most; longer clips are thinned
 CHARACTERS_PER_INCH = 12  # of a clip's name
@@ -49,16 +49,16 @@ def draw_strip(clips: Sequence[ClipFrames], title: str, path: Path) -> None:
     inches = FRAME_INCHES / max(height, width)
     size = (max(inches * width * across, 5.0) + 0.1, (inches * height * lines + 0.35) * len(clips) + 0.45)
     figure = Figure(figsize=size, layout="constrained")
-    figure.suptitle(_wrap(title, size[0]), fontsize=10)
+    figure.suptitle(_wrap(title, size[0]), fontsize=11)
     for axis, clip in zip(figure.subplots(len(clips), 1, squeeze=False)[:, 0], clips, strict=True):
         axis.imshow(_mosaic(clip.frames[chosen], across), extent=(0, across, lines, 0), interpolation="antialiased")
         axis.set_aspect(height / width)
-        axis.set_title(_wrap(clip.name, size[0]), loc="left", fontsize=9)
+        axis.set_title(_wrap(clip.name, size[0]), loc="left", fontsize=10)
         axis.axis("off")
         for position, number in enumerate(clip.numbers[chosen].tolist()):
             line, column = divmod(position, across)
-            background = {"facecolor": "black", "alpha": 0.6, "pad": 1.0, "linewidth": 0}
-            axis.text(column + 0.03, line + 0.05, number, va="top", color="white", fontsize=7, bbox=background)
+            background = {"facecolor": "black", "alpha": 0.6, "pad": 0.8, "linewidth": 0}
+            axis.text(column + 0.03, line + 0.05, number, va="top", color="white", fontsize=7.5, bbox=background)
     save_figure(figure, path, dpi=DOTS_PER_INCH)
 
 

@@ -74,7 +74,7 @@ def ablate(
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Compare settings: pretrain and measure rows of an ablation with several seeds, and test the differences.
+    """Compare settings over several seeds, and test the differences.
 
     Rows: scratch, scratch-equal-time, moco, moco-equal-time,
     intra-video-negative, tca, tca-without-negative. The rows of the paper's

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vtdl_cli.commands import options as o
+from vtdl_cli.commands.completion import complete_preset
 from vtdl_cli.text import count_names
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def convert(
             "--preset",
             metavar="NAME|FILE",
             help="Which network the weights are of. Not for a run; default for torchvision: kinetics400's.",
+            autocompletion=complete_preset,
             rich_help_panel=FOREIGN,
         ),
     ] = None,
@@ -133,7 +135,9 @@ def convert(
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Convert a run's or other code's weights to a checkpoint, safetensors, ONNX or a folder for a hub.
+    """Take over weights of other code, or write yours for other programs.
+
+    In: the authors' code, torchvision. Out: safetensors, ONNX, a hub's folder.
 
     A classifier that fits comes along: then the checkpoint is a finetuned network's, and can be evaluated.
     """
@@ -159,7 +163,7 @@ def convert(
         which = "tensors of the backbone that were missing, or of another shape, are randomly initialised"
         reporter.warn(f"{which}: {count_names(fresh)}")
     if not as_json and "stage" in result:
-        for line in _next_steps(result, preset, assignments):
+        for line in _next_steps(result, preset or _own_preset(weights), assignments):
             reporter.line(f"next: {line}")
 
 
@@ -175,10 +179,20 @@ def _shorten(names: Sequence[str]) -> str:
     return count_names(names, shown=NAMES_IN_TABLE)
 
 
-def _next_steps(result: dict[str, Any], preset: str | None, assignments: list[str] | None) -> Iterator[str]:
+def _own_preset(weights: Weights) -> str:
+    """Return the preset of weights that need no `--preset`: that of a release, or of a run."""
+    from vtdl_cli.engine.weights.torchvision_weights import PRESETS
+
+    if weights.release:
+        return PRESETS[weights.release.network]
+    config = Path(weights.name) / "config.yaml"
+    return str(config) if config.is_file() else "small/r3d"
+
+
+def _next_steps(result: dict[str, Any], preset: str, assignments: list[str] | None) -> Iterator[str]:
     """Yield the commands that use the checkpoint."""
     weights = f"--weights {shlex.quote(result['out'])}"
     if result["stage"] == "finetune":
-        yield f"vtdl evaluate {weights} --list ... --root ... --out ..."
-    typed = o.retype(preset, assignments) if preset else "--preset ..."
-    yield f"vtdl finetune {typed} {weights} --train-list ... --val-list ... --root ... --out ..."
+        yield f"vtdl evaluate {weights} --list lists/test_split_1.txt --root videos --out results"
+    lists = f"{o.EXAMPLE_LISTS} --root videos"
+    yield f"vtdl finetune {o.retype(preset, assignments)} {weights} {lists} --out runs/finetuned"

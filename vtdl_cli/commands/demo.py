@@ -45,7 +45,10 @@ def demo(
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Run the whole chain on generated videos: pretrained vs. from scratch, in minutes, without data or GPU."""
+    """Try it: pretraining against training from scratch, on generated videos.
+
+    The whole chain in minutes: pretrain without labels, finetune, evaluate, extract. No data, GPU or network is needed.
+    """
     from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.settings import load_config
 

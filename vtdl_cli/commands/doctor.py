@@ -29,7 +29,10 @@ def doctor(
     as_json: o.JsonOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Check whether runs work on this machine: a line for each check, with a verdict and the next step."""
+    """Check whether vtdl runs on this machine, and say what to do where it does not.
+
+    A line for each check, with a verdict and the next step.
+    """
     o.execution(0, device, None)
     from vtdl_cli.engine.doctor.examine import examine
     from vtdl_cli.errors import VtdlError

@@ -50,7 +50,10 @@ def evaluate(
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Measure the accuracy of a finetuned network."""
+    """Measure the accuracy of a finetuned network.
+
+    By clips spread evenly over each video, whose scores are averaged.
+    """
     from vtdl_cli.commands.screen import make_reporter, print_result
 
     how = o.execution(0, device, workers, overwrite=overwrite, dry_run=dry_run)

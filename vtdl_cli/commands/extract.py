@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from vtdl_cli.commands import options as o
+from vtdl_cli.commands.completion import complete_preset
 
 FEATURES = "Features"
 
@@ -80,7 +81,10 @@ def extract(
         ),
     ] = None,
     npy: Annotated[bool, typer.Option("--npy", help="As --format npy.", rich_help_panel=FEATURES)] = False,
-    preset: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="The network of --weights none.")] = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|FILE", help="The network of --weights none.", autocompletion=complete_preset),
+    ] = None,
     assignments: o.SetOption = None,
     root: o.RootOption = None,
     strip_prefix: o.StripOption = "",
@@ -95,7 +99,10 @@ def extract(
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Write a feature vector for every video, clip, time position or sliding window, to HDF5."""
+    """Write feature vectors of videos to HDF5.
+
+    One for every video, clip, time position or sliding window.
+    """
     from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.errors import UsageError
     from vtdl_cli.settings import load_config

@@ -62,7 +62,10 @@ def finetune(
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Train a classifier on labels: from pretrained weights, from scratch, or as a linear probe."""
+    """Train a classifier on labelled videos.
+
+    It starts from pretrained weights or from scratch; with --linear-probe the network stays as it is.
+    """
     from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.errors import ConfigError
     from vtdl_cli.settings import load_config, without_effect

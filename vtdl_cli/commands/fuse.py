@@ -39,7 +39,10 @@ def fuse(
     as_json: o.JsonOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Average the scores of several networks, such as RGB and flow, and measure the accuracy of the mean."""
+    """Average the scores of several networks, such as RGB and flow.
+
+    The accuracy of the mean is measured.
+    """
     from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.errors import UsageError
 

@@ -19,7 +19,7 @@ def _column(content: str) -> Any:
     )
 
 
-lists = typer.Typer(no_args_is_help=True, help="Check and convert existing lists.")
+lists = typer.Typer(no_args_is_help=True, help="Check a list that you have, or convert that of another project.")
 
 
 @lists.command(

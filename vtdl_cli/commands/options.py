@@ -7,17 +7,31 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vtdl_cli.commands.completion import complete_preset, complete_setting
+
 if TYPE_CHECKING:
     from vtdl_cli.engine.request import Execution, ListSource, Protocol
 
 LISTS, RUNNING, OUTPUT = "Lists", "Running", "Output"
+EXAMPLE_LISTS = "--train-list lists/train_split_1.txt --val-list lists/val_split_1.txt"
 
 PresetOption = Annotated[
-    str, typer.Option("--preset", metavar="NAME|FILE", help="A preset by name (see vtdl presets list) or a YAML file.")
+    str,
+    typer.Option(
+        "--preset",
+        metavar="NAME|FILE",
+        help="A preset by name (see vtdl presets list) or a YAML file.",
+        autocompletion=complete_preset,
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Change one setting of the preset; may be repeated."),
+    typer.Option(
+        "--set",
+        metavar="SECTION.KEY=VALUE",
+        help="Change one setting of the preset; may be repeated.",
+        autocompletion=complete_setting,
+    ),
 ]
 ListArgument = Annotated[Path, typer.Argument(metavar="LIST", help="A list of videos, in any order of columns.")]
 VideosArgument = Annotated[

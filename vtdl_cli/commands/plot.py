@@ -11,7 +11,7 @@ from vtdl_cli.commands.default_command import FirstIsDefault
 plot = typer.Typer(
     cls=FirstIsDefault,
     no_args_is_help=True,
-    help="Draw runs, features and gradients; vtdl plot RUN is short for vtdl plot runs RUN.",
+    help="Draw curves of runs, features and gradients.\n\nvtdl plot RUN is short for vtdl plot runs RUN.",
 )
 
 

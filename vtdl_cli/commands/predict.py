@@ -57,7 +57,10 @@ def predict(
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Classify videos with a finetuned network: class names and probabilities, for each video or over its time."""
+    """Name the classes of videos, whole or over their time.
+
+    Class names and probabilities, by a finetuned network.
+    """
     from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.errors import UsageError
 

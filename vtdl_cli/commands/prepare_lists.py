@@ -13,7 +13,9 @@ from vtdl_cli.commands import options as o
 if TYPE_CHECKING:
     from vtdl_cli.engine.lists.build_lists import PrepareOptions
 
-prepare_lists = typer.Typer(no_args_is_help=True, help="Turn the videos on your disk into checked lists.")
+prepare_lists = typer.Typer(
+    no_args_is_help=True, help="Write lists of your videos: which to train on, validate on and test on."
+)
 
 SMALLEST_PRESET = "small/r3d"
 DECODER_SETTINGS = {"torchcodec": ["data.decoder=torchcodec"], "flow": ["data.modality=flow"]}

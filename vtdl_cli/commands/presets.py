@@ -6,10 +6,16 @@ from typing import Annotated
 import typer
 
 from vtdl_cli.commands import options as o
+from vtdl_cli.commands.completion import complete_preset
 
-presets = typer.Typer(no_args_is_help=True, help="List, show and copy the presets.")
+presets = typer.Typer(
+    no_args_is_help=True, help="List, show and copy presets: files with all settings of an experiment."
+)
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME|FILE", help="A preset by name, or a YAML file.")]
+NameArgument = Annotated[
+    str,
+    typer.Argument(metavar="NAME|FILE", help="A preset by name, or a YAML file.", autocompletion=complete_preset),
+]
 
 
 @presets.command("list", epilog="Examples:\n\nvtdl presets list\n\nvtdl presets list --json")

@@ -49,7 +49,10 @@ def pretrain(
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Learn from videos without labels, by the method of the preset: VTDL unless it names another."""
+    """Learn from videos without labels.
+
+    The method is that of the preset: VTDL unless it names another.
+    """
     from vtdl_cli.commands.screen import make_reporter, print_columns, print_result
     from vtdl_cli.settings import load_config
 

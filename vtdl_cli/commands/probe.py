@@ -28,7 +28,10 @@ def probe(
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Measure the accuracy of kNN (k = 1, 5, 20) and logistic regression on features, and their effective rank."""
+    """Measure what features are worth, by nearest neighbours and a linear classifier.
+
+    kNN with k = 1, 5 and 20, logistic regression, and the features' effective rank.
+    """
     from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.errors import UsageError
 

@@ -34,7 +34,10 @@ def report(
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Write one self-contained HTML page: settings, curves, accuracies, confusion matrix, examples, provenance."""
+    """Write a run and its results as one HTML page.
+
+    It is self-contained: settings, curves, accuracies, confusion matrix, examples, provenance.
+    """
     from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.engine.report.report import report
 

@@ -40,7 +40,10 @@ def retrieve(
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Measure retrieval by R@k: the share of queries with a video of their class among the k nearest."""
+    """Search for similar videos, and measure how often the class agrees.
+
+    R@k is the share of queries with a video of their class among the k nearest.
+    """
     from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.errors import UsageError
 
@@ -50,7 +53,7 @@ def retrieve(
     if figure is None and (root is not None or rows is not None):
         raise UsageError("--root and --rows are options of the figure. Add --figure retrieval.png")
     if figure is not None and root is None:
-        raise UsageError(f"--figure '{figure}' needs the folder of the videos. Add --root DIR")
+        raise UsageError(f"--figure '{figure}' needs the folder of the videos. Add --root videos")
     from vtdl_cli.engine.features.retrieve import FigureRequest, retrieve
 
     request = FigureRequest(figure, root, rows or 6, seed) if figure is not None and root is not None else None

@@ -41,7 +41,10 @@ def extract_frames(
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Write every video of a list or folder as a folder of JPEG frames, from which any clip can be read directly."""
+    """Write videos as folders of JPEG frames, from which clips are read faster.
+
+    Every video of a list or folder; any clip can then be read directly.
+    """
     from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.engine.lists.transcode import FrameFolderWriter, transcode
 
@@ -75,7 +78,10 @@ def compress(
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Write every video of a list or folder smaller and with more keyframes, so that clips are read faster."""
+    """Write videos smaller and with more keyframes, so that clips are read faster.
+
+    Every video of a list or folder.
+    """
     from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.engine.lists.transcode import Mp4Writer, transcode
 

@@ -11,7 +11,8 @@ from vtdl_cli.commands.default_command import FirstIsDefault
 visualize = typer.Typer(
     cls=FirstIsDefault,
     no_args_is_help=True,
-    help="Show where a network looks (vtdl visualize --weights W VIDEO), or the clips of pretraining (triplet).",
+    help="Show where a network looks in a video, or what pretraining sees (triplet).\n\n"
+    "vtdl visualize --weights W VIDEO is short for vtdl visualize video.",
 )
 
 

@@ -47,7 +47,7 @@ class ListSource:
         if needs_classes and may_be_video(self.path):
             raise ListError(
                 f"list '{self.path}' is a {self._kind}, whose class is unknown. Name a list with classes; "
-                "to make one of class folders: vtdl prepare-lists folder"
+                "to make one of class folders: vtdl prepare-lists folder --root videos --out lists"
             )
         videos = self.parse(flow=flow)
         if needs_classes:

@@ -1,4 +1,4 @@
-"""The encoder pair: a query encoder that is trained, and a key encoder, its moving average (README, Method).
+"""The encoder pair: a query encoder that is trained, and a key encoder, its moving average (method/README).
 
     θ_key <- m θ_key + (1 - m) θ_query        after each step of the optimizer; parameters only
 

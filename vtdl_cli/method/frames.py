@@ -1,4 +1,4 @@
-"""Further augmentations of clips: of the order of frames, for negatives; two for positives (README, Method).
+"""Further augmentations of clips: of the order of frames, for negatives; two for positives (method/README).
 
 Random numbers are drawn for each clip, from torch's generator of the clips' device.
 

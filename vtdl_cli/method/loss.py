@@ -1,4 +1,4 @@
-"""Logits and losses of the temporal triplet (README, Method).
+"""Logits and losses of the temporal triplet (method/README).
 
     logits = [ q·k | q·m_1 .. q·m_K | q·n ] / τ        (N, K + 2); the positive is column 0
     loss   = cross-entropy of the logits with target 0, that is InfoNCE; or NCE

@@ -1,4 +1,4 @@
-"""Temporal-consistent augmentation: mix one still frame into all of a clip (README, Method).
+"""Temporal-consistent augmentation: mix one still frame into all of a clip (method/README).
 
     Ṽ_t = (1 - λ) V_t + λ S    =>    ∂ⁿṼ/∂tⁿ = (1 - λ) ∂ⁿV/∂tⁿ  for every n >= 1
 

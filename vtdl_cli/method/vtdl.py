@@ -1,4 +1,4 @@
-"""VTDL: temporal-discriminative contrastive learning (arXiv 2008.02129; README, Method).
+"""VTDL: temporal-discriminative contrastive learning (arXiv 2008.02129; method/README).
 
 A triplet is three clips of one video: anchor and positive show the same frames under two draws of basic augmentation,
 the negative shows another interval. The anchor is mixed with one of its still frames (TCA), so that only its motion

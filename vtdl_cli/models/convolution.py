@@ -17,7 +17,7 @@ class Conv3d(nn.Conv3d):
     """A 3D convolution with zero padding whose weight gradients are also correct in bf16 on a CPU.
 
     torch (seen in 2.13 and 2.15, on CPUs with bf16 instructions) silently computes wrong weight gradients if
-    1 < T < temporal kernel and the convolution pads time itself; README, Method has the measurements. In this case
+    1 < T < temporal kernel and the convolution pads time itself; method/README has the measurements. In this case
     only, we pad time explicitly: the same function without the bug. Longer clips take torch's path at no cost.
 
     Args:

@@ -32,7 +32,7 @@ def pool_space(feature_map: Tensor) -> Tensor:
 
 
 class EmbeddingHead(nn.Module):
-    """Global average, linear, L2 norm (README, Method): (N, D, t, h, w) -> (N, embedding_dim) of length 1.
+    """Global average, linear, L2 norm (method/README): (N, D, t, h, w) -> (N, embedding_dim) of length 1.
 
     Args:
         feature_dim: D of the backbone.

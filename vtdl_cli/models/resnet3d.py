@@ -157,7 +157,7 @@ class Bottleneck(nn.Module):
 
 Block = type[BasicBlock] | type[Bottleneck]
 # depth -> block and blocks in each of the four stages. 18 and 50: He et al. 2016 (arXiv 1512.03385), table 1;
-# 10 is the authors' (1,1,1,1) for pretraining (README, Method), and small enough for a CPU
+# 10 is the authors' (1,1,1,1) for pretraining (method/README), and small enough for a CPU
 DEPTHS: dict[int, tuple[Block, tuple[int, int, int, int]]] = {
     10: (BasicBlock, (1, 1, 1, 1)),
     18: (BasicBlock, (2, 2, 2, 2)),

@@ -35,7 +35,7 @@ BACKBONES = {
     "c3d": RegisteredBackbone(c3d),
     "r3d": RegisteredBackbone(r3d, tuple(DEPTHS)),
     "r2p1d": RegisteredBackbone(r2p1d, tuple(DEPTHS)),
-    "i3d": RegisteredBackbone(i3d, classifier=TemporalConvClassifier),  # its authors' (README, Method)
+    "i3d": RegisteredBackbone(i3d, classifier=TemporalConvClassifier),  # its authors' (method/README)
     "r3d-author": RegisteredBackbone(r3d_author, AUTHOR_DEPTHS, PointwiseClassifier),
     "r2p1d-author": RegisteredBackbone(r2p1d_author, AUTHOR_DEPTHS),
 }

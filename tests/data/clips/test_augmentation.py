@@ -21,7 +21,7 @@ from vtdl_cli.data.clips.colours import brightness, contrast, hue, jitter, satur
 from vtdl_cli.data.clips.rotation import rotated_crops, sample_grid, sampling_positions
 from vtdl_cli.data.clips.views import RandomViews
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # README, Method, step 5
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # method/README, step 5
 STRENGTHS = (0.5, 0.5, 0.25, 0.5)
 ORDERS = list(itertools.permutations(range(4)))
 GREY = 1e-3  # torchvision rounds the luma's red to .2989, we take BT.601's .299
@@ -153,7 +153,7 @@ def test_jitter__each_clip_in_its_own_order_with_its_own_factors() -> None:
 
 
 def test_to_clips__whole_augmentation_of_a_batch() -> None:
-    """Oracle: README, Method with torchvision: rotate, crop, jitter in the drawn order, normalise; 8 clips of 4 videos."""
+    """Oracle: method/README with torchvision: rotate, crop, jitter in the drawn order, normalise; 8 clips of 4 videos."""
     views, clips = RandomViews(16, 10.0, STRENGTHS), np.array([[0, 2, 1], [1, 1, 0]])
     windows, draws, expected = [], [], []
     for seed in range(4):
@@ -225,7 +225,7 @@ def test_to_clips__on_a_gpu_is_as_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_to_clips__without_draws_only_normalises() -> None:
-    """Oracle: (pixel / 255 - mean) / std in NumPy float64 with the constants of README, Method."""
+    """Oracle: (pixel / 255 - mean) / std in NumPy float64 with the constants of method/README."""
     windows = random_frames(0, 2, 3, 5, 5)
     before = torch.from_numpy(windows.copy())
     result = to_clips(before, 5, {})
@@ -235,7 +235,7 @@ def test_to_clips__without_draws_only_normalises() -> None:
 
 
 def test_to_clips__one_draw_for_all_frames_of_a_clip() -> None:
-    """Oracle: README, Method, "BA identical over frames": a still video is still afterwards, and its two clips differ."""
+    """Oracle: method/README, "BA identical over frames": a still video is still afterwards, and its two clips differ."""
     frames = random_frames(0, 1, 20, 27).repeat(4, axis=0)
     windows, draws = RandomViews(16, 10.0, STRENGTHS)(frames, np.array([[0, 1, 2, 3]] * 2), np.random.default_rng(0))
     result = to_clips(torch.from_numpy(windows), 16, {name: torch.from_numpy(draws[name]) for name in draws})
@@ -282,7 +282,7 @@ def test_random_views__flow_has_no_jitter_and_does_not_move_outside() -> None:
 
 
 def test_jitter__a_single_operation_for_each_clip() -> None:
-    """Oracle: the operation by itself: the authors' loop keeps the last of four (README, Method)."""
+    """Oracle: the operation by itself: the authors' loop keeps the last of four (method/README)."""
     views = RandomViews(16, 0.0, STRENGTHS, single_operation=True)
     frames = random_frames(0, 2, 16, 16)
     _, draws = views(frames, np.zeros((40, 2), int), np.random.default_rng(0))

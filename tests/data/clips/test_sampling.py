@@ -34,7 +34,7 @@ DRAWS = 1500
     ],
 )
 def test_samplers__frames_exist_and_are_a_stride_apart(num_frames: int, sampler: IndexSampler, num_clips: int) -> None:
-    """Oracle: README, Method, "decoded indices never exceed n"; a step forward is the stride, round the loop where short."""
+    """Oracle: method/README, "decoded indices never exceed n"; a step forward is the stride, round the loop where short."""
     generator = np.random.default_rng(0)
     for _ in range(200):
         indices = sampler(num_frames, generator)

@@ -19,7 +19,7 @@ AUTHORS = TripletSampler(16, 4, "shift", window=128, short_videos="restart")
     ],
 )
 def test_triplet_shares__of_the_published_lists(data_dir: Path, name: str, expected: dict[str, float]) -> None:
-    """Oracle: what was found when the authors' own sampling was run on their split 1 lists (README, Method)."""
+    """Oracle: what was found when the authors' own sampling was run on their split 1 lists (method/README)."""
     shares = triplet_shares(AUTHORS, published_frames(data_dir, name))
     assert {name: shares[name] for name in expected} == pytest.approx(expected, abs=0.6)
 

@@ -1,7 +1,7 @@
 """Clips of 4 frames at strides 1 to 8; a few of 4 frames, 3 apart, by hand: a span of 12 frames and a gap of 3.
 
 Where a triplet starts is held to slow references, each a whole distribution: a sampler is walked through every sequence
-of answers that a generator could give it (`Walk`). The authors' rules are written from what README, Method says of
+of answers that a generator could give it (`Walk`). The authors' rules are written from what method/README says of
 their code, and count as it does: the frame data set's from 1, the video data set's from 0.
 """
 
@@ -280,7 +280,7 @@ def test_num_starts__are_the_places_where_an_anchor_starts(negative: str, short_
 @pytest.mark.parametrize("negative", NEGATIVE_RULES)
 @pytest.mark.parametrize("short_videos", SHORT_VIDEOS)
 def test_triplets__frames_are_those_of_clips_that_start_there(negative: str, short_videos: str, stride: int) -> None:
-    """Oracle: README, Method: the positive is the anchor's interval; decoded indices never exceed n; clips as
+    """Oracle: method/README: the positive is the anchor's interval; decoded indices never exceed n; clips as
     `data.sampling` has them, whose own tables are in test_sampling.py; `on_the_fly` leaves out the last frame."""
     sampler = TripletSampler(CLIP_LEN, stride, negative, threshold=5, short_videos=short_videos)
     for num_frames in (1, 2, 11, 33, 100):

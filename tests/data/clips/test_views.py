@@ -69,7 +69,7 @@ def test_random_views__without_augmentation_are_crops_shared_by_a_clips_frames()
 
 
 def test_random_views__draws_lie_in_the_ranges_of_basic_augmentation() -> None:
-    """Oracle: README, Method: rotation within ±10°, factors 1 ± (.5, .5, .25), hue ± .5, any order; the extremes of 1500
+    """Oracle: method/README: rotation within ±10°, factors 1 ± (.5, .5, .25), hue ± .5, any order; the extremes of 1500
     draws come within a hundredth of the range."""
     views, generator = RandomViews(8, 10.0, JITTER), np.random.default_rng(0)
     frames, clips = mapped_frames(1, 11, 15), np.zeros((3, 1), int)
@@ -92,7 +92,7 @@ def test_random_views__draws_lie_in_the_ranges_of_basic_augmentation() -> None:
 
 
 def test_random_views__clips_of_one_video_have_draws_of_their_own() -> None:
-    """Oracle: README, Method: anchor and positive are the same frames under two independent draws."""
+    """Oracle: method/README: anchor and positive are the same frames under two independent draws."""
     views = RandomViews(8, 10.0, JITTER)
     windows, draws = views(mapped_frames(4, 11, 15), np.array([[0, 1], [0, 1]]), np.random.default_rng(0))
     assert windows.shape == (2, 2, window_side(8, 10.0), window_side(8, 10.0), 3)

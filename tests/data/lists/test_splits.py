@@ -200,7 +200,7 @@ def test_group_keys__agree_in_both_unicode_forms() -> None:
 def test_grouping__refuses() -> None:
     with pytest.raises(UsageError, match="--group-from 'file' is not one of name, path, parent"):
         grouping(None, "file")
-    with pytest.raises(UsageError, match="Add --group-by REGEX"):
+    with pytest.raises(UsageError, match="Add --group-by '/"):
         grouping(None, "path")
     with pytest.raises(UsageError, match="finds no key in 'a.mp4'. Every video's folder must match"):
         group_keys(["a.mp4"], "parent:(.+)")

@@ -140,7 +140,7 @@ def test_retrieve__bad_input(toy: Toy, tmp_path: Path) -> None:
         (("--query", line[2]), "share 120 videos", 2),
         (("--query", unknown), "have no class for any of 2 videos. Extract from a list with classes", 2),
         (("--gallery", infinite), "that are not finite, the first for", 2),
-        (("--figure", str(tmp_path / "a.png")), "Add --root DIR", 2),
+        (("--figure", str(tmp_path / "a.png")), "Add --root videos", 2),
         (("--rows", "2"), "--root and --rows are options of the figure", 2),
         (("--figure", str(used), *root), "used.png' exists. Use --overwrite, or another --figure", 2),
         (("--figure", str(tmp_path), *root), "is a folder. Name a file in it: --figure", 2),

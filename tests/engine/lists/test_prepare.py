@@ -235,7 +235,7 @@ def test_audit__same_content_in_two_of_three_lists(root: Path) -> None:
     assert audit["on_both_sides"] == [["walk/d_1.avi", "run/c_1.avi"]]
     assert audit["warnings"] == [
         "1 videos are in more than one of train, val, test under two names; the first is 'walk/d_1.avi', also "
-        "'run/c_1.avi'. Delete all but one of each, or keep copies in one list: --group-by REGEX"
+        "'run/c_1.avi'. Delete all but one of each, or keep copies in one list: --group-by '^([^_]+)_'"
     ]
 
 
@@ -289,7 +289,7 @@ def test_prepare_folder__refuses_to_overwrite(root: Path, existing: str) -> None
     ("options", "rule"),
     [
         ({"val_fraction": 1.5}, "--val-fraction '1.5'"),
-        ({"val_groups": ["a"]}, "Add --group-by REGEX"),
+        ({"val_groups": ["a"]}, "Add --group-by '^([^_]+)_'"),
         ({"fraction": 0.0}, "--fraction '0.0' is not a share"),
         ({"fraction": 0.5, "per_class": 1}, "--per-class and --fraction exclude each other"),
         ({"group_by": "^(x)"}, "--group-by '^(x)' finds no key in 'run/a_1.avi'"),
@@ -297,7 +297,7 @@ def test_prepare_folder__refuses_to_overwrite(root: Path, existing: str) -> None
         ({"decoder": "vlc"}, "decoder 'vlc' is unknown. Choose from auto, decord, pyav, torchcodec, flow"),
         ({"test_fraction": -0.5}, "--test-fraction '-0.5' is not a share"),
         ({"test_fraction": 0.5, "val_fraction": 0.5}, "leave nothing to train on"),
-        ({"test_groups": ["a"]}, "--test-groups 'a' is given without a way to find groups. Add --group-by REGEX"),
+        ({"test_groups": ["a"]}, "--test-groups 'a' is given without a way to find groups. Add --group-by '^([^_]+)_'"),
         ({"group_by": "^([a-z])_", "val_groups": ["a"], "test_groups": ["a"]}, "is also one of --val-groups"),
     ],
 )

@@ -196,7 +196,7 @@ def test_augment__belongs_to_its_own_stage(videos: VideoList) -> None:
 def test_key_shuffle__needs_several_processes_and_batches_of_keys(
     options: str, processes: int, shuffles: bool, videos: VideoList, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Oracle: README, Method: ShuffleBN among processes, where there are several and keys go by their batch."""
+    """Oracle: method/README: ShuffleBN among processes, where there are several and keys go by their batch."""
     for name, value in {"RANK": 0, "LOCAL_RANK": 0, "WORLD_SIZE": processes}.items():
         monkeypatch.setenv(name, str(value))
     assert build(options, videos).method.encoders.key_shuffle == shuffles

@@ -122,7 +122,10 @@ def test_load__truncated_at_every_tenth(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ({"state_dict": {}}, r"were not written by vtdl. First: vtdl convert \S+a.pt --preset ... --out ...$"),
+        (
+            {"state_dict": {}},
+            r"were not written by vtdl. First: vtdl convert \S+a.pt --preset hmdb51/i3d --out weights.pt, with their own preset$",
+        ),
         ([1, 2], "were not written by vtdl"),
         (torch.zeros(3), "were not written by vtdl"),
         ({"schema": 99, "model": {}}, "have schema 99, this version reads 1"),

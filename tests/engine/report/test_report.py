@@ -97,7 +97,7 @@ def test_report__of_pretraining_has_curves_and_no_accuracies(pretrained: Path, t
     text = text_of(tmp_path / "page.html")
     for words in ("Pretraining without labels by vtdl", "queue of 16 keys", "intra-video negative logit", "alpha 0.5"):
         assert words in text
-    assert f"vtdl finetune --weights {pretrained}" in text
+    assert f"vtdl finetune --preset {pretrained}/config.yaml --weights {pretrained}" in text
     assert (tmp_path / "page.html").read_text().count("Curve over the epochs") == 6
 
 
@@ -112,7 +112,7 @@ def test_report__warns_of_pretraining_that_learns_nothing(pretrained: Path, tmp_
 
 def test_report__finetuned_without_results_says_how_to_get_them(finetuned: Path, tmp_path: Path) -> None:
     succeed("report", str(finetuned), "--out", str(tmp_path / "page.html"))
-    assert f"vtdl evaluate --weights {finetuned} --list LIST" in text_of(tmp_path / "page.html")
+    assert f"vtdl evaluate --weights {finetuned} --list lists/test_split_1.txt" in text_of(tmp_path / "page.html")
 
 
 def test_report__results_elsewhere(toy: Toy, finetuned: Path, tmp_path: Path) -> None:

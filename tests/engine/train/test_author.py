@@ -1,4 +1,4 @@
-"""The preset that has the authors' quirks, each against what README, Method says of their code."""
+"""The preset that has the authors' quirks, each against what method/README says of their code."""
 
 import json
 import math

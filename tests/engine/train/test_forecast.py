@@ -38,7 +38,7 @@ def test_dry_run__of_videos_elsewhere_goes_by_the_lists_counts(toy: Toy, tmp_pat
 
 
 def test_dry_run__of_a_published_list(data_dir: Path, tmp_path: Path) -> None:
-    """Oracle: what was found when the authors' own sampling was run on it (README, Method)."""
+    """Oracle: what was found when the authors' own sampling was run on it (method/README)."""
     videos = str(data_dir / "lists_published/hmdb51_rgb_train_split_1.txt")
     line = ["--preset", "hmdb51/i3d-author", "--train-list", videos, "--out", str(tmp_path / "run")]
     small = ("--set", "model.width=4", "--device", "cpu", "--workers", "0")

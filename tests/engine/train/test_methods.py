@@ -12,7 +12,7 @@ import torch
 from tests.toy import Toy, differences, load, refuse, rows, start, step_of, stop_when, succeed
 from vtdl_cli.analysis.curves import group_metrics
 
-README = Path(__file__).parents[3] / "README.md"
+README = Path(__file__).parents[3] / "vtdl_cli" / "method" / "README.md"
 EVERY_STEP = ("--set", "pretrain.checkpoint_minutes=1e-6")
 MOCO = ("method.intra_video_negative=false", "method.tca.alpha=0")
 
@@ -55,7 +55,7 @@ def test_method__pretrains_resumes_and_finetunes(
 def readme_example(folder: Path) -> list[str]:
     """Write the README's own method into its file, and return the options of its command."""
     text = README.read_text(encoding="utf-8")
-    section = text[text.index("### Add your own method") : text.index("### Constants")]
+    section = text[text.index("## Add your own method") :]
     (code,) = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     (name,) = re.findall(r"in a file `(\w+\.py)`", section)
     (options,) = re.findall(r"`vtdl pretrain --preset ucf101/r3d (.*?) \.\.\.`", section)

@@ -26,7 +26,7 @@ FINETUNING = step_decay([10, 20, 25, 30, 35, 40], 0.3)
     [(0, 3e-3), (119.99, 3e-3), (120, 3e-4), (159.9, 3e-4), (160, 3e-5), (199, 3e-5), (200, 3e-6), (239.9, 3e-6)],
 )
 def test_step_decay__of_pretraining(epochs_done: float, rate: float) -> None:
-    """Oracle: README, Method: .003, times .1 from epochs 121, 161 and 201 on, which begin when 120, 160, 200 are done."""
+    """Oracle: method/README: .003, times .1 from epochs 121, 161 and 201 on, which begin when 120, 160, 200 are done."""
     assert 0.003 * PRETRAINING(epochs_done) == pytest.approx(rate)
 
 
@@ -35,7 +35,7 @@ def test_step_decay__of_pretraining(epochs_done: float, rate: float) -> None:
     [(0, 0), (9.9, 0), (10, 1), (20, 2), (25, 3), (29.5, 3), (30, 4), (35, 5), (40, 6), (45, 6)],
 )
 def test_step_decay__of_finetuning(epochs_done: float, power: int) -> None:
-    """Oracle: README, Method: times .3 at epochs 10, 20, 25, 30, 35 and 40."""
+    """Oracle: method/README: times .3 at epochs 10, 20, 25, 30, 35 and 40."""
     assert FINETUNING(epochs_done) == pytest.approx(0.3**power)
 
 
@@ -56,7 +56,7 @@ def test_cosine__by_hand(epochs_done: float, factor: float) -> None:
 
 @pytest.mark.parametrize(("epochs_done", "factor"), [(0, 0), (2, 0.5), (4, 1), (9.9, 1), (10, 0.3), (20, 0.09)])
 def test_with_warmup__rises_linearly_then_leaves_the_schedule_alone(epochs_done: float, factor: float) -> None:
-    """Oracle: by hand: 4 epochs of warm-up before the steps of README, Method."""
+    """Oracle: by hand: 4 epochs of warm-up before the steps of method/README."""
     assert with_warmup(FINETUNING, 4)(epochs_done) == pytest.approx(factor)
 
 

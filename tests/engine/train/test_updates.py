@@ -171,7 +171,11 @@ def test_max_grad_norm__is_torchs(toy: Toy, pretrained: Path, tmp_path: Path, mo
     ("words", "code", "says"),
     [
         (["freeze_stages=5", "--weights"], 2, "freeze_stages '5' exceeds the 4 stages after this backbone's stem"),
-        (["freeze_stages=1"], 1, "freeze_stages '1' would freeze randomly initialised weights. Give --weights RUN"),
+        (
+            ["freeze_stages=1"],
+            1,
+            "freeze_stages '1' would freeze randomly initialised weights. Give --weights runs/pretrained",
+        ),
         (["freeze_stages=1", "--weights", "--linear-probe"], 2, "freeze_stages '1' has no effect with --linear-probe"),
         (
             ["backbone_lr_scale=0.5", "--weights", "--linear-probe"],

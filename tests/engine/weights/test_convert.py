@@ -98,7 +98,7 @@ def test_convert__key_encoder_of_a_run(toy: Toy, pretrained: Path, tmp_path: Pat
         assert torch.equal(backbone(clips), expected.backbone(clips))
         assert torch.equal(embedder(clips), expected(clips))
         assert not torch.equal(backbone(clips), query(clips))
-    assert f"next: vtdl finetune --preset ... --weights {out} --train-list" in result.stderr
+    assert f"next: vtdl finetune --preset {pretrained}/config.yaml --weights {out} --train-list" in result.stderr
     line = toy.finetune(tmp_path / "run", "--weights", str(out), "--dry-run")
     assert "all 72 tensors match" in succeed(*line).stderr
 

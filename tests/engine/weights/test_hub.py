@@ -89,7 +89,11 @@ def test_hub__pretrained_folder_is_extracted_and_finetuned(toy: Toy, pretrained:
     line = toy.finetune(tmp_path / "run", "--weights", str(folder), "--dry-run")
     assert "all 72 tensors match" in succeed(*line).stderr
     line = toy.evaluate(folder, tmp_path / "results")
-    refuse(*line, code=1, says=("were pretrained and have no classifier. First: vtdl finetune --weights",))
+    refuse(
+        *line,
+        code=1,
+        says=("were pretrained and have no classifier. First: vtdl finetune --preset small/r3d --weights",),
+    )
 
 
 def test_hub__config_and_card(finetuned: Path, results: Path, hub: Path) -> None:
@@ -136,7 +140,7 @@ def test_hub__finds_results_in_the_run(toy: Toy, finetuned: Path, tmp_path: Path
     succeed(*toy.evaluate(run, run / "results"))
     result = succeed("convert", str(run), "--out", str(tmp_path / "a"), "--json")
     assert [row["protocol"] for row in json.loads(result.stdout)["measured"]] == ["clip@1", "video@2"]
-    assert "the model card says license: unknown. --license NAME states it" in result.stderr
+    assert "the model card says license: unknown. --license apache-2.0 would state that one" in result.stderr
     metrics = json.loads((run / "results/metrics.json").read_text())
     (run / "results/metrics.json").write_text(json.dumps(metrics | {"weights_sha256": "0" * 64}))
     result = succeed("convert", str(run), "--out", str(tmp_path / "b"), "--json", "--quiet")
@@ -144,7 +148,7 @@ def test_hub__finds_results_in_the_run(toy: Toy, finetuned: Path, tmp_path: Path
     says = f"results '{run}/results/metrics.json' are of other weights than '{run}/checkpoints/best.pt'. First: "
     assert result.stderr.startswith(f"warning: left out: {says}")
     line = ["convert", str(run), "--out", str(tmp_path / "c"), "--results", str(run / "results")]
-    refuse(*line, code=2, says=(says + f"vtdl evaluate --weights {run}/checkpoints/best.pt ...",))
+    refuse(*line, code=2, says=(says + f"vtdl evaluate --weights {run}/checkpoints/best.pt --list",))
     assert not (tmp_path / "c").exists()
 
 

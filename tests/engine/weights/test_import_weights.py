@@ -48,7 +48,7 @@ def test_import__authors_checkpoint(tmp_path: Path, option: tuple[str, ...], see
 
 
 def test_import__embedding_head_is_kept(tmp_path: Path) -> None:
-    """Oracle: the authors' head written out: global average, linear, L2 norm (README, Method)."""
+    """Oracle: the authors' head written out: global average, linear, L2 norm (method/README)."""
     head = {"weight": torch.randn(128, 64), "bias": torch.randn(128)}
     state = authors_state(1) | {f"module.id_head.2.{name}": tensor for name, tensor in head.items()}
     source = authors_checkpoint(tmp_path / "ckpt.pth", model=state)

@@ -87,7 +87,7 @@ def test_onnx__what_cannot_be_written(finetuned: Path, tmp_path: Path, monkeypat
     with monkeypatch.context() as patch:
         patch.setattr("torch.onnx.export", fail)
         says = (
-            "are of a network that ONNX cannot express (No decomposition for aten.new). Choose --out NAME.safetensors"
+            "are of a network that ONNX cannot express (No decomposition for aten.new). Choose --out model.safetensors"
         )
         refuse(*line, code=1, says=(says,))
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)

@@ -4,7 +4,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from vtdl_cli.analysis.curves import Epoch, draw_curves, group_metrics, title_metric
+from vtdl_cli.analysis.curves import Epoch, draw_curves, group_metrics, name_unit
 from vtdl_cli.analysis.report.content import Report, Retrieval
 from vtdl_cli.analysis.report.evaluations import (
     accuracy_table,
@@ -92,7 +92,7 @@ def metrics_table(epochs: Sequence[Epoch]) -> Markup:
         return Markup("")
     ends = epochs[0], epochs[-1]
     names = [name for name in dict.fromkeys((*ends[0], *ends[1])) if name not in ("epoch", "step")]
-    body = [[title_metric(name), *(format_metric(row.get(name)) for row in ends)] for name in names]
+    body = [[name_unit(name), *(format_metric(row.get(name)) for row in ends)] for name in names]
     header = ("metric", *(f"epoch {row['epoch']:.0f}" for row in ends))
     summary = element("summary", "Metrics of the first and the last epoch")
     return element("details", summary, table(header, body), open="")

@@ -1,6 +1,6 @@
-"""Basic augmentation (README, Method), batched, on the compute device: rotation, crop, colour jitter, normalisation.
+"""Basic augmentation (method/README), batched, on the compute device: rotation, crop, colour jitter, normalisation.
 
-Parameters are drawn once per clip and shared by its frames. Differences from the authors' code, all in README, Method:
+Parameters are drawn once per clip and shared by its frames. Differences from the authors' code, all in method/README:
 rotation samples bilinearly (theirs takes the nearest pixel), and all four jitter operations act (theirs loses three).
 
 Optical flow is cropped and rotated, its vectors too; it has no colours to jitter.
@@ -14,7 +14,7 @@ from torch import Tensor
 from vtdl_cli.data.clips.colours import jitter
 from vtdl_cli.data.clips.rotation import rotated_crops
 
-MEAN = (0.485, 0.456, 0.406)  # of ImageNet's red, green and blue (README, Method)
+MEAN = (0.485, 0.456, 0.406)  # of ImageNet's red, green and blue (method/README)
 STD = (0.229, 0.224, 0.225)
 NO_MOTION = 128  # of 255: the value that stands for a displacement of 0 in extracted flow
 FLOW_STD = 0.226  # the mean of STD, by which two-stream networks divide flow (TSN, arXiv 1608.00859)

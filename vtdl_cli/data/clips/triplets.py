@@ -1,4 +1,4 @@
-"""Temporal sampling of triplets: where anchor and negative start (README, Method).
+"""Temporal sampling of triplets: where anchor and negative start (method/README).
 
 Three rules are ours. By two of them no clip of a video of at least T frames jumps from its end to its beginning: in a
 short video either the distance of the two clips shrinks (`shrink_gap`, the default) or their stride (`shrink_stride`).

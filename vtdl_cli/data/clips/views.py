@@ -82,7 +82,7 @@ def window_side(crop_size: int, rotation_degrees: float) -> int:
 
 @dataclass(frozen=True)
 class RandomViews:
-    """Takes a random crop of each clip and, with `augment`, draws the basic augmentation (README, Method).
+    """Takes a random crop of each clip and, with `augment`, draws the basic augmentation (method/README).
 
     Args:
         crop_size: pixels that the network sees.

@@ -138,7 +138,7 @@ def find_grid(attributes: dict[str, Any], fps: np.ndarray, path: Path) -> Grid:
         raise FEATURE_LAYOUT.refusal(
             path,
             f"slide every {hop:g} s over videos of {np.nanmin(fps):.4g} to {np.nanmax(fps):.4g} fps, and ActionFormer "
-            "has one stride in frames for all. Extract with --hop FRAMES, or with --set data.frame_rate=25",
+            "has one stride in frames for all. Extract with --hop 8, or with --set data.frame_rate=25",
         )
     return Grid(hop * float(fps[0]), num_frames, fps)
 

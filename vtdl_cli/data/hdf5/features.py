@@ -1,4 +1,4 @@
-"""Features in HDF5, with their provenance in the attributes (README).
+"""Features in HDF5, with their provenance in the attributes (data/README).
 
 A file has one row per video, or is ragged: each video has a number of vectors of its own, those of windows that slide
 over it. Vectors other than the mean of a video carry their time: `starts` and `ends` in seconds, `start_frames` and
@@ -54,7 +54,7 @@ RAGGED_COLUMNS = {OFFSETS: Column("integers", "<i8", kinds="iu", per="edge")}
 FEATURE_LAYOUT = Layout(
     "features",
     command="vtdl extract",
-    first="vtdl extract ... --out {path}",
+    first="vtdl extract --weights runs/pretrained --list lists/train_split_1.txt --out {path}",
     again="Extract again",
     schemas=(FEATURE_SCHEMA, RAGGED_SCHEMA),
     columns=FEATURE_COLUMNS,

@@ -1,4 +1,4 @@
-"""Scores in HDF5: a classifier's output for every video and each of its clips (README, Files).
+"""Scores in HDF5: a classifier's output for every video and each of its clips (data/README).
 
 Shapes: `N` videos, `V` views (clips, or crops of clips) of each, `C` classes.
 """
@@ -40,7 +40,7 @@ CLIP_LOGITS = Column("clips of vectors", "<f4", kinds="f", axes=(2, 2))
 SCORE_LAYOUT = Layout(
     "scores",
     command="vtdl evaluate",
-    first="vtdl evaluate ... --out {path.parent}",
+    first="vtdl evaluate --weights runs/finetuned --list lists/test_split_1.txt --out {path.parent}",
     again="Evaluate again",
     schemas=(SCORE_SCHEMA,),
     columns=SCORE_COLUMNS,

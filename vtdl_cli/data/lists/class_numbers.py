@@ -72,6 +72,6 @@ def _check_range(rows: ListRows, labels: NDArray[np.int64], file: ListFile, clas
             raise ListError(f"{has}, but classes go from 0 to {number - 1}. Correct it, or use --list-columns")
         rule = f"but the {CLASSES_FILE} beside it names {number}, 0 to {number - 1}"
         if labels.min() == 1 and labels.max() == number:  # as in the split files of UCF101
-            convert = f"vtdl lists convert {file.source} --from-one --out ..."
+            convert = f"vtdl lists convert {file.source} --from-one --out from_zero.txt"
             raise ListError(f"{has}, {rule}. If the list counts classes from 1: {convert}")
         raise ListError(f"{has}, {rule}. Correct either file, or use --list-columns")

@@ -92,7 +92,8 @@ def counting_warning(labels: LabelSet) -> str:
     highest = labels.occurring[-1]
     return (
         f"{labels.owner} has no video of class 0, but some of each class from 1 to {highest}: if it counts classes "
-        "from 1, every label is off by one. In that case rewrite it: vtdl lists convert LIST --from-one --out ..."
+        "from 1, every label is off by one. In that case rewrite it: "
+        "vtdl lists convert list.txt --from-one --out from_zero.txt"
     )
 
 
@@ -119,7 +120,7 @@ def _compare_numbers(ours: LabelSet, theirs: LabelSet, remedy: str) -> None:
             raise UsageError(
                 f"classes of {one.owner} go from 1 to {one.occurring[-1]}, those of {other.owner} from 0 to "
                 f"{other.occurring[-1]}: one counts from 1, and every label would be off by one. "
-                "Rewrite its list: vtdl lists convert LIST --from-one --out ..."
+                "Rewrite its list: vtdl lists convert list.txt --from-one --out from_zero.txt"
             )
         if other.names and one.occurring[-1] >= len(other.names):
             raise UsageError(

@@ -168,7 +168,7 @@ def grouping(regex: str | None, source: str = "name") -> str | None:
     if source == "name":
         return regex
     if regex is None and source == "path":
-        raise UsageError("--group-from 'path' needs to know what in a path is the key. Add --group-by REGEX")
+        raise UsageError("--group-from 'path' needs to know what in a path is the key. Add --group-by '/([^/]+)/'")
     return f"{source}:{regex or WHOLE}"
 
 

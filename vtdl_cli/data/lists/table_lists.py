@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -52,7 +53,8 @@ def is_table(file: ListFile) -> bool:
         return False
     command = convert_command(file.source, file.root)
     what = f"list '{file.source}' has no column of paths: its first line reads '{delimiter.join(header)}'"
-    hint = f"Name the columns there, as in 'path,label', or choose one: {command} --path-column NAME --out lists"
+    chosen = f"{command} --path-column {shlex.quote(header[0])} --out lists"
+    hint = f"Name the columns there, as in 'path,label', or choose one: {chosen}"
     raise ListError(f"{what}. {hint}")
 
 

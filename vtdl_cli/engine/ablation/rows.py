@@ -40,7 +40,7 @@ ROWS: dict[str, list[str]] = {
 """Rows by name, as a file of one's own rows would have them."""
 
 GROUPS = {"published": ["baseline", "basic-augmentation", "temporal-discriminative", "tca"]}
-"""Several rows by one name: those of the paper's ablation (README, Method)."""
+"""Several rows by one name: those of the paper's ablation (method/README)."""
 
 EARLIER_NAMES = {"own-negative": "intra-video-negative"}
 

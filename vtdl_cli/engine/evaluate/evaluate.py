@@ -210,7 +210,7 @@ def load_tested_network(
         UsageError, CheckpointError: the options exclude each other, or the weights have no classifier or do not fit.
     """
     if protocol.clips and any(text.startswith("evaluate.starts=") for text in assignments):
-        raise UsageError("--clips and --set evaluate.starts=... exclude each other. Choose one")
+        raise UsageError("--clips and --set evaluate.starts exclude each other. Choose one")
     return load_classifier(weights, assignments, warn)
 
 

@@ -15,7 +15,7 @@ from vtdl_cli.engine.lists.recordings import RECORDING
 
 _MOST_CLASSES_SHOWN = 5  # in one warning
 MOST_RATE_RATIO = 1.5  # of the highest frame rate to the lowest, without a warning
-OWN_SPLIT = "vtdl prepare-lists folder --group-by REGEX"
+OWN_SPLIT = f"vtdl prepare-lists folder --root videos --out lists --group-by '{RECORDING}'"
 
 
 class ListedVideo(NamedTuple):
@@ -89,7 +89,9 @@ def _find_duplicates(sides: Sides, root: Path) -> dict[str, list[list[str]]]:
 
 def _or_group(audit: dict[str, Any]) -> str:
     """The other remedy for copies, in lists that are split here and not by a publisher."""
-    return f", or keep copies in one list: {_redraw(audit)}--group-by REGEX" if audit["dataset"] == "folder" else ""
+    return (
+        f", or keep copies in one list: {_redraw(audit)}--group-by '^([^_]+)_'" if audit["dataset"] == "folder" else ""
+    )
 
 
 def _redraw(audit: dict[str, Any]) -> str:

@@ -127,7 +127,7 @@ def _problems(report: dict[str, Any]) -> list[str]:
     problems = []
     if missing := report["missing"]:
         what = f"{len(missing)} of {report['videos']} videos are missing, starting with '{missing[0]}'"
-        not_found = f"no video with such a name is below '{report['root']}'. Name their folder: --root DIR"
+        not_found = f"no video with such a name is below '{report['root']}'. Name their folder, as in --root videos"
         problems.append(f"{what}: {report['proposal'] or not_found}")
     if repeated := report["repeated"]:
         problems.append(f"{len(repeated)} videos are listed more than once; the first is '{repeated[0]}'")
@@ -178,7 +178,8 @@ def propose(videos: VideoList, missing: np.ndarray, stripped: str = "", *, flow:
         return _options(videos.root / folder, whole or ("/" if videos.name(int(missing[0])).startswith("/") else ""))
     if renamed:
         (name, place), _ = renamed.most_common(1)[0]
-        return f"the disk has '{place}' for '{name}'. Make lists of the videos on the disk: vtdl prepare-lists"
+        remedy = "Make lists of the videos on the disk: vtdl prepare-lists folder --root videos --out lists"
+        return f"the disk has '{place}' for '{name}'. {remedy}"
     return None
 
 

@@ -69,7 +69,7 @@ def convert_list(source: ListSource, out: Path, reporter: Reporter, options: Con
     """
     if may_be_video(source.path):
         what = f"list '{source.path}' is a folder of videos, or a video, and no list"
-        raise UsageError(f"{what}. To make lists of a folder: vtdl prepare-lists folder --root FOLDER --out lists")
+        raise UsageError(f"{what}. To make lists of a folder: vtdl prepare-lists folder --root videos --out lists")
     is_folder = out.is_dir() or not out.suffix
     (lock_folder if is_folder else lock_file)(out, reporter)
     if not is_folder:

@@ -84,8 +84,8 @@ def divide(found: FoundVideos, asked: Mapping[str, Share | None], group_by: str 
     for side, share in held_out.items():
         if group_by is None and not isinstance(share, float):
             raise UsageError(
-                f"--{side}-groups '{next(iter(share))}' is given without a way to find groups. Add --group-by REGEX, "
-                "or --group-from parent"
+                f"--{side}-groups '{next(iter(share))}' is given without a way to find groups. "
+                "Add --group-by '^([^_]+)_', or --group-from parent"
             )
     groups = None if group_by is None else group_keys(found.names, group_by)
     check_shares(groups and [groups[index] for index in np.flatnonzero(found.sides == TRAIN)], held_out)

@@ -80,7 +80,7 @@ def _check_range(videos: VideoList, num_classes: int) -> None:
     first = int(outside.argmax())
     hint = "Prepare both lists together, or check --list-columns"
     if videos.labels.min() == 1 and videos.labels.max() == num_classes:  # as in the split files of UCF101
-        hint = f"If the list counts classes from 1: vtdl lists convert {videos.source} --from-one --out ..."
+        hint = f"If the list counts classes from 1: vtdl lists convert {videos.source} --from-one --out from_zero.txt"
     raise ListError(
         f"list '{videos.source}:{videos.line(first)}' has class '{videos.labels[first]}', outside the classifier's "
         f"{num_classes} classes, 0 to {num_classes - 1}. {hint}"

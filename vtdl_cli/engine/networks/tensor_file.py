@@ -99,7 +99,7 @@ def _read_through(archive: zipfile.ZipFile, record: zipfile.ZipInfo) -> None:
 
 def suggest_convert(path: Path) -> str:
     """Return what to type for weights of other code."""
-    return f"First: vtdl convert {shlex.quote(str(path))} --preset ... --out ..."
+    return f"First: vtdl convert {shlex.quote(str(path))} --preset hmdb51/i3d --out weights.pt, with their own preset"
 
 
 def _reason(path: Path, error: Exception) -> str:

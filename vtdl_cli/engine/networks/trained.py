@@ -79,7 +79,9 @@ def load_classifier(weights: str, assignments: Iterable[str], warn: Warn = ignor
 def refuse_pretrained(path: str, weights: str) -> CheckpointError:
     """Build the error for a checkpoint without a classifier, which the user named `weights`."""
     return CheckpointError(
-        f"weights '{path}' were pretrained and have no classifier. First: vtdl finetune --weights {weights} ..."
+        f"weights '{path}' were pretrained and have no classifier. First: "
+        f"vtdl finetune --preset small/r3d --weights {weights} --train-list lists/train_split_1.txt "
+        "--out runs/finetuned"
     )
 
 

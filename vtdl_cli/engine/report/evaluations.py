@@ -50,6 +50,12 @@ def find_evaluations(run: Path, given: Sequence[Path], reporter: Reporter) -> li
     return found
 
 
+def _evaluate(out: Path) -> str:
+    """Return the command that writes results into a folder."""
+    command = "vtdl evaluate --weights runs/finetuned --list lists/test_split_1.txt --root videos"
+    return f"{command} --out {shlex.quote(str(out))}"
+
+
 def results_folders(top: Path) -> list[Path]:
     """Return the folders of results in and below `top`.
 
@@ -58,7 +64,7 @@ def results_folders(top: Path) -> list[Path]:
     """
     folders = sorted(path.parent for path in top.rglob(METRICS_FILE))
     if not folders:
-        raise UsageError(f"results '{top}' hold no {METRICS_FILE}. First: vtdl evaluate --weights RUN ... --out {top}")
+        raise UsageError(f"results '{top}' hold no {METRICS_FILE}. First: {_evaluate(top)}")
     return folders
 
 
@@ -76,7 +82,7 @@ def read_evaluation(folder: Path, name: str, reporter: Reporter) -> Evaluation:
     figure = file.read_bytes() if file.is_file() else b""
     if not figure.startswith(PNG_SIGNATURE):
         figure = b""
-        again = f"vtdl evaluate --out {shlex.quote(str(folder))} --overwrite --weights RUN --list LIST ..."
+        again = f"{_evaluate(folder)} --overwrite"
         remarks.append(Remark(f"No confusion matrix: {CONFUSION_FILE} is absent or damaged.", again))
     try:
         scores = read_scores(folder / SCORES_FILE, reporter.warn)
@@ -197,7 +203,10 @@ def read_retrieval(path: Path) -> Retrieval:
         UsageError: it is neither.
     """
     if not path.is_file():
-        raise UsageError(f"--retrieval '{path}' does not exist. First: vtdl retrieve ... --json > {path}")
+        raise UsageError(
+            f"--retrieval '{path}' does not exist. "
+            f"First: vtdl retrieve --gallery train.h5 --query val.h5 --json > {path}"
+        )
     content = path.read_bytes()
     if content.startswith(PNG_SIGNATURE):
         return Retrieval(path.name, figure=content)

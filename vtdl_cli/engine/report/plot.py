@@ -151,7 +151,8 @@ def _check_enough(features: Features, values: np.ndarray, method: str) -> None:
         )
     if np.ptp(values, axis=0).max() < 1e-7:
         raise UsageError(
-            f"features '{features.path}' all have one direction: the network has collapsed. See: vtdl plot runs RUN"
+            f"features '{features.path}' all have one direction: the network has collapsed. "
+            "See: vtdl plot runs runs/pretrained"
         )
 
 

@@ -21,7 +21,8 @@ SELECTION_REMARKS = {
 """By `selected_on_this_list` of metrics.json."""
 
 NO_RETRIEVAL = Remark(
-    "No retrieval. It compares the features of two lists (vtdl extract); add its output with --retrieval FILE.",
+    "No retrieval. It compares the features of two lists (vtdl extract); "
+    "add its output with --retrieval retrieval.json.",
     "vtdl retrieve --gallery train.h5 --query val.h5 --json > retrieval.json",
 )
 
@@ -95,12 +96,13 @@ def _remark_on_accuracy(run: Run, evaluations: Sequence[Evaluation]) -> Iterator
     if not evaluations and run.stage == "pretrain":
         yield Remark(
             "No accuracies: a network pretrained without labels has no classifier. First finetune it, then evaluate.",
-            f"vtdl finetune --weights {folder} --preset NAME --train-list LIST --val-list LIST --out RUN",
+            f"vtdl finetune --preset {folder}/config.yaml --weights {folder} --train-list lists/train_split_1.txt "
+            "--val-list lists/val_split_1.txt --root videos --out runs/finetuned",
         )
     elif not evaluations:
         yield Remark(
             "No accuracies yet. Evaluate into the run's folder, then write this page again.",
-            f"vtdl evaluate --weights {folder} --list LIST --root FOLDER --out {folder}/results",
+            f"vtdl evaluate --weights {folder} --list lists/test_split_1.txt --root videos --out {folder}/results",
         )
     for each in evaluations:
         if text := SELECTION_REMARKS.get(each.metrics.get("selected_on_this_list", False)):

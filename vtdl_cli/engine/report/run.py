@@ -105,7 +105,9 @@ def _read_epochs(run: Run) -> None:
         run.remark("training", f"No curves: {error}.")
         return
     if not run.epochs:
-        command = f"vtdl {run.stage} --resume --out {shlex.quote(str(run.path))} ..."
+        folder = shlex.quote(str(run.path))
+        lists = "--train-list lists/train_split_1.txt --root videos"
+        command = f"vtdl {run.stage} --preset {folder}/config.yaml {lists} --out {folder} --resume"
         run.remark("training", "No curves: no epoch has finished yet. Resume the run with its own options.", command)
 
 

@@ -162,7 +162,7 @@ def _describe_shared_recordings(videos: VideoList, val_videos: VideoList) -> str
     return (
         f"{len(shared)} recordings seem to have clips in both lists, '{videos.source}' and '{val_videos.source}', by "
         f"their file names; the first is '{shared[0]}'. If so, validation is optimistic: prepare both lists with "
-        f"vtdl prepare-lists folder --group-by '{RECORDING}'"
+        f"vtdl prepare-lists folder --root videos --out lists --group-by '{RECORDING}'"
     )
 
 

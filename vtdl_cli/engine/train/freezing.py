@@ -16,11 +16,11 @@ def check_freezing(options: Finetune, weights: str | None, *, linear_probe: bool
         UsageError: a linear probe freezes more than `freeze_stages` anyway.
     """
     if linear_probe and weights is None:
-        raise CheckpointError("a linear probe needs a trained backbone. Give --weights RUN")
+        raise CheckpointError("a linear probe needs a trained backbone. Give --weights runs/pretrained")
     if options.freeze_stages and weights is None:
         raise CheckpointError(
             f"finetune.freeze_stages '{options.freeze_stages}' would freeze randomly initialised weights. "
-            "Give --weights RUN, or --set finetune.freeze_stages=0"
+            "Give --weights runs/pretrained, or --set finetune.freeze_stages=0"
         )
     if options.freeze_stages and linear_probe:
         raise UsageError(

@@ -31,8 +31,8 @@ def signs_of_collapse(row: EpochMetrics) -> dict[str, str]:
     if row["epoch"] >= PATIENCE_EPOCHS and loss >= NEAR_CHANCE * chance:
         signs["loss"] = (
             f"after {row['epoch']:.0f} epochs the loss is {loss:.2f}, at or above chance, which is "
-            f"{chance:.2f}. Raise pretrain.optimizer.lr or the epochs, or check the plan: "
-            "vtdl pretrain --dry-run"
+            f"{chance:.2f}. Raise pretrain.optimizer.lr or the epochs, or see the plan with "
+            "--dry-run"
         )
     return signs
 

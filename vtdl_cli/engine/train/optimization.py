@@ -126,7 +126,7 @@ def constant(_epoch: float) -> float:
 
 
 def step_decay(milestones: Sequence[int], factor: float) -> Schedule:
-    """Multiply by `factor` once each milestone, counted in epochs done, has passed (README, Method)."""
+    """Multiply by `factor` once each milestone, counted in epochs done, has passed (method/README)."""
     return lambda epoch: math.prod(factor for milestone in milestones if epoch >= milestone)
 
 

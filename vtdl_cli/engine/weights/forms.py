@@ -46,7 +46,7 @@ class Form:
             check_new_file(out, "--out", overwrite=overwrite, sources=[source])
 
 
-KEEP_HEAD = f"To keep it, use --out NAME{SAFETENSORS}, or a folder"
+KEEP_HEAD = f"To keep it, use --out model{SAFETENSORS}, or a folder"
 
 
 def write_torch_file(converted: Converted, out: Path, _wanted: Wanted, reporter: Reporter) -> dict[str, Any]:

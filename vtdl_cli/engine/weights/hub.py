@@ -63,7 +63,7 @@ def write_hub_folder(converted: Converted, out: Path, wanted: Wanted, reporter: 
     name = out.resolve().name or "model"
     _write_text(out / CARD_FILE, format_card(converted, name, content, measured))
     if wanted.license is None:
-        reporter.line(f"the model card says license: {UNKNOWN_LICENSE}. --license NAME states it")
+        reporter.line(f"the model card says license: {UNKNOWN_LICENSE}. --license apache-2.0 would state that one")
     return {**report, "sha256": content["sha256"], "license": license_, "measured": measured}
 
 

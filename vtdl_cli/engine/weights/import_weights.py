@@ -167,7 +167,11 @@ def fill_network(name_tensors: NameTensors, path: Path, config: Config, min_matc
     match = match_tensors(network.backbone, backbone)
     if match.share < min_match or not match.matched:
         other = find_fitting_network(name_tensors, config)
-        advice = f"Add {other}, which they fit" if other else "Choose the --preset they belong to, or --rename OLD=NEW"
+        advice = (
+            f"Add {other}, which they fit"
+            if other
+            else "Choose the --preset they belong to, or rename them, as in --rename encoder.=backbone."
+        )
         raise CheckpointError(
             f"weights '{path}' do not fit {config.model.name}: {match.in_words()}; that is {match.share:.0f}%, "
             f"less than --min-match {min_match:g}. {advice}"

@@ -49,7 +49,8 @@ def _read_evaluation(path: Path, converted: Converted) -> Iterator[dict[str, Any
     if "tests" in metrics:
         return
     if metrics.get("weights_sha256") != converted.sha256:
-        again = f"vtdl evaluate --weights {shlex.quote(str(converted.path))} ..."
+        weights = f"--weights {shlex.quote(str(converted.path))}"
+        again = f"vtdl evaluate {weights} --list lists/test_split_1.txt --root videos --out results"
         raise UsageError(f"results '{path}' are of other weights than '{converted.path}'. First: {again}")
     skipped = {"num_skipped": len(metrics.get("skipped", []))}
     yield {name: metrics[name] for name in FROM_METRICS if name in metrics} | skipped

@@ -121,7 +121,7 @@ def _export(
             reason = next(filter(None, map(str.strip, str(error).splitlines())), type(error).__name__)
             raise CheckpointError(
                 f"weights '{weights}' are of a network that ONNX cannot express ({reason}). "
-                "Choose --out NAME.safetensors"
+                "Choose --out model.safetensors"
             ) from error
         assert program is not None
         for name, value in metadata.items():
