@@ -62,12 +62,12 @@ def test_limits__without_posix_there_are_none(monkeypatch: pytest.MonkeyPatch, t
     mask_signals(signals_present("SIGINT"), block=True)
 
 
-@pytest.mark.parametrize(("given", "expected"), [({}, "passive"), ({"OMP_WAIT_POLICY": "active"}, "active")])
+@pytest.mark.parametrize(("given", "expected"), [({}, "3000"), ({"GOMP_SPINCOUNT": "7"}, "7")])
 def test_main__lets_idle_threads_sleep_unless_told_otherwise(given: dict[str, str], expected: str) -> None:
     """Oracle: by hand. OpenMP reads the variable when torch is imported."""
     code = (
         "import os, sys\nfrom vtdl_cli.__main__ import main\nsys.argv = ['vtdl', '--version']\n"
-        "try:\n    main()\nfinally:\n    print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+        "try:\n    main()\nfinally:\n    print(os.environ['GOMP_SPINCOUNT'], 'torch' in sys.modules)"
     )
     environment = {name: value for name, value in os.environ.items() if name not in WAITING} | given
     shown = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
@@ -77,9 +77,9 @@ def test_main__lets_idle_threads_sleep_unless_told_otherwise(given: dict[str, st
 def test_let_idle_threads_sleep__keeps_what_another_library_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in WAITING:
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
     let_idle_threads_sleep()
-    assert "OMP_WAIT_POLICY" not in os.environ
+    assert "GOMP_SPINCOUNT" not in os.environ
 
 
 WITHOUT = """
