@@ -187,7 +187,7 @@ def test_set__leaves_the_given_values_alone() -> None:
         ("method.temperature=inf", "method.temperature 'inf' in 'demo' is not valid: input should be a finite number"),
         ("method.tca.alpha=1", "method.tca.alpha '1' in 'demo' is not valid: input should be less than 1"),
         ("data.decoder=ffmpeg", "input should be 'auto', 'decord', 'pyav' or 'torchcodec'"),
-        ("data.crop_size=1000", "crop_size 1000 is larger than short_side 36: increase short_side, too"),
+        ("data.crop_size=1000", "crop_size 1000 is larger than short_side 27: increase short_side, too"),
         ("pretrain={}", "is not of the form section.key=value"),
         (
             "method.queue=5",

@@ -28,7 +28,7 @@ DRAWS = 1500
 @pytest.mark.parametrize(
     ("sampler", "num_clips"),
     [
-        (TripletSampler(CLIP_LEN, STRIDE), 3),
+        (TripletSampler(CLIP_LEN, STRIDE, "gap"), 3),
         (random_clip(CLIP_LEN, STRIDE), 1),
         (uniform_clips(CLIP_LEN, STRIDE, 5), 5),
     ],

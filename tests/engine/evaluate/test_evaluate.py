@@ -224,7 +224,9 @@ def test_evaluate__damaged_video_is_skipped_and_named(toy: Toy, finetuned: Path,
 
 
 def test_evaluate__pretrained_weights_are_refused(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
-    says = (f"were pretrained and have no classifier. First: vtdl finetune --preset small/r3d --weights {pretrained} ",)
+    says = (
+        f"were pretrained and have no classifier. First: vtdl finetune --preset {pretrained}/config.yaml --weights {pretrained} ",
+    )
     refuse(*toy.evaluate(pretrained, tmp_path / "out"), code=1, says=says)
     assert list(tmp_path.iterdir()) == []
 

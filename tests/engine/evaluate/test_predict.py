@@ -252,7 +252,15 @@ def test_predict__refusals(toy: Toy, pretrained: Path, finetuned: Path, tmp_path
     def refused(*more: str, code: int = 2, says: str) -> None:
         refuse("predict", "--weights", str(finetuned), *HERE, *more, code=code, says=(says,))
 
-    refuse("predict", "--weights", str(pretrained), video, *HERE, code=1, says=("First: vtdl finetune --weights",))
+    refuse(
+        "predict",
+        "--weights",
+        str(pretrained),
+        video,
+        *HERE,
+        code=1,
+        says=(f"First: vtdl finetune --preset {pretrained}/config.yaml",),
+    )
     refused(video, "--hop", "1", says="Add --timeline")
     for hop in ("0", "-1", "nan", "inf"):
         refused(video, "--timeline", "--hop", hop, says="not a number of seconds above 0")

@@ -169,7 +169,10 @@ def test_import__nan_and_infinite_values(tmp_path: Path, value: float) -> None:
 
 
 def test_import__authors_finetuned_network_gives_their_logits(tmp_path: Path) -> None:
-    """Oracle: their classifier written out with torch's poolings, on the map of the backbone that was saved."""
+    """Oracle: their classifier written out with torch's poolings, on the map of the backbone that was saved.
+
+    Logits are some hundred in size, and sums of float32 in another order differ in the sixth digit.
+    """
     source = authors_finetuned(tmp_path / "fine_tune_rgb_model_best.pth.tar", num_classes=5)
     answer = succeed("convert", str(source), *I3D, "--out", str(tmp_path / "ours.pt"), "--json")
     report = json.loads(answer.stdout)
@@ -181,7 +184,8 @@ def test_import__authors_finetuned_network_gives_their_logits(tmp_path: Path) ->
     clips = torch.randn(2, 3, 16, 224, 224)
     weight = torch.load(source, weights_only=True)["state_dict"]["module.base_model.conv3d_0c_1x1_custom.conv3d.weight"]
     with torch.inference_mode():
-        torch.testing.assert_close(ours(clips), authors_classifier(thin_i3d(3)(clips), weight))
+        expected = authors_classifier(thin_i3d(3)(clips), weight)
+        torch.testing.assert_close(ours(clips), expected, rtol=1e-5, atol=1e-3)
 
 
 def test_import__finetuned_network_is_evaluated(toy: Toy, tmp_path: Path) -> None:

@@ -78,10 +78,11 @@ def load_classifier(weights: str, assignments: Iterable[str], warn: Warn = ignor
 
 def refuse_pretrained(path: str, weights: str) -> CheckpointError:
     """Build the error for a checkpoint without a classifier, which the user named `weights`."""
+    config = Path(weights) / "config.yaml"  # of a run folder
+    preset = config if config.is_file() else "small/r3d"
     return CheckpointError(
-        f"weights '{path}' were pretrained and have no classifier. First: "
-        f"vtdl finetune --preset small/r3d --weights {weights} --train-list lists/train_split_1.txt "
-        "--out runs/finetuned"
+        f"weights '{path}' were pretrained and have no classifier. First: vtdl finetune --preset {preset} "
+        f"--weights {weights} --train-list lists/train_split_1.txt --out runs/finetuned"
     )
 
 
