@@ -99,13 +99,16 @@ def _table(result: dict[str, Any]) -> "Table":
         title=f"top-1 in % on {result['test_videos']} test videos; few-shot: {few}; {mean}",
         title_justify="left",
         box=SIMPLE,
+        show_edge=False,
         pad_edge=False,
+        collapse_padding=True,
     )
     columns = {title: [_interval(of.get(row)) for row in result["rows"]] for title, of in _estimates(result)}
     columns["training"] = [f"{result['training_seconds'][row]:.0f} s" for row in result["rows"]]
     table.add_column("", min_width=max(map(len, result["rows"])))
     for title, cells in columns.items():
-        table.add_column(title, justify="right", min_width=max(map(len, cells)))  # titles are broken, numbers are not
+        width = max(map(len, [*cells, *title.split()]))  # titles are broken, numbers are not
+        table.add_column(title, justify="right", width=width)
     for row in zip(result["rows"], *columns.values(), strict=True):
         table.add_row(*row)
     return table
