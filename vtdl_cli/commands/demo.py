@@ -62,16 +62,16 @@ def demo(
     if as_json or dry_run:
         print_result(result, as_json, "plan")
         return
-    _show(result, out)
+    _show(result, out, "since it was resumed" if resume else "in all")
 
 
-def _show(result: dict[str, Any], out: Path) -> None:
-    """Print the table, what it says, the figures, and what to type next."""
+def _show(result: dict[str, Any], out: Path, counted: str) -> None:
+    """Print the table, what it says, the figures, and what to type next; `counted` says which seconds are known."""
     from rich.console import Console
 
     console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
     console.print(_table(result))
-    console.print(f"Chance: {result['chance']:.1f}%. {result['seconds']:.0f} s in all.\n")
+    console.print(f"Chance: {result['chance']:.1f}%. {result['seconds']:.0f} s {counted}.\n")
     for line in result["verdict"]:
         console.print(line)
     console.print(f"\nFigures: {'  '.join(map(printable, result['pictures']))}\n\nNext, on these videos:\n")
