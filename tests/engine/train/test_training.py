@@ -160,7 +160,9 @@ def test_curves__are_drawn_for_half_a_percent_of_the_time(tmp_path: Path, monkey
 def test_log_pending__epochs_after_last_pt_are_trained_again(tmp_path: Path) -> None:
     """Oracle: by hand: three epochs of 2 steps pend, last.pt holds step 4; the first has been logged before."""
     run = RunFolder(tmp_path / "run", resume=False, overwrite=False)
-    epochs = [({"epoch": epoch, "step": 2 * epoch}, {"epoch": epoch, "step": 2 * epoch}) for epoch in (1, 2, 3)]
+    epochs: list[tuple[dict[str, float], dict[str, Any]]] = [
+        ({"epoch": epoch, "step": 2 * epoch}, {"epoch": epoch, "step": 2 * epoch}) for epoch in (1, 2, 3)
+    ]
     run.write_pending(epochs[:1])
     run.log_pending(2)
     run.write_pending(epochs)
