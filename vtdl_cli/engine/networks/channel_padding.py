@@ -41,10 +41,12 @@ def choose_padding(convolution: Conv3d, clips: Tensor, autocast: torch.autocast)
 
 
 def _step(convolution: Conv3d, clips: Tensor, autocast: torch.autocast) -> None:
-    """Forward, and backward to the weights alone, which keep no gradient."""
-    with torch.enable_grad(), autocast:
+    """Forward and, unless the weights are frozen, backward to them alone; they keep no gradient."""
+    trains = convolution.weight.requires_grad
+    with torch.set_grad_enabled(trains), autocast:
         output = convolution(clips)
-    torch.autograd.grad(output, convolution.weight, torch.ones_like(output))
+    if trains:
+        torch.autograd.grad(output, convolution.weight, torch.ones_like(output))
 
 
 def _fastest(run: Callable[[], None], device: torch.device) -> float:
