@@ -6,7 +6,8 @@ the GPU and the convolution: it is measured. The convolution computes the same w
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -38,6 +39,19 @@ def choose_padding(convolution: Conv3d, clips: Tensor, autocast: torch.autocast)
     best = min(seconds, key=seconds.__getitem__)
     gain = seconds[channels] / seconds[best]
     return (best, gain) if gain >= LEAST_GAIN else (channels, 1.0)
+
+
+@contextmanager
+def unpadded(model: torch.nn.Module) -> Iterator[None]:
+    """Let convolutions compute without padding: what they do with zeros is no work of the network."""
+    padded = {layer: layer.padded_channels for layer in model.modules() if isinstance(layer, Conv3d)}
+    try:
+        for layer in padded:
+            layer.padded_channels = layer.in_channels
+        yield
+    finally:
+        for layer, channels in padded.items():
+            layer.padded_channels = channels
 
 
 def _step(convolution: Conv3d, clips: Tensor, autocast: torch.autocast) -> None:
