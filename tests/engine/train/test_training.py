@@ -17,7 +17,7 @@ import pytest
 from tests.toy import Toy, differences, files_in, load, rows, start, step_of, stop_when, succeed, vtdl, without_times
 from vtdl_cli.engine.train import checkpointing, run_folder, trackers
 from vtdl_cli.engine.train.checkpointing import Checkpointing
-from vtdl_cli.engine.train.run_folder import EpochMetrics, Gradients, RunFolder
+from vtdl_cli.engine.train.run_folder import RunFolder
 from vtdl_cli.engine.train.tracker_libraries import TRACKERS
 
 EPOCHS, STEPS_PER_EPOCH = 10, 3
@@ -161,8 +161,9 @@ def test_curves__are_drawn_for_half_a_percent_of_the_time(tmp_path: Path, monkey
 def test_log_pending__epochs_after_last_pt_are_trained_again(tmp_path: Path) -> None:
     """Oracle: by hand: three epochs of 2 steps pend, last.pt holds step 4; the first has been logged before."""
     run = RunFolder(tmp_path / "run", resume=False, overwrite=False)
-    steps = [{"epoch": epoch, "step": 2.0 * epoch} for epoch in (1.0, 2.0, 3.0)]
-    epochs: list[tuple[EpochMetrics, Gradients]] = [(step, dict(step)) for step in steps]
+    epochs: list[tuple[dict[str, float], dict[str, Any]]] = [
+        ({"epoch": epoch, "step": 2 * epoch}, {"epoch": epoch, "step": 2 * epoch}) for epoch in (1, 2, 3)
+    ]
     run.write_pending(epochs[:1])
     run.log_pending(2)
     run.write_pending(epochs)
