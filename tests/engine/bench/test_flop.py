@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from vtdl_cli.engine.bench.flop import DATA_SHEET_PEAKS, count_flop, find_peak
+from vtdl_cli.engine.bench.flop import DATA_SHEET_PEAKS, as_convolutions, count_flop, find_peak
+from vtdl_cli.engine.networks.channel_padding import first_convolution, unpadded
 from vtdl_cli.engine.networks.machine import Machine
+from vtdl_cli.models.zoo import create_backbone
 
 
 def test_count_flop__is_that_by_hand() -> None:
@@ -40,3 +42,22 @@ def test_find_peak__is_measured_elsewhere() -> None:
     peak = find_peak(Machine(torch.device("cpu"), None, 0))
     assert peak.source == "measured product of 1024x1024 matrices in float32"
     assert 1e8 < peak.flop_per_second < 1e14
+
+
+@pytest.mark.parametrize(("device", "is_tf32"), [("cuda", True), ("cpu", False)])
+def test_as_convolutions__is_tf32_on_a_gpu_and_no_longer_afterwards(device: str, is_tf32: bool) -> None:
+    """Oracle: torch's setting; `choose_kernels` convolves in TF32, and exact products would understate the peak."""
+    with as_convolutions(torch.device(device)):
+        assert (torch.backends.cuda.matmul.fp32_precision == "tf32") is is_tf32
+    assert torch.backends.cuda.matmul.fp32_precision != "tf32"
+    assert torch.get_float32_matmul_precision() == "highest"  # the older setting still goes with it
+
+
+def test_count_flop__leaves_out_padding() -> None:
+    """Oracle: the same network before it was padded."""
+    backbone, clips = create_backbone("r3d", depth=10, width=2), torch.zeros(1, 3, 2, 8, 8)
+    before = count_flop(lambda: backbone(clips))
+    first_convolution(backbone).padded_channels = 8
+    with unpadded(backbone):
+        assert count_flop(lambda: backbone(clips)) == before
+    assert first_convolution(backbone).padded_channels == 8

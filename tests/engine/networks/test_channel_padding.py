@@ -32,6 +32,14 @@ def test_choose_padding__leaves_the_convolution_as_it_was() -> None:
     assert (convolution.padded_channels, convolution.weight.grad) == (3, None)
 
 
+def test_choose_padding__of_frozen_weights_needs_no_gradient() -> None:
+    """A linear probe, and `finetune.freeze_stages`, freeze the first convolution: there is no backward to time."""
+    convolution = first_convolution(create_backbone("r3d", depth=10, width=2)).requires_grad_(False)
+    padded, gain = choose_padding(convolution, CLIPS, FLOAT32)
+    assert padded in (3, 4, 8)
+    assert gain >= 1
+
+
 @pytest.mark.parametrize("name", BACKBONES)
 def test_first_convolution__sees_the_clips(name: str) -> None:
     """Oracle: by definition: it is the one with as many channels as the clips have."""

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from tests.toy import Toy, differences, files_in, load, rows, start, step_of, stop_when, succeed, vtdl, without_times
-from vtdl_cli.engine.train import checkpointing, run_folder
+from vtdl_cli.engine.train import checkpointing, run_folder, trackers
 from vtdl_cli.engine.train.checkpointing import Checkpointing
 from vtdl_cli.engine.train.run_folder import RunFolder
+from vtdl_cli.engine.train.tracker_libraries import TRACKERS
 
 EPOCHS, STEPS_PER_EPOCH = 10, 3
 
@@ -202,3 +203,41 @@ def test_end_epoch__short_epochs_are_saved_together_and_none_is_lost(
     assert without_times(rows(run)) == without_times(rows(uninterrupted))
     ours, theirs = (load(folder / "checkpoints/last.pt") for folder in (run, uninterrupted))
     assert [line for line in differences(ours, theirs) if not line.startswith(".config")] == []
+
+
+def test_end_epoch__a_slow_tracker_does_not_put_off_saving(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: by hand, on a clock that only opening a tracker moves: by it no save takes any time, so all are made."""
+    now, saves, save = [0.0], list[int](), Checkpointing.save
+
+    class Late:
+        run_id = ""
+
+        def __init__(self, _run: object) -> None:
+            now[0] += 30
+
+        def log(self, _row: object) -> None: ...
+
+        def close(self) -> None: ...
+
+    def recorded(self: Checkpointing) -> None:
+        saves.append(self.state.epoch)
+        save(self)
+
+    monkeypatch.setitem(TRACKERS, "wandb", Late)
+    monkeypatch.setattr(trackers, "is_installed", lambda _: True)
+    for module in (checkpointing, trackers):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(Checkpointing, "save", recorded)
+    succeed(*toy.pretrain(tmp_path / "run", "--set", "pretrain.epochs=3", "--set", "pretrain.trackers=[wandb]"))
+    assert saves == [1, 2, 3]
+
+
+def test_overwrite__logs_no_epoch_of_the_run_before(toy: Toy, tmp_path: Path) -> None:
+    """A run that was killed as it saved leaves epochs pending; the next is saved in the middle of its first epoch."""
+    run = tmp_path / "run"
+    succeed(*toy.pretrain(run, "--set", "pretrain.epochs=1"))
+    (run / run_folder.PENDING).write_text('[[{"epoch": 1, "step": 1, "loss": 9.0}, {}]]')
+    succeed(*toy.pretrain(run, "--set", "pretrain.epochs=1", *every_step("pretrain"), "--overwrite"))
+    assert [row["step"] for row in rows(run)] == [STEPS_PER_EPOCH]

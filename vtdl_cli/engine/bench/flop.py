@@ -1,6 +1,7 @@
 """How much of the device a computation uses: FLOP as torch counts them, and the most that the device can do."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -57,7 +58,22 @@ def find_peak(machine: Machine) -> Peak:
             return Peak(DATA_SHEET_PEAKS[name], f"data sheet of {name}, {machine.precision}, dense")
     side = CPU_SIDE if machine.device.type == "cpu" else GPU_SIDE
     measured = measure_product(machine, side)
-    return Peak(measured, f"measured product of {side}x{side} matrices in {machine.precision}")
+    in_tf32 = machine.device.type == "cuda" and machine.autocast is None
+    precision = "tf32" if in_tf32 else machine.precision
+    return Peak(measured, f"measured product of {side}x{side} matrices in {precision}")
+
+
+@contextmanager
+def as_convolutions(device: torch.device) -> Iterator[None]:
+    """Let a GPU multiply float32 matrices in TF32, as `choose_kernels` lets it convolve, not several times slower."""
+    products = torch.backends.cuda.matmul
+    before = products.fp32_precision
+    if device.type == "cuda":
+        products.fp32_precision = "tf32"
+    try:
+        yield
+    finally:
+        products.fp32_precision = before
 
 
 def measure_product(machine: Machine, side: int) -> float:
@@ -68,8 +84,9 @@ def measure_product(machine: Machine, side: int) -> float:
     calls = 1
     for _ in range(ATTEMPTS + 1):  # the first warms up, and tells how many products take long enough
         clock.restart()
-        for _ in range(calls):
-            torch.mm(left, right)
+        with as_convolutions(machine.device):
+            for _ in range(calls):
+                torch.mm(left, right)
         seconds = clock.read().seconds / calls
         calls = max(1, round(SHORTEST_SECONDS / seconds))
         best = max(best, 2 * side**3 / seconds)

@@ -6,7 +6,8 @@ the GPU and the convolution: it is measured. The convolution computes the same w
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -40,11 +41,26 @@ def choose_padding(convolution: Conv3d, clips: Tensor, autocast: torch.autocast)
     return (best, gain) if gain >= LEAST_GAIN else (channels, 1.0)
 
 
+@contextmanager
+def unpadded(model: torch.nn.Module) -> Iterator[None]:
+    """Let convolutions compute without padding: what they do with zeros is no work of the network."""
+    padded = {layer: layer.padded_channels for layer in model.modules() if isinstance(layer, Conv3d)}
+    try:
+        for layer in padded:
+            layer.padded_channels = layer.in_channels
+        yield
+    finally:
+        for layer, channels in padded.items():
+            layer.padded_channels = channels
+
+
 def _step(convolution: Conv3d, clips: Tensor, autocast: torch.autocast) -> None:
-    """Forward, and backward to the weights alone, which keep no gradient."""
-    with torch.enable_grad(), autocast:
+    """Forward and, unless the weights are frozen, backward to them alone; they keep no gradient."""
+    trains = convolution.weight.requires_grad
+    with torch.set_grad_enabled(trains), autocast:
         output = convolution(clips)
-    torch.autograd.grad(output, convolution.weight, torch.ones_like(output))
+    if trains:
+        torch.autograd.grad(output, convolution.weight, torch.ones_like(output))
 
 
 def _fastest(run: Callable[[], None], device: torch.device) -> float:

@@ -65,7 +65,7 @@ class Checkpointing:
         Raises:
             VtdlError: the loss of a step was not finite; last.pt stays as it was.
         """
-        began = time.monotonic()
+        began = time.monotonic() - self.run.tracking_seconds  # which an epoch takes however often the run is saved
         self.check_finite(self.state.meter.means())
         self.run.open(self.config.to_yaml)
         self.run.write_pending(self._epochs)
@@ -75,7 +75,7 @@ class Checkpointing:
         self._epochs, self._saved_step = [], self.state.step
         self._publish()
         self.restart_clock()
-        self._saving_seconds = self._saved_at - began
+        self._saving_seconds = self._saved_at - self.run.tracking_seconds - began
 
     def end_epoch(self, row: EpochMetrics, gradients: Gradients) -> None:
         """Save at the end of an epoch, unless it was so short that saving would take more than SAVING_SHARE."""

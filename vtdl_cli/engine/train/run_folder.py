@@ -113,6 +113,11 @@ class RunFolder:
         self._opened = False
         refuse_used_folder(path, "run folder", resume=resume, overwrite=overwrite)
 
+    @property
+    def tracking_seconds(self) -> float:
+        """What the trackers have taken so far."""
+        return self._trackers.seconds
+
     def claim(self, reporter: Reporter) -> None:
         """Lock the folder, before the run in it is read.
 
@@ -156,6 +161,8 @@ class RunFolder:
         self._opened = True
         if self.overwrite:
             self._remove_old_run()
+        if not self.resumes:
+            (self.path / PENDING).unlink(missing_ok=True)  # of a run that was killed before it logged them
         with atomic_write(self.path / CONFIG) as temporary:
             temporary.write_text(config_yaml(), encoding="utf-8")
 

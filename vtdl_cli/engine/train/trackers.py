@@ -5,6 +5,7 @@ A tracker is opened when the first epoch is logged. Whatever fails in it is a wa
 
 import io
 import json
+import time
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from importlib.util import find_spec
@@ -37,6 +38,7 @@ class Trackers:
 
     Attributes:
         warn: called once for each tracker that fails.
+        seconds: that they have taken: a server may answer late, or never.
 
     Raises:
         UsageError: with a line for each that is not installed.
@@ -52,6 +54,7 @@ class Trackers:
         self.warn: Warn = ignore_warning
         self._waiting = [name for name in dict.fromkeys(DEFAULT if names is None else names) if name not in absent]
         self._open: dict[str, Tracker] = {}
+        self.seconds = 0.0
 
     def log(self, row: Row, read_config: Callable[[], dict[str, Any]]) -> None:
         """Log an epoch; `read_config` is called before the first."""
@@ -75,6 +78,7 @@ class Trackers:
 
     def _attempt(self, name: str, action: Callable[[], None]) -> None:
         """Call a tracker; if that fails, warn and use it no more. stdout is kept for results."""
+        began = time.monotonic()
         try:
             with redirect_stdout(io.StringIO()):
                 action()
@@ -82,6 +86,7 @@ class Trackers:
             self._open.pop(name, None)
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             self.warn(f"tracker '{name}' failed, and the run continues without it: {reason}. metrics.jsonl has it all")
+        self.seconds += time.monotonic() - began
 
     def close(self) -> None:
         """Close all."""
