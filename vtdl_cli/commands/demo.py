@@ -62,16 +62,16 @@ def demo(
     if as_json or dry_run:
         print_result(result, as_json, "plan")
         return
-    _show(result, out)
+    _show(result, out, "since it was resumed" if resume else "in all")
 
 
-def _show(result: dict[str, Any], out: Path) -> None:
-    """Print the table, what it says, the figures, and what to type next."""
+def _show(result: dict[str, Any], out: Path, counted: str) -> None:
+    """Print the table, what it says, the figures, and what to type next; `counted` says which seconds are known."""
     from rich.console import Console
 
     console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
     console.print(_table(result))
-    console.print(f"Chance: {result['chance']:.1f}%. {result['seconds']:.0f} s in all.\n")
+    console.print(f"Chance: {result['chance']:.1f}%. {result['seconds']:.0f} s {counted}.\n")
     for line in result["verdict"]:
         console.print(line)
     console.print(f"\nFigures: {'  '.join(map(printable, result['pictures']))}\n\nNext, on these videos:\n")
@@ -99,13 +99,16 @@ def _table(result: dict[str, Any]) -> "Table":
         title=f"top-1 in % on {result['test_videos']} test videos; few-shot: {few}; {mean}",
         title_justify="left",
         box=SIMPLE,
+        show_edge=False,
         pad_edge=False,
+        collapse_padding=True,
     )
     columns = {title: [_interval(of.get(row)) for row in result["rows"]] for title, of in _estimates(result)}
     columns["training"] = [f"{result['training_seconds'][row]:.0f} s" for row in result["rows"]]
     table.add_column("", min_width=max(map(len, result["rows"])))
     for title, cells in columns.items():
-        table.add_column(title, justify="right", min_width=max(map(len, cells)))  # titles are broken, numbers are not
+        width = max(map(len, [*cells, *title.split()]))  # titles are broken, numbers are not
+        table.add_column(title, justify="right", width=width)
     for row in zip(result["rows"], *columns.values(), strict=True):
         table.add_row(*row)
     return table

@@ -36,7 +36,7 @@ def test_bench_decode__numbers_belong_together(toy: Toy, tmp_path: Path, monkeyp
     assert list(result["times"]) == [f"{KIND}: {name}" for name in [*readers, *plain]]
     milliseconds = {name.split(": ")[1]: row["cpu_ms_per_clip"] for name, row in result["times"].items()}
     fastest = min(milliseconds[name] for name in readers if name != "auto")
-    assert facts["auto_to_fastest"] == pytest.approx(milliseconds["auto"] / fastest)
+    assert facts["auto_to_fastest_other"] == pytest.approx(milliseconds["auto"] / fastest)  # auto may be faster still
     assert facts["auto_to_plain"] == pytest.approx(milliseconds["auto"] / min(milliseconds[name] for name in plain))
     assert files_in(tmp_path) == {"bars.png"}
 

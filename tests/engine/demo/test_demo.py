@@ -151,6 +151,7 @@ def test_demo__table_for_people(text: str) -> None:
         "top-1 in % on 32 test videos; few-shot: 16 labelled of 96; mean ± half of its 95% interval",
         "scratch-equal-time",
         "Chance: 12.5%",
+        "s since it was resumed",
         "intervals cover the choice of labels only",
         "results.png",
         "vtdl prepare-lists",

@@ -103,6 +103,15 @@ def test_plot_features__beside_the_file(tmp_path: Path, method: str) -> None:
     assert len(colours) > 50
 
 
+def test_plot_features__videos_without_a_class_are_of_none(tmp_path: Path) -> None:
+    file = write(tmp_path / "train.h5", 24, 0)
+    for unlabelled, num_classes in ((8, 4), (24, 0)):
+        with h5py.File(file, "a") as opened:
+            opened["labels"][:unlabelled] = -1
+        line = ("plot", "features", str(file), "--method", "pca", "--overwrite", "--json")
+        assert json.loads(succeed(*line).stdout)["num_classes"] == num_classes
+
+
 def test_plot_features__chooses_videos_by_seed(tmp_path: Path) -> None:
     file = write(tmp_path / "train.h5", 40, 0)
     figures = []

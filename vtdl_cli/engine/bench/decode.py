@@ -191,5 +191,5 @@ def _compare(kind: str, times: Mapping[str, Mapping[str, float]]) -> dict[str, A
     compared: dict[str, Any] = {}
     if chosen:
         fastest = min(chosen, key=lambda name: chosen[name])
-        compared |= {"fastest": fastest, "auto_to_fastest": milliseconds[AUTO] / chosen[fastest]}
+        compared |= {"fastest_other": fastest, "auto_to_fastest_other": milliseconds[AUTO] / chosen[fastest]}
     return compared | ({"auto_to_plain": milliseconds[AUTO] / min(plain)} if plain else {})

@@ -60,7 +60,7 @@ def demo(
     Returns:
         `estimates` by metric and row, `differences` and what they say, the `verdict`; `results` by seed, row and
         metric, with a value for each draw of labels; `chance`; numbers of videos; `training_seconds` of each row;
-        `pictures`, files; `seconds`; for a dry run the plan.
+        `pictures`, files; `seconds` of this call; for a dry run the plan.
 
     Raises:
         UsageError: `out` is in use, or was begun with something else.

@@ -133,7 +133,8 @@ def plot_features(
     names = {label: names[label] for label in np.unique(shown.labels).tolist()}
     with atomic_write(out) as temporary:
         draw_points(points, shown.labels, names, title, axes, temporary)
-    return {"out": str(out), "method": projection, "num_videos": len(values), "num_classes": len(names)}
+    num_classes = sum(label >= 0 for label in names)  # -1 is a video without a class
+    return {"out": str(out), "method": projection, "num_videos": len(values), "num_classes": num_classes}
 
 
 def _choose_videos(number: int, maximum: int, seed: int) -> np.ndarray:
