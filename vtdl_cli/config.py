@@ -90,7 +90,7 @@ class Sampling(Section):
 
     negative: Literal["shrink_gap", "shrink_stride", "gap", "shift", "redraw", "on_the_fly"] = "shrink_gap"  # the rule
     gap_frames: NonNegativeInt | None = None  # of our rules: least distance of the starts; none: the rule's own
-    threshold_frames: NonNegativeInt = 2  # not gap: starts closer than this are moved apart; on_the_fly has 4
+    threshold_frames: NonNegativeInt = 2  # authors' rules: closer starts are moved apart; on_the_fly has 4
     redraws: NonNegativeInt = 3  # redraw, on_the_fly: how often the negative is drawn before it is moved
     window_frames: PositiveInt | None = None  # that a start leaves to the end; none: the span, the authors' 128
 

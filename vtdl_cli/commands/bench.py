@@ -211,7 +211,7 @@ def decode(
 ) -> None:
     """Time every installed decoder on each kind of file in a list, beside plain loops that read the same frames.
 
-    One process and one thread; frames are not resized. Shows whether data.decoder=auto chooses the fastest.
+    One process and one thread; frames are not resized. auto is the decoder of data.decoder=auto, PyAV.
     """
     from vtdl_cli.commands.screen import make_reporter
     from vtdl_cli.engine.bench.decode import ClipsToRead, bench_decode

@@ -14,7 +14,7 @@ from vtdl_cli.data.clips.datasets import Batch, EpochBatches, Key, VideoClips, c
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.engine.bench.timing import Clock, Timing
 from vtdl_cli.engine.networks.clips import build_pretraining_clips
-from vtdl_cli.engine.networks.machine import ON_CPU, Machine, autocast, device_clips
+from vtdl_cli.engine.networks.machine import Machine, autocast, device_clips, move_batch
 from vtdl_cli.engine.train.pretrain import forward_by
 from vtdl_cli.engine.train.step import train_step, update_weights
 from vtdl_cli.engine.train.training import Training
@@ -120,12 +120,7 @@ class StepParts:
 
     def transfer(self) -> Batch:
         """Move the batch to the device."""
-        batch, device = self.batch, self.machine.device
-        draws = {
-            name: values if name == ON_CPU else values.to(device, non_blocking=True)
-            for name, values in batch.draws.items()
-        }
-        return replace(batch, windows=batch.windows.to(device, non_blocking=True), draws=draws)
+        return move_batch(self.batch, self.machine)
 
     def augment(self) -> Tensor:
         """Augment and normalise the batch, which is on the device."""

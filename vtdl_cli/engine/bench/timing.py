@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from vtdl_cli.engine.networks.machine import wait_for
 from vtdl_cli.runtime import Reporter
 from vtdl_cli.system import cpu_seconds
 
@@ -58,17 +59,13 @@ class Clock:
 
     def restart(self) -> None:
         """Begin a span."""
-        self._wait()
+        wait_for(self.device)
         self._cpu_seconds, self._began = cpu_seconds(), time.perf_counter()
 
     def read(self) -> Timing:
         """Return the time since the span began."""
-        self._wait()
+        wait_for(self.device)
         return Timing(time.perf_counter() - self._began, cpu_seconds() - self._cpu_seconds)
-
-    def _wait(self) -> None:
-        if self.device.type != "cpu":
-            torch.accelerator.synchronize(self.device)
 
 
 def time_in_turn(

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from vtdl_cli.engine.networks.machine import wait_for
 from vtdl_cli.models.convolution import Conv3d
 
 PADDED_CHANNELS = (4, 8)
@@ -67,14 +68,9 @@ def _fastest(run: Callable[[], None], device: torch.device) -> float:
     """Return the seconds of the fastest of REPEATS runs."""
     durations = []
     for _ in range(1 + REPEATS):
-        _wait_for(device)
+        wait_for(device)
         began = time.perf_counter()
         run()
-        _wait_for(device)
+        wait_for(device)
         durations.append(time.perf_counter() - began)
     return min(durations[1:])
-
-
-def _wait_for(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

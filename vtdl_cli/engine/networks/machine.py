@@ -1,6 +1,6 @@
 """The device, precision and workers of a run, and moving networks and clips to the device."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
@@ -100,17 +100,29 @@ def warn_once(warn: Warn) -> Warn:
 ON_CPU = "order"  # of the jitter; reading it from the device would synchronise
 
 
+def move_batch(batch: Batch, machine: Machine) -> Batch:
+    """Return the batch with its windows and draws on the device, but for those of ON_CPU; what is there stays."""
+    there = {name: values for name, values in batch.draws.items() if name != ON_CPU}
+    copied = to_device({"windows": batch.windows, **there}, machine.device)
+    return replace(batch, windows=copied.pop("windows"), draws=batch.draws | copied)
+
+
 def device_clips(batch: Batch, machine: Machine, crop_size: int) -> Tensor:
     """Augment and normalise the clips of a batch on the device: (V, B, C, T, R, R), views first."""
 
     def views_first(values: Tensor) -> Tensor:
         return torch.flatten(values.transpose(0, 1), 0, 1)
 
-    there = {name: values for name, values in batch.draws.items() if name != ON_CPU}
-    copied = to_device({"windows": batch.windows, **there}, machine.device)
-    draws = {name: views_first(copied.get(name, values)) for name, values in batch.draws.items()}
-    clips = to_clips(views_first(copied["windows"]), crop_size, draws).contiguous(memory_format=MEMORY_FORMAT)
+    batch = move_batch(batch, machine)
+    draws = {name: views_first(values) for name, values in batch.draws.items()}
+    clips = to_clips(views_first(batch.windows), crop_size, draws).contiguous(memory_format=MEMORY_FORMAT)
     return torch.unflatten(clips, 0, (batch.windows.shape[1], batch.windows.shape[0]))
+
+
+def wait_for(device: torch.device) -> None:
+    """Wait until the device has done what it has been given."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
 
 
 def autocast(machine: Machine) -> torch.autocast:
