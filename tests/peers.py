@@ -24,7 +24,6 @@ from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
 
-import av
 import numpy as np
 import torch
 from torch import Tensor
@@ -34,6 +33,7 @@ from vtdl_cli.data.clips.augmentation import MEAN, STD, to_clips
 from vtdl_cli.data.clips.datasets import VideoSample
 from vtdl_cli.data.lists.video_list import list_of_videos
 from vtdl_cli.data.video.motion import render_video, write_video
+from vtdl_cli.data.video.plain import read_with_decord, read_with_pyav
 from vtdl_cli.engine.networks.clips import build_pretraining_clips
 from vtdl_cli.settings import load_config
 
@@ -113,9 +113,9 @@ def readers(videos: Sequence[Path], epoch: int) -> dict[str, Contender]:
         sample = clips[(epoch, index)]
         if not isinstance(sample, VideoSample):
             sys.exit(f"video '{videos[index]}' cannot be read: {sample.reason}")
-        wanted.append(np.unique(clips.draw_frames((epoch, index), sample.num_frames)[0]))
+        wanted.append(np.unique(clips.draw_frames((epoch, index), sample.num_frames)[0]).tolist())
 
-    def read_all(read: Callable[[Path, np.ndarray], np.ndarray]) -> Contender:
+    def read_all(read: Callable[[Path, list[int]], np.ndarray]) -> Contender:
         return lambda: discard(resize(read(path, frames)) for path, frames in zip(videos, wanted, strict=True))
 
     found: dict[str, Contender] = {OURS: lambda: discard(clips[(epoch, index)] for index in range(len(videos)))}
@@ -129,27 +129,6 @@ def discard(results: Iterable[object]) -> None:
     """Compute results one after the other, each in the memory of the last, as a loader's worker does."""
     for _ in results:
         pass
-
-
-def read_with_pyav(path: Path, wanted: np.ndarray) -> np.ndarray:
-    """Read frames by the loop that PyAV's documentation has."""
-    left, frames = {*wanted.tolist()}, []
-    with av.open(str(path), metadata_errors="replace") as container:
-        container.streams.video[0].codec_context.thread_count = 1
-        for number, frame in enumerate(container.decode(video=0)):
-            if number in left:
-                frames.append(frame.to_ndarray(format="rgb24"))
-            if number == wanted[-1]:
-                break
-    return np.stack(frames)
-
-
-def read_with_decord(path: Path, wanted: np.ndarray) -> np.ndarray:
-    """Read frames by decord, in one thread."""
-    import decord
-
-    frames: np.ndarray = decord.VideoReader(str(path), ctx=decord.cpu(0), num_threads=1).get_batch(wanted).asnumpy()
-    return frames
 
 
 def resize(frames: np.ndarray) -> Tensor:

@@ -1,7 +1,8 @@
-"""Make text from outside, such as file names, class names and lines of lists, safe and short enough to print."""
+"""Text to print: file names, class names and lines of lists, made safe and short enough, and numbers."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 _UNPRINTABLE = re.compile(
     "["
@@ -34,6 +35,12 @@ def count_names(names: Sequence[str], kind: str = "", shown: int = 3) -> str:
     count = f"{len(names)} {kind}".rstrip()
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
     return f"{count} ({', '.join(names[:shown])}{more})" if names else count
+
+
+def mean_and_half(estimate: Mapping[str, Any], sign: str = "") -> str:
+    """Return the `mean` of an estimate and half of its `interval`, which is symmetric, or none: `56.2 ± 8.2`."""
+    half = f" ± {estimate['interval'][1] - estimate['mean']:.1f}" if estimate["interval"] else ""
+    return f"{estimate['mean']:{sign}.1f}{half}"
 
 
 def brief_number(value: float) -> str:

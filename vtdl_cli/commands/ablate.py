@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vtdl_cli.commands import options as o
-from vtdl_cli.text import printable
+from vtdl_cli.text import mean_and_half, printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -143,7 +143,9 @@ def _accuracies(result: dict[str, Any]) -> "Table":
     for metric, estimates in result["estimates"].items():
         table.add_row(result["titles"][metric], style="bold")
         for row, found in estimates.items():
-            table.add_row(f"  {printable(row)}", _interval(found), *_difference(result["differences"][metric].get(row)))
+            table.add_row(
+                f"  {printable(row)}", mean_and_half(found), *_difference(result["differences"][metric].get(row))
+            )
         table.add_section()
     return table
 
@@ -188,14 +190,8 @@ def _names(result: dict[str, Any]) -> set[str]:
     return {name for rows in result["results"].values() for results in rows.values() for name in results}
 
 
-def _interval(found: Mapping[str, Any], sign: str = "") -> str:
-    """Return a mean and half its interval, which is symmetric."""
-    half = f" ± {found['interval'][1] - found['mean']:.1f}" if found["interval"] else ""
-    return f"{found['mean']:{sign}.1f}{half}"
-
-
 def _difference(found: Mapping[str, Any] | None) -> tuple[str, str]:
     """Return a difference and its p; both empty for the reference itself."""
     if found is None:
         return "", ""
-    return _interval(found, "+"), "" if found["p_holm"] is None else f"{found['p_holm']:.2g}"
+    return mean_and_half(found, "+"), "" if found["p_holm"] is None else f"{found['p_holm']:.2g}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vtdl_cli.commands import options as o
-from vtdl_cli.text import printable
+from vtdl_cli.text import mean_and_half, printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -127,8 +127,5 @@ def _repeated(result: Mapping[str, Any]) -> str:
 
 
 def _interval(found: Mapping[str, Any] | None) -> str:
-    """Return a mean and half its interval, which is symmetric; a dash where nothing was measured."""
-    if found is None:
-        return "–"
-    half = f" ± {found['interval'][1] - found['mean']:.1f}" if found["interval"] else ""
-    return f"{found['mean']:.1f}{half}"
+    """Return a mean and half its interval; a dash where nothing was measured."""
+    return "–" if found is None else mean_and_half(found)
