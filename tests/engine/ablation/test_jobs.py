@@ -5,8 +5,11 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.engine.ablation.typed import MOCO, SCRATCH, table, words
 from tests.toy import Toy, differences, files_in, load, refuse, rows, start, stop_when, succeed
+from vtdl_cli.engine.ablation import cell as cells
 
 JOBS = ("--jobs", "2", "--finetune-draws", "1")
 
@@ -82,3 +85,17 @@ def test_ablate__two_jobs_measure_a_time_once(toy: Toy, tmp_path: Path) -> None:
     assert [len(rows(run)) for run in runs] == [epochs] * 2
     trained = [result["results"][seed]["scratch-equal-time"]["few_shot_finetuning_epochs"] for seed in ("0", "1")]
     assert trained == [epochs] * 2
+
+
+def test_ablate__stopped_while_it_evaluates_is_resumable(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An evaluation saves nothing, and ends as by Ctrl-C; what was computed before is kept all the same."""
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cells, "measure_top1", interrupt)
+    says = "interrupted in scratch, seed 0: finetuning-draw-0: what was done before is saved. Resume with --resume"
+    refuse(*words(toy, tmp_path / "out", "--finetune-draws", "1", "--quiet"), code=75, says=(says,))
+    assert {row for row, *_ in table(tmp_path / "out")} == set()

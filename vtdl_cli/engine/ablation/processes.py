@@ -1,13 +1,14 @@
 """Compute tasks side by side, each in a process of its own, and stop all of them together.
 
 Processes are forked from a server that has imported everything and done nothing else: each starts at once, where one
-from nothing imports for seven seconds. Where the system has no such server, that is what they do.
+from nothing imports for seven seconds. On other systems than Linux that is what they do.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ from vtdl_cli.runtime import Progress, Reporter, StopRequest
 from vtdl_cli.system import available_cores
 from vtdl_cli.workers import blocked_signals, is_killed
 
-START_METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+START_METHOD = "forkserver" if sys.platform == "linux" else "spawn"  # macOS may not fork: Python's manual
 CONTEXT: Any = multiprocessing.get_context(START_METHOD)
 IMPORTED = ["vtdl_cli.engine.ablation.running", "av", "matplotlib.backends.backend_agg", "matplotlib.figure",
             "sklearn.linear_model", "sklearn.model_selection", "torch._dynamo", "torch.utils.tensorboard"]  # fmt: skip

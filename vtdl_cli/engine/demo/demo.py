@@ -38,7 +38,7 @@ from vtdl_cli.system import available_cores
 
 RESULT_FILE, FIGURE, TRIPLET = "demo.json", "results.png", "triplet.png"
 CHANCE = 100 / len(CLASSES)  # percent
-MOST_JOBS = 4  # by default; more would want more than a laptop's memory, about .6 GB each
+MOST_JOBS = 4  # by default; a pretraining takes .4 GB of its own
 
 
 @releasing_locks
@@ -84,7 +84,8 @@ def demo(
     if execution.dry_run:
         return plan
     lock_folder(out, reporter)
-    if (jobs := jobs or min(available_cores(), MOST_JOBS)) > 1:
+    jobs = jobs or min(available_cores(), MOST_JOBS)
+    if jobs > 1 and not (out / RESULT_FILE).exists():
         start_server(jobs)  # it imports while videos are generated
     videos = GeneratedVideos(out, videos_per_class, execution, reporter, StageReporter(reporter))
     videos.begin({"seed": execution.seed, "ablation": ablation})
