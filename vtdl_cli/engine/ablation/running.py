@@ -3,6 +3,7 @@
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -37,8 +38,8 @@ def run_grid(grid: Grid, jobs: int = 1, after_each: Callable[[], None] = lambda:
         cell.write_draws()
     tasks, done = list_tasks(cells)
     with StopRequest() as stop, grid.reporter.progress(done + len(tasks), "parts", done) as bar:
-        one_by_one = _one_by_one(grid, tasks, done, stop, bar)
-        with closing(one_by_one if jobs == 1 else _side_by_side(grid, tasks, done, jobs, stop, bar)) as finished:
+        compute = _one_by_one if jobs == 1 else partial(_side_by_side, jobs)
+        with closing(compute(grid, tasks, done, stop, bar)) as finished:
             for task, epochs in finished:
                 if task.measured:
                     grid.measured_epochs.keep(task.row, task.measured, epochs)
@@ -62,7 +63,7 @@ def _one_by_one(grid: Grid, tasks: Needs, done: int, stop: StopRequest, bar: Pro
             raise Interrupted(f"{signal} after {task}: saved. Resume with --resume")
 
 
-def _side_by_side(grid: Grid, tasks: Needs, done: int, jobs: int, stop: StopRequest, bar: Progress) -> Finished:
+def _side_by_side(jobs: int, grid: Grid, tasks: Needs, done: int, stop: StopRequest, bar: Progress) -> Finished:
     total, workers = done + len(tasks), share(grid.execution, jobs, 0).workers
     if tasks:
         each = f"threads of each: {threads_for(jobs)}, workers: {workers}"
