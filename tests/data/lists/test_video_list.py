@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.toy import read_list
 from vtdl_cli.data.lists.class_names import read_classes, write_classes
 from vtdl_cli.data.lists.columns import LIST_COLUMNS
-from vtdl_cli.data.lists.video_list import check_present, read_list, write_list
+from vtdl_cli.data.lists.video_list import check_present, write_list
 from vtdl_cli.data.lists.writable import unlistable
 from vtdl_cli.errors import ListError, UsageError, VtdlError
 
