@@ -151,7 +151,7 @@ def test_read_list__names_the_one_line_that_lost_a_column(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("name", ["absent.txt", "."])
 def test_read_list__refuses_what_is_no_file(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ListError, match=r"(No such file|Is a directory).*Name a text file"):
+    with pytest.raises(ListError, match=r"(No such file|Is a directory).*Name a list, a folder of videos, or a video"):
         read_list(tmp_path / name)
 
 

@@ -46,6 +46,7 @@ def test_plot_runs__one_beside_itself_several_beside_the_first(tmp_path: Path) -
     assert result == {"out": str(tmp_path / "curves.png"), "runs": [{"name": name, "epochs": 2} for name in "ab"]}
     assert size(tmp_path / "curves.png") > size(tmp_path / "a-curves.png")  # the legend is beside the panel
     refuse("plot", str(first), code=2, says=("a-curves.png' exists. Use --overwrite, or another --out",))
+    refuse("plot", str(first), "--out", str(tmp_path / "a.pdf"), code=2, says=("a.pdf' does not end in .png",))
     succeed("plot", str(first), "--overwrite")
 
 
