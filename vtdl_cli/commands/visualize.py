@@ -1,16 +1,12 @@
 """`vtdl visualize [video]|triplet`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from vtdl_cli.commands import options as o
 from vtdl_cli.commands.default_command import FirstIsDefault
-from vtdl_cli.errors import UsageError
-
-if TYPE_CHECKING:
-    from vtdl_cli.data.video.timeline import Interval
 
 visualize = typer.Typer(
     cls=FirstIsDefault,
@@ -79,25 +75,10 @@ def video(
         kind=kind,
         layer=layer,
         category=category,
-        interval=_read_interval(interval),
+        interval=interval,
         assignments=tuple(assignments or ()),
     )
     print_result(result, as_json, "drawn")
-
-
-def _read_interval(bounds: tuple[float, float] | None) -> "Interval | None":
-    """Return the interval of these seconds.
-
-    Raises:
-        UsageError: it ends before it starts, or starts before the video.
-    """
-    from vtdl_cli.data.video.timeline import Interval
-
-    if bounds is not None and not 0 <= bounds[0] < bounds[1]:
-        raise UsageError(
-            f"--interval '{bounds[0]:g} {bounds[1]:g}' is none: give its start, from 0, and then its end, in seconds"
-        )
-    return None if bounds is None else Interval(*bounds)
 
 
 @visualize.command(

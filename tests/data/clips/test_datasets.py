@@ -12,7 +12,8 @@ import torch
 
 from tests.toy import read_list
 from vtdl_cli.data.clips import loading
-from vtdl_cli.data.clips.datasets import Batch, EpochBatches, Unreadable, VideoClips, VideoSample
+from vtdl_cli.data.clips.datasets import Batch, Unreadable, VideoClips, VideoSample
+from vtdl_cli.data.clips.epoch_batches import EpochBatches
 from vtdl_cli.data.clips.loading import build_loader
 from vtdl_cli.data.clips.sampling import IndexSampler, random_clip, uniform_clips
 from vtdl_cli.data.clips.triplets import TripletSampler

@@ -47,7 +47,7 @@ def visualize(
     kind: str | None = None,
     layer: str | None = None,
     category: str | None = None,
-    interval: Interval | None = None,
+    interval: tuple[float, float] | None = None,
     assignments: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Write a video with a network's heat maps over it and a strip of its frames beside it, or the strip alone.
@@ -63,7 +63,7 @@ def visualize(
         kind: a key of MAPS; none: gradcam where there is a classifier, else energy.
         layer: of the backbone; none: its last.
         category: class that gradcam explains, a name or a number; none: the predicted one.
-        interval: the part of the video that is shown, and seen by the network; None: all of it.
+        interval: start and end in seconds of the part that is shown, and seen by the network; None: all of the video.
         assignments: `section.key=value` on top of the configuration in the weights.
 
     Returns:
@@ -76,7 +76,7 @@ def visualize(
     began = time.monotonic()
     network, source = _load(weights, assignments, reporter.warn)
     kind = _choose_map(kind, network, weights)
-    chosen = _find_class(category, kind, source)
+    chosen, part = _find_class(category, kind, source), _read_interval(interval)
     movie, strip = _choose_outputs(out, video, execution.overwrite)
     for output in filter(None, (movie, strip)):
         lock_file(output, reporter)
@@ -84,14 +84,14 @@ def visualize(
     backbone = network.backbone if isinstance(network, Encoder) else network
     mapper = HeatMapper(machine.place(network.requires_grad_(False)), machine, kind, choose_layer(backbone, layer))
     clip = source.config.finetune if mapper.has_classifier else source.config.extract
-    clipped = clip_video(video, source, clip, interval)
+    clipped = clip_video(video, source, clip, part)
     if kind == "gradcam" and chosen is None:
         chosen = int(classify_video(mapper, clipped, reporter).argmax())
     heat, probabilities = map_video(mapper, clipped, chosen, reporter)
     prediction = _describe_prediction(probabilities, chosen, source) if mapper.has_classifier else {}
     scale = scale_of(heat)
     facts = {
-        "video": name_sample(str(video), interval),
+        "video": name_sample(str(video), part),
         "weights": source.path,
         "map": kind,
         "layer": mapper.layer,
@@ -155,6 +155,14 @@ def _find_class(category: str | None, kind: str, source: Source) -> int | None:
     raise UsageError(
         f"class '{category}' is not one of the {source.num_classes} classes of weights '{source.path}'. {hint}"
     )
+
+
+def _read_interval(bounds: tuple[float, float] | None) -> Interval | None:
+    if bounds is not None and not 0 <= bounds[0] < bounds[1]:
+        raise UsageError(
+            f"--interval '{bounds[0]:g} {bounds[1]:g}' is none: give its start, from 0, and then its end, in seconds"
+        )
+    return None if bounds is None else Interval(*bounds)
 
 
 def _choose_outputs(out: Path, video: Path, overwrite: bool) -> tuple[Path | None, Path]:
