@@ -116,7 +116,7 @@ def test_plot_features__videos_without_a_class_are_of_none(tmp_path: Path) -> No
 def test_plot_features__chooses_videos_by_seed(tmp_path: Path) -> None:
     file = write(tmp_path / "train.h5", 40, 0)
     figures = []
-    for name, seed in (("a", "0"), ("b", "0"), ("c", "1")):
+    for name, seed in (("a.png", "0"), ("b.png", "0"), ("c.png", "1")):
         out = ("--out", str(tmp_path / name), "--max-videos", "20", "--seed", seed, "--method", "pca")
         assert json.loads(succeed("plot", "features", str(file), *out, "--json").stdout)["num_videos"] == 20
         figures.append((tmp_path / name).read_bytes())
