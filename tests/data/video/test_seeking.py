@@ -119,7 +119,7 @@ def test_read__damage_before_the_keyframe_does_not_matter_and_after_it_is_refuse
 def test_open_video__opens_a_seekable_file_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decoder: str, aspect: int
 ) -> None:
-    """Oracle: calls of PyAV's `open` are counted; opening takes up to a quarter as long as reading a short clip."""
+    """Oracle: calls of PyAV's `open` are counted; for pixels that are not square a frame is decoded during the scan."""
     path = write_noise(tmp_path / "v.mp4", "libx264", {"g": "12"}, aspect=aspect)
     opened = Mock(wraps=av.open)
     monkeypatch.setattr(av, "open", opened)
