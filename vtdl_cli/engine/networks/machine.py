@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from vtdl_cli import ranks
 from vtdl_cli.data.clips.augmentation import to_clips
-from vtdl_cli.data.clips.datasets import Batch, EpochBatches, VideoClips
+from vtdl_cli.data.clips.datasets import Batch, VideoClips
+from vtdl_cli.data.clips.epoch_batches import EpochBatches
 from vtdl_cli.data.clips.loading import Loader, build_loader
 from vtdl_cli.engine.networks.copying import to_device
 from vtdl_cli.runtime import (

@@ -19,7 +19,8 @@ from torch import nn
 
 from vtdl_cli import ranks
 from vtdl_cli.config import Config, TrainingSection
-from vtdl_cli.data.clips.datasets import Batch, EpochBatches, VideoClips
+from vtdl_cli.data.clips.datasets import Batch, VideoClips
+from vtdl_cli.data.clips.epoch_batches import EpochBatches
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.engine.networks.bad_videos import BadVideos
 from vtdl_cli.engine.networks.checkpoint import Stage, describe_model
