@@ -1,9 +1,9 @@
 """`python -m tests.gpu_speed`: what makes a step of pretraining fast on this machine, measured in one go of 9 minutes.
 
 Each backbone at the size of its preset for HMDB51, on a batch that stays on the device and in the whole loop on videos
-of your own or generated ones, with everything off, on, and compiled; then each switch alone and float32, as far as the
-time goes. What is compiled is compiled first, all at once. The kernels that an I3D step spends its time in come with
-it, the layers that leave channels last, and the places where the host waits for the GPU.
+of your own or generated ones, with everything off and on; then compiled, each switch alone and in float32, as far as the
+time goes. The kernels that an I3D step spends its time in come with it, the layers that leave channels last, and the
+places where the host waits for the GPU.
 
     python -m tests.gpu_speed --out gpu-speed             # table.txt, results.json, i3d-step.txt
     python -m tests.gpu_speed --out try --device cpu --toy
@@ -18,12 +18,7 @@ import json
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,8 +40,7 @@ TOY = (
     "data.short_side=36", "data.crop_size=32", "model.width=4", "method.queue.size=16",
     "pretrain.clip_len_frames=8", "pretrain.batch_size=2",
 )  # fmt: skip
-MOST_SECONDS = 140  # of one measurement, most of which compiling takes
-WARM, PROFILED, WATCHED = 6, 3, 3  # steps of the profile: before it, of it, and under watch for waits
+MOST_SECONDS = 240  # of one measurement: I3D took more than 140 to compile
 
 
 class Measurement(NamedTuple):
@@ -59,21 +53,18 @@ class Measurement(NamedTuple):
 
 
 def plan() -> Iterator[Measurement]:
-    """Yield all measurements, those first that matter most."""
-    for backbone in BACKBONES[:2]:
-        yield Measurement(backbone, "compiled", settings=COMPILED)
-        yield Measurement(backbone, "on")
-    yield Measurement("i3d", "compiled, graphs", (*SWITCHES, "graphs"), COMPILED)
-    for backbone in BACKBONES[:2]:
+    """Yield all measurements, those first that matter most; compiling takes minutes, and comes late."""
+    for backbone in BACKBONES:
         yield Measurement(backbone, "off", ())
-    for backbone in BACKBONES[2:]:
-        yield Measurement(backbone, "compiled", settings=COMPILED)
         yield Measurement(backbone, "on")
-        yield Measurement(backbone, "off", ())
+    for backbone in ("r3d", "i3d"):
+        yield Measurement(backbone, "on, compiled", settings=COMPILED)
     for switch in SWITCHES:
         yield Measurement("i3d", f"{switch} alone", (switch,))
     for name, switches in (("float32, TF32", SWITCHES), ("float32, exact", (*SWITCHES, "exact"))):
         yield Measurement("i3d", name, switches, ("pretrain.precision=fp32",))
+    for backbone in ("r2p1d", "c3d"):
+        yield Measurement(backbone, "on, compiled", settings=COMPILED)
 
 
 def main() -> None:
@@ -92,7 +83,7 @@ def main() -> None:
         "--minutes", type=float, default=8.7, help="after which nothing new is begun, and what runs ends"
     )
     found.add_argument(
-        "--profile", action=argparse.BooleanOptionalAction, default=True, help="of the first measurement"
+        "--profile", action=argparse.BooleanOptionalAction, default=True, help="of the second measurement"
     )
     found.add_argument("--only", default="", help="measurements whose name holds this, such as 'i3d on'")
     found.add_argument("--toy", action="store_true", help="tiny networks, to try the command")
@@ -107,12 +98,6 @@ def measure_all(options: argparse.Namespace) -> None:
         options.videos = options.out / "videos"
         write_videos(options.videos)
     chosen = [each for each in plan() if options.only in f"{each.backbone} {each.name}"]
-    with ThreadPoolExecutor() as pool:
-        list(
-            pool.map(
-                partial(compile_first, options=options, end=end), [each for each in chosen if each.settings == COMPILED]
-            )
-        )
     rows: list[dict[str, Any]] = []
     for number, each in enumerate(chosen):
         row = measure(each, options, end)
@@ -120,7 +105,7 @@ def measure_all(options: argparse.Namespace) -> None:
         (options.out / "results.json").write_text(json.dumps(rows, indent=1))
         (options.out / "table.txt").write_text(table(rows))
         print(table(rows).splitlines()[-1], flush=True)
-        if number == 0 and options.profile:
+        if number == 1 and options.profile:
             profile(each, options, end)
     print(table(rows))
 
@@ -142,16 +127,6 @@ def measure(each: Measurement, options: argparse.Namespace, end: float) -> dict[
     return json.loads(stdout) if code == 0 else {"failed": stderr.strip().splitlines()[-1:] or [f"exit code {code}"]}
 
 
-def compile_first(each: Measurement, options: argparse.Namespace, end: float) -> None:
-    """Fill the compiler's cache on the disk, in a run of a few steps."""
-    began = time.monotonic()
-    out = str(options.out / f"compiling-{each.backbone}-{len(each.switches)}")
-    settings = ["--set", "pretrain.epochs=100", "--out", out, "--overwrite", "--quiet"]
-    code, _, stderr = run_child("compile", each, ["pretrain", *arguments(each, options, workers="1"), *settings], end)
-    seconds = f"{time.monotonic() - began:.0f} s"
-    print(f"{each.backbone} {each.name}: compiled in {seconds}", "" if code == 0 else stderr[-300:], flush=True)
-
-
 def profile(each: Measurement, options: argparse.Namespace, end: float) -> None:
     """Write the kernels of a few steps, and what else `profile_steps` finds."""
     settings = ["--set", "pretrain.epochs=100", "--out", str(options.out / "run"), "--overwrite", "--quiet"]
@@ -159,11 +134,11 @@ def profile(each: Measurement, options: argparse.Namespace, end: float) -> None:
     (options.out / f"{each.backbone}-step.txt").write_text(stdout or f"exit code {code}\n{stderr}")
 
 
-def arguments(each: Measurement, options: argparse.Namespace, workers: str | None = None) -> list[str]:
+def arguments(each: Measurement, options: argparse.Namespace) -> list[str]:
     """The options that both commands share."""
     settings = [*each.settings, *(TOY if options.toy else ())]
     videos = ["--preset", f"hmdb51/{each.backbone}", "--train-list", str(options.videos)]
-    device = ["--device", options.device, "--workers", workers or options.workers]
+    device = ["--device", options.device, "--workers", options.workers]
     return [*videos, *device, *(word for setting in settings for word in ("--set", setting))]
 
 
@@ -213,14 +188,10 @@ def write_videos(folder: Path) -> None:
 def run_one(kind: str, switches: list[str], words: list[str]) -> None:
     """Run a command of vtdl in this process, with some of what makes it fast switched off, or profiled."""
     switch_off({*SWITCHES} - {*switches}, exact="exact" in switches)
-    if "graphs" in switches:
-        from torch._inductor import config
-
-        config.triton.cudagraphs = True
     if kind == "profile":
+        from tests.gpu_profile import profile_steps
+
         profile_steps()
-    elif kind == "compile":
-        stop_after(2)
     from vtdl_cli.cli import app
 
     app(words)
@@ -274,88 +245,6 @@ def switch_off(off: set[str], *, exact: bool) -> None:
             torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
 
         vars(tuning)["choose_kernels"] = without_tf32
-
-
-def stop_after(steps: int) -> None:
-    """Have a training end after so many steps."""
-    from vtdl_cli.engine.train.training import Training
-
-    done = count(1)
-
-    def finish_step(_training: Training) -> None:
-        if next(done) == steps:
-            sys.exit(0)
-
-    Training.finish_step = finish_step  # type: ignore[method-assign]
-
-
-def profile_steps() -> None:
-    """Have a training print the kernels of some steps, which layers lost the layout of memory in one, and where the
-    host waited for the device in some more; then it ends."""
-    import torch
-    from torch.profiler import ProfilerActivity
-
-    from vtdl_cli.engine.train.training import Training
-
-    on_gpu, finish, steps_done = torch.cuda.is_available(), Training.finish_step, count(1)
-    profiler = torch.profiler.profile(
-        activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])], acc_events=True
-    )
-    watch = ExitStack()
-    waits: list[warnings.WarningMessage] = []
-    lost: set[str] = set()
-
-    def finish_step(training: Training) -> None:
-        if on_gpu:
-            torch.cuda.set_sync_debug_mode("default")  # the bookkeeping fetches metrics once a second, which waits
-        finish(training)
-        step = next(steps_done) - WARM
-        if step == 0:
-            profiler.start()
-        if step == PROFILED:
-            profiler.stop()
-            order = f"self_{'device' if on_gpu else 'cpu'}_time_total"
-            print(profiler.key_averages().table(sort_by=order, row_limit=15))
-            watch.enter_context(layouts(training.state.model, lost))
-            watch.enter_context(recorded(waits))
-        if step >= PROFILED and on_gpu:
-            torch.cuda.set_sync_debug_mode("warn")
-        if step == PROFILED + WATCHED:
-            watch.close()
-            waited = {f"{each.filename}:{each.lineno} {each.message}" for each in waits}
-            print("not channels last:", *sorted(lost) or ["none"], "waits:", *sorted(waited) or ["none"], sep="\n")
-            sys.exit(0)
-
-    Training.finish_step = finish_step  # type: ignore[method-assign, assignment]
-
-
-@contextmanager
-def layouts(model: Any, lost: set[str]) -> Iterator[None]:
-    """Collect the layers whose output is not in channels last though it could be."""
-    import torch
-
-    def look(name: str, output: Any) -> None:
-        has_space = isinstance(output, torch.Tensor) and output.ndim == 5 and output[0, 0].numel() > 1
-        if has_space and not output.is_contiguous(memory_format=torch.channels_last_3d):
-            lost.add(name)
-
-    handles = [
-        layer.register_forward_hook(lambda _layer, _clips, output, name=name: look(name, output))
-        for name, layer in model.named_modules()
-        if not any(layer.children())
-    ]
-    yield
-    for handle in handles:
-        handle.remove()
-
-
-@contextmanager
-def recorded(into: list[warnings.WarningMessage]) -> Iterator[None]:
-    """Collect all warnings of the block."""
-    with warnings.catch_warnings(record=True) as found:
-        warnings.simplefilter("always")
-        yield
-    into.extend(found)
 
 
 if __name__ == "__main__":

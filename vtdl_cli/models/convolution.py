@@ -90,12 +90,13 @@ class Conv3d(nn.Conv3d):
             clips, weight = self._fold(input)
             if self.form.unrolls:
                 clips, weight = (unroll(each, weight.shape[2]) for each in (clips, weight))
-            return F.conv3d(*_padded(self.form.channels, clips, weight), self.bias)
+            return F.conv3d(_padded(clips, self.form.channels), _padded(weight, self.form.channels), self.bias)
         clips, padding = input, (self.time_padding, *self.space_padding)
         if self.time_padding > 0 and input.shape[2] < self.kernel_size[0]:
             clips = F.pad(input, (0, 0, 0, 0, self.time_padding, self.time_padding))
             padding = (0, *self.space_padding)
-        return F.conv3d(*_padded(self.form.channels, clips, self.weight), self.bias, self.stride, padding)
+        clips, weight = (_padded(each, self.form.channels) for each in (clips, self.weight))
+        return F.conv3d(clips, weight, self.bias, self.stride, padding)
 
     def _fold(self, clips: Tensor) -> tuple[Tensor, Tensor]:
         """Return clips and weight of the convolution without stride and padding that does the same."""
@@ -113,20 +114,20 @@ class Conv3d(nn.Conv3d):
 def fold(values: Tensor, stride: tuple[int, ...]) -> Tensor:
     """Make channels of the pixels of each stride: (N, C, T, H, W) -> (N, thwC, T/t, H/h, W/w), channels last."""
     time, height, width = stride
-    parts = values.unflatten(4, (-1, width)).unflatten(3, (-1, height)).unflatten(2, (-1, time))
+    parts: Tensor = values.unflatten(4, (-1, width)).unflatten(3, (-1, height)).unflatten(2, (-1, time))
     return parts.permute(0, 2, 4, 6, 3, 5, 7, 1).flatten(4).movedim(-1, 1)
 
 
 def unroll(values: Tensor, frames: int) -> Tensor:
     """Make channels of each run of frames: (N, C, T, H, W) -> (N, frames C, T - frames + 1, H, W), channels last."""
-    runs = values.unfold(2, frames, 1)  # (N, C, T - frames + 1, H, W, frames)
+    runs: Tensor = values.unfold(2, frames, 1)  # (N, C, T - frames + 1, H, W, frames)
     return runs.permute(0, 2, 3, 4, 5, 1).flatten(4).movedim(-1, 1)
 
 
-def _padded(channels: int, *tensors: Tensor) -> tuple[Tensor, ...]:
-    """Return tensors (N, C, T, H, W) with so many channels, zeros beyond their own."""
-    zeros = channels - tensors[0].shape[1]
-    return tuple(F.pad(each, (0, 0) * 3 + (0, zeros)) for each in tensors) if zeros else tensors
+def _padded(values: Tensor, channels: int) -> Tensor:
+    """Return values (N, C, T, H, W) with so many channels, zeros beyond their own."""
+    zeros = channels - values.shape[1]
+    return F.pad(values, (0, 0) * 3 + (0, zeros)) if zeros else values
 
 
 def initialise(module: nn.Module, rule: str = "kaiming") -> None:

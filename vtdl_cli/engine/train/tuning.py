@@ -10,7 +10,6 @@ from vtdl_cli.engine.networks.first_convolution import choose_form, first_convol
 from vtdl_cli.engine.networks.kernels import choose_kernels
 from vtdl_cli.engine.networks.machine import MEMORY_FORMAT, Machine, autocast
 from vtdl_cli.models.encoder import Backbone
-from vtdl_cli.models.i3d import SamePool
 from vtdl_cli.runtime import Reporter
 
 
@@ -30,30 +29,19 @@ def tune(
         machine: on which the model is.
         model: changed in place; its state dict stays.
         options: of the stage.
-        reporter: told of what has been chosen, and warned of what cannot be.
+        reporter: told of what has been chosen, and warned of what cannot be compiled.
         videos: of this rank in a batch.
         crop_size: pixels.
         deterministic: see `choose_kernels`.
     """
     choose_kernels(machine.device, deterministic=deterministic)
-    if machine.device.type == "cuda" and deterministic:
-        warn_of_pooling(model, reporter)
-    elif machine.device.type == "cuda":
+    if machine.device.type == "cuda" and not deterministic:  # the form that is faster is not always the same
         form_first_convolutions(model, machine, reporter, videos, options.clip_len_frames, crop_size)
     if options.compile:
         compile_backbones(model, reporter.warn)
         if machine.device.type == "cuda":  # a CPU is faster with blocks that stay in its caches
             return compile_augmentation(machine, reporter.warn)
     return machine
-
-
-def warn_of_pooling(model: nn.Module, reporter: Reporter) -> None:
-    """Warn of what torch cannot repeat to the bit on a GPU."""
-    if any(isinstance(layer, nn.MaxPool3d | SamePool) for layer in model.modules()):
-        reporter.warn(
-            "--deterministic does not reach the max pooling of this network: torch adds up its gradients in any order, "
-            "so last digits may differ. R3D and R(2+1)D have none"
-        )
 
 
 def form_first_convolutions(
