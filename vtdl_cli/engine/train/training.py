@@ -143,7 +143,7 @@ class Training:
         if not self.state.is_finished:
             videos, crop_size = self.order.local_batch_size, self.config.data.crop_size
             chosen = {"videos": videos, "crop_size": crop_size, "deterministic": self.state.identity["deterministic"]}
-            tune(self.machine, self.state.model, self.options, self.reporter, **chosen)
+            self.machine = tune(self.machine, self.state.model, self.options, self.reporter, **chosen)
 
     def epochs(self) -> Iterator[int]:
         """The epochs that are left, numbered from 0; after the last one the curves are drawn."""
