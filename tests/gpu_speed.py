@@ -1,9 +1,9 @@
 """`python -m tests.gpu_speed`: what makes a step of pretraining fast on this machine, measured in one go of 9 minutes.
 
-Each backbone at the size of its preset for HMDB51, on a batch that stays on the device and in the whole loop on
-generated videos, with everything off and on; then each switch alone, compiled, and in float32, as far as the time goes.
-The kernels that an I3D step spends its time in come with it, the layers that leave channels last, and the places where
-the host waits for the GPU.
+Each backbone at the size of its preset for HMDB51, on a batch that stays on the device and in the whole loop on videos
+of your own or generated ones, with everything off and on; then compiled, each switch alone and in float32, as far as the
+time goes. The kernels that an I3D step spends its time in come with it, the layers that leave channels last, and the
+places where the host waits for the GPU.
 
     python -m tests.gpu_speed --out gpu-speed             # table.txt, results.json, i3d-step.txt
     python -m tests.gpu_speed --out try --device cpu --toy
@@ -18,18 +18,17 @@ import json
 import subprocess
 import sys
 import time
-import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 BACKBONES = ("i3d", "r3d", "r2p1d", "c3d")
-SWITCHES = ("kernels", "padding", "copies")
-"""cuDNN's benchmark; padded channels of the first convolution; copies on a stream of their own, and no wait for them."""
+SWITCHES = ("kernels", "forms", "layouts", "copies")
+"""cuDNN's benchmark; the form of the first convolution; pooling, batch norm and 1x1x1 convolutions by kernels of images
+and matrices; copies on a stream of their own, and no wait for them."""
+COMPILED = ("pretrain.compile=true",)
 
 NUM_VIDEOS, NUM_FRAMES, HEIGHT, WIDTH = (
     64,
@@ -41,8 +40,7 @@ TOY = (
     "data.short_side=36", "data.crop_size=32", "model.width=4", "method.queue.size=16",
     "pretrain.clip_len_frames=8", "pretrain.batch_size=2",
 )  # fmt: skip
-MOST_SECONDS = 170  # of one measurement, most of which compiling takes
-WARM, PROFILED, WATCHED = 6, 3, 3  # steps of the profile: before it, of it, and under watch for waits
+MOST_SECONDS = 240  # of one measurement: I3D took more than 140 to compile
 
 
 class Measurement(NamedTuple):
@@ -55,18 +53,18 @@ class Measurement(NamedTuple):
 
 
 def plan() -> Iterator[Measurement]:
-    """Yield all measurements, those first that matter most."""
+    """Yield all measurements, those first that matter most; compiling takes minutes, and comes late."""
     for backbone in BACKBONES:
         yield Measurement(backbone, "off", ())
         yield Measurement(backbone, "on")
-    for backbone in BACKBONES[:2]:
-        yield Measurement(backbone, "on, compiled", settings=("pretrain.compile=true",))
+    for backbone in ("r3d", "i3d"):
+        yield Measurement(backbone, "on, compiled", settings=COMPILED)
     for switch in SWITCHES:
         yield Measurement("i3d", f"{switch} alone", (switch,))
     for name, switches in (("float32, TF32", SWITCHES), ("float32, exact", (*SWITCHES, "exact"))):
         yield Measurement("i3d", name, switches, ("pretrain.precision=fp32",))
-    for backbone in BACKBONES[2:]:
-        yield Measurement(backbone, "on, compiled", settings=("pretrain.compile=true",))
+    for backbone in ("r2p1d", "c3d"):
+        yield Measurement(backbone, "on, compiled", settings=COMPILED)
 
 
 def main() -> None:
@@ -80,8 +78,12 @@ def main() -> None:
     found.add_argument("--device", default="cuda")
     found.add_argument("--workers", default="8")
     found.add_argument("--steps", default="20", help="of the loop, in each measurement")
+    found.add_argument("--videos", type=Path, help="folder of videos to read; otherwise some are generated")
     found.add_argument(
         "--minutes", type=float, default=8.7, help="after which nothing new is begun, and what runs ends"
+    )
+    found.add_argument(
+        "--profile", action=argparse.BooleanOptionalAction, default=True, help="of the second measurement"
     )
     found.add_argument("--only", default="", help="measurements whose name holds this, such as 'i3d on'")
     found.add_argument("--toy", action="store_true", help="tiny networks, to try the command")
@@ -91,15 +93,19 @@ def main() -> None:
 def measure_all(options: argparse.Namespace) -> None:
     """Measure what the time allows; results are written after each measurement."""
     end = time.monotonic() + 60 * options.minutes
-    write_videos(options.out / "videos")
+    options.out.mkdir(parents=True, exist_ok=True)
+    if options.videos is None:
+        options.videos = options.out / "videos"
+        write_videos(options.videos)
+    chosen = [each for each in plan() if options.only in f"{each.backbone} {each.name}"]
     rows: list[dict[str, Any]] = []
-    for number, each in enumerate(each for each in plan() if options.only in f"{each.backbone} {each.name}"):
+    for number, each in enumerate(chosen):
         row = measure(each, options, end)
         rows.append({"backbone": each.backbone, "measured": each.name, **row})
         (options.out / "results.json").write_text(json.dumps(rows, indent=1))
         (options.out / "table.txt").write_text(table(rows))
         print(table(rows).splitlines()[-1], flush=True)
-        if number == 1:
+        if number == 1 and options.profile:
             profile(each, options, end)
     print(table(rows))
 
@@ -131,7 +137,7 @@ def profile(each: Measurement, options: argparse.Namespace, end: float) -> None:
 def arguments(each: Measurement, options: argparse.Namespace) -> list[str]:
     """The options that both commands share."""
     settings = [*each.settings, *(TOY if options.toy else ())]
-    videos = ["--preset", f"hmdb51/{each.backbone}", "--train-list", str(options.out / "videos")]
+    videos = ["--preset", f"hmdb51/{each.backbone}", "--train-list", str(options.videos)]
     device = ["--device", options.device, "--workers", options.workers]
     return [*videos, *device, *(word for setting in settings for word in ("--set", setting))]
 
@@ -183,6 +189,8 @@ def run_one(kind: str, switches: list[str], words: list[str]) -> None:
     """Run a command of vtdl in this process, with some of what makes it fast switched off, or profiled."""
     switch_off({*SWITCHES} - {*switches}, exact="exact" in switches)
     if kind == "profile":
+        from tests.gpu_profile import profile_steps
+
         profile_steps()
     from vtdl_cli.cli import app
 
@@ -192,11 +200,14 @@ def run_one(kind: str, switches: list[str], words: list[str]) -> None:
 def switch_off(off: set[str], *, exact: bool) -> None:
     """Replace by what was there before; `exact`: float32 convolutions without TF32."""
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from vtdl_cli.data.clips import augmentation
     from vtdl_cli.engine.networks import machine
     from vtdl_cli.engine.train import tuning
+    from vtdl_cli.models.convolution import Conv3d
+    from vtdl_cli.models.normalisation import BatchNorm3d
+    from vtdl_cli.models.pooling import MaxPool3d
 
     def nothing(*_: Any, **__: Any) -> None: ...
 
@@ -206,15 +217,25 @@ def switch_off(off: set[str], *, exact: bool) -> None:
     def awaited(channels: int, width: int, device: torch.device) -> tuple[Tensor, ...]:
         return tuple(each.to(device) for each in made(channels, width, torch.device("cpu")))
 
+    def pool(layer: MaxPool3d, clips: Tensor) -> Tensor:
+        return nn.functional.max_pool3d(
+            clips, layer.kernel_size, layer.stride, layer.padding, ceil_mode=layer.ceil_mode
+        )
+
     made = augmentation._scale_and_offset
-    before: dict[str, dict[str, Any]] = {
-        "kernels": {"choose_kernels": nothing},
-        "padding": {"pad_channels": nothing},
-        "copies": {"to_device": copy_in_turn, "_scale_and_offset": awaited},
+    before: dict[str, dict[tuple[Any, str], Any]] = {
+        "kernels": {(tuning, "choose_kernels"): nothing},
+        "forms": {(tuning, "form_first_convolutions"): nothing},
+        "layouts": {
+            (MaxPool3d, "pool_apart"): pool,
+            (BatchNorm3d, "normalise_as_images"): nn.BatchNorm3d.forward,
+            (Conv3d, "_multiply"): Conv3d._convolve,
+        },
+        "copies": {(machine, "to_device"): copy_in_turn, (augmentation, "_scale_and_offset"): awaited},
     }
     for switch in off:
-        for name, function in before[switch].items():
-            owner = next(each for each in (tuning, machine, augmentation) if hasattr(each, name))
+        for (owner, name), function in before[switch].items():
+            assert hasattr(owner, name), name
             setattr(owner, name, function)
     if exact:
         choose = vars(tuning)["choose_kernels"]
@@ -224,75 +245,6 @@ def switch_off(off: set[str], *, exact: bool) -> None:
             torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
 
         vars(tuning)["choose_kernels"] = without_tf32
-
-
-def profile_steps() -> None:
-    """Have a training print the kernels of some steps, which layers lost the layout of memory in one, and where the
-    host waited for the device in some more; then it ends."""
-    import torch
-    from torch.profiler import ProfilerActivity
-
-    from vtdl_cli.engine.train.training import Training
-
-    on_gpu, finish, steps_done = torch.cuda.is_available(), Training.finish_step, count(1)
-    profiler = torch.profiler.profile(
-        activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])], acc_events=True
-    )
-    watch = ExitStack()
-    waits: list[warnings.WarningMessage] = []
-    lost: set[str] = set()
-
-    def finish_step(training: Training) -> None:
-        if on_gpu:
-            torch.cuda.set_sync_debug_mode("default")  # the bookkeeping fetches metrics once a second, which waits
-        finish(training)
-        step = next(steps_done) - WARM
-        if step == 0:
-            profiler.start()
-        if step == PROFILED:
-            profiler.stop()
-            order = f"self_{'device' if on_gpu else 'cpu'}_time_total"
-            print(profiler.key_averages().table(sort_by=order, row_limit=15))
-            watch.enter_context(layouts(training.state.model, lost))
-            watch.enter_context(recorded(waits))
-        if step >= PROFILED and on_gpu:
-            torch.cuda.set_sync_debug_mode("warn")
-        if step == PROFILED + WATCHED:
-            watch.close()
-            waited = {f"{each.filename}:{each.lineno} {each.message}" for each in waits}
-            print("not channels last:", *sorted(lost) or ["none"], "waits:", *sorted(waited) or ["none"], sep="\n")
-            sys.exit(0)
-
-    Training.finish_step = finish_step  # type: ignore[method-assign, assignment]
-
-
-@contextmanager
-def layouts(model: Any, lost: set[str]) -> Iterator[None]:
-    """Collect the layers whose output is not in channels last though it could be."""
-    import torch
-
-    def look(name: str, output: Any) -> None:
-        has_space = isinstance(output, torch.Tensor) and output.ndim == 5 and output[0, 0].numel() > 1
-        if has_space and not output.is_contiguous(memory_format=torch.channels_last_3d):
-            lost.add(name)
-
-    handles = [
-        layer.register_forward_hook(lambda _layer, _clips, output, name=name: look(name, output))
-        for name, layer in model.named_modules()
-        if not any(layer.children())
-    ]
-    yield
-    for handle in handles:
-        handle.remove()
-
-
-@contextmanager
-def recorded(into: list[warnings.WarningMessage]) -> Iterator[None]:
-    """Collect all warnings of the block."""
-    with warnings.catch_warnings(record=True) as found:
-        warnings.simplefilter("always")
-        yield
-    into.extend(found)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from typer.testing import CliRunner, Result
 
 from tests.processes import ENVIRONMENT, Running
 from vtdl_cli.cli import app
+from vtdl_cli.data.lists.video_list import VideoList, parse_list
 
 CLASSES = ("blue", "green", "red")
 NUM_FRAMES, HEIGHT, WIDTH = 24, 36, 50  # decord misreads some widths below 96, 48 among them
@@ -100,6 +101,11 @@ def make_toy(folder: Path) -> Toy:
     preset = folder / "tiny.yaml"
     preset.write_text(PRESET)
     return Toy(root, lists / "train.txt", lists / "val.txt", preset)
+
+
+def read_list(path: Path, **options: Any) -> VideoList:
+    """Read a list as commands do, but for the check that its videos exist; options as of `parse_list`."""
+    return parse_list(path, **options).whole()
 
 
 def colour_video(label: int, seed: int) -> np.ndarray:

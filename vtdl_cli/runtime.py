@@ -156,7 +156,7 @@ def check_writable(folder: Path) -> None:
         raise UsageError(f"output folder '{folder}' is not writable. Choose another --out")
 
 
-def check_new_file(path: Path, option: str, *, overwrite: bool, sources: Iterable[Path] = ()) -> None:
+def check_new_file(path: Path, option: str, *, overwrite: bool, sources: Iterable[Path] = (), ending: str = "") -> None:
     """Check at the start that an output file can be written.
 
     Args:
@@ -164,14 +164,17 @@ def check_new_file(path: Path, option: str, *, overwrite: bool, sources: Iterabl
         option: the option that names it, for messages.
         overwrite: whether the file may exist.
         sources: input files, which are never overwritten.
+        ending: that the path must have, such as `.png`, where one kind of file is written whatever its name.
 
     Raises:
-        UsageError: `path` is an input, a folder or an existing file, or its folder is not writable.
+        UsageError: `path` is an input, a folder or an existing file, has another ending, or its folder is not writable.
     """
     if any(path.resolve() == source.resolve() for source in sources):
         raise UsageError(f"output '{path}' is itself one of the inputs. Choose another {option}")
     if path.is_dir():
         raise UsageError(f"output '{path}' is a folder. Name a file in it: {option} {path / 'FILE'}")
+    if not path.name.lower().endswith(ending):
+        raise UsageError(f"output '{path}' does not end in {ending}, the kind of file that is written. Change {option}")
     if path.exists() and not overwrite:
         raise UsageError(f"output '{path}' exists. Use --overwrite, or another {option}")
     check_writable(path.parent)

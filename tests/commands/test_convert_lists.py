@@ -8,8 +8,8 @@ import h5py
 import numpy as np
 import pytest
 
-from tests.toy import Toy, refuse, succeed, vtdl
-from vtdl_cli.data.lists.video_list import VideoList, read_list
+from tests.toy import Toy, read_list, refuse, succeed, vtdl
+from vtdl_cli.data.lists.video_list import VideoList
 
 NAMES = ["walk, slowly", "crème brûlée", 'it\'s "it"']
 

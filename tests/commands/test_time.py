@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.toy import CLASSES, NUM_FRAMES, Toy, colour_video, refuse, succeed, vtdl, write_video
-from vtdl_cli.data.lists.video_list import read_list
+from tests.toy import CLASSES, NUM_FRAMES, Toy, colour_video, read_list, refuse, succeed, vtdl, write_video
 
 RATE = NUM_FRAMES  # frames a second: each class of the long video lasts one second
 RUN = ("--device", "cpu", "--workers", "0")

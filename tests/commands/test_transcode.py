@@ -14,8 +14,19 @@ from PIL import Image
 
 from tests.odd_videos import GOP, disc_extent, number_frame, write_cut, write_disc
 from tests.odd_videos import NUM_FRAMES as NUM_NUMBERED
-from tests.toy import CLASSES, NUM_FRAMES, NUM_TRAIN, Toy, colour_video, files_in, refuse, succeed, vtdl, write_video
-from vtdl_cli.data.lists.video_list import read_list
+from tests.toy import (
+    CLASSES,
+    NUM_FRAMES,
+    NUM_TRAIN,
+    Toy,
+    colour_video,
+    files_in,
+    read_list,
+    refuse,
+    succeed,
+    vtdl,
+    write_video,
+)
 from vtdl_cli.data.video import transcoding
 from vtdl_cli.data.video.decoding import open_video
 from vtdl_cli.data.video.resizing import resize_shown

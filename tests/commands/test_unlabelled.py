@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.toy import NUM_FRAMES, Toy, files_in, refuse, rows, succeed
-from vtdl_cli.data.lists.video_list import read_list
+from tests.toy import NUM_FRAMES, Toy, files_in, read_list, refuse, rows, succeed
 from vtdl_cli.engine.lists import labels
 from vtdl_cli.engine.train import pretrain as pretraining
 from vtdl_cli.metrics import knn_accuracy

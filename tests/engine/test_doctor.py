@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -65,6 +66,15 @@ def test_run_check__exceptions_are_failures_except_an_interruption(here: Examina
     assert raising(OSError("a\nb")).found == "OSError: a b"
     with pytest.raises(KeyboardInterrupt):
         raising(Interrupted("SIGINT after step 1"))
+
+
+def test_examine__a_cause_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU that is asked for and absent fails all checks that need it, the first of which says so."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    findings = examine("cuda", tmp_path, Mock(), ["device", "precision", "disk", "NCCL"])
+    assert "sees no such GPU. Use --device cpu" in findings["device"].found
+    assert findings["precision"] == findings["NCCL"] == Finding("fail", "for the same reason as device")
+    assert findings["disk"].verdict != "fail"
 
 
 def test_versions__a_library_that_does_not_import_fails_and_is_named(

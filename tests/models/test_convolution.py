@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from vtdl_cli.models.convolution import Conv3d, Triple, initialise
+from vtdl_cli.engine.networks.first_convolution import forms
+from vtdl_cli.models.convolution import Conv3d, Form, Triple, initialise
 
 CASES = [((3, 3, 3), (1, 1, 1)), ((3, 1, 1), (2, 1, 1)), ((7, 1, 1), (1, 1, 1)), ((3, 3, 3), (2, 2, 2))]
 
@@ -25,19 +26,70 @@ def test_conv3d__equals_torch(kernel: Triple, stride: Triple, frames: int) -> No
     torch.testing.assert_close(torch.autograd.grad(actual.square().sum(), [clips, *ours.parameters()]), wanted)
 
 
-@pytest.mark.parametrize("frames", [2, 8])
-def test_conv3d__with_padded_channels_is_the_same(frames: int) -> None:
-    """Oracle: itself without the padding, in double precision: output, gradients, and the names and shapes saved."""
+@pytest.mark.parametrize("frames", [2, 5, 8])
+@pytest.mark.parametrize("side", [9, 10])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "channels"),
+    [
+        ((3, 7, 7), (1, 2, 2), (1, 3, 3), [3, 12, 36]),
+        ((1, 7, 7), (1, 2, 2), (0, 3, 3), [3, 12]),
+        ((7, 7, 7), (2, 2, 2), (3, 3, 3), [3, 24, 96]),
+        ((2, 3, 5), (2, 2, 3), (0, 0, 0), [3, 36]),
+        ((3, 3, 3), (1, 1, 1), (1, 1, 1), [3, 9]),
+        ((1, 1, 1), (2, 2, 2), (0, 0, 0), [3, 24]),
+    ],
+)
+def test_conv3d__is_the_same_in_every_form(
+    kernel: Triple, stride: Triple, padding: Triple, channels: list[int], side: int, frames: int
+) -> None:
+    """Oracle: its plain form, in double precision: output, gradients, and the names and shapes saved; channels of the
+    forms by hand."""
     torch.manual_seed(0)
-    convolution = Conv3d(3, 4, (3, 7, 7), stride=(1, 2, 2), padding=(1, 3, 3)).double()
-    clips = torch.randn(2, 3, frames, 9, 9, dtype=torch.float64, requires_grad=True)
-    found = []
-    for padded in (3, 8):
-        convolution.padded_channels = padded
+    convolution = Conv3d(3, 4, kernel, stride=stride, padding=padding, bias=True).double()
+    clips = torch.randn(2, 3, frames, side, side, dtype=torch.float64, requires_grad=True)
+    parameters = [clips, *convolution.parameters()]
+    expected = convolution(clips)
+    wanted = torch.autograd.grad(expected.square().sum(), parameters)
+    assert [form.channels for form in convolution.forms()] == channels
+    for form in forms(convolution):
+        convolution.form = form
         output = convolution(clips)
-        found.append((output, *torch.autograd.grad(output.square().sum(), [clips, convolution.weight])))
-    torch.testing.assert_close(found[1], found[0])
-    assert {name: values.shape for name, values in convolution.state_dict().items()} == {"weight": (4, 3, 3, 7, 7)}
+        torch.testing.assert_close(output, expected)
+        torch.testing.assert_close(torch.autograd.grad(output.square().sum(), parameters), wanted)
+    assert {name: each.shape for name, each in convolution.state_dict().items()} == {
+        "weight": (4, 3, *kernel),
+        "bias": (4,),
+    }
+
+
+def test_conv3d__folded_under_autocast_rounds_as_plain() -> None:
+    """Oracle: the plain form, with float32 as what both are near: the error of one is that of the other, about."""
+    torch.manual_seed(0)
+    convolution = Conv3d(3, 4, (3, 7, 7), stride=(1, 2, 2), padding=(1, 3, 3))
+    clips = torch.randn(2, 3, 4, 12, 12).to(memory_format=torch.channels_last_3d)
+    exact = convolution(clips)
+    for form in (convolution.plain, Form(16, folds=True)):
+        convolution.form = form
+        with torch.autocast("cpu", torch.bfloat16):
+            output = convolution(clips)
+        assert output.dtype == torch.bfloat16
+        assert output.is_contiguous(memory_format=torch.channels_last_3d)
+        assert float(((output - exact).norm() / exact.norm()).detach()) < 0.01  # bf16 rounds by up to 2^-9
+
+
+@pytest.mark.parametrize("has_bias", [False, True])
+def test_conv3d__of_1x1x1_equals_torch_in_channels_last(has_bias: bool) -> None:
+    """Oracle: torch's nn.Conv3d in double precision: output, its layout, and all gradients."""
+    torch.manual_seed(0)
+    ours = Conv3d(5, 3, (1, 1, 1), bias=has_bias).double().to(memory_format=torch.channels_last_3d)
+    theirs = nn.Conv3d(5, 3, 1, bias=has_bias).double()
+    theirs.load_state_dict(ours.state_dict())
+    clips = torch.randn(2, 5, 3, 4, 6, dtype=torch.float64).to(memory_format=torch.channels_last_3d).requires_grad_()
+    expected, actual = theirs(clips), ours(clips)
+    torch.testing.assert_close(actual, expected)
+    assert actual.is_contiguous(memory_format=torch.channels_last_3d)
+    wanted = torch.autograd.grad(expected.square().sum(), [clips, *theirs.parameters()])
+    torch.testing.assert_close(torch.autograd.grad(actual.square().sum(), [clips, *ours.parameters()]), wanted)
 
 
 def weight_error(convolution: nn.Conv3d, clips: Tensor) -> float:

@@ -53,8 +53,8 @@ def test_backbone__never_asks_for_the_trap(name: str, frames: int) -> None:
             backbone = create_backbone(name, depth=depth, width=64)
             encoder = Encoder(backbone, create_classifier(name, backbone.feature_dim, 51, 0.5))
             with torch.no_grad(), ConvolutionSpy() as spy:
-                encoder(torch.empty(2, 3, frames, 112, 112))
-            assert len(spy.asked) == sum(isinstance(layer, nn.Conv3d) for layer in encoder.modules())
+                encoder.backbone(torch.empty(2, 3, frames, 112, 112))
+            assert len(spy.asked) == sum(isinstance(layer, nn.Conv3d) for layer in encoder.backbone.modules())
             assert spy.traps() == []
 
 

@@ -57,6 +57,22 @@ def test_batch_norm__of_bf16_has_float32_statistics() -> None:
     assert output.dtype == torch.bfloat16
 
 
+@pytest.mark.parametrize("is_training", [True, False])
+def test_batch_norm__of_images_is_that_of_clips(is_training: bool) -> None:
+    """Oracle: torch's layer; a GPU takes time and height as one axis, which a CPU can do as well."""
+    torch.manual_seed(0)
+    ours, theirs = make(BatchNorm3d).train(is_training), make(nn.BatchNorm3d).train(is_training)
+    clips = torch.randn(2, 3, 4, 5, 6).to(memory_format=torch.channels_last_3d).requires_grad_()
+    assert isinstance(ours, BatchNorm3d)
+    output, expected = ours.normalise_as_images(clips), theirs(clips)
+    torch.testing.assert_close(output, expected)
+    assert output.is_contiguous(memory_format=torch.channels_last_3d)
+    gradients = (torch.autograd.grad((each**2).sum(), clips)[0] for each in (output, expected))
+    torch.testing.assert_close(*gradients)
+    for name, values in theirs.state_dict().items():
+        torch.testing.assert_close(ours.state_dict()[name], values, msg=name)
+
+
 @pytest.mark.parametrize("name", BACKBONES)
 def test_backbones__learn_from_one_clip_of_one_position(name: str) -> None:
     backbone = create_backbone(name, depth=next(iter(BACKBONES[name].depths), None), width=4).train()

@@ -243,7 +243,7 @@ def _show(
     from vtdl_cli.text import brief_number
 
     if figure is not None:
-        check_new_file(figure, "--figure", overwrite=overwrite)
+        check_new_file(figure, "--figure", overwrite=overwrite, ending=".png")
     result = measure()
     print_result(result, as_json, f"bench {name}")
     times = result["times"]

@@ -46,6 +46,10 @@ def video(
         str | None,
         typer.Option("--class", metavar="NAME|N", help="Class that gradcam explains. Default: the predicted one."),
     ] = None,
+    interval: Annotated[
+        tuple[float, float] | None,
+        typer.Option(metavar="START END", help="Show this part alone, in seconds. Default: the whole video."),
+    ] = None,
     assignments: o.SetOption = None,
     device: o.DeviceOption = "auto",
     overwrite: o.OverwriteOption = False,
@@ -71,6 +75,7 @@ def video(
         kind=kind,
         layer=layer,
         category=category,
+        interval=interval,
         assignments=tuple(assignments or ()),
     )
     print_result(result, as_json, "drawn")

@@ -20,7 +20,7 @@ from vtdl_cli.runtime import Warn
 
 @dataclass(frozen=True)
 class ListSource:
-    """A list of videos and how to find them, see `data.lists.video_list.read_list`; or a video or folder of videos.
+    """A list of videos and how to find them, see `data.lists.video_list.parse_list`; or a video or folder of videos.
 
     In place of a list, `path` may be a video file, a folder of frames, or a folder that holds videos at any depth.
     """
@@ -76,7 +76,7 @@ class ListSource:
             flow: a folder holds optical flow.
 
         Raises:
-            ListError, UsageError: as `read`, and see `data.lists.video_list.read_list`.
+            ListError, UsageError: as `read`, and see `data.lists.video_list.parse_list`.
         """
         if may_be_video(self.path):
             return ParsedList(self._find_videos(flow=flow), None, None)

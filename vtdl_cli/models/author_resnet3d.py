@@ -12,6 +12,7 @@ from torch import nn
 
 from vtdl_cli.models.convolution import Conv3d
 from vtdl_cli.models.normalisation import BatchNorm3d
+from vtdl_cli.models.pooling import MaxPool3d
 from vtdl_cli.models.resnet3d import (
     Design,
     ResNet3D,
@@ -31,7 +32,7 @@ def pooled_stem(in_channels: int, width: int) -> nn.Sequential:
         Conv3d(in_channels, width, (7, 7, 7), stride=(1, 2, 2), padding=(3, 3, 3)),
         BatchNorm3d(width),
         nn.ReLU(inplace=True),
-        nn.MaxPool3d(3, stride=2, padding=1),
+        MaxPool3d((3, 3, 3), (2, 2, 2), (1, 1, 1)),
     )
 
 

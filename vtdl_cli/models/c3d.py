@@ -8,6 +8,7 @@ from torch import nn
 from vtdl_cli.models.convolution import Conv3d, initialise
 from vtdl_cli.models.encoder import Backbone
 from vtdl_cli.models.normalisation import BatchNorm3d
+from vtdl_cli.models.pooling import MaxPool3d
 
 
 def convolution_unit(in_channels: int, out_channels: int) -> nn.Sequential:
@@ -27,15 +28,17 @@ class C3D(Backbone):
     def __init__(self, width: int, in_channels: int) -> None:
         super().__init__(feature_dim=8 * width)
         self.conv1a = convolution_unit(in_channels, width)
-        self.pool1 = nn.MaxPool3d((1, 2, 2))  # no temporal pooling yet, not to merge motion too early (section 3.2)
+        self.pool1 = MaxPool3d(
+            (1, 2, 2), (1, 2, 2)
+        )  # no temporal pooling yet, not to merge motion too early (section 3.2)
         self.conv2a = convolution_unit(width, 2 * width)
-        self.pool2 = nn.MaxPool3d(2)
+        self.pool2 = MaxPool3d((2, 2, 2), (2, 2, 2))
         self.conv3a = convolution_unit(2 * width, 4 * width)
         self.conv3b = convolution_unit(4 * width, 4 * width)
-        self.pool3 = nn.MaxPool3d(2)
+        self.pool3 = MaxPool3d((2, 2, 2), (2, 2, 2))
         self.conv4a = convolution_unit(4 * width, 8 * width)
         self.conv4b = convolution_unit(8 * width, 8 * width)
-        self.pool4 = nn.MaxPool3d(2)
+        self.pool4 = MaxPool3d((2, 2, 2), (2, 2, 2))
         self.conv5a = convolution_unit(8 * width, 8 * width)
         self.conv5b = convolution_unit(8 * width, 8 * width)
         initialise(self)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from vtdl_cli.models.convolution import Conv3d, Triple, initialise
 from vtdl_cli.models.encoder import Backbone
 from vtdl_cli.models.normalisation import BatchNorm3d
+from vtdl_cli.models.pooling import MaxPool3d
 
 # Channels of each mixed block at width 64: branch 0, branch 1 (reduce, out), branch 2 (reduce, out), branch 3.
 # Inception-v1, Szegedy et al. 2015 (arXiv 1409.4842), table 1, as in the authors' file.
@@ -60,19 +61,21 @@ class Unit(nn.Module):
         return F.relu(self.batch3d(self.conv3d(x)), inplace=True)
 
 
-class SamePool(nn.Module):
+class SamePool(MaxPool3d):
     """SAME max pooling: (N, C, T, H, W) -> each size divided by its stride, rounded up, so that no border is lost.
 
-    It pads with zeros, as the PyTorch ports do; after a ReLU this changes no maximum.
+    It pads with zeros, as the PyTorch ports do; after a ReLU this changes no maximum. Nor does it along an axis that
+    the stride divides: there, windows that reach beyond the end are the same.
     """
 
     def __init__(self, kernel_size: Triple, stride: Triple) -> None:
-        super().__init__()
-        self.kernel_size, self.stride = kernel_size, stride
+        super().__init__(kernel_size, stride, ceil_mode=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """Pad, then pool."""
-        return F.max_pool3d(pad_same(x, self.kernel_size, self.stride), self.kernel_size, self.stride, ceil_mode=True)
+        if any(size % step for size, step in zip(x.shape[2:], self.stride, strict=True)):
+            x = pad_same(x, self.kernel_size, self.stride)
+        return super().forward(x)
 
 
 class Mixed(nn.Module):
@@ -90,7 +93,7 @@ class Mixed(nn.Module):
         self.branch_1 = nn.Sequential(Unit(in_channels, channels[1], 1), Unit(channels[1], channels[2], 3))
         self.branch_2 = nn.Sequential(Unit(in_channels, channels[3], 1), Unit(channels[3], channels[4], 3))
         # this pool's padding of -inf acts like SAME's zeros after a ReLU, and saves a padded copy
-        self.branch_3 = nn.Sequential(nn.MaxPool3d(3, stride=1, padding=1), Unit(in_channels, channels[5], 1))
+        self.branch_3 = nn.Sequential(MaxPool3d((3, 3, 3), (1, 1, 1), (1, 1, 1)), Unit(in_channels, channels[5], 1))
 
     def forward(self, x: Tensor) -> Tensor:
         """Concatenate the branches along the channels."""

@@ -18,8 +18,9 @@ from vtdl_cli.data.clips import augmentation
 from vtdl_cli.data.clips import rotation as rotation_module
 from vtdl_cli.data.clips.augmentation import rotate_vectors, to_clips
 from vtdl_cli.data.clips.colours import brightness, contrast, hue, jitter, saturation
+from vtdl_cli.data.clips.fused import to_clips_fused
 from vtdl_cli.data.clips.rotation import rotated_crops, sample_grid, sampling_positions
-from vtdl_cli.data.clips.views import RandomViews
+from vtdl_cli.data.clips.views import NO_OPERATION, RandomViews
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # method/README, step 5
 STRENGTHS = (0.5, 0.5, 0.25, 0.5)
@@ -184,6 +185,24 @@ def draw_batch(num_clips: int, num_frames: int, crop_size: int) -> tuple[Tensor,
         windows.append(torch.from_numpy(window))
         draws.append(draw)
     return torch.cat(windows), {name: torch.from_numpy(np.concatenate([d[name] for d in draws])) for name in draws[0]}
+
+
+def test_to_clips_fused__equals_the_slow_implementation() -> None:
+    """Oracle: `slow_augmentation`, within the bounds of the next test."""
+    windows, draws = draw_batch(24, 5, 20)
+    result = to_clips_fused(windows, 20, draws)
+    off = (result - slow_clips(windows, 20, draws)).abs() * min(STD) * 255
+    assert float(off.mean()) < 1e-3
+    assert float(off.max()) < 0.02
+    assert result.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+def test_to_clips_fused__of_one_operation_or_none() -> None:
+    """Oracle: `to_clips`, which the next test holds to a slow one."""
+    windows, draws = draw_batch(5, 2, 20)
+    draws["order"][0] = NO_OPERATION
+    draws["order"][1:, 1:] = NO_OPERATION
+    torch.testing.assert_close(to_clips_fused(windows, 20, draws), to_clips(windows, 20, draws), rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("block_pixels", [2**18, 700, 1])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vtdl_cli.data.clips.balance import balanced_order, count_repeats
-from vtdl_cli.data.clips.datasets import EpochBatches
+from vtdl_cli.data.clips.epoch_batches import EpochBatches
 
 UNEVEN = np.array([4, 0, 0, 2, 0, 0, 0, 0, 0, 0, 2, 0])
 """Nine videos of class 0, two of class 2, one of class 4: twelve places, four for each class."""

@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 import torch
 
+from tests.toy import read_list
 from vtdl_cli.data.clips import loading
-from vtdl_cli.data.clips.datasets import Batch, EpochBatches, Unreadable, VideoClips, VideoSample
+from vtdl_cli.data.clips.datasets import Batch, Unreadable, VideoClips, VideoSample
+from vtdl_cli.data.clips.epoch_batches import EpochBatches
 from vtdl_cli.data.clips.loading import build_loader
 from vtdl_cli.data.clips.sampling import IndexSampler, random_clip, uniform_clips
 from vtdl_cli.data.clips.triplets import TripletSampler
 from vtdl_cli.data.clips.views import FixedViews, RandomViews, Viewer
-from vtdl_cli.data.lists.video_list import VideoList, read_list
+from vtdl_cli.data.lists.video_list import VideoList
 
 LENGTHS = (9, 20, 30, 12, 25)
 BAD = 3  # the position of the garbage file in the list, which the lengths do not count

@@ -19,7 +19,8 @@ from tests.processes import ENVIRONMENT
 from tests.toy import Toy
 from vtdl_cli.cli import describe
 from vtdl_cli.data.clips import loading, parcels
-from vtdl_cli.data.clips.datasets import Batch, EpochBatches, Unreadable, VideoSample
+from vtdl_cli.data.clips.datasets import Batch, Unreadable, VideoSample
+from vtdl_cli.data.clips.epoch_batches import EpochBatches
 from vtdl_cli.data.clips.loading import Loader, build_loader
 from vtdl_cli.errors import UsageError, VtdlError
 from vtdl_cli.runtime import atomic_write

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from vtdl_cli.data.lists.video_list import parse_list, read_list
+from tests.toy import read_list
+from vtdl_cli.data.lists.video_list import parse_list
 from vtdl_cli.errors import ListError, UsageError
 
 Row = tuple[str, int, tuple[float, float] | None]

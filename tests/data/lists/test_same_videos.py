@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.toy import read_list
 from vtdl_cli.data.lists.same_videos import find_shared, fingerprints
-from vtdl_cli.data.lists.video_list import read_list
 
 LINES = ["run/a.avi 0 9", "run/b.avi 0 9", "walk/c.d.mp4 1 9"]
 

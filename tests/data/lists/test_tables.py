@@ -3,7 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vtdl_cli.data.lists.video_list import VideoList, read_list
+from tests.toy import read_list
+from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.errors import ListError
 
 

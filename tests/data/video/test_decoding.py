@@ -249,7 +249,7 @@ def test_open_video__decoder_unknown_or_not_installed(make_video: MakeVideo, mon
         next(open_video(path, "vcr").gen)
     monkeypatch.setitem(sys.modules, "torchcodec.decoders", None)
     with pytest.raises(UsageError, match=r"pip install -e '\.\[torchcodec\]'.*FFmpeg 4 to 9"):
-        DECODERS["torchcodec"](path, scan_video(path))
+        DECODERS["torchcodec"](path)
 
 
 def test_auto__is_pyav_and_needs_no_decord(make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,7 +259,7 @@ def test_auto__is_pyav_and_needs_no_decord(make_video: MakeVideo, monkeypatch: p
     with open_video(path, "auto") as ours, open_video(path, "pyav") as theirs:
         assert np.array_equal(ours.read([20, 3]), theirs.read([20, 3]))
     with pytest.raises(UsageError, match=r"'decord' cannot be loaded\. It has no wheels.*decoder auto or pyav"):
-        DECODERS["decord"](path, scan_video(path))
+        DECODERS["decord"](path)
 
 
 def write_frames(folder: Path, frames: np.ndarray, name: str) -> Path:

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.toy import read_list
 from vtdl_cli.data.clips.datasets import VideoClips
 from vtdl_cli.data.clips.sampling import uniform_clips
 from vtdl_cli.data.clips.views import FixedViews
-from vtdl_cli.data.lists.video_list import read_list
 from vtdl_cli.data.video.decoding import FLOW, open_video
 from vtdl_cli.data.video.flow_folder import flow_pair
 from vtdl_cli.data.video.folder_scan import is_video_folder, scan_folder

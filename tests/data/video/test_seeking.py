@@ -3,16 +3,19 @@
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import av
 import numpy as np
 import pytest
 
 from vtdl_cli.data.video import file_readers
+from vtdl_cli.data.video.decoding import open_video
 from vtdl_cli.data.video.file_readers import PyAvReader
 from vtdl_cli.data.video.reader import SeekTable, VideoScan
 from vtdl_cli.data.video.scan import scan_video
 from vtdl_cli.data.video.seeking import seek_frames
+from vtdl_cli.data.video.stream import open_stream
 from vtdl_cli.errors import UnreadableVideo
 
 CODECS = [
@@ -25,12 +28,13 @@ CODECS = [
 ]
 
 
-def write_noise(path: Path, codec: str, options: dict[str, str], num_frames: int = 60) -> Path:
+def write_noise(path: Path, codec: str, options: dict[str, str], num_frames: int = 60, aspect: int = 1) -> Path:
     """Frames of moving noise, so that no two are alike and none is exactly what was encoded."""
     picture = np.random.default_rng(0).integers(0, 255, (64, 96, 3)).astype(np.uint8)
     with av.open(str(path), "w") as container:
         video: Any = container.add_stream(codec, rate=25, options=options)
         video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
+        video.codec_context.sample_aspect_ratio = aspect
         for number in range(num_frames):
             moved = np.roll(picture, (number, 2 * number), (0, 1))
             container.mux(video.encode(av.VideoFrame.from_ndarray(moved, format="rgb24")))
@@ -91,7 +95,7 @@ def test_seek_frames__a_frame_with_another_time_is_not_taken(tmp_path: Path) -> 
     step = int(scan.seek_table.ticks[1] - scan.seek_table.ticks[0])
     wrong = SeekTable(scan.seek_table.ticks + step, scan.seek_table.keyframes)
     with pytest.raises(UnreadableVideo, match="keyframe"):
-        list(seek_frames(path, wrong, np.array([30])))
+        list(seek_frames(open_stream(path), wrong, np.array([30])))
     assert np.array_equal(PyAvReader(path, replace(scan, seek_table=wrong)).read([30]), from_start(path, scan, [30]))
 
 
@@ -108,3 +112,21 @@ def test_read__damage_before_the_keyframe_does_not_matter_and_after_it_is_refuse
     assert np.array_equal(reader.read([50]), intact)
     with pytest.raises(UnreadableVideo, match="damaged at frame"):
         reader.read([8])
+
+
+@pytest.mark.parametrize("aspect", [1, 2])
+@pytest.mark.parametrize("decoder", ["auto", "pyav"])
+def test_open_video__opens_a_seekable_file_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, decoder: str, aspect: int
+) -> None:
+    """Oracle: calls of PyAV's `open` are counted; for pixels that are not square a frame is decoded during the scan."""
+    path = write_noise(tmp_path / "v.mp4", "libx264", {"g": "12"}, aspect=aspect)
+    opened = Mock(wraps=av.open)
+    monkeypatch.setattr(av, "open", opened)
+    with open_video(path, decoder) as reader:
+        reader.read([3])
+        frames = reader.read([50, 7])
+    assert opened.call_count == 1
+    with open_video(path, decoder) as reader:
+        assert np.array_equal(frames[1], reader.read([7])[0])
+        assert reader.scan.pixel_aspect == aspect

@@ -5,8 +5,9 @@ import torch
 from torch import nn
 
 from vtdl_cli.engine.bench.flop import DATA_SHEET_PEAKS, as_convolutions, count_flop, find_peak
-from vtdl_cli.engine.networks.channel_padding import first_convolution, unpadded
+from vtdl_cli.engine.networks.first_convolution import first_convolution, plain_forms
 from vtdl_cli.engine.networks.machine import Machine
+from vtdl_cli.models.convolution import Form
 from vtdl_cli.models.zoo import create_backbone
 
 
@@ -53,11 +54,11 @@ def test_as_convolutions__is_tf32_on_a_gpu_and_no_longer_afterwards(device: str,
     assert torch.get_float32_matmul_precision() == "highest"  # the older setting still goes with it
 
 
-def test_count_flop__leaves_out_padding() -> None:
-    """Oracle: the same network before it was padded."""
+def test_count_flop__leaves_out_zeros() -> None:
+    """Oracle: the same network in its plain form."""
     backbone, clips = create_backbone("r3d", depth=10, width=2), torch.zeros(1, 3, 2, 8, 8)
     before = count_flop(lambda: backbone(clips))
-    first_convolution(backbone).padded_channels = 8
-    with unpadded(backbone):
+    first_convolution(backbone).form = Form(16, folds=True)
+    with plain_forms(backbone):
         assert count_flop(lambda: backbone(clips)) == before
-    assert first_convolution(backbone).padded_channels == 8
+    assert first_convolution(backbone).form == (16, True, False)

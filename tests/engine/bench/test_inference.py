@@ -11,7 +11,7 @@ import torch
 
 from tests.toy import NUM_VAL, Toy, files_in, refuse, succeed
 from vtdl_cli.engine.bench.evaluate import pass_of, score_videos
-from vtdl_cli.engine.evaluate.evaluate import Measurement, load_tested_network, prepare_measurement
+from vtdl_cli.engine.evaluate.measurement import Measurement, load_tested_network, prepare_measurement
 from vtdl_cli.engine.networks.bad_videos import BadVideos
 from vtdl_cli.engine.request import Execution, ListSource, Protocol
 from vtdl_cli.runtime import SilentReporter, ignore_warning

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -85,6 +86,14 @@ def test_bench_pretrain__leaves_nothing_and_prints_a_table(
 def test_bench_pretrain__refuses(toy: Toy, tmp_path: Path) -> None:
     refuse(*bench(toy, "--set", "pretrain.batch_size=13"), code=1, says=("less than one batch of 13",))
     refuse(*bench(toy, "--figure", str(tmp_path)), code=2, says=("is a folder. Name a file in it: --figure",))
+    refuse(*bench(toy, "--figure", str(tmp_path / "d.jpg")), code=2, says=("d.jpg' does not end in .png",))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bench_pretrain__gives_no_advice_on_training(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its weights are thrown away: it does not matter if nothing is learned."""
+    monkeypatch.setattr("vtdl_cli.engine.train.pretrain.signs_of_collapse", Mock(return_value={"loss": "raise"}))
+    assert "raise" not in succeed(*bench(toy, "--steps", "3")).stderr
 
 
 def prepared(toy: Toy, out: Path, reporter: Any) -> tuple[Training, PretextTask, Videos]:

@@ -297,9 +297,13 @@ def test_actionformer__refuses_what_it_cannot_read(toy: Toy, pretrained: Path, d
     write_video(tmp_path / "slow.mp4", colour_video(0, seed=0), 12)
     (tmp_path / "rates.txt").write_text(f"{dense.parent}/videos/1.mp4\nslow.mp4\n")
     says = "slide every 0.2 s over videos of 12 to 25 fps, and ActionFormer has one stride in frames for all"
-    refuse(*line(pretrained, tmp_path / "rates.txt", out, *name, "--quiet", hop="0.2s"), code=2, says=(says,))
-    assert not (tmp_path / "f-actionformer").exists()
-    succeed("features", "info", str(out))  # the features themselves are there
+    mixed = line(pretrained, tmp_path / "rates.txt", out, "--quiet", hop="0.2s")
+    refuse(*mixed, *name, code=2, says=(f"rates.txt' would {says}. Extract with --hop 8",))
+    assert not out.exists()  # it was refused before it was extracted
+    succeed(*mixed)
+    folder = tmp_path / "f-actionformer"
+    refuse("features", "export", str(out), "--out", str(folder), *name, code=2, says=(f"f.h5' {says}",))
+    assert not folder.exists()
     succeed(*toy.extract(pretrained, tmp_path / "videos.h5"))
     refuse("features", "export", str(tmp_path / "videos.h5"), "--out", str(tmp_path / "d"), *name, code=2,
            says=("are not of windows that slide over videos. Extract them with --hop",))  # fmt: skip

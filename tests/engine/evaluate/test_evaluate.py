@@ -232,8 +232,10 @@ def test_evaluate__pretrained_weights_are_refused(toy: Toy, pretrained: Path, tm
 
 
 def test_evaluate__setting_that_does_not_fit_the_weights(toy: Toy, finetuned: Path, tmp_path: Path) -> None:
-    line = toy.evaluate(finetuned, tmp_path / "out", "--set", "model.width=8")
-    refuse(*line, code=1, says=("weights of r3d (depth 10, width 4, rgb) do not fit the network",))
+    says = ("weights of r3d (depth 10, width 4, rgb) do not fit the network", "of another shape. Leave out --set")
+    for setting in ("model.width=8", "data.modality=flow"):
+        line = toy.evaluate(finetuned, tmp_path / "out", "--set", setting)
+        refuse(*line, code=1, says=(*says, f"Leave out --set {setting.split('=')[0]}"))
     assert list(tmp_path.iterdir()) == []
 
 

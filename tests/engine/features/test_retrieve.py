@@ -142,6 +142,7 @@ def test_retrieve__bad_input(toy: Toy, tmp_path: Path) -> None:
         (("--gallery", infinite), "that are not finite, the first for", 2),
         (("--figure", str(tmp_path / "a.png")), "Add --root videos", 2),
         (("--rows", "2"), "--root and --rows are options of the figure", 2),
+        (("--figure", str(tmp_path / "a.jpg"), *root), "a.jpg' does not end in .png, the kind of file", 2),
         (("--figure", str(used), *root), "used.png' exists. Use --overwrite, or another --figure", 2),
         (("--figure", str(tmp_path), *root), "is a folder. Name a file in it: --figure", 2),
         (("--figure", str(tmp_path / "a.png"), "--root", str(tmp_path / "no")), "no' is not a folder", 2),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from vtdl_cli.data.lists.video_list import read_list
+from tests.toy import read_list
 from vtdl_cli.data.video.probe import VideoFacts
 from vtdl_cli.engine.lists import outputs
 from vtdl_cli.engine.lists.build_lists import PrepareOptions

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.toy import NUM_TRAIN, Toy
+from tests.toy import NUM_TRAIN, Toy, read_list
 from vtdl_cli.config import TrainingSection
 from vtdl_cli.data.clips.sampling import fixed_clips, random_clip, uniform_clips
-from vtdl_cli.data.lists.video_list import VideoList, read_list
+from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.engine.networks.build import build_network
 from vtdl_cli.engine.networks.clips import build_pretraining_clips, build_test_clips, build_training_clips
 from vtdl_cli.engine.networks.machine import build_machine

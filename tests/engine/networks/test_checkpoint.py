@@ -373,7 +373,15 @@ def test_copy_backbone__through_the_command(toy: Toy, pretrained: Path, tmp_path
 
 def test_weights__of_another_network_leave_nothing(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
     line = toy.finetune(tmp_path / "run", "--weights", str(pretrained), "--set", "model.width=8")
-    refuse(*line, code=1, says=("weights of r3d (depth 10, width 4, rgb) do not fit the network",))
+    says = (
+        "weights of r3d (depth 10, width 4, rgb) do not fit the network",
+        f"Use theirs, unchanged: --preset {pretrained / 'config.yaml'}",
+    )
+    refuse(*line, code=1, says=says)
+    of_file = toy.finetune(
+        tmp_path / "run", "--weights", str(pretrained / "checkpoints/last.pt"), "--set", "model.width=8"
+    )
+    refuse(*of_file, code=1, says=("Choose the preset that these weights were trained with",))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -7,11 +7,17 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.data.clips.test_augmentation import draw_batch
+from vtdl_cli.data.clips.augmentation import to_clips
 from vtdl_cli.engine.networks import compiling
-from vtdl_cli.engine.networks.compiling import MOST_SHAPES, Compiled, compile_backbones
+from vtdl_cli.engine.networks.compiling import MOST_SHAPES, Compiled, compile_augmentation, compile_backbones
+from vtdl_cli.engine.networks.machine import Machine
+from vtdl_cli.models.convolution import Conv3d
 from vtdl_cli.models.encoder import Encoder
 from vtdl_cli.models.heads import EmbeddingHead
-from vtdl_cli.models.zoo import create_backbone
+from vtdl_cli.models.normalisation import BatchNorm3d
+from vtdl_cli.models.pooling import MaxPool3d
+from vtdl_cli.models.zoo import BACKBONES, create_backbone
 
 
 def fails(*_: Any) -> Any:
@@ -84,3 +90,31 @@ def test_compiled__in_inference_runs_uncompiled() -> None:
     with torch.inference_mode():
         counted.compiled(torch.ones(1))
     assert counted.uncompiled == 1
+
+
+@pytest.mark.parametrize("name", ["i3d", "r3d-author"])  # those that pool, and fold their stride
+def test_compile_backbones__traces_a_gpus_kernels_whole(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: the same network uncompiled; what only a GPU computes so is forced upon the CPU, in its last form."""
+    monkeypatch.setattr(MaxPool3d, "forward", MaxPool3d.pool_apart)
+    monkeypatch.setattr(BatchNorm3d, "forward", BatchNorm3d.normalise_as_images)
+    depth = next(iter(BACKBONES[name].depths), None)
+    backbone = create_backbone(name, depth=depth, width=2).to(memory_format=torch.channels_last_3d).eval()
+    for layer in backbone.modules():
+        if isinstance(layer, Conv3d):
+            layer.form = layer.forms()[-1]
+    clips = torch.randn(2, 3, 8, 32, 32).to(memory_format=torch.channels_last_3d)
+    expected = backbone(clips)
+    compile_backbones(backbone, pytest.fail)
+    torch.testing.assert_close(backbone(clips), expected)
+
+
+def test_compile_augmentation__is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: `to_clips`: compiled, where compiling fails, and without augmentation."""
+    windows, draws = draw_batch(3, 2, 12)
+    plain, warnings = windows[:, :, :12, :12], list[str]()
+    for backend in ("eager", fails):
+        monkeypatch.setattr(compiling, "BACKEND", backend)
+        machine = compile_augmentation(Machine(torch.device("cpu"), None, 0), warnings.append)
+        torch.testing.assert_close(machine.augment(windows, 12, draws), to_clips(windows, 12, draws), rtol=0, atol=1e-3)
+        assert torch.equal(machine.augment(plain, 12, {}), to_clips(plain, 12, {}))
+    assert warnings == ["the augmentation cannot be compiled, and runs uncompiled: no compiler"]

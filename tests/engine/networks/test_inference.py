@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from tests.toy import NUM_VAL, Toy, clips_by_hand
+from tests.toy import NUM_VAL, Toy, clips_by_hand, read_list
 from vtdl_cli.data.clips.datasets import VideoClips
-from vtdl_cli.data.lists.video_list import VideoList, read_list
+from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.engine.networks.bad_videos import BadVideos
 from vtdl_cli.engine.networks.clips import build_test_clips
 from vtdl_cli.engine.networks.inference import (

@@ -49,7 +49,7 @@ def test_kernels__that_repeat_themselves() -> None:
     choose_kernels(GPU, deterministic=True)
     found = settings()
     assert (found["benchmark"], found["cudnn_deterministic"], found["deterministic"]) == (False, True, True)
-    assert found["warn_only"]  # max pooling in 3D has no other backward, and would raise
+    assert found["warn_only"]  # an operation without such a kernel would raise
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
     torch.use_deterministic_algorithms(False)
 

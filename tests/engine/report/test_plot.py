@@ -46,6 +46,7 @@ def test_plot_runs__one_beside_itself_several_beside_the_first(tmp_path: Path) -
     assert result == {"out": str(tmp_path / "curves.png"), "runs": [{"name": name, "epochs": 2} for name in "ab"]}
     assert size(tmp_path / "curves.png") > size(tmp_path / "a-curves.png")  # the legend is beside the panel
     refuse("plot", str(first), code=2, says=("a-curves.png' exists. Use --overwrite, or another --out",))
+    refuse("plot", str(first), "--out", str(tmp_path / "a.pdf"), code=2, says=("a.pdf' does not end in .png",))
     succeed("plot", str(first), "--overwrite")
 
 
@@ -115,7 +116,7 @@ def test_plot_features__videos_without_a_class_are_of_none(tmp_path: Path) -> No
 def test_plot_features__chooses_videos_by_seed(tmp_path: Path) -> None:
     file = write(tmp_path / "train.h5", 40, 0)
     figures = []
-    for name, seed in (("a", "0"), ("b", "0"), ("c", "1")):
+    for name, seed in (("a.png", "0"), ("b.png", "0"), ("c.png", "1")):
         out = ("--out", str(tmp_path / name), "--max-videos", "20", "--seed", seed, "--method", "pca")
         assert json.loads(succeed("plot", "features", str(file), *out, "--json").stdout)["num_videos"] == 20
         figures.append((tmp_path / name).read_bytes())

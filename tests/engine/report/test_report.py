@@ -209,6 +209,7 @@ def test_report__other_folders_are_refused(toy: Toy, tmp_path: Path) -> None:
 
 def test_report__impossible_output(finetuned: Path, tmp_path: Path) -> None:
     refuse("report", str(finetuned), "--out", str(tmp_path), code=2, says=("is a folder. Name a file in it",))
+    refuse("report", str(finetuned), "--out", str(tmp_path / "a.pdf"), code=2, says=("does not end in .html",))
     (tmp_path / "file").touch()
     refuse("report", str(finetuned), "--out", str(tmp_path / "file/a.html"), code=2, says=("is a file. Choose",))
 

@@ -18,9 +18,11 @@ from vtdl_cli.analysis.strip import ClipFrames, draw_strip
 from vtdl_cli.data.clips.augmentation import to_clips
 from vtdl_cli.data.clips.views import FixedViews
 from vtdl_cli.data.video.decoding import open_video
+from vtdl_cli.data.video.timeline import Interval
 from vtdl_cli.engine.networks.build import build_network
 from vtdl_cli.engine.networks.checkpoint import save_checkpoint
-from vtdl_cli.engine.report.heat import ClippedVideo
+from vtdl_cli.engine.networks.trained import load_classifier
+from vtdl_cli.engine.report.heat import ClippedVideo, clip_video
 from vtdl_cli.settings import load_config
 
 
@@ -78,6 +80,20 @@ def test_visualize__video_is_as_long_and_large_as_its_source(toy: Toy, heat: tup
     assert sorted(path.name for path in out.parent.iterdir()) == ["heat.mp4", "heat.png"]
 
 
+def test_visualize__interval(toy: Toy, finetuned: Path, tmp_path: Path) -> None:
+    """At 25 frames/s, 0.2 to 0.6 s are frames 5 to 14. Oracle: their pixels where the network sees none."""
+    result = drawn(*line(finetuned, toy.root / VIDEO, tmp_path / "heat.mp4", "--interval", "0.2", "0.6"))
+    assert (result["video"], result["frames"]) == (f"{toy.root / VIDEO}#t=0.2,0.6", 10)
+    frames, _ = read(tmp_path / "heat.mp4")
+    with open_video(toy.root / VIDEO) as reader:
+        source = reader.read(range(5, 15))
+    assert np.abs(frames[:, :, :8] - 0.4 * source[:, :, :8]).mean() < 6
+    source_of = load_classifier(str(finetuned), ())[1]
+    clipped = clip_video(toy.root / VIDEO, source_of, source_of.config.finetune, Interval(0.2, 0.6))
+    assert clipped.numbers.tolist() == list(range(5, 15))
+    assert clipped.start_seconds == pytest.approx(0.2)
+
+
 def test_visualize__png_is_the_strip_alone(
     toy: Toy, finetuned: Path, heat: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
@@ -109,7 +125,7 @@ def test_visualize__sees_wide_pixels_as_evaluation_does(tmp_path: Path) -> None:
     indices = np.arange(4)[None]
     with open_video(path, "pyav", short_side=40) as reader:
         windows, _ = FixedViews(32)(reader.read(indices[0]), indices, np.random.default_rng(0))
-        video = ClippedVideo(path, reader.scan, indices, 40, 32)
+        video = ClippedVideo(path, reader.scan, indices, 40, 32, np.arange(reader.num_frames))
     (clip,) = video.clips(torch.device("cpu"))
     assert torch.equal(clip, to_clips(torch.from_numpy(windows), 32, {}))
 
@@ -196,6 +212,7 @@ def test_visualize__unreadable_video_is_one_line(data_dir: Path, pretrained: Pat
         (("--class", "red"), "class 'red' has no effect on map 'energy'"),
         (("--layer", "layer9"), "layer 'layer9' is not one of this backbone. Choose from stem, layer1"),
         (("--out", "heat.avi"), "output 'heat.avi' does not end in .mp4"),
+        (("--interval", "0.6", "0.2"), "--interval '0.6 0.2' is none: give its start, from 0, and then its end"),
         (("--weights", "none"), "weights 'none' are untrained"),
         (("--weights", "nowhere"), "weights 'nowhere' do not exist"),
     ],

@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from tests.toy import NUM_TRAIN, Toy, succeed
+from tests.toy import NUM_TRAIN, Toy, read_list, succeed
 from vtdl_cli.config import Config
 from vtdl_cli.data.clips.sampling import SHORT_VIDEOS, fixed_clips
 from vtdl_cli.data.clips.triplets import TripletSampler
-from vtdl_cli.data.lists.video_list import read_list
 from vtdl_cli.engine.networks.build import build_backbone
 from vtdl_cli.engine.networks.clips import build_pretraining_clips, build_triplet_sampler
 from vtdl_cli.engine.networks.contrast import build_vtdl

@@ -11,10 +11,21 @@ import pytest
 import torch
 from sklearn.utils.class_weight import compute_class_weight
 
-from tests.toy import CLASSES, Toy, differences, error_lines, load, refuse, rows, succeed, vtdl, without_times
+from tests.toy import (
+    CLASSES,
+    Toy,
+    differences,
+    error_lines,
+    load,
+    read_list,
+    refuse,
+    rows,
+    succeed,
+    vtdl,
+    without_times,
+)
 from vtdl_cli.config import Finetune
 from vtdl_cli.data.clips.datasets import Batch
-from vtdl_cli.data.lists.video_list import read_list
 from vtdl_cli.engine.train import finetune as finetuning
 from vtdl_cli.engine.train.class_balance import balanced_weights, build_loss
 from vtdl_cli.engine.train.rank_batches import RankReport

@@ -11,9 +11,8 @@ from torch import nn
 from tests.toy import Toy, differences, load, succeed
 from vtdl_cli.config import TrainingSection
 from vtdl_cli.engine.networks import compiling
-from vtdl_cli.engine.train import optimization, tuning
+from vtdl_cli.engine.train import optimization
 from vtdl_cli.engine.train.optimization import ParameterGroup, build_optimizer, load_optimizer
-from vtdl_cli.runtime import SilentReporter
 
 ONE_EPOCH = ("--set", "pretrain.epochs=1")
 COMPILED = ("--set", "pretrain.compile=true")
@@ -56,19 +55,6 @@ def test_deterministic__is_told_in_the_checkpoint(toy: Toy, tmp_path: Path) -> N
         result = succeed(*toy.pretrain(run, *ONE_EPOCH, *words, "--json"))
         assert json.loads(result.stdout)["deterministic"] is bool(words)
         assert load(run / "checkpoints/last.pt")["deterministic"] is bool(words)
-
-
-@pytest.mark.parametrize(("layer", "is_told"), [(nn.MaxPool3d(2), True), (nn.Conv3d(1, 1, 1), False)])
-def test_deterministic__warns_of_max_pooling(layer: nn.Module, is_told: bool) -> None:
-    """Oracle: torch's list of operations without a deterministic backward on CUDA, in `use_deterministic_algorithms`."""
-    told = list[str]()
-    reporter = SilentReporter()
-    setattr(reporter, "warn", told.append)  # noqa: B010
-    tuning.warn_of_pooling(nn.Sequential(layer), reporter)
-    assert [text.split(":")[0] for text in told] == [
-        "--deterministic does not reach the max pooling of this network"
-    ] * is_told
-    assert "MaxPool3d" in str(torch.use_deterministic_algorithms.__doc__)
 
 
 def test_load_optimizer__takes_the_layout_of_the_parameters() -> None:

@@ -19,7 +19,8 @@ from torch._C import _error_if_any_worker_fails
 from torch.utils.data import DataLoader
 
 from vtdl_cli import ranks
-from vtdl_cli.data.clips.datasets import Batch, EpochBatches, VideoClips, collate
+from vtdl_cli.data.clips.datasets import Batch, VideoClips, collate
+from vtdl_cli.data.clips.epoch_batches import EpochBatches
 from vtdl_cli.data.clips.parcels import BatchNotReceived, PackedVideoClips, Parcel
 from vtdl_cli.errors import VtdlError
 from vtdl_cli.runtime import Warn, ignore_warning

@@ -20,6 +20,7 @@ from vtdl_cli.data.video.disk import is_named_as_video
 from vtdl_cli.errors import UsageError
 
 CONFIG_FILE, DATABASE_FILE = "actionformer.yaml", "database.json"
+ONE_STRIDE = "and ActionFormer has one stride in frames for all. Extract with --hop 8, or with --set data.frame_rate=25"
 CONFIG = """# For the `dataset` section of ActionFormer's configuration; {database} has fps and duration of each video.
 dataset:
   feat_folder: {folder}
@@ -134,13 +135,23 @@ def find_grid(attributes: dict[str, Any], fps: np.ndarray, path: Path) -> Grid:
         raise FEATURE_LAYOUT.refusal(path, "do not say which windows they are of. Extract them again") from None
     if unit == "frames":
         return Grid(hop, num_frames, fps)
-    if fps.max() - fps.min() > 1e-6 * fps.max() or np.isnan(fps).any():
-        raise FEATURE_LAYOUT.refusal(
-            path,
-            f"slide every {hop:g} s over videos of {np.nanmin(fps):.4g} to {np.nanmax(fps):.4g} fps, and ActionFormer "
-            "has one stride in frames for all. Extract with --hop 8, or with --set data.frame_rate=25",
-        )
+    if reason := why_no_stride(hop, fps):
+        raise FEATURE_LAYOUT.refusal(path, reason)
     return Grid(hop * float(fps[0]), num_frames, fps)
+
+
+def why_no_stride(hop_seconds: float, fps: np.ndarray) -> str:
+    """Return why windows so many seconds apart have no one stride in frames; empty if they have.
+
+    Args:
+        hop_seconds: from a window to the next.
+        fps: (N,), frames a second of the videos, at least one; NaN if unknown.
+    """
+    if np.isnan(fps).any():
+        return f"slide every {hop_seconds:g} s over a video of unknown fps, {ONE_STRIDE}"
+    if fps.max() - fps.min() <= 1e-6 * fps.max():
+        return ""
+    return f"slide every {hop_seconds:g} s over videos of {fps.min():.4g} to {fps.max():.4g} fps, {ONE_STRIDE}"
 
 
 def _write_arrays(folder: Path, file: RowsFile, names: Sequence[str], offsets: np.ndarray) -> None:

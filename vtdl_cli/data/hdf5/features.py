@@ -18,15 +18,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from vtdl_cli.data.hdf5.layout import (
-    INTERVAL_COLUMNS,
-    TEXT,
-    Column,
-    Layout,
-    check_finite_rows,
-    class_names_in,
-    intervals_in,
-)
+from vtdl_cli.data.hdf5.layout import INTERVAL_COLUMNS, TEXT, Column, Layout, class_names_in, intervals_in
+from vtdl_cli.data.hdf5.layout_checks import check_finite_rows
 from vtdl_cli.data.hdf5.rows import RowsFile, open_rows, write_rows
 from vtdl_cli.data.lists.class_numbers import MOST_CLASSES
 from vtdl_cli.data.lists.label_sets import LabelSet, label_set

@@ -16,7 +16,8 @@ import h5py
 import numpy as np
 
 from vtdl_cli.data.hdf5.disk import ErrorTolerantFile, signals_deferred
-from vtdl_cli.data.hdf5.layout import TEXT, Column, Layout, check_file, check_layout, plain
+from vtdl_cli.data.hdf5.layout import TEXT, Column, Layout, plain
+from vtdl_cli.data.hdf5.layout_checks import check_file, check_layout
 from vtdl_cli.data.hdf5.seal import SEAL_BYTES, Extent, is_sealed, write_seal
 from vtdl_cli.runtime import Warn, atomic_write, ignore_warning
 

@@ -19,11 +19,11 @@ from vtdl_cli.data.hdf5.layout import (
     TEXT,
     Column,
     Layout,
-    check_finite_rows,
     class_names_in,
     interval_columns,
     intervals_in,
 )
+from vtdl_cli.data.hdf5.layout_checks import check_finite_rows
 from vtdl_cli.data.hdf5.rows import open_rows, write_rows
 from vtdl_cli.data.lists.label_sets import LabelSet, label_set
 from vtdl_cli.data.video.timeline import name_samples

@@ -100,15 +100,16 @@ def read_text(source: Path, kind: str) -> bytes:
     Raises:
         ListError: the file cannot be read, or is not UTF-8.
     """
+    hint = TEXT_HINT if kind == "list" else "Name a text file"
     try:
         content = source.read_bytes()
         content.decode()
     except OSError as error:
-        raise ListError(f"{kind} '{source}' cannot be read ({error.strerror}). Name a text file") from error
+        raise ListError(f"{kind} '{source}' cannot be read ({error.strerror}). {hint}") from error
     except UnicodeDecodeError as error:
         number = content.count(b"\n", 0, error.start) + 1
         if b"\0" in content[:TEXT_START] and not content.startswith(UTF_16):
-            raise ListError(f"{kind} '{source}' is not a text file. {TEXT_HINT}") from error
+            raise ListError(f"{kind} '{source}' is not a text file. {hint}") from error
         raise ListError(f"{kind} '{source}:{number}' is not UTF-8 text. Save it as text or CSV, in UTF-8") from error
     if b"\0" in content:  # UTF-16 without a byte order mark is valid UTF-8
         number = content.count(b"\n", 0, content.index(b"\0")) + 1

@@ -94,30 +94,6 @@ class VideoList:
         return label_set(f"list '{self.source}'", self.classes, self.labels)
 
 
-def read_list(
-    path: str | Path,
-    *,
-    root: str | Path | None = None,
-    strip_prefix: str = "",
-    columns: str | None = None,
-    first_class: int = 0,
-) -> VideoList:
-    """Read a list of videos.
-
-    Args:
-        path: the list's file.
-        root: the folder that relative paths start from; None: the list's own folder.
-        strip_prefix: a folder to drop from the start of paths, such as `/data/hmdb51`.
-        columns: one of `LIST_COLUMNS`; None: detected from the lines.
-        first_class: the number that the list gives its first class; it becomes 0.
-
-    Raises:
-        ListError: the file cannot be read, a line is malformed, a class is out of range, or the columns are ambiguous.
-        UsageError: `columns` is unknown, or no path starts with `strip_prefix`.
-    """
-    return parse_list(path, root=root, strip_prefix=strip_prefix, columns=columns, first_class=first_class).whole()
-
-
 class ParsedList(NamedTuple):
     """A list with what it tells about a split of its N videos.
 
@@ -158,11 +134,16 @@ def parse_list(
     """Read a list of videos of any format, with the parts of a split that it holds.
 
     Args:
-        path, root, strip_prefix, columns, first_class: as in `read_list`.
+        path: the list's file.
+        root: the folder that relative paths start from; None: the list's own folder.
+        strip_prefix: a folder to drop from the start of paths, such as `/data/hmdb51`.
+        columns: one of `LIST_COLUMNS`; None: detected from the lines.
+        first_class: the number that the list gives its first class; it becomes 0.
         chosen: what a column holds -> the name of that column, for a list that names its columns.
 
     Raises:
-        ListError, UsageError: as `read_list`.
+        ListError: the file cannot be read, a line is malformed, a class is out of range, or the columns are ambiguous.
+        UsageError: `columns` is unknown, or no path starts with `strip_prefix`.
     """
     if columns is not None and columns not in LIST_COLUMNS:
         allowed = ", ".join(f"'{known}'" for known in LIST_COLUMNS)

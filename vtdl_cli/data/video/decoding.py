@@ -6,7 +6,6 @@ The decoders agree on the number of frames and on their content.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
@@ -14,10 +13,11 @@ from vtdl_cli.data.video.file_readers import (
     DecordReader,
     PyAvReader,
     TorchcodecReader,
+    open_with_pyav,
 )
 from vtdl_cli.data.video.flow_folder import FlowFolderReader
 from vtdl_cli.data.video.frame_folder import FrameFolderReader
-from vtdl_cli.data.video.reader import SequentialReader, VideoReader, VideoScan
+from vtdl_cli.data.video.reader import SequentialReader, VideoReader
 from vtdl_cli.data.video.resizing import SizedReader
 from vtdl_cli.data.video.scan import scan_video
 from vtdl_cli.data.video.timeline import Interval, sample_reader
@@ -51,10 +51,10 @@ def same_frames(first: str, second: str) -> bool:
     return first == second or {first, second} == {AUTO, "pyav"}
 
 
-DECODERS: dict[str, Callable[[Path, VideoScan], VideoReader]] = {
-    AUTO: PyAvReader,
+DECODERS: dict[str, Callable[[Path], VideoReader]] = {
+    AUTO: open_with_pyav,
     "decord": DecordReader,
-    "pyav": PyAvReader,
+    "pyav": open_with_pyav,
     "torchcodec": TorchcodecReader,
 }
 
@@ -118,12 +118,21 @@ def open_sequential(path: Path, *, flow: bool = False) -> SequentialReader:
     Raises:
         UnreadableVideo: as `open_video`.
     """
-    return cast(SequentialReader, open_reader(path, FLOW if flow else "pyav"))
+    return _open_folder(path, FLOW if flow else AUTO) or PyAvReader(path, scan_video(path))
 
 
 def open_reader(path: Path, decoder: str) -> VideoReader:
     """Open a video whose frames are returned as they are stored; arguments and errors as of `open_video`."""
     check_decoder(decoder)
+    return _open_folder(path, decoder) or DECODERS[decoder](path)
+
+
+def _open_folder(path: Path, decoder: str) -> FrameFolderReader | FlowFolderReader | None:
+    """Open a folder of frames or of optical flow; None for a file that may be a video.
+
+    Raises:
+        UnreadableVideo: it is missing, empty, or neither a file nor a folder.
+    """
     try:
         status = path.stat()
     except OSError as error:
@@ -134,4 +143,4 @@ def open_reader(path: Path, decoder: str) -> VideoReader:
         raise UnreadableVideo(str(path), "it is neither a file nor a folder")
     if status.st_size == 0:
         raise UnreadableVideo(str(path), "the file is empty")
-    return DECODERS[decoder](path, scan_video(path))
+    return None

@@ -48,13 +48,13 @@ def count_undecodable(path: Path) -> int:
         UnreadableVideo: the file is damaged at its start.
     """
     sent = received = steady = 0
-    with open_stream(path) as (container, stream), unreadable_on_error(path, "it is damaged at its start"):
-        for packet in container.demux(stream):  # the last one is empty, and flushes the decoder
+    with open_stream(path) as file, unreadable_on_error(path, "it is damaged at its start"):
+        for packet in file.container.demux(file.stream):  # the last one is empty, and flushes the decoder
             pending = sent - received
             sent += bool(packet.size) and not packet.is_discard
             received += len(packet.decode())
             steady = steady + 1 if received and sent - received == pending else 0
             if packet.size and steady == STEADY_PACKETS:
-                received += len(stream.codec_context.decode(None))
+                received += len(file.stream.codec_context.decode(None))
                 break
     return sent - received

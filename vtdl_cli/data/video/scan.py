@@ -7,6 +7,7 @@ decoders take their count from here, so that they agree by construction.
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,8 @@ import numpy as np
 
 from vtdl_cli.data.video.leading import MPEG4_FRAME_START, begins_with_b_frame, count_undecodable, may_be_cut
 from vtdl_cli.data.video.reader import SeekTable, VideoScan, unreadable_on_error
-from vtdl_cli.data.video.stream import Packet, open_stream
+from vtdl_cli.data.video.seeking import seek_frames
+from vtdl_cli.data.video.stream import OpenFile, Packet, open_stream
 from vtdl_cli.errors import UnreadableVideo
 
 if TYPE_CHECKING:
@@ -42,47 +44,55 @@ def scan_video(path: Path, watch: Callable[[Any], None] | None = None) -> VideoS
     Raises:
         UnreadableVideo: not a video, or without frames.
     """
+    with open_stream(path) as file:
+        return scan_file(file, watch)
+
+
+def scan_file(file: OpenFile, watch: Callable[[Any], None] | None = None) -> VideoScan:
+    """Scan an open file, of which nothing has been read yet; see `scan_video`. Seeks may follow.
+
+    Raises:
+        UnreadableVideo: see `scan_video`.
+    """
     packets: list[Packet] = []
-    with open_stream(path) as (container, stream):
-        codec, width, height = stream.codec_context.codec.canonical_name, stream.codec_context.width, stream.height
-        counter = Mpeg4FrameCounter(stream) if codec == "mpeg4" else None
-        with unreadable_on_error(path, "its packets cannot be read"):
-            for packet in container.demux(stream):
-                if packet.size:
-                    packets.append(Packet(packet.size, packet.pts, packet.is_keyframe, packet.is_discard))
-                if watch is not None:
-                    watch(packet)
-                if counter is not None and packet.size:
-                    counter.add(packet)
-        frame_rate, declared, aspect = float(stream.average_rate or 0), stream.frames, stream.sample_aspect_ratio
-        tick_seconds = float(stream.time_base or 0)
-        container_name, has_duration = container.format.name, container.duration is not None
-        # AVI has no timestamps: FFmpeg makes them up, wrongly if the display order is not the decoding order.
-        made_up_times = container_name == "avi" and stream.codec_context.has_b_frames
+    path, container, stream = file.path, file.container, file.stream
+    codec, width, height = stream.codec_context.codec.canonical_name, stream.codec_context.width, stream.height
+    counter = Mpeg4FrameCounter(stream) if codec == "mpeg4" else None
+    with unreadable_on_error(path, "its packets cannot be read"):
+        for packet in container.demux(stream):
+            if packet.size:
+                packets.append(Packet(packet.size, packet.pts, packet.is_keyframe, packet.is_discard))
+            if watch is not None:
+                watch(packet)
+            if counter is not None and packet.size:
+                counter.add(packet)
+    # AVI has no timestamps: FFmpeg makes them up, wrongly if the display order is not the decoding order.
+    made_up_times = container.format.name == "avi" and stream.codec_context.has_b_frames
     is_cut = may_be_cut(packets, has_times=not made_up_times, leads=counter is None or counter.leads)
     num_frames, undecodable = _count_frames(path, codec, packets, counter, is_cut=is_cut)
     if num_frames == 0:
         raise UnreadableVideo(str(path), "none of its frames can be decoded" if packets else "it holds no frames")
     one_each = num_frames + undecodable == _count_shown(packets) and not _has_placeholders(codec, packets)
     distinct = _has_distinct_times(packets, undecodable)
-    timed = container_name in INDEXED_CONTAINERS and one_each and not made_up_times and distinct
+    timed = container.format.name in INDEXED_CONTAINERS and one_each and not made_up_times and distinct
     seekable = timed and num_frames == len(packets) and _has_closed_groups(packets)
-    times = _frame_times(packets, undecodable, tick_seconds) if timed else None
+    times = _frame_times(packets, undecodable, float(stream.time_base or 0)) if timed else None
+    seek_table = _make_seek_table(packets) if seekable else None
     return VideoScan(
         num_frames,
-        container_name,
+        container.format.name,
         codec,
         width,
         height,
-        _mean_rate(frame_rate, times),
-        declared,
-        has_duration=has_duration,
+        _mean_rate(float(stream.average_rate or 0), times),
+        stream.frames,
+        has_duration=container.duration is not None,
         timed=timed,
         times=times,
-        seek_table=_make_seek_table(packets) if seekable else None,
+        seek_table=seek_table,
         undecodable=undecodable,
         headless=not packets[0].is_keyframe,
-        pixel_aspect=_read_pixel_aspect(path, aspect),
+        pixel_aspect=_read_pixel_aspect(file, stream.sample_aspect_ratio, seek_table),
     )
 
 
@@ -163,8 +173,8 @@ def _count_frames(
 
 
 def _count_decoded(path: Path) -> int:
-    with open_stream(path) as (container, stream), unreadable_on_error(path, "it is damaged"):
-        return sum(1 for _ in container.decode(stream))
+    with open_stream(path) as file, unreadable_on_error(path, "it is damaged"):
+        return sum(1 for _ in file.container.decode(file.stream))
 
 
 def _has_distinct_times(packets: list[Packet], undecodable: int) -> bool:
@@ -173,15 +183,24 @@ def _has_distinct_times(packets: list[Packet], undecodable: int) -> bool:
     return -math.inf not in times and len(set(times)) == len(times)
 
 
-def _read_pixel_aspect(path: Path, declared: Fraction | None) -> Fraction:
+def _read_pixel_aspect(file: OpenFile, declared: Fraction | None, table: SeekTable | None) -> Fraction:
     """Return width over height of the pixels of a decoded frame, after its rotation."""
     if not declared or abs(declared - 1) <= NEARLY_SQUARE:
         return Fraction(1)
     if not 1 / MOST_STRETCHED <= declared <= MOST_STRETCHED:
-        raise UnreadableVideo(str(path), f"its pixels are declared to be {float(declared):.3g} times as wide as high")
-    with open_stream(path) as (container, stream), unreadable_on_error(path, "it is damaged at frame 0"):
-        rotation = next(iter(container.decode(stream))).rotation  # the stream does not reveal it
+        reason = f"its pixels are declared to be {float(declared):.3g} times as wide as high"
+        raise UnreadableVideo(str(file.path), reason)
+    rotation = _first_frame(file, table).rotation  # the stream does not reveal it
     return 1 / declared if round(rotation / 90) % 2 else declared
+
+
+def _first_frame(file: OpenFile, table: SeekTable | None) -> Any:
+    """Return PyAV's first frame, of the open file where that can be seeked."""
+    if table is not None:
+        with suppress(UnreadableVideo):  # decoding from the start tells whether the file or the seek is at fault
+            return next(seek_frames(file, table, table.keyframes[:1]))
+    with open_stream(file.path) as anew, unreadable_on_error(file.path, "it is damaged at frame 0"):
+        return next(iter(anew.container.decode(anew.stream)))
 
 
 def _make_seek_table(packets: list[Packet]) -> SeekTable:

@@ -1,7 +1,6 @@
 """Open the video stream of a file with PyAV."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,8 +21,31 @@ class Packet(NamedTuple):
     is_discard: bool
 
 
-@contextmanager
-def open_stream(path: Path) -> "Iterator[tuple[InputContainer, VideoStream]]":
+@dataclass(frozen=True)
+class OpenFile:
+    """The main video stream of a file that is open; a context that closes it.
+
+    Attributes:
+        path: of the file.
+        container, stream: PyAV's.
+    """
+
+    path: Path
+    container: "InputContainer"
+    stream: "VideoStream"
+
+    def __enter__(self) -> "OpenFile":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; once is enough."""
+        self.container.close()
+
+
+def open_stream(path: Path) -> OpenFile:
     """Open the main video stream of a file with PyAV, to be decoded in the calling thread.
 
     Raises:
@@ -35,7 +57,7 @@ def open_stream(path: Path) -> "Iterator[tuple[InputContainer, VideoStream]]":
         # An absolute path, because FFmpeg takes "a:b.mp4" for a URL; "replace", because HMDB51 has metadata that is
         # not UTF-8.
         container = av.open(str(path.absolute()), metadata_errors="replace")
-    with container:
+    try:
         stream = container.streams.best("video")
         if not isinstance(stream, av.VideoStream):
             raise UnreadableVideo(str(path), "it holds no video stream")
@@ -44,5 +66,8 @@ def open_stream(path: Path) -> "Iterator[tuple[InputContainer, VideoStream]]":
             raise UnreadableVideo(str(path), "it holds a still image, not a video")
         if stream.codec_context is None:  # typed as never None, but it is if FFmpeg has no decoder
             raise UnreadableVideo(str(path), "its codec is unknown")
-        stream.codec_context.thread_count = 1
-        yield container, stream
+    except UnreadableVideo:
+        container.close()
+        raise
+    stream.codec_context.thread_count = 1
+    return OpenFile(path, container, stream)

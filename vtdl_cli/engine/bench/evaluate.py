@@ -8,7 +8,7 @@ from typing import Any
 
 from vtdl_cli.data.hdf5.scores import ClipSpool
 from vtdl_cli.engine.bench.inference import Pass, bench_pass
-from vtdl_cli.engine.evaluate.evaluate import Measurement, average_views, load_tested_network, prepare_measurement
+from vtdl_cli.engine.evaluate.measurement import Measurement, average_views, load_tested_network, prepare_measurement
 from vtdl_cli.engine.networks.bad_videos import BadVideos
 from vtdl_cli.engine.networks.inference import Collected, collect
 from vtdl_cli.engine.request import Execution, ListSource, Protocol

@@ -99,7 +99,7 @@ def time_loop(training: Training, method: PretextTask, videos: VideoList, report
     """
     reporter.watch(training)
     try:
-        pretrain_epochs(training, method, videos)
+        pretrain_epochs(training, method, videos, judge=False)  # what the weights become does not matter
     except _AllMeasured:
         pass
     except Interrupted as error:  # its message is about resuming

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from vtdl_cli.config import Config
-from vtdl_cli.data.clips.datasets import Batch, EpochBatches, Key, VideoClips, collate
+from vtdl_cli.data.clips.datasets import Batch, Key, VideoClips, collate
+from vtdl_cli.data.clips.epoch_batches import EpochBatches
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.engine.bench.timing import Clock, Timing
 from vtdl_cli.engine.networks.clips import build_pretraining_clips

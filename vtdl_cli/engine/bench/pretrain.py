@@ -15,7 +15,7 @@ from vtdl_cli.engine.bench.loop import WARM_STEPS, LoopReporter, LoopTimes, time
 from vtdl_cli.engine.bench.parts import StepParts, Videos
 from vtdl_cli.engine.bench.timing import Timing, time_in_turn, total
 from vtdl_cli.engine.lists.labels import report_list
-from vtdl_cli.engine.networks.channel_padding import unpadded
+from vtdl_cli.engine.networks.first_convolution import plain_forms
 from vtdl_cli.engine.networks.machine import Machine
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.engine.train.plan import describe_plan
@@ -74,7 +74,7 @@ def _bench(
     parts = StepParts(training, method, samples.first_batch())
     functions = {"worker": samples.read, **parts.functions(), "saving": training.checkpointing.save}
     measured = time_in_turn({**functions, "ready batch": parts.whole_step}, training.machine.device, repeats, reporter)
-    with unpadded(method):
+    with plain_forms(method):
         flop = count_flop(parts.run_network) * training.order.batches_in(0)
     times = _times({**measured, "loading": samples.time_loading(steps)}, loop.whole * (1 / steps), training)
     return {

@@ -53,9 +53,17 @@ def examine(
     with tempfile.TemporaryDirectory(prefix="vtdl-doctor-", ignore_cleanup_errors=True) as scratch:
         examination = Examination(device, folder, Path(scratch))
         for name in names:
-            findings[name] = run_check(CHECKS[name], examination, debug=debug)
+            finding = run_check(CHECKS[name], examination, debug=debug)
+            findings[name] = _say_once(finding, findings)
             report(name, findings[name])
     return findings
+
+
+def _say_once(finding: Finding, before: dict[str, Finding]) -> Finding:
+    """Refer a failure to the check that failed for the same reason before: a missing GPU fails all that need it."""
+    same = (name for name, each in before.items() if each == finding and finding.verdict == "fail")
+    first = next(same, None)
+    return finding if first is None else Finding("fail", f"for the same reason as {first}")
 
 
 def run_check(check: Callable[[Examination], Finding], examination: Examination, *, debug: bool = False) -> Finding:

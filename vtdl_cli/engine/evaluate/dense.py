@@ -6,6 +6,7 @@ Shapes: n windows of T frames of R x R pixels, C channels, D features.
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -15,7 +16,9 @@ from torch import Tensor
 from vtdl_cli.config import Config
 from vtdl_cli.data.clips.datasets import Unreadable
 from vtdl_cli.data.clips.windows import Hop, VideoWindows, Window, WindowRule, open_windows
+from vtdl_cli.data.hdf5.actionformer import why_no_stride
 from vtdl_cli.data.lists.video_list import VideoList
+from vtdl_cli.data.video.decoding import open_sequential
 from vtdl_cli.data.video.timeline import name_sample
 from vtdl_cli.engine.evaluate.extracted_rows import ExtractedRows
 from vtdl_cli.engine.networks.clips import build_window_rule
@@ -44,6 +47,34 @@ def parse_hop(text: str) -> Hop:
 def describe_hop(hop: Hop) -> str:
     """Return a hop as in the attributes of a feature file: `8 frames`, `0.5 seconds`."""
     return f"{hop.distance:.12g} {hop.unit}"
+
+
+def check_one_stride(videos: VideoList, hop: Hop, frame_rate: float | None, reporter: Reporter) -> None:
+    """Refuse windows that ActionFormer could not read, before they are extracted: see `why_no_stride`.
+
+    Where the hop is in seconds, it scans each video, which takes milliseconds. Those that cannot be read so, such as
+    folders of frames, are left to the extraction.
+
+    Args:
+        videos: the list.
+        hop: from a window to the next.
+        frame_rate: that the hop counts, as `data.frame_rate`; None: that of each file.
+        reporter: shows progress.
+
+    Raises:
+        UsageError: windows so far apart have different strides in frames.
+    """
+    if hop.unit == "frames" or frame_rate is not None:
+        return
+    rates = list[float]()
+    with reporter.progress(len(videos), "frame rates") as bar:
+        for index in range(len(videos)):
+            with suppress(UnreadableVideo):
+                if rate := open_sequential(videos.path(index)).scan.frame_rate:
+                    rates = [min([rate, *rates]), max([rate, *rates])]
+            if rates and (reason := why_no_stride(hop.distance, np.array(rates))):
+                raise UsageError(f"windows of list '{videos.source}' would {reason}")
+            bar.advance()
 
 
 @dataclass

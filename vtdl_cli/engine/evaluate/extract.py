@@ -16,7 +16,7 @@ from vtdl_cli.data.clips.windows import Hop
 from vtdl_cli.data.hdf5.feature_parts import FeatureParts
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.data.video.decoding import AUTO, FLOW
-from vtdl_cli.engine.evaluate.dense import describe_hop, window_rows
+from vtdl_cli.engine.evaluate.dense import check_one_stride, describe_hop, window_rows
 from vtdl_cli.engine.evaluate.extracted_rows import keep_rows, video_rows
 from vtdl_cli.engine.features.export import (
     ACTIONFORMER,
@@ -119,6 +119,7 @@ def extract(
         if spec.hop is None:
             raise UsageError(f"--format {ACTIONFORMER} needs windows that slide. Add --hop, such as --hop 8")
         check_videos([videos.name(index) for index in range(len(videos))], videos.intervals, f"list '{videos.source}'")
+        check_one_stride(videos, spec.hop, config.data.frame_rate, reporter)
     if spec.hop and (ignored := decoder_of(config)) not in (AUTO, FLOW, SEQUENTIAL):
         reporter.warn(f"data.decoder '{ignored}' has no effect with --hop: whole videos are read with {SEQUENTIAL}")
     clips = spec.clips or config.extract.clips

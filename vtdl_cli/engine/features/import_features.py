@@ -10,7 +10,8 @@ import numpy as np
 
 from vtdl_cli.data.hdf5.features import FEATURE_BLOCK_BYTES, FEATURE_LAYOUT, FeatureRows, write_features
 from vtdl_cli.data.hdf5.foreign_features import ForeignFeatures, read_foreign_features
-from vtdl_cli.data.hdf5.layout import INTERVAL_COLUMNS, check_finite_rows, interval_columns
+from vtdl_cli.data.hdf5.layout import INTERVAL_COLUMNS, interval_columns
+from vtdl_cli.data.hdf5.layout_checks import check_finite_rows
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.data.video.timeline import name_sample
 from vtdl_cli.engine.lists.groups import recorded_regex

@@ -51,7 +51,7 @@ class FigureRequest:
 
     def check(self, *, overwrite: bool, sources: Sequence[Path]) -> None:
         """Raise UsageError where the figure could not be written."""
-        check_new_file(self.path, "--figure", overwrite=overwrite, sources=sources)
+        check_new_file(self.path, "--figure", overwrite=overwrite, sources=sources, ending=".png")
         if not self.root.is_dir():
             raise UsageError(f"--root '{self.root}' is not a folder. Name the folder that the videos' paths start from")
 

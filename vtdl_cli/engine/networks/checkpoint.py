@@ -6,6 +6,7 @@ A checkpoint is a dict with `schema`, `stage`, `config`, `classes`, `model` and,
 """
 
 import hashlib
+import shlex
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
@@ -104,6 +105,12 @@ def find_weights(name: str) -> Path:
     raise CheckpointError(f"weights '{name}' {what}. Give a run folder or a checkpoint file")
 
 
+def find_preset(weights: str) -> str:
+    """Return the path of the preset beside weights, which a run folder has; empty if there is none."""
+    preset = Path(weights) / "config.yaml"
+    return str(preset) if preset.is_file() else ""
+
+
 def _find_in_hub_folder(folder: Path) -> Path:
     """Return the file of the weights, which has to be the one that the folder was written with."""
     path = folder / MODEL_FILE
@@ -138,7 +145,9 @@ def load_pretrained_backbone(
     """
     source = find_weights(weights)
     checkpoint, sha256 = load_with_sha256(source, reporter.warn)
-    count = copy_backbone(backbone, checkpoint)
+    preset = find_preset(weights)
+    remedy = f"Use theirs, unchanged: --preset {shlex.quote(preset)}" if preset else ""
+    count = copy_backbone(backbone, checkpoint, remedy)
     reporter.line(f"backbone from '{source}': all {count} tensors match")
     warn_of_frame_rate(checkpoint, source, frame_rate, reporter.warn)
     return sha256
@@ -156,8 +165,8 @@ def warn_of_frame_rate(checkpoint: Checkpoint, path: Path, frame_rate: float | N
     )
 
 
-def copy_backbone(backbone: nn.Module, checkpoint: Checkpoint) -> int:
-    """Copy all tensors of the checkpoint's backbone into `backbone`.
+def copy_backbone(backbone: nn.Module, checkpoint: Checkpoint, remedy: str = "") -> int:
+    """Copy all tensors of the checkpoint's backbone into `backbone`; `remedy` as of `load_every_tensor`.
 
     Returns:
         The number of tensors copied.
@@ -166,7 +175,7 @@ def copy_backbone(backbone: nn.Module, checkpoint: Checkpoint) -> int:
         CheckpointError: a tensor is missing, unexpected or has another shape; the message has the counts.
     """
     theirs = tensors_under(checkpoint, backbone_prefix(checkpoint))
-    load_every_tensor(backbone, theirs, checkpoint)
+    load_every_tensor(backbone, theirs, checkpoint, remedy)
     return len(theirs)
 
 
@@ -204,8 +213,14 @@ def encoder_prefix(checkpoint: Checkpoint) -> str:
     return backbone_prefix(checkpoint).removesuffix(f"{BACKBONE}.")
 
 
-def load_every_tensor(network: nn.Module, theirs: dict[str, Tensor], checkpoint: Checkpoint) -> None:
+def load_every_tensor(network: nn.Module, theirs: dict[str, Tensor], checkpoint: Checkpoint, remedy: str = "") -> None:
     """Copy `theirs`, tensors of the checkpoint, into `network`.
+
+    Args:
+        network: whose tensors are replaced.
+        theirs: name -> tensor.
+        checkpoint: what the message says of them comes from it.
+        remedy: what to type or to leave out, where that is known.
 
     Raises:
         CheckpointError: a tensor is missing, unexpected or has another shape; the message has the counts.
@@ -219,6 +234,6 @@ def load_every_tensor(network: nn.Module, theirs: dict[str, Tensor], checkpoint:
         raise CheckpointError(
             f"weights of {kind} do not fit the network: {len(ours) - len(missing) - len(misshaped)} tensors match, "
             f"{len(missing)} missing, {len(unexpected)} unexpected, {len(misshaped)} of another shape. "
-            "Choose the preset that these weights were trained with"
+            + (remedy or "Choose the preset that these weights were trained with")
         )
     network.load_state_dict(theirs)

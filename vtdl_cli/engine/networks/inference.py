@@ -11,7 +11,8 @@ from torch import Tensor
 
 from vtdl_cli import ranks
 from vtdl_cli.data.clips.augmentation import to_clips
-from vtdl_cli.data.clips.datasets import SMALL_FIELDS, Batch, EpochBatches, VideoClips
+from vtdl_cli.data.clips.datasets import SMALL_FIELDS, Batch, VideoClips
+from vtdl_cli.data.clips.epoch_batches import EpochBatches
 from vtdl_cli.data.clips.loading import Loader
 from vtdl_cli.data.clips.window_loading import SlidingWindows, WindowBatch, load_windows
 from vtdl_cli.engine.networks.bad_videos import BadVideos

@@ -29,7 +29,7 @@ def choose_kernels(device: torch.device, *, deterministic: bool) -> None:
     cudnn = torch.backends.cudnn
     cudnn.conv.fp32_precision = "tf32"  # type: ignore[attr-defined]  # made at runtime
     cudnn.benchmark, cudnn.deterministic = not deterministic, deterministic
-    torch.use_deterministic_algorithms(deterministic, warn_only=True)  # for max pooling it would raise
+    torch.use_deterministic_algorithms(deterministic, warn_only=True)  # where it cannot, it would raise
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", CUBLAS_WORKSPACE)
         warnings.filterwarnings("ignore", message=".* does not have a deterministic implementation")

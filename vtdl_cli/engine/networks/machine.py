@@ -1,5 +1,6 @@
 """The device, precision and workers of a run, and moving networks and clips to the device."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -8,7 +9,8 @@ from torch import Tensor, nn
 
 from vtdl_cli import ranks
 from vtdl_cli.data.clips.augmentation import to_clips
-from vtdl_cli.data.clips.datasets import Batch, EpochBatches, VideoClips
+from vtdl_cli.data.clips.datasets import Batch, VideoClips
+from vtdl_cli.data.clips.epoch_batches import EpochBatches
 from vtdl_cli.data.clips.loading import Loader, build_loader
 from vtdl_cli.engine.networks.copying import to_device
 from vtdl_cli.runtime import (
@@ -40,6 +42,7 @@ class Machine:
     autocast: torch.dtype | None
     workers: int
     warn: Warn = ignore_warning  # called for what slows a run down
+    augment: Callable[[Tensor, int, dict[str, Tensor]], Tensor] = to_clips  # or what computes the same
 
     def place(self, network: Network) -> Network:
         """Move a network to the device, in MEMORY_FORMAT."""
@@ -115,7 +118,7 @@ def device_clips(batch: Batch, machine: Machine, crop_size: int) -> Tensor:
 
     batch = move_batch(batch, machine)
     draws = {name: views_first(values) for name, values in batch.draws.items()}
-    clips = to_clips(views_first(batch.windows), crop_size, draws).contiguous(memory_format=MEMORY_FORMAT)
+    clips = machine.augment(views_first(batch.windows), crop_size, draws).contiguous(memory_format=MEMORY_FORMAT)
     return torch.unflatten(clips, 0, (batch.windows.shape[1], batch.windows.shape[0]))
 
 

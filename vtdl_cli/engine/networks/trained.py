@@ -13,6 +13,7 @@ from vtdl_cli.engine.networks.checkpoint import (
     Checkpoint,
     copy_backbone,
     encoder_prefix,
+    find_preset,
     find_weights,
     load_every_tensor,
     load_with_sha256,
@@ -78,8 +79,7 @@ def load_classifier(weights: str, assignments: Iterable[str], warn: Warn = ignor
 
 def refuse_pretrained(path: str, weights: str) -> CheckpointError:
     """Build the error for a checkpoint without a classifier, which the user named `weights`."""
-    config = Path(weights) / "config.yaml"  # of a run folder
-    preset = config if config.is_file() else "small/r3d"
+    preset = find_preset(weights) or "small/r3d"
     return CheckpointError(
         f"weights '{path}' were pretrained and have no classifier. First: vtdl finetune --preset {preset} "
         f"--weights {weights} --train-list lists/train_split_1.txt --out runs/finetuned"
@@ -129,7 +129,7 @@ def load_embedder(weights: str, assignments: Iterable[str], warn: Warn = ignore_
             "Use --layer last"
         )
     encoder = build_embedder(source.config)
-    load_every_tensor(encoder, tensors, checkpoint)
+    load_every_tensor(encoder, tensors, checkpoint, _settings_to_leave_out(checkpoint, source.config))
     return encoder.eval(), source
 
 
@@ -144,14 +144,22 @@ def _network(checkpoint: Checkpoint, source: Source) -> Encoder | Backbone:
 
 def _classifier(checkpoint: Checkpoint, source: Source) -> Encoder:
     network = build_network(source.config, source.num_classes)
-    load_every_tensor(network, checkpoint["model"], checkpoint)
+    load_every_tensor(network, checkpoint["model"], checkpoint, _settings_to_leave_out(checkpoint, source.config))
     return network.eval()
 
 
 def _backbone(checkpoint: Checkpoint, source: Source) -> Backbone:
     backbone = build_backbone(source.config)
-    copy_backbone(backbone, checkpoint)
+    copy_backbone(backbone, checkpoint, _settings_to_leave_out(checkpoint, source.config))
     return backbone.eval()
+
+
+def _settings_to_leave_out(checkpoint: Checkpoint, config: Config) -> str:
+    """Return the assignments of a user that make another network than the checkpoint's, as what to leave out."""
+    own = build_config(checkpoint["config"])
+    keys = [f"model.{key}" for key, value in own.model if getattr(config.model, key) != value]
+    keys += ["data.modality"] if own.data.modality != config.data.modality else []
+    return f"Leave out {', '.join(f'--set {key}' for key in keys)}" if keys else ""
 
 
 def _open(weights: str, assignments: Iterable[str], warn: Warn) -> tuple[Checkpoint, Source]:

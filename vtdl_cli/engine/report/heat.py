@@ -19,6 +19,7 @@ from vtdl_cli.data.clips.sampling import consecutive_clips
 from vtdl_cli.data.clips.windows import CentreView, slide
 from vtdl_cli.data.video.decoding import open_video
 from vtdl_cli.data.video.reader import VideoScan
+from vtdl_cli.data.video.timeline import Interval, timeline_of
 from vtdl_cli.data.video.whole_video import encoding_rate, whole_video
 from vtdl_cli.engine.networks.machine import Machine
 from vtdl_cli.engine.networks.trained import Source
@@ -75,7 +76,10 @@ class ClippedVideo:
         scan: the properties of what the network sees of it.
         indices: frames of the clips, (V, T).
         short_side, crop_size: as in the configuration, pixels.
+        numbers: of the frames in the file, those that are shown.
+        start_seconds: when the first of them begins; 0 where that is unknown.
         sampled_rate: frames a second, as in the configuration; None: the frames of the file.
+        interval: the part of the video that is shown; None: all of it.
     """
 
     path: Path
@@ -83,7 +87,10 @@ class ClippedVideo:
     indices: np.ndarray
     short_side: int
     crop_size: int
+    numbers: np.ndarray
+    start_seconds: float = 0.0
     sampled_rate: float | None = None
+    interval: Interval | None = None
 
     @property
     def frame_rate(self) -> Fraction:
@@ -92,28 +99,30 @@ class ClippedVideo:
 
     def frames(self) -> Iterator[np.ndarray]:
         """Yield all frames (H, W, 3), one in memory at a time."""
-        return whole_video(self.path, frame_rate=self.sampled_rate)
+        return whole_video(self.path, self.interval, self.sampled_rate)
 
     def clips(self, device: torch.device) -> Iterator[Tensor]:
         """Yield one clip after another, normalised: (1, 3, T, R, R)."""
-        frames = whole_video(self.path, frame_rate=self.sampled_rate, short_side=self.short_side)
+        frames = whole_video(self.path, self.interval, self.sampled_rate, short_side=self.short_side)
         for window in slide(frames, self.indices, CentreView(self.short_side, self.crop_size)):
             yield to_clips(torch.from_numpy(window)[None].to(device), self.crop_size, {})
 
 
-def clip_video(path: Path, source: Source, clip: Clip) -> ClippedVideo:
-    """Divide a video into consecutive clips, of the length and size in the configuration.
+def clip_video(path: Path, source: Source, clip: Clip, interval: Interval | None = None) -> ClippedVideo:
+    """Divide a video, or an interval of it, into consecutive clips, of the length and size in the configuration.
 
     Raises:
-        UnreadableVideo: it cannot be opened.
+        UnreadableVideo: it cannot be opened, or has no such interval.
     """
     data = source.config.data
     # pyav: the others drop frames of damaged files without an error
-    with open_video(path, "pyav", frame_rate=data.frame_rate) as reader:
-        scan = reader.scan
+    with open_video(path, "pyav", interval, data.frame_rate) as reader:
+        scan, timeline = reader.scan, timeline_of(path, reader)
     sampler = consecutive_clips(clip.clip_len_frames, clip.stride_frames, data.short_videos)
     indices = sampler(scan.num_frames, np.random.default_rng(0))
-    return ClippedVideo(path, scan, indices, data.short_side, data.crop_size, data.frame_rate)
+    start = float(np.nan_to_num(timeline.edges[0]))
+    sizes = data.short_side, data.crop_size
+    return ClippedVideo(path, scan, indices, *sizes, timeline.frames, start, data.frame_rate, interval)
 
 
 def classify_video(mapper: HeatMapper, video: ClippedVideo, reporter: Reporter) -> Tensor:

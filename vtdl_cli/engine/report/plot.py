@@ -43,7 +43,7 @@ def plot_runs(runs: Sequence[Path], out: Path | None, reporter: Reporter, *, ove
     beside = runs[0].resolve().parent
     out = out or beside / (f"{names[0]}-curves.png" if len(runs) == 1 else "curves.png")
     lock_file(out, reporter)
-    check_new_file(out, "--out", overwrite=overwrite)
+    check_new_file(out, "--out", overwrite=overwrite, ending=".png")
     with atomic_write(out) as temporary:
         draw_curves(logs, temporary)
     return {"out": str(out), "runs": [{"name": name, "epochs": len(rows)} for name, rows in logs.items()]}
@@ -116,7 +116,7 @@ def plot_features(
     features = read_features(file, reporter.warn)
     out = out or file.with_name(f"{file.stem}-{method}.png")
     lock_file(out, reporter)
-    check_new_file(out, "--out", overwrite=overwrite, sources=[file])
+    check_new_file(out, "--out", overwrite=overwrite, sources=[file], ending=".png")
     names = name_classes([features], classes)
     shown = features.rows(_choose_videos(len(features.labels), max_videos, seed))
     values = unit(shown.values.astype(np.float64))
@@ -183,7 +183,7 @@ def plot_gradients(run: Path, out: Path | None, reporter: Reporter, *, overwrite
     rows = _read_epochs(run, GRADIENTS)
     out = out or run / "gradients.png"
     lock_file(out, reporter)
-    check_new_file(out, "--out", overwrite=overwrite)
+    check_new_file(out, "--out", overwrite=overwrite, ending=".png")
     weights = list(dict.fromkeys(name for row in rows for name in row.get("mean", {})))
     if not weights:
         raise UsageError(f"run '{run}' has no gradients: no step was made. Train it for an epoch first")

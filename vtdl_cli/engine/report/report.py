@@ -56,7 +56,7 @@ def report(
     out = out or path / REPORT_FILE
     run = read_run(path)
     lock_file(out, reporter)
-    check_new_file(out, "--out", overwrite=overwrite)
+    check_new_file(out, "--out", overwrite=overwrite, ending=".html")
     given = [read_retrieval(file) for file in retrievals]
     page = assemble_report(run, find_evaluations(path, results, reporter), given)
     content = render_page(page).encode()

@@ -47,7 +47,7 @@ def visualize_triplet(
             f"--index '{index}' is outside list '{source.path}' of {len(videos)} videos. Choose 0 to {len(videos) - 1}"
         )
     lock_file(out, reporter)
-    check_new_file(out, "--out", overwrite=execution.overwrite, sources=[source.path])
+    check_new_file(out, "--out", overwrite=execution.overwrite, sources=[source.path], ending=".png")
     return {"out": str(out), **draw_triplet(config, videos, out, index=index, seed=execution.seed)}
 
 

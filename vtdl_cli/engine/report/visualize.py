@@ -19,6 +19,7 @@ from torch import Tensor
 from vtdl_cli.analysis.heat_maps import PERCENTILES, Scale, maps_of_frames, scale_of
 from vtdl_cli.analysis.overlay import draw_overlays, lay_over
 from vtdl_cli.data.clips.views import seen_area
+from vtdl_cli.data.video.timeline import Interval, name_sample
 from vtdl_cli.data.video.whole_video import choose_encoder, write_mp4
 from vtdl_cli.engine.networks.machine import build_machine
 from vtdl_cli.engine.networks.trained import Source, load_network
@@ -46,6 +47,7 @@ def visualize(
     kind: str | None = None,
     layer: str | None = None,
     category: str | None = None,
+    interval: tuple[float, float] | None = None,
     assignments: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Write a video with a network's heat maps over it and a strip of its frames beside it, or the strip alone.
@@ -61,6 +63,7 @@ def visualize(
         kind: a key of MAPS; none: gradcam where there is a classifier, else energy.
         layer: of the backbone; none: its last.
         category: class that gradcam explains, a name or a number; none: the predicted one.
+        interval: start and end in seconds of the part that is shown, and seen by the network; None: all of the video.
         assignments: `section.key=value` on top of the configuration in the weights.
 
     Returns:
@@ -68,25 +71,32 @@ def visualize(
 
     Raises:
         UsageError, CheckpointError: options, weights and outputs do not fit together.
-        UnreadableVideo: the video cannot be read to its end. Nothing has been written.
+        UnreadableVideo: the video cannot be read to its end, or has no such interval. Nothing has been written.
     """
     began = time.monotonic()
     network, source = _load(weights, assignments, reporter.warn)
     kind = _choose_map(kind, network, weights)
-    chosen = _find_class(category, kind, source)
+    chosen, part = _find_class(category, kind, source), _read_interval(interval)
     movie, strip = _choose_outputs(out, video, execution.overwrite)
     for output in filter(None, (movie, strip)):
         lock_file(output, reporter)
     machine = build_machine(execution.device, "fp32", 0, reporter)
     backbone = network.backbone if isinstance(network, Encoder) else network
     mapper = HeatMapper(machine.place(network.requires_grad_(False)), machine, kind, choose_layer(backbone, layer))
-    clipped = clip_video(video, source, source.config.finetune if mapper.has_classifier else source.config.extract)
+    clip = source.config.finetune if mapper.has_classifier else source.config.extract
+    clipped = clip_video(video, source, clip, part)
     if kind == "gradcam" and chosen is None:
         chosen = int(classify_video(mapper, clipped, reporter).argmax())
     heat, probabilities = map_video(mapper, clipped, chosen, reporter)
     prediction = _describe_prediction(probabilities, chosen, source) if mapper.has_classifier else {}
     scale = scale_of(heat)
-    facts = {"video": str(video), "weights": source.path, "map": kind, "layer": mapper.layer, **prediction}
+    facts = {
+        "video": name_sample(str(video), part),
+        "weights": source.path,
+        "map": kind,
+        "layer": mapper.layer,
+        **prediction,
+    }
     shown: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     overlays = _overlay_frames(clipped, heat, scale, shown, reporter)
     with ExitStack() as stack:
@@ -147,6 +157,14 @@ def _find_class(category: str | None, kind: str, source: Source) -> int | None:
     )
 
 
+def _read_interval(bounds: tuple[float, float] | None) -> Interval | None:
+    if bounds is not None and not 0 <= bounds[0] < bounds[1]:
+        raise UsageError(
+            f"--interval '{bounds[0]:g} {bounds[1]:g}' is none: give its start, from 0, and then its end, in seconds"
+        )
+    return None if bounds is None else Interval(*bounds)
+
+
 def _choose_outputs(out: Path, video: Path, overwrite: bool) -> tuple[Path | None, Path]:
     """Return the paths of the MP4, if one is wanted, and of the strip; refuse those that must not be written."""
     if out.suffix.lower() not in (".mp4", ".png"):
@@ -183,7 +201,8 @@ def _overlay_frames(
             area = seen_area(frame.shape[0], frame.shape[1], video.short_side, video.crop_size)
             overlay = lay_over(frame, scale.apply(of_frame), area)
             if number in wanted:
-                shown[f"frame {number}, {float(number / video.frame_rate):.1f} s"] = frame, overlay
+                seconds = video.start_seconds + float(number / video.frame_rate)
+                shown[f"frame {video.numbers[number]}, {seconds:.1f} s"] = frame, overlay
             yield overlay
             bar.advance()
 

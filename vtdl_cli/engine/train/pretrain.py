@@ -144,8 +144,15 @@ def _describe_result(training: Training) -> dict[str, Any]:
     return {"metrics": last, "skipped": training.state.bad_videos.as_list()}
 
 
-def pretrain_epochs(training: Training, method: PretextTask, videos: VideoList) -> None:
-    """Train all epochs; where due, renew the labels before one, and measure kNN accuracy after it."""
+def pretrain_epochs(training: Training, method: PretextTask, videos: VideoList, *, judge: bool = True) -> None:
+    """Train all epochs; where due, renew the labels before one, and measure kNN accuracy after it.
+
+    Args:
+        training: what is trained, and how.
+        method: its model.
+        videos: its list.
+        judge: warn of signs that nothing is learned.
+    """
     every = training.config.pretrain.knn_every
     ddp_model = ranks.wrap_ddp(method)
     forward = forward_by(ddp_model, method.sampler, training.machine)
@@ -158,7 +165,7 @@ def pretrain_epochs(training: Training, method: PretextTask, videos: VideoList) 
         train_epoch(training, ddp_model, forward, method.after_step)
         is_due = every and (epoch + 1) % every == 0
         row = training.close_epoch(measure_knn(training, method, videos) if is_due else {})
-        signs = signs_of_collapse(row)
+        signs = signs_of_collapse(row) if judge else {}
         for name in signs.keys() - warned:
             training.reporter.warn(signs[name])
         warned |= signs.keys()

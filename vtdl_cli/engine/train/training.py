@@ -19,7 +19,8 @@ from torch import nn
 
 from vtdl_cli import ranks
 from vtdl_cli.config import Config, TrainingSection
-from vtdl_cli.data.clips.datasets import Batch, EpochBatches, VideoClips
+from vtdl_cli.data.clips.datasets import Batch, VideoClips
+from vtdl_cli.data.clips.epoch_batches import EpochBatches
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.engine.networks.bad_videos import BadVideos
 from vtdl_cli.engine.networks.checkpoint import Stage, describe_model
@@ -142,7 +143,7 @@ class Training:
         if not self.state.is_finished:
             videos, crop_size = self.order.local_batch_size, self.config.data.crop_size
             chosen = {"videos": videos, "crop_size": crop_size, "deterministic": self.state.identity["deterministic"]}
-            tune(self.machine, self.state.model, self.options, self.reporter, **chosen)
+            self.machine = tune(self.machine, self.state.model, self.options, self.reporter, **chosen)
 
     def epochs(self) -> Iterator[int]:
         """The epochs that are left, numbered from 0; after the last one the curves are drawn."""

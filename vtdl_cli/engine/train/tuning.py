@@ -5,12 +5,11 @@ from torch import nn
 
 from vtdl_cli import ranks
 from vtdl_cli.config import TrainingSection
-from vtdl_cli.engine.networks.channel_padding import choose_padding, first_convolution
-from vtdl_cli.engine.networks.compiling import compile_backbones
+from vtdl_cli.engine.networks.compiling import compile_augmentation, compile_backbones
+from vtdl_cli.engine.networks.first_convolution import choose_form, first_convolution
 from vtdl_cli.engine.networks.kernels import choose_kernels
 from vtdl_cli.engine.networks.machine import MEMORY_FORMAT, Machine, autocast
 from vtdl_cli.models.encoder import Backbone
-from vtdl_cli.models.i3d import SamePool
 from vtdl_cli.runtime import Reporter
 
 
@@ -23,48 +22,41 @@ def tune(
     videos: int,
     crop_size: int,
     deterministic: bool,
-) -> None:
-    """Choose kernels, pad the first convolutions and, where asked to, compile.
+) -> Machine:
+    """Choose kernels and the form of the first convolutions and, where asked to, compile; returns the machine to use.
 
     Args:
         machine: on which the model is.
         model: changed in place; its state dict stays.
         options: of the stage.
-        reporter: told of what has been chosen, and warned of what cannot be.
+        reporter: told of what has been chosen, and warned of what cannot be compiled.
         videos: of this rank in a batch.
         crop_size: pixels.
         deterministic: see `choose_kernels`.
     """
     choose_kernels(machine.device, deterministic=deterministic)
-    if machine.device.type == "cuda" and deterministic:
-        warn_of_pooling(model, reporter)
-    elif machine.device.type == "cuda":
-        pad_channels(model, machine, reporter, videos, options.clip_len_frames, crop_size)
+    if machine.device.type == "cuda" and not deterministic:  # the form that is faster is not always the same
+        form_first_convolutions(model, machine, reporter, videos, options.clip_len_frames, crop_size)
     if options.compile:
         compile_backbones(model, reporter.warn)
+        if machine.device.type == "cuda":  # a CPU is faster with blocks that stay in its caches
+            return compile_augmentation(machine, reporter.warn)
+    return machine
 
 
-def warn_of_pooling(model: nn.Module, reporter: Reporter) -> None:
-    """Warn of what torch cannot repeat to the bit on a GPU."""
-    if any(isinstance(layer, nn.MaxPool3d | SamePool) for layer in model.modules()):
-        reporter.warn(
-            "--deterministic does not reach the max pooling of this network: torch adds up its gradients in any order, "
-            "so last digits may differ. R3D and R(2+1)D have none"
-        )
-
-
-def pad_channels(
+def form_first_convolutions(
     model: nn.Module, machine: Machine, reporter: Reporter, videos: int, frames: int, crop_size: int
 ) -> None:
-    """Pad the input of each backbone's first convolution if that makes it faster; all ranks as rank 0."""
+    """Compute each backbone's first convolution in the form in which it is fastest; all ranks as rank 0."""
     firsts = [first_convolution(each) for each in model.modules() if isinstance(each, Backbone)]
     if not firsts:
         return
     channels = firsts[0].in_channels
     clips = torch.zeros(videos, channels, frames, crop_size, crop_size, device=machine.device)
     clips = clips.contiguous(memory_format=MEMORY_FORMAT)
-    padded, gain = ranks.from_rank_0(choose_padding(firsts[0], clips, autocast(machine)))
+    form, gain = ranks.from_rank_0(choose_form(firsts[0], clips, autocast(machine)))
     for convolution in firsts:
-        convolution.padded_channels = padded
-    if padded > channels:
-        reporter.line(f"first convolution: {channels} channels padded to {padded}, {gain:.1f} times as fast")
+        convolution.form = form
+    if gain > 1:
+        folded = "stride and time folded into " if form.unrolls else "stride folded into " if form.folds else ""
+        reporter.line(f"first convolution: {folded or 'padded to '}{form.channels} channels, {gain:.1f} times as fast")
