@@ -9,7 +9,16 @@ import pkgutil
 
 import vtdl_cli
 
-LATER = ["decord", "matplotlib.backends.backend_agg", "sympy", "torch.utils.tensorboard", "typer.rich_utils"]
+LATER = [
+    "decord",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.figure",
+    "sklearn.linear_model",
+    "sklearn.model_selection",
+    "torch._dynamo",
+    "torch.utils.tensorboard",
+    "typer.rich_utils",
+]
 """What is not imported at the top of a module."""
 
 modules = [module.name for module in pkgutil.walk_packages(vtdl_cli.__path__, "vtdl_cli.")]

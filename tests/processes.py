@@ -93,6 +93,7 @@ def _become(words: Sequence[str], environment: Mapping[str, str], out: Connectio
         pipe.close()
     sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)  # the old one knows another kind of file
     sys.stderr = os.fdopen(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # a server of vtdl's own blocks Ctrl-C
     multiprocessing.set_start_method(None, force=True)  # the system's own, as in a new process, and no fork server
     os.environ.clear()
     os.environ.update(environment)

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from tests.toy import refuse, succeed, vtdl
 from vtdl_cli import __version__
 from vtdl_cli.cli import ErrorBoundary, app, describe
-from vtdl_cli.errors import ConfigError, Interrupted, ListError
+from vtdl_cli.errors import ConfigError, Interrupted, ListError, PartFailed
 
 COMMANDS = [
     [],
@@ -247,6 +247,24 @@ def failing_app(error: BaseException) -> typer.Typer:
     ],
 )
 def test_boundary__turns_errors_into_lines_and_codes(error: BaseException, code: int, stderr: str) -> None:
+    result = CliRunner().invoke(failing_app(error), ["fail"])
+    assert (result.exit_code, result.stderr, result.stdout) == (code, stderr, "")
+
+
+@pytest.mark.parametrize(
+    ("cause", "code", "stderr"),
+    [
+        (ConfigError("one", "two"), 2, "error: tca, seed 0: probes: one\nerror: tca, seed 0: probes: two\n"),
+        (
+            FileNotFoundError(2, "No such file", "a"),
+            1,
+            "error: tca, seed 0: probes: file 'a' cannot be used: no such file\n",
+        ),
+    ],
+)
+def test_boundary__names_the_part_of_an_ablation_that_failed(cause: Exception, code: int, stderr: str) -> None:
+    error = PartFailed("tca, seed 0: probes")
+    error.__cause__ = cause
     result = CliRunner().invoke(failing_app(error), ["fail"])
     assert (result.exit_code, result.stderr, result.stdout) == (code, stderr, "")
 

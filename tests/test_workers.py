@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from vtdl_cli.system import STOP_SIGNALS
-from vtdl_cli.workers import describe_dead_worker, give_way_to_parent, leave_signals_to_parent
+from vtdl_cli.workers import blocked_signals, describe_dead_worker, give_way_to_parent, leave_signals_to_parent
 
 
 def test_leave_signals_to_parent__ignores_ctrl_c() -> None:
@@ -25,6 +25,19 @@ def test_give_way_to_parent__has_the_lowest_priority() -> None:
     with multiprocessing.get_context("fork").Pool(1, initializer=give_way_to_parent) as pool:
         assert pool.apply(os.nice, (0,)) == 19
     assert os.nice(0) == before
+
+
+def test_blocked_signals__leaves_blocked_what_was() -> None:
+    """A process that leaves Ctrl-C to its parent may start workers of its own."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    try:
+        with blocked_signals():
+            with blocked_signals():
+                pass
+            assert {signal.SIGINT, signal.SIGUSR1} <= signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == before
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ from vtdl_cli.commands import (
     visualize,
 )
 from vtdl_cli.commands.unknown_options import WORDS, describe_unknown_option
-from vtdl_cli.errors import UsageError, VtdlError
+from vtdl_cli.errors import PartFailed, UsageError, VtdlError
 
 ORDER: list[str] = []
 """The names of all commands as the help shows them, which by itself shows groups last."""
@@ -113,6 +113,9 @@ def _ignoring_ctrl_c() -> Iterator[None]:
 
 def describe(error: BaseException) -> tuple[Sequence[str], int]:
     """Return the error lines for an exception, and the exit code."""
+    if isinstance(error, PartFailed) and error.__cause__ is not None:
+        lines, code = describe(error.__cause__)
+        return [f"{error.part}: {line}" for line in lines], code
     if isinstance(error, VtdlError):
         return error.lines, error.exit_code
     line, code = _describe_other(error)

@@ -7,6 +7,7 @@ VtdlError                 1   the run failed
 ├── ListError             1   a list cannot be read, or cannot be used here
 ├── UnreadableVideo       1   a video cannot be decoded; commands that read many skip and count it
 ├── CheckpointError       1   weights cannot be read, or do not fit
+├── PartFailed                a part of an ablation failed; its exit code is that of its cause
 └── Interrupted          75   a signal stopped the run after it saved its state
 
 A message reads `<what> '<value>' <which rule it breaks>. <what to type next>`, without a leading "error:": the
@@ -70,6 +71,24 @@ class UnreadableVideo(VtdlError):
 
 class CheckpointError(VtdlError):
     """Weights cannot be read, or do not fit the network."""
+
+
+class PartFailed(VtdlError):
+    """A part of an ablation failed; `__cause__` is why.
+
+    Args:
+        part: names it.
+    """
+
+    def __init__(self, part: str) -> None:
+        super().__init__(part)
+        self.part = part
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The lines of the message."""
+        reasons = self.__cause__.lines if isinstance(self.__cause__, VtdlError) else (str(self.__cause__),)
+        return tuple(f"{self.part}: {reason}" for reason in reasons)
 
 
 class Interrupted(VtdlError):

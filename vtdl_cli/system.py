@@ -7,7 +7,8 @@ import os
 import shutil
 import signal
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -56,6 +57,19 @@ def mask_signals(numbers: tuple[signal.Signals, ...], *, block: bool) -> None:
     """Block or unblock signals in this thread; on Windows nothing happens."""
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_BLOCK if block else signal.SIG_UNBLOCK, numbers)
+
+
+@contextmanager
+def blocked(numbers: tuple[signal.Signals, ...]) -> Iterator[None]:
+    """Block signals in this thread, but for those that are blocked already; on Windows nothing happens."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def send_ctrl_c() -> None:

@@ -9,12 +9,12 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 
-from vtdl_cli.system import IGNORED_BY_WORKERS, KILL, lower_priority, mask_signals
+from vtdl_cli.system import IGNORED_BY_WORKERS, KILL, blocked, lower_priority, mask_signals
 
 
 def leave_signals_to_parent() -> None:
@@ -47,14 +47,12 @@ def _exit_after(parent: BaseProcess) -> None:
     os._exit(1)
 
 
-@contextmanager
-def blocked_signals() -> Iterator[None]:
-    """Block Ctrl-C while workers start: one that comes before they ignore it reaches only this process, afterwards."""
-    mask_signals(IGNORED_BY_WORKERS, block=True)
-    try:
-        yield
-    finally:
-        mask_signals(IGNORED_BY_WORKERS, block=False)
+def blocked_signals() -> AbstractContextManager[None]:
+    """Block Ctrl-C while workers start: one that comes before they ignore it reaches only this process, afterwards.
+
+    In a process that leaves it to its own parent it stays blocked.
+    """
+    return blocked(IGNORED_BY_WORKERS)
 
 
 def failed_exit_code(workers: Sequence[BaseProcess], wait_seconds: float = 0.0) -> int | None:

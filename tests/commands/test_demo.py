@@ -22,7 +22,7 @@ def test_table__fits_80_columns(comparison: Comparison) -> None:
         "pretraining_videos": 512,
         "test_videos": 160,
         "seeds": comparison.num_seeds,
-        "finetuned_draws": 3,
+        "finetuned_draws": comparison.measures.finetune_draws,
         "probe_draws": 20,
     }
     written = StringIO()

@@ -67,6 +67,7 @@ def ablate(
     seed: o.SeedOption = 0,
     device: o.DeviceOption = "auto",
     workers: o.WorkersOption = None,
+    jobs: Annotated[int, typer.Option(min=1, help=o.JOBS, rich_help_panel=o.RUNNING)] = 1,
     resume: o.ResumeOption = False,
     overwrite: o.OverwriteOption = False,
     dry_run: o.DryRunOption = False,
@@ -84,7 +85,7 @@ def ablate(
     Your own rows: a YAML file with a line NAME: [SECTION.KEY=VALUE, ...] each.
     In the brackets, 'scratch' stands for no pretraining, and 'equal time as NAME'
     for as many epochs as take the time of that row: of pretraining or, from
-    scratch, of finetuning.
+    scratch, of finetuning. With --jobs, that is its time beside other jobs.
     """
     from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.settings import load_config
@@ -110,6 +111,7 @@ def ablate(
         measures=Measures(per_class, draws, finetune, finetune_draws),
         budget=budget,
         against=against,
+        jobs=jobs,
     )
     if as_json or dry_run:
         print_result(result, as_json, "plan")

@@ -38,6 +38,10 @@ def demo(
     assignments: o.SetOption = None,
     device: o.DeviceOption = "auto",
     workers: o.WorkersOption = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, help=f"{o.JOBS} Default: one for each core, at most 4.", rich_help_panel=o.RUNNING),
+    ] = None,
     resume: o.ResumeOption = False,
     overwrite: o.OverwriteOption = False,
     dry_run: o.DryRunOption = False,
@@ -58,7 +62,7 @@ def demo(
     from vtdl_cli.engine.networks.methods import check_config
 
     check_config(config, assignments or ())
-    result = demo(config, out, how, make_reporter(quiet), videos_per_class=videos, ablation=ablation)
+    result = demo(config, out, how, make_reporter(quiet), videos_per_class=videos, ablation=ablation, jobs=jobs)
     if as_json or dry_run:
         print_result(result, as_json, "plan")
         return

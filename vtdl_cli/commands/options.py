@@ -102,6 +102,8 @@ WorkersOption = Annotated[
         rich_help_panel=RUNNING,
     ),
 ]
+JOBS = "Parts to compute at once, each in a process of its own with its share of the cores, GPUs and --workers."
+"""The help of --jobs."""
 ResumeOption = Annotated[
     bool,
     typer.Option("--resume", help="Resume an earlier run of this command that was stopped.", rich_help_panel=RUNNING),

@@ -25,7 +25,7 @@ NETWORKS = ["scratch", "scratch-equal-time", "pretrained"]
 PROTOCOLS = ("clip@1", "video@10")
 SMALL = ("--videos", str(PER_CLASS), "--set", "pretrain.epochs=1", "--set", "finetune.epochs=1", "--set",
          "pretrain.schedule.warmup_epochs=0", "--set", "data.crop_size=16", "--set", "data.short_side=18",
-         "--workers", "0")  # fmt: skip
+         "--workers", "0", "--jobs", "2")  # fmt: skip
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -8,6 +8,7 @@ import csv
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from vtdl_cli.config import Config
 from vtdl_cli.engine.ablation.grid import Grid, Values
 from vtdl_cli.engine.ablation.measures import Measures
 from vtdl_cli.engine.ablation.rows import Row, apply_budget
+from vtdl_cli.engine.ablation.running import run_grid
 from vtdl_cli.engine.ablation.statistics import as_dict, compare_with, describe, estimate
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.engine.stages import StageReporter
@@ -42,6 +44,7 @@ def ablate(
     measures: Measures = Measures(),
     budget: str = "steps",
     against: str | None = None,
+    jobs: int = 1,
 ) -> dict[str, Any]:
     """Pretrain and measure every row with every seed, and compare the rows.
 
@@ -56,6 +59,7 @@ def ablate(
         measures: what is measured of every network.
         budget: see `rows.apply_budget`.
         against: the row to compare with; none: `moco`, or the first row if there is none.
+        jobs: how many parts are computed at once.
 
     Returns:
         `estimates` and `differences` by metric and row, the `titles` of the metrics, the `verdict` in a sentence, the
@@ -64,6 +68,7 @@ def ablate(
 
     Raises:
         UsageError, ListError, ConfigError: something does not fit; nothing has been computed.
+        PartFailed: computing a part failed; what was done before is kept.
         Interrupted: by a signal, after saving.
     """
     began = time.monotonic()
@@ -78,8 +83,8 @@ def ablate(
     lock_folder(out, reporter)
     if execution.overwrite:
         remove_old(grid)
-    for _ in grid.run():
-        write_table(grid)
+    run_grid(grid, jobs, partial(write_table, grid))
+    write_table(grid)
     result = plan | summarise(grid, against)
     result["seconds"] = round(time.monotonic() - began, 1)
     with atomic_write(out / RESULT) as temporary:

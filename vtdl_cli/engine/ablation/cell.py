@@ -98,7 +98,9 @@ class Cell:
 
     def labelled(self, training: str, draw: int = 0) -> ListSource:
         """Return the videos that are used with labels, in few-shot finetuning those of a draw."""
-        return self._draw_labels(self.first_draw + draw) if training == FEW_SHOT else self.videos.train_source
+        if training != FEW_SHOT:
+            return self.videos.train_source
+        return ListSource(self._file_of_draw(draw), self.videos.train.root)
 
     def parts(self) -> Iterator[Part]:
         """Yield the parts, in order."""
@@ -123,7 +125,8 @@ class Cell:
     def _part(self, training: str, run: Path, settings: dict[str, Any], compute: Callable[[], Results]) -> Part:
         """Return the part of a training and, if that is finetuning, of its evaluation."""
         sections = SECTIONS[training] if training == PRETRAINING else (*SECTIONS[training], "evaluate")
-        return Part(run.name, run.with_suffix(".json"), self.configure(training), sections, settings, compute)
+        file = run.with_suffix(".json")
+        return Part(run.name, file, self.configure(training), sections, settings, compute, training)
 
     def values(self) -> dict[str, list[float]] | None:
         """Return all results, with a value for each draw where there are several; none unless all parts are done."""
@@ -189,12 +192,19 @@ class Cell:
             name = protocol_name(clips)
             yield name, measure_top1(run, test, run / name, how, reporter, Protocol(clips))
 
-    def _draw_labels(self, seed: int) -> ListSource:
-        """Write the list of one draw of labels, the same for every row."""
-        train, path = self.videos.train, self.draws_folder / f"draw-{seed}.csv"  # CSV has a place for intervals
-        drawn = draw_per_class(train.labels, self.measures.per_class, seed) & (train.labels != UNKNOWN_CLASS)
-        write_lists(train, {path: np.flatnonzero(drawn)}, None, self.reporter, decoder="auto", workers=0)
-        return ListSource(path, train.root)
+    def write_draws(self) -> None:
+        """Write the lists of the draws of labels to finetune on, the same for every row of the seed.
+
+        All at once and beforehand: rows that are computed side by side would write the same file.
+        """
+        train = self.videos.train
+        for draw in range(self.measures.finetune_draws):
+            drawn = draw_per_class(train.labels, self.measures.per_class, self.first_draw + draw)
+            chosen = {self._file_of_draw(draw): np.flatnonzero(drawn & (train.labels != UNKNOWN_CLASS))}
+            write_lists(train, chosen, None, self.reporter, decoder="auto", workers=0)
+
+    def _file_of_draw(self, draw: int) -> Path:
+        return self.draws_folder / f"draw-{self.first_draw + draw}.csv"  # CSV has a place for intervals
 
 
 def with_epochs(config: Config, training: str, epochs: int) -> Config:

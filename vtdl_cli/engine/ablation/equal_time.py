@@ -1,4 +1,7 @@
-"""How many epochs of a row take the time of another: measured once, in the first seed, and kept for all."""
+"""How many epochs of a row take the time of another: measured once, in the first seed, and kept for all.
+
+Time is that of the clock. Where several jobs share a machine, the epochs of both rows are timed beside other jobs.
+"""
 
 import json
 import shutil

@@ -1,8 +1,8 @@
-"""The grid of an ablation: its cells, in the order in which they are computed."""
+"""The grid of an ablation: its cells, and what is known of them."""
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,12 @@ from vtdl_cli.config import Config
 from vtdl_cli.engine.ablation.cell import Cell
 from vtdl_cli.engine.ablation.equal_time import MeasuredEpochs, measure_epochs
 from vtdl_cli.engine.ablation.measures import Measures
-from vtdl_cli.engine.ablation.part import Part
 from vtdl_cli.engine.ablation.rows import Row
+from vtdl_cli.engine.ablation.tasks import Task
 from vtdl_cli.engine.ablation.videos import Videos, check_videos, read_videos
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.errors import Interrupted, UsageError
-from vtdl_cli.runtime import Reporter, StopRequest
+from vtdl_cli.runtime import Reporter
 
 CELLS = "cells"  # the folder of all cells, below --out
 EPOCHS_FILE = "epochs.json"  # of the rows that train as long as another, once measured
@@ -152,40 +152,24 @@ class Grid:
         """Delete the cells of an earlier ablation in the folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def run(self) -> Iterator[None]:
-        """Compute what is not done yet; yields after each cell.
+    def compute(self, task: Task) -> int | None:
+        """Compute a task, and return the epochs that it measured, if it measured any.
 
         Raises:
             Interrupted: by a signal, after saving.
         """
-        in_order = sorted(self.rows, key=lambda row: row.as_long_as is not None)  # a time has to be known to be taken
-        parts = [part for cell in self.cells() for part in cell.parts()]
-        done, total = sum(part.results() is not None for part in parts), len(parts)
-        numbers = (f"{number}/{total}" for number in range(done + 1, total + 1))
-        with StopRequest() as stop, self.reporter.progress(total, "parts", done) as bar:
-            for seed, videos in self._videos().items():
-                for row in in_order:
-                    self._measure_epochs(row, seed, videos)
-                    for part in self.cell(row, seed, videos).parts():
-                        if part.results() is None:
-                            self._run_part(part, f"{row.name}, seed {seed}: {part.name}", next(numbers), stop)
-                            bar.advance()
-                    yield
-
-    def _run_part(self, part: Part, what: str, number: str, stop: StopRequest) -> None:
-        self.reporter.line(f"{number} {what}")
-        part.run()
-        if signal := stop.received():  # training stops sooner by itself
-            raise Interrupted(f"{signal} after {what}: saved. Resume with --resume")
-
-    def _measure_epochs(self, row: Row, seed: int, videos: Videos) -> None:
-        """Determine, once for all seeds, how many epochs of a row take the time of the row that it is compared with."""
-        cell = self.cell(row, seed, videos)
-        for training in (each for each in cell.timed_trainings if each not in cell.epochs):
-            [other] = (each for each in self.rows if each.name == row.as_long_as)
-            self.reporter.line(f"{row.name}: measuring how many epochs of {training} take as long as {other.name}")
-            reference, pilot = self.cell(other, seed, videos), self.folder / f"pace-{row.name}"
-            self.measured_epochs.keep(row.name, training, measure_epochs(cell, training, reference, pilot))
+        videos = read_videos(self.lists, task.seed, needs_classes=self.measures.finetunes)
+        rows = {row.name: row for row in self.rows}
+        cell = self.cell(rows[task.row], task.seed, videos)
+        try:
+            if task.measured:
+                other = self.cell(rows[cell.row.as_long_as or ""], task.seed, videos)
+                pilot = self.folder / f"pace-{task.row}-{cell.run_of(task.measured).name}"
+                return measure_epochs(cell, task.measured, other, pilot)
+            next(part for part in cell.parts() if part.name == task.name).run()
+        except KeyboardInterrupt:  # which an evaluation raises on any signal
+            raise Interrupted(f"interrupted in {task}: what was done before is saved. Resume with --resume") from None
+        return None
 
     def values(self) -> Values:
         """Return the results of the finished cells, by seed and row."""

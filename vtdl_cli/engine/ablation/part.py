@@ -32,6 +32,7 @@ class Part:
         sections: those that it depends on.
         settings: what else it depends on, in JSON's types.
         compute: trains or measures, and returns the results; resumes what it finds half done.
+        training: the training that it is; empty for a measurement alone.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Part:
     sections: tuple[str, ...]
     settings: dict[str, Any]
     compute: Callable[[], Results]
+    training: str = ""
 
     @property
     def depends_on(self) -> dict[str, Any]:

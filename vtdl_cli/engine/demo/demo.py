@@ -22,6 +22,8 @@ from vtdl_cli.config import Config
 from vtdl_cli.data.video.motion import CLASSES
 from vtdl_cli.engine.ablation.cell import FEW_SHOT, PRETRAINING, Cell
 from vtdl_cli.engine.ablation.grid import CELLS, Grid, Values
+from vtdl_cli.engine.ablation.processes import start_server
+from vtdl_cli.engine.ablation.running import run_grid
 from vtdl_cli.engine.demo.comparisons import DRAWS, STEPS, Comparison
 from vtdl_cli.engine.demo.verdict import conclude
 from vtdl_cli.engine.demo.videos import GeneratedVideos
@@ -32,9 +34,11 @@ from vtdl_cli.engine.train.freezing import check_freezing
 from vtdl_cli.engine.train.run_folder import refuse_used_folder
 from vtdl_cli.locks import lock_folder, releasing_locks
 from vtdl_cli.runtime import Reporter, atomic_write
+from vtdl_cli.system import available_cores
 
 RESULT_FILE, FIGURE, TRIPLET = "demo.json", "results.png", "triplet.png"
 CHANCE = 100 / len(CLASSES)  # percent
+MOST_JOBS = 4  # by default; a pretraining takes .4 GB of its own
 
 
 @releasing_locks
@@ -46,6 +50,7 @@ def demo(
     *,
     videos_per_class: int,
     ablation: bool = False,
+    jobs: int | None = None,
 ) -> dict[str, Any]:
     """Generate videos, pretrain without labels, and compare with training from scratch on few labels.
 
@@ -56,6 +61,8 @@ def demo(
         reporter: for progress and a line for each part.
         videos_per_class: videos to generate for each seed, about a quarter of them to test on.
         ablation: compare every step of the method, over several seeds, each with its own videos.
+        jobs: how many parts are computed at once; none: one for each core, at most MOST_JOBS. A network of this size
+            gains nothing from a second thread.
 
     Returns:
         `estimates` by metric and row, `differences` and what they say, the `verdict`; `results` by seed, row and
@@ -64,6 +71,7 @@ def demo(
 
     Raises:
         UsageError: `out` is in use, or was begun with something else.
+        PartFailed: computing a part failed; what was done before is kept.
         Interrupted: by a signal, after saving.
     """
     began = time.monotonic()
@@ -76,6 +84,9 @@ def demo(
     if execution.dry_run:
         return plan
     lock_folder(out, reporter)
+    jobs = jobs or min(available_cores(), MOST_JOBS)
+    if jobs > 1 and not (out / RESULT_FILE).exists():
+        start_server(jobs)  # it imports while videos are generated
     videos = GeneratedVideos(out, videos_per_class, execution, reporter, StageReporter(reporter))
     videos.begin({"seed": execution.seed, "ablation": ablation})
     if execution.overwrite:
@@ -84,8 +95,7 @@ def demo(
     for seed in grid.seeds:
         videos.generate(seed)
     grid.check()
-    for _ in grid.run():
-        pass
+    run_grid(grid, jobs)
     result = plan | summarise(grid, comparison)
     result["seconds"] = round(time.monotonic() - began, 1)
     with atomic_write(out / RESULT_FILE) as temporary:
