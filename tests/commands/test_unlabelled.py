@@ -294,7 +294,7 @@ def test_prepare_lists__labels_of_class_folders(toy: Toy, tmp_path: Path) -> Non
     line = ["prepare-lists", "folder", "--root", str(root), "--out", str(lists), "--workers", "0"]
     result = succeed(*line, "--val-fraction", "0")
     assert "layout <class>/<video>: 18 videos in 3 classes. To read it otherwise: --labels none" in result.stderr
-    assert "1 videos lie in no class folder and are left out; the first is 'stray.mp4'" in result.stderr
+    assert "1 video lies in no class folder, and will not be listed; the first is 'stray.mp4'" in result.stderr
     assert "hold no video" not in result.stderr
     assert (lists / "classes.txt").exists()
     result = succeed(*line, "--labels", "none", "--overwrite")

@@ -83,7 +83,7 @@ def test_retrieve__queries_of_a_class_that_the_gallery_lacks(tmp_path: Path) -> 
     query = write_by_hand(tmp_path / "b.h5", [[1, 0.5], [0, 1]], [0, 7])
     result = succeed("retrieve", "--gallery", gallery, "--query", query, "--json")
     assert json.loads(result.stdout)["R@1"] == 50
-    assert "1 queries are of classes that the gallery lacks" in result.stderr
+    assert "1 query is of a class that the gallery lacks, and counted as incorrect" in result.stderr
 
 
 def test_retrieve__protocols_that_differ_are_both_named(tmp_path: Path) -> None:
