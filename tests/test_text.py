@@ -39,7 +39,7 @@ def test_printable__escapes_what_acts(text: str, shown: str) -> None:
         (1, ("video",), "1 video"),
         (0, ("video",), "0 videos"),
         (2, ("class",), "2 classes"),
-        (3, ("batch",), "3 batches"),
+        (3, ("batch", "batches"), "3 batches"),
         (2, ("query",), "2 queries"),
         (2, ("key",), "2 keys"),
         (1.0, ("epoch",), "1 epoch"),

@@ -44,7 +44,7 @@ def counted(number: float, one: str, many: str = "") -> str:
 
 def _plural(noun: str) -> str:
     """Return the plural of a regular noun."""
-    if noun.endswith(("s", "ch")):
+    if noun.endswith("s"):
         return f"{noun}es"
     return f"{noun[:-1]}ies" if noun[-1] == "y" and noun[-2] not in "aeiou" else f"{noun}s"
 

@@ -89,8 +89,8 @@ def draw_triplet(config: Config, videos: VideoList, path: Path, *, index: int = 
         treated = TCA_CLIPS[config.method.tca.side]
         shown += [_mix(config, list(frames)[which], clips[which], numbers[which]) for which in treated]
     name, clip = videos.sample_name(index), config.pretrain
-    title = f"{name} ({counted(sample.num_frames, 'frame')}) as {config.method.name} sees it, seed {seed}: "
-    title += f"clips of {clip.clip_len_frames} frames, stride {sample.strides[0] or clip.stride_frames}"
+    title = f"{name} ({counted(sample.num_frames, 'frame')}) as {config.method.name} sees it\n"
+    title += f"seed {seed}: clips of {clip.clip_len_frames} frames, stride {sample.strides[0] or clip.stride_frames}"
     with atomic_write(path) as temporary:
         draw_strip(shown, title, temporary)
     return {"video": name, "method": config.method.name, "num_frames": sample.num_frames, "frames": frames}

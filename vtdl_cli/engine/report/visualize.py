@@ -191,7 +191,8 @@ def _overlay_frames(
 
 
 def _write_title(facts: dict[str, Any]) -> str:
-    lines = [Path(facts["video"]).name, f"{facts['map']} at {facts['layer']} of {facts['weights']}"]
+    kind = MAPS["gradcam"] if facts["map"] == "gradcam" else facts["map"]
+    lines = [Path(facts["video"]).name, f"{kind} at {facts['layer']} of {facts['weights']}"]
     if "predicted" in facts:
         lines.append(f"predicted: {facts['predicted']}, probability {facts['predicted_probability']:.2f}")
     if facts.get("class", facts.get("predicted")) != facts.get("predicted"):

@@ -18,7 +18,7 @@ def report_schedule(training: Training) -> None:
         )
     if options.accumulate_steps > 1:
         reporter.line(
-            f"each step accumulates {counted(training.order.batches_in(0), 'batch')} of "
+            f"each step accumulates {counted(training.order.batches_in(0), 'batch', 'batches')} of "
             f"{options.batch_size} videos: lr "
             f"{options.optimizer.lr:g} is for an effective batch of {training.effective_batch_size}"
         )
