@@ -1,6 +1,7 @@
 """Help, version, and the boundary where errors become lines and exit codes."""
 
 import errno
+import inspect
 import re
 import shlex
 import signal
@@ -159,7 +160,20 @@ def test_help__says_what_every_option_is_for(command: list[str]) -> None:
 def test_help__has_no_markup_that_swallows_words(command: list[str]) -> None:
     """Typer takes [words] for markup, which it leaves out, and :m: for an emoji. Oracle: rich itself."""
     helps = [parameter.help for parameter in parser_of(command).params if getattr(parameter, "help", None)]
-    assert [text for text in helps if Text.from_markup(text).plain != text] == []
+    helps += [text for text in (parser_of(command).help, parser_of(command).epilog) if text]
+    escaped = [text.replace("\\[", "[") for text in helps]
+    shown = [Text.from_markup(text).plain.rstrip() for text in helps]
+    assert [text for text, seen in zip(escaped, shown, strict=True) if seen != text.rstrip()] == []
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help__keeps_its_lines_in_a_narrow_window(command: list[str]) -> None:
+    """Typer keeps the line breaks of all paragraphs but the first: longer lines would break twice in 80 columns."""
+    texts = [
+        inspect.cleandoc(text or "").split("\n\n") for text in (parser_of(command).help, parser_of(command).epilog)
+    ]
+    broken = [paragraph.split("\n") for paragraph in (*texts[0][1:], *texts[1]) if "\n" in paragraph]
+    assert [line for lines in broken for line in lines if len(line) > 78] == []
 
 
 def test_help__groups_commands_by_what_people_want() -> None:

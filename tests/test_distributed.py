@@ -121,7 +121,7 @@ def test_finetune__in_two_processes_leaves_out_a_batch_of_one(toy: Toy, pretrain
     run = tmp_path / "run"
     arguments = toy.finetune(run, "--weights", str(pretrained), "--train-list", str(few))
     _, stderr = both(*arguments)
-    warning = "warning: step 2: 1 videos are too few for 2 processes: step skipped, as others like it will be"
+    warning = "warning: step 2: 1 video is too few for 2 processes: step skipped, as others like it will be"
     assert [line for line in stderr.splitlines() if line.startswith("warning")] == [warning]
     assert [row["step"] for row in rows(run)] == [3, 6]
     assert (run / "checkpoints/best.pt").exists()

@@ -3,9 +3,11 @@
 import json
 import re
 import shlex
+import tomllib
 from pathlib import Path
 from typing import Any
 
+import h5py
 import pytest
 import typer
 
@@ -13,7 +15,8 @@ from tests.campaign import __main__ as campaign
 from tests.toy import Toy, succeed
 from vtdl_cli.cli import app
 from vtdl_cli.commands.default_command import FirstIsDefault
-from vtdl_cli.setting_keys import all_keys
+from vtdl_cli.config import Config
+from vtdl_cli.setting_keys import all_keys, setting_choices
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -151,6 +154,42 @@ def test_pictures__are_small_and_shown() -> None:
     assert sum(path.stat().st_size for path in pictures) < 1_000_000
 
 
+def table_after(path: Path, heading: str) -> list[list[str]]:
+    """The cells of the rows of the first table below a heading."""
+    text = path.read_text(encoding="utf-8")
+    lines = text[text.index(f"\n{heading}\n") :].split("\n\n| ")[1].split("\n\n")[0].splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def test_dependencies__are_those_of_the_package() -> None:
+    """Oracle: pyproject.toml."""
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    rows = table_after(ROOT / "vtdl_cli/README.md", "## Dependencies")
+    named = [re.sub(r" \(.*", "", name) for what, _ in rows for name in what.split(", ")]
+    assert sorted(named) == sorted(re.split(r"[><=;]", each)[0] for each in declared)
+
+
+def default_of(key: str) -> str:
+    """As one would type it."""
+    section: Any = Config
+    *sections, name = key.split(".")
+    for each in sections:
+        section = section.model_fields[each].annotation
+    default = section.model_fields[name].default
+    return str(default).lower() if isinstance(default, bool) else str(default)
+
+
+def test_method_options__begin_with_the_default_and_leave_out_none() -> None:
+    """Oracle: the configuration: of settings with a choice, what there is to choose, and the default."""
+    choices = setting_choices()
+    rows = {key.strip("`"): values for key, values in table_after(ROOT / "vtdl_cli/method/README.md", "## Options")}
+    assert [key for key in rows if key not in choices] == []
+    for key, values in rows.items():
+        named = [value for value in re.findall(r"`([^`]+)`", values) if value in choices[key]]
+        assert set(choices[key]) <= set(named), key
+        assert not named or named[0] == default_of(key), key
+
+
 CHAINS = {  # block of the front page, by the first of its commands -> what it leaves behind
     "pretrain": ("runs/pretrained/checkpoints/last.pt", "features.h5", "features-tsne.png", "features.csv"),
     "prepare-lists": (
@@ -179,6 +218,23 @@ def test_readme__commands_run_in_order(first: str, toy: Toy, tmp_path: Path, mon
     for name, *options in chain:
         succeed(name, *options, *LESS.get(name, ()))
     assert [name for name in CHAINS[first] if not (tmp_path / name).exists()] == []
+    if first == "prepare-lists":
+        check_files(tmp_path)
+
+
+def check_files(made: Path) -> None:
+    """What the chain has written is what the tables of files say. Oracle: the files."""
+    page = ROOT / "vtdl_cli/data/README.md"
+    named = re.findall(r"`([^`]+)`", str([row[0] for row in table_after(page, "## Run folder")]))
+    run = made / "runs/finetuned"
+    files = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
+    not_named = {name for name in files if name not in named and not name.startswith(("events.out.", ".", "report"))}
+    assert not_named == set()
+    results = [row[0].strip("`") for row in table_after(page, "## Results and scores")]
+    assert sorted(results) == sorted(path.name for path in (made / "results").iterdir() if path.name[0] != ".")
+    columns = re.findall(r"`([^`]+)`", str([row[0] for row in table_after(page, "## Features")]))
+    with h5py.File(made / "train.h5") as file:
+        assert [name for name in file if name not in columns] == []
 
 
 def test_map__names_every_part() -> None:

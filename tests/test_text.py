@@ -11,7 +11,7 @@ import pytest
 from tests.toy import Toy, error_lines, refuse, succeed, vtdl
 from vtdl_cli.analysis.report.markup import element
 from vtdl_cli.errors import ConfigError, UnreadableVideo, UsageError
-from vtdl_cli.text import brief_number, count_names, printable, printable_lines
+from vtdl_cli.text import brief_number, count_names, counted, printable, printable_lines
 
 CLEAR = "\x1b[2J\x1b]0;owned\x07"  # clears the screen and names the window
 NASTY = f"a{CLEAR}\nerror: forged [red]"
@@ -31,6 +31,25 @@ SHOWN = r"a\x1b[2J\x1b]0;owned\x07\nerror: forged [red]"
 )  # by hand
 def test_printable__escapes_what_acts(text: str, shown: str) -> None:
     assert printable(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("number", "words", "said"),
+    [
+        (1, ("video",), "1 video"),
+        (0, ("video",), "0 videos"),
+        (2, ("class",), "2 classes"),
+        (3, ("batch", "batches"), "3 batches"),
+        (2, ("query",), "2 queries"),
+        (2, ("key",), "2 keys"),
+        (1.0, ("epoch",), "1 epoch"),
+        (0.5, ("epoch",), "0.5 epochs"),
+        (1, ("video is", "videos are"), "1 video is"),
+        (2, ("video is", "videos are"), "2 videos are"),
+    ],
+)  # by hand
+def test_counted__agrees_with_the_number(number: float, words: tuple[str, ...], said: str) -> None:
+    assert counted(number, *words) == said
 
 
 def test_printable__leaves_no_control_character() -> None:

@@ -21,6 +21,7 @@ from vtdl_cli.engine.networks.trained import Source, load_network, refuse_pretra
 from vtdl_cli.metrics import softmax
 from vtdl_cli.models.encoder import Backbone, Encoder, PooledFeatures
 from vtdl_cli.runtime import select_autocast, select_device
+from vtdl_cli.text import counted
 
 __all__ = ["Features", "Model", "load", "read_features"]
 
@@ -90,7 +91,7 @@ class Model:
         return Machine(self.device, select_autocast(precision, self.device), workers=0)
 
     def __repr__(self) -> str:
-        outputs = "no classifier" if self.classes is None else f"{len(self.classes)} classes"
+        outputs = "no classifier" if self.classes is None else counted(len(self.classes), "class")
         return f"Model('{self._source.path}': {self._source.config.model.name}, {outputs}, {self.device})"
 
 

@@ -36,6 +36,7 @@ from vtdl_cli.commands import (
     transcode,
     visualize,
 )
+from vtdl_cli.commands.completion import use_own_scripts
 from vtdl_cli.commands.unknown_options import WORDS, describe_unknown_option
 from vtdl_cli.errors import PartFailed, UsageError, VtdlError
 
@@ -176,6 +177,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
     )
 
 
+use_own_scripts()
 app = typer.Typer(
     cls=ErrorBoundary,
     no_args_is_help=True,

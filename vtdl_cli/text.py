@@ -30,6 +30,25 @@ def printable_lines(text: str) -> str:
     return "\n".join(map(printable, text.split("\n")))
 
 
+def counted(number: float, one: str, many: str = "") -> str:
+    """Return a number and what it counts: `1 video`, `5 videos`, `2 classes`, `0 queries`.
+
+    Args:
+        number: how many.
+        one: a noun, or words to say of one, such as `video is`.
+        many: the same of several; by default the plural of the noun.
+    """
+    shown = f"{number:g}" if isinstance(number, float) else str(number)
+    return f"{shown} {one if number == 1 else many or _plural(one)}"
+
+
+def _plural(noun: str) -> str:
+    """Return the plural of a regular noun."""
+    if noun.endswith("s"):
+        return f"{noun}es"
+    return f"{noun[:-1]}ies" if noun[-1] == "y" and noun[-2] not in "aeiou" else f"{noun}s"
+
+
 def count_names(names: Sequence[str], kind: str = "", shown: int = 3) -> str:
     """Count names and show the first: `5 missing (a, b, c and 2 more)`; all of them where they are few."""
     count = f"{len(names)} {kind}".rstrip()

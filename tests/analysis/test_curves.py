@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -62,6 +63,24 @@ def test_draw_curves__more_runs_than_colours_differ_by_line_style(tmp_path: Path
     assert (tmp_path / "a").read_bytes() != (tmp_path / "b").read_bytes()
     styles = [str(style) for _, style in _styles({str(run): [] for run in range(40)})]
     assert len(set(styles)) == 40
+
+
+def test_draw_curves__nothing_reaches_the_edge(tmp_path: Path) -> None:
+    """Values along the axis that a narrower panel adds still fit. Oracle: the edge of the picture is white."""
+    queue = (0.95, 0.97, 0.96, 0.94, 0.94, 0.92, 0.87, 0.82, 0.77, 0.74, 0.69, 0.69)
+    names = ("queue", "positive", "intra_video_negative")
+    rows = [
+        {
+            "epoch": float(epoch),
+            **{f"{name}_probability": value for name, value in zip(names, (each, 0.02, 0.03), strict=True)},
+        }
+        for epoch, each in enumerate(queue, 1)
+    ]
+    draw_curves({"run": rows}, tmp_path / "curves.png")
+    with Image.open(tmp_path / "curves.png") as picture:
+        pixels = np.asarray(picture.convert("RGB"))
+    edges = (pixels[:2], pixels[-2:], pixels[:, :2], pixels[:, -2:])
+    assert [int(edge.min()) for edge in edges] == [255] * 4
 
 
 def test_panels__name_every_metric_once() -> None:

@@ -122,10 +122,10 @@ def test_convert__splits_by_column_and_keeps_intervals(toy: Toy, tmp_path: Path)
     )
     assert "1 of the 14 videos were not found below" in result.stderr
     assert (
-        "1 rows repeat the video and interval of another row; the first is line 14, 'red/red_0.mp4#t=0,0.5'"
+        "1 row repeats the video and interval of another row; the first is line 14, 'red/red_0.mp4#t=0,0.5'"
         in result.stderr
     )
-    assert "1 groups have videos in several parts of the split; the first is '0'" in result.stderr
+    assert "1 group has videos in several parts of the split; the first is '0'" in result.stderr
     train = read_list(out / "train_split_1.csv")
     assert (len(train), train.interval(1), train.classes) == (9, (0.5, 1.0), ["green", "red"])
     one_file = ("lists", "convert", str(table), "--root", str(toy.root), "--out")

@@ -39,7 +39,10 @@ def test_layout__lists_and_classes_from_folders(toy: Toy, tmp_path: Path) -> Non
     )
     says = f"1 class folders exist under two Unicode forms of one name, which are read as one class; the first is '{COMPOSED}'"
     assert says in result.stderr
-    assert "1 videos lie in no class folder of a list and are left out; the first is 'data/more/z.mp4'" in result.stderr
+    assert (
+        "1 video lies in no class folder of a list, and will not be listed; the first is 'data/more/z.mp4'"
+        in result.stderr
+    )
     assert (lists / "classes.txt").read_text().splitlines() == ["-a b", COMPOSED]
     assert listed(lists, "train") == [(name, int("-a b" not in name)) for name in train]
     assert listed(lists, "val") == [(name, int("-a b" not in name)) for name in val]

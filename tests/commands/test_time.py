@@ -101,7 +101,7 @@ def test_retrieve__other_intervals_of_one_video_are_told_apart_and_reported(
     pair = ["--gallery", str(seconds_file), "--query", str(halves)]
     figure = ["--figure", str(tmp_path / "f.png"), "--root", str(untrimmed)]
     result = succeed("retrieve", *pair, "--per-query", str(table), *figure)
-    assert f"1 videos have intervals in both '{halves}' and '{seconds_file}', the first is '{LONG}'" in result.stderr
+    assert f"1 video has intervals in both '{halves}' and '{seconds_file}', the first is '{LONG}'" in result.stderr
     with table.open(encoding="utf-8") as file:
         queries = [row["path"] for row in csv.DictReader(file)]
     assert queries == [f"{LONG}#t=0.5,1", f"{LONG}#t=1.5,2", f"{LONG}#t=2.5,3"]
@@ -121,7 +121,7 @@ def test_training__on_intervals_up_to_scores_that_are_fused(toy: Toy, untrimmed:
     assert json.loads(result.stdout)["skipped"] == [{"path": f"{untrimmed / LONG}#t=2,9", "reason": reason}]
     epochs = ["--set", "finetune.epochs=15", "--set", "finetune.augment=false"]
     both = ["--val-list", str(untrimmed / "seconds.csv"), "--out", str(tmp_path / "finetuned")]
-    says = f"1 videos have intervals in both lists, '{untrimmed / 'train.csv'}' and '{untrimmed / 'seconds.csv'}'"
+    says = f"1 video has intervals in both lists, '{untrimmed / 'train.csv'}' and '{untrimmed / 'seconds.csv'}'"
     assert says in succeed("finetune", *given, *both, *epochs).stderr
     for name in ("a", "b"):
         test = ["--weights", str(tmp_path / "finetuned"), "--list", str(untrimmed / "seconds.csv")]
@@ -143,8 +143,8 @@ def test_check__tells_intervals_apart_and_finds_those_outside(untrimmed: Path, t
     (tmp_path / "bad.csv").write_text(f"path,start,end\n{LONG},0,1\n{LONG},2,3.4\n{LONG},2,4\n{LONG},0,1\n")
     result = vtdl("lists", "check", str(tmp_path / "bad.csv"), *root)
     assert result.exit_code == 1
-    assert f"1 videos are listed more than once; the first is '{LONG}#t=0,1'" in result.stderr
-    assert f"1 intervals are not in their videos; the first is '{LONG}#t=2,4' in line 4: the interval" in result.stderr
+    assert f"1 video is listed more than once; the first is '{LONG}#t=0,1'" in result.stderr
+    assert f"1 interval is not in its video; the first is '{LONG}#t=2,4' in line 4: the interval" in result.stderr
 
 
 @pytest.mark.parametrize(("command", "suffix"), [("compress", ".mp4"), ("extract-frames", "")])

@@ -249,7 +249,7 @@ def test_compared_features__leave_out_the_unlabelled(tmp_path: Path, command: st
     for side in sides:
         assert f"warning: features '{tmp_path / f'some-{side}.h5'}': 4 of 24 videos left out" in result.stderr
     none = write_features(tmp_path / "none.h5", values, [-1] * 24)
-    refuse(*known, f"--{sides[1]}", none, code=2, says=("none.h5' have no class for any of 24 videos. Extract from",))
+    refuse(*known, f"--{sides[1]}", none, code=2, says=("none.h5' hold 24 videos and no class. Extract from",))
 
 
 def test_prepare_lists__of_a_folder_without_classes(toy: Toy, archive: Path, tmp_path: Path) -> None:
@@ -293,7 +293,7 @@ def test_prepare_lists__labels_of_class_folders(toy: Toy, tmp_path: Path) -> Non
     line = ["prepare-lists", "folder", "--root", str(root), "--out", str(lists), "--workers", "0"]
     result = succeed(*line, "--val-fraction", "0")
     assert "layout <class>/<video>: 18 videos in 3 classes. To read it otherwise: --labels none" in result.stderr
-    assert "1 videos lie in no class folder and are left out; the first is 'stray.mp4'" in result.stderr
+    assert "1 video lies in no class folder, and will not be listed; the first is 'stray.mp4'" in result.stderr
     assert "hold no video" not in result.stderr
     assert (lists / "classes.txt").exists()
     result = succeed(*line, "--labels", "none", "--overwrite")

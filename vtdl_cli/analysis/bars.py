@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 GROUP_WIDTH = 0.8  # of the bars of one metric, of the distance between two
 TITLE_CHARACTERS = 11  # in a line below the bars
+LOW = 9  # percent: a bar that is lower has no room for its number
+INTERVAL_LINE: dict[str, Any] = {"color": "0.15", "linewidth": 1.6}
 
 
 def draw_bars(
@@ -23,8 +25,8 @@ def draw_bars(
     """Write a PNG with a group of bars for each metric, a bar for each row, and a line at chance.
 
     Args:
-        estimates: metric -> row -> `mean` in percent, and `interval`, the ends of its interval or none. A metric may
-            lack rows.
+        estimates: metric -> row -> `mean` in percent, and `interval`, the ends of its 95% interval or none. A metric
+            may lack rows.
         titles: metric -> its name.
         chance: accuracy of guessing, in percent.
         path: of the PNG, whatever its suffix.
@@ -40,17 +42,19 @@ def draw_bars(
         means = [estimates[metric][row]["mean"] for metric in places]
         axis.bar(list(places.values()), means, 0.92 * width, color=f"C{number}", label=row)
         for metric, place in places.items():
-            _draw_value(axis, place, **estimates[metric][row])
+            _draw_value(axis, place, f"C{number}", **estimates[metric][row])
     axis.axhline(chance, color="0.3", linestyle="--", linewidth=1.2, label="chance")
+    if any(each["interval"] for of_metric in estimates.values() for each in of_metric.values()):
+        axis.plot([], [], **INTERVAL_LINE, label="95% interval")
     axis.set_xticks(
         range(len(estimates)), [fill(titles[metric], TITLE_CHARACTERS) for metric in estimates], fontsize=11
     )
     axis.set_ylabel("top-1 (%)", fontsize=11)
-    axis.set_ylim(0, 108)  # room for the numbers above the bars
+    axis.set_ylim(0, 103)
     axis.set_yticks(range(0, 101, 20))
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)
-    figure.legend(loc="outside upper center", ncols=min(4, len(rows) + 1), frameon=False, fontsize=10.5)
+    figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=10.5)
     save_figure(figure, path, dpi=120)
 
 
@@ -66,8 +70,17 @@ def _places(
     return places
 
 
-def _draw_value(axis: Axes, place: float, mean: float, interval: Sequence[float] | None) -> None:
-    """Write the mean above its bar and its interval, which is drawn as far as it is possible for an accuracy."""
-    low, high = (mean, mean) if interval is None else (max(interval[0], 0), min(interval[1], 100))
-    axis.plot([place, place], [low, high], color="0.15", linewidth=1.6)
-    axis.annotate(f"{mean:.0f}", (place, high), (0, 2), textcoords="offset points", ha="center", fontsize=10)
+def _draw_value(axis: Axes, place: float, color: str, mean: float, interval: Sequence[float] | None) -> None:
+    """Write the mean at the foot of its bar, or above a low one; draw the interval as far as accuracies go."""
+    if interval is not None:
+        axis.plot([place, place], [max(interval[0], 0), min(interval[1], 100)], **INTERVAL_LINE)
+    is_low = mean < LOW
+    axis.annotate(
+        f"{mean:.0f}",
+        (place, mean if is_low else 0),
+        (0, 3),
+        textcoords="offset points",
+        ha="center",
+        fontsize=10,
+        bbox={"facecolor": "white" if is_low else color, "edgecolor": "none", "pad": 0.5},  # over a long interval
+    )

@@ -22,6 +22,7 @@ def save_figure(figure: Figure, path: Path | IO[bytes], *, dpi: int) -> None:
     """Write a PNG, whatever its path ends in, with the values along its axes in full."""
     _show_whole_values(figure)
     with literal_text(figure):
+        figure.draw_without_rendering()  # a first layout can change the values along the axes: the next one fits them
         figure.savefig(path, format="png", dpi=dpi)
 
 

@@ -39,7 +39,7 @@ def draw_strip(clips: Sequence[ClipFrames], title: str, path: Path) -> None:
 
     Args:
         clips: all of one length T.
-        title: of the figure.
+        title: of the figure; long lines are wrapped.
         path: of the PNG, whatever its suffix.
     """
     length = len(clips[0].frames)
@@ -74,4 +74,5 @@ def _mosaic(frames: np.ndarray, across: int) -> np.ndarray:
 
 
 def _wrap(text: str, inches: float) -> str:
-    return "\n".join(textwrap.wrap(text, round(CHARACTERS_PER_INCH * inches)))
+    width = round(CHARACTERS_PER_INCH * inches)
+    return "\n".join(part for line in text.splitlines() for part in textwrap.wrap(line, width))

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from vtdl_cli.text import counted
+
 MOST_ROWS = 20  # classes on the screen
 FIRST_SHOWN = 3  # sizes, codecs or copies
 NOT_SHOWN = ("options", "warnings")  # entries of the audit: they were typed, or have just been printed
@@ -23,7 +25,7 @@ def _table(value: Any) -> Any:
     sides = next(iter(value.values()))
     counts = {side: [row[side] for row in value.values()] for side in sides}
     ranges = ", ".join(f"{side} {min(each)} to {max(each)}" for side, each in counts.items())
-    return f"{len(value)} classes, {ranges} videos each; see audit.json"
+    return f"{counted(len(value), 'class')}, {ranges} videos each; see audit.json"
 
 
 def _range(value: dict[str, float] | None) -> str | None:

@@ -69,8 +69,9 @@ def pretrain(
 ) -> None:
     """Time each part of a step of pretraining apart, and its loop as a whole, against what the device could do.
 
-    The loop runs as in vtdl pretrain, in a temporary folder. ready batch: steps on a batch that stays on the device.
-    end_to_end_share: how much of that speed the loop reaches. FLOP are those of convolutions and matrix products.
+    The loop runs as in vtdl pretrain, in a temporary folder. ready batch: steps
+    on a batch that stays on the device. end_to_end_share: how much of that speed
+    the loop reaches. FLOP are those of convolutions and matrix products.
     """
     from vtdl_cli.commands.screen import make_reporter
     from vtdl_cli.settings import load_config

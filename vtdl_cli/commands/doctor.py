@@ -29,7 +29,7 @@ def doctor(
     as_json: o.JsonOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Check whether vtdl runs on this machine, and say what to do where it does not.
+    """Check whether vtdl runs on this machine, and what to do if it does not.
 
     A line for each check, with a verdict and the next step.
     """

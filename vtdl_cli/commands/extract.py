@@ -16,10 +16,16 @@ vtdl extract --weights runs/pretrained --list lists/train_split_1.txt --root vid
 
 vtdl extract --weights runs/pretrained --list videos --hop 8 --out dense.h5 --format actionformer
 
-Shape of the features: (videos, D); with --per-clip (videos, clips, D); with --per-frame (videos, clips, times, D). The
-last feature map of every backbone has 2 time positions for clips of 16 frames; those of earlier stages have more. With
---hop (windows, D), of which video i has those from offsets[i] up to offsets[i + 1]. All but the first hold the time of
-each vector: starts and ends in seconds of the file, start_frames and end_frames (exclusive); and the fps of each video.
+The features have the shape (videos, D), or with
+
+--per-clip   (videos, clips, D)
+--per-frame  (videos, clips, times, D); a clip of 16 frames has 2 times in the
+             last feature map, more in earlier stages
+--hop        (windows, D); video i has those from offsets\\[i] up to
+             offsets\\[i + 1]
+
+With any of these, the file also has the times of each vector: starts and ends
+in seconds, start_frames and end_frames (exclusive); and each video's fps.
 """
 
 

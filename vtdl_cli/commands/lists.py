@@ -101,8 +101,9 @@ def convert_list(
 ) -> None:
     """Rewrite the list or annotations of another project in our format; videos named by ids are found below --root.
 
-    CSV and tables with tabs or semicolons; JSON of Something-Something v2, Diving48, mmaction2, ActivityNet, Kinetics;
-    Jester, EPIC-Kitchens, UCF-Crime; lists of lines. Missing frame counts are determined from the videos.
+    CSV and tables with tabs or semicolons; JSON of Something-Something v2,
+    Diving48, mmaction2, ActivityNet, Kinetics; Jester, EPIC-Kitchens, UCF-Crime;
+    lists of lines. Missing frame counts are determined from the videos.
     """
     from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.engine.lists.convert import ConvertOptions, convert_list

@@ -15,8 +15,9 @@ vtdl predict --weights runs/finetuned videos --out predictions.csv
 
 vtdl predict --weights runs/finetuned match.mp4 --timeline --hop 1 --out match.csv --out match.png --out labelled.mp4
 
-A row has the path and the most probable classes; with --timeline also start and end, in seconds of the video. A video
-that cannot be read is a row with an error; the exit code is 1 only if none can be read.
+A row has the path and the most probable classes; with --timeline also start
+and end, in seconds of the video. A video that cannot be read is a row with an
+error; the exit code is 1 only if none can be read.
 """
 
 

@@ -28,7 +28,7 @@ def probe(
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Measure what features are worth, by nearest neighbours and a linear classifier.
+    """Measure features by nearest neighbours and a linear classifier.
 
     kNN with k = 1, 5 and 20, logistic regression, and the features' effective rank.
     """

@@ -338,7 +338,7 @@ def test_a_single_video_is_refused_where_classes_are_needed(
     succeed(*toy.extract(pretrained, tmp_path / "val.h5", "--list", str(toy.train_list)))
     for train, test in (("one", "val"), ("val", "one")):
         line = ["probe", "--train", str(tmp_path / f"{train}.h5"), "--test", str(tmp_path / f"{test}.h5")]
-        refuse(*line, code=2, says=("one.h5' have no class for any of 1 videos. Extract from a list",))
+        refuse(*line, code=2, says=("one.h5' hold 1 video and no class. Extract from a list",))
 
 
 def test_extract__npy_equals_the_features(extracted: Path) -> None:

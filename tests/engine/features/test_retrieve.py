@@ -83,7 +83,7 @@ def test_retrieve__queries_of_a_class_that_the_gallery_lacks(tmp_path: Path) -> 
     query = write_by_hand(tmp_path / "b.h5", [[1, 0.5], [0, 1]], [0, 7])
     result = succeed("retrieve", "--gallery", gallery, "--query", query, "--json")
     assert json.loads(result.stdout)["R@1"] == 50
-    assert "1 queries are of classes that the gallery lacks" in result.stderr
+    assert "1 query is of a class that the gallery lacks, and counted as incorrect" in result.stderr
 
 
 def test_retrieve__protocols_that_differ_are_both_named(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_retrieve__bad_input(toy: Toy, tmp_path: Path) -> None:
     for more, says, code in (
         (("--gallery", str(tmp_path / "absent.h5")), "absent.h5' do not exist. First: vtdl extract", 2),
         (("--query", line[2]), "share 120 videos", 2),
-        (("--query", unknown), "have no class for any of 2 videos. Extract from a list with classes", 2),
+        (("--query", unknown), "hold 2 videos and no class. Extract from a list with classes", 2),
         (("--gallery", infinite), "that are not finite, the first for", 2),
         (("--figure", str(tmp_path / "a.png")), "Add --root videos", 2),
         (("--rows", "2"), "--root and --rows are options of the figure", 2),

@@ -154,8 +154,8 @@ def test_prepare_folder__audits_what_it_did(root: Path) -> None:
         "ignored": ["run/notes.md"],
     }
     assert recorder.warnings == [
-        "1 videos are left out, see rejected.txt; the first is 'walk/d_3.avi': it is empty",
-        "1 files or folders hold no video and are ignored; the first is 'run/notes.md'",
+        "1 video is left out, see rejected.txt; the first is 'walk/d_3.avi': it is empty",
+        "1 file or folder holds no video and is ignored; the first is 'run/notes.md'",
     ]
     assert recorder.steps == recorder.total == 17
 
@@ -234,7 +234,7 @@ def test_audit__same_content_in_two_of_three_lists(root: Path) -> None:
     audit = prepare(root, group_by="^([a-z])_", val_groups=["d"], test_groups=["c"])
     assert audit["on_both_sides"] == [["walk/d_1.avi", "run/c_1.avi"]]
     assert audit["warnings"] == [
-        "1 videos are in more than one of train, val, test under two names; the first is 'walk/d_1.avi', also "
+        "1 video is in more than one of train, val, test under two names; the first is 'walk/d_1.avi', also "
         "'run/c_1.avi'. Delete all but one of each, or keep copies in one list: --group-by '^([^_]+)_'"
     ]
 
@@ -401,7 +401,7 @@ def test_audit__same_content_under_two_names(root: Path) -> None:
     audit = prepare(root, group_by="^([a-z])_", val_groups=["d"])
     assert audit["duplicates"] == [["run/a_1.avi", "run/a_2.avi", "run/d_1.avi", "walk/d_1.avi"]]
     assert audit["on_both_sides"] == audit["duplicates"]
-    says = "1 videos are in both train and val under two names; the first is 'run/a_1.avi', also 'run/a_2.avi'. Delete"
+    says = "1 video is in both train and val under two names; the first is 'run/a_1.avi', also 'run/a_2.avi'. Delete"
     assert any(warning.startswith(says) for warning in audit["warnings"])
 
 
@@ -546,7 +546,7 @@ def test_prepare_official__warns_of_a_recording_on_both_sides(root: Path) -> Non
     recorder = Recorder()
     audit = prepare_official("kinetics", root, csv, PrepareOptions(root.parent / "out", recorder, workers=0))
     assert (audit["groups"], audit["groups_on_both_sides"]) == (None, ["a_0"])
-    says = "1 recordings have clips in both train and val; the first is 'a_0'. This is how the split was published; for one of"
+    says = "1 recording has clips in both train and val; the first is 'a_0'. This is how the split was published; for one of"
     assert any(warning.startswith(says) for warning in recorder.warnings)
 
 
@@ -577,11 +577,13 @@ def test_prepare_folder__warnings_about_lists_from_folders_say_how_to_draw_them(
             (root.parent / "sides" / side / "run" / f"{name}_{side}.avi").write_text("20")
     audit = prepare(root.parent / "sides", group_by="^([a-z])_", labels="folder")
     assert audit["groups_on_both_sides"] == ["a"]
-    says = "1 recordings have clips in both train and test; the first is 'a'. This is how the split was published; for one of"
+    says = "1 recording has clips in both train and test; the first is 'a'. This is how the split was published; for one of"
     assert any(text.startswith(says) and text.endswith(": --split-from draw") for text in audit["warnings"])
 
 
 def test_prepare_folder__warns_of_a_path_that_is_not_utf8(root: Path) -> None:
     (root / os.fsdecode(b"stray\xe9.avi")).write_text("20")
     warnings = prepare(root)["warnings"]
-    assert warnings[0].startswith("1 videos lie in no class folder and are left out; the first is 'stray\\udce9.avi'")
+    assert warnings[0].startswith(
+        "1 video lies in no class folder, and will not be listed; the first is 'stray\\udce9.avi'"
+    )

@@ -215,7 +215,7 @@ def test_finetune__warns_of_recordings_in_both_lists(toy: Toy, tmp_path: Path) -
     line = toy.finetune(tmp_path / "run", "--train-list", str(tmp_path / "train/list.txt"), "--root", str(tmp_path))
     line += ["--val-list", str(tmp_path / "val/list.txt"), "--dry-run"]
     said = succeed(*line).stderr
-    assert "warning: 1 recordings seem to have clips in both" in said
+    assert "warning: 1 recording seems to have clips in both" in said
     assert "the first is 'v_g01'. If so, validation is optimistic" in said
     (tmp_path / "val/list.txt").write_text("v_g04_c01.mp4 0 24\nv_g05_c01.mp4 1 24\n")
     assert "recordings" not in succeed(*line).stderr

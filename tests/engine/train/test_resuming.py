@@ -343,7 +343,7 @@ def test_resume__from_an_older_checkpoint_warns_of_lines_it_removes(toy: Toy, tm
     shutil.copytree(whole, run)
     shutil.copy(run / "checkpoints/epoch_0001.pt", run / "checkpoints/last.pt")
     stderr = succeed(*toy.finetune(run, *settings("finetune", *EVERYTHING), *IMPROVING, "--resume")).stderr
-    assert "warning: 1 epochs were logged after the last checkpoint: their lines are removed" in stderr
+    assert "warning: 1 epoch was logged after the last checkpoint, and removed from the log" in stderr
     assert_same_run(run, whole)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from vtdl_cli.analysis.report.content import ACCURACY_TITLES, ClassScore, Evaluation, Example
-from vtdl_cli.analysis.report.markup import Child, Markup, element, image, join, section, table, thumbnail
+from vtdl_cli.analysis.report.markup import Child, Markup, breakable, element, image, join, section, table, thumbnail
 
 MAX_CLASSES = 5  # in the table of the best, and in that of the worst
 MACRO_F1_LEGEND = "Macro F1: the harmonic mean of precision and recall, averaged over the classes with test videos."
@@ -79,7 +79,8 @@ def evaluation_section(evaluation: Evaluation) -> Markup:
         columns.append(element("figure", image(evaluation.confusion, "png", title, class_="chart")))
     if evaluation.classes:
         columns.append(element("div", *class_tables(evaluation.classes)))
-    heading = f"{evaluation.name}: {evaluation.metrics['protocol']}"
+    protocol = str(evaluation.metrics["protocol"])
+    heading = protocol if evaluation.name == protocol else f"{evaluation.name}: {protocol}"
     content = element("div", *columns, class_="columns"), example_cards(evaluation.examples)
     return section(heading, evaluation.remarks, *content)
 
@@ -130,7 +131,7 @@ def example_card(example: Example) -> Markup:
         element("b", example.true),
         *prediction,
         element("span", f"probability {100 * example.probability:.0f}%", class_="quiet"),
-        element("span", example.path, class_="path"),
+        element("span", *breakable(example.path), class_="path"),
     )
     class_ = "card" if example.correct else "card misclassified"
     return element("figure", frame, element("figcaption", *caption), class_=class_)

@@ -15,7 +15,7 @@ from PIL import Image
 from vtdl_cli.analysis.report.content import Pairs, Remark
 from vtdl_cli.text import printable_lines
 
-VOID_ELEMENTS = ("img", "meta")
+VOID_ELEMENTS = ("img", "meta", "wbr")
 THUMBNAIL_PIXELS = 320  # long side: twice what is shown, for high-density screens
 JPEG_QUALITY = 85
 
@@ -46,6 +46,12 @@ def join(children: Sequence[Child]) -> Markup:
 
 def _escape(text: str) -> str:
     return html.escape(printable_lines(text))
+
+
+def breakable(path: str) -> list[Child]:
+    """Return a path that a narrow page breaks at its slashes, where it can."""
+    first, *rest = path.split("/")
+    return [first, *(part for name in rest for part in ("/", element("wbr"), name))]
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Child]], class_: str = "") -> Markup:

@@ -25,6 +25,7 @@ from vtdl_cli.data.lists.list_file import ListFile, shortened
 from vtdl_cli.data.lists.tables import find_column, has_known_name, parse_seconds, split_header
 from vtdl_cli.data.video.timeline import name_samples
 from vtdl_cli.errors import UsageError
+from vtdl_cli.text import counted
 
 UNREADABLE = (ValueError, EOFError, OSError, NotImplementedError, zipfile.BadZipFile, zlib.error, csv.Error)
 """What NumPy, csv and pyarrow raise."""
@@ -62,7 +63,10 @@ def read_foreign_features(path: Path) -> ForeignFeatures:
         ) from error
     _check_vectors(path, values)
     if names is not None and len(names) != len(values):
-        raise UsageError(f"features '{path}' have {len(values)} rows, but {len(names)} paths. Give each row its path")
+        raise UsageError(
+            f"features '{path}' have {counted(len(values), 'row')}, but {counted(len(names), 'path')}. Give "
+            "each row its path"
+        )
     return ForeignFeatures(path, values, names)
 
 

@@ -28,6 +28,7 @@ from vtdl_cli.data.hdf5.rows import open_rows, write_rows
 from vtdl_cli.data.lists.label_sets import LabelSet, label_set
 from vtdl_cli.data.video.timeline import name_samples
 from vtdl_cli.runtime import Warn, ignore_warning, write_error
+from vtdl_cli.text import counted
 
 SCORE_SCHEMA = 1
 SCORE_BLOCK_BYTES = 2**24  # of clip scores in memory at a time
@@ -150,7 +151,10 @@ def read_scores(path: Path, warn: Warn = ignore_warning) -> Scores:
         values, labels, paths = (columns[name] for name in SCORE_COLUMNS)
         classes, attributes = class_names_in(file.attributes) or [], file.attributes
     if values.shape[1] != len(classes) or labels.min() < 0:  # labels beyond the classes were refused on opening
-        counts = f"{len(classes)} classes, {values.shape[1]} scores per video, labels {labels.min()} to {labels.max()}"
+        counts = (
+            f"{counted(len(classes), 'class')}, {counted(values.shape[1], 'score')} per "
+            f"video, labels {labels.min()} to {labels.max()}"
+        )
         raise SCORE_LAYOUT.damage(path, f"are inconsistent: {counts}")
     check_finite_rows(values, paths, path, SCORE_LAYOUT, "Their network has diverged: evaluate other weights")
     return Scores(values, labels, paths, classes, attributes, intervals_in(columns))

@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 from vtdl_cli.data.lists.splits import SIDES, TEST, TRAIN, VAL
 from vtdl_cli.errors import UsageError
+from vtdl_cli.text import counted
 
 AUTO, FOLDER, PARENT, NONE = LABELS = ("auto", "folder", "parent", "none")
 """Where classes come from: what fits most videos, the first folder, the last folder, or nowhere."""
@@ -132,9 +133,9 @@ def describe(layout: Layout, counts: Mapping[Folders, int], classes: int, frame_
     """
     placed = {folders: number for folders, number in counts.items() if layout.place(folders)}
     depth = max(len(layout.below(folders) or ()) for folders in placed)
-    text = f"layout {_pattern(layout, depth)}: {sum(placed.values())} videos"
+    text = f"layout {_pattern(layout, depth)}: {counted(sum(placed.values()), 'video')}"
     text += f" (frame folders: {frame_folders})" if frame_folders else ""
-    text += f" in {classes} classes" if classes else f" without classes: {describe_shapes(placed)}"
+    text += f" in {counted(classes, 'class')}" if classes else f" without classes: {describe_shapes(placed)}"
     text += "".join(f"; '{folder}' is {side}" for folder, side in layout.sides.items())
     text += "; no folder is val, see --val-fraction" if layout.sides and VAL not in layout.sides.values() else ""
     otherwise = ["--labels none: without classes"] if classes else []

@@ -12,6 +12,7 @@ from vtdl_cli.data.video.reader import SequentialReader, VideoScan, refuse_sizes
 from vtdl_cli.data.video.resizing import resize_shown
 from vtdl_cli.data.video.timeline import Interval, sampled_frames, select_frames
 from vtdl_cli.errors import UnreadableVideo
+from vtdl_cli.text import counted
 
 REPEATABLE = {"x264-params": "cpu-independent=1"}
 """Options of x264 for the same bytes every time, on every CPU.
@@ -65,7 +66,9 @@ def stored_frames(source: Path, reader: SequentialReader) -> Iterator[np.ndarray
         yield np.ascontiguousarray(frame)  # a rotated one is a view with negative strides, which torch refuses
         count += 1
     if count != reader.num_frames:
-        raise UnreadableVideo(str(source), f"it has {count} frames, and its packets indicate {reader.num_frames}")
+        raise UnreadableVideo(
+            str(source), f"it has {counted(count, 'frame')}, and its packets indicate {reader.num_frames}"
+        )
 
 
 def choose_encoder() -> tuple[str, dict[str, str]]:

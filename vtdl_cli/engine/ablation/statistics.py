@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from vtdl_cli.intervals import LEVEL
+from vtdl_cli.text import counted
 
 Values = Mapping[str, Mapping[str, Sequence[float]]]
 """Metric -> row -> a value for each seed, (S,). A metric may lack rows in which it is not measured."""
@@ -126,7 +127,7 @@ def describe(differences: Mapping[str, Mapping[str, Difference]], against: str, 
         return "One row: nothing to compare."
     if num_seeds < 2:
         return "One seed cannot tell a difference from chance. Use --seeds 5."
-    how = f"paired t over {num_seeds} seeds, 5% after Holm's correction for {len(named)} comparisons"
+    how = f"paired t over {num_seeds} seeds, 5% after Holm's correction for {counted(len(named), 'comparison')}"
     found = [f"{row} in {metric} by {each}" for (row, metric), each in named.items() if each.is_beyond_chance]
     if found:
         return f"Beyond chance against '{against}' ({how}): {'; '.join(found)}. No other difference is."

@@ -12,6 +12,7 @@ from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.engine.ablation.measures import Measures
 from vtdl_cli.engine.request import ListSource
 from vtdl_cli.errors import ListError, UsageError
+from vtdl_cli.text import counted
 
 SEED = "{seed}"  # in the path or the root of a list: each seed has its own
 
@@ -53,15 +54,18 @@ def check_videos(videos: Videos, measures: Measures) -> None:
     if (shared := find_shared(*map(fingerprints, (train, test)))).any():
         first = train.sample_name(int(shared.argmax()))
         raise ListError(
-            f"list '{test.source}' shares {int(shared.sum())} videos with '{train.source}', the first is '{first}'. "
+            f"list '{test.source}' shares {counted(int(shared.sum()), 'video')} with '{train.source}', the "
+            f"first is '{first}'. "
             "Use lists without common videos"
         )
     classes, counts = np.unique(train.labels[train.labels != UNKNOWN_CLASS], return_counts=True)
     if len(classes) < 2:
-        raise ListError(f"list '{train.source}' has labels of {len(classes)} classes. Use one with two or more")
+        raise ListError(
+            f"list '{train.source}' has labels of {counted(len(classes), 'class')}. Use one with two or more"
+        )
     if counts.min() < measures.per_class:
         rarest = train.label_set.describe(classes[counts.argmin()])
         raise UsageError(
-            f"--per-class '{measures.per_class}' exceeds the {counts.min()} videos of class {rarest} in "
+            f"--per-class '{measures.per_class}' exceeds the {counted(counts.min(), 'video')} of class {rarest} in "
             f"'{train.source}'. Use at most that"
         )

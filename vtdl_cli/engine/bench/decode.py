@@ -21,6 +21,7 @@ from vtdl_cli.engine.bench.timing import Timing, time_in_turn
 from vtdl_cli.engine.request import ListSource
 from vtdl_cli.errors import ListError, UnreadableVideo, UsageError
 from vtdl_cli.runtime import Reporter
+from vtdl_cli.text import counted
 
 MOST_SCANNED = 500  # videos, to find the kinds of a long list: seconds
 CONTAINERS = {"mov,mp4,m4a,3gp,3g2,mj2": "mp4", "matroska,webm": "mkv"}
@@ -97,7 +98,7 @@ def bench_decode(
     times = {name: _describe(timing, *frames[name]) for name, timing in measured.items()}
     for kind, facts in kinds.items():
         facts.update(_compare(kind, times))
-    what = f"{clips.number} of {clips.frames} frames at stride {clips.stride}"
+    what = f"{clips.number} of {counted(clips.frames, 'frame')} at stride {clips.stride}"
     counts = {"scanned": scanned, "of_videos": len(listed), "repeats": repeats}
     return {"clips": what, **counts, "kinds": kinds, "times": times}
 

@@ -11,6 +11,7 @@ from vtdl_cli.engine.ablation.ablate import by_metric, mean_over_draws
 from vtdl_cli.engine.ablation.grid import Values
 from vtdl_cli.engine.ablation.statistics import Difference, Pair, as_dict, compare, estimate
 from vtdl_cli.engine.demo.comparisons import Comparison
+from vtdl_cli.text import counted
 
 
 def conclude(comparison: Comparison, values: Values) -> dict[str, Any]:
@@ -57,7 +58,7 @@ def say_steps(found: Mapping[str, Mapping[Pair, Difference]], seeds: int) -> lis
     pairs = dict.fromkeys(pair for of_metric in found.values() for pair in of_metric)
     number = sum(map(len, found.values()))
     lines = [f"{other} < {row}: {'; '.join(_say_step(found, (row, other)))}" for row, other in pairs]
-    return [*lines, f"(paired t over {seeds} seeds, 5% after Holm's correction for {number} comparisons)"]
+    return [*lines, f"(paired t over {seeds} seeds, 5% after Holm's correction for {counted(number, 'comparison')})"]
 
 
 def _say_step(found: Mapping[str, Mapping[Pair, Difference]], pair: Pair) -> Iterator[str]:

@@ -26,6 +26,7 @@ from vtdl_cli.engine.networks.inference import forward_frames
 from vtdl_cli.engine.networks.machine import Machine
 from vtdl_cli.errors import UnreadableVideo, UsageError
 from vtdl_cli.runtime import Reporter
+from vtdl_cli.text import counted
 
 HOP = re.compile(r"(\d+)|(\d+\.?\d*|\.\d+) ?s")
 Item = TypeVar("Item")
@@ -163,7 +164,8 @@ def window_rows(
         yield ExtractedRows(columns, batch.done, batch.number, batch.unreadable)
     if short:
         reporter.warn(
-            f"{len(short)} of {len(videos)} videos, the first '{next(iter(short.values()))}', are shorter than a "
+            f"{len(short)} of {counted(len(videos), 'video')}, the first '{next(iter(short.values()))}', "
+            "are shorter than a "
             f"window of {rule.extent} frames: each has one (data.short_videos: {rule.short_videos})"
         )
 

@@ -14,6 +14,7 @@ from vtdl_cli.errors import UsageError
 from vtdl_cli.locks import lock_folder, releasing_locks
 from vtdl_cli.metrics import ACCURACIES
 from vtdl_cli.runtime import Reporter
+from vtdl_cli.text import counted
 
 
 @releasing_locks
@@ -89,7 +90,7 @@ def pair_with_lists(weights: Sequence[str], lists: Sequence[ListSource]) -> list
     """
     if len(weights) > 1 and len(lists) > 1 and len(weights) != len(lists):
         raise UsageError(
-            f"--weights '{weights[0]}' and {len(weights) - 1} more do not go with {len(lists)} lists. "
+            f"--weights '{weights[0]}' and {len(weights) - 1} more do not go with {counted(len(lists), 'list')}. "
             "Give one of either, or as many --weights as --list"
         )
     number = max(len(weights), len(lists))

@@ -16,6 +16,7 @@ from vtdl_cli.engine.networks.bad_videos import BadVideos
 from vtdl_cli.engine.networks.inference import VideoOutputs
 from vtdl_cli.errors import Interrupted
 from vtdl_cli.runtime import Reporter, StopRequest
+from vtdl_cli.text import counted
 
 KEEP_EVERY_SECONDS = 20.0  # the most work that an interruption costs
 
@@ -101,7 +102,7 @@ def keep_rows(
                 _save(parts, pending)
                 pending, kept_at = [], time.monotonic()
             if signal:
-                window = f" and {rows.windows} windows of the next" if rows.windows else ""
+                window = f" and {counted(rows.windows, 'window')} of the next" if rows.windows else ""
                 raise Interrupted(f"{signal} after {done} of {total} videos{window}: saved. Resume with --resume")
 
 

@@ -24,6 +24,7 @@ from vtdl_cli.errors import UsageError
 from vtdl_cli.locks import lock_folder, releasing_locks
 from vtdl_cli.metrics import accuracies
 from vtdl_cli.runtime import Reporter
+from vtdl_cli.text import counted
 
 SWEEP = np.linspace(0, 1, 11)  # weights of the second file
 
@@ -118,7 +119,9 @@ def _normalise(weights: Sequence[float], number: int) -> list[float]:
     if number < 2:
         raise UsageError(f"fusion takes two or more files of scores, not {number}. See: vtdl fuse --help")
     if weights and len(weights) != number:
-        raise UsageError(f"--weights has {len(weights)} numbers for {number} files. Give one for each")
+        raise UsageError(
+            f"--weights has {counted(len(weights), 'number')} for {counted(number, 'file')}. Give one for each"
+        )
     if any(not np.isfinite(weight) or weight < 0 for weight in weights) or (weights and not sum(weights)):
         raise UsageError(f"--weights '{','.join(map(str, weights))}' must be finite, not negative, and not all 0")
     return [weight / sum(weights) for weight in weights] if weights else [1 / number] * number
@@ -136,7 +139,8 @@ def _common_classes(paths: Sequence[Path], inputs: Sequence[Scores], reporter: R
     for labels in sets[1:]:
         if len(labels.occurring) != len(sets[0].occurring):
             raise UsageError(
-                f"{labels.owner} have {len(labels.occurring)} classes, {sets[0].owner} have {len(sets[0].occurring)}. "
+                f"{labels.owner} have {counted(len(labels.occurring), 'class')}, {sets[0].owner} "
+                f"have {len(sets[0].occurring)}. "
                 f"{remedy}"
             )
         if warning := compare_classes(sets[0], labels, remedy):

@@ -16,6 +16,7 @@ from vtdl_cli.engine.lists.groups import Groups
 from vtdl_cli.errors import UsageError
 from vtdl_cli.metrics import accuracies, accuracy_intervals, class_metrics, confusion, most_confused
 from vtdl_cli.runtime import atomic_write, check_writable
+from vtdl_cli.text import counted
 
 METRICS_FILE, SCORES_FILE, CONFUSION_FILE = "metrics.json", "scores.h5", "confusion.png"
 SCORES_ORIGIN = ("weights_sha256", "list_sha256", "root", "precision", "torch_version")
@@ -69,7 +70,7 @@ def write_results(out: Path, metrics: dict[str, Any], scores: Scores, clips: Cli
     with atomic_write(out / "per_class.csv") as temporary:
         temporary.write_text(_format_classes(counts, scores.classes), encoding="utf-8")
     with atomic_write(out / CONFUSION_FILE) as temporary:
-        title = f"{metrics['protocol']}, {len(scores.labels)} videos: top-1 {metrics['top1']:.1f}%"
+        title = f"{metrics['protocol']}, {counted(len(scores.labels), 'video')}: top-1 {metrics['top1']:.1f}%"
         draw_confusion(counts, scores.classes, title, temporary)
     write_metrics(out, metrics)
 

@@ -11,6 +11,7 @@ from vtdl_cli.data.lists.class_names import read_classes
 from vtdl_cli.data.lists.label_sets import compare_classes, label_set
 from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
 from vtdl_cli.errors import ListError
+from vtdl_cli.text import counted
 
 UNKNOWN_NAME = "unknown"
 """Of UNKNOWN_CLASS, -1."""
@@ -36,7 +37,8 @@ def name_classes(files: Sequence[Features], source: Path | None) -> dict[int, st
         names = dict(enumerate(read_classes(source)))
         if labels[-1] not in names and labels[-1] != UNKNOWN_CLASS:
             raise ListError(
-                f"class file '{source}' names {len(names)} classes, but '{files[0].path}' has class {labels[-1]}. "
+                f"class file '{source}' names {counted(len(names), 'class')}, but "
+                f"'{files[0].path}' has class {labels[-1]}. "
                 "Name the classes.txt beside its list"
             )
         given = label_set(f"class file '{source}'", list(names.values()), np.arange(len(names)))

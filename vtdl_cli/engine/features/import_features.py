@@ -19,6 +19,7 @@ from vtdl_cli.engine.request import ListSource
 from vtdl_cli.errors import UsageError
 from vtdl_cli.locks import lock_file, releasing_locks
 from vtdl_cli.runtime import Reporter, check_new_file
+from vtdl_cli.text import counted
 
 IMPORTED = "imported"
 """Layer and protocol of features whose own are unknown."""
@@ -67,8 +68,8 @@ def match_rows(foreign: ForeignFeatures, videos: VideoList, reporter: Reporter) 
     if foreign.names is None:
         if len(foreign.values) != len(videos):
             raise UsageError(
-                f"features '{foreign.path}' have {len(foreign.values)} rows, but list '{videos.source}' has "
-                f"{len(videos)} videos. Name the list that they were computed from, or add a column of paths"
+                f"features '{foreign.path}' have {counted(len(foreign.values), 'row')}, but list '{videos.source}' has "
+                f"{counted(len(videos), 'video')}. Name the list that they were computed from, or add a column of paths"
             )
         return np.arange(len(videos))
     places = {name: row for row, name in enumerate(foreign.names)}

@@ -10,6 +10,7 @@ from vtdl_cli.data.lists.label_sets import compare_classes
 from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
 from vtdl_cli.errors import UsageError
 from vtdl_cli.runtime import Reporter
+from vtdl_cli.text import counted
 
 
 def read_pair(reference: Path, query: Path, reporter: Reporter) -> tuple[Features, Features]:
@@ -43,8 +44,8 @@ def keep_labelled(features: Features, reporter: Reporter) -> Features:
     is_known = features.labels != UNKNOWN_CLASS
     if not is_known.any():
         raise UsageError(
-            f"features '{features.path}' have no class for any of {len(is_known)} videos. Extract from a list with "
-            "classes"
+            f"features '{features.path}' hold {counted(len(is_known), 'video')} and no class. Extract from "
+            "a list with classes"
         )
     if is_known.all():
         return features
@@ -70,7 +71,8 @@ def check_pair(reference: Features, query: Features) -> None:
             )
     if shared := sorted(_find_shared(reference, query)):
         raise UsageError(
-            f"features '{query.path}' share {len(shared)} videos with '{reference.path}', the first is '{shared[0]}': "
+            f"features '{query.path}' share {counted(len(shared), 'video')} with '{reference.path}', the "
+            f"first is '{shared[0]}': "
             "each would find itself. Use lists without common videos"
         )
 
@@ -97,6 +99,7 @@ def describe_shared_files(reference: Features, query: Features) -> str:
     if not (shared := sorted(set(reference.paths) & set(query.paths))):
         return ""
     return (
-        f"{len(shared)} videos have intervals in both '{query.path}' and '{reference.path}', the first is "
+        f"{counted(len(shared), 'video has', 'videos have')} intervals in both '{query.path}' and "
+        f"'{reference.path}', the first is "
         f"'{shared[0]}': intervals of one recording look alike, so metrics are optimistic. Keep each video in one list"
     )

@@ -23,6 +23,7 @@ from vtdl_cli.metrics import (
     vote,
 )
 from vtdl_cli.runtime import Progress, Reporter
+from vtdl_cli.text import counted
 
 NEIGHBOURS = (1, 5, 20)
 """Values of k."""
@@ -70,7 +71,8 @@ def probe(
     if per_class and counts.min() < max(per_class):
         rarest = train_features.label_set.describe(classes[counts.argmin()])
         raise UsageError(
-            f"--per-class '{max(per_class)}' exceeds the {counts.min()} videos of class {rarest} in '{train}'. "
+            f"--per-class '{max(per_class)}' exceeds the {counted(counts.min(), 'video')} of class {rarest} "
+            f"in '{train}'. "
             "Use at most that"
         )
     result: dict[str, Any] = {"train": str(train), "test": str(test)}
@@ -80,7 +82,7 @@ def probe(
     metrics, intervals = measure_features(train_features, test_features, groups.keys(test_features.paths))
     result |= {**metrics, "intervals": intervals, **groups.describe(test_features.paths)}
     if absent := [f"knn@{k}" for k in NEIGHBOURS if k > len(train_features.labels)]:
-        reporter.warn(f"{', '.join(absent)} left out: '{train}' has {len(train_features.labels)} videos")
+        reporter.warn(f"{', '.join(absent)} left out: '{train}' has {counted(len(train_features.labels), 'video')}")
     if per_class:
         seeds = range(seed, seed + repeats)
         with reporter.progress(len(per_class) * repeats, "few-shot") as bar:

@@ -26,6 +26,7 @@ from vtdl_cli.intervals import share_interval
 from vtdl_cli.locks import lock_file, releasing_locks
 from vtdl_cli.metrics import nearest, unit
 from vtdl_cli.runtime import Reporter, atomic_write, check_new_file
+from vtdl_cli.text import counted
 
 RECALL_AT = (1, 5, 10, 20, 50)
 """Values of k."""
@@ -133,7 +134,12 @@ def retrieve(
     metrics, intervals = measure_recall(search, groups)
     outputs: dict[str, str] = {}
     if figure is not None:
-        draw_neighbours(search, figure, f"R@1 {metrics['R@1']:.1f}% of {len(query_features.labels)} queries", reporter)
+        draw_neighbours(
+            search,
+            figure,
+            f"R@1 {metrics['R@1']:.1f}% of {counted(len(query_features.labels), 'query')}",
+            reporter,
+        )
         outputs["picture"] = str(figure.path)
     if per_query is not None:
         with atomic_write(per_query) as temporary:
@@ -173,9 +179,12 @@ def _warn_of_limits(search: Search, reporter: Reporter) -> None:
     """Warn of metrics that are left out, and of queries that cannot be correct."""
     size = len(search.gallery.labels)
     if absent := [f"R@{k}" for k in RECALL_AT if k > size]:
-        reporter.warn(f"{', '.join(absent)} left out: gallery '{search.gallery.path}' has {size} videos")
+        reporter.warn(f"{', '.join(absent)} left out: gallery '{search.gallery.path}' has {counted(size, 'video')}")
     if hopeless := int(np.isin(search.queries.labels, search.gallery.labels, invert=True).sum()):
-        reporter.warn(f"{hopeless} queries are of classes that the gallery lacks: they count as incorrect")
+        reporter.warn(
+            f"{counted(hopeless, 'query is of a class', 'queries are of classes')} that the gallery lacks, "
+            "and counted as incorrect"
+        )
 
 
 def format_queries(search: Search) -> str:
@@ -199,8 +208,11 @@ def draw_neighbours(search: Search, figure: FigureRequest, metric: str, reporter
     """Write the figure: middle frames of some queries and of their nearest neighbours."""
     chosen = choose_queries(search.correct()[:, 0], search.queries.labels, figure.rows, figure.seed)
     num_correct = int(search.correct()[chosen, 0].sum())
-    title = f"Nearest of {len(search.gallery.labels)} gallery videos by cosine: {metric}\n"
-    title += f"shown: nearest neighbour correct for {num_correct} queries, incorrect for {len(chosen) - num_correct}"
+    title = f"Nearest of {counted(len(search.gallery.labels), 'gallery video')} by cosine: {metric}\n"
+    title += (
+        f"shown: nearest neighbour correct for {counted(num_correct, 'query')}, incorrect "
+        f"for {len(chosen) - num_correct}"
+    )
     with reporter.progress(len(chosen), "frames") as bar:
         rows = []
         for row in chosen:

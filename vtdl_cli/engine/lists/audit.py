@@ -12,6 +12,7 @@ import numpy as np
 
 from vtdl_cli.data.video.probe import VideoFacts
 from vtdl_cli.engine.lists.recordings import RECORDING
+from vtdl_cli.text import counted
 
 _MOST_CLASSES_SHOWN = 5  # in one warning
 MOST_RATE_RATIO = 1.5  # of the highest frame rate to the lowest, without a warning
@@ -115,18 +116,27 @@ def audit_warnings(audit: dict[str, Any], files: dict[str, str]) -> list[str]:
     in_both = f"in both {' and '.join(sides)}" if len(sides) < 3 else f"in more than one of {', '.join(sides)}"
     if rejected := audit["rejected"]:
         first = f"'{rejected[0]['path']}': {rejected[0]['reason']}"
-        warnings.append(f"{len(rejected)} videos are left out, see rejected.txt; the first is {first}")
+        warnings.append(
+            f"{counted(len(rejected), 'video is', 'videos are')} left out, see rejected.txt; the first is {first}"
+        )
     if ignored := audit["ignored"]:
-        warnings.append(f"{len(ignored)} files or folders hold no video and are ignored; the first is '{ignored[0]}'")
+        what = counted(len(ignored), "file or folder holds no video and is", "files or folders hold no video and are")
+        warnings.append(f"{what} ignored; the first is '{ignored[0]}'")
     if both := audit["on_both_sides"]:
-        what = f"{len(both)} videos are {in_both} under two names; the first is '{both[0][0]}', also '{both[0][1]}'"
+        what = (
+            f"{counted(len(both), 'video is', 'videos are')} {in_both} under two names; the first is "
+            f"'{both[0][0]}', also '{both[0][1]}'"
+        )
         warnings.append(f"{what}. Delete all but one of each{_or_group(audit)}")
     if both := audit["groups_on_both_sides"]:
-        what = f"{len(both)} recordings have clips {in_both}; the first is '{both[0]}'"
+        what = f"{counted(len(both), 'recording has', 'recordings have')} clips {in_both}; the first is '{both[0]}'"
         own_split = _redraw(audit).strip() or OWN_SPLIT
         warnings.append(f"{what}. This is how the split was published; for one of your own: {own_split}")
     if both := audit["recordings_on_both_sides"]:
-        what = f"{len(both)} recordings seem to have clips {in_both}, by their file names; the first is '{both[0]}'"
+        what = (
+            f"{counted(len(both), 'recording seems', 'recordings seem')} to have clips {in_both}, by "
+            f"their file names; the first is '{both[0]}'"
+        )
         warnings.append(f"{what}. If so, keep each in one list: {_redraw(audit)}--group-by '{RECORDING}'")
     for side, number in sides.items():
         absent = [name for name, counts in audit["classes"].items() if not counts[side]]
@@ -139,7 +149,10 @@ def audit_warnings(audit: dict[str, Any], files: dict[str, str]) -> list[str]:
         warnings.append(line)
     per_class = audit["options"]["per_class"] or 0
     if few := [name for name, counts in audit["classes"].items() if counts["train"] < per_class]:
-        warnings.append(f"{len(few)} classes have fewer than --per-class {per_class} videos; the first is {few[0]}")
+        warnings.append(
+            f"{counted(len(few), 'class has', 'classes have')} fewer than --per-class {per_class} videos; "
+            f"the first is {few[0]}"
+        )
     return warnings
 
 

@@ -20,6 +20,7 @@ from vtdl_cli.engine.lists.survey import survey
 from vtdl_cli.engine.request import ListSource
 from vtdl_cli.errors import UsageError
 from vtdl_cli.runtime import Reporter
+from vtdl_cli.text import counted
 
 MOST_VOTES = 1000  # missing videos whose paths are compared with those on the disk
 
@@ -130,13 +131,17 @@ def _problems(report: dict[str, Any]) -> list[str]:
         not_found = f"no video with such a name is below '{report['root']}'. Name their folder, as in --root videos"
         problems.append(f"{what}: {report['proposal'] or not_found}")
     if repeated := report["repeated"]:
-        problems.append(f"{len(repeated)} videos are listed more than once; the first is '{repeated[0]}'")
+        problems.append(
+            f"{counted(len(repeated), 'video is listed', 'videos are listed')} more than once; the first is "
+            f"'{repeated[0]}'"
+        )
     if unreadable := report.get("unreadable"):
         first = f"'{unreadable[0]['path']}': {unreadable[0]['reason']}"
-        problems.append(f"{len(unreadable)} videos cannot be read; the first is {first}")
+        problems.append(f"{counted(len(unreadable), 'video')} cannot be read; the first is {first}")
     if misplaced := report.get("misplaced_intervals"):
         first = f"'{misplaced[0]['path']}' in line {misplaced[0]['line']}: {misplaced[0]['reason']}"
-        problems.append(f"{len(misplaced)} intervals are not in their videos; the first is {first}")
+        what = counted(len(misplaced), "interval is not in its video", "intervals are not in their videos")
+        problems.append(f"{what}; the first is {first}")
     return problems
 
 

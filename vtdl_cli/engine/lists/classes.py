@@ -23,6 +23,7 @@ from vtdl_cli.data.lists.writable import unlistable
 from vtdl_cli.data.video.folder_scan import find_videos
 from vtdl_cli.engine.lists.audit import escape_non_utf8
 from vtdl_cli.errors import UsageError
+from vtdl_cli.text import counted
 
 
 class FoundVideos(NamedTuple):
@@ -123,5 +124,8 @@ def _warn_of_left_out(names: list[str], layout: Layout) -> list[str]:
     where, remedy = ("class folder", "--labels none")
     if layout.sides:
         where, remedy = ("folder of a list" if layout.labels == NONE else "class folder of a list", "--split-from draw")
-    what = f"{len(names)} videos lie in no {where} and are left out; the first is '{escape_non_utf8(names[0])}'"
+    what = (
+        f"{counted(len(names), 'video lies', 'videos lie')} in no {where}, and will not be listed; the "
+        f"first is '{escape_non_utf8(names[0])}'"
+    )
     return [f"{what}. To list them too: {remedy}"]

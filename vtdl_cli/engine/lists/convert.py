@@ -23,6 +23,7 @@ from vtdl_cli.engine.request import ListSource
 from vtdl_cli.errors import UsageError
 from vtdl_cli.locks import lock_file, lock_folder, releasing_locks
 from vtdl_cli.runtime import Reporter
+from vtdl_cli.text import counted
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,13 @@ def _warn_of_rows(parsed: ParsedList, sides: Sequence[str] | None, kept: NDArray
     repeated = find_duplicates(videos, kept)
     if repeated:
         first = f"line {videos.line(repeated[0])}, '{videos.sample_name(repeated[0])}'"
-        reporter.warn(f"{len(repeated)} rows repeat the video and interval of another row; the first is {first}")
+        reporter.warn(
+            f"{counted(len(repeated), 'row repeats', 'rows repeat')} the video and interval of another row; "
+            f"the first is {first}"
+        )
     if parsed.groups and sides and (shared := find_shared_groups(parsed.groups, sides, kept)):
-        reporter.warn(f"{len(shared)} groups have videos in several parts of the split; the first is '{shared[0]}'")
+        reporter.warn(
+            f"{counted(len(shared), 'group has', 'groups have')} videos in several parts of the split; the "
+            f"first is '{shared[0]}'"
+        )
     return len(repeated)

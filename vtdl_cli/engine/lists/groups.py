@@ -10,6 +10,7 @@ from vtdl_cli.data.lists.splits import group_keys
 from vtdl_cli.engine.lists.outputs import AUDIT_FILE
 from vtdl_cli.errors import UsageError
 from vtdl_cli.runtime import Reporter
+from vtdl_cli.text import counted
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,12 @@ def choose_groups(names: Sequence[str], asked: str | None, recorded: str, report
         groups = Groups()
         keys = groups.keys(names)
     if keys is not None and not groups.regex:
-        reporter.line(f"confidence intervals are by {len(set(keys))} files, of which the list has {len(keys)} rows")
+        reporter.line(
+            f"confidence intervals are by {counted(len(set(keys)), 'file')}, of which the list has "
+            f"{counted(len(keys), 'row')}"
+        )
     elif keys is not None and asked is None:
-        reporter.line(f"intervals are by {len(set(keys))} groups of --group-by '{recorded}', as the list was prepared")
+        reporter.line(
+            f"intervals are by {counted(len(set(keys)), 'group')} of --group-by '{recorded}', as the list was prepared"
+        )
     return groups

@@ -19,6 +19,7 @@ from vtdl_cli.engine.lists.division import divide
 from vtdl_cli.engine.lists.outputs import refuse_existing
 from vtdl_cli.errors import ListError, UsageError
 from vtdl_cli.locks import lock_folder, releasing_locks
+from vtdl_cli.text import counted
 
 _MOST_PATHS_SHOWN = 3  # of other videos, in the error that none of the split was found
 
@@ -159,10 +160,13 @@ def _location_warnings(official: OfficialSplit, located: Located) -> list[str]:
     if located.missing:
         warnings.append(
             f"{len(located.missing)} of the {len(official.videos)} videos of the split are missing, from "
-            f"{len(count_by_class(located.missing, official.classes))} classes; "
+            f"{counted(len(count_by_class(located.missing, official.classes)), 'class')}; "
             f"the first is '{located.missing[0].name}'"
         )
     if located.twice:
         taken, left = (escape_non_utf8(name) for name in located.twice[0])
-        warnings.append(f"{len(located.twice)} videos were found twice; the first is listed as '{taken}', not '{left}'")
+        warnings.append(
+            f"{counted(len(located.twice), 'video was', 'videos were')} found twice; the first is listed as "
+            f"'{taken}', not '{left}'"
+        )
     return warnings

@@ -21,6 +21,7 @@ from vtdl_cli.data.video.probe import VideoFacts, probe_video
 from vtdl_cli.engine.lists.process_pool import closing_pool, map_unordered
 from vtdl_cli.errors import Interrupted, UnreadableVideo
 from vtdl_cli.runtime import Reporter, StopRequest, default_workers, write_error
+from vtdl_cli.text import counted
 
 Finding = VideoFacts | str
 """The properties of a video, or why it cannot be read."""
@@ -146,7 +147,7 @@ def survey(
             if isinstance(finding, str):
                 reasons[index] = finding
             elif finding.num_frames < min_frames:
-                reasons[index] = f"it has {finding.num_frames} frames, fewer than --min-frames {min_frames}"
+                reasons[index] = f"it has {counted(finding.num_frames, 'frame')}, fewer than --min-frames {min_frames}"
             else:
                 facts[index] = finding
             progress.advance(unreadable=str(len(reasons)))

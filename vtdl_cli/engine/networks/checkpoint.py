@@ -24,6 +24,7 @@ from vtdl_cli.errors import CheckpointError
 from vtdl_cli.method.pretext_task import PretextTask
 from vtdl_cli.runtime import Reporter, Warn, atomic_write, ignore_warning
 from vtdl_cli.setting_keys import rename_keys
+from vtdl_cli.text import counted
 
 CHECKPOINT_SCHEMA = 1
 Checkpoint = dict[str, Any]
@@ -232,7 +233,8 @@ def load_every_tensor(network: nn.Module, theirs: dict[str, Tensor], checkpoint:
         model, modality = checkpoint["config"]["model"], checkpoint["config"]["data"].get("modality", "rgb")
         kind = f"{model.get('name')} (depth {model.get('depth')}, width {model.get('width')}, {modality})"
         raise CheckpointError(
-            f"weights of {kind} do not fit the network: {len(ours) - len(missing) - len(misshaped)} tensors match, "
+            f"weights of {kind} do not fit the network: "
+            f"{counted(len(ours) - len(missing) - len(misshaped), 'tensor matches', 'tensors match')}, "
             f"{len(missing)} missing, {len(unexpected)} unexpected, {len(misshaped)} of another shape. "
             + (remedy or "Choose the preset that these weights were trained with")
         )

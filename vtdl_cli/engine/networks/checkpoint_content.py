@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from torch import Tensor
 
 from vtdl_cli.errors import CheckpointError
-from vtdl_cli.text import has_lone_surrogate
+from vtdl_cli.text import counted, has_lone_surrogate
 from vtdl_cli.yaml_values import check_extent
 
 SECTIONS = ("data", "model", "method", "pretrain", "finetune")
@@ -102,7 +102,9 @@ class Weights(Content):
     def _classes_fit(self) -> Self:
         if self.stage == "finetune":
             if self.classes is not None and len(self.classes) != self.num_classes:
-                raise ValueError(f"num_classes {self.num_classes} should be that of the {len(self.classes)} classes")
+                raise ValueError(
+                    f"num_classes {self.num_classes} should be that of the {counted(len(self.classes), 'class')}"
+                )
             if not any(tensor.ndim and len(tensor) == self.num_classes for tensor in self.model.values()):
                 raise ValueError(f"num_classes {self.num_classes} should be that of the classifier")
         return self

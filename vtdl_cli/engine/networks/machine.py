@@ -22,6 +22,7 @@ from vtdl_cli.runtime import (
     select_autocast,
     select_device,
 )
+from vtdl_cli.text import counted
 
 MEMORY_FORMAT = torch.channels_last_3d
 """Memory format of networks and clips.
@@ -76,7 +77,7 @@ class Machine:
     def describe(self) -> str:
         """Return a description for logs, such as `cpu, float32, 2 workers`."""
         processes = f" in each of {ranks.world_size()} processes" if ranks.world_size() > 1 else ""
-        return f"{self.device}, {self.precision}, {self.workers} workers{processes}"
+        return f"{self.device}, {self.precision}, {counted(self.workers, 'worker')}{processes}"
 
 
 def build_machine(device: str, precision: str, workers: int | None, reporter: Reporter = SilentReporter()) -> Machine:

@@ -26,6 +26,7 @@ from vtdl_cli.method.vtdl import VTDL
 from vtdl_cli.models.zoo import check_backbone
 from vtdl_cli.setting_keys import all_keys
 from vtdl_cli.settings import without_effect
+from vtdl_cli.text import counted
 
 ENTRY_POINTS = "vtdl.methods"
 """The group of entry points by which an installed package gives its methods short names."""
@@ -54,7 +55,7 @@ def build_pseudo_labels(config: Config, num_videos: int) -> PseudoLabels:
     clusters = config.method.clusters
     if num_videos < clusters:
         raise ListError(
-            f"the training list has {num_videos} videos, fewer than method.clusters {clusters}. "
+            f"the training list has {counted(num_videos, 'video')}, fewer than method.clusters {clusters}. "
             f"--set method.clusters={max(2, num_videos // 4)}"
         )
     return PseudoLabels(build_linear(config, clusters), num_videos, clusters, config.method.relabel_every)

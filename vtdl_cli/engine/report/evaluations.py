@@ -16,6 +16,7 @@ from vtdl_cli.engine.evaluate.results import CONFUSION_FILE, METRICS_FILE, SCORE
 from vtdl_cli.errors import DamagedFile, UnreadableVideo, UsageError
 from vtdl_cli.metrics import class_metrics, confusion, most_confused, softmax
 from vtdl_cli.runtime import Reporter
+from vtdl_cli.text import counted
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 REQUIRED_METRICS = ("top1", "mean_class")
@@ -227,6 +228,6 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
         elif isinstance(value, list) and len(value) == 2 and all(isinstance(end, float) for end in value):
             yield prefix + name, f"{value[0]:.4g} to {value[1]:.4g}"
         elif isinstance(value, list):
-            yield prefix + name, f"{len(value)} entries"
+            yield prefix + name, counted(len(value), "entry")
         else:
             yield prefix + name, f"{value:.4g}" if isinstance(value, float) else str(value)

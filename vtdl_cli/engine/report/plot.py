@@ -17,6 +17,7 @@ from vtdl_cli.errors import UsageError
 from vtdl_cli.locks import lock_file, releasing_locks
 from vtdl_cli.metrics import unit
 from vtdl_cli.runtime import Reporter, atomic_write, check_new_file
+from vtdl_cli.text import counted
 
 MIN_VIDEOS = {"tsne": 4, "pca": 3}
 """Projections to two dimensions, and the number of videos that each needs."""
@@ -121,7 +122,7 @@ def plot_features(
     shown = features.rows(_choose_videos(len(features.labels), max_videos, seed))
     values = unit(shown.values.astype(np.float64))
     _check_enough(shown, values, method)
-    reporter.line(f"{method} of {len(values)} videos")
+    reporter.line(f"{method} of {counted(len(values), 'video')}")
     if method == "tsne":
         points, perplexity = project_tsne(values, seed)
         projection, axes = f"t-SNE (perplexity {perplexity:.3g})", ("", "")
@@ -147,7 +148,7 @@ def _choose_videos(number: int, maximum: int, seed: int) -> np.ndarray:
 def _check_enough(features: Features, values: np.ndarray, method: str) -> None:
     if len(values) < MIN_VIDEOS[method] or values.shape[1] < 2:
         raise UsageError(
-            f"features '{features.path}' are {values.shape[1]}-dimensional, of {len(values)} videos: "
+            f"features '{features.path}' are {values.shape[1]}-dimensional, of {counted(len(values), 'video')}: "
             f"{method} needs at least 2 dimensions and {MIN_VIDEOS[method]} videos. Extract a longer list"
         )
     if np.ptp(values, axis=0).max() < 1e-7:

@@ -14,6 +14,7 @@ from vtdl_cli.engine.train.health import signs_of_collapse
 from vtdl_cli.engine.train.run_folder import CONFIG, METRICS, EpochMetrics, read_log, stage_of
 from vtdl_cli.errors import CheckpointError, ConfigError, UsageError, VtdlError
 from vtdl_cli.settings import build_config
+from vtdl_cli.text import counted
 from vtdl_cli.yaml_values import read_yaml
 
 STAGE_NAMES = {"pretrain": "Pretraining", "finetune": "Finetuning"}
@@ -120,7 +121,9 @@ def summarise_run(run: Run) -> str:
         model = run.config.model
         parts.append(f"{model.name}{f'-{model.depth}' if model.depth else ''} of width {model.width}")
     if run.epochs:
-        parts.append(f"{len(run.epochs)} epochs in {sum(row.get('seconds', 0.0) for row in run.epochs):.0f} s")
+        parts.append(
+            f"{counted(len(run.epochs), 'epoch')} in {sum(row.get('seconds', 0.0) for row in run.epochs):.0f} s"
+        )
     return ", ".join(parts)
 
 
@@ -134,9 +137,9 @@ def list_settings(run: Run) -> Pairs:
     depth = f", depth {model.depth}" if model.depth else ""
     return (
         ("backbone", f"{model.name}{depth}, width {model.width}"),
-        ("clip", f"{options.clip_len_frames} frames, stride {options.stride_frames}"),
+        ("clip", f"{counted(options.clip_len_frames, 'frame')}, stride {options.stride_frames}"),
         ("input", f"{data.crop_size} pixels of {data.modality}, cropped from a short side of {data.short_side}"),
-        ("training", f"{options.epochs} epochs, batch size {_describe_batch(options)} videos"),
+        ("training", f"{counted(options.epochs, 'epoch')}, batch size {_describe_batch(options)}"),
         ("optimiser", f"{optimizer.name}, lr {optimizer.lr:g}, weight decay {optimizer.weight_decay:g}"),
         ("schedule", _describe_schedule(options.schedule)),
         ("augmentation", "basic" if options.augment else "random crop only"),
@@ -153,7 +156,7 @@ def _describe_schedule(schedule: ScheduleSection) -> str:
     words: str = schedule.name
     if schedule.name == "step":
         words += f", x{schedule.factor:g} after epochs {', '.join(map(str, schedule.milestones)) or 'none'}"
-    return words + (f", warm-up of {schedule.warmup_epochs:g} epochs" if schedule.warmup_epochs else "")
+    return words + (f", warm-up of {counted(schedule.warmup_epochs, 'epoch')}" if schedule.warmup_epochs else "")
 
 
 def _list_method_settings(config: Config) -> Iterator[tuple[str, str]]:
@@ -174,9 +177,12 @@ def _list_test_settings(config: Config) -> Iterator[tuple[str, str]]:
     if "balanced" in (options.class_weights, options.sampling):
         yield "classes", "balanced by " + ("weights of the loss" if options.sampling == "shuffle" else "sampling")
     if options.patience:
-        yield "early stopping", f"after {options.patience} epochs without a better {options.best_by}"
+        yield "early stopping", f"after {counted(options.patience, 'epoch')} without a better {options.best_by}"
     starts = config.evaluate.starts
-    yield "test", f"clips from frames {', '.join(map(str, starts))}" if starts else f"{config.evaluate.clips} clips"
+    yield (
+        "test",
+        f"clips from frames {', '.join(map(str, starts))}" if starts else counted(config.evaluate.clips, "clip"),
+    )
 
 
 def list_provenance(run: Run) -> Iterator[tuple[str, str]]:

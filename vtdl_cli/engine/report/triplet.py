@@ -20,6 +20,7 @@ from vtdl_cli.errors import UnreadableVideo, UsageError
 from vtdl_cli.locks import lock_file, releasing_locks
 from vtdl_cli.method.tca import mix_still_frame
 from vtdl_cli.runtime import Reporter, atomic_write, check_new_file, seed_torch
+from vtdl_cli.text import counted
 
 TRIPLET = ("anchor", "positive: the same frames, augmented anew", "negative: another interval of the video")
 OWN_FRAME = 2  # version of TCA that mixes a clip with itself
@@ -44,7 +45,8 @@ def visualize_triplet(
     videos = source.read(needs_classes=False)
     if not 0 <= index < len(videos):
         raise UsageError(
-            f"--index '{index}' is outside list '{source.path}' of {len(videos)} videos. Choose 0 to {len(videos) - 1}"
+            f"--index '{index}' is outside list '{source.path}' of {counted(len(videos), 'video')}. Choose "
+            f"0 to {len(videos) - 1}"
         )
     lock_file(out, reporter)
     check_new_file(out, "--out", overwrite=execution.overwrite, sources=[source.path], ending=".png")
@@ -87,8 +89,8 @@ def draw_triplet(config: Config, videos: VideoList, path: Path, *, index: int = 
         treated = TCA_CLIPS[config.method.tca.side]
         shown += [_mix(config, list(frames)[which], clips[which], numbers[which]) for which in treated]
     name, clip = videos.sample_name(index), config.pretrain
-    title = f"{name} ({sample.num_frames} frames) as {config.method.name} sees it, seed {seed}: "
-    title += f"clips of {clip.clip_len_frames} frames, stride {sample.strides[0] or clip.stride_frames}"
+    title = f"{name} ({counted(sample.num_frames, 'frame')}) as {config.method.name} sees it\n"
+    title += f"seed {seed}: clips of {clip.clip_len_frames} frames, stride {sample.strides[0] or clip.stride_frames}"
     with atomic_write(path) as temporary:
         draw_strip(shown, title, temporary)
     return {"video": name, "method": config.method.name, "num_frames": sample.num_frames, "frames": frames}

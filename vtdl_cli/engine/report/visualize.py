@@ -29,6 +29,7 @@ from vtdl_cli.errors import UsageError
 from vtdl_cli.locks import lock_file, releasing_locks
 from vtdl_cli.models.encoder import Backbone, Encoder, choose_layer
 from vtdl_cli.runtime import Reporter, Warn, atomic_write, check_new_file
+from vtdl_cli.text import counted
 
 MAPS = {"energy": "norm of the features", "similarity": "cosine to the clip's mean feature", "gradcam": "Grad-CAM"}
 """Kinds of heat map, and the meaning of their colours."""
@@ -153,7 +154,8 @@ def _find_class(category: str | None, kind: str, source: Source) -> int | None:
     close = difflib.get_close_matches(category, names, n=1)
     hint = f"Did you mean '{close[0]}'?" if close else f"Choose a name, or a number from 0 to {source.num_classes - 1}"
     raise UsageError(
-        f"class '{category}' is not one of the {source.num_classes} classes of weights '{source.path}'. {hint}"
+        f"class '{category}' is not one of the {counted(source.num_classes, 'class')} of weights "
+        f"'{source.path}'. {hint}"
     )
 
 
@@ -208,7 +210,8 @@ def _overlay_frames(
 
 
 def _write_title(facts: dict[str, Any]) -> str:
-    lines = [Path(facts["video"]).name, f"{facts['map']} at {facts['layer']} of {facts['weights']}"]
+    kind = MAPS["gradcam"] if facts["map"] == "gradcam" else facts["map"]
+    lines = [Path(facts["video"]).name, f"{kind} at {facts['layer']} of {facts['weights']}"]
     if "predicted" in facts:
         lines.append(f"predicted: {facts['predicted']}, probability {facts['predicted_probability']:.2f}")
     if facts.get("class", facts.get("predicted")) != facts.get("predicted"):

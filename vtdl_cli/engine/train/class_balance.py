@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from vtdl_cli.config import Finetune
 from vtdl_cli.data.lists.video_list import VideoList
+from vtdl_cli.text import counted
 
 UNEVEN = 10
 """The largest class is more than so many times the smallest."""
@@ -71,7 +72,8 @@ def describe_balance(options: Finetune, videos: VideoList) -> Iterator[str]:
         )
     if not balances and counts[largest] > UNEVEN * counts[smallest]:
         yield (
-            f"list '{videos.source}' is uneven: {counts[largest]} videos of class {name(largest)}, {counts[smallest]} "
+            f"list '{videos.source}' is uneven: {counted(counts[largest], 'video')} of class "
+            f"{name(largest)}, {counts[smallest]} "
             f"of class {name(smallest)}. To learn all classes alike: --set finetune.sampling=balanced, or --set "
             "finetune.class_weights=balanced"
         )

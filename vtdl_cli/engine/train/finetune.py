@@ -38,6 +38,7 @@ from vtdl_cli.engine.train.validation import (
 from vtdl_cli.locks import releasing_locks
 from vtdl_cli.models.encoder import Encoder
 from vtdl_cli.runtime import Reporter, seed_torch
+from vtdl_cli.text import counted
 
 
 @releasing_locks
@@ -154,13 +155,15 @@ def _describe_shared_recordings(videos: VideoList, val_videos: VideoList) -> str
     names = {side: map(listed.name, range(len(listed))) for side, listed in lists.items()}
     if untrimmed := find_shared_files(videos, val_videos):
         return (
-            f"{len(untrimmed)} videos have intervals in both lists, '{videos.source}' and '{val_videos.source}'; the "
+            f"{counted(len(untrimmed), 'video has', 'videos have')} intervals in both lists, "
+            f"'{videos.source}' and '{val_videos.source}'; the "
             f"first is '{untrimmed[0]}'. Validation is optimistic: keep all intervals of a video in one list"
         )
     if not (shared := find_recordings_on_several(names, videos.num_classes)):
         return ""
     return (
-        f"{len(shared)} recordings seem to have clips in both lists, '{videos.source}' and '{val_videos.source}', by "
+        f"{counted(len(shared), 'recording seems', 'recordings seem')} to have clips in both lists, "
+        f"'{videos.source}' and '{val_videos.source}', by "
         f"their file names; the first is '{shared[0]}'. If so, validation is optimistic: prepare both lists with "
         f"vtdl prepare-lists folder --root videos --out lists --group-by '{RECORDING}'"
     )

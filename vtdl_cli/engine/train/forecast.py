@@ -11,6 +11,7 @@ from vtdl_cli.data.clips.triplet_shares import compare_rules, out_of_reach
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.engine.networks.clips import build_speed_sampler, build_triplet_sampler
 from vtdl_cli.engine.networks.methods import find_method
+from vtdl_cli.text import counted
 
 LISTED = 10_000  # videos whose triplets are counted; of Kinetics' 240,000 it would take a quarter of a minute
 NEARLY_ALL = 95.0  # percent of the videos: an option that so many are too short for does not do what it says
@@ -63,7 +64,7 @@ def _accumulation(config: Config, videos: VideoList) -> list[str]:
     accumulated = min(config.pretrain.accumulate_steps, len(videos) // batch_size)  # an epoch has no more batches
     if accumulated <= 1:
         return []
-    effects = [f"batch norm still normalises over {batch_size // ranks.world_size()} videos"]
+    effects = [f"batch norm still normalises over {counted(batch_size // ranks.world_size(), 'video')}"]
     if find_method(config.method.name).task.reads("queue.memory") and config.method.queue.memory == "queue":
         effects.append(f"keys are enqueued {batch_size} at a time, between the batches of a step")
     return [

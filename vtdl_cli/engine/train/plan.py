@@ -4,6 +4,7 @@ from typing import Any
 
 from vtdl_cli.engine.train.optimization import trained_parameters, warmup_epochs
 from vtdl_cli.engine.train.training import Training
+from vtdl_cli.text import counted
 
 
 def report_schedule(training: Training) -> None:
@@ -13,11 +14,12 @@ def report_schedule(training: Training) -> None:
     if epochs != asked:
         reporter.warn(
             f"{stage}.schedule.warmup_epochs {asked:g} is not below {stage}.epochs {options.epochs}: the lr rises "
-            f"over {epochs:g} epochs instead. To choose: --set {stage}.schedule.warmup_epochs={epochs:g}"
+            f"over {counted(epochs, 'epoch')} instead. To choose: --set {stage}.schedule.warmup_epochs={epochs:g}"
         )
     if options.accumulate_steps > 1:
         reporter.line(
-            f"each step accumulates {training.order.batches_in(0)} batches of {options.batch_size} videos: lr "
+            f"each step accumulates {counted(training.order.batches_in(0), 'batch', 'batches')} of "
+            f"{options.batch_size} videos: lr "
             f"{options.optimizer.lr:g} is for an effective batch of {training.effective_batch_size}"
         )
 
@@ -35,7 +37,7 @@ def describe_plan(training: Training) -> dict[str, Any]:
         "batch_size": options.batch_size,
         "effective_batch_size": training.effective_batch_size,
         "lr": options.optimizer.lr,
-        "clip": f"{options.clip_len_frames} frames, stride {options.stride_frames}, "
+        "clip": f"{counted(options.clip_len_frames, 'frame')}, stride {options.stride_frames}, "
         f"{data.crop_size} pixels of {data.modality}",
         "parameters": sum(weight.numel() for weight in trained_parameters(state.optimizer)),
         "machine": training.machine.describe(),

@@ -34,6 +34,7 @@ from vtdl_cli.method.pretext_task import PretextTask, Sampler, Step
 from vtdl_cli.metrics import cluster, knn_accuracy
 from vtdl_cli.models.encoder import PooledFeatures
 from vtdl_cli.runtime import Reporter, seed_torch
+from vtdl_cli.text import counted
 
 
 @releasing_locks
@@ -83,7 +84,8 @@ def check_size(config: Config, videos: VideoList) -> None:
     """Raise ListError where the list is too short for a batch, UsageError where a batch is too small for the ranks."""
     if len(videos) < config.pretrain.batch_size:
         raise ListError(
-            f"list '{videos.source}' has {len(videos)} videos, less than one batch of {config.pretrain.batch_size}. "
+            f"list '{videos.source}' has {counted(len(videos), 'video')}, less than one batch of "
+            f"{config.pretrain.batch_size}. "
             f"--set pretrain.batch_size={len(videos)}"
         )
     check_batch("pretrain", config.pretrain.batch_size)

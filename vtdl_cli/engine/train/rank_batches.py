@@ -10,6 +10,7 @@ from vtdl_cli.data.clips.datasets import Unreadable
 from vtdl_cli.engine.networks.checkpoint import Stage
 from vtdl_cli.errors import UsageError
 from vtdl_cli.runtime import Reporter
+from vtdl_cli.text import counted
 
 
 class RankReport(NamedTuple):
@@ -63,7 +64,8 @@ class SmallBatches:
         """
         if any(sizes) and not all(sizes):
             self._warn_once(
-                f"step {step}: {sum(sizes)} videos are too few for {ranks.world_size()} processes: step skipped, "
+                f"step {step}: {counted(sum(sizes), 'video is', 'videos are')} too few for "
+                f"{ranks.world_size()} processes: step skipped, "
                 "as others like it will be",
                 kind="left out",
             )

@@ -13,6 +13,7 @@ from vtdl_cli.engine.train.state import TrainingState
 from vtdl_cli.errors import CheckpointError
 from vtdl_cli.setting_keys import flatten
 from vtdl_cli.settings import build_config
+from vtdl_cli.text import counted
 
 MAY_CHANGE = {
     "epochs", "patience", "compile", "checkpoint_minutes", "keep_every", "knn_every", "log_gradients", "trackers",
@@ -108,7 +109,7 @@ def changes_since(
     if weights and sha256 and _sha256(weights) not in (sha256, None):
         yield f"weights '{weights}' have changed since the run began from them: it keeps its own"
     if later := sum(row["step"] > content["step"] for row in rows):
-        yield f"{later} epochs were logged after the last checkpoint: their lines are removed"
+        yield f"{counted(later, 'epoch was', 'epochs were')} logged after the last checkpoint, and removed from the log"
     saved, now = content.get("threads"), identity["threads"]
     if saved and now and saved != now and content["epoch"] < options.epochs:
         yield (

@@ -11,6 +11,7 @@ from vtdl_cli.engine.train.optimization import set_lr, trained_parameters
 from vtdl_cli.engine.train.state import TrainingState
 from vtdl_cli.engine.train.training import StepBatches, Training
 from vtdl_cli.errors import VtdlError
+from vtdl_cli.text import counted
 
 Forward = Callable[[Tensor, Batch], tuple[Tensor, Mapping[str, Tensor]]]
 """From clips (V, B, C, T, R, R), V of each video, and the batch they are of, to the loss and its metrics: scalars,
@@ -79,5 +80,6 @@ def update_weights(state: TrainingState) -> None:
         stage = state.identity["stage"]
         raise VtdlError(
             f"gradients of step {state.step} overflow fp16 even with a loss scale of {before:g}: "
-            f"{state.skipped_steps} steps were skipped. --set {stage}.precision=fp32, or lower {stage}.optimizer.lr"
+            f"{counted(state.skipped_steps, 'step was', 'steps were')} skipped. --set "
+            f"{stage}.precision=fp32, or lower {stage}.optimizer.lr"
         )

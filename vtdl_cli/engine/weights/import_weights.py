@@ -24,6 +24,7 @@ from vtdl_cli.engine.weights.third_party import (
 from vtdl_cli.errors import CheckpointError, ListError, UsageError
 from vtdl_cli.models.encoder import Encoder
 from vtdl_cli.runtime import seed_torch
+from vtdl_cli.text import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,7 +215,8 @@ def _class_names(source: ThirdParty, file: Path | None, num_classes: int) -> lis
     classes = read_classes(file)
     if len(classes) != num_classes:
         raise ListError(
-            f"class file '{file}' names {len(classes)} classes, but the classifier of '{source.path}' has "
+            f"class file '{file}' names {counted(len(classes), 'class')}, but the classifier of "
+            f"'{source.path}' has "
             f"{num_classes}. Name the classes.txt that it was trained with"
         )
     return classes

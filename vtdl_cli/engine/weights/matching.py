@@ -11,7 +11,7 @@ from vtdl_cli.engine.networks.build import CHANNELS
 from vtdl_cli.engine.weights.third_party import split_heads
 from vtdl_cli.errors import CheckpointError
 from vtdl_cli.models.zoo import BACKBONES, create_backbone
-from vtdl_cli.text import count_names
+from vtdl_cli.text import count_names, counted
 
 COUNTER = "num_batches_tracked"  # of batch norm: alike in networks of any width, so it is no evidence of a match
 NameTensors = Callable[[str], Mapping[str, Tensor]]
@@ -35,7 +35,7 @@ class Match:
     def in_words(self) -> str:
         """Counts, and the names that found no match."""
         rest = (count_names(getattr(self, kind), kind) for kind in ("missing", "unexpected", "misshaped"))
-        return ", ".join([f"{len(self.matched)} tensors match", *rest])
+        return ", ".join([counted(len(self.matched), "tensor matches", "tensors match"), *rest])
 
 
 def match_tensors(network: nn.Module, theirs: Mapping[str, Tensor]) -> Match:
