@@ -191,7 +191,7 @@ def test_official__screen_stays_short(data_dir: Path, tmp_path: Path) -> None:
     line = ["prepare-lists", "hmdb51", "--root", str(data_dir / "hmdb51"), "--splits", str(splits), "--out"]
     shown = succeed(*line, str(tmp_path / "lists"), "--split", "2").stdout
     assert len(shown.splitlines()) < 50
-    assert "51 classes, train 0 to" in shown
+    assert "51 classes, videos of each: train 0 to" in shown
     assert (tmp_path / "lists" / "audit.json").exists()
     sides = [path.name for path in (tmp_path / "lists").glob("*_split_2.txt")]
     assert sides

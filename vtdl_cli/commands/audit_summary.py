@@ -25,7 +25,7 @@ def _table(value: Any) -> Any:
     sides = next(iter(value.values()))
     counts = {side: [row[side] for row in value.values()] for side in sides}
     ranges = ", ".join(f"{side} {min(each)} to {max(each)}" for side, each in counts.items())
-    return f"{counted(len(value), 'class')}, {ranges} videos each; see audit.json"
+    return f"{counted(len(value), 'class')}, videos of each: {ranges}; see audit.json"
 
 
 def _range(value: dict[str, float] | None) -> str | None:
