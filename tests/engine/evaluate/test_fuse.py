@@ -122,7 +122,7 @@ def test_fuse__says_whether_an_input_was_chosen_on_these_videos(
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("--weights", "1"), "--weights has 1 numbers for 2 files"),
+        (("--weights", "1"), "--weights has 1 number for 2 files"),
         (("--weights", "1,-1"), "must be finite, not negative"),
         (("--weights", "0,0"), "not all 0"),
         (("--weights", "a,b"), "--weights 'a,b' is not a list of numbers"),

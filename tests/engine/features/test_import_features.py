@@ -135,7 +135,7 @@ FLAWS: list[tuple[str, Any, str]] = [
     ("npy", np.array([{}, {}]), "cannot be read: "),
     ("npy", np.array([["a"], ["b"]]), "hold values of type <U1, not numbers"),
     ("npz", {"a": np.zeros((2, 2)), "b": np.zeros((2, 2))}, "hold the arrays a, b. Name one of them 'features'"),
-    ("npz", {"features": np.zeros((2, 2)), "paths": np.array(["a"])}, "have 2 rows, but 1 paths"),
+    ("npz", {"features": np.zeros((2, 2)), "paths": np.array(["a"])}, "have 2 rows, but 1 path"),
     ("csv", ROWS[:1], "have no row for 1 of 2 videos of list"),
     ("csv", [*ROWS, ROWS[0]], "have several rows of 'wave/t 0.mp4'"),
     ("csv", [("x/t 0.mp4", 1, 2), ROWS[1]], "the first is 'wave/t 0.mp4'; their own first row is of 'x/t 0.mp4'"),
