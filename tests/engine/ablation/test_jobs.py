@@ -42,6 +42,7 @@ def test_ablate__two_jobs_give_the_bits_of_one(done: tuple[Path, dict[str, Any]]
     ]
 
 
+@pytest.mark.slow
 def test_ablate__two_jobs_stopped_killed_and_resumed(
     done: tuple[Path, dict[str, Any]], toy: Toy, tmp_path: Path
 ) -> None:
@@ -75,6 +76,7 @@ def test_ablate__a_row_that_fails_beside_others_is_named(toy: Toy, tmp_path: Pat
     succeed(*words(toy, out, *JOBS, "--rows", SCRATCH, "--seeds", "1", "--resume"))
 
 
+@pytest.mark.slow
 def test_ablate__two_jobs_measure_a_time_once(toy: Toy, tmp_path: Path) -> None:
     """How many epochs depends on the machine's pace: what was measured is what both seeds train."""
     out = tmp_path / "out"

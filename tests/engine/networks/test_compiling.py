@@ -92,7 +92,9 @@ def test_compiled__in_inference_runs_uncompiled() -> None:
     assert counted.uncompiled == 1
 
 
-@pytest.mark.parametrize("name", ["i3d", "r3d-author"])  # those that pool, and fold their stride
+@pytest.mark.parametrize(
+    "name", [pytest.param("i3d", marks=pytest.mark.slow), "r3d-author"]
+)  # those that pool, and fold their stride
 def test_compile_backbones__traces_a_gpus_kernels_whole(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Oracle: the same network uncompiled; what only a GPU computes so is forced upon the CPU, in its last form."""
     monkeypatch.setattr(MaxPool3d, "forward", MaxPool3d.pool_apart)
