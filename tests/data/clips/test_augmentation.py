@@ -187,14 +187,20 @@ def draw_batch(num_clips: int, num_frames: int, crop_size: int) -> tuple[Tensor,
     return torch.cat(windows), {name: torch.from_numpy(np.concatenate([d[name] for d in draws])) for name in draws[0]}
 
 
-def test_to_clips_fused__equals_the_slow_implementation() -> None:
-    """Oracle: `slow_augmentation`, within the bounds of the next test."""
-    windows, draws = draw_batch(24, 5, 20)
-    result = to_clips_fused(windows, 20, draws)
-    off = (result - slow_clips(windows, 20, draws)).abs() * min(STD) * 255
+def assert_equals_slow(result: Tensor, windows: Tensor, draws: dict[str, Tensor]) -> None:
+    """Oracle: `slow_augmentation`, to 1e-3 grey levels of 255 in the mean of normalised values and 0.02 at worst (where
+    a position next to a pixel falls on its other side)."""
+    off = (result - slow_clips(windows, result.shape[-1], draws)).abs() * min(STD) * 255
     assert float(off.mean()) < 1e-3
     assert float(off.max()) < 0.02
     assert result.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+def test_to_clips_fused__equals_the_slow_implementation() -> None:
+    """Oracle: see `assert_equals_slow`."""
+    windows, draws = draw_batch(24, 5, 20)
+    result = to_clips_fused(windows, 20, draws)
+    assert_equals_slow(result, windows, draws)
 
 
 def test_to_clips_fused__of_one_operation_or_none() -> None:
@@ -207,15 +213,11 @@ def test_to_clips_fused__of_one_operation_or_none() -> None:
 
 @pytest.mark.parametrize("block_pixels", [2**18, 700, 1])
 def test_to_clips__equals_the_slow_implementation(monkeypatch: pytest.MonkeyPatch, block_pixels: int) -> None:
-    """Oracle: `slow_augmentation`, to 1e-3 grey levels of 255 in the mean of normalised values and 0.02 at worst (where
-    a position next to a pixel falls on its other side); whole clips, some frames of them, or one frame at a time."""
+    """Oracle: see `assert_equals_slow`; whole clips, some frames of them, or one frame at a time."""
     monkeypatch.setattr(rotation_module, "BLOCK_PIXELS", block_pixels)
     windows, draws = draw_batch(24, 5, 20)
     result = to_clips(windows, 20, draws)
-    off = (result - slow_clips(windows, 20, draws)).abs() * min(STD) * 255
-    assert float(off.mean()) < 1e-3
-    assert float(off.max()) < 0.02
-    assert result.is_contiguous(memory_format=torch.channels_last_3d)
+    assert_equals_slow(result, windows, draws)
 
 
 def test_to_clips__blocks_and_batches_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:

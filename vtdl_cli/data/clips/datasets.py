@@ -178,9 +178,7 @@ class VideoClips(Dataset[VideoSample | Unreadable]):
     def draw_frames(self, key: Key, num_frames: int) -> tuple[np.ndarray, Generator]:
         """Draw the frames (V, T) of a sample's clips; returns also the generator for its further draws."""
         epoch, index, *repeats = key
-        generator = np.random.default_rng(
-            (self.seed, epoch, index + 1, *repeats)
-        )  # 0 seeds the order, see `EpochBatches`
+        generator = np.random.default_rng((self.seed, epoch, index + 1, *repeats))  # 0 seeds `EpochBatches`
         return self.sampler(num_frames, generator), generator
 
 
