@@ -1,4 +1,4 @@
-"""Work for processes of their own, without any training: what its name says."""
+"""Work for processes of their own, without any training: what its name says; `quick` ends once `long` has begun."""
 
 import os
 import signal
@@ -35,6 +35,8 @@ class Work:
                 raise Odd("two", "words")
             if task.name == "killed":
                 os.kill(os.getpid(), signal.SIGKILL)
+            while task.name == "quick" and "long begins as 0" not in self.notes():
+                time.sleep(0.01)
             if task.name == "warns":
                 reporter.warn("a lamp is broken")
             while task.name.startswith("long"):

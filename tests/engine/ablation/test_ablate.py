@@ -146,7 +146,8 @@ def test_ablate__equal_time_row_and_lists_of_each_seed(
 
     Oracle: 2 epochs of 3 s take as long as 3 epochs of 2 s, if the first of those, which includes start-up, is left out.
     """
-    monkeypatch.setattr(equal_time, "epoch_seconds", lambda run: [9.0, 2.0] if "pace" in run.name else [3.0, 3.0])
+    seconds = {"tca/pretraining": [3.0, 3.0], "cells/pace-moco-equal-time-pretraining": [9.0, 2.0]}
+    monkeypatch.setattr(equal_time, "epoch_seconds", lambda run: seconds.get("/".join(run.parts[-2:]), []))
     lists = tmp_path / "lists"
     lists.mkdir()
     (lists / "classes.txt").write_text((toy.train_list.parent / "classes.txt").read_text())
@@ -167,21 +168,23 @@ def test_ablate__equal_time_row_and_lists_of_each_seed(
 def test_ablate__scratch_for_equal_time_finetunes_longer_and_is_probed_once(
     toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its finetunings take the time of the other row's pretraining and finetuning, at the pace of that finetuning.
+    """Its finetunings take the time of the other row's pretraining and finetuning, at the pace of such finetunings.
 
-    Oracle: 2 epochs of 3 s and 2 of 1 s are 8 s, in which 8 of 1 s fit, for both draws; no epoch is timed apart.
+    Oracle: 2 epochs of 3 s and 2 of 1 s are 8 s, in which 8 of 1 s fit, for both draws; no epoch is timed apart. 1 s is
+    the median over the row's first finetuning, slower than most for a moment, and those of another row from scratch.
     """
-    monkeypatch.setattr(equal_time, "epoch_seconds", lambda run: [3.0, 3.0] if "pretraining" in run.name else [1.0] * 2)
+    seconds = {"tca/pretraining": [3.0, 3.0], "tca/finetuning-draw-0": [1.0, 5.0], "scratch/finetuning-draw-1": [1.0]}
+    monkeypatch.setattr(equal_time, "epoch_seconds", lambda run: seconds.get("/".join(run.parts[-2:]), []))
     monkeypatch.delattr(equal_time, "finetune")
     out = tmp_path / "out"
-    typed = words(toy, out, "--rows", "scratch-equal-time,tca", "--seeds", "1", "--finetune-draws", "2")
+    typed = words(toy, out, "--rows", "scratch,scratch-equal-time,tca", "--seeds", "1", "--finetune-draws", "2")
     result = json.loads(succeed(*typed, "--json").stdout)
     row, folder = result["results"]["0"]["scratch-equal-time"], out / "cells" / "seed-0" / "scratch-equal-time"
     assert [len(rows(folder / f"finetuning-draw-{draw}")) for draw in (0, 1)] == [8, 8]
     assert row.keys() == {"few_shot_finetuned_top1", "few_shot_finetuning_epochs", "few_shot_finetuning_seconds"}
     assert row["few_shot_finetuning_epochs"] == 8
-    assert result["estimates"]["knn@1"].keys() == {"tca"}
-    assert result["estimates"]["few_shot_finetuned_top1"].keys() == {"scratch-equal-time", "tca"}
+    assert result["estimates"]["knn@1"].keys() == {"scratch", "tca"}
+    assert result["estimates"]["few_shot_finetuned_top1"].keys() == {"scratch", "scratch-equal-time", "tca"}
     assert len(result["draws"]["0"]["tca"]["few_shot_finetuned_top1"]) == 2
     epochs = out / "cells" / "epochs.json"
     assert json.loads(epochs.read_text()) == {"scratch-equal-time": {"few-shot finetuning": 8}}
@@ -191,8 +194,12 @@ def test_ablate__scratch_for_equal_time_finetunes_longer_and_is_probed_once(
 
 def test_ablate__scratch_of_other_settings_is_timed(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Oracle: 2 epochs of 3 s, 2 of 1 s, and 4 of 2 s in the pilot, the first of 9 s left out: 8 s are 4 epochs."""
-    seconds = {"pretraining": [3.0, 3.0], "pace-longer-finetuning": [9.0, 2.0, 2.0, 2.0]}
-    monkeypatch.setattr(equal_time, "epoch_seconds", lambda run: seconds.get(run.name, [1.0, 1.0]))
+    seconds = {
+        "tca/pretraining": [3.0, 3.0],
+        "tca/finetuning": [1.0, 1.0],
+        "cells/pace-longer-finetuning": [9.0, 2.0, 2.0, 2.0],
+    }
+    monkeypatch.setattr(equal_time, "epoch_seconds", lambda run: seconds.get("/".join(run.parts[-2:]), []))
     file, out = tmp_path / "rows.yaml", tmp_path / "out"
     file.write_text("longer: [scratch, finetune.augment=false, equal time as tca]\n")
     succeed(*words(toy, out, "--rows", f"{file},tca", "--seeds", "1", "--finetune"), "--json")

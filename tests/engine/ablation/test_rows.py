@@ -88,8 +88,9 @@ def test_apply_budget__refuses_times_that_no_row_takes() -> None:
 def test_count_epochs__by_hand() -> None:
     """Oracle: 4 epochs of 3 s at the median are 12 s, in which 8 of 1.5 s fit; the pause of 60 s counts little.
 
-    With 2 epochs of 6 s they are 24 s.
+    With 2 epochs of 6 s they are 24 s; and how many epochs the medians are over does not count.
     """
-    assert count_epochs([[3.0, 3.0, 60.0, 3.0]], [1.5, 1.5, 1.4]) == 8
-    assert count_epochs([[3.0, 3.0, 60.0, 3.0], [6.0, 6.0]], [1.5, 1.5, 1.4]) == 16
-    assert count_epochs([[0.1]], [1.0]) == 1
+    pace = [1.5, 1.5, 1.4]
+    assert count_epochs([(4, [3.0, 3.0, 60.0, 3.0])], pace) == 8
+    assert count_epochs([(4, [3.0, 3.0, 60.0, 3.0]), (2, [6.0] * 5)], pace) == 16
+    assert count_epochs([(1, [0.1])], [1.0]) == 1

@@ -3,7 +3,6 @@
 import json
 import shlex
 import signal
-import statistics
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -105,17 +104,21 @@ def test_demo__labelled_videos_are_training_videos_and_no_test_videos(shown: tup
 
 
 def test_demo__equal_time_is_pretrainings_and_finetunings(shown: tuple[Path, dict[str, Any]]) -> None:
-    """Oracle: the epochs that fit into the logged seconds of the pretrained network, at its finetuning's median pace."""
+    """Oracle: the epochs that fit into the logged seconds of pretraining, at the fastest and at the slowest pace.
+
+    Which finetunings are done when they are counted depends on the machine. Each has one epoch, as pretraining has.
+    """
     out, result = shown
     cells = out / "cells" / "seed-0"
-    pretraining, finetuning = (
-        [row["seconds"] for row in rows(cells / "pretrained" / name)] for name in ("pretraining", "finetuning-draw-0")
-    )
-    epochs = round((sum(pretraining) + sum(finetuning)) / statistics.median(finetuning))  # one epoch each
+    [pretraining] = (row["seconds"] for row in rows(cells / "pretrained" / "pretraining"))
+    finetunings = [run for row in ("scratch", "pretrained") for run in (cells / row).glob("finetuning-draw-*/")]
+    paces = [row["seconds"] for run in finetunings for row in rows(run)]
+    least, most = (1 + pretraining / pace for pace in (max(paces), min(paces)))
     longer = [len(rows(cells / "scratch-equal-time" / f"finetuning-draw-{draw}")) for draw in range(NUM_DRAWS)]
-    assert longer == [epochs] * NUM_DRAWS
+    assert len(set(longer)) == 1
+    assert round(least) <= longer[0] <= round(most)
     assert result["results"]["0"]["scratch-equal-time"]["few_shot_finetuning_epochs"] == longer
-    assert result["training_seconds"]["pretrained"] > sum(pretraining)
+    assert result["training_seconds"]["pretrained"] > pretraining
 
 
 def test_demo__pictures_and_features(shown: tuple[Path, dict[str, Any]]) -> None:

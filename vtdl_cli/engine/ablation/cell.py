@@ -89,6 +89,15 @@ class Cell:
         """Return the run folder of a training; of few-shot finetuning, that of a draw."""
         return self.folder / (f"{FINETUNING}-draw-{draw}" if training == FEW_SHOT else training)
 
+    def runs_of(self, training: str) -> list[Path]:
+        """Return the run folders of a training: of few-shot finetuning one for each draw."""
+        draws = self.measures.finetune_draws if training == FEW_SHOT else 1
+        return [self.run_of(training, draw) for draw in range(draws)]
+
+    def epochs_of(self, training: str) -> int:
+        """Return the epochs of a training."""
+        return int(getattr(self.configure(training), SECTIONS[training][-1]).epochs)
+
     def configure(self, training: str) -> Config:
         """Return the configuration of a training; in finetuning, no epoch is chosen on the test videos."""
         config = (

@@ -1,6 +1,7 @@
 """How many epochs of a row take the time of another: measured once, in the first seed, and kept for all.
 
-Time is that of the clock. Where several jobs share a machine, the epochs of both rows are timed beside other jobs.
+Time is that of the clock. The load of a machine changes, above all where several jobs share it: an epoch counts as the
+median over all runs of the seed that do the same work, most of which ran while the other row did.
 """
 
 import json
@@ -43,28 +44,36 @@ class MeasuredEpochs:
         return {row: each if isinstance(each, dict) else {PRETRAINING: each} for row, each in kept.items()}
 
 
-def measure_epochs(cell: Cell, training: str, reference: Cell, pilot: Path) -> int:
+def measure_epochs(cell: Cell, training: str, reference: Cell, cells: Sequence[Cell], pilot: Path) -> int:
     """Return how many epochs of a training take as long as the reference.
 
     Args:
         cell: of the row that takes another's time.
         training: pretraining, to take as long as the reference's; or finetuning, to take as long as both of its.
         reference: of the other row, whose trainings are done.
-        pilot: folder for a few epochs at the cell's settings, where the reference did not train at the same.
+        cells: of all rows with this seed, some of whose trainings may be done.
+        pilot: folder for a few epochs at the cell's settings, where no row has trained at the same.
     """
-    taken = [epoch_seconds(reference.run_of(each)) for each in dict.fromkeys((PRETRAINING, training))]
-    if _is_same_work(cell, reference, training):
-        return count_epochs(taken, epoch_seconds(reference.run_of(training)))
-    _run_pilot(cell, training, pilot)
-    pace = epoch_seconds(pilot)[1:]
-    shutil.rmtree(pilot)
+    taken = [
+        (reference.epochs_of(each), _same_epochs(reference, each, cells))
+        for each in dict.fromkeys((PRETRAINING, training))
+    ]
+    if not (pace := _same_epochs(cell, training, cells)):
+        _run_pilot(cell, training, pilot)
+        pace = epoch_seconds(pilot)[1:]
+        shutil.rmtree(pilot)
     return count_epochs(taken, pace)
 
 
-def _is_same_work(cell: Cell, reference: Cell, training: str) -> bool:
-    """Whether an epoch of two rows is the same work, so that none has to be timed."""
-    mine, other = cell.configure(training), reference.configure(training)
-    return all(getattr(mine, section) == getattr(other, section) for section in SECTIONS[training])
+def _same_epochs(cell: Cell, training: str, cells: Sequence[Cell]) -> list[float]:
+    """Return the seconds of all epochs so far, in any row, that are the same work as those of a cell's training."""
+    mine, sections = cell.configure(training), SECTIONS[training]
+    same = [
+        each
+        for each in cells
+        if all(getattr(mine, section) == getattr(each.configure(training), section) for section in sections)
+    ]
+    return [seconds for each in same for run in each.runs_of(training) for seconds in epoch_seconds(run)]
 
 
 def _run_pilot(cell: Cell, training: str, run: Path) -> None:
@@ -75,12 +84,13 @@ def _run_pilot(cell: Cell, training: str, run: Path) -> None:
         finetune(config, cell.labelled(training), None, run, cell.execution, SilentReporter())
 
 
-def count_epochs(taken: Iterable[Sequence[float]], pace: Sequence[float]) -> int:
-    """Return how many epochs take as long as some runs together.
+def count_epochs(taken: Iterable[tuple[int, Sequence[float]]], pace: Sequence[float]) -> int:
+    """Return how many epochs take as long as some trainings together.
 
     Args:
-        taken: seconds of each epoch of those runs. Medians, so that a pause of the machine counts little.
+        taken: of each training its number of epochs, and the seconds of epochs that are the same work. Medians count,
+            so that a pause of the machine counts little.
         pace: seconds of some epochs of the other settings.
     """
-    seconds = sum(len(run) * float(np.median(run)) for run in taken)
+    seconds = sum(epochs * float(np.median(each)) for epochs, each in taken)
     return max(1, round(seconds / float(np.median(pace))))

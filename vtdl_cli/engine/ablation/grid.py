@@ -159,13 +159,13 @@ class Grid:
             Interrupted: by a signal, after saving.
         """
         videos = read_videos(self.lists, task.seed, needs_classes=self.measures.finetunes)
-        rows = {row.name: row for row in self.rows}
-        cell = self.cell(rows[task.row], task.seed, videos)
+        cells = {row.name: self.cell(row, task.seed, videos) for row in self.rows}
+        cell = cells[task.row]
         try:
             if task.measured:
-                other = self.cell(rows[cell.row.as_long_as or ""], task.seed, videos)
+                reference = cells[cell.row.as_long_as or ""]
                 pilot = self.folder / f"pace-{task.row}-{cell.run_of(task.measured).name}"
-                return measure_epochs(cell, task.measured, other, pilot)
+                return measure_epochs(cell, task.measured, reference, list(cells.values()), pilot)
             next(part for part in cell.parts() if part.name == task.name).run()
         except KeyboardInterrupt:  # which an evaluation raises on any signal
             raise Interrupted(f"interrupted in {task}: what was done before is saved. Resume with --resume") from None
