@@ -190,6 +190,7 @@ class TrainingSection(Clip):
     max_grad_norm: PositiveFloat | None = None  # L2 norm of all gradients together above which they are scaled down
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"  # auto: bf16, fp16 or fp32, as the device has it
     compile: bool = False  # the backbones, by torch.compile: minutes at the start, faster steps on a GPU
+    cache_gb: NonNegativeFloat = 0.0  # of memory for decoded videos; with workers, each keeps its own in its share
     checkpoint_minutes: PositiveFloat = 15.0
     keep_every: NonNegativeInt = 0  # epochs between checkpoints to keep; 0 keeps the last only
     trackers: list[Tracker] | None = None  # that log what metrics.jsonl does; none: tensorboard, if it is installed

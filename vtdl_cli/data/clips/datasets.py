@@ -16,7 +16,8 @@ from torch.utils.data import Dataset
 from vtdl_cli.data.clips.sampling import IndexSampler, strides_of
 from vtdl_cli.data.clips.views import Draws, Viewer
 from vtdl_cli.data.lists.video_list import VideoList
-from vtdl_cli.data.video.decoding import FLOW, open_video
+from vtdl_cli.data.video.cache import VideoCache
+from vtdl_cli.data.video.decoding import FLOW
 from vtdl_cli.data.video.timeline import name_sample, timeline_of
 from vtdl_cli.errors import UnreadableVideo
 
@@ -127,6 +128,7 @@ class VideoClips(Dataset[VideoSample | Unreadable]):
         decoder: a key of `data.video.decoding.DECODERS`, or FLOW.
         seed: of all draws.
         frame_rate: frames a second that the sampler draws from; None: the frames of the files.
+        cache_bytes: of memory for decoded videos, see `VideoCache`.
     """
 
     def __init__(
@@ -139,9 +141,11 @@ class VideoClips(Dataset[VideoSample | Unreadable]):
         decoder: str,
         seed: int,
         frame_rate: float | None = None,
+        cache_bytes: float = 0,
     ) -> None:
         self.videos, self.sampler, self.viewer = videos, sampler, viewer
-        self.short_side, self.decoder, self.seed, self.frame_rate = short_side, decoder, seed, frame_rate
+        self.short_side, self.decoder, self.seed = short_side, decoder, seed
+        self._cache = VideoCache(cache_bytes, decoder, frame_rate, short_side)
 
     def __len__(self) -> int:
         return len(self.videos)
@@ -151,9 +155,7 @@ class VideoClips(Dataset[VideoSample | Unreadable]):
         index = key[1]
         interval = self.videos.interval(index)
         try:
-            with open_video(
-                self.videos.path(index), self.decoder, interval, self.frame_rate, short_side=self.short_side
-            ) as reader:
+            with self._cache.open(self.videos.path(index), interval) as reader:
                 num_frames = reader.num_frames
                 indices, generator = self.draw_frames(key, num_frames)
                 needed, positions = np.unique(indices, return_inverse=True)

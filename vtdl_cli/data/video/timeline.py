@@ -196,8 +196,9 @@ def sample_reader(
 
 
 def timeline_of(path: Path, reader: VideoReader) -> Timeline:
-    """Return the timeline of what a reader of `sample_reader` shows."""
-    return reader.timeline if isinstance(reader, SampleReader) else sample_timeline(path, reader.scan, None, None)
+    """Return the timeline of what a reader of `sample_reader` shows; it may have it ready."""
+    ready: Timeline | None = getattr(reader, "timeline", None)
+    return sample_timeline(path, reader.scan, None, None) if ready is None else ready
 
 
 def select_frames(frames: Iterable[np.ndarray], wanted: NDArray[np.int64]) -> Iterator[np.ndarray]:

@@ -19,7 +19,9 @@ from vtdl_cli.method.speed import SPEEDS
 def build_pretraining_clips(config: Config, videos: VideoList, seed: int) -> VideoClips:
     """Build the clips of each video that the method asks for."""
     sampler = SAMPLERS[find_method(config.method.name).task.sampler](config)
-    return _clips(config, videos, sampler, _random_views(config, config.pretrain.augment), seed)
+    return _clips(
+        config, videos, sampler, _random_views(config, config.pretrain.augment), seed, config.pretrain.cache_gb
+    )
 
 
 def build_triplet_sampler(config: Config) -> TripletSampler:
@@ -60,7 +62,9 @@ def clip_facts(sampler: str, batch: Batch) -> Tensor:
 def build_training_clips(config: Config, videos: VideoList, seed: int) -> VideoClips:
     """Build the clips for finetuning: a random one of each video."""
     sampler = _one_clip(config, config.finetune)
-    return _clips(config, videos, sampler, _random_views(config, config.finetune.augment), seed)
+    return _clips(
+        config, videos, sampler, _random_views(config, config.finetune.augment), seed, config.finetune.cache_gb
+    )
 
 
 def _one_clip(config: Config, clip: Clip, views: int = 1) -> IndexSampler:
@@ -120,7 +124,9 @@ def _random_views(config: Config, augment: bool) -> RandomViews:
     )
 
 
-def _clips(config: Config, videos: VideoList, sampler: IndexSampler, viewer: Viewer, seed: int) -> VideoClips:
+def _clips(
+    config: Config, videos: VideoList, sampler: IndexSampler, viewer: Viewer, seed: int, cache_gb: float = 0
+) -> VideoClips:
     data = config.data
     return VideoClips(
         videos,
@@ -130,6 +136,7 @@ def _clips(config: Config, videos: VideoList, sampler: IndexSampler, viewer: Vie
         decoder=decoder_of(config),
         seed=seed,
         frame_rate=data.frame_rate,
+        cache_bytes=cache_gb * 1e9,
     )
 
 
