@@ -41,11 +41,15 @@ class Videos:
 
     @classmethod
     def of(cls, config: Config, videos: VideoList, machine: Machine, seed: int, batches: int) -> "Videos":
-        """Return those of a configuration, in at least so many batches."""
+        """Return those of a configuration, in at least so many batches; decoded videos are kept already."""
         size = config.pretrain.batch_size
         epochs = -(-batches // (len(videos) // size))
         order = EpochBatches(len(videos), size, epochs=epochs, seed=seed, shuffle=True, drop_last=True)
-        return cls(build_pretraining_clips(config, videos, seed), order, machine)
+        dataset = build_pretraining_clips(config, videos, seed)
+        if config.pretrain.cache_gb:
+            for index in range(len(videos)):
+                dataset[0, index]
+        return cls(dataset, order, machine)
 
     def first_keys(self) -> list[Key]:
         """Return the keys of the first batch."""
