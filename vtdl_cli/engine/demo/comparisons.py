@@ -9,7 +9,7 @@ from vtdl_cli.engine.ablation.rows import Row, read_rows
 from vtdl_cli.engine.ablation.statistics import Pair
 from vtdl_cli.engine.request import protocol_name
 
-LABELLED_PER_CLASS = 2
+LABELLED_PER_CLASS = 1
 PROBE_DRAWS = 20  # of labels for the linear probe, which takes a tenth of a second each
 MOST_CLIPS = 10
 
