@@ -3,6 +3,7 @@
 import itertools
 import tracemalloc
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -43,6 +44,8 @@ def test_slide__clips_are_those_of_a_fixed_view() -> None:
     assert np.array_equal(np.stack(clips), expected[:2])
     (looped,) = slide(iter(frames), indices[2:], CentreView(16, 12))
     assert np.array_equal(looped, expected[2])
+    with ThreadPoolExecutor(3) as pool:
+        assert np.array_equal(np.stack(list(slide(iter(frames), indices[:2], CentreView(16, 12), pool))), expected[:2])
 
 
 @pytest.mark.parametrize(("hop", "first"), [(1, 0), (3, 0), (7, 0), (20, 0), (3, 2)])

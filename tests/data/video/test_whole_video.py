@@ -5,8 +5,9 @@ import av
 import numpy as np
 import pytest
 
+from tests.data.video.test_decoding import FAULTS, GOOD_CLIPS, find
 from tests.toy import NUM_FRAMES, Toy, colour_video
-from vtdl_cli.data.video.decoding import open_video
+from vtdl_cli.data.video.decoding import open_sequential, open_video
 from vtdl_cli.data.video.whole_video import choose_encoder, whole_video, write_mp4
 from vtdl_cli.errors import UnreadableVideo
 
@@ -25,6 +26,34 @@ def test_whole_video__rotated_one_can_be_given_to_torch(data_dir: Path) -> None:
 def test_whole_video__damaged_one_is_refused(data_dir: Path) -> None:
     with pytest.raises(UnreadableVideo, match="damaged at frame"):
         list(whole_video(data_dir / "faults/corrupted.mp4"))
+
+
+def read_whole(path: Path, threads: int) -> tuple[list[bytes], str]:
+    """The frames up to the end or to damage, and what is said of that."""
+    frames = list[bytes]()
+    try:
+        frames += (frame.tobytes() for frame in open_sequential(path, threads=threads).frames())
+    except UnreadableVideo as error:
+        return frames, str(error)
+    return frames, ""
+
+
+@pytest.mark.parametrize("clip", [*GOOD_CLIPS[1:-1], *(f"faults/{fault}" for fault in FAULTS)])
+def test_open_sequential__several_threads_read_the_same(data_dir: Path, clip: str) -> None:
+    """Oracle: one thread; bits, and where a file is damaged."""
+    path = find(data_dir, clip)
+    assert read_whole(path, threads=4) == read_whole(path, threads=1)
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_open_sequential__several_threads_find_the_same_damage(data_dir: Path, tmp_path: Path, number: int) -> None:
+    """Zeros at a sixth of the file after another, in a codec whose decoder conceals them."""
+    content = bytearray((data_dir / "UCF-101/BenchPress/v_BenchPress_g01_c02.avi").read_bytes())
+    place = len(content) * (2 * number + 1) // 12
+    content[place : place + 2000] = bytes(2000)
+    damaged = tmp_path / "damaged.avi"
+    damaged.write_bytes(content)
+    assert read_whole(damaged, threads=4) == read_whole(damaged, threads=1)
 
 
 @pytest.mark.parametrize("codecs", [{"libx264", "mpeg4"}, {"mpeg4"}], ids=["libx264", "mpeg4"])

@@ -114,6 +114,12 @@ def test_extract__hop_in_seconds_over_intervals_at_a_frame_rate(pretrained: Path
     assert content["attributes"]["hop"] == "0.16 seconds"
 
 
+def test_extract__several_threads_write_the_same_bytes(pretrained: Path, dense: Path, tmp_path: Path) -> None:
+    """Oracle: one thread."""
+    succeed(*line(pretrained, dense.with_name("list.txt"), tmp_path / "f.h5", "--workers", "3"))
+    assert (tmp_path / "f.h5").read_bytes() == dense.read_bytes()
+
+
 def test_extract__short_videos_are_reported(pretrained: Path, dense: Path, tmp_path: Path) -> None:
     stderr = succeed(*line(pretrained, dense.with_name("list.txt"), tmp_path / "f.h5")).stderr
     says = "1 of 4 videos, the first 'videos/2.mp4', are shorter than a window of 7 frames: each has one"

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from tests.toy import (
     vtdl,
     write_video,
 )
+from vtdl_cli.data.clips.window_loading import SlidingWindows
+from vtdl_cli.data.video import file_readers
 from vtdl_cli.engine.networks.trained import load_classifier
 
 HERE = ("--device", "cpu", "--workers", "0")
@@ -176,6 +179,28 @@ def test_predict__timelines_of_many_videos_are_in_order_and_end_in_errors(
     assert list(dict.fromkeys(row["path"] for row in together)) == videos
     assert [(row["path"], row["start_frame"]) for row in read] == [(row["path"], row["start_frame"]) for row in alone]
     np.testing.assert_allclose([probabilities(row) for row in read], [probabilities(row) for row in alone], atol=2e-6)
+
+
+def test_predict__a_single_video_is_read_by_several_threads(
+    finetuned: Path, two_seconds: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: rows by one thread. With three workers and one video, its worker has the threads of all."""
+    command = ["--weights", str(finetuned), "--timeline", "--hop", "0.1"]
+    alone, opened, open_stream = predictions(*command, two_seconds), list[int](), file_readers.open_stream
+
+    def noted(path: Path, threads: int = 1) -> Any:
+        opened.append(threads)
+        return open_stream(path, threads)
+
+    monkeypatch.setattr(file_readers, "open_stream", noted)
+    monkeypatch.setattr("vtdl_cli.engine.networks.inference.load_windows", in_this_process)
+    shown = succeed("predict", *command, str(two_seconds), "--device", "cpu", "--workers", "3", "--json").stdout
+    assert json.loads(shown)["predictions"] == alone
+    assert opened == [3]
+
+
+def in_this_process(dataset: SlidingWindows, **_: Any) -> Iterator[Any]:
+    return iter(dataset)
 
 
 def test_predict__intervals_and_frame_rate_have_the_seconds_of_the_video(

@@ -70,10 +70,11 @@ class SlidingWindows(IterableDataset[WindowBatch | Exception]):
         videos: the list.
         rule: how windows slide over each video.
         batch_size: windows in a batch, at most.
+        threads: that read each video.
     """
 
-    def __init__(self, videos: VideoList, rule: WindowRule, batch_size: int) -> None:
-        self.videos, self.rule, self.batch_size = videos, rule, batch_size
+    def __init__(self, videos: VideoList, rule: WindowRule, batch_size: int, threads: int = 1) -> None:
+        self.videos, self.rule, self.batch_size, self.threads = videos, rule, batch_size, threads
 
     def __iter__(self) -> Iterator[WindowBatch | Exception]:
         """Yield batches; an exception is yielded too, as torch would reword it on its way from a worker."""
@@ -104,7 +105,7 @@ class SlidingWindows(IterableDataset[WindowBatch | Exception]):
     def _read(self, video: int) -> Iterator[Window | EndedVideo]:
         is_short, error = False, ""
         try:
-            opened = open_windows(self.videos.path(video), self.rule, self.videos.interval(video))
+            opened = open_windows(self.videos.path(video), self.rule, self.videos.interval(video), self.threads)
             is_short = opened.is_short
             yield from opened.read()
         except UnreadableVideo as failure:

@@ -8,8 +8,10 @@ Shapes: W windows of T frames; frames are (H, W, C) uint8 as decoded, (R, R, C) 
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -126,6 +128,7 @@ class VideoWindows:
         reader: of the video.
         timeline: of the sample of it that they slide over.
         starts: the frames of the sample at which they start, [W].
+        threads: that resize frames.
     """
 
     path: Path
@@ -133,6 +136,7 @@ class VideoWindows:
     reader: SequentialReader
     timeline: Timeline
     starts: NDArray[np.int64]
+    threads: int = 1
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -155,30 +159,41 @@ class VideoWindows:
         view = CentreView(rule.short_side, rule.crop_size, self.reader.scan.pixel_aspect)
         continued, starts = SHORT_VIDEOS[rule.short_videos], self.starts[first:].tolist()
         clips = (continued(start, count, rule.clip_len, rule.stride) for start in starts)
-        for start, frames in zip(starts, slide(stored, clips, view), strict=True):
-            yield self._describe(start, frames)
+        with ThreadPoolExecutor(self.threads) as pool:
+            windows = slide(stored, clips, view, pool if self.threads > 1 else None)
+            for start, frames in zip(starts, windows, strict=True):
+                yield self._describe(start, frames)
 
     def _describe(self, start: int, frames: np.ndarray) -> Window:
         (numbers, edges, _), end = self.timeline, min(start + self.rule.extent, len(self.timeline.frames))
         return Window(int(numbers[start]), int(numbers[end - 1]) + 1, float(edges[start]), float(edges[end]), frames)
 
 
-def open_windows(path: Path, rule: WindowRule, interval: Interval | None = None) -> VideoWindows:
+def open_windows(path: Path, rule: WindowRule, interval: Interval | None = None, threads: int = 1) -> VideoWindows:
     """Find the windows of a video, or of an interval of it.
+
+    Args:
+        path: a file or folder.
+        rule: how windows slide.
+        interval: the part of the video that they slide over; None: all of it.
+        threads: that decode it, and as many that resize its frames.
 
     Raises:
         UnreadableVideo: it cannot be opened, or the times of its frames are unknown and needed.
     """
-    reader = open_sequential(path, flow=rule.flow)
+    reader = open_sequential(path, flow=rule.flow, threads=threads)
     timeline = sample_timeline(path, reader.scan, interval, rule.frame_rate)
     if rule.hop and rule.hop.unit == "seconds" and np.isnan(timeline.edges).any():
         what = "a folder of frames has no frame rate" if path.is_dir() else "its frame rate is unknown"
         raise UnreadableVideo(str(path), f"{what}, which a hop in seconds needs")
-    return VideoWindows(path, rule, reader, timeline, rule.starts(timeline))
+    return VideoWindows(path, rule, reader, timeline, rule.starts(timeline), threads)
 
 
 def slide(
-    frames: Iterable[np.ndarray], clips: Iterable[np.ndarray], view: Callable[[np.ndarray], np.ndarray]
+    frames: Iterable[np.ndarray],
+    clips: Iterable[np.ndarray],
+    view: Callable[[np.ndarray], np.ndarray],
+    pool: Executor | None = None,
 ) -> Iterator[np.ndarray]:
     """Yield the frames of each clip, (T, ...), as soon as its last one is read.
 
@@ -186,19 +201,24 @@ def slide(
         frames: all frames of a video, in order.
         clips: the numbers of each clip's frames, (T,); both the first and the last frames of the clips ascend.
         view: applied once to each frame that a clip shows; the others are dropped.
+        pool: applies it, while further frames are read; None: the calling thread does.
     """
     upcoming = iter(clips)
     following = next(upcoming, None)
-    begun, kept = deque[np.ndarray](), dict[int, np.ndarray]()
+    begun, kept = deque[np.ndarray](), dict[int, Callable[[], np.ndarray]]()
     for number, frame in enumerate(frames):
         while following is not None and following.min() <= number:
             begun.append(following)
             following = next(upcoming, None)
         if any((clip == number).any() for clip in begun):
-            kept[number] = view(frame)
+            kept[number] = pool.submit(view, frame).result if pool else partial(_itself, view(frame))
         while begun and begun[0].max() <= number:
-            yield np.stack([kept[index] for index in begun.popleft().tolist()])
+            yield np.stack([kept[index]() for index in begun.popleft().tolist()])
             first = begun[0].min() if begun else number + 1
             kept = {index: each for index, each in kept.items() if index >= first}
         if not begun and following is None:
             return
+
+
+def _itself(frame: np.ndarray) -> np.ndarray:
+    return frame

@@ -110,15 +110,15 @@ def read_middle_frame(path: Path, decoder: str, interval: Interval | None = None
     return np.dstack([frame, np.full(frame.shape[:2], 128, np.uint8)]) if decoder == FLOW else frame
 
 
-def open_sequential(path: Path, *, flow: bool = False) -> SequentialReader:
+def open_sequential(path: Path, *, flow: bool = False, threads: int = 1) -> SequentialReader:
     """Open a video file, a frame folder or a folder of optical flow to be read from beginning to end.
 
-    Files are read with PyAV: the other decoders drop frames of damaged files without an error.
+    Files are read with PyAV, in `threads`: the other decoders drop frames of damaged files without an error.
 
     Raises:
         UnreadableVideo: as `open_video`.
     """
-    return _open_folder(path, FLOW if flow else AUTO) or PyAvReader(path, scan_video(path))
+    return _open_folder(path, FLOW if flow else AUTO) or PyAvReader(path, scan_video(path), threads=threads)
 
 
 def open_reader(path: Path, decoder: str) -> VideoReader:

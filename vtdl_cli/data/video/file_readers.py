@@ -1,8 +1,8 @@
 """Read a video file by one of three decoders, which agree on the number of frames and on their content.
 
-A reader belongs to the process that opened it and decodes in one thread: decord hangs when a reader is carried over a
-fork. Libraries are imported on first use, so that a process that only counts frames does not load torch, and decord,
-which has no wheels for ARM and macOS, may be absent. Nothing is cached between videos.
+A reader belongs to the process that opened it: decord hangs when a reader is carried over a fork. It decodes in one
+thread, unless it is told to read a whole file in several. Libraries are imported on first use, so that a process that
+only counts frames does not load torch, and decord, which has no wheels for ARM and macOS, may be absent.
 
 Random access is only as good as a file's timestamps. Compared with sequential decoding, decord and torchcodec seek to
 wrong frames in every DivX file of HMDB51 that we tried, and decord also with edit lists and open GOPs. `scan_video`
@@ -47,10 +47,12 @@ class PyAvReader:
         path: the file.
         scan: its properties.
         file: the file, if it is open; else it is opened by the first seek, and by any read from the start.
+        threads: that decode in `frames`.
     """
 
-    def __init__(self, path: Path, scan: VideoScan, file: OpenFile | None = None) -> None:
+    def __init__(self, path: Path, scan: VideoScan, file: OpenFile | None = None, threads: int = 1) -> None:
         self._path, self.scan, self.num_frames, self._file = path, scan, scan.num_frames, file
+        self._threads = threads
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """See `VideoReader.read`."""
@@ -79,7 +81,7 @@ class PyAvReader:
 
     def frames(self) -> Iterator[np.ndarray]:
         """Yield all frames (H, W, 3) in order, one in memory at a time."""
-        yield from map(RgbConverter(), decode_frames(self._path))
+        yield from map(RgbConverter(), decode_frames(self._path, self._threads))
 
     def close(self) -> None:
         """Close the file, if a seek or a scan left it open."""
@@ -101,10 +103,10 @@ def open_with_pyav(path: Path) -> PyAvReader:
     return reader
 
 
-def decode_frames(path: Path) -> Iterator[Any]:
-    """Yield PyAV's frames in display order, up to the first damaged one."""
+def decode_frames(path: Path, threads: int = 1) -> Iterator[Any]:
+    """Yield PyAV's frames in display order, up to the first damaged one; `threads` decode."""
     count = 0
-    with open_stream(path) as file, unreadable_on_error(path, lambda: f"it is damaged at frame {count}"):
+    with open_stream(path, threads) as file, unreadable_on_error(path, lambda: f"it is damaged at frame {count}"):
         for frame in file.container.decode(file.stream):
             if frame.is_corrupt:
                 raise UnreadableVideo(str(path), f"it is damaged at frame {count}")

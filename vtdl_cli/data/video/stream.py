@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 
+MOST_THREADS = 16  # FFmpeg recommends no more: each decodes a frame of its own, and needs those before it
+
+
 class Packet(NamedTuple):
     """One compressed packet: size in bytes, presentation time in the stream's time base, and its two flags."""
 
@@ -45,8 +48,12 @@ class OpenFile:
         self.container.close()
 
 
-def open_stream(path: Path) -> OpenFile:
-    """Open the main video stream of a file with PyAV, to be decoded in the calling thread.
+def open_stream(path: Path, threads: int = 1) -> OpenFile:
+    """Open the main video stream of a file with PyAV.
+
+    Args:
+        path: the file.
+        threads: that decode, several frames at once; 1: the calling thread. Frames are the same, and come in order.
 
     Raises:
         UnreadableVideo: not a video, or in a codec that PyAV does not know.
@@ -69,5 +76,7 @@ def open_stream(path: Path) -> OpenFile:
     except UnreadableVideo:
         container.close()
         raise
-    stream.codec_context.thread_count = 1
+    stream.codec_context.thread_count = min(threads, MOST_THREADS)
+    if threads > 1:
+        stream.codec_context.thread_type = "FRAME"
     return OpenFile(path, container, stream)

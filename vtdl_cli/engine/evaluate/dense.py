@@ -155,7 +155,7 @@ def window_rows(
         reporter: warns.
     """
     rule, size, short = build_window_rule(config, config.extract, hop), config.extract.batch_clips, dict[int, str]()
-    for batch in prefetch(read_batches(videos, rule, size, start)):
+    for batch in prefetch(read_batches(videos, rule, size, start, threads=max(1, machine.workers))):
         columns = {}
         if batch.windows:
             values = forward_frames(network, batch.frames(), machine, rule.crop_size)
@@ -170,16 +170,19 @@ def window_rows(
         )
 
 
-def read_batches(videos: VideoList, rule: WindowRule, size: int, start: tuple[int, int]) -> Iterator[OrderedWindows]:
+def read_batches(
+    videos: VideoList, rule: WindowRule, size: int, start: tuple[int, int], threads: int
+) -> Iterator[OrderedWindows]:
     """Yield the windows of all videos from `start` on in batches of `size`, filled across videos.
 
     Each frame is decoded once, and at most a batch and the frames that overlapping windows share are in memory.
+    Videos are read one after another, each by several threads.
     """
     done, number = start
     batch = OrderedWindows(done, number)
     for position in range(done, len(videos)):
         try:
-            video = open_windows(videos.path(position), rule, videos.interval(position))
+            video = open_windows(videos.path(position), rule, videos.interval(position), threads)
             for window in video.read(number if position == done else 0):
                 batch.add(position, video, window)
                 if len(batch.windows) == size:

@@ -111,7 +111,8 @@ class Predictor:
                 yield self._row(video) if video.error else self._row(video, scores[video.index].mean(0))
 
     def _predict_windows(self, network: Encoder, tally: Tally, progress: Progress) -> Iterator[Prediction]:
-        dataset = SlidingWindows(self.videos, self.rule, self.config.evaluate.batch_clips)
+        threads = max(1, self.machine.workers // len(self.videos))  # a worker has one video at a time
+        dataset = SlidingWindows(self.videos, self.rule, self.config.evaluate.batch_clips, threads)
         pending: dict[int, list[Prediction]] = {}  # rows of videos that wait for the one before them to end
         ended: dict[int, EndedVideo] = {}
         for batch, logits in stop_on_signal(forward_windows(network, dataset, self.machine)):
