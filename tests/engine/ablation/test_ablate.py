@@ -171,9 +171,15 @@ def test_ablate__scratch_for_equal_time_finetunes_longer_and_is_probed_once(
     """Its finetunings take the time of the other row's pretraining and finetuning, at the pace of such finetunings.
 
     Oracle: 2 epochs of 3 s and 2 of 1 s are 8 s, in which 8 of 1 s fit, for both draws; no epoch is timed apart. 1 s is
-    the median over the row's first finetuning, slower than most for a moment, and those of another row from scratch.
+    the median over the row's first finetuning, slower than most for a moment, and those of another row from scratch but
+    for one that has just begun.
     """
-    seconds = {"tca/pretraining": [3.0, 3.0], "tca/finetuning-draw-0": [1.0, 5.0], "scratch/finetuning-draw-1": [1.0]}
+    seconds = {
+        "tca/pretraining": [3.0, 3.0],
+        "tca/finetuning-draw-0": [1.0, 5.0],
+        "scratch/finetuning-draw-0": [9.0],
+        "scratch/finetuning-draw-1": [1.0, 1.0],
+    }
     monkeypatch.setattr(equal_time, "epoch_seconds", lambda run: seconds.get("/".join(run.parts[-2:]), []))
     monkeypatch.delattr(equal_time, "finetune")
     out = tmp_path / "out"

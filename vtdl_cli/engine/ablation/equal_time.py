@@ -66,14 +66,18 @@ def measure_epochs(cell: Cell, training: str, reference: Cell, cells: Sequence[C
 
 
 def _same_epochs(cell: Cell, training: str, cells: Sequence[Cell]) -> list[float]:
-    """Return the seconds of all epochs so far, in any row, that are the same work as those of a cell's training."""
+    """Return the seconds of epochs, in any row, that are the same work as those of a cell's training.
+
+    Runs that have just begun are left out: their first epoch includes start-up.
+    """
     mine, sections = cell.configure(training), SECTIONS[training]
     same = [
         each
         for each in cells
         if all(getattr(mine, section) == getattr(each.configure(training), section) for section in sections)
     ]
-    return [seconds for each in same for run in each.runs_of(training) for seconds in epoch_seconds(run)]
+    runs = [(epoch_seconds(run), each.epochs_of(training)) for each in same for run in each.runs_of(training)]
+    return [second for seconds, epochs in runs if len(seconds) >= min(epochs, PACE_EPOCHS) for second in seconds]
 
 
 def _run_pilot(cell: Cell, training: str, run: Path) -> None:
