@@ -63,7 +63,7 @@ _SCRATCH, _EQUAL_TIME = read_rows("scratch,scratch-equal-time")
 DRAWS = Comparison(
     rows=(_SCRATCH, replace(_EQUAL_TIME, as_long_as="pretrained"), Row("pretrained")),
     num_seeds=1,
-    measures=Measures(LABELLED_PER_CLASS, PROBE_DRAWS, finetune_draws=5, clips=(1, MOST_CLIPS)),
+    measures=Measures(LABELLED_PER_CLASS, PROBE_DRAWS, finetune_draws=6, clips=(1, MOST_CLIPS)),
     columns={**_FROZEN, _finetuned(1): "finetuned, 1 clip", _finetuned(MOST_CLIPS): f"finetuned, {MOST_CLIPS} clips"},
     tested=(_finetuned(MOST_CLIPS),),
     pairs=(("pretrained", "scratch-equal-time"),),
