@@ -101,7 +101,7 @@ def prepared(toy: Toy, out: Path, reporter: Any) -> tuple[Training, PretextTask,
     videos = ListSource(toy.train_list, toy.root).read()
     run = RunFolder(out, resume=False, overwrite=False)
     training, method = prepare_pretraining(config, videos, run, Execution(device="cpu", workers=0), reporter)
-    return training, method, Videos.of(config, videos, training.machine, seed=0, batches=1)
+    return training, method, Videos.of(training, batches=1)
 
 
 def test_loop__times_the_steps_and_epochs_asked_for(toy: Toy, tmp_path: Path) -> None:

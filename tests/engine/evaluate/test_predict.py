@@ -29,7 +29,7 @@ from tests.toy import (
     write_video,
 )
 from vtdl_cli.data.clips.window_loading import SlidingWindows
-from vtdl_cli.data.video import file_readers
+from vtdl_cli.data.video.stream import open_stream
 from vtdl_cli.engine.networks.trained import load_classifier
 
 HERE = ("--device", "cpu", "--workers", "0")
@@ -186,13 +186,13 @@ def test_predict__a_single_video_is_read_by_several_threads(
 ) -> None:
     """Oracle: rows by one thread. With three workers and one video, its worker has the threads of all."""
     command = ["--weights", str(finetuned), "--timeline", "--hop", "0.1"]
-    alone, opened, open_stream = predictions(*command, two_seconds), list[int](), file_readers.open_stream
+    alone, opened = predictions(*command, two_seconds), list[int]()
 
     def noted(path: Path, threads: int = 1) -> Any:
         opened.append(threads)
         return open_stream(path, threads)
 
-    monkeypatch.setattr(file_readers, "open_stream", noted)
+    monkeypatch.setattr("vtdl_cli.data.video.file_readers.open_stream", noted)
     monkeypatch.setattr("vtdl_cli.engine.networks.inference.load_windows", in_this_process)
     shown = succeed("predict", *command, str(two_seconds), "--device", "cpu", "--workers", "3", "--json").stdout
     assert json.loads(shown)["predictions"] == alone

@@ -9,12 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vtdl_cli.config import Config
 from vtdl_cli.data.clips.datasets import Batch, Key, VideoClips, collate
 from vtdl_cli.data.clips.epoch_batches import EpochBatches
-from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.engine.bench.timing import Clock, Timing
-from vtdl_cli.engine.networks.clips import build_pretraining_clips
 from vtdl_cli.engine.networks.machine import Machine, autocast, device_clips, move_batch
 from vtdl_cli.engine.train.pretrain import forward_by
 from vtdl_cli.engine.train.step import train_step, update_weights
@@ -40,16 +37,12 @@ class Videos:
     machine: Machine
 
     @classmethod
-    def of(cls, config: Config, videos: VideoList, machine: Machine, seed: int, batches: int) -> "Videos":
-        """Return those of a configuration, in at least so many batches; decoded videos are kept already."""
-        size = config.pretrain.batch_size
-        epochs = -(-batches // (len(videos) // size))
-        order = EpochBatches(len(videos), size, epochs=epochs, seed=seed, shuffle=True, drop_last=True)
-        dataset = build_pretraining_clips(config, videos, seed)
-        if config.pretrain.cache_gb:
-            for index in range(len(videos)):
-                dataset[0, index]
-        return cls(dataset, order, machine)
+    def of(cls, training: Training, batches: int) -> "Videos":
+        """Return those of a training, in at least so many batches."""
+        size, dataset = training.config.pretrain.batch_size, training.dataset
+        epochs = -(-batches // (len(dataset) // size))
+        order = EpochBatches(len(dataset), size, epochs=epochs, seed=dataset.seed, shuffle=True, drop_last=True)
+        return cls(dataset, order, training.machine)
 
     def first_keys(self) -> list[Key]:
         """Return the keys of the first batch."""
@@ -85,6 +78,13 @@ class Videos:
             if number == waited + batches:
                 break
         return clock.read() * (1 / (number - waited))
+
+
+def read_kept_videos(training: Training) -> None:
+    """Read all videos, if they are kept in memory once they are decoded: most epochs find them there."""
+    if training.config.pretrain.cache_gb:
+        for index in range(len(training.dataset)):
+            training.dataset[0, index]
 
 
 @contextmanager

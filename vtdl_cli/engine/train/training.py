@@ -98,7 +98,7 @@ class Training:
             rank=ranks.rank(),
             world_size=ranks.world_size(),
         )
-        self.loader = machine.load(dataset, self.order)
+        self.dataset, self.loader = dataset, machine.load(dataset, self.order)
         self.state = TrainingState(
             {
                 "stage": stage,
