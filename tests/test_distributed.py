@@ -99,6 +99,7 @@ def test_pretrain__reports_that_another_process_died(toy: Toy, tmp_path: Path) -
     assert step_of(run / "checkpoints/last.pt") > 6
 
 
+@pytest.mark.slow
 def test_pretrain__resumes_in_one_process(toy: Toy, uninterrupted: Path, tmp_path: Path) -> None:
     """By torchrun itself, which starts the two."""
     run = tmp_path / "run"
@@ -238,7 +239,7 @@ def of_every_length(toy: Toy, pretrained: Path, finetuned: Path, tmp_path_factor
     return folder
 
 
-@pytest.mark.parametrize("number", [2, 3])
+@pytest.mark.parametrize("number", [pytest.param(2, marks=pytest.mark.slow), 3])
 def test_rows__of_any_number_of_videos_and_processes_are_those_of_one(
     toy: Toy, pretrained: Path, finetuned: Path, of_every_length: Path, number: int
 ) -> None:

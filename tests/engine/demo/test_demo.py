@@ -63,7 +63,7 @@ def test_demo__each_draw_is_what_was_evaluated(shown: tuple[Path, dict[str, Any]
             assert [each["top1"] for each in written] == found
             assert {each["protocol"] for each in written} == {protocol}
             assert not any(each["selected_on_this_list"] for each in written)
-    assert (result["pretraining_videos"], result["test_videos"], result["labelled_videos"]) == (96, 32, 16)
+    assert (result["pretraining_videos"], result["test_videos"], result["labelled_videos"]) == (96, 32, 8)
     assert result["chance"] == 100 / len(CLASSES)
 
 
@@ -151,7 +151,7 @@ def text(shown: tuple[Path, object]) -> str:
 
 def test_demo__table_for_people(text: str) -> None:
     for words in (
-        "top-1 in % on 32 test videos; few-shot: 16 labelled of 96; mean ± half of its 95% interval",
+        "top-1 in % on 32 test videos; few-shot: 8 labelled of 96; mean ± half of its 95% interval",
         "scratch-equal-time",
         "Chance: 12.5%",
         "s since it was resumed",

@@ -292,6 +292,7 @@ def test_evaluate__stopped_by_ctrl_c_leaves_nothing(toy: Toy, finetuned: Path, t
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_evaluate__memory_does_not_grow_with_the_list(finetuned: Path, tmp_path: Path) -> None:
     """Windows alone, 3 kB each, would be 26 MiB more for 9,000 more videos; a folder of one frame opens fast."""
     folder = tmp_path / "videos/a"

@@ -124,7 +124,7 @@ def test_load__truncated_at_every_tenth(tmp_path: Path) -> None:
     [
         (
             {"state_dict": {}},
-            r"were not written by vtdl. First: vtdl convert \S+a.pt --preset hmdb51/i3d --out weights.pt, with their own preset$",
+            r"were not written by vtdl. First: vtdl convert \S+a.pt --preset hmdb51/i3d --out a-converted.pt, with the preset of their network$",
         ),
         ([1, 2], "were not written by vtdl"),
         (torch.zeros(3), "were not written by vtdl"),

@@ -44,7 +44,10 @@ def test_read__authors_options_lead_to_convert(tmp_path: Path) -> None:
     path = tmp_path / "ckpt epoch.pth"
     torch.save({"opt": argparse.Namespace(lr=0.003)}, path)
     says = "it holds 'argparse.Namespace', which loading would run. First: vtdl convert "
-    assert reason(path) == f"{says}'{path}' --preset hmdb51/i3d --out weights.pt, with their own preset"
+    assert (
+        reason(path)
+        == f"{says}'{path}' --preset hmdb51/i3d --out '{path.stem}-converted.pt', with the preset of their network"
+    )
     assert read_tensors(path, allowed=[argparse.Namespace])["opt"].lr == 0.003
 
 

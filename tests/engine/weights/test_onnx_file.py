@@ -66,6 +66,7 @@ def test_onnx__pretrained_backbone(pretrained: Path, tmp_path: Path) -> None:
     refuse(*line, code=2, says=("--frames 'uint8' needs a classifier, and weights",))
 
 
+@pytest.mark.slow
 def test_onnx__weights_of_other_code_in_one_step(tmp_path: Path) -> None:
     source = authors_checkpoint(tmp_path / "ckpt.pth")
     small = ["--set", "data.crop_size=32", "--set", "data.short_side=36"]

@@ -99,7 +99,8 @@ def _read_through(archive: zipfile.ZipFile, record: zipfile.ZipInfo) -> None:
 
 def suggest_convert(path: Path) -> str:
     """Return what to type for weights of other code."""
-    return f"First: vtdl convert {shlex.quote(str(path))} --preset hmdb51/i3d --out weights.pt, with their own preset"
+    command = shlex.join(["vtdl", "convert", str(path), "--preset", "hmdb51/i3d", "--out", f"{path.stem}-converted.pt"])
+    return f"First: {command}, with the preset of their network"
 
 
 def _reason(path: Path, error: Exception) -> str:
