@@ -66,7 +66,7 @@ def clips(first_number: int, num_per_class: int) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(np.stack(videos)).permute(0, 4, 1, 2, 3).float() / 255 - 0.45, torch.tensor(labels)
 
 
-@pytest.mark.chain
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_torch_thread")
 def test_classes__are_told_apart_by_motion_alone() -> None:
     """A network that has learnt from many labels is right on whole clips, clearly less with their frames shuffled, and

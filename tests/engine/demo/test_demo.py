@@ -6,6 +6,7 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import h5py
 import numpy as np
@@ -18,13 +19,14 @@ from vtdl_cli.data.video.motion import CLASSES
 from vtdl_cli.engine.ablation.measures import Measures
 from vtdl_cli.engine.demo import demo, videos
 from vtdl_cli.engine.demo.comparisons import DRAWS, STEPS
+from vtdl_cli.errors import Interrupted
 
 PER_CLASS, TEST_PER_CLASS, NUM_DRAWS = 16, 4, 2
 NETWORKS = ["scratch", "scratch-equal-time", "pretrained"]
 PROTOCOLS = ("clip@1", "video@10")
 SMALL = ("--videos", str(PER_CLASS), "--set", "pretrain.epochs=1", "--set", "finetune.epochs=1", "--set",
          "pretrain.schedule.warmup_epochs=0", "--set", "data.crop_size=16", "--set", "data.short_side=18",
-         "--workers", "0", "--jobs", "2")  # fmt: skip
+         "--workers", "0", "--jobs", "1")  # fmt: skip
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -239,7 +241,8 @@ def test_demo__ablation_has_videos_for_each_seed_and_tests_the_steps(
     )
     monkeypatch.setattr(demo, "STEPS", few)
     out = tmp_path / "demo"
-    shown = succeed("demo", "--ablation", "--out", str(out), *SMALL, "--set", "model.width=4", "--quiet").stdout
+    more = ("--set", "model.width=4", "--quiet")
+    shown = succeed("demo", "--ablation", "--out", str(out), *SMALL, *more).stdout
     assert "mean ± half of its 95% interval over 2 seeds" in " ".join(shown.split())
     assert "scratch < moco: " in shown
     assert "(paired t over 2 seeds, 5% after Holm's correction for 2 comparisons)" in shown
@@ -248,3 +251,16 @@ def test_demo__ablation_has_videos_for_each_seed_and_tests_the_steps(
     result = json.loads((out / "demo.json").read_text())
     found = [result["results"][seed]["moco"]["few_shot_linear_top1"][0] for seed in ("0", "1")]
     assert result["estimates"]["few_shot_linear_top1"]["moco"]["mean"] == pytest.approx(np.mean(found))
+
+
+def test_demo__jobs_are_those_asked_for_or_one_for_each_core(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they compute is tested with `ablate`."""
+    started, run = Mock(), Mock(side_effect=Interrupted("here"))
+    monkeypatch.setattr(demo, "start_server", started)
+    monkeypatch.setattr(demo, "run_grid", run)
+    monkeypatch.setattr(demo, "available_cores", lambda: 64)
+    for number, (more, jobs) in enumerate(((["--jobs", "3"], 3), ([], 4))):
+        typed = ["demo", "--out", str(tmp_path / str(number)), *SMALL[:-2], *more, "--quiet"]
+        refuse(*typed, code=75, says=("here",))
+        assert started.call_args.args == (jobs,)
+        assert run.call_args.args[1] == jobs

@@ -101,6 +101,7 @@ def test_readme__adds_a_method_from_outside(toy: Toy, tmp_path: Path, monkeypatc
     assert "backwards" not in sys.modules
 
 
+@pytest.mark.slow
 def test_pseudo_labels__go_on_from_pretrained_weights(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
     """Colours make clusters that can be learnt, and a run killed in an epoch keeps the labels it had."""
     options = ("method.name=pseudo_labels", "method.clusters=3", "method.relabel_every=4", "pretrain.epochs=8")

@@ -92,7 +92,7 @@ class PadsWithOurMean(nn.Module):
         return convolved
 
 
-@pytest.mark.parametrize("name", ["r3d_18", "r2plus1d_18"])
+@pytest.mark.parametrize("name", ["r3d_18", pytest.param("r2plus1d_18", marks=pytest.mark.slow)])
 def test_convert__gives_torchvisions_logits(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, name: str
 ) -> None:
