@@ -103,6 +103,7 @@ for line in {lines!r}:
 """A program that runs commands where neither the names nor the modules exist; libraries have been imported before."""
 
 
+@pytest.mark.slow
 @pytest.mark.chain
 def test_without_posix__lists_pretraining_and_features(toy: Toy, tmp_path: Path) -> None:
     """Oracle: the same commands on this system. Windows would differ in more, such as its paths: it was not tried."""

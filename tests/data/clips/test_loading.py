@@ -130,7 +130,7 @@ def test_build_loader__raises_what_a_worker_raised() -> None:
     ("number", "says"),
     [
         (signal.SIGKILL, "a worker process was killed by the system, most often because memory ran out. Use fewer"),
-        (signal.SIGBUS, "a worker process ran out of shared memory (/dev/shm)"),
+        pytest.param(signal.SIGBUS, "a worker process ran out of shared memory (/dev/shm)", marks=pytest.mark.slow),
         (signal.SIGSEGV, "a worker process died (signal Segmentation fault), most often in a decoder. Find"),
     ],
 )
