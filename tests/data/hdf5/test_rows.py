@@ -1,6 +1,8 @@
 """Files of rows: what their checksums are of, that no damage passes them, and what odd files are called."""
 
+import errno
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -15,10 +17,11 @@ import pytest
 
 from tests.damage import damages
 from tests.toy import without_checksums
-from vtdl_cli.data.hdf5.disk import signals_deferred
+from vtdl_cli.data.hdf5.disk import ErrorTolerantFile, signals_deferred
 from vtdl_cli.data.hdf5.features import open_features, read_features, write_features
+from vtdl_cli.data.hdf5.rows import write_rows
 from vtdl_cli.data.hdf5.scores import Scores, read_scores, write_scores
-from vtdl_cli.errors import DamagedFile, UsageError
+from vtdl_cli.errors import DamagedFile, UsageError, VtdlError
 
 NUM_VIDEOS, DIM = 40, 16
 VALUES = np.random.default_rng(0).normal(size=(NUM_VIDEOS, DIM)).astype(np.float32)
@@ -218,6 +221,29 @@ def test_write_rows__without_room_is_one_line_wherever_it_ends(tmp_path: Path) -
     }
     assert set(told[num_refused:]) == {"whole"}
     assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
+
+
+def test_write_rows__what_hdf5_makes_of_lost_writes_is_not_told(tmp_path: Path) -> None:
+    """It happens at random: HDF5 reads back what was never written."""
+
+    def lose() -> None:
+        with write_rows(tmp_path / "a.h5", {}) as writer:
+            writer._disk._error = OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+            raise OSError("Can't synchronously write data (address of object past end of allocation)")
+
+    with pytest.raises(VtdlError, match=r"could not be written \(File too large\)"):
+        lose()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_error_tolerant_file__lost_bytes_are_zeros(tmp_path: Path) -> None:
+    with (tmp_path / "f").open("w+b", buffering=0) as file:
+        disk = ErrorTolerantFile(file)
+        disk.write(memoryview(b"abc"))
+        disk._error = OSError(errno.ENOSPC, "full")
+        disk.write(memoryview(b"def"))
+        disk.seek(1)
+        assert disk.read(5) == b"bc\0\0\0"
 
 
 def test_signals_deferred__signals_come_after_the_block() -> None:

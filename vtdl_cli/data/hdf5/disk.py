@@ -25,7 +25,11 @@ class ErrorTolerantFile:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._error: OSError | None = None
-        self.read, self.tell = file.read, file.tell
+        self.tell = file.tell
+
+    def read(self, size: int) -> bytes:
+        """Read at the current position; what was not written is zeros, where HDF5 would take what its memory holds."""
+        return self._file.read(size).ljust(size if self._error else 0, b"\0")
 
     def seek(self, position: int, whence: int = 0) -> int:
         """Set the current position."""
@@ -59,6 +63,16 @@ class ErrorTolerantFile:
         """Raise the OSError of the first write that failed, if any."""
         if self._error is not None:
             raise self._error
+
+    @contextmanager
+    def first_error(self) -> Iterator[None]:
+        """Raise the first error at the end of the block, also in place of what HDF5 makes of writes that it lost."""
+        try:
+            yield
+        except (OSError, RuntimeError, ValueError, KeyError):  # h5py's
+            self.check()
+            raise
+        self.check()
 
 
 @contextmanager

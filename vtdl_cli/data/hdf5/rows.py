@@ -114,11 +114,10 @@ def write_rows(path: Path, attributes: Mapping[str, Any]) -> Iterator[RowsWriter
     with atomic_write(path) as temporary:
         with temporary.open("w+b", buffering=0) as file:
             disk = ErrorTolerantFile(file)
-            with closing(RowsWriter(disk)) as writer:
+            with disk.first_error(), closing(RowsWriter(disk)) as writer:
                 yield writer
                 writer.finish(attributes)
                 extents = writer.extents()
-            disk.check()
         write_seal(temporary, extents)
 
 
