@@ -95,6 +95,7 @@ def test_compress__has_a_keyframe_every_so_many_frames(toy: Toy, tmp_path: Path)
     assert keys == [index % 4 == 0 for index in range(NUM_FRAMES)]
 
 
+@pytest.mark.slow
 def test_compress__saves_space_on_real_clips(data_dir: Path, tmp_path: Path) -> None:
     names = [path.relative_to(data_dir).as_posix() for path in sorted((data_dir / "UCF-101/BenchPress").glob("*.avi"))]
     (tmp_path / "list.txt").write_text("".join(f"{name} 0 1\n" for name in names))

@@ -224,6 +224,7 @@ def test_demo__next_commands_run_with_its_own_settings(shown: tuple[Path, dict[s
     succeed(*probe)
 
 
+@pytest.mark.slow
 def test_demo__ablation_has_videos_for_each_seed_and_tests_the_steps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,6 +85,7 @@ def test_pretext_task__loss_falls_below_chance(
         assert distances["map_size"] > 0.1
 
 
+@pytest.mark.slow
 def test_stcr__without_another_task_its_maps_shrink() -> None:
     """The reason for the classification: alone, the loss is met by maps of next to nothing."""
     options = "method.options={classification_weight: 0}"

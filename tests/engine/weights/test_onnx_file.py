@@ -21,7 +21,7 @@ def open_session(path: Path) -> Any:
     return onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
 
 
-@pytest.mark.parametrize("frames", ["uint8", "float32"])
+@pytest.mark.parametrize("frames", ["uint8", pytest.param("float32", marks=pytest.mark.slow)])
 def test_onnx__classifier_takes_the_frames_of_a_video(toy: Toy, finetuned: Path, tmp_path: Path, frames: str) -> None:
     """Oracle: our network on clips that PyAV decoded and NumPy cropped and normalised; 1e-4, as sums have other orders.
 
