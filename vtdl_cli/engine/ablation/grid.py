@@ -159,10 +159,10 @@ class Grid:
             Interrupted: by a signal, after saving.
         """
         videos = read_videos(self.lists, task.seed, needs_classes=self.measures.finetunes)
-        cells = {row.name: self.cell(row, task.seed, videos) for row in self.rows}
-        cell = cells[task.row]
+        cell = self.cell(next(row for row in self.rows if row.name == task.row), task.seed, videos)
         try:
             if task.measured:
+                cells = {row.name: self.cell(row, task.seed, videos) for row in self.rows}
                 reference = cells[cell.row.as_long_as or ""]
                 pilot = self.folder / f"pace-{task.row}-{cell.run_of(task.measured).name}"
                 return measure_epochs(cell, task.measured, reference, list(cells.values()), pilot)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-from vtdl_cli.config import Clip, Config
+from vtdl_cli.config import Clip, Config, TrainingSection
 from vtdl_cli.data.clips.datasets import Batch, VideoClips
 from vtdl_cli.data.clips.sampling import IndexSampler, SpeedSampler, fixed_clips, random_clip, uniform_clips
 from vtdl_cli.data.clips.triplets import TripletSampler
@@ -19,9 +19,7 @@ from vtdl_cli.method.speed import SPEEDS
 def build_pretraining_clips(config: Config, videos: VideoList, seed: int) -> VideoClips:
     """Build the clips of each video that the method asks for."""
     sampler = SAMPLERS[find_method(config.method.name).task.sampler](config)
-    return _clips(
-        config, videos, sampler, _random_views(config, config.pretrain.augment), seed, config.pretrain.cache_gb
-    )
+    return _random_clips(config, config.pretrain, videos, sampler, seed)
 
 
 def build_triplet_sampler(config: Config) -> TripletSampler:
@@ -61,10 +59,7 @@ def clip_facts(sampler: str, batch: Batch) -> Tensor:
 
 def build_training_clips(config: Config, videos: VideoList, seed: int) -> VideoClips:
     """Build the clips for finetuning: a random one of each video."""
-    sampler = _one_clip(config, config.finetune)
-    return _clips(
-        config, videos, sampler, _random_views(config, config.finetune.augment), seed, config.finetune.cache_gb
-    )
+    return _random_clips(config, config.finetune, videos, _one_clip(config, config.finetune), seed)
 
 
 def _one_clip(config: Config, clip: Clip, views: int = 1) -> IndexSampler:
@@ -109,6 +104,13 @@ def build_window_rule(config: Config, clip: Clip, hop: Hop | None) -> WindowRule
         flow=data.modality == "flow",
         frame_rate=data.frame_rate,
     )
+
+
+def _random_clips(
+    config: Config, options: TrainingSection, videos: VideoList, sampler: IndexSampler, seed: int
+) -> VideoClips:
+    """Build the clips of a training."""
+    return _clips(config, videos, sampler, _random_views(config, options.augment), seed, options.cache_gb)
 
 
 def _random_views(config: Config, augment: bool) -> RandomViews:
