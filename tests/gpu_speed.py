@@ -29,6 +29,7 @@ SWITCHES = ("kernels", "forms", "layouts", "copies")
 """cuDNN's benchmark; the form of the first convolution; pooling, batch norm and 1x1x1 convolutions by kernels of images
 and matrices; copies on a stream of their own, and no wait for them."""
 COMPILED = ("pretrain.compile=true",)
+RECORDED = ("pretrain.cuda_graphs=true",)
 
 NUM_VIDEOS, NUM_FRAMES, HEIGHT, WIDTH = (
     64,
@@ -57,8 +58,11 @@ def plan() -> Iterator[Measurement]:
     for backbone in BACKBONES:
         yield Measurement(backbone, "off", ())
         yield Measurement(backbone, "on")
+    for backbone in ("i3d", "r2p1d"):
+        yield Measurement(backbone, "on, CUDA graphs", settings=RECORDED)
     for backbone in ("r3d", "i3d"):
         yield Measurement(backbone, "on, compiled", settings=COMPILED)
+    yield Measurement("i3d", "on, compiled, graphs", settings=(*COMPILED, *RECORDED))
     for switch in SWITCHES:
         yield Measurement("i3d", f"{switch} alone", (switch,))
     for name, switches in (("float32, TF32", SWITCHES), ("float32, exact", (*SWITCHES, "exact"))):

@@ -217,6 +217,10 @@ def test_set__all_mistakes_at_once() -> None:
         ),
         (["method.sampling.redraws=1"], "redraws has no effect where negative is 'shrink_gap'"),
         (["evaluate.starts=[0, 10]", "evaluate.clips=5"], "clips 5 and 2 starts exclude each other"),
+        (
+            ["finetune.cuda_graphs=true", "finetune.sync_batch_norm=true"],
+            "cuda_graphs cannot record what ranks exchange",
+        ),
     ],
 )
 def test_set__options_that_contradict(assignments: list[str], says: str) -> None:

@@ -190,6 +190,7 @@ class TrainingSection(Clip):
     max_grad_norm: PositiveFloat | None = None  # L2 norm of all gradients together above which they are scaled down
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"  # auto: bf16, fp16 or fp32, as the device has it
     compile: bool = False  # the backbones, by torch.compile: minutes at the start, faster steps on a GPU
+    cuda_graphs: bool = False  # replay the backbones' kernels instead of launching each: for short ones on a GPU
     cache_gb: NonNegativeFloat = 0.0  # of memory for decoded videos; with workers, each keeps its own in its share
     checkpoint_minutes: PositiveFloat = 15.0
     keep_every: NonNegativeInt = 0  # epochs between checkpoints to keep; 0 keeps the last only
@@ -223,6 +224,8 @@ class Finetune(TrainingSection):
             raise ValueError(
                 "class_weights and sampling are both 'balanced': rare classes would count twice. Leave one of them out"
             )
+        if self.cuda_graphs and self.sync_batch_norm:
+            raise ValueError("cuda_graphs cannot record what ranks exchange for sync_batch_norm. Leave one of them out")
         if self.patience and not self.validate_every:
             raise ValueError(
                 f"patience {self.patience} needs validated epochs. --set finetune.validate_every=1, or more"

@@ -8,14 +8,17 @@ import pytest
 import torch
 from torch import nn
 
-from tests.toy import Toy, differences, load, succeed
+from tests.tape import Tape
+from tests.toy import NUM_TRAIN, Toy, differences, load, succeed
 from vtdl_cli.config import TrainingSection
-from vtdl_cli.engine.networks import compiling
+from vtdl_cli.engine.networks import compiling, cuda_graphs
+from vtdl_cli.engine.networks.cuda_graphs import WARM_CALLS
 from vtdl_cli.engine.train import optimization
 from vtdl_cli.engine.train.optimization import ParameterGroup, build_optimizer, load_optimizer
 
 ONE_EPOCH = ("--set", "pretrain.epochs=1")
 COMPILED = ("--set", "pretrain.compile=true")
+RECORDED = ("--set", "pretrain.cuda_graphs=true")
 
 
 def test_compile__leaves_the_same_weights(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,6 +50,24 @@ def test_compile__that_fails_is_told_and_trains(toy: Toy, tmp_path: Path, monkey
     result = succeed(*toy.finetune(tmp_path / "run", "--set", "finetune.compile=true", "--set", "finetune.epochs=1"))
     warnings = [line for line in result.stderr.splitlines() if line.startswith("warning: ")]
     assert warnings == ["warning: ResNet3D cannot be compiled, and runs uncompiled: no C++ compiler"]
+
+
+def test_cuda_graphs__leave_the_same_weights(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: the run unrecorded, bit for bit, on tapes; then it resumes unrecorded. A CPU has no CUDA graphs."""
+    epochs = ("--set", "pretrain.epochs=4")
+    result = succeed(*toy.pretrain(tmp_path / "plain", *epochs, *RECORDED))
+    assert "warning: cuda_graphs has no effect on device 'cpu': only CUDA GPUs have them" in result.stderr
+    monkeypatch.setattr(Tape, "replays", 0)
+    monkeypatch.setitem(cuda_graphs.GRAPHS, "cpu", Tape)
+    result = succeed(*toy.pretrain(tmp_path / "recorded", *epochs, *RECORDED, "--json"))
+    assert json.loads(result.stdout)["cuda_graphs"] is True
+    assert "cuda_graphs" not in result.stderr
+    steps = 4 * NUM_TRAIN // 4
+    assert Tape.replays == (steps - WARM_CALLS) + 2 * (2 * steps - WARM_CALLS)  # of the key and the query encoder
+    ours, theirs = (load(tmp_path / name / "checkpoints/last.pt") for name in ("recorded", "plain"))
+    for part in ("model", "optimizer", "random"):
+        assert differences(ours[part], theirs[part]) == []
+    succeed(*toy.pretrain(tmp_path / "recorded", "--resume"))
 
 
 def test_deterministic__is_told_in_the_checkpoint(toy: Toy, tmp_path: Path) -> None:

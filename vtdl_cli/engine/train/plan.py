@@ -42,5 +42,6 @@ def describe_plan(training: Training) -> dict[str, Any]:
         "parameters": sum(weight.numel() for weight in trained_parameters(state.optimizer)),
         "machine": training.machine.describe(),
         "compile": options.compile,
+        "cuda_graphs": options.cuda_graphs,
         "deterministic": state.identity["deterministic"],
     }

@@ -16,11 +16,12 @@ from vtdl_cli.settings import build_config
 from vtdl_cli.text import counted
 
 MAY_CHANGE = {
-    "epochs", "patience", "compile", "cache_gb", "checkpoint_minutes", "keep_every", "knn_every", "log_gradients",
-    "trackers",
+    "epochs", "patience", "compile", "cuda_graphs", "cache_gb", "checkpoint_minutes", "keep_every", "knn_every",
+    "log_gradients", "trackers",
 }  # fmt: skip
 """Settings that may change when a run resumes: none changes what a step computes, but for the lr of a schedule that
-depends on the epochs: of a cosine, or of a warm-up that is longer than the run. What is compiled rounds differently."""
+depends on the epochs: of a cosine, or of a warm-up that is longer than the run. What is compiled rounds differently;
+so do gradients of recorded passes under autocast, which adds those of unrecorded ones up in half precision."""
 
 REMEDY = "Resume with what it was started with, or choose another --out"
 

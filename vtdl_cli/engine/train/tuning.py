@@ -6,6 +6,7 @@ from torch import nn
 from vtdl_cli import ranks
 from vtdl_cli.config import TrainingSection
 from vtdl_cli.engine.networks.compiling import compile_augmentation, compile_backbones
+from vtdl_cli.engine.networks.cuda_graphs import replay_backbones
 from vtdl_cli.engine.networks.first_convolution import choose_form, first_convolution
 from vtdl_cli.engine.networks.kernels import choose_kernels
 from vtdl_cli.engine.networks.machine import MEMORY_FORMAT, Machine, autocast
@@ -23,7 +24,7 @@ def tune(
     crop_size: int,
     deterministic: bool,
 ) -> Machine:
-    """Choose kernels and the form of the first convolutions and, where asked to, compile; returns the machine to use.
+    """Choose kernels and the form of the first convolutions; where asked to, compile, and record what is launched.
 
     Args:
         machine: on which the model is.
@@ -33,6 +34,9 @@ def tune(
         videos: of this rank in a batch.
         crop_size: pixels.
         deterministic: see `choose_kernels`.
+
+    Returns:
+        The machine to use.
     """
     choose_kernels(machine.device, deterministic=deterministic)
     if machine.device.type == "cuda" and not deterministic:  # the form that is faster is not always the same
@@ -40,7 +44,9 @@ def tune(
     if options.compile:
         compile_backbones(model, reporter.warn)
         if machine.device.type == "cuda":  # a CPU is faster with blocks that stay in its caches
-            return compile_augmentation(machine, reporter.warn)
+            machine = compile_augmentation(machine, reporter.warn)
+    if options.cuda_graphs:
+        replay_backbones(model, machine.device, reporter.warn)
     return machine
 
 
