@@ -20,6 +20,7 @@ import av
 import h5py
 import numpy as np
 import torch
+from typer import testing
 from typer.testing import CliRunner, Result
 
 from tests.processes import ENVIRONMENT, Running
@@ -171,6 +172,10 @@ def clips_by_hand(path: Path) -> torch.Tensor:
 
 COUNTED = "videos|clips|frames|epochs|steps|batches|workers|classes|groups|recordings|queries|files|lists|rows|tensors"
 """What commands count."""
+
+
+# else each run builds the parsers of all commands
+testing._get_command = lru_cache(testing._get_command)  # type: ignore[attr-defined]
 
 
 def vtdl(*arguments: str) -> Result:

@@ -131,7 +131,7 @@ OF_OUR_OWN = {
     *(
         f"{stage}.{key}"
         for stage in ("pretrain", "finetune")
-        for key in ("cache_gb", "checkpoint_minutes", "compile", "log_gradients", "trackers")
+        for key in ("cache_gb", "checkpoint_minutes", "compile", "cuda_graphs", "log_gradients", "trackers")
     ),
     *(f"method.sampling.{key}" for key in ("gap_frames", "redraws")),  # of other rules
     *(f"method.{key}" for key in ("clusters", "relabel_every", "consistency_transforms")),  # of what is off
