@@ -224,7 +224,7 @@ def test_extract__rank_0_removes_no_part_before_all_have_seen_it(
 
 @pytest.fixture(scope="module")
 def of_every_length(toy: Toy, pretrained: Path, finetuned: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Lists of 1 to 13 videos, the last but one of them broken, and `1`, what one process makes of them."""
+    """Lists of LENGTHS videos, the last but one of them broken, and `1`, what one process makes of them."""
     folder = tmp_path_factory.mktemp("lengths")
     (folder / "broken.mp4").write_bytes(b"no video")
     (folder / "lists").mkdir()

@@ -158,7 +158,10 @@ def test_build_loader__samples_do_not_depend_on_workers_order_or_resuming(videos
 
 @pytest.mark.parametrize(
     ("start_method", "sampler"),
-    [pytest.param("forkserver", random_clip(4, 2), marks=pytest.mark.slow), ("spawn", uniform_clips(4, 2, 3))],
+    [
+        pytest.param("forkserver", random_clip(4, 2), marks=pytest.mark.slow),
+        pytest.param("spawn", uniform_clips(4, 2, 3), marks=pytest.mark.slow),
+    ],
 )
 def test_build_loader__samples_do_not_depend_on_how_workers_start(
     monkeypatch: pytest.MonkeyPatch, videos: VideoList, start_method: str, sampler: IndexSampler

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import _utils
 
 from tests.processes import ENVIRONMENT
 from tests.toy import Toy
@@ -134,7 +135,8 @@ def test_build_loader__raises_what_a_worker_raised() -> None:
         (signal.SIGSEGV, "a worker process died (signal Segmentation fault), most often in a decoder. Find"),
     ],
 )
-def test_worker__that_is_killed_is_reported(number: signal.Signals, says: str) -> None:
+def test_worker__that_is_killed_is_reported(number: signal.Signals, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_utils, "MP_STATUS_CHECK_INTERVAL", 0.5)  # seconds that torch waits for the other worker, not 5
     began = time.monotonic()
     with pytest.raises(VtdlError) as raised:
         list(load(Fateful(lambda: os.kill(os.getpid(), number)), 2))

@@ -198,6 +198,7 @@ def test_ablate__scratch_for_equal_time_finetunes_longer_and_is_probed_once(
     assert re.search(r"scratch-equal-time[\s│]+8 epochs, \d+ s", shown)
 
 
+@pytest.mark.slow
 def test_ablate__scratch_of_other_settings_is_timed(toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Oracle: 2 epochs of 3 s, 2 of 1 s, and 4 of 2 s in the pilot, the first of 9 s left out: 8 s are 4 epochs."""
     seconds = {

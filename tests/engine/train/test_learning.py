@@ -57,7 +57,7 @@ def train(task: PretextTask, seed: int, steps: int) -> list[Step]:
     return results
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("name", "options", "steps", "share"),
     [

@@ -180,6 +180,7 @@ EVERYTHING = (
 )
 
 
+@pytest.mark.slow
 def test_pretrain__every_option_of_the_method_at_once(toy: Toy, tmp_path: Path) -> None:
     """Stopped after an epoch and resumed: all of their state is in the checkpoint."""
     options = [word for text in EVERYTHING for word in ("--set", text)]
