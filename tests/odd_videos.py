@@ -12,7 +12,7 @@ NUM_FRAMES, GOP = 34, 12  # of the video that is cut; grey levels step by 7, and
 X264 = f"open-gop=1:bframes=3:b-adapt=0:keyint={GOP}:min-keyint={GOP}:scenecut=0"
 OPTIONS: dict[str, dict[str, str]] = {
     "libx264": {"x264-params": X264, "crf": "4"},
-    "libx265": {"x265-params": f"{X264}:log-level=none", "crf": "4"},
+    "libx265": {"x265-params": f"{X264}:log-level=none:lossless=1"},
     "mpeg4": {"g": str(GOP), "bf": "2", "qmin": "1", "qmax": "1", "sc_threshold": "1000000000"},
 }
 

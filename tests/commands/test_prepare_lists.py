@@ -61,21 +61,23 @@ def test_folder__result_for_people(toy: Toy, tmp_path: Path) -> None:
 
 
 def test_folder__screen_is_a_summary_that_names_copies(tmp_path: Path) -> None:
-    """Oracle: by hand: 30 videos of 30 sizes, of which the last is there twice; audit.json has them all."""
+    """Oracle: by hand: 30 videos of 30 sizes, of which the last is there five times; audit.json has them all."""
     root, out = tmp_path / "videos", tmp_path / "lists"
     for number in range(30):
         write_video(root / f"{'ab'[number % 2]}/{number:02}.mp4", np.zeros((2, 32, 32 + 2 * number, 3), np.uint8))
-    shutil.copy(root / "b/29.mp4", root / "b/copy.mp4")
+    copies = [f"b/copy{number}.mp4" for number in range(4)]
+    for name in copies:
+        shutil.copy(root / "b/29.mp4", root / name)
     line = ["prepare-lists", "folder", "--root", str(root), "--out", str(out), "--decoder", "pyav"]
     line += ["--val-fraction", "0"]
     result = succeed(*line, "--workers", "0", "--quiet")
     shown = " ".join(result.stdout.replace("│", " ").split())
-    assert "resolutions 2 of 90x32; 1 of " in shown
+    assert "resolutions 5 of 90x32; 1 of " in shown
     assert "; 27 more, see audit.json" in shown
-    assert "duplicates b/29.mp4 = b/copy.mp4" in shown
+    assert "duplicates b/29.mp4 = b/copy0.mp4 = b/copy1.mp4 = 2 more, see audit.json" in shown
     assert result.stdout.count("\n") < 30
     audit = json.loads((out / "audit.json").read_text())
-    assert (len(audit["resolutions"]), audit["duplicates"]) == (30, [["b/29.mp4", "b/copy.mp4"]])
+    assert (len(audit["resolutions"]), audit["duplicates"]) == (30, [["b/29.mp4", *copies]])
 
 
 @pytest.mark.parametrize("form", ["v_Run_g{:02}_c{:02}.mp4", "clip{}_part{}.mp4"])

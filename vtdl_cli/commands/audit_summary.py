@@ -42,13 +42,13 @@ def _sides_of_groups(sides: dict[str, str] | None) -> str | None:
 
 
 def _name_copies(copies: list[list[str]]) -> str:
-    return _first([" = ".join(names) for names in copies]) if copies else "none"
+    return _first([_first(names, " = ") for names in copies]) if copies else "none"
 
 
-def _first(texts: list[str]) -> str:
+def _first(texts: list[str], separator: str = "; ") -> str:
     """Join the first few texts, and count the others."""
     left = len(texts) - FIRST_SHOWN
-    return "; ".join(texts[:FIRST_SHOWN]) + (f"; {left} more, see audit.json" if left > 0 else "")
+    return separator.join(texts[:FIRST_SHOWN]) + (f"{separator}{left} more, see audit.json" if left > 0 else "")
 
 
 SUMMARIES: dict[str, Callable[[Any], Any]] = {

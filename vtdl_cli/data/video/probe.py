@@ -94,10 +94,8 @@ class FrameInspector:
         self.count, self.size = 0, (0, 0)
         self._flat, self._sizes = 0, set[tuple[int, ...]]()
 
-    def decode(self, packet: Any) -> None:
-        """Decode and inspect the frames of one of PyAV's packets, until `wanted` is reached."""
-        if self.wanted is not None and self.count >= self.wanted:
-            return
+    def decode(self, packet: Any) -> bool:
+        """Decode and inspect the frames of one of PyAV's packets; returns whether `wanted` are still to come."""
         try:
             frames = packet.decode()
         except Exception as error:  # PyAV raises many kinds
@@ -109,6 +107,7 @@ class FrameInspector:
             if not self.count:
                 self.size = size[::-1] if round(frame.rotation / 90) % 2 else size
             self.add(size, partial(_luma, frame))
+        return self.wanted is None or self.count < self.wanted
 
     def add(self, size: tuple[int, ...], grey: Callable[[], np.ndarray]) -> None:
         """Inspect a frame of size (height, width); `grey` returns every eighth row and column of it in grey."""

@@ -33,13 +33,17 @@ NEARLY_SQUARE = Fraction(1, 100)  # of a pixel's sides: what is left where a sca
 MOST_STRETCHED = 10  # width over height of a pixel, or the reverse; 16:9 at 352x576 pixels, the most in use, has 2.9
 
 
-def scan_video(path: Path, watch: Callable[[Any], None] | None = None) -> VideoScan:
+Watch = Callable[[Any], bool]
+"""Called with one of PyAV's packets after the other, the last, empty one included, before they are parsed; returns
+whether it wants more of them."""
+
+
+def scan_video(path: Path, watch: Watch | None = None) -> VideoScan:
     """Read all packets of a file once (milliseconds) and return the properties of the video.
 
     Args:
         path: the file.
-        watch: called with each of PyAV's packets, the last, empty one included, before it is parsed: a file that is
-            also decoded is then opened and read only once.
+        watch: sees the packets: a file that is also decoded is then opened and read only once.
 
     Raises:
         UnreadableVideo: not a video, or without frames.
@@ -48,7 +52,7 @@ def scan_video(path: Path, watch: Callable[[Any], None] | None = None) -> VideoS
         return scan_file(file, watch)
 
 
-def scan_file(file: OpenFile, watch: Callable[[Any], None] | None = None) -> VideoScan:
+def scan_file(file: OpenFile, watch: Watch | None = None) -> VideoScan:
     """Scan an open file, of which nothing has been read yet; see `scan_video`. Seeks may follow.
 
     Raises:
@@ -60,12 +64,13 @@ def scan_file(file: OpenFile, watch: Callable[[Any], None] | None = None) -> Vid
     counter = Mpeg4FrameCounter(stream) if codec == "mpeg4" else None
     with unreadable_on_error(path, "its packets cannot be read"):
         for packet in container.demux(stream):
-            if packet.size:
-                packets.append(Packet(packet.size, packet.pts, packet.is_keyframe, packet.is_discard))
-            if watch is not None:
-                watch(packet)
-            if counter is not None and packet.size:
-                counter.add(packet)
+            size = packet.size
+            if size:
+                packets.append(Packet(size, packet.pts, packet.is_keyframe, packet.is_discard))
+            if watch is not None and not watch(packet):
+                watch = None
+            if size and counter is not None:
+                counter.add(packet, size)
     # AVI has no timestamps: FFmpeg makes them up, wrongly if the display order is not the decoding order.
     made_up_times = container.format.name == "avi" and stream.codec_context.has_b_frames
     is_cut = may_be_cut(packets, has_times=not made_up_times, leads=counter is None or counter.leads)
@@ -123,36 +128,40 @@ def _has_placeholders(codec: str, packets: list[Packet]) -> bool:
 class Mpeg4FrameCounter:
     """Counts the frames of an MPEG-4 stream by moving each packed frame into its placeholder packet.
 
-    Most files have no placeholders and need no count. So packets are held back, and parsed once a placeholder appears.
+    Most files have no placeholders and need no count. So packets are held, up to HELD_BYTES, and parsed in the end.
+
+    Attributes:
+        leads: whether the second packet is a B-frame, which then leads.
+        frames, smallest_bytes: of the packets that have been parsed: how many frames, and the bytes of the smallest.
     """
 
     def __init__(self, stream: "VideoStream") -> None:
         from av.bitstream import BitStreamFilterContext
 
         self._unpack = BitStreamFilterContext("mpeg4_unpack_bframes", stream)
-        self._held, self._held_bytes, self._counting = list[Any](), 0, False
-        self._added, self.count, self.smallest_bytes = 0, 0, 2**63
-        self.leads = False  # whether the second packet is a B-frame, which then leads
+        self._held, self._held_bytes = list[Any](), 0
+        self.leads, self.frames, self.smallest_bytes = False, 0, 2**63
 
-    def add(self, packet: Any) -> None:
-        """Add the next packet; it may be empty afterwards."""
-        self._added += 1
-        if self._added == 2:
-            self.leads = begins_with_b_frame(bytes(packet))
+    def add(self, packet: Any, size: int) -> None:
+        """Add the next packet, of so many bytes."""
         self._held.append(packet)
-        self._held_bytes += packet.size
-        self._counting |= packet.size <= PLACEHOLDER_BYTES or self._held_bytes > HELD_BYTES
-        if self._counting:
-            for each in self._held:
-                self._count(each)
-            self._held.clear()
+        self._held_bytes += size
+        if len(self._held) == 2 and not self.frames:
+            self.leads = begins_with_b_frame(bytes(packet))
+        if self._held_bytes > HELD_BYTES and len(self._held) > 1:
+            self.parse()
 
-    def _count(self, packet: Any) -> None:
-        for each in self._unpack.filter(packet):
-            data = bytes(each)
-            if MPEG4_FRAME_START in data:
-                self.count += 1
-                self.smallest_bytes = min(self.smallest_bytes, len(data))
+    def parse(self) -> None:
+        """Count the frames of what is held; a packet is empty afterwards."""
+        for packet in self._held:
+            for each in self._unpack.filter(packet):
+                data = bytes(each)
+                if MPEG4_FRAME_START in data:
+                    self.frames += 1
+                    if len(data) < self.smallest_bytes:
+                        self.smallest_bytes = len(data)
+        self._held.clear()
+        self._held_bytes = 0
 
 
 def _count_frames(
@@ -163,9 +172,10 @@ def _count_frames(
     Each packet is a frame, except for the two codecs known to break that rule.
     """
     if counter is not None and _has_placeholders(codec, packets):
+        counter.parse()
         # A frame as small as a placeholder is either static or skipped: only decoding tells which.
-        certain = counter.count and counter.smallest_bytes > PLACEHOLDER_BYTES and not is_cut
-        return counter.count if certain else _count_decoded(path), 0
+        certain = counter.frames and counter.smallest_bytes > PLACEHOLDER_BYTES and not is_cut
+        return counter.frames if certain else _count_decoded(path), 0
     if codec == "vp8":  # its "alternate reference" packets are never shown
         return _count_decoded(path), 0
     undecodable = count_undecodable(path) if is_cut else 0
