@@ -191,7 +191,7 @@ class TrainingSection(Clip):
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"  # auto: bf16, fp16 or fp32, as the device has it
     compile: bool = False  # the backbones, by torch.compile: minutes at the start, faster steps on a GPU
     cuda_graphs: bool = False  # replay the backbones' kernels instead of launching each: for short ones on a GPU
-    cache_gb: NonNegativeFloat = 0.0  # of memory for decoded videos; with workers, each keeps its own in its share
+    cache_gb: NonNegativeFloat = 0.0  # of memory, for videos that are decoded before the first step
     checkpoint_minutes: PositiveFloat = 15.0
     keep_every: NonNegativeInt = 0  # epochs between checkpoints to keep; 0 keeps the last only
     trackers: list[Tracker] | None = None  # that log what metrics.jsonl does; none: tensorboard, if it is installed

@@ -5,6 +5,7 @@ where a video comes several times in an epoch, also on how often it has come bef
 an `Unreadable`, which the batch carries separately: it is counted, never replaced.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -145,17 +146,22 @@ class VideoClips(Dataset[VideoSample | Unreadable]):
     ) -> None:
         self.videos, self.sampler, self.viewer = videos, sampler, viewer
         self.short_side, self.decoder, self.seed = short_side, decoder, seed
-        self._cache = VideoCache(cache_bytes, decoder, frame_rate, short_side)
+        self.cache = VideoCache(cache_bytes, decoder, frame_rate, short_side)
 
     def __len__(self) -> int:
         return len(self.videos)
+
+    def fill_cache(self, threads: int) -> Iterator[None]:
+        """Decode as many videos as the cache has room for; yield after each. Before workers start, see `VideoCache`."""
+        videos = ((self.videos.path(index), self.videos.interval(index)) for index in range(len(self)))
+        return self.cache.fill(videos, threads)
 
     def __getitem__(self, key: Key) -> VideoSample | Unreadable:
         """Return the sample of a key."""
         index = key[1]
         interval = self.videos.interval(index)
         try:
-            with self._cache.open(self.videos.path(index), interval) as reader:
+            with self.cache.open(self.videos.path(index), interval) as reader:
                 num_frames = reader.num_frames
                 indices, generator = self.draw_frames(key, num_frames)
                 needed, positions = np.unique(indices, return_inverse=True)

@@ -1,14 +1,16 @@
-"""Keep decoded videos in memory, so that training on a small data set decodes each of them once.
+"""Keep decoded videos in memory, so that training on a small data set decodes each of them once, before it begins.
 
 The frames are those that the decoder returns, after resizing: a clip has the same bits with and without.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from torch.utils.data import get_worker_info
 
 from vtdl_cli.data.video.decoding import open_video
 from vtdl_cli.data.video.reader import VideoReader, VideoScan, read_any_order
@@ -40,52 +42,93 @@ class KeptVideo:
         """Keep it."""
 
 
-class VideoCache:
-    """Opens videos, and keeps the frames of each in memory as long as there is room.
+Key = tuple[Path, Interval | None]
+"""A video, or the part of it in an interval."""
 
-    Nothing is dropped for another video: in training all come equally often. Each worker of a loader has its share of
-    the room, for videos of its own.
+
+class VideoCache:
+    """Opens videos: those that `fill` has decoded from memory, the others from their files.
+
+    Worker processes that are forked afterwards share its memory. Where they are started anew, as on macOS and Windows,
+    they get none of it, and read files.
 
     Args:
-        limit_bytes: that the frames may take, of all workers together; 0 keeps none.
+        limit_bytes: that the frames may take.
         decoder, frame_rate, short_side: see `open_video`.
+
+    Attributes:
+        used_bytes: that they take.
     """
 
     def __init__(self, limit_bytes: float, decoder: str, frame_rate: float | None, short_side: int) -> None:
         self.decoder, self.frame_rate, self.short_side = decoder, frame_rate, short_side
-        self._limit_bytes, self._used_bytes = limit_bytes, 0
-        self._kept = dict[tuple[Path, Interval | None], KeptVideo | None]()  # None: cannot be decoded to its end
+        self.limit_bytes, self.used_bytes = limit_bytes, 0
+        self._kept = dict[Key, KeptVideo]()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_kept": {}}
 
     @contextmanager
     def open(self, path: Path, interval: Interval | None) -> Iterator[VideoReader]:
-        """Open a video, or the part of it in an interval.
+        """Open a video.
 
         Raises:
             UnreadableVideo, UsageError: see `open_video`.
         """
-        kept = self._kept.get((path, interval))
-        if kept is not None:
+        if (kept := self._kept.get((path, interval))) is not None:
             yield kept
             return
         with open_video(path, self.decoder, interval, self.frame_rate, short_side=self.short_side) as reader:
-            if (path, interval) not in self._kept and self._has_room(reader):
-                kept = self._kept[path, interval] = _keep(path, reader)
-                self._used_bytes += kept.frames.nbytes if kept else 0
-            yield kept or reader
+            yield reader
 
-    def _has_room(self, reader: VideoReader) -> bool:
-        """Whether the frames fit into what is left."""
-        scan, worker = reader.scan, get_worker_info()
+    def fill(self, videos: Iterable[Key], threads: int) -> Generator[None, None, None]:
+        """Decode videos in their order, up to the first that does not fit; yield after each.
+
+        A video that cannot be decoded to its end is left out: clips elsewhere in it still can be.
+        """
+        pending = deque[tuple[Key, int, Future[KeptVideo | None]]]()
+        with ThreadPoolExecutor(threads) as pool:
+            for key in dict.fromkeys(videos):
+                with ExitStack() as stack:
+                    try:
+                        reader = stack.enter_context(self.open(*key))
+                    except UnreadableVideo:
+                        yield
+                        continue
+                    num_bytes = self._num_bytes(reader)
+                    if self.used_bytes + num_bytes > self.limit_bytes:
+                        break
+                    self.used_bytes += num_bytes
+                    pending.append((key, num_bytes, pool.submit(_keep, key[0], reader, stack.pop_all())))
+                if len(pending) > threads:
+                    self._take(*pending.popleft())
+                    yield
+            while pending:
+                self._take(*pending.popleft())
+                yield
+
+    def _take(self, key: Key, num_bytes: int, decoding: Future[KeptVideo | None]) -> None:
+        kept = decoding.result()
+        if kept is not None:
+            self._kept[key] = kept
+        self.used_bytes += (kept.frames.nbytes if kept else 0) - num_bytes
+
+    def _num_bytes(self, reader: VideoReader) -> int:
+        """Return the most bytes that the frames take."""
+        scan = reader.scan
         height, width = resized(*square_size(scan.height, scan.width, scan.pixel_aspect), self.short_side)
-        num_bytes = reader.num_frames * height * width * 3  # for flow, which has two channels, it is less
-        return self._used_bytes + num_bytes <= self._limit_bytes / (worker.num_workers if worker else 1)
+        return reader.num_frames * height * width * 3  # for flow, which has two channels, it is less
 
 
-def _keep(path: Path, reader: VideoReader) -> KeptVideo | None:
-    """Read all frames; None where some cannot be decoded: clips elsewhere in the video still can."""
+def _keep(path: Path, reader: VideoReader, opened: ExitStack) -> KeptVideo | None:
+    """Read all frames, and close the video; None where some cannot be decoded."""
     numbers = np.arange(reader.num_frames)
-    try:
-        blocks = [reader.read(numbers[first : first + BLOCK_FRAMES]) for first in numbers[::BLOCK_FRAMES]]
-        return KeptVideo(np.concatenate(blocks), reader.scan, timeline_of(path, reader))
-    except UnreadableVideo:
-        return None
+    with opened:
+        try:
+            blocks = [reader.read(numbers[first : first + BLOCK_FRAMES]) for first in numbers[::BLOCK_FRAMES]]
+            return KeptVideo(np.concatenate(blocks), reader.scan, timeline_of(path, reader))
+        except UnreadableVideo:
+            return None

@@ -80,13 +80,6 @@ class Videos:
         return clock.read() * (1 / (number - waited))
 
 
-def read_kept_videos(training: Training) -> None:
-    """Read all videos, if they are kept in memory once they are decoded: most epochs find them there."""
-    if training.config.pretrain.cache_gb:
-        for index in range(len(training.dataset)):
-            training.dataset[0, index]
-
-
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Let torch compute with one thread."""

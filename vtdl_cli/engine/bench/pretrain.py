@@ -12,7 +12,7 @@ from vtdl_cli.data.clips.loading import MAX_PREFETCH
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.engine.bench.flop import count_flop, find_peak
 from vtdl_cli.engine.bench.loop import WARM_STEPS, LoopReporter, LoopTimes, time_loop
-from vtdl_cli.engine.bench.parts import StepParts, Videos, read_kept_videos
+from vtdl_cli.engine.bench.parts import StepParts, Videos
 from vtdl_cli.engine.bench.timing import Timing, time_in_turn, total
 from vtdl_cli.engine.lists.labels import report_list
 from vtdl_cli.engine.networks.first_convolution import plain_forms
@@ -67,7 +67,6 @@ def _bench(
     run = RunFolder(out, resume=False, overwrite=False, trackers=local_trackers(config))
     training, method = prepare_pretraining(config, videos, run, execution, clock)
     training.start()
-    read_kept_videos(training)
     loop = time_loop(training, method, videos, clock)
     on_gpu = training.machine.device.type == "cuda"
     memory = {"peak_memory_gib": torch.cuda.max_memory_allocated() / 2**30} if on_gpu else {}

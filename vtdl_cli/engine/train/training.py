@@ -36,7 +36,8 @@ from vtdl_cli.engine.train.run_folder import EpochMetrics, RunFolder
 from vtdl_cli.engine.train.state import TrainingState
 from vtdl_cli.engine.train.tuning import tune
 from vtdl_cli.errors import Interrupted
-from vtdl_cli.runtime import Reporter, StopRequest, seed_torch
+from vtdl_cli.runtime import Reporter, StopRequest, default_workers, seed_torch
+from vtdl_cli.text import counted
 
 StepBatches = list[tuple[Batch, int]]
 """The batches of one step: this rank's part of each, and the number of videos of all ranks."""
@@ -158,12 +159,27 @@ class Training:
         state.meter.restart_clock()
         title = f"{stage} (may stop early)" if state.patience else stage
         with self._stop, self.reporter.progress(state.total_steps, title, start=state.step) as self._bar:
+            self._fill_cache()
             self._stream = iter(self.loader)
             while not state.is_finished:
                 yield state.epoch
             del self._stream  # ends its workers, which after an early stop are still loading
         if state.stopped_early:
             self.reporter.line(describe_early_stop(state))
+
+    def _fill_cache(self) -> None:
+        """Decode the videos that are kept in memory, until a signal comes; it is answered before the first step."""
+        if not self.options.cache_gb:
+            return
+        num_videos, cache = self.order.num_videos, self.dataset.cache
+        with self.state.meter.data_time():
+            for number, _ in enumerate(self.dataset.fill_cache(default_workers()), start=1):
+                self._bar.advance(0, decoded=f"{number}/{num_videos}")
+                if self._stop.name:
+                    return
+        self.reporter.line(
+            f"in memory: {len(cache)} of {counted(num_videos, 'video')}, {cache.used_bytes / 1e9:.2g} GB decoded"
+        )
 
     def steps(self) -> Iterator[StepBatches]:
         """The steps that are left of the epoch.
