@@ -11,7 +11,7 @@ import pytest
 from tests.toy import Toy, error_lines, refuse, succeed, vtdl
 from vtdl_cli.analysis.report.markup import element
 from vtdl_cli.errors import ConfigError, UnreadableVideo, UsageError
-from vtdl_cli.text import brief_number, count_names, counted, printable, printable_lines
+from vtdl_cli.text import brief_number, count_names, counted, printable, printable_lines, result_rows
 
 CLEAR = "\x1b[2J\x1b]0;owned\x07"  # clears the screen and names the window
 NASTY = f"a{CLEAR}\nerror: forged [red]"
@@ -162,3 +162,17 @@ def test_brief_number__has_no_exponent() -> None:
         44_201.4: "44201",
     }
     assert {value: brief_number(value) for value in values} == values
+
+
+def test_result_rows__without_what_is_left_out() -> None:
+    assert list(result_rows({"preset": "a\nb", "none": None, "n": {"x_y": 2}}, ("preset",))) == [
+        ("none", "none"),
+        ("n: x_y", "2"),
+    ]
+
+
+def test_result_rows__shapes_and_intervals_are_printed_and_lists_counted() -> None:
+    """A shape is its numbers, an interval its ends; a list of skipped videos is how many there are."""
+    result = {"shape": [70, 128], "R@1": [1 / 3, 50.0], "skipped": [{"path": "a.avi"}, {"path": "b.avi"}], "empty": []}
+    rows = [("shape", "70 x 128"), ("R@1", "0.3333 to 50"), ("skipped", "2"), ("empty", "0")]
+    assert list(result_rows(result)) == rows

@@ -82,7 +82,7 @@ class Model:
         """
         config = self._source.config
         sampler = build_test_sampler(config, config.extract, clips=clips or config.extract.clips)
-        machine = self._machine(config.pretrain.precision)
+        machine = self._machine(self._source.precision)
         vectors = forward_video(self._pooled, video, config, sampler, machine, config.extract.batch_clips)
         mean: np.ndarray = vectors.mean(0)
         return mean

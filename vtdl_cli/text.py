@@ -1,7 +1,7 @@
 """Text to print: file names, class names and lines of lists, made safe and short enough, and numbers."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
 _UNPRINTABLE = re.compile(
@@ -67,3 +67,30 @@ def brief_number(value: float) -> str:
     if 0 < value < 0.001:
         return "below 0.001"
     return f"{value:.0f}" if value >= 1000 else f"{value:.4g}"
+
+
+def result_rows(
+    result: Mapping[str, Any], leave_out: Container[str] = (), prefix: str = ""
+) -> Iterator[tuple[str, str]]:
+    """Yield the rows of a nested result: JSON keys, some of which are class or file names, and values to 4 digits."""
+    for name, value in result.items():
+        label = f"{prefix}{name}"
+        if name in leave_out:
+            continue
+        if isinstance(value, Mapping):
+            yield from result_rows(value, leave_out, f"{label}: ")
+        elif isinstance(value, float):
+            yield label, f"{value:.4g}"
+        elif isinstance(value, list):
+            yield label, _describe_list(value)
+        else:
+            yield label, "none" if value in (None, "") else str(value)
+
+
+def _describe_list(values: list[Any]) -> str:
+    """Return integers as a shape, two floats as an interval, and any other list as its length."""
+    if values and all(isinstance(value, int) for value in values):
+        return " x ".join(map(str, values))
+    if len(values) == 2 and all(isinstance(value, float) for value in values):
+        return f"{values[0]:.4g} to {values[1]:.4g}"
+    return str(len(values))

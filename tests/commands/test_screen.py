@@ -6,7 +6,7 @@ import json
 import pytest
 from rich.console import Console
 
-from vtdl_cli.commands.screen import PLAIN_EVERY, ConsoleReporter, flatten, print_result
+from vtdl_cli.commands.screen import PLAIN_EVERY, ConsoleReporter, print_result
 
 
 def make_console(*, terminal: bool, quiet: bool = False) -> tuple[ConsoleReporter, io.StringIO]:
@@ -81,17 +81,6 @@ def test_print_result__table_for_people(capsys: pytest.CaptureFixture[str]) -> N
     assert shown.startswith("evaluated")
     for part in ("top_1", "0.3333", "best: epoch", "[x]"):
         assert part in shown
-
-
-def test_flatten__leaves_texts_of_many_lines_out() -> None:
-    assert list(flatten({"preset": "a\nb", "none": None, "n": {"x_y": 2}})) == [("none", "none"), ("n: x_y", "2")]
-
-
-def test_flatten__shapes_and_intervals_are_printed_and_lists_counted() -> None:
-    """A shape is its numbers, an interval its ends; a list of skipped videos is how many there are."""
-    result = {"shape": [70, 128], "R@1": [1 / 3, 50.0], "skipped": [{"path": "a.avi"}, {"path": "b.avi"}], "empty": []}
-    rows = [("shape", "70 x 128"), ("R@1", "0.3333 to 50"), ("skipped", "2"), ("empty", "0")]
-    assert list(flatten(result)) == rows
 
 
 @pytest.mark.parametrize("name", ["bridge_down", "[red]bold[/red]", ":smile:", "[/]", "a\\[b]", "$x_1$"])

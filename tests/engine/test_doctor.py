@@ -5,14 +5,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from unittest.mock import Mock
+from unittest.mock import Mock, patch
 
 import pytest
 import torch
 
 from tests.toy import succeed, vtdl
 from vtdl_cli.data.video import samples
-from vtdl_cli.engine.doctor import decoders
+from vtdl_cli.engine.doctor import decoders, devices
 from vtdl_cli.engine.doctor.examination import Examination, Finding
 from vtdl_cli.engine.doctor.examine import CHECKS, examine, run_check
 from vtdl_cli.engine.networks.conv3d_defects import find_known_defect, measure_conv3d_error
@@ -75,6 +75,16 @@ def test_examine__a_cause_is_told_once(tmp_path: Path, monkeypatch: pytest.Monke
     assert "sees no such GPU. Use --device cpu" in findings["device"].found
     assert findings["precision"] == findings["NCCL"] == Finding("fail", "for the same reason as device")
     assert findings["disk"].verdict != "fail"
+
+
+@pytest.mark.parametrize(
+    ("dtype", "says"),
+    [(torch.bfloat16, "bf16"), (torch.float16, "fp16: the device has no bf16"), (None, "fp32: the dev")],
+)
+def test_check_precision__says_what_auto_means(dtype: torch.dtype | None, says: str, tmp_path: Path) -> None:
+    with patch.object(devices, "select_autocast", lambda *_: dtype):
+        found = devices.check_precision(Examination("cpu", tmp_path, tmp_path)).found
+    assert found.startswith(says)
 
 
 def test_versions__a_library_that_does_not_import_fails_and_is_named(

@@ -116,9 +116,8 @@ DeterministicOption = Annotated[
     bool,
     typer.Option(
         "--deterministic",
-        help="On a GPU, give the same weights again for the same seed, batches, GPU and versions, which is slower; max "
-        "pooling, as in C3D and I3D, may still differ in the last digits. A CPU always does. Default: the fastest "
-        "kernels.",
+        help="On a GPU, give the same weights again for the same seed, batches, GPU and versions, which is slower. "
+        "A CPU always does. Default: the fastest kernels.",
         rich_help_panel=RUNNING,
     ),
 ]

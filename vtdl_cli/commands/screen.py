@@ -13,7 +13,7 @@ from rich.table import Table
 
 from vtdl_cli import ranks
 from vtdl_cli.runtime import Progress, Reporter, SilentReporter
-from vtdl_cli.text import printable
+from vtdl_cli.text import printable, result_rows
 
 PLAIN_EVERY = 50  # steps between two lines in a pipe
 JSON_ONLY = ("preset", "triplets", "times", "draws")
@@ -127,7 +127,7 @@ def print_result(result: Mapping[str, Any], as_json: bool, title: str) -> None:
     table = Table(title=printable(title), show_header=False, title_justify="left", pad_edge=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
-    for name, value in flatten(result):
+    for name, value in result_rows(result, leave_out=JSON_ONLY):
         table.add_row(printable(name), printable(value))
     console.print(table)
 
@@ -140,28 +140,3 @@ def print_columns(columns: Mapping[str, Mapping[str, Any]], title: str) -> None:
     for name in next(iter(columns.values())):
         table.add_row(printable(name), *(printable(str(column[name])) for column in columns.values()))
     Console(highlight=False, markup=False, emoji=False).print(table)
-
-
-def flatten(result: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the rows of a nested result: JSON keys, some of which are class or file names, and values to 4 digits."""
-    for name, value in result.items():
-        label = f"{prefix}{name}"
-        if name in JSON_ONLY:
-            continue
-        if isinstance(value, Mapping):
-            yield from flatten(value, f"{label}: ")
-        elif isinstance(value, float):
-            yield label, f"{value:.4g}"
-        elif isinstance(value, list):
-            yield label, _describe_list(value)
-        else:
-            yield label, "none" if value in (None, "") else str(value)
-
-
-def _describe_list(values: list[Any]) -> str:
-    """Return integers as a shape, two floats as an interval, and any other list as its length."""
-    if values and all(isinstance(value, int) for value in values):
-        return " x ".join(map(str, values))
-    if len(values) == 2 and all(isinstance(value, float) for value in values):
-        return f"{values[0]:.4g} to {values[1]:.4g}"
-    return str(len(values))

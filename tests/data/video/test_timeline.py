@@ -22,7 +22,7 @@ INSTALLED = [name for name in DECODERS if name != "torchcodec"]
 
 def even(num_frames: int, rate: float) -> VideoScan:
     """A video of evenly spaced frames, whose file gives no times."""
-    return VideoScan(num_frames, "avi", "mpeg4", 64, 48, rate, num_frames, has_duration=True, timed=False)
+    return VideoScan(num_frames, "avi", "mpeg4", 64, 48, rate, num_frames, timed=False)
 
 
 def clock(times: np.ndarray) -> np.ndarray:

@@ -148,12 +148,16 @@ def test_extract__batches_are_those_of_its_own_settings(
     assert sizes == [2, 2, 2]
 
 
-def test_extract__precision_is_that_of_pretraining(toy: Toy, pretrained: Path, extracted: Path, tmp_path: Path) -> None:
-    succeed(*toy.extract(pretrained, tmp_path / "f.h5", "--set", "pretrain.precision=bf16"))
-    content, expected = read(tmp_path / "f.h5"), read(extracted)["features"]
-    assert content["attributes"]["precision"] == "bfloat16"
-    assert content["features"].dtype == np.float32
-    assert 0 < np.abs(content["features"] - expected).max() < 0.05 * expected.max()
+@pytest.mark.parametrize("stage", ["pretrain", "finetune"])
+def test_extract__precision_is_that_of_the_last_training(
+    toy: Toy, pretrained: Path, finetuned: Path, tmp_path: Path, stage: str
+) -> None:
+    weights, other = (pretrained, "finetune") if stage == "pretrain" else (finetuned, "pretrain")
+    for section, precision in ((stage, "bfloat16"), (other, "float32")):
+        out = tmp_path / f"{section}.h5"
+        succeed(*toy.extract(weights, out, "--set", f"{section}.precision=bf16"))
+        with h5py.File(out) as file:
+            assert file.attrs["precision"] == precision
 
 
 def features_by_hand(backbone: torch.nn.Module, video: Path) -> np.ndarray:

@@ -215,11 +215,13 @@ def test_report__impossible_output(finetuned: Path, tmp_path: Path) -> None:
 
 
 def test_report__retrieval_as_json_and_as_figure(run: Path, tmp_path: Path) -> None:
-    (tmp_path / "numbers.json").write_text(json.dumps({"R@1": 34.56789, "per class": {"<b>": 7}, "queries": [1, 2]}))
+    (tmp_path / "numbers.json").write_text(
+        json.dumps({"R@1": 34.56789, "per class": {"<b>": 7}, "queries": [1, 2], "of": None})
+    )
     shutil.copy(run / "test/confusion.png", tmp_path / "drawn.png")
     files = [str(tmp_path / name) for name in ("numbers.json", "drawn.png")]
     text = report_of(run, "--retrieval", files[0], "--retrieval", files[1])
-    for words in ("34.57", "per class <b>", "2 entries", "drawn.png"):
+    for words in ("34.57", "per class: <b>", "1 x 2", "none", "drawn.png"):
         assert words in text
     assert "No retrieval" not in text
     (tmp_path / "other.txt").write_text("R@1 34")

@@ -267,7 +267,7 @@ def test_run_folder__second_run_is_refused(toy: Toy, pretrained: Path) -> None:
 def test_run_folder__overwrite_removes_what_a_run_wrote_and_no_more(toy: Toy, tmp_path: Path) -> None:
     run = tmp_path / "run"
     succeed(*toy.pretrain(run, "--set", "pretrain.keep_every=1"))
-    others = {"notes.txt", "metrics.json", "gradients.png"}  # the last two by evaluate and plot
+    others = {"notes.txt", "checkpoints/mine.pt", "metrics.json", "gradients.png"}  # the last two by evaluate and plot
     for name in others:
         (run / name).write_text("mine")
     succeed(*toy.pretrain(run, "--overwrite", "--set", "pretrain.epochs=1"))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partialmethod
 from itertools import chain
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import h5py
@@ -15,6 +16,7 @@ from torch import nn
 from tests.toy import NUM_TRAIN, Toy, load, rows, step_of, succeed, vtdl
 from vtdl_cli import ranks
 from vtdl_cli.data.clips.datasets import Batch
+from vtdl_cli.data.clips.epoch_batches import EpochBatches
 from vtdl_cli.engine.networks.inference import forward_videos
 from vtdl_cli.engine.networks.methods import build_method
 from vtdl_cli.engine.train import finetune as finetuning
@@ -123,6 +125,14 @@ def test_validation__is_what_evaluate_finds(toy: Toy, tmp_path: Path, monkeypatc
     succeed(*toy.evaluate(tmp_path / "run/checkpoints/last.pt", tmp_path / "out", "--clips", "1"))
     with h5py.File(tmp_path / "out" / "scores.h5") as file:
         np.testing.assert_allclose(logits[-1], file["clip_logits"][:, 0], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("world_size", [1, 4])
+def test_inference_clips__are_twice_a_ranks_share_of_a_batch(world_size: int) -> None:
+    """Oracle: by hand; each rank forwards them, so that of more ranks each has fewer."""
+    training: Any = SimpleNamespace(order=EpochBatches(100, 16, world_size=world_size))
+    inference_clips: Any = Training.inference_clips
+    assert inference_clips.fget(training) == 32 // world_size
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -207,6 +207,18 @@ def test_demo__refuses_frozen_stages_before_it_trains(tmp_path: Path) -> None:
     assert not (tmp_path / "demo").exists()
 
 
+def test_ablate__freezes_stages_of_rows_that_pretrain(toy: Toy, tmp_path: Path) -> None:
+    line = ("ablate", "--preset", str(toy.preset), "--train-list", str(toy.train_list), "--val-list", str(toy.val_list))
+    rest = ("--root", str(toy.root), "--out", str(tmp_path / "out"), "--finetune", "--seeds", "1", "--dry-run")
+    succeed(*line, *rest, "--rows", "moco,tca", *settings("finetune", "freeze_stages=1"))
+    refuse(
+        *line, *rest, "--rows", "scratch,moco", *settings("finetune", "freeze_stages=1"), code=1,
+        says=("freeze_stages '1' would freeze randomly initialised weights",),
+    )  # fmt: skip
+    says = ("freeze_stages '9' exceeds the 4 stages",)
+    refuse(*line, *rest, "--rows", "moco,tca", *settings("finetune", "freeze_stages=9"), code=2, says=says)
+
+
 # ---- fp16 and warm-up
 
 

@@ -86,6 +86,8 @@ def test_hub__pretrained_folder_is_extracted_and_finetuned(toy: Toy, pretrained:
             np.testing.assert_array_equal(ours["features"], run["features"])
     names = {name.partition(".")[0] for name in load_file(folder / "model.safetensors")}
     assert names == {"backbone", "head"}  # of the query encoder; no key encoder and no queue
+    assert json.loads((folder / "config.json").read_text())["classes"] == []  # it has no outputs for them
+    assert "| classes | none |" in (folder / "README.md").read_text()
     line = toy.finetune(tmp_path / "run", "--weights", str(folder), "--dry-run")
     assert "all 72 tensors match" in succeed(*line).stderr
     line = toy.evaluate(folder, tmp_path / "results")

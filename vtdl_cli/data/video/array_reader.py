@@ -34,7 +34,6 @@ class ArrayReader:
             height=frames.shape[1],
             frame_rate=0,
             declared_frames=0,
-            has_duration=False,
             timed=False,
         )
 

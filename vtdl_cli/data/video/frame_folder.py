@@ -52,7 +52,7 @@ def scan_images(path: Path, files: Sequence[Path]) -> VideoScan:
     with unreadable_on_error(path, f"image {files[0].name} is damaged"), Image.open(files[0]) as image:
         width, height, codec = *image.size, str(image.format).lower()
     count = len(files)
-    return VideoScan(count, "folder", codec, width, height, 0.0, count, has_duration=False, timed=True)
+    return VideoScan(count, "folder", codec, width, height, 0.0, count, timed=True)
 
 
 def is_not_flow(name: str) -> bool:

@@ -35,7 +35,6 @@ class VideoScan:
         width, height: of a frame in pixels, before any rotation.
         frame_rate: frames a second, on average; 0 if unknown.
         declared_frames: as in the container's header; 0 if it declares none.
-        has_duration: whether the header declares a duration.
         timed: every packet is one frame with a timestamp of its own, in a container with an index: frames can be found
             by timestamp.
         undecodable: further frames at the start, which need frames that were cut off and are never shown.
@@ -52,7 +51,6 @@ class VideoScan:
     height: int
     frame_rate: float
     declared_frames: int
-    has_duration: bool
     timed: bool
     undecodable: int = 0
     headless: bool = False

@@ -91,7 +91,6 @@ def scan_file(file: OpenFile, watch: Watch | None = None) -> VideoScan:
         height,
         _mean_rate(float(stream.average_rate or 0), times),
         stream.frames,
-        has_duration=container.duration is not None,
         timed=timed,
         times=times,
         seek_table=seek_table,

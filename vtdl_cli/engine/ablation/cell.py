@@ -157,7 +157,9 @@ class Cell:
         dry = replace(self.execution, dry_run=True)
         if self.measures.finetunes:
             run, config = self.run_of(FINETUNING), self.configure(FINETUNING)
-            finetune(config, self.videos.train_source, None, run, dry, SilentReporter())
+            finetune(
+                config, self.videos.train_source, None, run, dry, SilentReporter(), weights_follow=self.row.pretrains
+            )
         if not self.row.pretrains:
             return {}
         config = self.configure(PRETRAINING)

@@ -47,7 +47,7 @@ def bench_extract(
     config = trained.config
     videos = source.read(needs_classes=False, flow=config.data.modality == "flow")
     report_list(videos, reporter)
-    machine = build_machine(execution.device, config.pretrain.precision, execution.workers, reporter)
+    machine = build_machine(execution.device, trained.precision, execution.workers, reporter)
     clips = spec.clips or config.extract.clips
     dataset = build_test_clips(config, videos, config.extract, clips=clips)
     timed = Pass(dataset, clips, config.extract.batch_clips, machine.place(network), machine, config, config.extract)

@@ -78,7 +78,7 @@ def demo(
     comparison = STEPS if ablation else DRAWS
     for row in comparison.rows:
         row.build_config(config)
-    check_freezing(config.finetune, weights=None, linear_probe=False)  # some of the networks begin from scratch
+    check_freezing(config.finetune, trained=False, linear_probe=False)  # some of the networks begin from scratch
     refuse_used_folder(out, "folder", resume=execution.resume, overwrite=execution.overwrite)
     plan = {"out": str(out), "videos": videos_per_class * len(CLASSES), **describe(comparison, execution.seed)}
     if execution.dry_run:

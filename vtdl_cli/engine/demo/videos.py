@@ -61,7 +61,8 @@ class GeneratedVideos:
                 f"folder '{self.out}' holds a demo of an earlier version, which had other folders. Choose another --out"
             )
         changed = [] if self.execution.overwrite else [key for key in before if before[key] != settings[key]]
-        for key in changed:
+        if changed:
+            key = changed[0]
             raise UsageError(
                 f"folder '{self.out}' was begun with {key} '{before[key]}', now it is '{settings[key]}'. "
                 "Resume with what it was begun with, use --overwrite, or choose another --out"

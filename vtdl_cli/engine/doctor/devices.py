@@ -30,8 +30,11 @@ def check_device(examination: Examination) -> Finding:
 
 def check_precision(examination: Examination) -> Finding:
     """What `precision: auto` means here."""
-    dtype = select_autocast("auto", select_device(examination.device))
-    return Finding("ok", "bf16" if dtype else "fp32: the device has no bf16 instructions")
+    import torch
+
+    without = "the device has no bf16 instructions"
+    names = {torch.bfloat16: "bf16", torch.float16: f"fp16: {without}", None: f"fp32: {without}"}
+    return Finding("ok", names[select_autocast("auto", select_device(examination.device))])
 
 
 def check_conv3d(examination: Examination) -> Finding:

@@ -13,6 +13,7 @@ from torch import nn
 from vtdl_cli import ranks
 from vtdl_cli.config import Config, Data
 from vtdl_cli.data.clips.windows import Hop
+from vtdl_cli.data.hdf5.actionformer import name_videos
 from vtdl_cli.data.hdf5.feature_parts import FeatureParts
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.data.video.decoding import AUTO, FLOW
@@ -21,7 +22,6 @@ from vtdl_cli.engine.evaluate.extracted_rows import keep_rows, video_rows
 from vtdl_cli.engine.features.export import (
     ACTIONFORMER,
     check_export,
-    check_videos,
     lock_export,
     path_beside,
     stale_exports,
@@ -118,12 +118,12 @@ def extract(
     if ACTIONFORMER in formats:
         if spec.hop is None:
             raise UsageError(f"--format {ACTIONFORMER} needs windows that slide. Add --hop, such as --hop 8")
-        check_videos([videos.name(index) for index in range(len(videos))], videos.intervals, f"list '{videos.source}'")
+        name_videos([videos.name(index) for index in range(len(videos))], videos.intervals, f"list '{videos.source}'")
         check_one_stride(videos, spec.hop, config.data.frame_rate, reporter)
     if spec.hop and (ignored := decoder_of(config)) not in (AUTO, FLOW, SEQUENTIAL):
         reporter.warn(f"data.decoder '{ignored}' has no effect with --hop: whole videos are read with {SEQUENTIAL}")
     clips = spec.clips or config.extract.clips
-    machine = build_machine(execution.device, config.pretrain.precision, execution.workers, reporter)
+    machine = build_machine(execution.device, source.precision, execution.workers, reporter)
     provenance = _describe_provenance(source, videos, spec, clips, execution.seed) | machine.provenance
     provenance["group_by"] = recorded_regex(videos_list.path)
     if not execution.dry_run and not out.is_dir():

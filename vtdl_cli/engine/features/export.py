@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from vtdl_cli.data.hdf5.actionformer import CONFIG_FILE, name_videos, write_actionformer
+from vtdl_cli.data.hdf5.actionformer import CONFIG_FILE, write_actionformer
 from vtdl_cli.data.hdf5.feature_arrays import write_npz
 from vtdl_cli.data.hdf5.feature_tables import ARRAY, writer_for
 from vtdl_cli.data.hdf5.features import is_ragged, open_features, read_blocks
@@ -17,8 +17,6 @@ from vtdl_cli.runtime import Reporter, Warn, atomic_write, check_new_file, check
 ACTIONFORMER, NPZ = "actionformer", ".npz"
 FORMATS = ("npy", "npz", ACTIONFORMER)
 """Formats that hold features of any shape; tables are for one vector a row."""
-
-check_videos = name_videos
 
 
 def path_beside(out: Path, name: str) -> Path:

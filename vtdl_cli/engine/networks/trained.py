@@ -11,6 +11,7 @@ from vtdl_cli.data.lists.label_sets import LabelSet, label_set
 from vtdl_cli.engine.networks.build import build_backbone, build_embedder, build_network
 from vtdl_cli.engine.networks.checkpoint import (
     Checkpoint,
+    Stage,
     copy_backbone,
     encoder_prefix,
     find_preset,
@@ -40,6 +41,7 @@ class Source:
         classes: names of the classes, if the training list had them.
         num_classes: of the training list.
         selection: how the epoch was selected in its run; None: it was not.
+        stage: in which the weights were trained last; that of random weights says nothing.
     """
 
     path: str
@@ -48,6 +50,13 @@ class Source:
     classes: list[str] | None
     num_classes: int
     selection: Selection | None = None
+    stage: Stage = "pretrain"
+
+    @property
+    def precision(self) -> str:
+        """The setting of the precision that the weights were trained in last."""
+        section = self.config.finetune if self.stage == "finetune" else self.config.pretrain
+        return section.precision
 
     @property
     def class_names(self) -> list[str]:
@@ -178,4 +187,5 @@ def _describe(checkpoint: Checkpoint, path: Path, sha256: str, assignments: Iter
         checkpoint["classes"],
         checkpoint["num_classes"],
         read_selection(checkpoint, path),
+        checkpoint["stage"],
     )

@@ -16,7 +16,7 @@ from vtdl_cli.engine.evaluate.results import CONFUSION_FILE, METRICS_FILE, SCORE
 from vtdl_cli.errors import DamagedFile, UnreadableVideo, UsageError
 from vtdl_cli.metrics import class_metrics, confusion, most_confused, softmax
 from vtdl_cli.runtime import Reporter
-from vtdl_cli.text import counted
+from vtdl_cli.text import result_rows
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 REQUIRED_METRICS = ("top1", "mean_class")
@@ -217,17 +217,4 @@ def read_retrieval(path: Path) -> Retrieval:
         values = None
     if not isinstance(values, dict):
         raise UsageError(f"--retrieval '{path}' is neither JSON nor PNG. Name an output of vtdl retrieve")
-    return Retrieval(path.name, list(_flatten(values)))
-
-
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield names and values of nested JSON: of an interval its ends, of other lists their length."""
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{name} ")
-        elif isinstance(value, list) and len(value) == 2 and all(isinstance(end, float) for end in value):
-            yield prefix + name, f"{value[0]:.4g} to {value[1]:.4g}"
-        elif isinstance(value, list):
-            yield prefix + name, counted(len(value), "entry")
-        else:
-            yield prefix + name, f"{value:.4g}" if isinstance(value, float) else str(value)
+    return Retrieval(path.name, list(result_rows(values)))

@@ -52,6 +52,7 @@ def finetune(
     *,
     weights: str | None = None,
     linear_probe: bool = False,
+    weights_follow: bool = False,
 ) -> dict[str, Any]:
     """Train on the labels of one list and validate on another, with one centre clip a video (clip@1).
 
@@ -59,6 +60,7 @@ def finetune(
         val_list: None: nothing is validated, no best.pt is written, and last.pt is the result.
         weights: a run folder or checkpoint to take the backbone from; none: randomly initialised.
         linear_probe: train the classifier alone; the backbone stays as it is, batch-norm statistics included.
+        weights_follow: of a dry run, whether there will be weights when it is meant.
 
     Returns:
         The plan; unless it is a dry run, also the validation of the `best` and the `last` epoch, empty without a
@@ -71,7 +73,7 @@ def finetune(
     options = config.finetune
     videos, val_videos = train_list.read(), val_list.read() if val_list else None
     check_patience(options, val_videos)
-    check_freezing(options, weights, linear_probe=linear_probe)
+    check_freezing(options, trained=weights is not None or weights_follow, linear_probe=linear_probe)
     _warn_of_lists(options, videos, val_videos, reporter)
     check_batch("finetune", options.batch_size)
     run = RunFolder(out, resume=execution.resume, overwrite=execution.overwrite, trackers=options.trackers)

@@ -8,16 +8,16 @@ from vtdl_cli.models.encoder import Backbone
 from vtdl_cli.runtime import Reporter
 
 
-def check_freezing(options: Finetune, weights: str | None, *, linear_probe: bool) -> None:
+def check_freezing(options: Finetune, *, trained: bool, linear_probe: bool) -> None:
     """Check that what is frozen was trained before, and that no option goes without effect.
 
     Raises:
         CheckpointError: it is randomly initialised.
         UsageError: a linear probe freezes more than `freeze_stages` anyway.
     """
-    if linear_probe and weights is None:
+    if linear_probe and not trained:
         raise CheckpointError("a linear probe needs a trained backbone. Give --weights runs/pretrained")
-    if options.freeze_stages and weights is None:
+    if options.freeze_stages and not trained:
         raise CheckpointError(
             f"finetune.freeze_stages '{options.freeze_stages}' would freeze randomly initialised weights. "
             "Give --weights runs/pretrained, or --set finetune.freeze_stages=0"

@@ -220,8 +220,9 @@ def compute_features(
     options, state = training.config.pretrain, training.state
     dataset = build_test_clips(training.config, videos, options, clips=1)
     network = PooledFeatures(method.trained_backbone.eval())
-    batch_clips = 2 * options.batch_size  # a training step has three clips a video, two of them with gradients
-    outputs = forward_videos(network, dataset, training.machine, views=1, batch_clips=batch_clips, indices=indices)
+    outputs = forward_videos(
+        network, dataset, training.machine, views=1, batch_clips=training.inference_clips, indices=indices
+    )
     return collect(
         outputs, state.bad_videos, training.reporter, description, len(videos) if indices is None else len(indices)
     )

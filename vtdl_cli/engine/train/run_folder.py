@@ -14,6 +14,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,7 @@ class RunFolder:
     def _written(self) -> list[Path]:
         """Files of an earlier run except its configuration; last.pt first."""
         logs = [self.path / name for name in (METRICS, "metrics.csv", GRADIENTS, "curves.png", IDS)]
-        checkpoints = [self.last, *sorted(self.checkpoints.glob("[!.]*"))]
+        checkpoints = [self.last, self.best, *sorted(self.checkpoints.glob("epoch_*.pt"))]
         there = [path for path in (*checkpoints, *logs) if path.is_file()]
         return list(dict.fromkeys([*there, *sorted(self.path.glob("events.out.tfevents.*"))]))
 
@@ -168,9 +169,10 @@ class RunFolder:
 
     def _remove_old_run(self) -> None:
         """Delete the files of a run and no others; last.pt first, so that nobody can resume from half a run."""
-        for path in self._written():
+        for path in [*self._written(), *self.checkpoints.glob(".*.part")]:
             path.unlink()
-        shutil.rmtree(self.checkpoints, ignore_errors=True)
+        with suppress(OSError):  # it holds what others have put there, or there is none
+            self.checkpoints.rmdir()
 
     @ranks.on_rank_0
     def write_pending(self, epochs: Sequence[tuple[EpochMetrics, Gradients]]) -> None:

@@ -134,6 +134,11 @@ class Training:
         """Videos in a step of the optimizer."""
         return min(self.order.batches_in(0) * self.options.batch_size, self.order.num_videos)
 
+    @property
+    def inference_clips(self) -> int:
+        """Clips that a rank forwards at once between epochs: without gradients, one takes less than half the memory."""
+        return 2 * self.order.local_batch_size
+
     # ---- epochs and steps
 
     def start(self) -> None:

@@ -57,7 +57,7 @@ class Validation:
 
 def validate(training: Training, network: Encoder, validation: Validation) -> EpochMetrics:
     """Measure the accuracies on the validation list, with one centre clip a video."""
-    batch_clips = 2 * training.options.batch_size  # without gradients a clip takes less than half the memory
+    batch_clips = training.inference_clips
     outputs = forward_videos(network, validation.clips, training.machine, views=1, batch_clips=batch_clips)
     logits = collect(outputs, validation.bad_videos, training.reporter, "validation")
     return {f"val_{name}": value for name, value in accuracies(logits.values[:, 0], logits.label).items()}

@@ -29,7 +29,7 @@ def describe_network(converted: Converted) -> dict[str, Any]:
         "depth": config.model.depth,
         "width": config.model.width,
         "feature_dim": converted.backbone.feature_dim,
-        "classes": source.class_names,
+        "classes": source.class_names if stage == "finetune" else [],
         "modality": data.modality,
         "clip_len_frames": clip.clip_len_frames,
         "stride_frames": clip.stride_frames,
