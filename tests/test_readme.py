@@ -195,7 +195,7 @@ CHAINS = {  # block of the front page, by the first of its commands -> what it l
     "prepare-lists": (
         "lists/test_split_1.txt",
         "runs/finetuned/checkpoints/best.pt",
-        "results/metrics.json",
+        "runs/finetuned/results/metrics.json",
         "train.h5",
         "val.h5",
         "retrieval.png",
@@ -228,10 +228,12 @@ def check_files(made: Path) -> None:
     named = re.findall(r"`([^`]+)`", str([row[0] for row in table_after(page, "## Run folder")]))
     run = made / "runs/finetuned"
     files = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
-    not_named = {name for name in files if name not in named and not name.startswith(("events.out.", ".", "report"))}
+    not_named = {
+        name for name in files if name not in named and not name.startswith(("events.out.", ".", "report", "results/"))
+    }
     assert not_named == set()
     results = [row[0].strip("`") for row in table_after(page, "## Results and scores")]
-    assert sorted(results) == sorted(path.name for path in (made / "results").iterdir() if path.name[0] != ".")
+    assert sorted(results) == sorted(path.name for path in (run / "results").iterdir() if path.name[0] != ".")
     columns = re.findall(r"`([^`]+)`", str([row[0] for row in table_after(page, "## Features")]))
     with h5py.File(made / "train.h5") as file:
         assert [name for name in file if name not in columns] == []

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vtdl_cli.analysis.curves import PANELS, _styles, draw_curves, name_unit
+from vtdl_cli.analysis import curves
+from vtdl_cli.analysis.curves import PANEL_INCHES, PANELS, _styles, draw_curves, name_unit
 
 PRETRAINING = {"loss": 2.0, "positive_logit": 8.0, "queue_logit": 1.0, "positive_probability": 0.4, "spread": 0.9}
 
@@ -55,6 +56,21 @@ def test_draw_curves__several_runs_have_a_panel_for_each_metric(tmp_path: Path) 
     one, two = size(tmp_path / "a.png"), size(tmp_path / "b.png")
     assert two[1] == one[1]
     assert two[0] > 3 * one[0]  # three panels, and the names beside them
+
+
+def test_draw_curves__a_long_title_stays_above_its_panel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: matplotlib's own measure of the text: no wider than the figure's share of a panel."""
+    from matplotlib.figure import Figure
+
+    figures = list[Figure]()
+    monkeypatch.setattr(curves, "save_figure", lambda figure, *_, **__: figures.append(figure))
+    table = rows(3, intra_video_negative_logit=0.5, loss=1.0, lr=1.0)
+    draw_curves({"a": table, "b": table}, tmp_path / "a.png")
+    figures[0].draw_without_rendering()
+    titles = [axis.title for axis in figures[0].axes if axis.get_visible()]
+    assert any("intra-video negative logit" in title.get_text() for title in titles)
+    widest = max(title.get_window_extent().width for title in titles)
+    assert widest < PANEL_INCHES[0] * figures[0].dpi
 
 
 def test_draw_curves__more_runs_than_colours_differ_by_line_style(tmp_path: Path) -> None:

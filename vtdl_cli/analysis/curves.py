@@ -19,6 +19,7 @@ metrics find their panels by their names. Other metrics are not drawn."""
 
 PERCENTAGES = ("_top1", "_top5", "_mean_class", "_macro_f1")  # what metrics in percent end in
 PANEL_INCHES = (3.2, 2.5)  # width and height: of three side by side, 500 pixels wide, the text can be read
+TITLE_CHARACTERS = 36  # of a title that fits above a panel on one line; of a longer one the unit comes below
 LEGEND_CHARACTERS = 26  # of names that fit below a panel on one line
 FEW_EPOCHS = 30  # fewer are marked one by one
 CYCLE_COLOURS = 10  # of matplotlib's default cycle; further runs repeat them with another line style
@@ -125,7 +126,7 @@ def _draw_panel(axis: Any, title: str, lines: Sequence[Line]) -> None:
     for name, rows, style in lines:
         points = [(row["epoch"], row[name]) for row in rows if name in row]
         axis.plot(*zip(*points, strict=True), marker="." if len(points) < FEW_EPOCHS else None, **style)
-    axis.set(title=title, xlabel="epoch")
+    axis.set(title=title if len(title) <= TITLE_CHARACTERS else title.replace(" (", "\n("), xlabel="epoch")
     axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     axis.grid(alpha=0.3)
     if labels := [style["label"] for _, _, style in lines if "label" in style]:

@@ -9,7 +9,7 @@ from vtdl_cli.commands import options as o
 
 EPILOG = """Examples:
 
-vtdl evaluate --weights runs/finetuned --list lists/test_split_1.txt --root videos --out results
+vtdl evaluate --weights runs/finetuned --list lists/test_split_1.txt --root videos --out runs/finetuned/results
 
 vtdl evaluate --weights runs/1 --weights runs/2 --list val_1.txt --list val_2.txt --root videos --out both --json
 """

@@ -118,4 +118,4 @@ def _next_steps(out: Path, videos: "ListSource", *, validates: bool, chooses: bo
             weights = out / "checkpoints" / "last.pt"
             yield f"best.pt was chosen on '{measured}', and there is no test list beside it; last.pt was not chosen"
     typed = f"--weights {shlex.quote(str(weights))} {o.retype_lists(videos, list=measured)}"
-    yield f"next: vtdl evaluate {typed} --out {shlex.quote(f'{out}-evaluated')}"
+    yield f"next: vtdl evaluate {typed} --out {shlex.quote(str(out / 'results'))}"

@@ -241,4 +241,4 @@ def _next_steps(audit: dict[str, Any], out: Path, root: Path, split: int) -> Ite
         given = " ".join(f"--{side}-list {lists[side]}" for side in ("train", "val") if side in lists)
         yield f"vtdl finetune {typed} --weights runs/pretrained {given} {rooted} --out runs/finetuned"
     if {"train", "test"} <= lists.keys() and audit["classes"]:
-        yield f"vtdl evaluate --weights runs/finetuned --list {lists['test']} {rooted} --out results"
+        yield f"vtdl evaluate --weights runs/finetuned --list {lists['test']} {rooted} --out runs/finetuned/results"

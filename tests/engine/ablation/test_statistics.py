@@ -14,7 +14,7 @@ def test_estimate__by_hand() -> None:
     mean, interval = estimate([1.0, 2.0, 3.0])
     assert mean == 2
     assert interval == pytest.approx([2 - 2.48414, 2 + 2.48414], abs=1e-5)
-    assert estimate([7.0]) == (7.0, None)
+    assert estimate([7.0]) == estimate([7.0, 7.0, 7.0]) == (7.0, None)  # no interval of no width
 
 
 def test_paired_p__by_hand() -> None:

@@ -284,6 +284,7 @@ def test_extract__conflicting_options_are_refused(toy: Toy, pretrained: Path, tm
     refuse(*before_all, code=2, says=("f.npy', which is --out itself",))
     (tmp_path / "f.npy").write_text("old")
     refuse(*toy.extract(pretrained, tmp_path / "f.h5", "--npy"), code=2, says=("f.npy' exists. Use --overwrite",))
+    refuse(*toy.extract(pretrained, tmp_path / "f.csv"), code=2, says=("ends in .csv, but the file will be HDF5",))
     assert [path.name for path in tmp_path.iterdir()] == ["f.npy"]
 
 

@@ -83,6 +83,17 @@ def test_info__reads_each_column_once(tmp_path: Path, monkeypatch: pytest.Monkey
     assert sorted(columns) == ["features", "labels", "num_frames", "paths"]
 
 
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".csv", ".parquet"])
+def test_merge__refuses_the_suffix_of_another_format(tmp_path: Path, suffix: str) -> None:
+    """So do `extract` and `features import`, by the same check."""
+    paths = [write(tmp_path / f"{name}.h5", number) for number, name in enumerate("ab")]
+    says = (
+        f"'{tmp_path}/all{suffix}' ends in {suffix}, but the file will be HDF5. Use --out {tmp_path}/all.h5, then: vtdl"
+    )
+    refuse(*merge(tmp_path / f"all{suffix}", *paths), code=2, says=(says,))
+    assert not (tmp_path / f"all{suffix}").exists()
+
+
 def test_merge__is_both_files_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Oracle: NumPy's concatenation; two rows of 64 bytes make a block, so that blocks end within files."""
     monkeypatch.setattr(vtdl_cli.data.hdf5.features, "FEATURE_BLOCK_BYTES", 150)

@@ -138,7 +138,7 @@ def test_finetune__next_command_measures_without_bias(toy: Toy, tmp_path: Path) 
     for source, name in ((toy.val_list, "val_split_1.txt"), (toy.val_list.with_name("classes.txt"), "classes.txt")):
         shutil.copy(source, tmp_path / name)
     run, val, test = tmp_path / "run", tmp_path / "val_split_1.txt", tmp_path / "test_split_1.txt"
-    evaluate = f"next: vtdl evaluate --weights {{}} --list {{}} --root {toy.root} --out {run}-evaluated\n"
+    evaluate = f"next: vtdl evaluate --weights {{}} --list {{}} --root {toy.root} --out {run}/results\n"
     assert next_of(toy, tmp_path) == (
         f"best.pt was chosen on '{val}', and there is no test list beside it; last.pt was not chosen\n"
         + evaluate.format(run / "checkpoints/last.pt", val)

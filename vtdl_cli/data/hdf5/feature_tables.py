@@ -10,6 +10,7 @@ import csv
 import importlib
 import importlib.util
 import itertools
+import shlex
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -112,3 +113,17 @@ def writer_for(path: Path) -> TableWriter:
     if path.suffix == PARQUET and importlib.util.find_spec("pyarrow") is None:
         raise UsageError(f"--out '{path}' needs pyarrow. Type pip install pyarrow, or choose .csv")
     return WRITERS[path.suffix]
+
+
+def check_is_hdf5(path: Path) -> None:
+    """Refuse the name of another format for a file that will be HDF5.
+
+    Raises:
+        UsageError: its suffix is that of an export.
+    """
+    if path.suffix in (*WRITERS, ".npz"):
+        hdf5 = shlex.quote(str(path.with_suffix(".h5")))
+        raise UsageError(
+            f"--out '{path}' ends in {path.suffix}, but the file will be HDF5. Use --out {hdf5}, then: "
+            f"vtdl features export {hdf5} --out {shlex.quote(str(path))}"
+        )

@@ -18,6 +18,8 @@ from vtdl_cli.text import counted
 Values = Mapping[str, Mapping[str, Sequence[float]]]
 """Metric -> row -> a value for each seed, (S,). A metric may lack rows in which it is not measured."""
 
+NO_SPREAD = 1e-9  # values that differ by less are the same, but for rounding
+
 Pair = tuple[str, str]
 """A row and the one that it is compared with."""
 
@@ -27,7 +29,7 @@ class Estimate(NamedTuple):
 
     Attributes:
         mean: the mean.
-        interval: its 95% interval by Student's t; none for one seed.
+        interval: its 95% interval by Student's t; none for one seed, or where all have the same value.
     """
 
     mean: float
@@ -39,7 +41,8 @@ class Difference(NamedTuple):
 
     Attributes:
         mean: the mean of the differences by seed.
-        interval: its 95% interval by Student's t, not corrected for the number of comparisons; none for one seed.
+        interval: its 95% interval by Student's t, not corrected for the number of comparisons; none for one seed, or
+            where the differences do not vary.
         p: of the paired t test; none where the differences do not vary, whose distribution is then unknown.
         p_holm: corrected for all comparisons (Holm 1979).
     """
@@ -64,11 +67,14 @@ class Difference(NamedTuple):
 
 
 def estimate(values: Sequence[float]) -> Estimate:
-    """Return the mean of values (S,) and its 95% interval: mean +- t(S - 1) * s / sqrt(S)."""
+    """Return the mean of values (S,) and its 95% interval: mean +- t(S - 1) * s / sqrt(S).
+
+    None where all are the same: accuracies on a few test videos agree by coincidence, which is no certainty.
+    """
     from scipy.stats import t  # slow to import
 
     mean, number = float(np.mean(values)), len(values)
-    if number < 2:
+    if number < 2 or np.ptp(values) < NO_SPREAD:
         return Estimate(mean, None)
     half = float(t.ppf(0.5 + LEVEL / 2, number - 1) * np.std(values, ddof=1) / np.sqrt(number))
     return Estimate(mean, [mean - half, mean + half])
@@ -100,7 +106,7 @@ def paired_p(differences: np.ndarray) -> float | None:
     from scipy.stats import t
 
     number = len(differences)
-    if number < 2 or np.ptp(differences) < 1e-9:
+    if number < 2 or np.ptp(differences) < NO_SPREAD:
         return None
     statistic = differences.mean() / (differences.std(ddof=1) / np.sqrt(number))
     return float(2 * t.sf(abs(statistic), number - 1))

@@ -15,6 +15,7 @@ from vtdl_cli.config import Config, Data
 from vtdl_cli.data.clips.windows import Hop
 from vtdl_cli.data.hdf5.actionformer import name_videos
 from vtdl_cli.data.hdf5.feature_parts import FeatureParts
+from vtdl_cli.data.hdf5.feature_tables import check_is_hdf5
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.data.video.decoding import AUTO, FLOW
 from vtdl_cli.engine.evaluate.dense import check_one_stride, describe_hop, window_rows
@@ -126,6 +127,7 @@ def extract(
     machine = build_machine(execution.device, source.precision, execution.workers, reporter)
     provenance = _describe_provenance(source, videos, spec, clips, execution.seed) | machine.provenance
     provenance["group_by"] = recorded_regex(videos_list.path)
+    check_is_hdf5(out)
     if not execution.dry_run and not out.is_dir():
         lock_file(out, reporter)
     parts = FeatureParts(out, provenance, resume=execution.resume, overwrite=execution.overwrite, is_same=_is_same)
@@ -149,6 +151,7 @@ def extract(
         return plan
     for path, name in exports.items():
         write_export(out, path, name, reporter.warn)
+        reporter.line(f"exported to '{path}'")
     for warning in stale_exports(out, formats) if execution.overwrite else []:
         reporter.warn(warning)
     seconds = round(time.monotonic() - began, 2)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from vtdl_cli.data.hdf5.feature_tables import check_is_hdf5
 from vtdl_cli.data.hdf5.features import (
     FEATURE_SCHEMA,
     OFFSETS,
@@ -152,6 +153,7 @@ def merge_features(paths: Sequence[Path], out: Path, reporter: Reporter, *, over
     """
     if len(paths) < 2:
         raise UsageError(f"file '{paths[0]}' is the only one to merge. Name two files or more")
+    check_is_hdf5(out)
     lock_file(out, reporter)
     check_new_file(out, "--out", overwrite=overwrite, sources=paths)
     files = [inspect_features(path, reporter.warn) for path in paths]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from vtdl_cli.data.hdf5.feature_tables import check_is_hdf5
 from vtdl_cli.data.hdf5.features import FEATURE_BLOCK_BYTES, FEATURE_LAYOUT, FeatureRows, write_features
 from vtdl_cli.data.hdf5.foreign_features import ForeignFeatures, read_foreign_features
 from vtdl_cli.data.hdf5.layout import INTERVAL_COLUMNS, interval_columns
@@ -45,6 +46,7 @@ def import_features(
     Raises:
         UsageError, ListError: file and list cannot be read, or do not fit together. Nothing is written.
     """
+    check_is_hdf5(out)
     lock_file(out, reporter)
     check_new_file(out, "--out", overwrite=overwrite, sources=[path, videos_list.path])
     videos, foreign = videos_list.parse(), read_foreign_features(path)

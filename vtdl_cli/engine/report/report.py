@@ -101,7 +101,7 @@ def _remark_on_accuracy(run: Run, evaluations: Sequence[Evaluation]) -> Iterator
         )
     elif not evaluations:
         yield Remark(
-            "No accuracies yet. Evaluate into the run's folder, then write this page again.",
+            "No accuracies yet. Evaluate into the run's folder, then write this page again, with --overwrite.",
             f"vtdl evaluate --weights {folder} --list lists/test_split_1.txt --root videos --out {folder}/results",
         )
     for each in evaluations:

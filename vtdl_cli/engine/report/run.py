@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vtdl_cli.analysis.report.content import Pairs, Remark
-from vtdl_cli.config import Config, ScheduleSection, TrainingSection
+from vtdl_cli.config import Config, TrainingSection
 from vtdl_cli.engine.networks.checkpoint import Checkpoint, Stage, find_weights, load_with_sha256
 from vtdl_cli.engine.networks.methods import METHODS
 from vtdl_cli.engine.networks.selection import read_selection
 from vtdl_cli.engine.train.health import signs_of_collapse
+from vtdl_cli.engine.train.optimization import warmup_epochs
 from vtdl_cli.engine.train.run_folder import CONFIG, METRICS, EpochMetrics, read_log, stage_of
 from vtdl_cli.errors import CheckpointError, ConfigError, UsageError, VtdlError
 from vtdl_cli.settings import build_config
@@ -141,7 +142,7 @@ def list_settings(run: Run) -> Pairs:
         ("input", f"{data.crop_size} pixels of {data.modality}, cropped from a short side of {data.short_side}"),
         ("training", f"{counted(options.epochs, 'epoch')}, batch size {_describe_batch(options)}"),
         ("optimiser", f"{optimizer.name}, lr {optimizer.lr:g}, weight decay {optimizer.weight_decay:g}"),
-        ("schedule", _describe_schedule(options.schedule)),
+        ("schedule", _describe_schedule(options)),
         ("augmentation", "basic" if options.augment else "random crop only"),
         *(_list_method_settings(config) if run.stage == "pretrain" else _list_test_settings(config)),
     )
@@ -152,11 +153,12 @@ def _describe_batch(options: TrainingSection) -> str:
     return f"{accumulated}{options.batch_size}"
 
 
-def _describe_schedule(schedule: ScheduleSection) -> str:
+def _describe_schedule(options: TrainingSection) -> str:
+    schedule, epochs = options.schedule, warmup_epochs(options)
     words: str = schedule.name
     if schedule.name == "step":
         words += f", x{schedule.factor:g} after epochs {', '.join(map(str, schedule.milestones)) or 'none'}"
-    return words + (f", warm-up of {counted(schedule.warmup_epochs, 'epoch')}" if schedule.warmup_epochs else "")
+    return words + (f", warm-up of {counted(epochs, 'epoch')}" if epochs else "")
 
 
 def _list_method_settings(config: Config) -> Iterator[tuple[str, str]]:
