@@ -14,7 +14,7 @@ from vtdl_cli.data.hdf5 import features as feature_files
 from vtdl_cli.data.hdf5.features import Features
 from vtdl_cli.engine.networks.build import CHANNELS
 from vtdl_cli.engine.networks.clips import build_test_sampler, choose_clips
-from vtdl_cli.engine.networks.inference import check_finite
+from vtdl_cli.engine.networks.inference import check_finite_scores
 from vtdl_cli.engine.networks.machine import Machine
 from vtdl_cli.engine.networks.one_video import ClipTransform, Video, forward_video
 from vtdl_cli.engine.networks.trained import Source, load_network, refuse_pretrained
@@ -70,7 +70,7 @@ class Model:
         sampler = build_test_sampler(config, config.finetune, clips=number, starts=starts)
         machine = self._machine(config.finetune.precision)
         logits = forward_video(self.module, video, config, sampler, machine, config.evaluate.batch_clips)
-        check_finite(logits, path)
+        check_finite_scores(logits, path)
         probabilities = softmax(logits).mean(0)
         order = np.argsort(-probabilities, kind="stable")
         return {self.classes[number]: float(probabilities[number]) for number in order}

@@ -77,13 +77,13 @@ def pretrain(
     from vtdl_cli.settings import load_config
 
     how = o.execution(seed, device, workers, overwrite=overwrite)
-    config = load_config(preset, assignments or (), make_reporter(quiet).warn)
+    reporter = make_reporter(quiet)
+    config = load_config(preset, assignments or (), reporter.warn)
     from vtdl_cli.engine.bench.pretrain import bench_pretrain
     from vtdl_cli.engine.networks.methods import check_config
 
     check_config(config, assignments or ())
     videos = o.list_source(train_list, root, strip_prefix, list_columns)
-    reporter = make_reporter(quiet)
     _show(
         lambda: bench_pretrain(config, videos, how, reporter, steps=steps, repeats=repeats),
         "pretrain",

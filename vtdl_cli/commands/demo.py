@@ -57,12 +57,13 @@ def demo(
     from vtdl_cli.settings import load_config
 
     how = o.execution(seed, device, workers, resume=resume, overwrite=overwrite, dry_run=dry_run)
-    config = load_config(preset, assignments or (), make_reporter(quiet).warn)
+    reporter = make_reporter(quiet)
+    config = load_config(preset, assignments or (), reporter.warn)
     from vtdl_cli.engine.demo.demo import demo
     from vtdl_cli.engine.networks.methods import check_config
 
     check_config(config, assignments or ())
-    result = demo(config, out, how, make_reporter(quiet), videos_per_class=videos, ablation=ablation, jobs=jobs)
+    result = demo(config, out, how, reporter, videos_per_class=videos, ablation=ablation, jobs=jobs)
     if as_json or dry_run:
         print_result(result, as_json, "plan")
         return

@@ -122,7 +122,8 @@ def extract(
     if per_clip and per_frame:
         raise UsageError("--per-clip and --per-frame exclude each other: --per-frame keeps clips, too. Choose one")
     how = o.execution(seed, device, workers, resume=resume, overwrite=overwrite, dry_run=dry_run)
-    config = load_config(preset, chosen, make_reporter(quiet).warn) if preset else None
+    reporter = make_reporter(quiet)
+    config = load_config(preset, chosen, reporter.warn) if preset else None
     from vtdl_cli.engine.evaluate.dense import parse_hop
     from vtdl_cli.engine.evaluate.extract import FeatureSpec, extract
 
@@ -132,7 +133,7 @@ def extract(
         o.list_source(videos_list, root, strip_prefix, list_columns),
         out,
         how,
-        make_reporter(quiet),
+        reporter,
         config=config,
         assignments=chosen,
         spec=FeatureSpec(layer, clips, keep, None if hop is None else parse_hop(hop)),

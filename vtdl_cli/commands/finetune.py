@@ -73,7 +73,8 @@ def finetune(
     how = o.execution(
         seed, device, workers, resume=resume, overwrite=overwrite, dry_run=dry_run, deterministic=deterministic
     )
-    config = load_config(preset, assignments or (), make_reporter(quiet).warn)
+    reporter = make_reporter(quiet)
+    config = load_config(preset, assignments or (), reporter.warn)
     if mistakes := without_effect(assignments or (), OTHER_STAGE | ({} if val_list else UNVALIDATED)):
         raise ConfigError(*mistakes)
     from vtdl_cli.engine.train.finetune import finetune
@@ -86,7 +87,7 @@ def finetune(
         val_source,
         out,
         how,
-        make_reporter(quiet),
+        reporter,
         weights=None if weights == "none" else weights,
         linear_probe=linear_probe,
     )
@@ -94,7 +95,7 @@ def finetune(
     if not (dry_run or as_json):
         chooses = bool(val_list and config.finetune.validate_every)
         for line in _next_steps(out, val_source or train_source, validates=bool(val_list), chooses=chooses):
-            make_reporter(quiet).line(line)
+            reporter.line(line)
 
 
 def _next_steps(out: Path, videos: "ListSource", *, validates: bool, chooses: bool) -> Iterator[str]:

@@ -59,19 +59,20 @@ def pretrain(
     how = o.execution(
         seed, device, workers, resume=resume, overwrite=overwrite, dry_run=dry_run, deterministic=deterministic
     )
-    config = load_config(preset, assignments or (), make_reporter(quiet).warn)
+    reporter = make_reporter(quiet)
+    config = load_config(preset, assignments or (), reporter.warn)
     from vtdl_cli.engine.networks.methods import check_config
     from vtdl_cli.engine.train.pretrain import pretrain
 
     check_config(config, assignments or ())
     videos = o.list_source(train_list, root, strip_prefix, list_columns)
-    result = pretrain(config, videos, out, how, make_reporter(quiet), weights=weights)
+    result = pretrain(config, videos, out, how, reporter, weights=weights)
     print_result(result, as_json, "plan" if dry_run else "pretrained")
     if "triplets" in result and not as_json:
         print_columns(result["triplets"], "triplets by method.sampling.negative, in % except for the stride")
     if not (dry_run or as_json):
         for line in _next_steps(o.retype(preset, assignments), videos, out, has_classes=bool(result["classes"])):
-            make_reporter(quiet).line(f"next: {line}")
+            reporter.line(f"next: {line}")
 
 
 def _next_steps(typed: str, videos: "ListSource", out: Path, *, has_classes: bool) -> Iterator[str]:

@@ -111,12 +111,13 @@ def triplet(
     from vtdl_cli.settings import load_config
 
     how = o.execution(seed, "cpu", 0, overwrite=overwrite)
-    config = load_config(preset, assignments or (), make_reporter(False).warn)
+    reporter = make_reporter(False)
+    config = load_config(preset, assignments or (), reporter.warn)
     from vtdl_cli.engine.networks.methods import check_config
     from vtdl_cli.engine.report.triplet import visualize_triplet
 
     check_config(config, assignments or ())
     source = o.list_source(videos_list, root, strip_prefix, list_columns)
-    result = visualize_triplet(config, source, out, how, make_reporter(False), index=index)
+    result = visualize_triplet(config, source, out, how, reporter, index=index)
     numbers = {name: ", ".join(map(str, frames)) for name, frames in result["frames"].items()}
     print_result(result if as_json else {**result, "frames": numbers}, as_json, "drawn")

@@ -18,7 +18,13 @@ from vtdl_cli.engine.lists.groups import Groups, choose_groups, recorded_regex
 from vtdl_cli.engine.lists.labels import check_labels, report_list
 from vtdl_cli.engine.networks.bad_videos import BadVideos
 from vtdl_cli.engine.networks.clips import build_test_clips, choose_clips, decoder_of
-from vtdl_cli.engine.networks.inference import VideoOutputs, check_finite, collect, forward_videos, stop_on_signal
+from vtdl_cli.engine.networks.inference import (
+    VideoOutputs,
+    check_finite_scores,
+    collect,
+    forward_videos,
+    stop_on_signal,
+)
 from vtdl_cli.engine.networks.machine import Machine, build_machine
 from vtdl_cli.engine.networks.selection import is_selected_on
 from vtdl_cli.engine.networks.trained import Source, load_classifier
@@ -166,7 +172,7 @@ def average_views(test: Measurement, spool: ClipSpool) -> Iterator[VideoOutputs]
         VtdlError: a logit is not finite.
     """
     for batch, logits in stop_on_signal(forward_measurement(test)):
-        check_finite(logits, test.source.path)
+        check_finite_scores(logits, test.source.path)
         spool.add(logits)
         yield batch, (softmax(logits) if test.protocol.aggregate == "softmax" else logits).mean(1)
 

@@ -12,7 +12,7 @@ from vtdl_cli.data.clips.windows import Hop, Window, WindowRule
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.engine.evaluate.predictions import NO_SCORES, Prediction
 from vtdl_cli.engine.networks.clips import build_test_clips, build_window_rule, choose_clips
-from vtdl_cli.engine.networks.inference import check_finite, forward_videos, forward_windows, stop_on_signal
+from vtdl_cli.engine.networks.inference import check_finite_scores, forward_videos, forward_windows, stop_on_signal
 from vtdl_cli.engine.networks.machine import Machine
 from vtdl_cli.engine.networks.trained import Source
 from vtdl_cli.engine.request import protocol_name
@@ -104,7 +104,7 @@ class Predictor:
         batch_clips = self.config.evaluate.batch_clips
         outputs = forward_videos(network, dataset, self.machine, views=views, batch_clips=batch_clips)
         for batch, logits in stop_on_signal(outputs):
-            check_finite(logits, self.source.path)
+            check_finite_scores(logits, self.source.path)
             scores = dict(zip(batch.index.tolist(), softmax(logits), strict=True))
             for video in _ended_videos(batch, self.rule.extent):
                 self._end(video, tally, progress)
@@ -116,7 +116,7 @@ class Predictor:
         pending: dict[int, list[Prediction]] = {}  # rows of videos that wait for the one before them to end
         ended: dict[int, EndedVideo] = {}
         for batch, logits in stop_on_signal(forward_windows(network, dataset, self.machine)):
-            check_finite(logits, self.source.path)
+            check_finite_scores(logits, self.source.path)
             for index, window, scores in zip(batch.index, batch.windows, softmax(logits), strict=True):
                 pending.setdefault(index, []).append(self._row(EndedVideo(index), scores, window))
             ended |= {video.index: video for video in batch.ended}

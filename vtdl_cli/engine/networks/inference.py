@@ -136,7 +136,7 @@ def forward_clips(network: Callable[[Tensor], Tensor], clips: Tensor, machine: M
     return values
 
 
-def check_finite(logits: np.ndarray, weights: str) -> None:
+def check_finite_scores(logits: np.ndarray, weights: str) -> None:
     """Check that a classifier's outputs are numbers.
 
     Raises:

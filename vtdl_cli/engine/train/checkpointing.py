@@ -66,7 +66,7 @@ class Checkpointing:
             VtdlError: the loss of a step was not finite; last.pt stays as it was.
         """
         began = time.monotonic() - self.run.tracking_seconds  # which an epoch takes however often the run is saved
-        self.check_finite(self.state.meter.means())
+        self.check_finite_metrics(self.state.meter.means())
         self.run.open(self.config.to_yaml)
         self.run.write_pending(self._epochs)
         content = self.state.to_checkpoint()
@@ -102,7 +102,7 @@ class Checkpointing:
         keep_every = self.state.options.keep_every
         return bool(keep_every) and self.state.epoch % keep_every == 0
 
-    def check_finite(self, metrics: Mapping[str, float]) -> None:
+    def check_finite_metrics(self, metrics: Mapping[str, float]) -> None:
         """Refuse to train on with a loss that is not finite.
 
         Raises:

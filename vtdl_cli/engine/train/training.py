@@ -249,7 +249,7 @@ class Training:
             return {}
         self._shown_at = time.monotonic()
         latest = self.state.meter.latest()
-        self.checkpointing.check_finite(latest)
+        self.checkpointing.check_finite_metrics(latest)
         return bar_fields({**latest, **self._pace()})
 
     def _pace(self) -> EpochMetrics:
@@ -279,7 +279,7 @@ class Training:
         state = self.state
         row = {"epoch": state.epoch, "step": state.step, **state.meter.means(), **metrics, **self._pace()}
         state.meter.restart()  # saving counts as part of the next epoch: the epochs' seconds add up to the run's
-        self.checkpointing.check_finite(row)
+        self.checkpointing.check_finite_metrics(row)
         state.choose_best(metrics, best_by)
         sizes = gradient_metrics(state.model) if self.options.log_gradients else {}
         self.checkpointing.end_epoch(row, {"epoch": state.epoch, "step": state.step, **sizes} if sizes else {})

@@ -15,7 +15,7 @@ from vtdl_cli.engine.networks.checkpoint import (
 from vtdl_cli.engine.weights.converted import Converted, Wanted, select_encoder
 from vtdl_cli.engine.weights.forms import choose_form
 from vtdl_cli.engine.weights.import_weights import Import, import_weights
-from vtdl_cli.engine.weights.third_party import ThirdParty, check_finite, read_third_party
+from vtdl_cli.engine.weights.third_party import ThirdParty, check_finite_tensors, read_third_party
 from vtdl_cli.engine.weights.torchvision_weights import Release, fetch
 from vtdl_cli.errors import CheckpointError, UsageError
 from vtdl_cli.locks import releasing_locks
@@ -60,7 +60,7 @@ def convert(
         converted = import_weights(fetch(weights, reporter), imported, key_encoder=key_encoder)
     else:
         converted = _read(path, imported, reporter, key_encoder=key_encoder)
-    check_finite(converted.checkpoint["model"], path)
+    check_finite_tensors(converted.checkpoint["model"], path)
     written = form.write(converted, out, wanted, reporter)
     return {"out": str(out), **converted.report, **written}
 

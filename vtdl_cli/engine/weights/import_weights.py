@@ -14,7 +14,7 @@ from vtdl_cli.engine.weights.converted import Converted
 from vtdl_cli.engine.weights.matching import Match, NameTensors, find_fitting_network, match_tensors
 from vtdl_cli.engine.weights.third_party import (
     ThirdParty,
-    check_finite,
+    check_finite_tensors,
     find_classifier,
     find_embedding,
     name_as_ours,
@@ -177,7 +177,7 @@ def fill_network(name_tensors: NameTensors, path: Path, config: Config, min_matc
             f"weights '{path}' do not fit {config.model.name}: {match.in_words()}; that is {match.share:.0f}%, "
             f"less than --min-match {min_match:g}. {advice}"
         )
-    check_finite({name: theirs[name] for name in match.matched}, path)
+    check_finite_tensors({name: theirs[name] for name in match.matched}, path)
     network.backbone.load_state_dict({name: backbone[name] for name in match.matched}, strict=False)
     is_whole = match.share == 100  # a head on another backbone than its own would guess
     used = _fill_head(network.head, classifier, heads, path) if is_whole else []
@@ -201,7 +201,7 @@ def _fill_head(head: nn.Module, names: Mapping[str, str], heads: Mapping[str, Te
     theirs = {ours: heads[name] for ours, name in names.items()}
     if not theirs or match_tensors(head, theirs).share < 100:
         return []
-    check_finite({name: heads[name] for name in names.values()}, path)
+    check_finite_tensors({name: heads[name] for name in names.values()}, path)
     head.load_state_dict(theirs)
     return list(names.values())
 

@@ -151,7 +151,7 @@ def _find_head(heads: Mapping[str, Tensor], theirs: str, ours: str) -> dict[str,
     return {ours + name.removeprefix(theirs): name for name in heads if name.startswith(theirs)}
 
 
-def check_finite(tensors: Mapping[str, Tensor], path: Path) -> None:
+def check_finite_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
     """Refuse weights that would make every output NaN.
 
     Raises:
