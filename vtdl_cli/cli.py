@@ -163,7 +163,8 @@ def _is_interrupted(error: BaseException) -> bool:
 
 BATCH_SETTINGS = "--set pretrain.batch_size=8, or finetune.batch_size, evaluate.batch_clips, extract.batch_clips"
 LESS_MEMORY = (
-    f"Lower the batch ({BATCH_SETTINGS}), --workers, or the size of the network: model.width, method.queue.size"
+    f"Lower the batch ({BATCH_SETTINGS}), --workers, the memory for videos (pretrain.cache_gb, finetune.cache_gb), or "
+    "the size of the network: model.width, method.queue.size"
 )
 
 

@@ -74,8 +74,8 @@ def explain_dead_worker(exit_code: int | None) -> str:
     again = "and start again, with --resume where the command has it"
     if is_killed(exit_code):
         return (
-            "a worker process was killed by the system, most often because memory ran out. Use fewer --workers "
-            f"or a smaller batch, {again}"
+            "a worker process was killed by the system, most often because memory ran out. Use fewer --workers, "
+            f"a smaller batch or less cache_gb, {again}"
         )
     if exit_code == -getattr(signal, "SIGBUS", 7):
         return (

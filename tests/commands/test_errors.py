@@ -202,6 +202,16 @@ def test_faults__above_the_fraction_stop_the_run(toy: Toy, data_dir: Path, tmp_p
     assert files_in(tmp_path) == before
 
 
+def test_full_disk__of_predictions_names_the_file(toy: Toy, finetuned: Path, tmp_path: Path) -> None:
+    """More rows than the memory that is written at once."""
+    out = tmp_path / "rows.csv"
+    line = ["predict", "--weights", str(finetuned), str(toy.root), "--out", str(out), "--timeline", "--hop", "1"]
+    with small_files(500):
+        says = f"file '{out}' could not be written (File too large). Allow larger files (ulimit -f unlimited)"
+        refuse(*line, "--device", "cpu", "--workers", "0", "--quiet", code=1, says=(says,))
+    assert not out.exists()
+
+
 @pytest.mark.parametrize(
     ("command", "file"),
     [

@@ -112,6 +112,8 @@ def test_folder__bad_input(toy: Toy, tmp_path: Path) -> None:
         (("--group-by", "("), "'('"),
         (("--decoder", "vlc"), "'vlc'"),
         (("--val-groups", "anna"), "--group-by"),
+        (("--group-by", "_([0-9])", "--val-groups", ","), "--val-groups ',' names no group"),
+        (("--group-by", "_([0-9])", "--test-groups", '""'), "names no group"),
         (("--test-fraction", "0.2", "--test-groups", "anna"), "Choose one"),
         (("--val-fraction", "0.5", "--test-fraction", "0.5"), "leave nothing to train on"),
     ):

@@ -136,15 +136,20 @@ def folder(
         test_fraction=test_fraction,
         group_by=group_by,
         group_from=group_from,
-        val_groups=_split(val_groups),
-        test_groups=_split(test_groups),
+        val_groups=_split(val_groups, "--val-groups"),
+        test_groups=_split(test_groups, "--test-groups"),
     )
     _show(audit, as_json, options, root, 1)
 
 
-def _split(names: str) -> list[str]:
+def _split(names: str, option: str) -> list[str]:
     """Split names at commas, as in a line of a CSV: a name in double quotes may hold a comma."""
-    return [name for name in next(csv.reader([names]), []) if name]
+    from vtdl_cli.errors import UsageError
+
+    found = [name for name in next(csv.reader([names]), []) if name]
+    if names and not found:
+        raise UsageError(f"{option} '{names}' names no group. Give their names, separated by commas")
+    return found
 
 
 def _add_official(dataset: str, title: str, num_splits: int, splits_help: str, examples: tuple[str, str]) -> None:

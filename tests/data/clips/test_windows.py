@@ -48,6 +48,13 @@ def test_slide__clips_are_those_of_a_fixed_view() -> None:
         assert np.array_equal(np.stack(list(slide(iter(frames), indices[:2], CentreView(16, 12), pool))), expected[:2])
 
 
+def test_starts__of_a_tiny_hop_are_all_frames(video: Path) -> None:
+    """Oracle: by hand: 24 frames, windows of 7; a nanosecond would ask for two billion moments."""
+    windows = open_windows(video, rule(4, 2, Hop(1e-9, "seconds")))
+    assert windows.starts.tolist() == list(range(18))
+    assert open_windows(video, rule(4, 2, Hop(1 / 12, "seconds"))).starts.tolist() == list(range(18))
+
+
 @pytest.mark.parametrize(("hop", "first"), [(1, 0), (3, 0), (7, 0), (20, 0), (3, 2)])
 def test_windows__are_the_frames_of_the_file(video: Path, hop: int, first: int) -> None:
     """Oracle: the same frames read at once, resized, and cut by evaluation's view."""

@@ -3,7 +3,9 @@
 import pickle
 import shutil
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +13,10 @@ import torch
 
 from tests.toy import NUM_TRAIN, Toy, differences, load, read_list, refuse, rows, succeed, without_times, write_video
 from vtdl_cli.data.clips.epoch_batches import EpochBatches
+from vtdl_cli.data.video import file_readers
 from vtdl_cli.data.video.cache import KeptVideo, VideoCache
 from vtdl_cli.data.video.decoding import open_video
+from vtdl_cli.data.video.file_readers import decode_frames
 from vtdl_cli.data.video.timeline import Interval, timeline_of
 from vtdl_cli.engine.networks.clips import build_pretraining_clips
 from vtdl_cli.engine.networks.machine import build_machine
@@ -97,6 +101,30 @@ def test_fill__leaves_out_a_video_that_is_damaged_elsewhere(data_dir: Path, tmp_
         assert np.array_equal(ours.read([3, 7]), theirs.read([3, 7]))
         with pytest.raises(UnreadableVideo):
             ours.read([ours.num_frames - 8])
+
+
+def test_read__goes_on_where_it_ended_in_a_video_without_an_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: by hand: blocks one after another decode each frame once; an earlier frame, all before it once more."""
+    path, decoded = tmp_path / "video.ts", list[int]()
+    noise = np.random.default_rng(0).integers(256, size=(NUM_FRAMES, 4, 6, 3), dtype=np.uint8)
+    write_video(path, noise.repeat(8, 1).repeat(8, 2))
+
+    def counted(path: Path) -> Iterator[Any]:
+        for frame in decode_frames(path):
+            decoded.append(frame.pts)
+            yield frame
+
+    monkeypatch.setattr(file_readers, "decode_frames", counted)
+    with open_video(path) as reader:
+        assert reader.scan.seek_table is None
+        frames = np.concatenate([reader.read(range(first, first + 50)) for first in (0, 50, 100)])
+        assert len(decoded) == NUM_FRAMES
+        assert np.array_equal(reader.read([120, 30]), frames[[120, 30]])
+        assert len(decoded) == NUM_FRAMES + 121
+        assert np.array_equal(reader.read([121]), frames[[121]])
+        assert len(decoded) == NUM_FRAMES + 122
 
 
 def test_fill__ended_early_leaves_no_thread_and_no_open_file(video: Path) -> None:

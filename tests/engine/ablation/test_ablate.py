@@ -261,7 +261,9 @@ def test_ablate__overwrite_starts_over(toy: Toy, tmp_path: Path) -> None:
     old.write_text("{}")
     refuse(*words(toy, out, "--resume"), code=1, says=(f"file '{old}' is damaged",))
     (out / "mine.txt").write_text("kept")
+    (out / "cells" / "mine.tif").write_text("kept")
     few = ("--rows", SCRATCH, "--seeds", "1", "--overwrite", "--quiet")
     assert "One row: nothing to compare" in succeed(*words(toy, out, *few)).stdout
     assert json.loads(old.read_text())["results"]
     assert (out / "mine.txt").exists()
+    assert (out / "cells" / "mine.tif").exists()

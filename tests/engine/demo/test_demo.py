@@ -194,6 +194,36 @@ def test_demo__refuses_to_resume_with_something_else(
 
 
 @pytest.mark.parametrize("how", ["--resume", "--overwrite"])
+def test_demo__refuses_a_folder_of_something_else(how: str, tmp_path: Path) -> None:
+    """Nobody's videos and lists are taken for those of a demo."""
+    for name in ("videos/wave/mine.mp4", "lists/mine.txt"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text("mine")
+    says = f"folder '{tmp_path}' is not empty, and holds no demo. Choose another --out"
+    refuse("demo", "--out", str(tmp_path), *SMALL, how, code=2, says=(says,))
+    assert files_in(tmp_path) == {"videos/wave/mine.mp4", "lists/mine.txt"}
+
+
+def test_remove_old__deletes_what_a_demo_wrote_and_no_more(tmp_path: Path) -> None:
+    made = {"videos/seed-0/a/1.mp4", "lists/seed-0/train.txt", "cells/seed-0/scratch/probes.json", "cells/epochs.json",
+            "cells/draws/draw-0.csv", "cells/pace-scratch/last.pt", "demo.json", "triplet.png"}  # fmt: skip
+    others = {"videos/mine.mp4", "cells/mine.tif", "notes.txt"}
+    for name in made | others:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("text")
+    demo.remove_old(tmp_path)
+    assert files_in(tmp_path) == others
+    assert {path.name for path in tmp_path.iterdir()} == {"videos", "cells", "notes.txt", "lists"}
+
+
+@pytest.mark.parametrize("content", ["[]", "null", "{", ""])
+def test_demo__refuses_a_damaged_folder(content: str, tmp_path: Path) -> None:
+    (tmp_path / "videos.json").write_text(content)
+    says = f"file '{tmp_path}/videos.json' is damaged. Choose another --out, or remove it and use"
+    refuse("demo", "--out", str(tmp_path), *SMALL, "--resume", code=2, says=(says,))
+
+
+@pytest.mark.parametrize("how", ["--resume", "--overwrite"])
 def test_demo__refuses_a_folder_of_an_earlier_version(how: str, tmp_path: Path) -> None:
     (tmp_path / "videos.json").write_text('{"seed": 0, "videos_per_class": 84}\n')
     says = "holds a demo of an earlier version, which had other folders. Choose another --out"

@@ -157,6 +157,33 @@ def test_extract__killed_amid_a_video_it_resumes_to_the_same_bytes(
     assert [path.name for path in tmp_path.iterdir()] == ["dense.h5"]
 
 
+def test_extract__resumed_after_its_video_has_changed_is_refused(
+    pretrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A video of 24 frames has 9 windows, one of 10 frames has 2; eight are a batch, and saved."""
+    monkeypatch.setattr(vtdl_cli.engine.evaluate.extracted_rows, "KEEP_EVERY_SECONDS", 0.0)
+    video, passed = tmp_path / "videos" / "a.mp4", list[int]()
+    write_video(video, colour_video(0, seed=1))
+
+    def forward(*arguments: Any) -> np.ndarray:
+        if passed:
+            raise Killed
+        passed.append(1)
+        return forward_frames(*arguments)
+
+    command = line(pretrained, video.parent, tmp_path / "f.h5", hop="2")
+    with monkeypatch.context() as patch:
+        patch.setattr(vtdl_cli.engine.evaluate.dense, "forward_frames", forward)
+        with pytest.raises(Killed):
+            vtdl(*command)
+    write_video(video, colour_video(0, seed=1)[:10])
+    says = (
+        f"video '{video}' has changed: 8 of its windows are extracted, and now it has 2. Use --overwrite to start over"
+    )
+    refuse(*command, "--resume", "--quiet", code=2, says=(says,))
+    succeed(*command, "--overwrite")
+
+
 def test_extract__video_damaged_half_way_is_skipped_whole(
     pretrained: Path, dense: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import math
+import shutil
 import signal
 from pathlib import Path
 
@@ -282,6 +283,18 @@ def test_run_folder__overwrite_removes_what_a_run_wrote_and_no_more(toy: Toy, tm
     assert {(run / name).read_text() for name in others} == {"mine"}
     assert len(list(run.glob("events.*"))) == 1
     assert [row["epoch"] for row in rows(run)] == [1]
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "finetune"])
+def test_run_folder__is_not_overwritten_by_a_run_that_begins_from_it(
+    toy: Toy, pretrained: Path, tmp_path: Path, stage: str
+) -> None:
+    run = Path(shutil.copytree(pretrained, tmp_path / "run"))
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    for weights in (run, run / "checkpoints/last.pt"):
+        line = getattr(toy, stage)(run, "--weights", str(weights), "--overwrite")
+        refuse(*line, code=2, says=(f"weights '{weights}' lie in --out '{run}', which --overwrite replaces.",))
+    assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
 
 
 def test_run_folder__overwrite_that_fails_at_the_start_keeps_the_old_run(toy: Toy, tmp_path: Path) -> None:

@@ -113,6 +113,8 @@ class WindowRule:
         if unit == "frames":
             return np.arange(0, last + 1, int(distance))
         edges = timeline.edges - timeline.edges[0]
+        if distance <= np.diff(edges[: last + 2]).min():  # one for each frame, however many moments it would be
+            return np.arange(last + 1)
         moments = np.arange(int(edges[last] / distance) + 2) * distance
         starts = np.unique(nearest_frames(edges, moments))
         return starts[starts <= last]

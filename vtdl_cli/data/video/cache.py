@@ -125,10 +125,14 @@ class VideoCache:
 
 def _keep(path: Path, reader: VideoReader, opened: ExitStack) -> KeptVideo | None:
     """Read all frames, and close the video; None where some cannot be decoded."""
-    numbers = np.arange(reader.num_frames)
+    numbers, frames = np.arange(reader.num_frames), np.empty(0, np.uint8)
     with opened:
         try:
-            blocks = [reader.read(numbers[first : first + BLOCK_FRAMES]) for first in numbers[::BLOCK_FRAMES]]
-            return KeptVideo(np.concatenate(blocks), reader.scan, timeline_of(path, reader))
+            for first in range(0, len(numbers), BLOCK_FRAMES):
+                block = reader.read(numbers[first : first + BLOCK_FRAMES])
+                if first == 0:
+                    frames = np.empty((len(numbers), *block.shape[1:]), np.uint8)
+                frames[first : first + len(block)] = block
+            return KeptVideo(frames, reader.scan, timeline_of(path, reader))
         except UnreadableVideo:
             return None

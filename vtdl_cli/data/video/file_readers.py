@@ -11,9 +11,9 @@ detects such files: PyAV and decord then decode them from the start, which is co
 
 import importlib
 import os
-from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,7 @@ class PyAvReader:
     def __init__(self, path: Path, scan: VideoScan, file: OpenFile | None = None, threads: int = 1) -> None:
         self._path, self.scan, self.num_frames, self._file = path, scan, scan.num_frames, file
         self._threads = threads
+        self._passing, self._passed = iter(()), 0  # frames that are decoded from the start, and how many have been
 
     def read(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """See `VideoReader.read`."""
@@ -69,22 +70,24 @@ class PyAvReader:
         return collect_frames(self._path, map(RgbConverter(), frames), number)
 
     def _decode_on(self, wanted: np.ndarray) -> Iterator[Any]:
-        """Yield the frames `wanted`, all others up to them being decoded as well."""
-        left = deque(wanted.tolist())
-        for number, frame in enumerate(decode_frames(self._path)):
-            if number == left[0]:
-                left.popleft()
-                yield frame
-                if not left:
-                    return
-        raise UnreadableVideo(str(self._path), f"it ends before frame {left[0]} of {self.num_frames}")
+        """Yield the frames `wanted`, all others up to them being decoded as well; go on where the last call ended."""
+        if not self._passed or wanted[0] < self._passed:
+            self._passing, self._passed = decode_frames(self._path), 0
+        for number in wanted.tolist():
+            frame = next(islice(self._passing, number - self._passed, None), None)
+            if frame is None:
+                self._passed = 0
+                raise UnreadableVideo(str(self._path), f"it ends before frame {number} of {self.num_frames}")
+            self._passed = number + 1
+            yield frame
 
     def frames(self) -> Iterator[np.ndarray]:
         """Yield all frames (H, W, 3) in order, one in memory at a time."""
         yield from map(RgbConverter(), decode_frames(self._path, self._threads))
 
     def close(self) -> None:
-        """Close the file, if a seek or a scan left it open."""
+        """Close what seeks, a scan or a pass left open."""
+        self._passing, self._passed = iter(()), 0
         if self._file is not None:
             self._file.close()
             self._file = None

@@ -16,7 +16,7 @@ import numpy as np
 
 from vtdl_cli.analysis.ablation import draw_ablation
 from vtdl_cli.config import Config
-from vtdl_cli.engine.ablation.grid import Grid, Values
+from vtdl_cli.engine.ablation.grid import Grid, Values, remove_cells
 from vtdl_cli.engine.ablation.measures import Measures
 from vtdl_cli.engine.ablation.rows import Row, apply_budget
 from vtdl_cli.engine.ablation.running import run_grid
@@ -110,7 +110,7 @@ def remove_old(grid: Grid) -> None:
     """Delete the outputs of an earlier ablation."""
     for name in (TABLE, FIGURE, RESULT):
         (grid.out / name).unlink(missing_ok=True)
-    grid.remove_cells()
+    remove_cells(grid.folder)
 
 
 def write_table(grid: Grid) -> None:

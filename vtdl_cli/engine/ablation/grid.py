@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from vtdl_cli.errors import Interrupted, UsageError
 from vtdl_cli.runtime import Reporter
 
 CELLS = "cells"  # the folder of all cells, below --out
+DRAWS = "draws"  # in CELLS: lists of a few labels
 EPOCHS_FILE = "epochs.json"  # of the rows that train as long as another, once measured
 
 Values = dict[int, dict[str, dict[str, list[float]]]]
@@ -79,7 +81,7 @@ class Grid:
             self.measured_epochs.of(row.name),
             videos,
             self.folder / f"seed-{seed}" / row.name,
-            self.folder / "draws",
+            self.folder / DRAWS,
             self.measures,
             replace(self.execution, seed=seed, resume=True, overwrite=False, dry_run=False),
             self.stage_reporter,
@@ -148,10 +150,6 @@ class Grid:
             "pretraining_hours_left": seconds / done * left / 3600 if done else "unknown until a row is pretrained",
         }
 
-    def remove_cells(self) -> None:
-        """Delete the cells of an earlier ablation in the folder."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
     def compute(self, task: Task) -> int | None:
         """Compute a task, and return the epochs that it measured, if it measured any.
 
@@ -200,3 +198,15 @@ def refuse_same_rows(cells: Iterable[Cell]) -> None:
                 f"rows '{other}' and '{cell.row.name}' are the same in everything that is measured. Leave one out, or "
                 "measure more: --finetune"
             )
+
+
+def remove_cells(folder: Path) -> None:
+    """Delete the cells of an earlier ablation, and nothing else in the folder."""
+    for cells in (*folder.glob("seed-*"), *folder.glob("pace-*")):
+        shutil.rmtree(cells)
+    draws = folder / DRAWS
+    for file in (*draws.glob("draw-*.csv"), folder / EPOCHS_FILE):
+        file.unlink(missing_ok=True)
+    for emptied in (draws, folder):
+        with suppress(OSError):  # it holds what others have put there, or there is none
+            emptied.rmdir()

@@ -21,17 +21,18 @@ from vtdl_cli.analysis.bars import draw_bars
 from vtdl_cli.config import Config
 from vtdl_cli.data.video.motion import CLASSES
 from vtdl_cli.engine.ablation.cell import FEW_SHOT, PRETRAINING, Cell
-from vtdl_cli.engine.ablation.grid import CELLS, Grid, Values
+from vtdl_cli.engine.ablation.grid import CELLS, Grid, Values, remove_cells
 from vtdl_cli.engine.ablation.processes import start_server
 from vtdl_cli.engine.ablation.running import run_grid
 from vtdl_cli.engine.demo.comparisons import DRAWS, STEPS, Comparison
 from vtdl_cli.engine.demo.verdict import conclude
-from vtdl_cli.engine.demo.videos import GeneratedVideos
+from vtdl_cli.engine.demo.videos import BEGUN_FILE, GeneratedVideos
 from vtdl_cli.engine.report.triplet import draw_triplet
 from vtdl_cli.engine.request import Execution
 from vtdl_cli.engine.stages import StageReporter
 from vtdl_cli.engine.train.freezing import check_freezing
-from vtdl_cli.engine.train.run_folder import refuse_used_folder
+from vtdl_cli.engine.train.run_folder import is_in_use, refuse_used_folder
+from vtdl_cli.errors import UsageError
 from vtdl_cli.locks import lock_folder, releasing_locks
 from vtdl_cli.runtime import Reporter, atomic_write
 from vtdl_cli.system import available_cores
@@ -80,6 +81,8 @@ def demo(
         row.build_config(config)
     check_freezing(config.finetune, trained=False, linear_probe=False)  # some of the networks begin from scratch
     refuse_used_folder(out, "folder", resume=execution.resume, overwrite=execution.overwrite)
+    if is_in_use(out) and not (out / BEGUN_FILE).exists():
+        raise UsageError(f"folder '{out}' is not empty, and holds no demo. Choose another --out")
     plan = {"out": str(out), "videos": videos_per_class * len(CLASSES), **describe(comparison, execution.seed)}
     if execution.dry_run:
         return plan
@@ -117,8 +120,10 @@ def describe(comparison: Comparison, seed: int) -> dict[str, Any]:
 
 def remove_old(out: Path) -> None:
     """Delete the outputs of an earlier demo."""
-    for name in (CELLS, "videos", "lists"):
-        shutil.rmtree(out / name, ignore_errors=True)
+    remove_cells(out / CELLS)
+    for folder in (out / "videos", out / "lists"):
+        for of_seed in folder.glob("seed-*"):
+            shutil.rmtree(of_seed)
     for name in (RESULT_FILE, FIGURE, TRIPLET):
         (out / name).unlink(missing_ok=True)
 

@@ -55,7 +55,12 @@ class GeneratedVideos:
             UsageError: it was begun with something else, or by an earlier version.
         """
         path, settings = self.out / BEGUN_FILE, settings | {"videos": self.per_class}
-        before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else settings
+        try:
+            before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else settings
+        except ValueError:
+            before = None
+        if not isinstance(before, dict):
+            raise UsageError(f"file '{path}' is damaged. Choose another --out, or remove it and use --overwrite")
         if before.keys() != settings.keys():
             raise UsageError(
                 f"folder '{self.out}' holds a demo of an earlier version, which had other folders. Choose another --out"

@@ -183,7 +183,13 @@ def read_batches(
     for position in range(done, len(videos)):
         try:
             video = open_windows(videos.path(position), rule, videos.interval(position), threads)
-            for window in video.read(number if position == done else 0):
+            first = number if position == done else 0
+            if first and first >= len(video):
+                raise UsageError(
+                    f"video '{video.path}' has changed: {first} of its windows are extracted, and now it has "
+                    f"{len(video)}. Use --overwrite to start over"
+                )
+            for window in video.read(first):
                 batch.add(position, video, window)
                 if len(batch.windows) == size:
                     yield batch

@@ -5,7 +5,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -55,7 +55,9 @@ def _spooled_text(path: Path) -> Iterator[Callable[[str], None]]:
     Raises:
         VtdlError: the disk is full, or the folder cannot be written.
     """
-    with TemporaryFile("w+", encoding="utf-8", newline="", dir=nearest_existing_folder(path.parent)) as spool:
+    folder = nearest_existing_folder(path.parent)
+    spool = TemporaryFile("w+", encoding="utf-8", newline="", dir=folder)  # noqa: SIM115  # closed below
+    try:
 
         def add(text: str) -> None:
             try:
@@ -67,6 +69,9 @@ def _spooled_text(path: Path) -> Iterator[Callable[[str], None]]:
         with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
             spool.seek(0)
             shutil.copyfileobj(spool, file)
+    finally:
+        with suppress(OSError):  # closing tries once more to write what a full disk had no room for
+            spool.close()
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from vtdl_cli.engine.train.freezing import check_freezing, freeze
 from vtdl_cli.engine.train.optimization import group_parameters
 from vtdl_cli.engine.train.plan import describe_plan, report_schedule
 from vtdl_cli.engine.train.rank_batches import check_batch
-from vtdl_cli.engine.train.run_folder import RunFolder
+from vtdl_cli.engine.train.run_folder import RunFolder, refuse_own_source
 from vtdl_cli.engine.train.step import train_epoch
 from vtdl_cli.engine.train.training import Training
 from vtdl_cli.engine.train.validation import (
@@ -76,6 +76,8 @@ def finetune(
     check_freezing(options, trained=weights is not None or weights_follow, linear_probe=linear_probe)
     _warn_of_lists(options, videos, val_videos, reporter)
     check_batch("finetune", options.batch_size)
+    if weights is not None:
+        refuse_own_source(out, weights, overwrite=execution.overwrite)
     run = RunFolder(out, resume=execution.resume, overwrite=execution.overwrite, trackers=options.trackers)
     machine = build_machine(execution.device, options.precision, execution.workers, reporter)
     seed_torch(execution.seed)

@@ -25,7 +25,7 @@ from vtdl_cli.engine.train.health import signs_of_collapse
 from vtdl_cli.engine.train.optimization import ParameterGroup
 from vtdl_cli.engine.train.plan import describe_plan, report_schedule
 from vtdl_cli.engine.train.rank_batches import check_batch
-from vtdl_cli.engine.train.run_folder import RunFolder
+from vtdl_cli.engine.train.run_folder import RunFolder, refuse_own_source
 from vtdl_cli.engine.train.step import train_epoch
 from vtdl_cli.engine.train.training import Training
 from vtdl_cli.errors import ListError
@@ -67,6 +67,8 @@ def pretrain(
         absent=reporter.warn if execution.dry_run else None,
     )
     check_size(config, videos)
+    if weights is not None:
+        refuse_own_source(out, weights, overwrite=execution.overwrite)
     run = RunFolder(out, resume=execution.resume, overwrite=execution.overwrite, trackers=config.pretrain.trackers)
     training, method = prepare_pretraining(config, videos, run, execution, reporter, weights)
     report_schedule(training)

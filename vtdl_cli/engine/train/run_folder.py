@@ -22,7 +22,7 @@ import yaml
 
 from vtdl_cli import ranks
 from vtdl_cli.analysis.curves import draw_curves
-from vtdl_cli.engine.networks.checkpoint import Stage
+from vtdl_cli.engine.networks.checkpoint import Stage, find_weights
 from vtdl_cli.engine.train.meter import rename_metrics
 from vtdl_cli.engine.train.trackers import IDS, Trackers
 from vtdl_cli.errors import UsageError, VtdlError
@@ -56,11 +56,25 @@ def refuse_used_folder(path: Path, what: str, *, resume: bool, overwrite: bool) 
         UsageError: the folder cannot be used.
     """
     check_writable(path)
-    in_use = path.is_dir() and any(entry.name != FOLDER_LOCK for entry in path.iterdir())
-    if in_use and not (resume or overwrite):
+    if is_in_use(path) and not (resume or overwrite):
         raise UsageError(
             f"{what} '{path}' is not empty. Use --resume to continue, --overwrite to start over, or another --out"
         )
+
+
+def is_in_use(path: Path) -> bool:
+    """Whether a folder holds anything but a lock."""
+    return path.is_dir() and any(entry.name != FOLDER_LOCK for entry in path.iterdir())
+
+
+def refuse_own_source(out: Path, weights: str, *, overwrite: bool) -> None:
+    """Refuse to overwrite a run with one that begins from its weights.
+
+    Raises:
+        UsageError: they lie in `out`.
+    """
+    if overwrite and find_weights(weights).resolve().is_relative_to(out.resolve()):
+        raise UsageError(f"weights '{weights}' lie in --out '{out}', which --overwrite replaces. Choose another --out")
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
