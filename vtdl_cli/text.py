@@ -30,6 +30,14 @@ def printable_lines(text: str) -> str:
     return "\n".join(map(printable, text.split("\n")))
 
 
+def shorten(text: str, length: int) -> str:
+    """Return at most `length` characters of `text`, the middle left out: names of files often differ in their ends."""
+    if len(text) <= length:
+        return text
+    end = (length - 1) // 2
+    return f"{text[: length - 1 - end]}…{text[len(text) - end :]}"
+
+
 def counted(number: float, one: str, many: str = "") -> str:
     """Return a number and what it counts: `1 video`, `5 videos`, `2 classes`, `0 queries`.
 

@@ -32,7 +32,7 @@ EPOCHS = [{"epoch": 1.0, "loss": 1.0}]
         lambda path: draw_points(np.c_[LABELS, LABELS], LABELS, dict.fromkeys(LABELS.tolist(), NAME), NAME, ("", ""), path),
         lambda path: draw_gradients([NAME], [1], np.ones((1, 1)), np.ones((1, 1)), NAME, path),
         lambda path: draw_overlays({NAME: (FRAME, FRAME)}, path, title=NAME, scale=(0, 1), meaning=NAME),
-        lambda path: draw_retrieval([[RetrievalCell(FRAME, NAME), RetrievalCell(FRAME, NAME, True)]], NAME, path),
+        lambda path: draw_retrieval([[RetrievalCell(FRAME, NAME), RetrievalCell(FRAME, NAME, True, 1.0)]], NAME, NAME, path),
         lambda path: draw_strip([ClipFrames(NAME, FRAME[None], np.zeros(1, int))], NAME, path),
     ],
     ids=[

@@ -249,7 +249,10 @@ def test_compared_features__leave_out_the_unlabelled(tmp_path: Path, command: st
     for side in sides:
         assert f"warning: features '{tmp_path / f'some-{side}.h5'}': 4 of 24 videos left out" in result.stderr
     none = write_features(tmp_path / "none.h5", values, [-1] * 24)
-    refuse(*known, f"--{sides[1]}", none, code=2, says=("none.h5' hold 24 videos and no class. Extract from",))
+    if command == "probe":
+        refuse(*known, f"--{sides[1]}", none, code=2, says=("none.h5' hold 24 videos and no class. Extract from",))
+    else:
+        assert len(json.loads(succeed(*known, f"--{sides[1]}", none).stdout)["neighbours"]) == 24
 
 
 def test_prepare_lists__of_a_folder_without_classes(toy: Toy, archive: Path, tmp_path: Path) -> None:

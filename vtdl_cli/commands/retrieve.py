@@ -1,11 +1,14 @@
 """`vtdl retrieve`."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from vtdl_cli.commands import options as o
+
+QUERIES_SHOWN, NEIGHBOURS_SHOWN = 5, 3  # on the screen
 
 EPILOG = """Examples:
 
@@ -16,8 +19,12 @@ vtdl retrieve --gallery train.h5 --query test.h5 --root videos --figure retrieva
 
 
 def retrieve(
-    gallery: Annotated[Path, typer.Option(help="Features to search in, of the training videos: HDF5 of vtdl extract.")],
-    query: Annotated[Path, typer.Option(help="Features to search for, of the test videos by the same network.")],
+    gallery: Annotated[
+        Path, typer.Option(help="Features to search in, of the training videos or of all: HDF5 of vtdl extract.")
+    ],
+    query: Annotated[
+        Path, typer.Option(help="Features to search for, of the test videos or of all, by the same network.")
+    ],
     figure: Annotated[
         Path | None, typer.Option(help="PNG to write: some queries with their 5 nearest videos. Default: none.")
     ] = None,
@@ -31,7 +38,8 @@ def retrieve(
     per_query: Annotated[
         Path | None,
         typer.Option(
-            help="CSV to write: each query's nearest video, and rank of the first correct one. Default: none."
+            help="CSV to write: each query's nearest video, and rank of the first correct one; without classes, its 5 "
+            "nearest videos. Default: none."
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=o.MOST_SEED, help="Seed of the choice of queries in the figure.")] = 0,
@@ -42,7 +50,8 @@ def retrieve(
 ) -> None:
     """Search for similar videos, and measure how often the class agrees.
 
-    R@k is the share of queries with a video of their class among the k nearest.
+    R@k is the share of queries with a video of their class among the k nearest. Features without classes have no R@k:
+    the nearest videos of the first queries are printed, those of all with --json or --per-query.
     """
     from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.errors import UsageError
@@ -68,3 +77,29 @@ def retrieve(
         overwrite=overwrite,
     )
     print_result(result, as_json, "retrieved")
+    if not as_json and "neighbours" in result:
+        print_neighbours(result["neighbours"], per_query)
+
+
+def print_neighbours(neighbours: Sequence[Mapping[str, Any]], written: Path | None) -> None:
+    """Print the nearest videos of the first queries as a table on stdout, and how to see those of the others."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from vtdl_cli.text import counted, printable
+
+    table = Table("query", "nearest", "cosine", title="nearest videos", title_justify="left", pad_edge=False)
+    for column in table.columns:
+        column.overflow = "fold"
+    for each in neighbours[:QUERIES_SHOWN]:
+        name = printable(each["query"])
+        for rank, video in enumerate(each["nearest"][:NEIGHBOURS_SHOWN]):
+            table.add_row("" if rank else name, printable(video["path"]), f"{video['cosine']:.3f}")
+        table.add_section()
+    console = Console(highlight=False, markup=False, emoji=False)
+    console.print(table)
+    where = str(written) if written else "--json, or --per-query nearest.csv"
+    console.print(
+        f"{min(QUERIES_SHOWN, len(neighbours))} of {counted(len(neighbours), 'query')}, {NEIGHBOURS_SHOWN} nearest of "
+        f"each at most. All of them: {printable(where)}"
+    )

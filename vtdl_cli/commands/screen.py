@@ -16,8 +16,8 @@ from vtdl_cli.runtime import Progress, Reporter, SilentReporter
 from vtdl_cli.text import printable, result_rows
 
 PLAIN_EVERY = 50  # steps between two lines in a pipe
-JSON_ONLY = ("preset", "triplets", "times", "draws")
-"""Keys of results that tables leave out: a file of settings, tables of their own, every value behind a mean."""
+JSON_ONLY = ("preset", "triplets", "times", "draws", "neighbours", "gallery_weights_sha256", "query_weights_sha256")
+"""Keys of results that tables leave out: a file of settings, tables of their own, every value behind a mean, hashes."""
 
 
 def print_line(line: str) -> None:

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -12,9 +13,10 @@ from PIL import Image
 from sklearn.neighbors import NearestNeighbors
 
 from tests.engine.features.test_probe import write
-from tests.toy import Toy, refuse, succeed, vtdl
+from tests.toy import Toy, refuse, succeed, vtdl, without_checksums
 from vtdl_cli.data.hdf5.features import Features
-from vtdl_cli.engine.features.retrieve import choose_queries, read_frame
+from vtdl_cli.engine.features.retrieve import choose_queries, describe_network, read_frame
+from vtdl_cli.engine.features.video_names import short_names
 
 
 def pair(folder: Path, num_gallery: int = 120, **attributes: str) -> list[str]:
@@ -68,6 +70,100 @@ def test_retrieve__by_hand(tmp_path: Path) -> None:
     table = list(csv.DictReader((tmp_path / "q.csv").read_text().splitlines()))
     assert [row["first_right"] for row in table] == ["1", "2"]
     assert [(row["nearest"], row["cosine"]) for row in table] == [("a/0", "1.0000")] * 2
+
+
+def test_retrieve__without_classes_finds_the_others(tmp_path: Path) -> None:
+    """Oracle: angles by hand. At 0, 10, 30 and 100 degrees, the nearest are those of the least difference."""
+    turns = np.deg2rad([0, 10, 30, 100])
+    file = write_by_hand(tmp_path / "a.h5", [[np.cos(turn), np.sin(turn)] for turn in turns], [-1] * 4)
+    table = tmp_path / "nearest.csv"
+    line = ["retrieve", "--gallery", file, "--query", file, "--per-query", str(table)]
+    result = succeed(*line, "--json")
+    assert f"warning: R@k left out: it needs classes, and features '{file}' have none" in result.stderr
+    found = json.loads(result.stdout)
+    assert not [name for name in found if name.startswith(("R@", "interval"))]
+    expected = {"a/0": [1, 2, 3], "a/1": [0, 2, 3], "a/2": [1, 0, 3], "a/3": [2, 1, 0]}
+    assert {each["query"]: [int(video["path"][-1]) for video in each["nearest"]] for each in found["neighbours"]} == (
+        expected
+    )
+    assert found["neighbours"][3]["nearest"][0]["cosine"] == pytest.approx(np.cos(np.deg2rad(70)), abs=1e-6)
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert [(row["path"], row["nearest"], row["nearest_3"], row["nearest_4"]) for row in rows] == [
+        (query, f"a/{others[0]}", f"a/{others[2]}", "") for query, others in expected.items()
+    ]
+    assert [row["cosine"] for row in rows] == ["0.9848", "0.9848", "0.9397", "0.3420"]  # of 10, 10, 20, 70 degrees
+    printed = succeed(*line, "--overwrite").stdout
+    assert printed.count("a/3") == 1 + 3  # one query, and the third neighbour of all others
+    assert "4 of 4 queries" in printed
+
+
+def test_retrieve__only_a_query_in_the_gallery_is_left_out_of_its_neighbours(tmp_path: Path) -> None:
+    """By hand: two of three queries have the path of a gallery video, one of them with other features."""
+    gallery = write_by_hand(tmp_path / "a.h5", [[1, 0], [0, 1]], [-1, -1])
+    (tmp_path / "other").mkdir()
+    query = write_by_hand(tmp_path / "other" / "a.h5", [[1, 0], [1, 0.1], [1, 0.2]], [-1, -1, -1])
+    found = json.loads(succeed("retrieve", "--gallery", gallery, "--query", query, "--json").stdout)["neighbours"]
+    assert [[video["path"] for video in each["nearest"]] for each in found] == [["a/1"], ["a/0", "a/1"], ["a/0", "a/1"]]
+
+
+def test_retrieve__without_classes_more_videos_than_are_ranked(tmp_path: Path) -> None:
+    """Oracle: scikit-learn's neighbours, of which the first is the query itself."""
+    values = np.random.default_rng(0).normal(size=(90, 6)).tolist()
+    gallery = write_by_hand(tmp_path / "a.h5", values, list(range(90)))
+    (tmp_path / "other").mkdir()
+    query = write_by_hand(tmp_path / "other" / "a.h5", values[:40], [-1] * 40)
+    found = json.loads(succeed("retrieve", "--gallery", gallery, "--query", query, "--json").stdout)["neighbours"]
+    reference = NearestNeighbors(metric="cosine").fit(values).kneighbors(values[:40], 6, return_distance=False)
+    assert [[video["path"] for video in each["nearest"]] for each in found] == [
+        [f"a/{number}" for number in row[1:]] for row in reference
+    ]
+
+
+def test_retrieve__names_the_weights(tmp_path: Path) -> None:
+    line = pair(tmp_path, weights="b.pt")
+    found = json.loads(succeed(*line, "--json").stdout)
+    assert [found[f"{side}_weights{what}"] for side in ("gallery", "query") for what in ("", "_sha256")] == [
+        "", "abc", "b.pt", "abc",
+    ]  # fmt: skip
+    features = Features(Path("a.h5"), np.zeros((1, 2)), np.zeros(1), ["a"], {})
+    assert describe_network(features) == "features of a.h5, which names no network"
+    origin = {"backbone": "r3d", "weights": "b.pt", "weights_sha256": "0123456789"}
+    assert describe_network(replace(features, attributes=origin)) == "features of r3d, weights b.pt, sha256 01234567"
+    random = {"backbone": "r3d", "weights": "none, seed 0", "weights_sha256": ""}
+    assert describe_network(replace(features, attributes=random)) == "features of r3d, weights none, seed 0"
+
+
+def test_retrieve__figure_without_classes(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
+    """The rows that were asked for, of videos in the same file."""
+    file, sizes = tmp_path / "features.h5", []
+    succeed(*toy.extract(pretrained, file, "--list", str(toy.train_list)))
+    with without_checksums(file) as opened:
+        opened["labels"][:] = -1
+    for rows in ("1", "3"):
+        out = tmp_path / f"{rows}.png"
+        more = ("--root", str(toy.root), "--figure", str(out), "--rows", rows)
+        succeed("retrieve", "--gallery", str(file), "--query", str(file), *more)
+        with Image.open(out) as image:
+            sizes.append(image.size)
+    assert sizes[0][0] == sizes[1][0]
+    assert sizes[0][1] < sizes[1][1]
+
+
+@pytest.mark.parametrize(
+    ("paths", "expected"),
+    [
+        (["x/a.mp4", "x/b.avi"], ["a", "b"]),
+        (["x/1/a.mp4", "x/2/a.mp4"], ["1/a", "2/a"]),
+        (["clip.1", "clip.2"], ["clip.1", "clip.2"]),  # folders of frames
+        (["a.mp4", "a.mp4"], ["a", "a"]),
+        (["x/1/a.mp4", "x/1/a.avi", "y/1/a.avi"], ["x/1/a.mp4", "x/1/a.avi", "y/1/a.avi"]),
+    ],
+)
+def test_short_names__tell_videos_apart(paths: list[str], expected: list[str]) -> None:
+    features = Features(Path("a.h5"), np.zeros((len(paths), 2)), np.zeros(len(paths)), paths, {})
+    assert short_names(features) == expected
+    times = np.array([[0.5, 1.0]] * len(paths))
+    assert short_names(replace(features, intervals=times)) == [f"{name}#t=0.5,1" for name in expected]
 
 
 def test_retrieve__interval_holds_the_metric(tmp_path: Path) -> None:
@@ -133,12 +229,17 @@ def test_retrieve__bad_input(toy: Toy, tmp_path: Path) -> None:
     used.touch()
     root = ("--root", str(toy.root))
     unknown = write_by_hand(tmp_path / "unknown.h5", [[1, 2], [2, 1]], [-1, -1])
+    both = ("--gallery", unknown, "--query", unknown)
+    alone = write_by_hand(tmp_path / "alone.h5", [[1, 2]], [-1])
     infinite = write_by_hand(tmp_path / "infinite.h5", [[1, np.nan]], [0])
     (tmp_path / "classes.txt").write_text("one\ntwo\n")
     for more, says, code in (
         (("--gallery", str(tmp_path / "absent.h5")), "absent.h5' do not exist. First: vtdl extract", 2),
         (("--query", line[2]), "share 120 videos", 2),
-        (("--query", unknown), "hold 2 videos and no class. Extract from a list with classes", 2),
+        (("--query", unknown), "differ from", 2),
+        (("--gallery", alone, "--query", alone), "hold one video, the query itself: there is no other. Extract", 2),
+        ((*both, "--classes", "a.txt"), "--classes 'a.txt' is for R@k, which needs classes: features", 2),
+        ((*both, "--group-by", "(.)"), "unknown.h5' have none. Leave it out", 2),
         (("--gallery", infinite), "that are not finite, the first for", 2),
         (("--figure", str(tmp_path / "a.png")), "Add --root videos", 2),
         (("--rows", "2"), "--root and --rows are options of the figure", 2),

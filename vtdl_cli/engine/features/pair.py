@@ -1,6 +1,5 @@
 """Two feature files to compare: a reference (training videos, gallery), and the videos to test or to search for."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +23,12 @@ def read_pair(reference: Path, query: Path, reporter: Reporter) -> tuple[Feature
     Raises:
         UsageError: a file is no feature file or damaged, or the two do not belong together.
     """
-    whole = read_features(reference, reporter.warn), read_features(query, reporter.warn)
-    pair = keep_labelled(whole[0], reporter), keep_labelled(whole[1], reporter)
+    return match_pair(read_features(reference, reporter.warn), read_features(query, reporter.warn), reporter)
+
+
+def match_pair(reference: Features, query: Features, reporter: Reporter) -> tuple[Features, Features]:
+    """Return the labelled videos of two files; see `read_pair`."""
+    pair = keep_labelled(reference, reporter), keep_labelled(query, reporter)
     check_pair(*pair)
     remedy = "Extract both from lists with the same classes.txt"
     if warning := describe_shared_files(*pair):
@@ -61,6 +64,17 @@ def check_pair(reference: Features, query: Features) -> None:
     Raises:
         UsageError: they do not.
     """
+    check_same_network(reference, query)
+    if shared := sorted(name for name, row in zip(query.names, find_itself(reference, query), strict=True) if row >= 0):
+        raise UsageError(
+            f"features '{query.path}' share {counted(len(shared), 'video')} with '{reference.path}', the "
+            f"first is '{shared[0]}': "
+            "each would find itself. Use lists without common videos"
+        )
+
+
+def check_same_network(reference: Features, query: Features) -> None:
+    """Raise UsageError where two files come from different networks."""
     ours, theirs = network_of(reference.attributes), network_of(query.attributes)
     ours["dims"], theirs["dims"] = (str(features.values.shape[1]) for features in (reference, query))
     for name in ours:
@@ -69,12 +83,6 @@ def check_pair(reference: Features, query: Features) -> None:
                 f"features '{query.path}' differ from '{reference.path}' in {name}: '{theirs[name]}' against "
                 f"'{ours[name]}'. Extract both with the same --weights and --layer"
             )
-    if shared := sorted(_find_shared(reference, query)):
-        raise UsageError(
-            f"features '{query.path}' share {counted(len(shared), 'video')} with '{reference.path}', the "
-            f"first is '{shared[0]}': "
-            "each would find itself. Use lists without common videos"
-        )
 
 
 def read_grouping(features: Features) -> str:
@@ -83,13 +91,19 @@ def read_grouping(features: Features) -> str:
     return recorded[0] if len(recorded) == 1 else ""
 
 
-def _find_shared(reference: Features, query: Features) -> Iterator[str]:
-    """Yield names of one video in both files; equal paths with other features are videos below another root."""
+def find_itself(reference: Features, query: Features) -> np.ndarray:
+    """Return the row of each query in the reference, int64 (Q,), -1 where it is not there.
+
+    Equal paths with other features are videos below another root.
+    """
     rows = {name: row for row, name in enumerate(reference.names)}
     comparable = reference.attributes.get("protocol") == query.attributes.get("protocol")
-    for name, theirs in zip(query.names, query.values, strict=True):
-        if name in rows and (not comparable or np.allclose(reference.values[rows[name]], theirs, rtol=1e-2, atol=1e-3)):
-            yield name
+    found = np.array([rows.get(name, -1) for name in query.names], np.int64)
+    for number in np.flatnonzero(found >= 0) if comparable else ():
+        ours, theirs = reference.values[found[number]], query.values[number]
+        if not np.allclose(ours, theirs, rtol=1e-2, atol=1e-3):
+            found[number] = -1
+    return found
 
 
 def describe_shared_files(reference: Features, query: Features) -> str:

@@ -1,13 +1,14 @@
-"""Retrieval: are a video's nearest neighbours of its class?
+"""Retrieval: which videos are nearest to a video, and are they of its class?
 
 The usual protocol: test videos are queries, training videos the gallery, compared by the cosine of features averaged
-over ten clips; a query is correct at k where any of its k nearest neighbours is of its class.
+over ten clips; a query is correct at k where any of its k nearest neighbours is of its class. Without classes, queries
+may be in the gallery themselves, and the neighbours are all there is to report.
 """
 
 import csv
 import io
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ from typing import Any
 import numpy as np
 
 from vtdl_cli.analysis.retrieval import RetrievalCell, draw_retrieval
-from vtdl_cli.data.hdf5.features import Features
+from vtdl_cli.data.hdf5.features import Features, read_features
+from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
 from vtdl_cli.data.video.decoding import AUTO, read_middle_frame
 from vtdl_cli.data.video.timeline import interval_at
 from vtdl_cli.engine.features.class_names import name_classes
-from vtdl_cli.engine.features.pair import read_grouping, read_pair
+from vtdl_cli.engine.features.pair import check_same_network, find_itself, match_pair, read_grouping
+from vtdl_cli.engine.features.video_names import short_names
 from vtdl_cli.engine.lists.groups import Groups, choose_groups
 from vtdl_cli.errors import UnreadableVideo, UsageError, VtdlError
 from vtdl_cli.intervals import share_interval
@@ -31,7 +34,8 @@ from vtdl_cli.text import counted
 RECALL_AT = (1, 5, 10, 20, 50)
 """Values of k."""
 
-NEIGHBOURS_SHOWN = 5  # beside a query in the figure
+NEIGHBOURS_SHOWN = 5  # beside a query in the figure, and in the list of neighbours
+NO_NEIGHBOUR = -1
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,8 @@ class Search:
     Attributes:
         gallery: G videos.
         queries: Q videos.
-        ranked: int64 (Q, k), rows of the gallery, nearest first.
+        ranked: int64 (Q, k), rows of the gallery, nearest first; a query that is in the gallery is not its own
+            neighbour, and ends in NO_NEIGHBOUR where k is the size of the gallery.
         names: of the classes.
     """
 
@@ -77,6 +82,11 @@ class Search:
         """Return which neighbours are of the query's class, bool (Q, k)."""
         matches: np.ndarray = self.gallery.labels[self.ranked] == self.queries.labels[:, None]
         return matches
+
+    def nearest(self, row: int) -> list[int]:
+        """Return the rows of the gallery that are shown for one query."""
+        nearest: list[int] = self.ranked[row, :NEIGHBOURS_SHOWN].tolist()
+        return [at for at in nearest if at != NO_NEIGHBOUR]
 
     def similarity(self, row: int, number: int) -> np.ndarray:
         """Return the cosines (number,) of one query with its nearest neighbours."""
@@ -98,6 +108,8 @@ def retrieve(
 ) -> dict[str, Any]:
     """Search the gallery for each query.
 
+    Where neither or only one file has classes, the neighbours of each query take the place of the metrics.
+
     Args:
         gallery: HDF5 of `vtdl extract`, of the training videos; clips of one video are averaged.
         query: the same, of the test videos.
@@ -110,14 +122,21 @@ def retrieve(
 
     Returns:
         `R@1`, `R@5`, .. in percent, up to the size of the gallery, their `intervals` (95%, over queries), and how the
-        queries are grouped.
+        queries are grouped. Without classes, `neighbours`: of each query the nearest videos and their cosines.
 
     Raises:
-        UsageError: a file is no feature file or damaged, the two do not belong together, or an output exists.
+        UsageError: a file is no feature file or damaged, the two do not belong together, an option needs classes that
+            they lack, or an output exists.
         VtdlError: a video of the figure cannot be read; nothing has been written.
     """
     began = time.monotonic()
-    gallery_features, query_features = read_pair(gallery, query, reporter)
+    gallery_features, query_features = read_features(gallery, reporter.warn), read_features(query, reporter.warn)
+    without_classes = [each for each in (gallery_features, query_features) if (each.labels == UNKNOWN_CLASS).all()]
+    if without_classes:
+        _check_without_classes(without_classes[0], {"--classes": classes, "--group-by": group_by})
+        check_same_network(gallery_features, query_features)
+    else:
+        gallery_features, query_features = match_pair(gallery_features, query_features, reporter)
     if figure is not None:
         figure.check(overwrite=overwrite, sources=[gallery, query])
     if per_query is not None:
@@ -126,24 +145,28 @@ def retrieve(
     for file in (figure.path if figure is not None else None, per_query):
         if file is not None:
             lock_file(file, reporter)
-    depth = min(max(RECALL_AT), len(gallery_features.labels))
-    ranked = nearest(query_features.values, gallery_features.values, k=depth)
-    search = Search(gallery_features, query_features, ranked, name_classes((gallery_features, query_features), classes))
-    _warn_of_limits(search, reporter)
-    groups = choose_groups(query_features.paths, group_by, read_grouping(query_features), reporter)
-    metrics, intervals = measure_recall(search, groups)
+    names = name_classes((gallery_features, query_features), classes)
+    search = Search(gallery_features, query_features, rank_others(gallery_features, query_features), names)
+    measured: dict[str, Any]
+    if without_classes:
+        reporter.warn(
+            f"R@k left out: it needs classes, and features '{without_classes[0].path}' have none. "
+            "To measure it, extract from lists with classes"
+        )
+        measured = {"neighbours": list_neighbours(search)}
+    else:
+        _warn_of_limits(search, reporter)
+        groups = choose_groups(query_features.paths, group_by, read_grouping(query_features), reporter)
+        metrics, intervals = measure_recall(search, groups)
+        measured = {**metrics, "intervals": intervals, **groups.describe(query_features.paths)}
     outputs: dict[str, str] = {}
     if figure is not None:
-        draw_neighbours(
-            search,
-            figure,
-            f"R@1 {metrics['R@1']:.1f}% of {counted(len(query_features.labels), 'query')}",
-            reporter,
-        )
+        draw_neighbours(search, figure, measured.get("R@1"), reporter)
         outputs["picture"] = str(figure.path)
     if per_query is not None:
         with atomic_write(per_query) as temporary:
-            temporary.write_text(format_queries(search), encoding="utf-8")
+            content = format_neighbours(search) if without_classes else format_queries(search)
+            temporary.write_text(content, encoding="utf-8")
         outputs["per_query"] = str(per_query)
     return {
         "gallery": str(gallery),
@@ -153,12 +176,49 @@ def retrieve(
         "dim": gallery_features.values.shape[1],
         "layer": str(gallery_features.attributes.get("layer", "")),
         "protocol": _describe_protocol(search),
-        **metrics,
-        "intervals": intervals,
-        **groups.describe(query_features.paths),
+        **_describe_weights("gallery", gallery_features),
+        **_describe_weights("query", query_features),
+        **measured,
         **outputs,
         "seconds": round(time.monotonic() - began, 2),
     }
+
+
+def _check_without_classes(features: Features, options: Mapping[str, object]) -> None:
+    for name, value in options.items():
+        if value is not None:
+            raise UsageError(
+                f"{name} '{value}' is for R@k, which needs classes: features '{features.path}' have none. Leave it out"
+            )
+
+
+def rank_others(gallery: Features, queries: Features) -> np.ndarray:
+    """Rank the gallery for each query, without the query itself; see `Search.ranked`.
+
+    Raises:
+        UsageError: the gallery holds nothing but a query.
+    """
+    itself = find_itself(gallery, queries)
+    size, has_any = len(gallery.labels), bool((itself >= 0).any())
+    if size == 1 and has_any:
+        raise UsageError(
+            f"features '{gallery.path}' hold one video, the query itself: there is no other. Extract a longer list"
+        )
+    depth = min(max(RECALL_AT), size)
+    ranked = nearest(queries.values, gallery.values, k=min(depth + has_any, size))
+    is_itself = ranked == itself[:, None]
+    order = np.argsort(is_itself, axis=1, kind="stable")[:, :depth]  # the others first, in their order
+    return np.take_along_axis(np.where(is_itself, NO_NEIGHBOUR, ranked), order, 1)
+
+
+def list_neighbours(search: Search) -> list[dict[str, Any]]:
+    """List each query with its nearest videos: `query`, and `nearest` with `path` and `cosine` of each."""
+    queries, gallery, found = search.queries.names, search.gallery.names, []
+    for row, query in enumerate(queries):
+        rows = search.nearest(row)
+        pairs = zip(rows, search.similarity(row, len(rows)).tolist(), strict=True)
+        found.append({"query": query, "nearest": [{"path": gallery[at], "cosine": round(c, 6)} for at, c in pairs]})
+    return found
 
 
 def measure_recall(search: Search, groups: Groups) -> tuple[dict[str, float], dict[str, list[float]]]:
@@ -168,6 +228,11 @@ def measure_recall(search: Search, groups: Groups) -> tuple[dict[str, float], di
     metrics = {name: 100 * float(hit.mean()) for name, hit in hits.items()}
     keys = groups.keys(search.queries.paths)
     return metrics, {name: share_interval(hit, keys) for name, hit in hits.items()}
+
+
+def _describe_weights(side: str, features: Features) -> dict[str, str]:
+    names = ("weights", "weights_sha256")
+    return {f"{side}_{name}": str(features.attributes.get(name, "")) for name in names}
 
 
 def _describe_protocol(search: Search) -> str:
@@ -204,33 +269,70 @@ def format_queries(search: Search) -> str:
     return table.getvalue()
 
 
-def draw_neighbours(search: Search, figure: FigureRequest, metric: str, reporter: Reporter) -> None:
-    """Write the figure: middle frames of some queries and of their nearest neighbours."""
-    chosen = choose_queries(search.correct()[:, 0], search.queries.labels, figure.rows, figure.seed)
-    num_correct = int(search.correct()[chosen, 0].sum())
-    title = f"Nearest of {counted(len(search.gallery.labels), 'gallery video')} by cosine: {metric}\n"
-    title += (
-        f"shown: nearest neighbour correct for {counted(num_correct, 'query')}, incorrect "
-        f"for {len(chosen) - num_correct}"
-    )
+def format_neighbours(search: Search) -> str:
+    """Format a CSV: each query and its nearest videos with their cosines, empty where the gallery has too few."""
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    later = [f"{name}_{number}" for number in range(2, NEIGHBOURS_SHOWN + 1) for name in ("nearest", "cosine")]
+    writer.writerow(("path", "nearest", "cosine", *later))
+    for each in list_neighbours(search):
+        cells = [cell for video in each["nearest"] for cell in (video["path"], f"{video['cosine']:.4f}")]
+        writer.writerow((each["query"], *cells, *[""] * (2 * NEIGHBOURS_SHOWN - len(cells))))
+    return table.getvalue()
+
+
+def draw_neighbours(search: Search, figure: FigureRequest, recall: float | None, reporter: Reporter) -> None:
+    """Write the figure: middle frames of some queries and of their nearest neighbours.
+
+    Args:
+        search: what was found.
+        figure: what to draw.
+        recall: R@1 in percent; none: there are no classes, and files are named in their place.
+        reporter: shows progress.
+    """
+    num_queries = len(search.queries.labels)
+    title = f"Nearest of {counted(len(search.gallery.labels), 'gallery video')} by cosine"
+    if recall is None:
+        chosen = np.random.default_rng(figure.seed).permutation(num_queries)[: figure.rows].tolist()
+        title += f"\nshown: {len(chosen)} of {counted(num_queries, 'query')}, chosen at random"
+        names = (short_names(search.queries), short_names(search.gallery))
+        correct = None
+    else:
+        correct = search.correct()
+        chosen = choose_queries(correct[:, 0], search.queries.labels, figure.rows, figure.seed)
+        num_correct = int(correct[chosen, 0].sum())
+        title += f": R@1 {recall:.1f}% of {counted(num_queries, 'query')}\nshown: nearest neighbour correct for "
+        title += f"{counted(num_correct, 'query')}, incorrect for {len(chosen) - num_correct}"
+        own, theirs = ([search.names[int(label)] for label in side.labels] for side in (search.queries, search.gallery))
+        names = own, theirs
     with reporter.progress(len(chosen), "frames") as bar:
         rows = []
         for row in chosen:
-            rows.append(list(_read_cells(search, row, figure.root)))
+            rows.append(list(_read_cells(search, row, figure.root, names, correct)))
             bar.advance()
     with atomic_write(figure.path) as temporary:
-        draw_retrieval(rows, title, temporary)
+        draw_retrieval(rows, title, describe_network(search.gallery), temporary)
 
 
-def _read_cells(search: Search, row: int, root: Path) -> Iterator[RetrievalCell]:
+def describe_network(features: Features) -> str:
+    """Return which network features are of, for a figure: `features of r3d depth 10, a.pt, sha256 12345678`."""
+    about = {name: str(features.attributes.get(name, "")) for name in ("backbone", "weights", "weights_sha256")}
+    sha256 = about["weights_sha256"] and f"sha256 {about['weights_sha256'][:8]}"
+    weights = f"weights {about['weights']}" if about["weights"] else ""
+    known = ", ".join(filter(None, (about["backbone"], weights, sha256)))
+    return f"features of {known}" if known else f"features of {features.path.name}, which names no network"
+
+
+def _read_cells(
+    search: Search, row: int, root: Path, names: tuple[Sequence[str], Sequence[str]], correct: np.ndarray | None
+) -> Iterator[RetrievalCell]:
     """Yield a query, then its neighbours."""
     queries, gallery = search.queries, search.gallery
-    yield RetrievalCell(read_frame(queries, row, root), search.names[int(queries.labels[row])])
-    number = min(NEIGHBOURS_SHOWN, search.ranked.shape[1])
-    cosines = search.similarity(row, number)
-    for at, correct, cosine in zip(search.ranked[row, :number], search.correct()[row], cosines, strict=False):
-        name = search.names[int(gallery.labels[at])]
-        yield RetrievalCell(read_frame(gallery, at, root), name, correct=bool(correct), similarity=float(cosine))
+    yield RetrievalCell(read_frame(queries, row, root), names[0][row])
+    rows = search.nearest(row)
+    for rank, (at, cosine) in enumerate(zip(rows, search.similarity(row, len(rows)).tolist(), strict=True)):
+        is_correct = None if correct is None else bool(correct[row, rank])
+        yield RetrievalCell(read_frame(gallery, at, root), names[1][at], is_correct, cosine)
 
 
 def read_frame(features: Features, row: int, root: Path) -> np.ndarray:
