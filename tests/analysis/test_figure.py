@@ -30,13 +30,14 @@ EPOCHS = [{"epoch": 1.0, "loss": 1.0}]
         lambda path: draw_curves({NAME: EPOCHS, "b": EPOCHS}, path),
         lambda path: draw_points(np.eye(2), LABELS[:2], {0: NAME, 1: NAME}, NAME, (NAME, NAME), path),
         lambda path: draw_points(np.c_[LABELS, LABELS], LABELS, dict.fromkeys(LABELS.tolist(), NAME), NAME, ("", ""), path),
+        lambda path: draw_points(np.eye(2), np.full(2, -1), {-1: ""}, NAME, ("", ""), path, videos=[NAME, NAME]),
         lambda path: draw_gradients([NAME], [1], np.ones((1, 1)), np.ones((1, 1)), NAME, path),
         lambda path: draw_overlays({NAME: (FRAME, FRAME)}, path, title=NAME, scale=(0, 1), meaning=NAME),
         lambda path: draw_retrieval([[RetrievalCell(FRAME, NAME), RetrievalCell(FRAME, NAME, True, 1.0)]], NAME, NAME, path),
         lambda path: draw_strip([ClipFrames(NAME, FRAME[None], np.zeros(1, int))], NAME, path),
     ],
     ids=[
-        "confusion", "confusion_of_many", "curves", "points", "points_of_many", "gradients", "overlays", "retrieval", "strip",
+        "confusion", "confusion_of_many", "curves", "points", "points_of_many", "points_named", "gradients", "overlays", "retrieval", "strip",
     ],
 )  # fmt: skip
 def test_figures__names_are_no_formulas(tmp_path: Path, draw: Callable[[Path], None]) -> None:

@@ -60,7 +60,7 @@ def features(
     quiet: o.QuietOption = False,
     debug: o.DebugOption = False,
 ) -> None:
-    """Draw features in two dimensions, coloured by class."""
+    """Draw features in two dimensions, coloured by class; up to 40 videos without classes are named."""
     from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.engine.report.plot import plot_features
 

@@ -1,8 +1,10 @@
 """Figures of runs, features and gradients, through the command."""
 
 import json
+import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -11,6 +13,7 @@ from PIL import Image
 
 from tests.engine.features.test_probe import write
 from tests.toy import Toy, refuse, rows, succeed, without_times
+from vtdl_cli.analysis.embedding import MOST_NAMED
 from vtdl_cli.engine.report.plot import layer_names, unique_names
 from vtdl_cli.engine.train.run_folder import read_log
 
@@ -111,6 +114,27 @@ def test_plot_features__videos_without_a_class_are_of_none(tmp_path: Path) -> No
             opened["labels"][:unlabelled] = -1
         line = ("plot", "features", str(file), "--method", "pca", "--overwrite", "--json")
         assert json.loads(succeed(*line).stdout)["num_classes"] == num_classes
+
+
+def test_plot_features__names_a_few_videos_without_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more than MOST_NAMED, and of classes, no names; the command that is printed runs."""
+    named: list[list[str]] = []
+
+    def watch(*arguments: Any, videos: list[str]) -> None:
+        named.append(videos)
+        arguments[-1].write_bytes(b"")
+
+    monkeypatch.setattr("vtdl_cli.engine.report.plot.draw_points", watch)
+    said = []
+    for number, label in ((MOST_NAMED, -1), (MOST_NAMED + 1, -1), (8, 0)):
+        file = write(tmp_path / f"{number}.h5", number, 0)
+        with h5py.File(file, "a") as opened:
+            opened["labels"][:] = label
+        said.append(succeed("plot", "features", str(file), "--method", "pca").stderr)
+    assert named == [[str(number) for number in range(MOST_NAMED)], [], []]
+    remedy = f"vtdl retrieve --gallery {tmp_path / '41.h5'} --query {tmp_path / '41.h5'}"
+    assert [remedy in text for text in said] == [False, True, False]
+    succeed(*shlex.split(remedy)[1:])
 
 
 def test_plot_features__chooses_videos_by_seed(tmp_path: Path) -> None:

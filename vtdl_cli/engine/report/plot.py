@@ -1,5 +1,6 @@
 """Figures of runs, features and gradients."""
 
+import shlex
 from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
@@ -8,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from vtdl_cli.analysis.curves import draw_curves, group_metrics
-from vtdl_cli.analysis.embedding import draw_points, project_pca, project_tsne
+from vtdl_cli.analysis.embedding import MOST_NAMED, draw_points, project_pca, project_tsne
 from vtdl_cli.analysis.gradients import draw_gradients
 from vtdl_cli.data.hdf5.features import Features, read_features
 from vtdl_cli.engine.features.class_names import name_classes
+from vtdl_cli.engine.features.video_names import short_names
 from vtdl_cli.engine.train.run_folder import GRADIENTS, METRICS, read_log, stage_of
 from vtdl_cli.errors import UsageError
 from vtdl_cli.locks import lock_file, releasing_locks
@@ -97,7 +99,7 @@ def plot_features(
     classes: Path | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Draw L2-normalised features in two dimensions, coloured by class.
+    """Draw L2-normalised features in two dimensions, coloured by class; a few videos without classes are named.
 
     Args:
         file: HDF5 of `vtdl extract`; clips of one video are averaged.
@@ -132,9 +134,15 @@ def plot_features(
         projection, axes = "PCA", (first, second)
     title = f"{projection} of {_describe_number(shown, features)}\n{_describe_origin(features)}"
     names = {label: names[label] for label in np.unique(shown.labels).tolist()}
-    with atomic_write(out) as temporary:
-        draw_points(points, shown.labels, names, title, axes, temporary)
     num_classes = sum(label >= 0 for label in names)  # -1 is a video without a class
+    videos = [] if num_classes or len(values) > MOST_NAMED else short_names(shown)
+    if not num_classes and not videos:
+        reporter.line(
+            f"names left out: those of more than {MOST_NAMED} videos cannot be read. "
+            f"To see which are alike: vtdl retrieve --gallery {shlex.quote(str(file))} --query {shlex.quote(str(file))}"
+        )
+    with atomic_write(out) as temporary:
+        draw_points(points, shown.labels, names, title, axes, temporary, videos=videos)
     return {"out": str(out), "method": projection, "num_videos": len(values), "num_classes": num_classes}
 
 
