@@ -191,7 +191,14 @@ def test_method_options__begin_with_the_default_and_leave_out_none() -> None:
 
 
 CHAINS = {  # block of the front page, by the first of its commands -> what it leaves behind
-    "pretrain": ("runs/pretrained/checkpoints/last.pt", "features.h5", "features-tsne.png", "features.csv"),
+    "pretrain": (
+        "runs/pretrained/checkpoints/last.pt",
+        "features.h5",
+        "features-tsne.png",
+        "retrieval.png",
+        "nearest.csv",
+        "features.csv",
+    ),
     "prepare-lists": (
         "lists/test_split_1.txt",
         "runs/finetuned/checkpoints/best.pt",

@@ -11,7 +11,7 @@ import pytest
 from tests.toy import Toy, error_lines, refuse, succeed, vtdl
 from vtdl_cli.analysis.report.markup import element
 from vtdl_cli.errors import ConfigError, UnreadableVideo, UsageError
-from vtdl_cli.text import brief_number, count_names, counted, printable, printable_lines, result_rows
+from vtdl_cli.text import brief_number, count_names, counted, printable, printable_lines, result_rows, shorten
 
 CLEAR = "\x1b[2J\x1b]0;owned\x07"  # clears the screen and names the window
 NASTY = f"a{CLEAR}\nerror: forged [red]"
@@ -176,3 +176,8 @@ def test_result_rows__shapes_and_intervals_are_printed_and_lists_counted() -> No
     result = {"shape": [70, 128], "R@1": [1 / 3, 50.0], "skipped": [{"path": "a.avi"}, {"path": "b.avi"}], "empty": []}
     rows = [("shape", "70 x 128"), ("R@1", "0.3333 to 50"), ("skipped", "2"), ("empty", "0")]
     assert list(result_rows(result)) == rows
+
+
+def test_shorten__keeps_both_ends() -> None:
+    """By hand."""
+    assert [shorten("abcdef", length) for length in (6, 5, 4)] == ["abcdef", "ab…ef", "ab…f"]

@@ -12,7 +12,7 @@ QUERIES_SHOWN, NEIGHBOURS_SHOWN = 5, 3  # on the screen
 
 EPILOG = """Examples:
 
-vtdl retrieve --gallery train.h5 --query test.h5 --json
+vtdl retrieve --gallery features.h5 --query features.h5 --per-query nearest.csv
 
 vtdl retrieve --gallery train.h5 --query test.h5 --root videos --figure retrieval.png --rows 8
 """
@@ -50,8 +50,10 @@ def retrieve(
 ) -> None:
     """Search for similar videos, and measure how often the class agrees.
 
-    R@k is the share of queries with a video of their class among the k nearest. Features without classes have no R@k:
-    the nearest videos of the first queries are printed, those of all with --json or --per-query.
+    R@k is the share of queries with a video of their class among the k nearest.
+
+    Without classes, the nearest videos take its place: on the screen those of
+    the first queries, with --json or --per-query those of all.
     """
     from vtdl_cli.commands.screen import make_reporter, print_result
     from vtdl_cli.errors import UsageError

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from tests.analysis.test_report import Page
+from tests.engine.features.test_probe import write
 from tests.toy import NUM_VAL, Toy, files_in, refuse, succeed, without_checksums
-from vtdl_cli.engine.report.evaluations import choose_rows
+from vtdl_cli.engine.report.evaluations import choose_rows, read_retrieval
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -228,6 +229,29 @@ def test_report__retrieval_as_json_and_as_figure(run: Path, tmp_path: Path) -> N
     line = ["report", str(run), "--out", str(tmp_path / "b.html"), "--retrieval"]
     refuse(*line, str(tmp_path / "other.txt"), code=2, says=("is neither JSON nor PNG",))
     refuse(*line, str(tmp_path / "none.json"), code=2, says=("does not exist. First: vtdl retrieve",))
+
+
+def test_report__retrieval_is_told_in_words(run: Path, tmp_path: Path) -> None:
+    """Of vtdl retrieve itself, with classes and without: no key with an underscore is left."""
+    known = [write(tmp_path / f"{name}.h5", 30, seed) for seed, name in enumerate(("train", "val"))]
+    table = ("--per-query", str(tmp_path / "nearest.csv"), "--overwrite", "--json")
+    for pair in (known, known[:1] * 2):
+        if pair[0] == pair[1]:
+            with h5py.File(known[0], "a") as file:
+                file["labels"][:] = -1
+        found = succeed("retrieve", "--gallery", str(pair[0]), "--query", str(pair[1]), *table).stdout
+        (tmp_path / "found.json").write_text(found)
+        keys = [label for label, _ in read_retrieval(tmp_path / "found.json").values]
+        assert [key for key in keys if "_" in key] == []
+        assert len(set(keys)) == len(keys)
+        text = report_of(run, "--retrieval", str(tmp_path / "found.json"), "--overwrite")
+        assert "videos in the gallery" in text
+    first = json.loads(found)["neighbours"][0]
+    assert f"nearest to {first['query']}, with cosines {first['nearest'][0]['path']} (" in text
+    assert "further queries 10, in the JSON" in text
+    (tmp_path / "found.json").write_text('{"neighbours": [1]}')
+    line = ["report", str(run), "--out", str(tmp_path / "b.html"), "--retrieval", str(tmp_path / "found.json")]
+    refuse(*line, code=2, says=("found.json' has damaged neighbours. Name an output of vtdl retrieve",))
 
 
 def test_choose_rows__correct_ones_first_and_spread() -> None:

@@ -27,6 +27,25 @@ EVALUATION_ORIGIN = (
 )  # fmt: skip
 """Entries of metrics.json that say how an evaluation was made."""
 
+RETRIEVAL_WORDS = {
+    "query": "queries",
+    "num_gallery": "videos in the gallery",
+    "num_query": "number of queries",
+    "dim": "dimensions of the features",
+    "gallery_weights": "weights of the gallery's features",
+    "gallery_weights_sha256": "sha256 of the gallery's weights",
+    "query_weights": "weights of the queries' features",
+    "query_weights_sha256": "sha256 of the queries' weights",
+    "intervals": "95% interval",
+    "intervals_by": "intervals count each",
+    "group_by": "regex of the groups",
+    "num_groups": "groups",
+    "picture": "figure",
+    "per_query": "table of all queries",
+}
+"""For keys of `vtdl retrieve --json`; other keys are words already."""
+QUERIES_LISTED = 20  # on the page, with their neighbours, where there are no classes
+
 EXAMPLES = 6  # correct videos on the page, and as many misclassified ones
 
 
@@ -217,4 +236,23 @@ def read_retrieval(path: Path) -> Retrieval:
         values = None
     if not isinstance(values, dict):
         raise UsageError(f"--retrieval '{path}' is neither JSON nor PNG. Name an output of vtdl retrieve")
-    return Retrieval(path.name, list(result_rows(values)))
+    neighbours = values.pop("neighbours", [])
+    try:
+        listed = list(_describe_neighbours(neighbours))
+    except (TypeError, KeyError, ValueError) as error:
+        raise UsageError(f"--retrieval '{path}' has damaged neighbours. Name an output of vtdl retrieve") from error
+    return Retrieval(path.name, [*result_rows(dict(map(_in_words, values.items()))), *listed])
+
+
+def _in_words(entry: tuple[str, Any]) -> tuple[str, Any]:
+    name, value = entry
+    return (f"{name}, %" if name.startswith("R@") else RETRIEVAL_WORDS.get(name, name)), value
+
+
+def _describe_neighbours(neighbours: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Yield the first queries, each with its neighbours and their cosines, and the number of the others."""
+    for each in neighbours[:QUERIES_LISTED]:
+        nearest = ", ".join(f"{video['path']} ({video['cosine']:.3f})" for video in each["nearest"])
+        yield f"nearest to {each['query']}, with cosines", nearest
+    if (left := len(neighbours) - QUERIES_LISTED) > 0:
+        yield "further queries", f"{left}, in the JSON"
