@@ -1,5 +1,6 @@
 """Requests from the commands to the engine, in plain types: which videos, and how to run."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,13 +10,17 @@ from vtdl_cli.data.lists.video_list import (
     VideoList,
     check_labelled,
     check_present,
+    find_missing,
     list_of_videos,
     parse_list,
 )
 from vtdl_cli.data.video.disk import may_be_video
 from vtdl_cli.data.video.folder_scan import find_videos, is_video_folder
 from vtdl_cli.errors import ListError, UsageError
-from vtdl_cli.runtime import Warn
+from vtdl_cli.runtime import Reporter
+from vtdl_cli.text import counted
+
+MOST_LOOKED_FOR = 10_000  # videos of a list that a dry run looks for: network disks may be slow
 
 
 @dataclass(frozen=True)
@@ -32,13 +37,21 @@ class ListSource:
     chosen: Mapping[str, str] = field(default_factory=dict)
     """What a column holds -> its name, for columns of a table that the user chose."""
 
-    def read(self, *, needs_classes: bool = True, flow: bool = False, absent: Warn | None = None) -> VideoList:
-        """Read the list, and check that some of its first videos exist.
+    def read(
+        self,
+        *,
+        needs_classes: bool = True,
+        flow: bool = False,
+        dry_run: Reporter | None = None,
+        may_lack_all: bool = False,
+    ) -> VideoList:
+        """Read the list, and check that some of its first videos exist; in a dry run, how many of all.
 
         Args:
             needs_classes: every video must have a class.
             flow: a folder holds optical flow.
-            absent: receives a warning if none of the first videos exists, so that a dry run can continue; None: raise.
+            dry_run: of a dry run, receives a warning if videos do not exist; None: no dry run.
+            may_lack_all: a dry run continues with a warning even if none of the first videos exists.
 
         Raises:
             ListError: the list is invalid, none of its first videos exists, or classes are missing.
@@ -55,10 +68,33 @@ class ListSource:
         try:
             check_present(videos)
         except ListError as error:
-            if absent is None:
+            if dry_run is None or not may_lack_all:
                 raise
-            absent(f"a run would be refused: {error}")
+            dry_run.warn(f"a run would be refused: {error}")
+            return videos
+        if dry_run:
+            self._look_for_all(videos, dry_run)
         return videos
+
+    def _look_for_all(self, videos: VideoList, reporter: Reporter) -> None:
+        """Warn if videos do not exist; of a very long list, some are looked for."""
+        looked_for, missing = find_missing(videos, MOST_LOOKED_FOR)
+        which = counted(looked_for, "video")
+        if looked_for < len(videos):
+            which = f"{looked_for} videos, spread evenly over its {len(videos)},"
+        if missing:
+            verb = "does not exist:" if len(missing) == 1 else "do not exist, the first is"
+            what = f"{len(missing)} of {which} {verb} '{videos.path(missing[0])}'"
+            reporter.warn(f"list '{self.path}': {what}. To see which: {self._check_command}")
+        elif looked_for < len(videos):
+            reporter.line(f"list '{self.path}': {which} were looked for, and all exist")
+
+    @property
+    def _check_command(self) -> str:
+        """What to type to have the list checked."""
+        options = {"--root": self.root, "--strip-prefix": self.strip_prefix, "--list-columns": self.columns}
+        given = (word for option, value in options.items() if value for word in (option, str(value)))
+        return shlex.join(["vtdl", "lists", "check", str(self.path), *given])
 
     def parse(self, *, flow: bool = False) -> VideoList:
         """Read the list whether or not its videos exist or have classes.

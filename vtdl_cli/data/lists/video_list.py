@@ -238,6 +238,12 @@ def check_present(videos: VideoList, sample: int = 20) -> None:
     raise ListError(f"{what}: {found}. {hint}")
 
 
+def find_missing(videos: VideoList, most: int) -> tuple[int, list[int]]:
+    """Look for up to `most` videos, spread evenly over the list; returns how many, and the indices of the missing."""
+    looked_for = np.linspace(0, len(videos) - 1, min(most, len(videos))).astype(np.int64).tolist()
+    return len(looked_for), [index for index in looked_for if not videos.exists(index)]
+
+
 def write_list(path: str | Path, rows: Iterable[tuple[str, int, int]]) -> None:
     """Write rows of (path, class, frames) as a canonical list.
 

@@ -115,7 +115,8 @@ def extract(
     seed_torch(execution.seed)
     network, source = load_layer(weights, config, assignments, spec, reporter.warn)
     config = source.config
-    videos = videos_list.read(needs_classes=False, flow=config.data.modality == "flow")
+    looking = reporter if execution.dry_run else None
+    videos = videos_list.read(needs_classes=False, flow=config.data.modality == "flow", dry_run=looking)
     if ACTIONFORMER in formats:
         if spec.hop is None:
             raise UsageError(f"--format {ACTIONFORMER} needs windows that slide. Add --hop, such as --hop 8")

@@ -131,7 +131,7 @@ def prepare_measurement(
         UsageError, ListError: list, classes, device or grouping do not fit.
     """
     network, trained = tested
-    videos = source.read()
+    videos = source.read(dry_run=reporter if execution.dry_run else None)
     report_list(videos, reporter)
     warnings = check_labels(videos, trained.label_set, trained.num_classes)
     machine = build_machine(execution.device, trained.config.finetune.precision, execution.workers, reporter)

@@ -65,7 +65,7 @@ def predict(
     check_outputs(outs, timeline=spec.timeline, overwrite=execution.overwrite, sources=paths)
     network, source = load_classifier(weights, assignments, reporter.warn)
     flow = decoder_of(source.config) == FLOW
-    videos = read_sources(sources, reporter, flow=flow)
+    videos = read_sources(sources, reporter, flow=flow, dry_run=execution.dry_run)
     check_one_video(outs, len(videos), flow=flow)
     machine = build_machine(execution.device, source.config.finetune.precision, execution.workers, reporter)
     predictor = Predictor(network, source, videos, machine, spec)
@@ -116,7 +116,7 @@ def write_rows(predictor: Predictor, outs: Sequence[Path], reporter: Reporter) -
     return rows, tally
 
 
-def read_sources(sources: Sequence[ListSource], reporter: Reporter, *, flow: bool) -> VideoList:
+def read_sources(sources: Sequence[ListSource], reporter: Reporter, *, flow: bool, dry_run: bool = False) -> VideoList:
     """Return the videos of all arguments as one list of paths.
 
     A missing file with the name of a video is one of them: it becomes a row with an error. Options of lists apply to
@@ -130,9 +130,11 @@ def read_sources(sources: Sequence[ListSource], reporter: Reporter, *, flow: boo
     for source in sources:
         alone = ListSource(source.path) if has_lists and _names_video(source.path) else source
         if may_be_video(source.path) or not _names_video(source.path):
-            videos = alone.read(needs_classes=False, flow=flow)
+            videos = alone.read(needs_classes=False, flow=flow, dry_run=reporter if dry_run else None)
         else:
             videos = list_of_videos(source.path, [str(source.path)])
+            if dry_run:
+                reporter.warn(f"video '{source.path}' does not exist: its row would hold an error. Correct its path")
         report_columns(videos, reporter)
         lists.append(videos)
     return join_lists(lists)

@@ -71,7 +71,8 @@ def finetune(
         Interrupted: by a signal, after saving.
     """
     options = config.finetune
-    videos, val_videos = train_list.read(), val_list.read() if val_list else None
+    dry_run = reporter if execution.dry_run else None
+    videos, val_videos = train_list.read(dry_run=dry_run), val_list.read(dry_run=dry_run) if val_list else None
     check_patience(options, val_videos)
     check_freezing(options, trained=weights is not None or weights_follow, linear_probe=linear_probe)
     _warn_of_lists(options, videos, val_videos, reporter)

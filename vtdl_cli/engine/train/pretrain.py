@@ -64,7 +64,8 @@ def pretrain(
     videos = train_list.read(
         needs_classes=False,
         flow=config.data.modality == "flow",
-        absent=reporter.warn if execution.dry_run else None,
+        dry_run=reporter if execution.dry_run else None,
+        may_lack_all=True,
     )
     check_size(config, videos)
     if weights is not None:
