@@ -34,8 +34,10 @@ def test_check__proposes_options_that_work(toy: Toy, tmp_path: Path) -> None:
     moved = rewrite(toy, tmp_path / "list.txt", "/old/place/{path} {frames} {label}")
     result = vtdl("lists", "check", str(moved), "--root", str(toy.root.parent))
     assert result.exit_code == 1
-    assert "12 of 12 videos are missing, starting with '/old/place/blue/blue_0.mp4': try" in result.stderr
-    options = shlex.split(result.stderr.split(": try ")[1])
+    assert (
+        "12 of 12 videos are missing, starting with '/old/place/blue/blue_0.mp4': to find all 12, try " in result.stderr
+    )
+    options = shlex.split(result.stderr.split(", try ")[1])
     assert options == ["--strip-prefix", "/old/place", "--root", str(toy.root)]
     succeed("lists", "check", str(moved), *options)
 
@@ -61,7 +63,38 @@ def test_check__proposal_starts_from_the_list_as_it_is(toy: Toy, tmp_path: Path,
     moved = rewrite(toy, tmp_path / "list.txt", listed.format("{path}") + " {frames} {label}")
     first = ["--strip-prefix", given] if given else []
     result = vtdl("lists", "check", str(moved), "--root", str(toy.root), *first)
-    succeed("lists", "check", str(moved), *shlex.split(result.stderr.split(": try ")[1]))
+    succeed("lists", "check", str(moved), *shlex.split(result.stderr.split(", try ")[1]))
+
+
+def test_check__counts_what_a_proposal_finds(toy: Toy, tmp_path: Path) -> None:
+    """Oracle, by hand: on a disk without class folders, options strip one class of four videos, not the other two."""
+    disk = tmp_path / "flat"
+    disk.mkdir()
+    for path in toy.root.rglob("*.mp4"):
+        (disk / path.name).symlink_to(path)
+    listed = rewrite(toy, tmp_path / "list.txt", "{path} {label}")
+    check = ["lists", "check", str(listed), "--root", str(disk)]
+    said = vtdl(*check).stderr
+    assert "12 of 12 videos are missing, starting with 'blue/blue_0.mp4': to find 4 of 12, try --strip" in said
+    options = shlex.split(said.split(", try ")[1])
+    again = vtdl("lists", "check", str(listed), *options).stderr
+    assert "8 of 12 videos are missing" in again
+    assert "try" not in again
+    assert "the disk has 'green_0.mp4' for 'green/green_0.mp4', and no options find more" in again
+
+
+def test_check__proposal_keeps_the_videos_that_are_there(toy: Toy, tmp_path: Path) -> None:
+    """Oracle, by hand: seven of twelve are there; other options would find the five others in their place."""
+    there, moved = tmp_path / "videos", tmp_path / "videos" / "moved"
+    names = [line.split()[0] for line in toy.train_list.read_text().splitlines()]
+    for number, name in enumerate(names):
+        path = (there if number < 7 else moved) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to(toy.root / name)
+    said = vtdl("lists", "check", str(toy.train_list), "--root", str(there)).stderr
+    assert "5 of 12 videos are missing" in said
+    assert "try" not in said
+    assert "and no options find more" in said
 
 
 def test_check__reports_names_that_no_disk_can_hold(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import shlex
 from collections import Counter
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,12 @@ from vtdl_cli.data.video.timeline import Interval, why_outside
 from vtdl_cli.engine.lists.audit import describe_rates, min_median_max
 from vtdl_cli.engine.lists.survey import survey
 from vtdl_cli.engine.request import ListSource
-from vtdl_cli.errors import UsageError
+from vtdl_cli.errors import UsageError, VtdlError
 from vtdl_cli.runtime import Reporter
 from vtdl_cli.text import counted
 
 MOST_VOTES = 1000  # missing videos whose paths are compared with those on the disk
+MOST_TRIED = 3  # options with which the list is read again, to count what they find
 
 
 def check_list(
@@ -39,7 +40,7 @@ def check_list(
         workers: processes that open them.
 
     Returns:
-        The report; `proposal`, options that would find missing videos, or None; `problems`, a line each.
+        The report; `proposal`, options that would find more videos and how many, or None; `problems`, a line each.
 
     Raises:
         ListError: the list cannot be read.
@@ -61,7 +62,7 @@ def check_list(
         "missing": [names[index] for index in missing],
         "repeated": [name for name, times in Counter(map(videos.sample_name, range(len(videos)))).items() if times > 1],
         "intervals": 0 if videos.intervals is None else int((~np.isnan(videos.intervals[:, 0])).sum()),
-        "proposal": _try_to_propose(videos, missing, source.strip_prefix, decoder) if len(missing) else None,
+        "proposal": _try_to_propose(source, present, decoder) if len(missing) else None,
     }
     if warning := counting_warning(videos.label_set):
         reporter.warn(warning)
@@ -145,47 +146,67 @@ def _problems(report: dict[str, Any]) -> list[str]:
     return problems
 
 
-def _try_to_propose(videos: VideoList, missing: np.ndarray, stripped: str, decoder: str) -> str | None:
+def _try_to_propose(source: ListSource, present: np.ndarray, decoder: str) -> str | None:
     try:
-        return propose(videos, missing, stripped, flow=decoder == FLOW)
+        return propose(source, present, flow=decoder == FLOW)
     except UsageError as error:  # a folder beside the list that may not be entered: no error in the list
-        return f"'{videos.root}' could not be searched for them: {error}"
+        return f"its folder could not be searched for them: {error}"
 
 
-def propose(videos: VideoList, missing: np.ndarray, stripped: str = "", *, flow: bool = False) -> str | None:
+def propose(source: ListSource, present: np.ndarray, *, flow: bool = False) -> str | None:
     """Propose options that would find missing videos, from files with their names below the list's root.
 
     Args:
-        videos: the list.
-        missing: indices of the missing videos.
-        stripped: the prefix that was already removed from its paths.
+        source: the list and the options that it was read with.
+        present: whether each of its videos exists.
         flow: look for folders of optical flow.
 
     Returns:
-        What to type, or None if no such file was found.
+        How many options would find and what to type, or else what the disk has; None if it has no such file.
     """
+    videos = replace(source, strip_prefix="").parse_parts(flow=flow).videos  # options apply to paths as they are listed
     places: dict[str, list[str]] = {}
     for name in scan_folder(videos.root, flow=flow).videos:
         places.setdefault(stem(name), []).append(name)
     votes: Counter[tuple[str, str]] = Counter()
     renamed: Counter[tuple[str, str]] = Counter()  # the same video under another suffix
+    elsewhere: Counter[tuple[str, str]] = Counter()
+    missing = np.flatnonzero(~present)
     for index in missing[:: max(1, len(missing) // MOST_VOTES)]:
         listed = videos.name(int(index)).split("/")
         for place in places.get(stem(listed[-1]), []):
             found = place.split("/")
             if same := _count_common_end(listed, found):
-                votes["/".join(listed[:-same]), "/".join(found[:-same])] += 1
+                prefix = "/".join(listed[:-same]) or ("/" if listed[:-same] else "")
+                votes[prefix, "/".join(found[:-same])] += 1
+                elsewhere[videos.name(int(index)), place] += 1
             else:
                 renamed[listed[-1], place] += 1
-    if votes:
-        (prefix, folder), _ = votes.most_common(1)[0]
-        whole = "/".join(part for part in (stripped.rstrip("/"), prefix) if part)
-        return _options(videos.root / folder, whole or ("/" if videos.name(int(missing[0])).startswith("/") else ""))
+    tried = [
+        replace(source, root=videos.root / folder, strip_prefix=prefix)
+        for (prefix, folder), _ in votes.most_common(MOST_TRIED)
+    ]
+    numbers = [_count_present(each, flow=flow) for each in tried]
+    if tried and (most := max(numbers)) > present.sum():
+        every = f"all {most}" if most == len(videos) else f"{most} of {len(videos)}"
+        return f"to find {every}, try {_options(tried[numbers.index(most)])}"
     if renamed:
         (name, place), _ = renamed.most_common(1)[0]
         remedy = "Make lists of the videos on the disk: vtdl prepare-lists folder --root videos --out lists"
         return f"the disk has '{place}' for '{name}'. {remedy}"
+    if elsewhere:
+        (name, place), _ = elsewhere.most_common(1)[0]
+        return f"the disk has '{place}' for '{name}', and no options find more videos. Correct the paths in the list"
     return None
+
+
+def _count_present(source: ListSource, *, flow: bool) -> int:
+    """Count the videos that a list has on the disk with these options; 0 if it is refused."""
+    try:
+        videos = source.parse_parts(flow=flow).videos
+    except VtdlError:
+        return 0
+    return sum(videos.exists(index) for index in range(len(videos)))
 
 
 def _count_common_end(ours: list[str], theirs: list[str]) -> int:
@@ -196,6 +217,6 @@ def _count_common_end(ours: list[str], theirs: list[str]) -> int:
     return same
 
 
-def _options(root: Path, prefix: str) -> str:
-    strip = f"--strip-prefix {shlex.quote(prefix)} " if prefix else ""
-    return f"try {strip}--root {shlex.quote(str(root))}"
+def _options(source: ListSource) -> str:
+    strip = ["--strip-prefix", source.strip_prefix] if source.strip_prefix else []
+    return shlex.join([*strip, "--root", str(source.root)])
