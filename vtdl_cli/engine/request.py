@@ -92,9 +92,22 @@ class ListSource:
     @property
     def _check_command(self) -> str:
         """What to type to have the list checked."""
+        return shlex.join(["vtdl", "lists", "check", str(self.path), *self._options])
+
+    def command_that_counts(self, *, flow: bool = False) -> str:
+        """Return what to type for a list with the frame counts of these videos, which may be optical flow."""
+        decoder = ["--decoder", "flow"] if flow else []
+        if may_be_video(self.path):
+            folder = self.path if self.path.is_dir() else self.path.parent
+            return shlex.join(["vtdl", "prepare-lists", "folder", "--root", str(folder), *decoder, "--out", "lists"])
+        out = f"counted/{self.path.stem}.txt"
+        return shlex.join(["vtdl", "lists", "convert", str(self.path), *self._options, *decoder, "--out", out])
+
+    @property
+    def _options(self) -> list[str]:
+        """The options of the list, as they are typed."""
         options = {"--root": self.root, "--strip-prefix": self.strip_prefix, "--list-columns": self.columns}
-        given = (word for option, value in options.items() if value for word in (option, str(value)))
-        return shlex.join(["vtdl", "lists", "check", str(self.path), *given])
+        return [word for option, value in options.items() if value for word in (option, str(value))]
 
     def parse(self, *, flow: bool = False) -> VideoList:
         """Read the list whether or not its videos exist or have classes.

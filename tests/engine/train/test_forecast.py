@@ -1,6 +1,7 @@
 """What `vtdl pretrain` says of a list before it begins: the toy's videos have 24 frames, of clips with a span of 8."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,26 @@ def test_dry_run__of_a_published_list(data_dir: Path, tmp_path: Path) -> None:
 
 
 # ---- the plan
+
+
+@pytest.mark.parametrize("is_folder", [True, False])
+def test_dry_run__without_frame_counts_says_what_counts_them(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_folder: bool
+) -> None:
+    """Oracle: the command itself, with whose list the triplets are known."""
+    monkeypatch.chdir(tmp_path)
+    names = toy.train_list.read_text().splitlines()
+    (tmp_path / "my list.csv").write_text("".join(f"/old/{line.split()[0]}\n" for line in names))
+    line = ["pretrain", "--preset", str(toy.preset), "--out", "run", "--dry-run", "--json"]
+    given = [str(toy.root)] if is_folder else ["my list.csv", "--root", str(toy.root), "--strip-prefix", "/old"]
+    said = json.loads(succeed(*line, "--train-list", *given).stdout)["triplets_unknown"]
+    assert said.startswith(f"{'a folder' if is_folder else 'the list'} gives no frame counts. For a list that does: ")
+    succeed(*shlex.split(said.split(": vtdl ")[1]), "--workers", "0")
+    counted = tmp_path / ("lists/train_split_1.txt" if is_folder else "counted/my list.txt")
+    plan = json.loads(succeed(*line, "--train-list", str(counted), "--root", str(toy.root)).stdout)
+    assert plan["triplets"]
+    assert "triplets_unknown" not in plan
+
 
 ANCHORS = {"mean_stride", "forced_start", "anchor_jumps"}
 

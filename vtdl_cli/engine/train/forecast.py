@@ -11,16 +11,17 @@ from vtdl_cli.data.clips.triplet_shares import compare_rules, out_of_reach
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.engine.networks.clips import build_speed_sampler, build_triplet_sampler
 from vtdl_cli.engine.networks.methods import find_method
+from vtdl_cli.engine.request import ListSource
 from vtdl_cli.text import counted
 
 LISTED = 10_000  # videos whose triplets are counted; of Kinetics' 240,000 it would take a quarter of a minute
 NEARLY_ALL = 95.0  # percent of the videos: an option that so many are too short for does not do what it says
 
 
-def triplets(config: Config, videos: VideoList, seed: int) -> dict[str, Any]:
+def triplets(config: Config, videos: VideoList, seed: int, source: ListSource) -> dict[str, Any]:
     """Return the statistics of the triplets by rule, or why they are unknown; empty without triplets.
 
-    A list of more than LISTED videos is sampled.
+    A list of more than LISTED videos is sampled. `source` is what was given for the videos.
     """
     if not _draws_triplets(config):
         return {}
@@ -28,7 +29,9 @@ def triplets(config: Config, videos: VideoList, seed: int) -> dict[str, Any]:
         return {"triplets_percent": "unknown: the list counts neither frames of intervals nor those at data.frame_rate"}
     known = _known_counts(config, videos)
     if not len(known):
-        return {"triplets_unknown": "the list gives no frame counts. To count them: vtdl lists convert"}
+        kind = "a folder" if source.path.is_dir() else "the list"
+        command = source.command_that_counts(flow=config.data.modality == "flow")
+        return {"triplets_unknown": f"{kind} gives no frame counts. For a list that does: {command}"}
     if len(known) > LISTED:
         known = np.random.default_rng(seed).choice(known, LISTED, replace=False)
     return {"triplets": compare_rules(build_triplet_sampler(config), known, seed), "triplets_of_videos": len(known)}
