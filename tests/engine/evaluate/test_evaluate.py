@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shlex
 import shutil
 import signal
 from pathlib import Path
@@ -224,11 +225,15 @@ def test_evaluate__damaged_video_is_skipped_and_named(toy: Toy, finetuned: Path,
 
 
 def test_evaluate__pretrained_weights_are_refused(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
+    """Oracle: the next command itself, with the toy's list and videos for those of the example."""
     says = (
         f"were pretrained and have no classifier. First: vtdl finetune --preset {pretrained}/config.yaml --weights {pretrained} ",
     )
-    refuse(*toy.evaluate(pretrained, tmp_path / "out"), code=1, says=says)
+    result = refuse(*toy.evaluate(pretrained, tmp_path / "out"), code=1, says=says)
     assert list(tmp_path.iterdir()) == []
+    words = shlex.split(result.stderr.split("First: vtdl ")[1])
+    ours = {"lists/train_split_1.txt": str(toy.train_list), "videos": str(toy.root), "runs/finetuned": str(tmp_path)}
+    succeed(*(ours.get(word, word) for word in words), "--dry-run", "--device", "cpu", "--workers", "0")
 
 
 def test_evaluate__setting_that_does_not_fit_the_weights(toy: Toy, finetuned: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Load trained networks, for evaluation and extraction."""
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,8 +91,9 @@ def refuse_pretrained(path: str, weights: str) -> CheckpointError:
     """Build the error for a checkpoint without a classifier, which the user named `weights`."""
     preset = find_preset(weights) or "small/r3d"
     return CheckpointError(
-        f"weights '{path}' were pretrained and have no classifier. First: vtdl finetune --preset {preset} "
-        f"--weights {weights} --train-list lists/train_split_1.txt --out runs/finetuned"
+        f"weights '{path}' were pretrained and have no classifier. First: vtdl finetune "
+        f"{shlex.join(['--preset', preset, '--weights', weights])} --train-list lists/train_split_1.txt --root videos "
+        "--out runs/finetuned"
     )
 
 
