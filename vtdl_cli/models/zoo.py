@@ -3,9 +3,10 @@
 Shapes: `N` clips, `C` channels, `T` frames, `H`, `W` pixels; every backbone maps (N, C, T, H, W) -> (N, D, t, h, w).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import NamedTuple
 
+import torch
 from torch import nn
 
 from vtdl_cli.errors import UsageError
@@ -78,6 +79,16 @@ def create_backbone(name: str, *, depth: int | None, width: int, in_channels: in
     check_backbone(name, depth)
     chosen = {} if depth is None else {"depth": depth}
     return BACKBONES[name].build(**chosen, width=width, in_channels=in_channels)
+
+
+def is_backbone(names: Collection[str]) -> bool:
+    """Whether these are the names of the tensors of one of the backbones, and no others."""
+    for name, registered in BACKBONES.items():
+        for depth in registered.depths or (None,):
+            with torch.device("meta"):  # names alone, which are the same for every width
+                if create_backbone(name, depth=depth, width=8).state_dict().keys() == set(names):
+                    return True
+    return False
 
 
 def create_classifier(name: str, feature_dim: int, num_classes: int, dropout: float) -> nn.Module:

@@ -1,8 +1,10 @@
 """Backbones taken out of runs, through the real command."""
 
 import json
+import shlex
 from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -32,6 +34,24 @@ def test_backbone_file__backbone_of_a_run_for_elsewhere(
         fresh = build_backbone(load_config(str(toy.preset))).eval()
         fresh.load_state_dict(state)
         assert torch.equal(features(fresh), features(load_backbone(str(find_weights(str(run))), ())[0]))
+
+
+def test_backbone_file__is_no_checkpoint(
+    toy: Toy, finetuned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: what is proposed in its place, which predicts."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "finetuned").symlink_to(finetuned)
+    succeed("convert", "runs/finetuned", "--out", "out/backbone.pt")
+    video = str(next(toy.root.rglob("*.mp4")))
+    line = ["predict", video, "--device", "cpu", "--workers", "0", "--weights"]
+    says = "weights 'out/backbone.pt' are a backbone alone, as vtdl convert writes it for other code, without settings"
+    result = refuse(*line, "out/backbone.pt", code=1, says=(says,))
+    assert "not written by vtdl" not in result.stderr
+    words = shlex.split(result.stderr.split(": vtdl ")[1])
+    succeed(*words)
+    succeed(*line, words[-1])
 
 
 def test_backbone_file__nan_values(pretrained: Path, tmp_path: Path) -> None:

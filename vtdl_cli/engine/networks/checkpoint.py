@@ -22,6 +22,7 @@ from vtdl_cli.engine.networks.methods import METHODS
 from vtdl_cli.engine.networks.tensor_file import read_tensors, suggest_convert
 from vtdl_cli.errors import CheckpointError
 from vtdl_cli.method.pretext_task import PretextTask
+from vtdl_cli.models.zoo import is_backbone
 from vtdl_cli.runtime import Reporter, Warn, atomic_write, ignore_warning
 from vtdl_cli.setting_keys import rename_keys
 from vtdl_cli.text import counted
@@ -64,6 +65,12 @@ def load_checkpoint(path: Path, warn: Warn = ignore_warning) -> Checkpoint:
     """
     content = read_tensors(path, warn=warn)
     if not isinstance(content, dict) or "schema" not in content or "model" not in content:
+        if isinstance(content, dict) and is_backbone(content):
+            raise CheckpointError(
+                f"weights '{path}' are a backbone alone, as vtdl convert writes it for other code, without settings "
+                "and classifier. Use the run that it is from, or a file of both: vtdl convert runs/finetuned --out "
+                "finetuned.safetensors"
+            )
         raise CheckpointError(f"weights '{path}' were not written by vtdl. {suggest_convert(path)}")
     if not isinstance(content["schema"], int) or content["schema"] != CHECKPOINT_SCHEMA:
         raise CheckpointError(
