@@ -17,6 +17,7 @@ from vtdl_cli.runtime import (
     seed_torch,
     select_autocast,
     select_device,
+    unused_path,
 )
 from vtdl_cli.system import STOP_SIGNALS
 
@@ -125,6 +126,13 @@ def test_stop_request__second_ctrl_c_does_not_wait() -> None:
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert stop.name == "SIGINT"
+
+
+def test_unused_path__is_numbered(tmp_path: Path) -> None:
+    assert unused_path(f"{tmp_path}/run") == f"{tmp_path}/run"
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run_2").symlink_to("nowhere")
+    assert unused_path(f"{tmp_path}/run") == f"{tmp_path}/run_3"
 
 
 def test_select_device__names() -> None:

@@ -11,6 +11,7 @@ import shutil
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import chain, count
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -141,6 +142,12 @@ def _guess_errno(path: Path) -> int | None:
 def nearest_existing_folder(folder: Path) -> Path:
     """Return `folder` if it exists, else its nearest existing parent."""
     return next(candidate for candidate in (folder, *folder.absolute().parents) if candidate.exists())
+
+
+def unused_path(path: str) -> str:
+    """Return a path that does not exist yet, for an example of --out: the path itself, or with a number."""
+    numbered = (f"{path}_{number}" for number in count(2))
+    return next(each for each in chain([path], numbered) if not os.path.lexists(each))
 
 
 def check_writable(folder: Path) -> None:

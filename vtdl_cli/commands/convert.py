@@ -10,6 +10,7 @@ import typer
 
 from vtdl_cli.commands import options as o
 from vtdl_cli.commands.completion import complete_preset
+from vtdl_cli.runtime import unused_path
 from vtdl_cli.text import count_names
 
 if TYPE_CHECKING:
@@ -193,6 +194,7 @@ def _next_steps(result: dict[str, Any], preset: str, assignments: list[str] | No
     """Yield the commands that use the checkpoint."""
     weights = f"--weights {shlex.quote(result['out'])}"
     if result["stage"] == "finetune":
-        yield f"vtdl evaluate {weights} --list lists/test_split_1.txt --root videos --out results"
+        out = unused_path("results")
+        yield f"vtdl evaluate {weights} --list lists/test_split_1.txt --root videos --out {out}"
     lists = f"{o.EXAMPLE_LISTS} --root videos"
-    yield f"vtdl finetune {o.retype(preset, assignments)} {weights} {lists} --out runs/finetuned"
+    yield f"vtdl finetune {o.retype(preset, assignments)} {weights} {lists} --out {unused_path('runs/finetuned')}"

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.foreign_weights import I3D, Bomb, authors_checkpoint, authors_finetuned, thin_i3d
-from tests.toy import Toy, load, refuse, succeed
+from tests.toy import Toy, load, next_commands, refuse, succeed
 from vtdl_cli.engine.networks.build import build_embedder
 from vtdl_cli.engine.networks.trained import load_backbone, load_embedder
 from vtdl_cli.settings import load_config
@@ -134,6 +134,18 @@ def test_convert__next_step_is_ready_to_be_typed(toy: Toy, tmp_path: Path) -> No
     lists = ["--train-list", str(toy.train_list), "--val-list", str(toy.val_list), "--root", str(toy.root)]
     run = ["--out", str(tmp_path / "run"), "--workers", "0", "--dry-run"]
     assert "all 342 tensors match" in succeed(*words[:9], *lists, *run).stderr
+
+
+def test_convert__next_step_names_a_new_folder(
+    finetuned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle, by hand: the run that is converted, and another of that name with a number, exist."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results").mkdir()
+    (tmp_path / "runs" / "finetuned_2").mkdir(parents=True)
+    (tmp_path / "runs" / "finetuned").symlink_to(finetuned)
+    said = succeed("convert", "runs/finetuned", "--out", "finetuned.safetensors").stderr
+    assert [words[-2:] for words in next_commands(said)] == [["--out", "results_2"], ["--out", "runs/finetuned_3"]]
 
 
 def test_convert__names_are_told_where_they_are_few(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from vtdl_cli.engine.networks.methods import METHODS
 from vtdl_cli.engine.networks.selection import Selection, read_selection
 from vtdl_cli.errors import CheckpointError
 from vtdl_cli.models.encoder import Backbone, Encoder
-from vtdl_cli.runtime import Warn, ignore_warning
+from vtdl_cli.runtime import Warn, ignore_warning, unused_path
 from vtdl_cli.settings import build_config
 
 
@@ -93,7 +93,7 @@ def refuse_pretrained(path: str, weights: str) -> CheckpointError:
     return CheckpointError(
         f"weights '{path}' were pretrained and have no classifier. First: vtdl finetune "
         f"{shlex.join(['--preset', preset, '--weights', weights])} --train-list lists/train_split_1.txt --root videos "
-        "--out runs/finetuned"
+        f"--out {unused_path('runs/finetuned')}"
     )
 
 
