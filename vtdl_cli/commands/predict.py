@@ -72,7 +72,7 @@ def predict(
         raise UsageError(f"--hop '{hop:g}' is not a number of seconds above 0. Use one, such as --hop 0.5")
     if clips and timeline:
         raise UsageError(f"--clips '{clips}' has no effect on --timeline, whose windows slide. Leave out one")
-    from vtdl_cli.engine.evaluate.predict import predict
+    from vtdl_cli.engine.evaluate.predict import check_some_read, predict
     from vtdl_cli.engine.evaluate.predictor import PredictionSpec
 
     result = predict(
@@ -88,11 +88,12 @@ def predict(
     if as_json or dry_run or not rows:
         shown = result if as_json else {**result, "out": ", ".join(result["out"]) or "the screen"}
         print_result(shown, as_json, "plan" if dry_run else "predicted")
-    elif len(rows) == 1:
+    elif len(rows) == 1 and "error" not in rows[0]:
         _print_table(rows[0])
     else:
         for row in rows:
             _print_row(row)
+    check_some_read(result)
 
 
 def _print_table(row: Mapping[str, Any]) -> None:

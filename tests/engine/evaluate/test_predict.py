@@ -118,12 +118,22 @@ def test_predict__unreadable_videos_are_rows(toy: Toy, finetuned: Path, tmp_path
 
 @pytest.mark.parametrize("timeline", [[], ["--timeline"]])
 def test_predict__fails_only_if_all_videos_do(finetuned: Path, tmp_path: Path, timeline: list[str]) -> None:
+    """Oracle, by hand: rows that say why, as where other videos can be read, and one error."""
     (tmp_path / "empty.mp4").touch()
-    out = tmp_path / "rows.jsonl"
-    arguments = ["predict", "--weights", str(finetuned), *HERE, "--out", str(out), "--quiet", *timeline]
-    refuse(*arguments, str(tmp_path / "empty.mp4"), code=1, says=("empty.mp4' cannot be read: the file is empty",))
-    refuse(*arguments, str(tmp_path), str(tmp_path / "none.mp4"), code=1, says=("none of 2 videos can be read",))
+    out, reasons = tmp_path / "rows.jsonl", ["the file is empty", "no such file or directory"]
+    arguments = ["predict", "--weights", str(finetuned), *HERE, "--quiet", *timeline]
+    empty, none = str(tmp_path / "empty.mp4"), str(tmp_path / "none.mp4")
+    alone = vtdl(*arguments, empty, "--out", str(tmp_path / "shown.mp4"))
+    assert (alone.exit_code, alone.stderr) == (1, f"error: video '{empty}' cannot be read: the file is empty\n")
+    assert alone.stdout == f"{empty}  cannot be read: the file is empty\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty.mp4"]
+    both = vtdl(*arguments, str(tmp_path), none, "--out", str(out))
+    assert both.exit_code == 1
+    assert [json.loads(line)["error"] for line in out.read_text().splitlines()] == reasons
+    says = f"error: none of 2 videos can be read; the first is '{empty}': the file is empty. The rows in '{out}' have"
+    assert [f"{line[: len(says)]}" for line in both.stderr.splitlines()[2:]] == [says]
+    printed = json.loads(vtdl(*arguments, empty, none, "--json").stdout)["predictions"]
+    assert [row["error"] for row in printed] == reasons
 
 
 def windows_by_hand(video: Path, starts: list[int]) -> torch.Tensor:
@@ -264,11 +274,9 @@ def test_predict__folder_of_frames_has_no_seconds(toy: Toy, finetuned: Path, tmp
     shutil.copytree(folder, frames)
     rows = predictions("--weights", finetuned, frames, "--timeline", "--out", tmp_path / "timeline.png")
     assert [(row["start"], row["start_frame"]) for row in rows] == [(None, 0), (None, 8), (None, 16)]
-    refuse(
-        *("predict", "--weights", str(finetuned), str(frames), "--timeline", "--hop", "1", *HERE, "--quiet"),
-        code=1,
-        says=("a folder of frames has no frame rate, which a hop in seconds needs",),
-    )
+    failed = vtdl("predict", "--weights", str(finetuned), str(frames), "--timeline", "--hop", "1", *HERE, "--quiet")
+    assert failed.exit_code == 1
+    assert "a folder of frames has no frame rate, which a hop in seconds needs" in failed.stderr
 
 
 def test_predict__refusals(toy: Toy, pretrained: Path, finetuned: Path, tmp_path: Path) -> None:

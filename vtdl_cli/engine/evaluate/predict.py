@@ -1,7 +1,7 @@
 """Prediction: the classes of videos without labels, or of the windows of each."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,6 @@ def predict(
 
     Raises:
         UsageError, ListError, CheckpointError: options, videos and weights do not fit together. Nothing is written.
-        ListError, UnreadableVideo: no video can be read. Nothing is written.
     """
     began = time.monotonic()
     if spec.timeline and ranks.world_size() > 1:
@@ -95,11 +94,7 @@ def predict(
 
 
 def write_rows(predictor: Predictor, outs: Sequence[Path], reporter: Reporter) -> tuple[list[dict[str, Any]], Tally]:
-    """Write the rows to the files; return them unless a file holds them, and what was found about the videos.
-
-    Raises:
-        UnreadableVideo, ListError: no video can be read. Nothing is written.
-    """
+    """Write the rows to the files; return them unless a file holds them, and what was found about the videos."""
     spec, classes = predictor.spec, predictor.source.class_names
     timed = spec.timeline or predictor.videos.intervals is not None
     described = Described(classes, spec.top_k, timed, spec.timeline, reporter)
@@ -112,7 +107,6 @@ def write_rows(predictor: Predictor, outs: Sequence[Path], reporter: Reporter) -
             for row in predictor.predict(tally, bar):
                 for add in adding:
                     add(row)
-        _check_some_read(tally)
     return rows, tally
 
 
@@ -145,27 +139,33 @@ def _names_video(path: Path) -> bool:
     return path.is_dir() or is_named_as_video(path.name)
 
 
-def _check_some_read(tally: Tally) -> None:
-    """Refuse a run in which no video could be read.
+def check_some_read(result: Mapping[str, Any]) -> None:
+    """Fail if no video could be read, once the rows, which say why, have been written or printed.
+
+    Args:
+        result: of `predict`.
 
     Raises:
         UnreadableVideo: the only one could not.
         ListError: none of several could.
     """
-    if len(tally.unreadable) < tally.videos or tally.windows:
+    skipped = result.get("skipped", ())
+    if len(skipped) < result["videos"] or result.get("windows"):
         return
-    path, reason = tally.unreadable[0]
-    if tally.videos == 1:
+    path, reason = skipped[0]["path"], skipped[0]["reason"]
+    if len(skipped) == 1:
         raise UnreadableVideo(path, reason)
+    rows = next((f"in '{out}'" for out in result["out"] if kind_of(Path(out)).holds_rows), "above")
     raise ListError(
-        f"none of {tally.videos} videos can be read; the first is '{path}': {reason}. "
-        "Check the paths, and --root if they come from a list"
+        f"none of {len(skipped)} videos can be read; the first is '{path}': {reason}. The rows {rows} have the reason "
+        "of each"
     )
 
 
 def _report(tally: Tally, predictor: Predictor, reporter: Reporter) -> None:
     """Report what a reader of the rows should know."""
-    for path, reason in tally.unreadable:
+    is_error = tally.videos == 1 and not tally.windows  # see check_some_read
+    for path, reason in () if is_error else tally.unreadable:
         reporter.warn(f"video '{path}' cannot be read: {reason}")
     if not tally.short:
         return

@@ -111,7 +111,8 @@ def _write_csv(path: Path, described: Described) -> Iterator[AddRow]:
 def _write_figure(path: Path, described: Described) -> Iterator[AddRow]:
     rows: list[Prediction] = []
     yield rows.append
-    known = [row for row in rows if not row.error]
+    if not (known := [row for row in rows if not row.error]):
+        return
     seconds = [row.seconds() for row in known]
     unit = "frames" if seconds[0][0] is None else "s"
     spans = np.array([_frame_span(row) for row in known] if unit == "frames" else seconds, np.float64)
@@ -126,7 +127,8 @@ def _write_labelled_video(path: Path, described: Described) -> Iterator[AddRow]:
     """Write the video with its classes, or on each frame those of the window whose centre is nearest."""
     rows: list[Prediction] = []
     yield rows.append
-    known = [row for row in rows if not row.error]
+    if not (known := [row for row in rows if not row.error]):
+        return
     video, interval = Path(known[0].path), known[0].interval
     scan = open_sequential(video).scan
     numbers = sampled_frames(video, scan, interval, None)
@@ -161,7 +163,8 @@ class FileKind(NamedTuple):
     """What a suffix stands for.
 
     Attributes:
-        write: opens a file, and yields what adds a row; the file is written when the context ends without an error.
+        write: opens a file, and yields what adds a row; the file is written when the context ends without an error,
+            and if it shows a video, that could be read.
         holds_rows: whether all rows can be read from it.
         one_video: it shows one video.
         needs_timeline: it shows windows.
