@@ -302,6 +302,12 @@ def test_predict__refusals(toy: Toy, pretrained: Path, finetuned: Path, tmp_path
     refused(video, "--out", str(tmp_path / "x.png"), says="Add --timeline")
     refused(str(toy.root), "--out", str(tmp_path / "x.mp4"), says="shows one video, and there are 18")
     refused(video, "--out", video, says="is itself one of the inputs")
+    one = tmp_path / "one" / "a.mp4"
+    one.parent.mkdir()
+    one.write_bytes(Path(video).read_bytes())
+    refused(str(one.parent), "--timeline", "--overwrite", "--out", str(one), says="is itself one of the inputs")
+    assert one.read_bytes() == Path(video).read_bytes()
+    shutil.rmtree(one.parent)
     refused(video, "--out", str(tmp_path / "x.csv"), "--out", str(tmp_path / "x.csv"), says="is named twice")
     refused(video, "--root", str(toy.root), says="have no meaning")
     refused(str(tmp_path / "nothing.txt"), code=1, says="nothing.txt")

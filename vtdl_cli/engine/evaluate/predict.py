@@ -79,7 +79,8 @@ def predict(
         return {**plan, "machine": machine.describe()}
     for out in outs:
         lock_file(out, reporter)
-    check_outputs(outs, timeline=spec.timeline, overwrite=execution.overwrite, sources=paths)  # written since?
+    paths += [path for path in map(videos.path, range(len(videos))) if path.name in {out.name for out in outs}]
+    check_outputs(outs, timeline=spec.timeline, overwrite=execution.overwrite, sources=paths)  # now with the videos
     rows, tally = write_rows(predictor, outs, reporter)
     _report(tally, predictor, reporter)
     return {
