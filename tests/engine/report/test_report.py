@@ -247,8 +247,8 @@ def test_report__retrieval_is_told_in_words(run: Path, tmp_path: Path) -> None:
         text = report_of(run, "--retrieval", str(tmp_path / "found.json"), "--overwrite")
         assert "videos in the gallery" in text
     first = json.loads(found)["neighbours"][0]
-    assert f"nearest to {first['query']}, with cosines {first['nearest'][0]['path']} (" in text
-    assert "further queries 10, in the JSON" in text
+    assert f"nearest to {first['query']} by cosine: {first['nearest'][0]['path']} (" in text
+    assert "further queries 20, in the JSON" in text
     (tmp_path / "found.json").write_text('{"neighbours": [1]}')
     line = ["report", str(run), "--out", str(tmp_path / "b.html"), "--retrieval", str(tmp_path / "found.json")]
     refuse(*line, code=2, says=("found.json' has damaged neighbours. Name an output of vtdl retrieve",))

@@ -294,7 +294,8 @@ def draw_neighbours(search: Search, figure: FigureRequest, recall: float | None,
     title = f"Nearest of {counted(len(search.gallery.labels), 'gallery video')} by cosine"
     if recall is None:
         chosen = np.random.default_rng(figure.seed).permutation(num_queries)[: figure.rows].tolist()
-        title += f"\nshown: {len(chosen)} of {counted(num_queries, 'query')}, chosen at random"
+        if len(chosen) < num_queries:
+            title += f"\nshown: {len(chosen)} of {counted(num_queries, 'query')}, chosen at random"
         names = (short_names(search.queries), short_names(search.gallery))
         correct = None
     else:

@@ -44,7 +44,7 @@ RETRIEVAL_WORDS = {
     "per_query": "table of all queries",
 }
 """For keys of `vtdl retrieve --json`; other keys are words already."""
-QUERIES_LISTED = 20  # on the page, with their neighbours, where there are no classes
+QUERIES_LISTED = 10  # on the page, with their neighbours, where there are no classes
 
 EXAMPLES = 6  # correct videos on the page, and as many misclassified ones
 
@@ -253,6 +253,6 @@ def _describe_neighbours(neighbours: Sequence[Mapping[str, Any]]) -> Iterator[tu
     """Yield the first queries, each with its neighbours and their cosines, and the number of the others."""
     for each in neighbours[:QUERIES_LISTED]:
         nearest = ", ".join(f"{video['path']} ({video['cosine']:.3f})" for video in each["nearest"])
-        yield f"nearest to {each['query']}, with cosines", nearest
+        yield f"nearest to {each['query']}", f"by cosine: {nearest}"
     if (left := len(neighbours) - QUERIES_LISTED) > 0:
         yield "further queries", f"{left}, in the JSON"
