@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from fractions import Fraction
@@ -93,6 +94,19 @@ def test_compress__has_a_keyframe_every_so_many_frames(toy: Toy, tmp_path: Path)
     with av.open(str(tmp_path / TARGET["compress"])) as container:
         keys = [packet.is_keyframe for packet in container.demux(video=0) if packet.size]
     assert keys == [index % 4 == 0 for index in range(NUM_FRAMES)]
+
+
+def test_written__growth_is_said(toy: Toy, tmp_path: Path) -> None:
+    """Oracle: the sizes of the files; 24 pictures of a tiny video are larger than it."""
+    best = ("--quality", "95")
+    told = succeed(*line(toy, "extract-frames", tmp_path / "frames", *best)).stdout
+    before = sum(path.stat().st_size for path in toy.root.rglob("*_[0-3].mp4"))
+    after = sum(path.stat().st_size for path in (tmp_path / "frames").rglob("*.jpg"))
+    [(name, percent)] = re.findall(r"(\w+_percent)\D*([\d.]+)", told)
+    assert name == "grown_percent"
+    assert float(percent) == pytest.approx(100 * (after / before - 1), rel=1e-3)
+    result = json.loads(succeed(*line(toy, "extract-frames", tmp_path / "again", "--json", *best)).stdout)
+    assert result["saved_percent"] == pytest.approx(100 * (1 - after / before), abs=0.1)
 
 
 @pytest.mark.slow

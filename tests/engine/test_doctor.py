@@ -111,6 +111,22 @@ def test_examine__without_torch_every_other_check_still_runs(tmp_path: Path) -> 
     assert verdicts["versions"] == verdicts["device"] == verdicts["training"] == "fail"
 
 
+@pytest.mark.parametrize(("threads", "says"), [(1, "cpu, 1 thread"), (2, "cpu, 2 threads")])
+def test_device__counts_threads(here: Examination, monkeypatch: pytest.MonkeyPatch, threads: int, says: str) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    assert found("device", here).found == says
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [(0.0031, "the error is 0.3% of the results; "), (2e-7, "the error is below 0.001% of the results; ")],
+)
+def test_conv3d__error_in_words(here: Examination, monkeypatch: pytest.MonkeyPatch, error: float, says: str) -> None:
+    monkeypatch.setattr("vtdl_cli.engine.networks.conv3d_defects.measure_conv3d_error", lambda *_: error)
+    monkeypatch.setattr("vtdl_cli.engine.networks.conv3d_defects.find_known_defect", lambda *_: ("", ""))
+    assert found("Conv3d", here).found.startswith(says)
+
+
 def test_device__absent_gpu(here: Examination, monkeypatch: pytest.MonkeyPatch) -> None:
     """Asked for: a failure. Installed, but not seen by torch: a warning. Absent: fine."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

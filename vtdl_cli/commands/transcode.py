@@ -1,7 +1,7 @@
 """`vtdl extract-frames` and `vtdl compress`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -50,11 +50,8 @@ def extract_frames(
 
     how = o.execution(0, "cpu", workers, resume=resume, overwrite=overwrite)
     source = o.list_source(path, root, strip_prefix, list_columns)
-    print_result(
-        transcode(source, out, FrameFolderWriter(short_side, quality), how, make_reporter(quiet)),
-        as_json,
-        "frames extracted",
-    )
+    result = transcode(source, out, FrameFolderWriter(short_side, quality), how, make_reporter(quiet))
+    print_result(result if as_json else _say_growth(result), as_json, "frames extracted")
 
 
 def compress(
@@ -87,8 +84,12 @@ def compress(
 
     how = o.execution(0, "cpu", workers, resume=resume, overwrite=overwrite)
     source = o.list_source(path, root, strip_prefix, list_columns)
-    print_result(
-        transcode(source, out, Mp4Writer(short_side, crf, gop), how, make_reporter(quiet)),
-        as_json,
-        "videos compressed",
-    )
+    result = transcode(source, out, Mp4Writer(short_side, crf, gop), how, make_reporter(quiet))
+    print_result(result if as_json else _say_growth(result), as_json, "videos compressed")
+
+
+def _say_growth(result: dict[str, Any]) -> dict[str, Any]:
+    """Return the result for a table: what has grown saves nothing."""
+    saved = result["saved_percent"]
+    names = {"saved_percent": "grown_percent"} if saved < 0 else {}
+    return {names.get(name, name): abs(value) if name in names else value for name, value in result.items()}

@@ -149,7 +149,7 @@ def test_predict__timeline_by_hand(finetuned: Path, two_seconds: Path, tmp_path:
     """Windows of 7 frames every 0.25 s, 3 frames: they start at 0, 3, ... 15; the one at 18 would end at 25 of 24."""
     out = tmp_path / "rows.jsonl"
     command = ["predict", "--weights", str(finetuned), str(two_seconds), "--timeline", "--hop", "0.25", *HERE]
-    succeed(*command, "--out", str(out))
+    assert "windows of 7 frames every 0.25 seconds" in succeed(*command, "--out", str(out)).stdout
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     starts = [0, 3, 6, 9, 12, 15]
     assert [row["start_frame"] for row in rows] == starts
@@ -167,6 +167,8 @@ def test_predict__timeline_on_the_screen(finetuned: Path, two_seconds: Path) -> 
     """Windows are 8 frames apart, 2 / 3 of a second, and 7 long."""
     lines = succeed("predict", "--weights", str(finetuned), str(two_seconds), "--timeline", *HERE).stdout.splitlines()
     assert [line.split()[1] for line in lines] == ["0.00-0.58", "0.67-1.25", "1.33-1.92"]
+    said = succeed("predict", "--weights", str(finetuned), str(two_seconds), "--timeline", "--hop", "1", *HERE).stderr
+    assert "windows of 7 frames every 1 second 1/1" in said
     assert (lines[0].split()[2:4], lines[2].split()[2:4]) == (["s", "blue"], ["s", "red"])
 
 

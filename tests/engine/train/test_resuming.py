@@ -236,11 +236,11 @@ def test_resume__with_another_number_of_threads_says_so(toy: Toy, tmp_path: Path
     torch.set_num_threads(2)
     try:
         stderr = succeed(*toy.pretrain(tmp_path / "run", "--resume")).stderr
-        assert "warning: the run was saved with 1 CPU threads and resumes with 2" in stderr
+        assert "warning: the run was saved with 1 CPU thread and resumes with 2" in stderr
         assert "set OMP_NUM_THREADS=1" in stderr
     finally:
         torch.set_num_threads(1)
-    assert "CPU threads" not in succeed(*toy.pretrain(tmp_path / "run", "--resume")).stderr  # it is finished
+    assert "CPU thread" not in succeed(*toy.pretrain(tmp_path / "run", "--resume")).stderr  # it is finished
 
 
 # ---- without last.pt

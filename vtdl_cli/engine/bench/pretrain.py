@@ -27,6 +27,7 @@ from vtdl_cli.locks import releasing_locks
 from vtdl_cli.method.pretext_task import PretextTask
 from vtdl_cli.runtime import Reporter, default_workers
 from vtdl_cli.system import available_cores
+from vtdl_cli.text import counted
 
 PLANNED = ("method", "network", "clip", "videos", "steps_per_epoch", "batch_size", "effective_batch_size", "machine")
 
@@ -115,7 +116,8 @@ def _describe(training: Training, method: PretextTask) -> dict[str, Any]:
         "method": training.config.method.name,
         "network": f"{model.name} depth {model.depth or '-'} width {model.width}",
     }
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    on_cpu = f"CPU, {counted(torch.get_num_threads(), 'thread')}"
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else on_cpu
     return {key: plan[key] for key in PLANNED} | {"device": name, "sampler": method.sampler}
 
 

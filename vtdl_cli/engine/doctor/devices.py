@@ -5,6 +5,7 @@ import shutil
 from vtdl_cli.engine.doctor.examination import Examination, Finding
 from vtdl_cli.errors import UsageError
 from vtdl_cli.runtime import select_autocast, select_device
+from vtdl_cli.text import brief_number, counted
 
 
 def check_device(examination: Examination) -> Finding:
@@ -25,7 +26,7 @@ def check_device(examination: Examination) -> Finding:
             f"a GPU is installed, but torch {torch.__version__} does not see it: runs would use the CPU",
             "Install the build of torch for your driver: https://pytorch.org/get-started/locally",
         )
-    return Finding("ok", f"{device.type}, {torch.get_num_threads()} threads")
+    return Finding("ok", f"{device.type}, {counted(torch.get_num_threads(), 'thread')}")
 
 
 def check_precision(examination: Examination) -> Finding:
@@ -46,12 +47,15 @@ def check_conv3d(examination: Examination) -> Finding:
     device = select_device(examination.device)
     error = max(measure_conv3d_error(device, select_autocast("auto", device), frames) for frames in (2, 16))
     if not error < TOLERANCE:  # nor NaN
-        return Finding("fail", f"results are wrong by {error:.2g} of their norm", "Use --set pretrain.precision=fp32")
+        return Finding(
+            "fail", f"results are wrong: the error is {100 * error:.2g}% of them", "Use --set pretrain.precision=fp32"
+        )
     cudnn = torch.backends.cudnn.version() if device.type == "cuda" else None
     defect, remedy = find_known_defect(torch.__version__, cudnn)
     if defect:
         return Finding("warning", defect, remedy)
-    return Finding("ok", f"correct to {error:.1g} of their norm; torch {torch.__version__} has no known defect")
+    percent = brief_number(float(f"{100 * error:.1g}"))
+    return Finding("ok", f"the error is {percent}% of the results; torch {torch.__version__} has no known defect")
 
 
 def check_nccl(examination: Examination) -> Finding:

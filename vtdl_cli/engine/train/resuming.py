@@ -114,9 +114,10 @@ def changes_since(
         yield f"{counted(later, 'epoch was', 'epochs were')} logged after the last checkpoint, and removed from the log"
     saved, now = content.get("threads"), identity["threads"]
     if saved and now and saved != now and content["epoch"] < options.epochs:
+        threads = counted(saved, "CPU thread")
         yield (
-            f"the run was saved with {saved} CPU threads and resumes with {now}, which changes sums in their last "
-            f"digits. To end exactly as if it had never stopped, set OMP_NUM_THREADS={saved}"
+            f"the run was saved with {threads} and resumes with {now}, which changes sums in their last digits. To end "
+            f"exactly as if it had never stopped, set OMP_NUM_THREADS={saved}"
         )
     done, stage = content["epoch"], content["stage"]
     if done > options.epochs:
