@@ -22,6 +22,7 @@ from tests.toy import (
     NUM_VAL,
     Toy,
     clips_by_hand,
+    colour_video,
     files_in,
     load,
     peak_memory,
@@ -29,6 +30,7 @@ from tests.toy import (
     start,
     stop_when,
     succeed,
+    write_video,
 )
 from vtdl_cli.engine.networks.trained import load_classifier
 from vtdl_cli.engine.request import protocol_name
@@ -222,6 +224,24 @@ def test_evaluate__damaged_video_is_skipped_and_named(toy: Toy, finetuned: Path,
     assert skipped["reason"]
     assert metrics_of(tmp_path / "out")["num_videos"] == NUM_VAL
     assert result.stderr == f"warning: skipped video '{skipped['path']}': {skipped['reason']}\n"
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_evaluate__short_videos_are_reported(toy: Toy, finetuned: Path, tmp_path: Path, number: int) -> None:
+    """Oracle, by hand: 4 frames at stride 2 span 7, of which these have 6; and what predict says of them."""
+    short = [tmp_path / f"short_{index}.mp4" for index in range(number)]
+    for path in short:
+        write_video(path, colour_video(2, seed=5)[:6])
+    rows = [*(f"{path} 2 6\n" for path in short), toy.val_list.read_text()]
+    (tmp_path / "list.txt").write_text("".join(rows))
+    (tmp_path / "classes.txt").write_text(toy.val_list.with_name("classes.txt").read_text())
+    last = finetuned / "checkpoints/last.pt"  # which is warned of nothing else
+    result = succeed(*toy.evaluate(last, tmp_path / "out", "--quiet", test_list=tmp_path / "list.txt"))
+    which = f"video '{short[0]}' is" if number == 1 else f"2 of {NUM_VAL + 2} videos, the first '{short[0]}', are"
+    says = f"warning: {which} shorter than a clip of 7 frames, and played in a loop\n"
+    assert result.stderr == says
+    listed = (str(tmp_path / "list.txt"), "--root", str(toy.root), "--device", "cpu", "--workers", "0")
+    assert says in succeed("predict", "--weights", str(last), *listed).stderr
 
 
 def test_evaluate__pretrained_weights_are_refused(toy: Toy, pretrained: Path, tmp_path: Path) -> None:

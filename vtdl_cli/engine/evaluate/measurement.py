@@ -14,11 +14,13 @@ from vtdl_cli.data.clips.datasets import VideoClips
 from vtdl_cli.data.hdf5.scores import ClipSpool, Scores
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.engine.evaluate.results import SCORES_ORIGIN, measure_accuracies, write_results
+from vtdl_cli.engine.evaluate.short_videos import warn_of_short
 from vtdl_cli.engine.lists.groups import Groups, choose_groups, recorded_regex
 from vtdl_cli.engine.lists.labels import check_labels, report_list
 from vtdl_cli.engine.networks.bad_videos import BadVideos
-from vtdl_cli.engine.networks.clips import build_test_clips, choose_clips, decoder_of
+from vtdl_cli.engine.networks.clips import build_test_clips, build_window_rule, choose_clips, decoder_of
 from vtdl_cli.engine.networks.inference import (
+    Collected,
     VideoOutputs,
     check_finite_scores,
     collect,
@@ -153,6 +155,7 @@ def run_measurement(test: Measurement, out: Path, reporter: Reporter) -> dict[st
     began = time.monotonic()
     with closing(ClipSpool(nearest_existing_folder(out), (test.views, len(classes)))) as spool:
         found = collect(average_views(test, spool), bad_videos, reporter, test.plan["protocol"])
+        _warn_of_short(test, found, reporter)
         metrics: dict[str, Any] = {**test.plan, "num_videos": len(found.label), "skipped": bad_videos.as_list()}
         attributes = {name: metrics[name] for name in ("protocol", "aggregate", *SCORES_ORIGIN)}
         paths = [test.videos.name(index) for index in found.index]
@@ -163,6 +166,12 @@ def run_measurement(test: Measurement, out: Path, reporter: Reporter) -> dict[st
         metrics |= {**measure_accuracies(scores, test.groups), "seconds": round(time.monotonic() - began, 2)}
         write_results(out, metrics, scores, spool)
     return metrics
+
+
+def _warn_of_short(test: Measurement, found: Collected, reporter: Reporter) -> None:
+    rule = build_window_rule(test.source.config, test.source.config.finetune, None)
+    short = sorted(found.index[found.num_frames < rule.extent].tolist())
+    warn_of_short([test.videos.sample_name(index) for index in short], len(test.videos), rule, reporter)
 
 
 def average_views(test: Measurement, spool: ClipSpool) -> Iterator[VideoOutputs]:

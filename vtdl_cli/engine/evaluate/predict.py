@@ -12,6 +12,7 @@ from vtdl_cli.data.video.decoding import FLOW
 from vtdl_cli.data.video.disk import is_named_as_video, may_be_video
 from vtdl_cli.engine.evaluate.prediction_files import Described, check_one_video, check_outputs, kind_of
 from vtdl_cli.engine.evaluate.predictor import PredictionSpec, Predictor, Tally
+from vtdl_cli.engine.evaluate.short_videos import warn_of_short
 from vtdl_cli.engine.lists.labels import report_columns
 from vtdl_cli.engine.networks.clips import decoder_of
 from vtdl_cli.engine.networks.machine import build_machine
@@ -20,13 +21,6 @@ from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.errors import ListError, UnreadableVideo, UsageError
 from vtdl_cli.locks import lock_file, releasing_locks
 from vtdl_cli.runtime import Reporter
-
-CONTINUED = {
-    "loop": "played in a loop",
-    "restart": "played again from the start",
-    "sort": "filled with repeated frames",
-}
-"""What becomes of a video that is shorter than a clip, by data.short_videos."""
 
 
 @releasing_locks
@@ -168,10 +162,4 @@ def _report(tally: Tally, predictor: Predictor, reporter: Reporter) -> None:
     is_error = tally.videos == 1 and not tally.windows  # see check_some_read
     for path, reason in () if is_error else tally.unreadable:
         reporter.warn(f"video '{path}' cannot be read: {reason}")
-    if not tally.short:
-        return
-    which = f"video '{tally.short[0]}' is"
-    if len(tally.short) > 1:
-        which = f"{len(tally.short)} of {tally.videos} videos, the first '{tally.short[0]}', are"
-    how = predictor.config.data.short_videos
-    reporter.warn(f"{which} shorter than a clip of {predictor.rule.extent} frames, and {CONTINUED[how]}")
+    warn_of_short(tally.short, tally.videos, predictor.rule, reporter)

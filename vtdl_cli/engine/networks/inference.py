@@ -166,10 +166,11 @@ def stop_on_signal(outputs: Generator[Outputs, None, None]) -> Generator[Outputs
 
 @dataclass(frozen=True)
 class Collected:
-    """The outputs of a pass over a list, without unreadable videos: (N,), (N,) and (N, ...)."""
+    """The outputs of a pass over a list, without unreadable videos: (N,), (N,), (N,) and (N, ...)."""
 
     index: np.ndarray
     label: np.ndarray
+    num_frames: np.ndarray
     values: np.ndarray
 
 
@@ -198,7 +199,8 @@ def collect(
             bad_videos.add(batch.unreadable, reporter)
             if len(batch):
                 # copies: each tensor from a worker keeps a file open, and the number of open files is limited
-                parts.append((batch.index.numpy().copy(), batch.label.numpy().copy(), values))
+                columns = (batch.index, batch.label, batch.num_frames)
+                parts.append((*(column.numpy().copy() for column in columns), values))
             bar.advance(len(batch) + len(batch.unreadable))
     if not parts:
         raise ListError("no video of the list could be read: there is nothing to measure")
