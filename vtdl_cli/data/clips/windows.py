@@ -26,6 +26,7 @@ from vtdl_cli.data.video.resizing import resize_shown
 from vtdl_cli.data.video.timeline import Interval, Timeline, nearest_frames, sample_timeline, select_frames
 from vtdl_cli.data.video.whole_video import stored_frames
 from vtdl_cli.errors import UnreadableVideo
+from vtdl_cli.text import counted
 
 
 class Hop(NamedTuple):
@@ -105,6 +106,12 @@ class WindowRule:
     def effective_hop(self) -> Hop:
         """The hop, or the one by which windows adjoin."""
         return self.hop or Hop(self.clip_len * self.stride, "frames")
+
+    @property
+    def description(self) -> str:
+        """How windows slide: `windows of 16 frames every 8 frames`."""
+        hop = self.effective_hop
+        return f"windows of {counted(self.extent, 'frame')} every {counted(float(hop.distance), hop.unit[:-1])}"
 
     def starts(self, timeline: Timeline) -> NDArray[np.int64]:
         """Return the frames of a sample at which windows start, [W]."""

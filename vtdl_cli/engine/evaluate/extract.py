@@ -257,10 +257,10 @@ def _describe_layer(spec: FeatureSpec) -> str:
 def _describe_sampling(config: Config, spec: FeatureSpec, clips: int) -> dict[str, str]:
     """Return which frames vectors are of, and what decodes them; of windows with what other programs need to know."""
     if spec.hop:
-        extent = build_window_rule(config, config.extract, spec.hop).extent
-        hop, rate = describe_hop(spec.hop), config.data.frame_rate
-        sampling = {"hop": hop, "window_frames": str(extent), "frame_rate": "" if rate is None else f"{rate:.12g}"}
+        rule, rate = build_window_rule(config, config.extract, spec.hop), config.data.frame_rate
+        sampling = {"hop": describe_hop(spec.hop), "window_frames": str(rule.extent)}
+        sampling["frame_rate"] = "" if rate is None else f"{rate:.12g}"
         decoder = FLOW if decoder_of(config) == FLOW else SEQUENTIAL
-        return {"protocol": f"windows of {extent} frames every {hop}", **sampling, "decoder": decoder}
+        return {"protocol": rule.description, **sampling, "decoder": decoder}
     of_clips = {"clip": f"{clips} clips", "time": f"{clips} clips, each time position"}
     return {"protocol": of_clips.get(spec.keep, protocol_name(clips)), "decoder": decoder_of(config)}

@@ -19,7 +19,6 @@ from vtdl_cli.engine.request import protocol_name
 from vtdl_cli.metrics import softmax
 from vtdl_cli.models.encoder import Encoder
 from vtdl_cli.runtime import Progress
-from vtdl_cli.text import counted
 
 
 @dataclass(frozen=True)
@@ -91,8 +90,7 @@ class Predictor:
         if not self.spec.timeline:
             starts, clips = choose_clips(self.config, self.spec.clips)
             return protocol_name(clips) + (f" from frames {', '.join(map(str, starts))}" if starts else "")
-        hop = self.rule.effective_hop
-        return f"windows of {counted(self.rule.extent, 'frame')} every {counted(float(hop.distance), hop.unit[:-1])}"
+        return self.rule.description
 
     def predict(self, tally: Tally, progress: Progress) -> Iterator[Prediction]:
         """Yield all rows, in the order of the videos."""
