@@ -409,6 +409,16 @@ def test_extract__resume_of_a_finished_file(toy: Toy, pretrained: Path, extracte
     refuse(*line, code=2, says=("was begun with another protocol. Use --overwrite",))
 
 
+@pytest.mark.parametrize("per", [(), ("--per-clip",), ("--per-frame",)])
+def test_extract__short_videos_are_reported(toy: Toy, pretrained: Path, tmp_path: Path, per: tuple[str, ...]) -> None:
+    """Oracle, by hand: 4 frames at stride 2 span 7, of which one has 6."""
+    short = tmp_path / "short.mp4"
+    write_video(short, colour_video(2, seed=5)[:6])
+    (tmp_path / "list.txt").write_text(f"{short} 2 6\n{toy.val_list.read_text()}")
+    stderr = succeed(*toy.extract(pretrained, tmp_path / "f.h5", "--list", str(tmp_path / "list.txt"), *per)).stderr
+    assert f"warning: video '{short}' is shorter than a clip of 7 frames, and played in a loop\n" in stderr
+
+
 def test_extract__resume_of_nothing_starts_and_says_so(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
     result = succeed(*toy.extract(pretrained, tmp_path / "f.h5", "--resume"))
     assert "does not exist yet: starting from the beginning" in result.stderr

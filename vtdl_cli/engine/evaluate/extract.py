@@ -16,10 +16,12 @@ from vtdl_cli.data.clips.windows import Hop
 from vtdl_cli.data.hdf5.actionformer import name_videos
 from vtdl_cli.data.hdf5.feature_parts import FeatureParts
 from vtdl_cli.data.hdf5.feature_tables import check_is_hdf5
+from vtdl_cli.data.hdf5.features import open_features
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.data.video.decoding import AUTO, FLOW
 from vtdl_cli.engine.evaluate.dense import check_one_stride, describe_hop, window_rows
 from vtdl_cli.engine.evaluate.extracted_rows import keep_rows, video_rows
+from vtdl_cli.engine.evaluate.short_videos import warn_of_short
 from vtdl_cli.engine.features.export import (
     ACTIONFORMER,
     check_export,
@@ -150,6 +152,8 @@ def extract(
         extract_features(network, config, videos, clips, spec, machine, parts, reporter)
     if not ranks.is_rank_0():
         return plan
+    if not spec.hop:  # which has said so of its windows
+        _warn_of_short(out, config, reporter)
     for path, name in exports.items():
         write_export(out, path, name, reporter.warn)
         reporter.line(f"exported to '{path}'")
@@ -181,6 +185,15 @@ def extract_features(
         rows = video_rows(outputs, parts.done, spec.keep)
     keep_rows(rows, parts, bad_videos, reporter)
     parts.finish(videos.name, videos.intervals)
+
+
+def _warn_of_short(out: Path, config: Config, reporter: Reporter) -> None:
+    """Warn of the videos in a feature file that are shorter than a clip."""
+    rule = build_window_rule(config, config.extract, None)
+    with open_features(out) as file:
+        short = np.flatnonzero(file.read("num_frames") < rule.extent)
+        names = file.read("paths") if len(short) else np.empty(0, str)
+        warn_of_short([str(names[row]) for row in short], file.shape("features")[0], rule, reporter)
 
 
 def load_layer(
