@@ -35,7 +35,7 @@ def build_torchvision(name: str, depth: int) -> nn.Module:
     return theirs
 
 
-@pytest.mark.parametrize("depth", [10, 18, 50])
+@pytest.mark.parametrize("depth", [10, 18, pytest.param(50, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["r3d", "r2p1d"])
 def test_r3d__against_torchvision(name: str, depth: int) -> None:
     """Oracle: torchvision's VideoResNet with the same weights: same logits, evaluating and training, T = 1 inside."""

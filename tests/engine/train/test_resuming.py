@@ -79,7 +79,7 @@ def assert_same_run(run: Path, whole: Path) -> None:
 # ---- killed at any moment
 
 
-@pytest.mark.parametrize(("stage", "epochs"), [("pretrain", 1), ("finetune", 2)])
+@pytest.mark.parametrize(("stage", "epochs"), [("pretrain", 1), pytest.param("finetune", 2, marks=pytest.mark.slow)])
 def test_resume__from_whatever_a_kill_leaves(toy: Toy, tmp_path: Path, moments: Any, stage: str, epochs: int) -> None:
     """Oracle: the run that was not killed: each of its files is there in the end, with the same content."""
     line = getattr(toy, stage)

@@ -52,6 +52,7 @@ def test_onnx__classifier_takes_the_frames_of_a_video(toy: Toy, finetuned: Path,
     assert metadata["frames"].startswith(frames)
 
 
+@pytest.mark.slow
 def test_onnx__pretrained_backbone(pretrained: Path, tmp_path: Path) -> None:
     """Oracle: the run's own network, on another number of clips than it was exported with."""
     out = tmp_path / "backbone.onnx"
