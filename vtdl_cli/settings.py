@@ -5,7 +5,7 @@ A preset is one YAML file that holds every stage.
 
 import copy
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,8 @@ def build_config(
     try:
         config = Config.model_validate(values)
     except ValidationError as error:
-        mistakes += [_explain(dict(detail), source) for detail in error.errors()]
+        assigned = [text.partition("=")[0].strip() for text in assignments]
+        mistakes += [_explain(dict(detail), source, assigned) for detail in error.errors()]
         raise ConfigError(*mistakes) from None
     mistakes += without_effect(assignments, dict(_idle_keys(config)))
     if mistakes:
@@ -171,20 +172,25 @@ def _read_value(text: str) -> Any:
     return value
 
 
-def _explain(detail: dict[str, Any], source: str) -> str:
-    """Return one line for one of pydantic's errors."""
+def _explain(detail: dict[str, Any], source: str, assigned: Sequence[str]) -> str:
+    """Return one line for one of pydantic's errors; `assigned`: the keys that --set has changed."""
     location = [str(part) for part in detail["loc"]]
     key = ".".join(location)
+    is_unknown = detail["type"] == "extra_forbidden"  # the section of an assignment may be what is unknown
+    is_assigned = any(
+        f"{key}.".startswith(f"{each}.") or (is_unknown and each.startswith(f"{key}.")) for each in assigned
+    )
+    where = "--set" if is_assigned else f"'{source}'"
     if detail["type"] == "extra_forbidden":
-        return f"key '{key}' of '{source}' is unknown.{suggest_key(key)} See: vtdl presets show demo"
+        return f"key '{key}' of {where} is unknown.{suggest_key(key)} See: vtdl presets show demo"
     if detail["type"] == "missing":
         return f"key '{key}' is missing from '{source}'. Add it, or --set {key}=..."
     if detail["type"] == "model_type":
         keys = [name for name in all_keys() if name.rpartition(".")[0] == key]
-        return f"key '{key}' of '{source}' is a section, and no value. Set what is in it: {', '.join(keys)}"
+        return f"key '{key}' of {where} is a section, and no value. Set what is in it: {', '.join(keys)}"
     rule = detail["msg"].removeprefix("Value error, ")
     value = "" if isinstance(detail["input"], dict) else f" '{_shortened(str(detail['input']))}'"
-    return f"{key or 'configuration'}{value} in '{source}' is not valid: {rule[:1].lower()}{rule[1:]}"
+    return f"{key or 'configuration'}{value} in {where} is not valid: {rule[:1].lower()}{rule[1:]}"
 
 
 def _shortened(text: str) -> str:

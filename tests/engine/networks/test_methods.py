@@ -192,7 +192,7 @@ def test_commands__refuse_a_backbone_that_there_is_not(command: str, toy: Toy, t
 def test_options__are_a_section_of_plain_values(value: str) -> None:
     (line,) = mistakes(f"method.options={value}")
     assert line.startswith("method.options")
-    assert "in 'demo' is not valid: " in line
+    assert "in --set is not valid: " in line
 
 
 # ---- methods from elsewhere
