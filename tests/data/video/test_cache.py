@@ -4,6 +4,7 @@ import pickle
 import shutil
 import threading
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,28 @@ def test_read__goes_on_where_it_ended_in_a_video_without_an_index(
         assert len(decoded) == NUM_FRAMES + 121
         assert np.array_equal(reader.read([121]), frames[[121]])
         assert len(decoded) == NUM_FRAMES + 122
+
+
+def test_read__after_damage_reads_earlier_frames_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Oracle: what a new reader finds: frames before the damage are good, whatever was asked for before."""
+    path = tmp_path / "video.ts"
+    noise = np.random.default_rng(0).integers(256, size=(NUM_FRAMES, 4, 6, 3), dtype=np.uint8)
+    write_video(path, noise.repeat(8, 1).repeat(8, 2))
+
+    def damaged(path: Path) -> Iterator[Any]:
+        yield from islice(decode_frames(path), 90)
+        raise UnreadableVideo(str(path), "it is damaged at frame 90")
+
+    with open_video(path) as reader:
+        expected = reader.read([3, 10])
+    monkeypatch.setattr(file_readers, "decode_frames", damaged)
+    with open_video(path) as reader:
+        reader.read([3, 7])
+        for _ in range(2):
+            with pytest.raises(UnreadableVideo, match="damaged at frame 90"):
+                reader.read([100])
+        assert np.array_equal(reader.read([3, 10]), expected)
+        assert np.array_equal(reader.read([10]), expected[1:])
 
 
 def test_fill__ended_early_leaves_no_thread_and_no_open_file(video: Path) -> None:

@@ -74,9 +74,9 @@ class PyAvReader:
         if not self._passed or wanted[0] < self._passed:
             self._passing, self._passed = decode_frames(self._path), 0
         for number in wanted.tolist():
-            frame = next(islice(self._passing, number - self._passed, None), None)
+            between, self._passed = number - self._passed, 0  # if decoding fails, the next call begins anew
+            frame = next(islice(self._passing, between, None), None)
             if frame is None:
-                self._passed = 0
                 raise UnreadableVideo(str(self._path), f"it ends before frame {number} of {self.num_frames}")
             self._passed = number + 1
             yield frame
