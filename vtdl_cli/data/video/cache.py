@@ -89,9 +89,12 @@ class VideoCache:
 
         A video that cannot be decoded to its end is left out: clips elsewhere in it still can be.
         """
-        pending = deque[tuple[Key, int, Future[KeptVideo | None]]]()
+        pending, seen = deque[tuple[Key, int, Future[KeptVideo | None]]](), set[Key]()
         with ThreadPoolExecutor(threads) as pool:
-            for key in dict.fromkeys(videos):
+            for key in videos:  # of a long list the cache is full before most are named
+                if key in seen:
+                    continue
+                seen.add(key)
                 with ExitStack() as stack:
                     try:
                         reader = stack.enter_context(self.open(*key))

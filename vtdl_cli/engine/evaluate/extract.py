@@ -17,6 +17,7 @@ from vtdl_cli.data.hdf5.actionformer import name_videos
 from vtdl_cli.data.hdf5.feature_parts import FeatureParts
 from vtdl_cli.data.hdf5.feature_tables import check_is_hdf5
 from vtdl_cli.data.hdf5.features import open_features
+from vtdl_cli.data.hdf5.rows import RowsFile
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.data.video.decoding import AUTO, FLOW
 from vtdl_cli.engine.evaluate.dense import check_one_stride, describe_hop, window_rows
@@ -30,7 +31,6 @@ from vtdl_cli.engine.features.export import (
     stale_exports,
     write_export,
 )
-from vtdl_cli.engine.features.files import inspect_features
 from vtdl_cli.engine.lists.groups import recorded_regex
 from vtdl_cli.engine.lists.labels import report_list
 from vtdl_cli.engine.networks.bad_videos import BadVideos
@@ -152,15 +152,17 @@ def extract(
         extract_features(network, config, videos, clips, spec, machine, parts, reporter)
     if not ranks.is_rank_0():
         return plan
-    if not spec.hop:  # which has said so of its windows
-        _warn_of_short(out, config, reporter)
+    with open_features(out) as file:
+        shape = list(file.shape("features"))
+        if not spec.hop:  # which has said so of its windows
+            _warn_of_short(file, config, reporter)
     for path, name in exports.items():
         write_export(out, path, name, reporter.warn)
         reporter.line(f"exported to '{path}'")
     for warning in stale_exports(out, formats) if execution.overwrite else []:
         reporter.warn(warning)
     seconds = round(time.monotonic() - began, 2)
-    return {**plan, "shape": list(inspect_features(out).shape), "skipped": parts.skipped, "seconds": seconds}
+    return {**plan, "shape": shape, "skipped": parts.skipped, "seconds": seconds}
 
 
 def extract_features(
@@ -187,13 +189,12 @@ def extract_features(
     parts.finish(videos.name, videos.intervals)
 
 
-def _warn_of_short(out: Path, config: Config, reporter: Reporter) -> None:
+def _warn_of_short(file: RowsFile, config: Config, reporter: Reporter) -> None:
     """Warn of the videos in a feature file that are shorter than a clip."""
     rule = build_window_rule(config, config.extract, None)
-    with open_features(out) as file:
-        short = np.flatnonzero(file.read("num_frames") < rule.extent)
-        names = file.read("paths") if len(short) else np.empty(0, str)
-        warn_of_short([str(names[row]) for row in short], file.shape("features")[0], rule, reporter)
+    short = np.flatnonzero(file.read("num_frames") < rule.extent)
+    names = file.read("paths") if len(short) else np.empty(0, str)
+    warn_of_short([str(names[row]) for row in short], file.shape("features")[0], rule, reporter)
 
 
 def load_layer(

@@ -73,7 +73,8 @@ def predict(
         return {**plan, "machine": machine.describe()}
     for out in outs:
         lock_file(out, reporter)
-    paths += [path for path in map(videos.path, range(len(videos))) if path.name in {out.name for out in outs}]
+    if names := {out.name for out in outs}:
+        paths += [path for path in map(videos.path, range(len(videos))) if path.name in names]
     check_outputs(outs, timeline=spec.timeline, overwrite=execution.overwrite, sources=paths)  # now with the videos
     rows, tally = write_rows(predictor, outs, reporter)
     _report(tally, predictor, reporter)

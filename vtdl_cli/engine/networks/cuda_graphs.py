@@ -120,18 +120,19 @@ class Replayed:
         return self.unrecorded(clips) if recording is None else recording(clips)
 
     def _find(self, clips: Tensor) -> "_Recording | None":
-        weights = [each for each in self.backbone.parameters() if each.requires_grad and torch.is_grad_enabled()]
+        trains = torch.is_grad_enabled() and any(each.requires_grad for each in self.backbone.parameters())
         autocast = torch.get_autocast_dtype(clips.device.type) if torch.is_autocast_enabled(clips.device.type) else None
-        kind = Kind(clips.shape, clips.dtype, autocast, self.backbone.training, bool(weights))
+        kind = Kind(clips.shape, clips.dtype, autocast, self.backbone.training, trains)
         self._met[kind] += 1
         if self._met[kind] <= WARM_CALLS:
             return None
         free = next((each for each in self._recordings[kind] if each.is_free), None)
         if free is None and not self._has_failed and sum(map(len, self._recordings.values())) < MOST_RECORDINGS:
-            free = self._record(kind, clips, weights)
+            free = self._record(kind, clips)
         return free
 
-    def _record(self, kind: Kind, clips: Tensor, weights: list[nn.Parameter]) -> "_Recording | None":
+    def _record(self, kind: Kind, clips: Tensor) -> "_Recording | None":
+        weights = [each for each in self.backbone.parameters() if each.requires_grad and kind.with_gradients]
         # cached casts would be of memory that others write to
         cast = torch.autocast(clips.device.type, kind.autocast, kind.autocast is not None, cache_enabled=False)
         try:
@@ -167,8 +168,7 @@ class _Recording:
             self.gradient = torch.empty_like(output)  # of the output
             self.backward_graph = new_graph(self.graph)
             with self.backward_graph.recording():
-                found = torch.autograd.grad(output, weights, self.gradient, allow_unused=True)
-            self.gradients = found
+                self.gradients = torch.autograd.grad(output, weights, self.gradient, allow_unused=True)
         self.output = output.detach()
         self._use: Callable[[], _Use | None] = lambda: None
 

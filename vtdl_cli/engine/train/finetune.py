@@ -77,8 +77,7 @@ def finetune(
     check_freezing(options, trained=weights is not None or weights_follow, linear_probe=linear_probe)
     _warn_of_lists(options, videos, val_videos, reporter)
     check_batch("finetune", options.batch_size)
-    if weights is not None:
-        refuse_own_source(out, weights, overwrite=execution.overwrite)
+    refuse_own_source(out, weights, overwrite=execution.overwrite)
     run = RunFolder(out, resume=execution.resume, overwrite=execution.overwrite, trackers=options.trackers)
     machine = build_machine(execution.device, options.precision, execution.workers, reporter)
     seed_torch(execution.seed)

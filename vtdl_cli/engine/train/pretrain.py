@@ -68,8 +68,7 @@ def pretrain(
         may_lack_all=True,
     )
     check_size(config, videos)
-    if weights is not None:
-        refuse_own_source(out, weights, overwrite=execution.overwrite)
+    refuse_own_source(out, weights, overwrite=execution.overwrite)
     run = RunFolder(out, resume=execution.resume, overwrite=execution.overwrite, trackers=config.pretrain.trackers)
     training, method = prepare_pretraining(config, videos, run, execution, reporter, weights)
     report_schedule(training)

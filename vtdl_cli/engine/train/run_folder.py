@@ -67,13 +67,13 @@ def is_in_use(path: Path) -> bool:
     return path.is_dir() and any(entry.name != FOLDER_LOCK for entry in path.iterdir())
 
 
-def refuse_own_source(out: Path, weights: str, *, overwrite: bool) -> None:
-    """Refuse to overwrite a run with one that begins from its weights.
+def refuse_own_source(out: Path, weights: str | None, *, overwrite: bool) -> None:
+    """Refuse to overwrite a run with one that begins from its weights; None: it begins from random ones.
 
     Raises:
         UsageError: they lie in `out`.
     """
-    if overwrite and find_weights(weights).resolve().is_relative_to(out.resolve()):
+    if overwrite and weights is not None and find_weights(weights).resolve().is_relative_to(out.resolve()):
         raise UsageError(f"weights '{weights}' lie in --out '{out}', which --overwrite replaces. Choose another --out")
 
 
