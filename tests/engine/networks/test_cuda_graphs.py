@@ -106,6 +106,20 @@ def test_replayed__a_pass_waits_for_its_gradients() -> None:
     assert [each.is_free for each in recordings] == [False, True]
 
 
+def test_replayed__recording_leaves_the_weights_alone() -> None:
+    """A GPU refuses to record gradients that flow to leaves which another stream has used: a replayed pass whose backward is
+    to come has used the weights, and DistributedDataParallel's hooks hold on to them."""
+    network, reached = backbone(), list[str]()
+    replay_backbones(network, CPU, pytest.fail)
+    for name, weight in network.named_parameters():
+        weight.register_hook(lambda _, name=name: reached.append(name))
+    warm(network)
+    outputs = [network(clips(1)), network(clips(2))]  # both recorded, each with its backward pass
+    assert not reached
+    (outputs[0] + outputs[1]).sum().backward()
+    assert {*reached} == {*dict(network.named_parameters())}
+
+
 def test_replayed__refuses_a_second_backward_pass() -> None:
     network = backbone()
     replay_backbones(network, CPU, pytest.fail)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 from vtdl_cli.models.encoder import Backbone
@@ -111,12 +112,13 @@ class Replayed:
         self.backbone, self.warn, self.new_graph = backbone, warn, new_graph
         self._met = Counter[Kind]()
         self._recordings = defaultdict[Kind, list[_Recording]](list)
-        self._has_failed = False
+        self._is_recording = self._has_failed = False
 
     def __call__(self, clips: Tensor) -> Tensor:
         """Map (N, C, T, H, W) -> (N, D, t, h, w)."""
         watched = torch.is_inference_mode_enabled() or is_in_torch_dispatch_mode()
-        recording = None if watched or clips.requires_grad else self._find(clips)
+        as_it_is = self._is_recording or watched or clips.requires_grad
+        recording = None if as_it_is else self._find(clips)
         return self.unrecorded(clips) if recording is None else recording(clips)
 
     def _find(self, clips: Tensor) -> "_Recording | None":
@@ -132,17 +134,21 @@ class Replayed:
         return free
 
     def _record(self, kind: Kind, clips: Tensor) -> "_Recording | None":
-        weights = [each for each in self.backbone.parameters() if each.requires_grad and kind.with_gradients]
+        trained = kind.with_gradients
+        weights = {name: each for name, each in self.backbone.named_parameters() if each.requires_grad and trained}
         # cached casts would be of memory that others write to
         cast = torch.autocast(clips.device.type, kind.autocast, kind.autocast is not None, cache_enabled=False)
+        self._is_recording = True
         try:
             with cast:
-                recording = _Recording(self.unrecorded, clips, weights, self.new_graph)
+                recording = _Recording(self.backbone, clips, weights, self.new_graph)
         except RuntimeError as error:  # also for want of memory
             self._has_failed = True
             reason = next(iter(str(error).splitlines()), type(error).__name__)
             self.warn(f"{type(self.backbone).__name__} cannot be recorded as a CUDA graph, and runs without: {reason}")
             return None
+        finally:
+            self._is_recording = False
         self._recordings[kind].append(recording)
         return recording
 
@@ -150,25 +156,30 @@ class Replayed:
 class _Recording:
     """One pass, forward and, with weights, backward to them.
 
+    It is recorded with leaves of its own in the memory of the weights. Autograd ties a leaf to the stream on which it
+    is first used while a graph lives: the weights', by DistributedDataParallel or the step's other passes, to that of
+    the training, which may not wait for a stream that is recorded.
+
     Args:
-        function: of the clips.
+        backbone: what is recorded.
         clips: (N, C, T, H, W), of the shape, type and layout of all that come.
-        weights: that need gradients.
+        weights: of its parameters those that need gradients, by name.
         new_graph: records and replays.
     """
 
     def __init__(
-        self, function: Callable[[Tensor], Tensor], clips: Tensor, weights: list[nn.Parameter], new_graph: NewGraph
+        self, backbone: nn.Module, clips: Tensor, weights: dict[str, nn.Parameter], new_graph: NewGraph
     ) -> None:
-        self.clips, self.weights = clips.clone(), weights
+        self.clips, self.weights = clips.clone(), [*weights.values()]
+        leaves = {name: nn.Parameter(each.detach()) for name, each in weights.items()}
         self.graph = new_graph(None)
         with self.graph.recording():
-            output = function(self.clips)
+            output = functional_call(backbone, leaves, (self.clips,))
         if weights:
             self.gradient = torch.empty_like(output)  # of the output
             self.backward_graph = new_graph(self.graph)
             with self.backward_graph.recording():
-                self.gradients = torch.autograd.grad(output, weights, self.gradient, allow_unused=True)
+                self.gradients = torch.autograd.grad(output, [*leaves.values()], self.gradient, allow_unused=True)
         self.output = output.detach()
         self._use: Callable[[], _Use | None] = lambda: None
 
