@@ -171,10 +171,10 @@ class _Recording:
         self, backbone: nn.Module, clips: Tensor, weights: dict[str, nn.Parameter], new_graph: NewGraph
     ) -> None:
         self.clips, self.weights = clips.clone(), [*weights.values()]
-        leaves = {name: nn.Parameter(each.detach()) for name, each in weights.items()}
+        leaves: dict[str, Tensor] = {name: nn.Parameter(each.detach()) for name, each in weights.items()}
         self.graph = new_graph(None)
         with self.graph.recording():
-            output = functional_call(backbone, leaves, (self.clips,))
+            output: Tensor = functional_call(backbone, leaves, (self.clips,))
         if weights:
             self.gradient = torch.empty_like(output)  # of the output
             self.backward_graph = new_graph(self.graph)
