@@ -58,7 +58,7 @@ def test_draw_points__every_class_has_a_colour(tmp_path: Path, num_classes: int)
     points = np.stack([np.arange(num_classes), np.zeros(num_classes)], axis=1)
     draw_points(points, labels, {label: str(label) for label in labels.tolist()}, "title", ("", ""), tmp_path / "a")
     with Image.open(tmp_path / "a") as image:
-        pixels = np.asarray(image.convert("RGB")).reshape(-1, 3).astype(int)
-    found, counts = np.unique(pixels, axis=0, return_counts=True)
-    vivid = np.ptp(found[counts > 20], axis=1) > 30
-    assert vivid.sum() >= num_classes - 1
+        found = np.array(
+            [colour for count, colour in image.convert("RGB").getcolors(image.width * image.height) or () if count > 20]
+        )
+    assert (np.ptp(found, axis=1) > 30).sum() >= num_classes - 1

@@ -22,7 +22,8 @@ def save_figure(figure: Figure, path: Path | IO[bytes], *, dpi: int) -> None:
     """Write a PNG, whatever its path ends in, with the values along its axes in full."""
     _show_whole_values(figure)
     with literal_text(figure):
-        figure.draw_without_rendering()  # a first layout can change the values along the axes: the next one fits them
+        if engine := figure.get_layout_engine():
+            engine.execute(figure)  # it can change the values along the axes, which that of the drawing fits
         figure.savefig(path, format="png", dpi=dpi)
 
 

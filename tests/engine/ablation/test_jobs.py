@@ -24,6 +24,7 @@ def logged_epochs(out: Path) -> int:
     return sum(len(file.read_text().splitlines()) for file in out.rglob("metrics.jsonl"))
 
 
+@pytest.mark.slow
 def test_ablate__two_jobs_give_the_bits_of_one(done: tuple[Path, dict[str, Any]], toy: Toy, tmp_path: Path) -> None:
     """Oracle: the same ablation part by part, on the same number of threads."""
     out = tmp_path / "out"

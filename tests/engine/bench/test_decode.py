@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from tests.toy import NUM_FRAMES, NUM_TRAIN, Toy, files_in, refuse, succeed
-from vtdl_cli.data.video.decoding import open_video
+from vtdl_cli.data.video.decoding import installed_decoders, open_video
 from vtdl_cli.data.video.plain import PLAIN_READERS
-from vtdl_cli.engine.bench.decode import ClipsToRead, installed_decoders
+from vtdl_cli.engine.bench.decode import ClipsToRead
 
 KIND = "mp4 mpeg4"
 

@@ -122,7 +122,7 @@ def test_extract__several_threads_write_the_same_bytes(pretrained: Path, dense: 
 
 def test_extract__short_videos_are_reported(pretrained: Path, dense: Path, tmp_path: Path) -> None:
     stderr = succeed(*line(pretrained, dense.with_name("list.txt"), tmp_path / "f.h5")).stderr
-    says = "1 of 4 videos, the first 'videos/2.mp4', are shorter than a window of 7 frames: each has one"
+    says = "video 'videos/2.mp4' is shorter than a clip of 7 frames, and played in a loop"
     assert says in stderr
 
 

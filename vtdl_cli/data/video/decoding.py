@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from vtdl_cli.data.video.file_readers import (
+    INSTALL,
     DecordReader,
     PyAvReader,
     TorchcodecReader,
+    load_decoder,
     open_with_pyav,
 )
 from vtdl_cli.data.video.flow_folder import FlowFolderReader
@@ -29,6 +31,7 @@ __all__ = [
     "FLOW",
     "VideoReader",
     "check_decoder",
+    "installed_decoders",
     "open_sequential",
     "open_video",
     "read_middle_frame",
@@ -67,6 +70,19 @@ def check_decoder(decoder: str) -> None:
     """
     if decoder not in (*DECODERS, FLOW):
         raise UsageError(f"decoder '{decoder}' is unknown. Choose from {', '.join((*DECODERS, FLOW))}")
+
+
+def installed_decoders() -> list[str]:
+    """Return the decoders whose library can be loaded; PyAV, without which nothing works, is not tried."""
+    return [name for name in DECODERS if name not in INSTALL or _loads(name)]
+
+
+def _loads(name: str) -> bool:
+    try:
+        load_decoder(name)
+    except UsageError:
+        return False
+    return True
 
 
 @contextmanager

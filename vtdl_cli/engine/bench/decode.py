@@ -11,15 +11,14 @@ import torch
 
 from vtdl_cli.data.clips.sampling import random_clip
 from vtdl_cli.data.lists.video_list import VideoList
-from vtdl_cli.data.video.decoding import AUTO, DECODERS, open_video, same_frames
-from vtdl_cli.data.video.file_readers import INSTALL, load_decoder
+from vtdl_cli.data.video.decoding import AUTO, DECODERS, installed_decoders, open_video, same_frames
 from vtdl_cli.data.video.frame_folder import FrameFolderReader
 from vtdl_cli.data.video.plain import PLAIN_READERS
 from vtdl_cli.data.video.reader import VideoScan
 from vtdl_cli.data.video.scan import scan_video
 from vtdl_cli.engine.bench.timing import Timing, time_in_turn
 from vtdl_cli.engine.request import ListSource
-from vtdl_cli.errors import ListError, UnreadableVideo, UsageError
+from vtdl_cli.errors import ListError, UnreadableVideo
 from vtdl_cli.runtime import Reporter
 from vtdl_cli.text import counted
 
@@ -139,19 +138,6 @@ def _choose_readers(files: Sequence[Drawn]) -> tuple[dict[str, Read], list[Drawn
     common = set.intersection(*(read_by[name] for name in useful)) if useful else set()
     refused = {name: len(files) - len(paths) for name, paths in read_by.items() if len(paths) < len(files)}
     return useful, [file for file in files if file.path in common], refused
-
-
-def installed_decoders() -> list[str]:
-    """Return the decoders that can be loaded."""
-    return [name for name in DECODERS if name not in INSTALL or _loads(name)]
-
-
-def _loads(name: str) -> bool:
-    try:
-        load_decoder(name)
-    except UsageError:
-        return False
-    return True
 
 
 def _read(decoder: str, path: Path, frames: list[int]) -> None:

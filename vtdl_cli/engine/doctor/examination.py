@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from vtdl_cli.data.video.decoding import DECODERS
+from vtdl_cli.data.video.decoding import installed_decoders
 from vtdl_cli.data.video.samples import read_sample, write_samples
 from vtdl_cli.engine.lists.process_pool import map_unordered
 from vtdl_cli.runtime import SilentReporter
@@ -57,11 +57,6 @@ class Examination:
             decoder, name = tasks[number]
             unread.setdefault(decoder, {})[name] = reason
         return unread
-
-
-def installed_decoders() -> list[str]:
-    """Return the decoders whose library imports."""
-    return [name for name in DECODERS if not import_error(LIBRARY_OF.get(name, name))]
 
 
 def import_error(library: str) -> str:

@@ -21,12 +21,12 @@ from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.data.video.decoding import open_sequential
 from vtdl_cli.data.video.timeline import name_sample
 from vtdl_cli.engine.evaluate.extracted_rows import ExtractedRows
+from vtdl_cli.engine.evaluate.short_videos import warn_of_short
 from vtdl_cli.engine.networks.clips import build_window_rule
 from vtdl_cli.engine.networks.inference import forward_frames
 from vtdl_cli.engine.networks.machine import Machine
 from vtdl_cli.errors import UnreadableVideo, UsageError
 from vtdl_cli.runtime import Reporter
-from vtdl_cli.text import counted
 
 HOP = re.compile(r"(\d+)|(\d+\.?\d*|\.\d+) ?s")
 Item = TypeVar("Item")
@@ -162,12 +162,7 @@ def window_rows(
             columns = {"features": values, **batch.columns(videos.labels)}
         short |= {position: videos.sample_name(position) for position, video in batch.videos if video.is_short}
         yield ExtractedRows(columns, batch.done, batch.number, batch.unreadable)
-    if short:
-        reporter.warn(
-            f"{len(short)} of {counted(len(videos), 'video')}, the first '{next(iter(short.values()))}', "
-            "are shorter than a "
-            f"window of {rule.extent} frames: each has one (data.short_videos: {rule.short_videos})"
-        )
+    warn_of_short([*short.values()], len(videos), rule, reporter)
 
 
 def read_batches(

@@ -112,6 +112,7 @@ def extract(
         Interrupted: by a signal; the features so far are kept for `--resume`.
     """
     exports = {path_beside(out, name): name for name in formats}
+    check_is_hdf5(out)
     if spec.hop and ranks.world_size() > 1:
         raise UsageError("--hop runs in one process. Start it without torchrun; lists can be divided, and files merged")
     seed_torch(execution.seed)
@@ -130,7 +131,6 @@ def extract(
     machine = build_machine(execution.device, source.precision, execution.workers, reporter)
     provenance = _describe_provenance(source, videos, spec, clips, execution.seed) | machine.provenance
     provenance["group_by"] = recorded_regex(videos_list.path)
-    check_is_hdf5(out)
     if not execution.dry_run and not out.is_dir():
         lock_file(out, reporter)
     parts = FeatureParts(out, provenance, resume=execution.resume, overwrite=execution.overwrite, is_same=_is_same)
