@@ -52,6 +52,13 @@ def test_reporter__quiet_still_warns() -> None:
     assert text.getvalue() == "warning: b\n"
 
 
+def test_reporter__each_warning_once() -> None:
+    reporter, text = make_console(terminal=False)
+    for said in ("a", "b", "a"):
+        reporter.warn(said)
+    assert text.getvalue() == "warning: a\nwarning: b\n"
+
+
 def test_bar__shows_fields_and_a_bar_below_it() -> None:
     reporter, text = make_console(terminal=True)
     with reporter.progress(10, "pretrain", start=4) as outer:

@@ -33,7 +33,7 @@ def make_reporter(quiet: bool) -> Reporter:
 
 
 class ConsoleReporter:
-    """Prints lines, warnings and progress.
+    """Prints lines, progress, and each warning once, however often an epoch, a list or part of an ablation repeats it.
 
     Args:
         console: where to print.
@@ -43,6 +43,7 @@ class ConsoleReporter:
     def __init__(self, console: Console, quiet: bool) -> None:
         self.console, self.quiet = console, quiet
         self._bars: RichProgress | None = None
+        self._warned = set[str]()
 
     def line(self, text: str) -> None:
         """Print one line, above the progress bar."""
@@ -50,7 +51,10 @@ class ConsoleReporter:
             self.console.print(printable(text), markup=False, emoji=False)
 
     def warn(self, text: str) -> None:
-        """Print one line that begins with `warning:`, even if quiet."""
+        """Print one line that begins with `warning:`, even if quiet, unless it has been printed before."""
+        if text in self._warned:
+            return
+        self._warned.add(text)
         self.console.print(f"warning: {printable(text)}", markup=False, emoji=False, style="yellow")
 
     @contextmanager

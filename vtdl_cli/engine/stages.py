@@ -13,17 +13,10 @@ from vtdl_cli.runtime import Reporter
 
 
 class StageReporter:
-    """The reporter of a stage: passes progress on, and each warning once, but no lines."""
+    """The reporter of a stage: passes progress and warnings on, but no lines."""
 
     def __init__(self, reporter: Reporter) -> None:
-        self.progress = reporter.progress
-        self._reporter, self._warned = reporter, set[str]()
-
-    def warn(self, text: str) -> None:
-        """Print a warning, unless it has been printed before."""
-        if text not in self._warned:
-            self._reporter.warn(text)
-        self._warned.add(text)
+        self.progress, self.warn = reporter.progress, reporter.warn
 
     def line(self, text: str) -> None:
         """Print nothing."""

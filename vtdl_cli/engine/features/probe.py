@@ -82,7 +82,8 @@ def probe(
     metrics, intervals = measure_features(train_features, test_features, groups.keys(test_features.paths))
     result |= {**metrics, "intervals": intervals, **groups.describe(test_features.paths)}
     if absent := [f"knn@{k}" for k in NEIGHBOURS if k > len(train_features.labels)]:
-        reporter.warn(f"{', '.join(absent)} left out: '{train}' has {counted(len(train_features.labels), 'video')}")
+        size = counted(len(train_features.labels), "video")
+        reporter.warn(f"{', '.join(absent)} left out: the training features have {size}")
     if per_class:
         seeds = range(seed, seed + repeats)
         with reporter.progress(len(per_class) * repeats, "few-shot") as bar:

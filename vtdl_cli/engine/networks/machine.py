@@ -86,19 +86,7 @@ def build_machine(device: str, precision: str, workers: int | None, reporter: Re
     workers = default_workers() if workers is None else workers
     if precision == "fp16" and chosen.type != "cuda":
         reporter.warn("precision 'fp16' is for CUDA GPUs: computing in float32")
-    return Machine(chosen, select_autocast(precision, chosen), workers, warn_once(reporter.warn))
-
-
-def warn_once(warn: Warn) -> Warn:
-    """Return a `Warn` that passes on its first text only: every epoch has new loaders, with the same warning."""
-    warned: list[str] = []
-
-    def warn_first(text: str) -> None:
-        if not warned:
-            warned.append(text)
-            warn(text)
-
-    return warn_first
+    return Machine(chosen, select_autocast(precision, chosen), workers, reporter.warn)
 
 
 ON_CPU = "order"  # of the jitter; reading it from the device would synchronise
