@@ -33,8 +33,8 @@ def predict(
     out: Annotated[
         list[Path] | None,
         typer.Option(
-            help="File to write, by its suffix; may be repeated. .jsonl, .csv: rows. .mp4: the video, labelled. "
-            ".png: probabilities over time. Default: rows on the screen.",
+            help="File to write, by its suffix; may be repeated. .jsonl, .csv: rows. .mp4: the video, labelled, "
+            "without sound. .png: probabilities over time. Default: rows on the screen.",
         ),
     ] = None,
     top_k: Annotated[int, typer.Option(min=1, help="Most probable classes to list, at most.")] = 5,

@@ -28,7 +28,10 @@ def video(
     path: Annotated[Path, typer.Argument(metavar="VIDEO", help="A video file, or a folder of frames.")],
     weights: Annotated[str, typer.Option(metavar="RUN|FILE", help="Run folder or checkpoint of either stage.")],
     out: Annotated[
-        Path, typer.Option(help="MP4 to write, and beside it a strip of frames as PNG; or a PNG, the strip alone.")
+        Path,
+        typer.Option(
+            help="MP4 to write, without sound, and beside it a strip of frames as PNG; or a PNG, the strip alone."
+        ),
     ] = Path("heat.mp4"),
     kind: Annotated[
         str | None,
