@@ -6,6 +6,7 @@ torch is imported inside the functions that need it, so that `--help` and the li
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import signal
@@ -117,6 +118,17 @@ def atomic_write(path: Path) -> Iterator[Path]:
         raise write_error(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file as `atomic_write` does."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any, indent: int | None = None) -> None:
+    """Write a JSON file as `atomic_write` does."""
+    write_text(path, json.dumps(value, indent=indent) + "\n")
 
 
 def write_error(path: Path, error: Exception) -> VtdlError:

@@ -71,7 +71,7 @@ def copy(
     """Copy a preset to a file, to edit and pass to --preset."""
     from vtdl_cli.commands.screen import print_line
     from vtdl_cli.errors import UsageError
-    from vtdl_cli.runtime import atomic_write
+    from vtdl_cli.runtime import write_text
     from vtdl_cli.settings import find_preset
 
     source = find_preset(name)
@@ -79,6 +79,5 @@ def copy(
         raise UsageError(f"target '{target}' is a folder. Name a file: {target}/{source.name}")
     if target.exists() and not overwrite:
         raise UsageError(f"target '{target}' exists. Use --overwrite, or name another file")
-    with atomic_write(target) as temporary:
-        temporary.write_text(source.read_text(encoding="utf-8"), encoding="utf-8")
+    write_text(target, source.read_text(encoding="utf-8"))
     print_line(f"copied {name} to {target}")

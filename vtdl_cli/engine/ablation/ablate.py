@@ -5,7 +5,6 @@ say is in `statistics.py`.
 """
 
 import csv
-import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
@@ -26,7 +25,7 @@ from vtdl_cli.engine.stages import StageReporter
 from vtdl_cli.engine.train.run_folder import refuse_used_folder
 from vtdl_cli.errors import UsageError
 from vtdl_cli.locks import lock_folder, releasing_locks
-from vtdl_cli.runtime import Reporter, atomic_write
+from vtdl_cli.runtime import Reporter, atomic_write, write_json
 
 TABLE, FIGURE, RESULT = "ablation.csv", "ablation.png", "ablation.json"
 
@@ -87,8 +86,7 @@ def ablate(
     write_table(grid)
     result = plan | summarise(grid, against)
     result["seconds"] = round(time.monotonic() - began, 1)
-    with atomic_write(out / RESULT) as temporary:
-        temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_json(out / RESULT, result, indent=2)
     return result
 
 

@@ -16,7 +16,7 @@ from vtdl_cli.engine.ablation.cell import PRETRAINING, SECTIONS, Cell, with_epoc
 from vtdl_cli.engine.stages import epoch_seconds
 from vtdl_cli.engine.train.finetune import finetune
 from vtdl_cli.engine.train.pretrain import pretrain
-from vtdl_cli.runtime import SilentReporter, atomic_write
+from vtdl_cli.runtime import SilentReporter, write_json
 
 PACE_EPOCHS = 4  # to measure how long an epoch takes; the first includes start-up
 
@@ -34,9 +34,8 @@ class MeasuredEpochs:
     def keep(self, row: str, training: str, epochs: int) -> None:
         """Add one."""
         kept = self._read()
-        with atomic_write(self.file) as temporary:
-            kept[row] = {**kept.get(row, {}), training: epochs}
-            temporary.write_text(json.dumps(kept) + "\n", encoding="utf-8")
+        kept[row] = {**kept.get(row, {}), training: epochs}
+        write_json(self.file, kept)
 
     def _read(self) -> dict[str, dict[str, int]]:
         """Read the file; an earlier version had epochs of pretraining alone."""

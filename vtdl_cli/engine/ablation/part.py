@@ -13,7 +13,7 @@ from typing import Any
 from vtdl_cli.config import Config
 from vtdl_cli.engine.train.resuming import MAY_CHANGE
 from vtdl_cli.errors import UsageError, VtdlError
-from vtdl_cli.runtime import atomic_write
+from vtdl_cli.runtime import write_json
 from vtdl_cli.setting_keys import flatten
 from vtdl_cli.settings import build_config
 
@@ -95,8 +95,7 @@ class Part:
 
     def _write(self, results: Results | None) -> None:
         content = {"config": self.config.to_dict(), "settings": self.settings, "results": results}
-        with atomic_write(self.file) as temporary:
-            temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        write_json(self.file, content, indent=2)
 
     def _flatten(self, config: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
         """Return settings by key; one that an earlier version did not have has its default."""

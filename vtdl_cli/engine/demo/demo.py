@@ -9,7 +9,6 @@ one of several seeds that adds one step of the method after another. Its folder:
     demo.json  results.png  triplet.png
 """
 
-import json
 import shutil
 import time
 from pathlib import Path
@@ -34,7 +33,7 @@ from vtdl_cli.engine.train.freezing import check_freezing
 from vtdl_cli.engine.train.run_folder import is_in_use, refuse_used_folder
 from vtdl_cli.errors import UsageError
 from vtdl_cli.locks import lock_folder, releasing_locks
-from vtdl_cli.runtime import Reporter, atomic_write
+from vtdl_cli.runtime import Reporter, atomic_write, write_json
 from vtdl_cli.system import available_cores
 
 RESULT_FILE, FIGURE, TRIPLET = "demo.json", "results.png", "triplet.png"
@@ -101,8 +100,7 @@ def demo(
     run_grid(grid, jobs)
     result = plan | summarise(grid, comparison)
     result["seconds"] = round(time.monotonic() - began, 1)
-    with atomic_write(out / RESULT_FILE) as temporary:
-        temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_json(out / RESULT_FILE, result, indent=2)
     return result
 
 

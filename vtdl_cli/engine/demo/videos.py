@@ -13,7 +13,7 @@ from vtdl_cli.engine.lists.outputs import LIST_FILES
 from vtdl_cli.engine.lists.prepare import prepare_folder
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.errors import Interrupted, UsageError
-from vtdl_cli.runtime import Reporter, StopRequest, atomic_write
+from vtdl_cli.runtime import Reporter, StopRequest, write_json
 
 TEST_FRACTION = 20 / 84
 BEGUN_FILE = "videos.json"  # what the videos depend on
@@ -72,8 +72,7 @@ class GeneratedVideos:
                 f"folder '{self.out}' was begun with {key} '{before[key]}', now it is '{settings[key]}'. "
                 "Resume with what it was begun with, use --overwrite, or choose another --out"
             )
-        with atomic_write(path) as temporary:
-            temporary.write_text(json.dumps(settings) + "\n", encoding="utf-8")
+        write_json(path, settings)
 
     def generate(self, seed: int) -> None:
         """Generate the videos of one seed, all or none, unless they are there, and write their lists.

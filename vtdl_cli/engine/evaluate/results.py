@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from vtdl_cli.data.hdf5.scores import ClipSpool, Scores, write_scores
 from vtdl_cli.engine.lists.groups import Groups
 from vtdl_cli.errors import UsageError
 from vtdl_cli.metrics import accuracies, accuracy_intervals, class_metrics, confusion, most_confused
-from vtdl_cli.runtime import atomic_write, check_writable
+from vtdl_cli.runtime import atomic_write, check_writable, write_json, write_text
 from vtdl_cli.text import counted
 
 METRICS_FILE, SCORES_FILE, CONFUSION_FILE = "metrics.json", "scores.h5", "confusion.png"
@@ -67,8 +66,7 @@ def write_results(out: Path, metrics: dict[str, Any], scores: Scores, clips: Cli
     counts = confusion(scores.values.argmax(1), scores.labels, len(scores.classes))
     write_scores(out / SCORES_FILE, scores, clips)
     (out / METRICS_FILE).unlink(missing_ok=True)
-    with atomic_write(out / "per_class.csv") as temporary:
-        temporary.write_text(_format_classes(counts, scores.classes), encoding="utf-8")
+    write_text(out / "per_class.csv", _format_classes(counts, scores.classes))
     with atomic_write(out / CONFUSION_FILE) as temporary:
         title = f"{metrics['protocol']}, {counted(len(scores.labels), 'video')}: top-1 {metrics['top1']:.1f}%"
         draw_confusion(counts, scores.classes, title, temporary)
@@ -78,8 +76,7 @@ def write_results(out: Path, metrics: dict[str, Any], scores: Scores, clips: Cli
 @ranks.on_rank_0
 def write_metrics(out: Path, metrics: dict[str, Any]) -> None:
     """Write metrics.json."""
-    with atomic_write(out / METRICS_FILE) as temporary:
-        temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    write_json(out / METRICS_FILE, metrics, indent=2)
 
 
 def _format_classes(counts: np.ndarray, classes: list[str]) -> str:

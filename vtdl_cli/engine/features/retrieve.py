@@ -28,7 +28,7 @@ from vtdl_cli.errors import UnreadableVideo, UsageError, VtdlError
 from vtdl_cli.intervals import share_interval
 from vtdl_cli.locks import lock_file, releasing_locks
 from vtdl_cli.metrics import nearest, unit
-from vtdl_cli.runtime import Reporter, atomic_write, check_new_file
+from vtdl_cli.runtime import Reporter, atomic_write, check_new_file, write_text
 from vtdl_cli.text import counted
 
 RECALL_AT = (1, 5, 10, 20, 50)
@@ -164,9 +164,7 @@ def retrieve(
         draw_neighbours(search, figure, measured.get("R@1"), reporter)
         outputs["picture"] = str(figure.path)
     if per_query is not None:
-        with atomic_write(per_query) as temporary:
-            content = format_neighbours(search) if without_classes else format_queries(search)
-            temporary.write_text(content, encoding="utf-8")
+        write_text(per_query, format_neighbours(search) if without_classes else format_queries(search))
         outputs["per_query"] = str(per_query)
     return {
         "gallery": str(gallery),

@@ -8,7 +8,7 @@ from typing import Any
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.data.video.transcoding import FrameFolderWriter, Mp4Writer
 from vtdl_cli.errors import UsageError
-from vtdl_cli.runtime import atomic_write
+from vtdl_cli.runtime import write_json
 
 VideoWriter = Mp4Writer | FrameFolderWriter
 FORMS: dict[type[VideoWriter], str] = {Mp4Writer: "compressed", FrameFolderWriter: "pictures"}
@@ -38,8 +38,7 @@ def record_form(out: Path, writer: VideoWriter, videos: VideoList) -> bool:
     """Record the format and the list in the folder; return whether a format was recorded before."""
     before, lists = _read_form(out)
     form = {**_describe_form(writer), "lists": {**lists, videos.source.name: videos.sha256}}
-    with atomic_write(out / FORM_FILE) as temporary:
-        temporary.write_text(json.dumps(form) + "\n", encoding="utf-8")
+    write_json(out / FORM_FILE, form)
     return bool(before)
 
 

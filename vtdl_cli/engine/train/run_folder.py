@@ -27,7 +27,7 @@ from vtdl_cli.engine.train.meter import rename_metrics
 from vtdl_cli.engine.train.trackers import IDS, Trackers
 from vtdl_cli.errors import UsageError, VtdlError
 from vtdl_cli.locks import FOLDER_LOCK, lock_folder
-from vtdl_cli.runtime import Reporter, atomic_write, check_writable
+from vtdl_cli.runtime import Reporter, atomic_write, check_writable, write_text
 
 CURVES_EVERY_SECONDS = (
     30.0  # or less often; drawing takes about half a second: too much after each of many short epochs
@@ -178,8 +178,7 @@ class RunFolder:
             self._remove_old_run()
         if not self.resumes:
             (self.path / PENDING).unlink(missing_ok=True)  # of a run that was killed before it logged them
-        with atomic_write(self.path / CONFIG) as temporary:
-            temporary.write_text(config_yaml(), encoding="utf-8")
+        write_text(self.path / CONFIG, config_yaml())
 
     def _remove_old_run(self) -> None:
         """Delete the files of a run and no others; last.pt first, so that nobody can resume from half a run."""
@@ -192,8 +191,7 @@ class RunFolder:
     def write_pending(self, epochs: Sequence[tuple[EpochMetrics, Gradients]]) -> None:
         """Keep each epoch's line of metrics.jsonl, and of gradients.jsonl unless it is empty, for `log_pending`."""
         if epochs:
-            with atomic_write(self.path / PENDING) as temporary:
-                temporary.write_text(json.dumps(epochs), encoding="utf-8")
+            write_text(self.path / PENDING, json.dumps(epochs))
 
     @ranks.on_rank_0
     def log_pending(self, step: int) -> None:
@@ -259,8 +257,7 @@ class RunFolder:
 
     def _write_lines(self, name: str, rows: list[dict[str, Any]]) -> None:
         """Replace a whole log, so that a kill or a full disk never leaves half a line."""
-        with atomic_write(self.path / name) as temporary:
-            temporary.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        write_text(self.path / name, "".join(json.dumps(row) + "\n" for row in rows))
 
     def _write(self, rows: list[EpochMetrics]) -> None:
         self._write_lines(METRICS, rows)
@@ -269,8 +266,7 @@ class RunFolder:
         writer = csv.DictWriter(table, names, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        with atomic_write(self.path / "metrics.csv") as temporary:
-            temporary.write_text(table.getvalue(), encoding="utf-8")
+        write_text(self.path / "metrics.csv", table.getvalue())
 
     def close(self) -> None:
         """Draw the curves and close the trackers."""

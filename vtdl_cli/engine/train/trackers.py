@@ -14,7 +14,7 @@ from typing import Any
 
 from vtdl_cli.engine.train.tracker_libraries import TRACKERS, Row, TrackedRun, Tracker
 from vtdl_cli.errors import UsageError
-from vtdl_cli.runtime import Warn, atomic_write, ignore_warning
+from vtdl_cli.runtime import Warn, ignore_warning, write_json
 
 IDS = "trackers.json"
 """The file in a run folder with the id of the run at each tracker, so that a resumed run continues it there."""
@@ -69,8 +69,7 @@ class Trackers:
         tracker = TRACKERS[name](TrackedRun(self.folder, config, int(row["step"]), ids.get(name, "")))
         self._open[name] = tracker
         if tracker.run_id and tracker.run_id != ids.get(name):
-            with atomic_write(self.folder / IDS) as temporary:
-                temporary.write_text(json.dumps({**ids, name: tracker.run_id}) + "\n", encoding="utf-8")
+            write_json(self.folder / IDS, {**ids, name: tracker.run_id})
 
     def _read_ids(self) -> dict[str, str]:
         path = self.folder / IDS

@@ -1,6 +1,5 @@
 """Write the folder of a model as hubs of models keep it; `networks/hub_folder.py` reads it."""
 
-import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from vtdl_cli.engine.weights.measured import find_measured
 from vtdl_cli.engine.weights.model_card import format_card
 from vtdl_cli.engine.weights.safetensors_form import write_checked
 from vtdl_cli.errors import UsageError
-from vtdl_cli.runtime import Reporter, atomic_write, check_writable
+from vtdl_cli.runtime import Reporter, atomic_write, check_writable, write_json, write_text
 
 UNKNOWN_LICENSE = "unknown"
 LICENSE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")  # identifiers of SPDX and of hubs
@@ -59,9 +58,9 @@ def write_hub_folder(converted: Converted, out: Path, wanted: Wanted, reporter: 
             "list_sha256": converted.checkpoint["list_sha256"],
             "measured": measured,
         }
-        _write_text(out / CONFIG_FILE, json.dumps(content, indent=2) + "\n")  # first: without its model it is no model
+        write_json(out / CONFIG_FILE, content, indent=2)  # first: without its model it is no model
     name = out.resolve().name or "model"
-    _write_text(out / CARD_FILE, format_card(converted, name, content, measured))
+    write_text(out / CARD_FILE, format_card(converted, name, content, measured))
     if wanted.license is None:
         reporter.line(f"the model card says license: {UNKNOWN_LICENSE}. --license apache-2.0 would state that one")
     return {**report, "sha256": content["sha256"], "license": license_, "measured": measured}
@@ -74,8 +73,3 @@ def _without_folders(converted: Converted) -> Converted:
         for name, value in converted.checkpoint["origin"].items()
     }
     return replace(converted, checkpoint={**converted.checkpoint, "origin": origin})
-
-
-def _write_text(path: Path, text: str) -> None:
-    with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
