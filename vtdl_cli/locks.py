@@ -5,8 +5,6 @@ it when the process ends in any way, forked workers do not hold it, and it works
 Readers need no lock. In a distributed run rank 0 holds the lock for all.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import functools

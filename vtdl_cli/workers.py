@@ -3,8 +3,6 @@
 `data.clips.loading` starts them through torch's DataLoader, `engine.lists.process_pool` directly.
 """
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import signal

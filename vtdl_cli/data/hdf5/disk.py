@@ -5,8 +5,6 @@ drops everything after the first error, and the caller checks for one. Nor is it
 first, as it is where a second Ctrl-C ends the first one's clean-up: HDF5 writes what is left when it is deallocated.
 """
 
-from __future__ import annotations
-
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Number the classes of a list: integers are checked, names become numbers."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -4,8 +4,6 @@ Integers are taken from the right, so paths may hold spaces. Lines are kept as b
 at U+2028, U+0085 and the like, which file names may hold.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 

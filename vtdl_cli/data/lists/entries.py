@@ -1,7 +1,5 @@
 """Entries of annotation files, each a video or an interval of one, as rows of a list."""
 
-from __future__ import annotations
-
 import math
 from typing import NamedTuple
 

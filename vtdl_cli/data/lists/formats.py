@@ -1,7 +1,5 @@
 """The formats of lists: how each is recognised and read. The last reads lines of text, whatever they are."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple

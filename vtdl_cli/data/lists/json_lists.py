@@ -1,7 +1,5 @@
 """Annotation files in JSON: Something-Something v2, Diving48, mmaction2, ActivityNet and Kinetics."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -12,8 +12,6 @@
 All of them may lie below further folders, such as `dataset/videos/`. Only paths are inspected.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,5 @@
 """The file of a list: its content, and where its videos are."""
 
-from __future__ import annotations
-
 import json
 import shlex
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """The official splits of UCF101, HMDB51 and Kinetics as published, and where their videos are on the disk."""
 
-from __future__ import annotations
-
 import csv
 import re
 from collections.abc import Callable, Iterable, Iterator

@@ -1,7 +1,5 @@
 """The rows of a list as the reader of its format returns them: classes may still be names."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

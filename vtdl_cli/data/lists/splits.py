@@ -3,8 +3,6 @@
 The split functions are pure: the same arguments give the same split on every machine.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Find the files of videos that a list names by an id, without a suffix or a folder."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Lists as tables: which columns hold paths, classes, and starts and ends of intervals."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from collections.abc import Sequence

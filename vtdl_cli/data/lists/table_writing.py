@@ -1,7 +1,5 @@
 """Write a list as CSV, which unlike lines of text has a place for intervals, class names and parts of a split."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path

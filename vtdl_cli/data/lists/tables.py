@@ -1,7 +1,5 @@
 """Tables as text: CSV, or with tabs or semicolons, with the names of their columns in the first line or without."""
 
-from __future__ import annotations
-
 import csv
 import io
 import math

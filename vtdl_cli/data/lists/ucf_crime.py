@@ -1,7 +1,5 @@
 """The temporal annotations of UCF-Crime: which intervals of its test videos show the crime."""
 
-from __future__ import annotations
-
 import re
 
 from vtdl_cli.data.lists.entries import Entry, check_interval, rows_of_entries

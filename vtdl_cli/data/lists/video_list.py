@@ -4,8 +4,6 @@ Canonical lines are `path class frames`, UTF-8, classes from 0, -1 for an unlabe
 memory (one run of bytes, a few integer arrays), so it takes about as much room as its file.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Names on the disk: which are those of video files, and what is a folder."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Find all videos below a folder in one walk, by the names of files and folders alone. Nothing is opened."""
 
-from __future__ import annotations
-
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator

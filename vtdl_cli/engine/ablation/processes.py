@@ -4,8 +4,6 @@ Processes are forked from a server that has imported everything and done nothing
 from nothing imports for seven seconds. On other systems than Linux that is what they do.
 """
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import sys

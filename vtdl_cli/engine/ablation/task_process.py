@@ -1,7 +1,5 @@
 """The process of one task: what it runs, and what it sends to the process that started it."""
 
-from __future__ import annotations
-
 import pickle
 import threading
 import time

@@ -1,7 +1,5 @@
 """Statistics of the videos in a set of lists, and warnings about what needs attention."""
 
-from __future__ import annotations
-
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence

@@ -1,7 +1,5 @@
 """Build lists from candidate videos: open each once, drop unreadable ones, split, and write lists with an audit."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Convert a list of any format to ours: lines of text, CSV, or a folder with a list of each part of a split."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

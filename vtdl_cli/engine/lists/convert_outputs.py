@@ -1,7 +1,5 @@
 """The lists that a conversion writes: a file of lines or of CSV, or one for each part of a split."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Divide the videos of a folder into lists: by folders that stand for lists, by named groups, or by a random draw."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any

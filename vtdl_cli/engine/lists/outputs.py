@@ -1,7 +1,5 @@
 """The files that `vtdl prepare-lists` writes: lists, class names, rejected videos and the audit."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from contextlib import ExitStack

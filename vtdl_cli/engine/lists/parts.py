@@ -1,7 +1,5 @@
 """The parts of a split that a list holds or is converted to: as listed, by the videos' folders, or drawn."""
 
-from __future__ import annotations
-
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence

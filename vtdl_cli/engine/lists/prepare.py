@@ -1,7 +1,5 @@
 """Prepare lists from class folders, from unlabelled videos, or from the split files of a published dataset."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Process many files in worker processes: a library that crashes on one file costs that file, not the run."""
 
-from __future__ import annotations
-
 import contextlib
 import multiprocessing
 import os

@@ -3,8 +3,6 @@
 Results are cached in a file, so that an interrupted survey resumes where it stopped.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
