@@ -3,6 +3,7 @@
 import json
 import zipfile
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -49,13 +50,8 @@ def _write_columns(archive: zipfile.ZipFile, file: RowsFile) -> tuple[int, ...]:
         blocks = (block[name] for block in file.blocks([name], max(1, FEATURE_BLOCK_BYTES // row_bytes)))
         first = next(blocks)
         with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-            write_array(member, first.dtype.str, of_column, _prepend(first, blocks))  # type: ignore[arg-type]
+            write_array(member, first.dtype.str, of_column, chain([first], blocks))  # type: ignore[arg-type]
     return shape
-
-
-def _prepend(first: np.ndarray, rest: Iterable[np.ndarray]) -> Iterable[np.ndarray]:
-    yield first
-    yield from rest
 
 
 def _write_average(archive: zipfile.ZipFile, file: RowsFile) -> tuple[int, ...]:

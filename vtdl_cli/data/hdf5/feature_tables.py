@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from vtdl_cli.data.hdf5.feature_arrays import write_array
 from vtdl_cli.data.hdf5.features import FeatureRows
 from vtdl_cli.errors import UsageError
 
@@ -27,11 +28,8 @@ TableWriter = Callable[[Path, Shape, Iterable[FeatureRows], Names], None]
 
 def write_npy(path: Path, shape: Shape, blocks: Iterable[FeatureRows], names: Names = None) -> None:  # noqa: ARG001
     """Write a plain array, float32 (N, ..., D)."""
-    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-    with path.open("wb") as file:  # not a memory map, where a full disk kills the process
-        np.lib.format.write_array_header_1_0(file, header)
-        for block in blocks:
-            file.write(block["features"].astype("<f4").tobytes())
+    with path.open("wb") as file:
+        write_array(file, "<f4", shape, (block["features"] for block in blocks))
 
 
 def write_csv(path: Path, shape: Shape, blocks: Iterable[FeatureRows], names: Names = None) -> None:
