@@ -6,6 +6,7 @@ torch is imported inside the functions that need it, so that `--help` and the li
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -149,6 +150,12 @@ def _guess_errno(path: Path) -> int | None:
     if path.parent.exists() and shutil.disk_usage(path.parent).free < FULL_DISK_BYTES:
         return errno.ENOSPC
     return errno.EFBIG if system_limit("RLIMIT_FSIZE") < float("inf") else None
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def nearest_existing_folder(folder: Path) -> Path:

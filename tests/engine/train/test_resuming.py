@@ -19,11 +19,11 @@ import torch
 
 from tests.toy import Toy, differences, files_in, load, refuse, rows, succeed, vtdl, without_times
 from vtdl_cli.data.clips.datasets import Batch
-from vtdl_cli.engine.networks.checkpoint import file_sha256
 from vtdl_cli.engine.networks.machine import device_clips
 from vtdl_cli.engine.train import checkpointing, step
 from vtdl_cli.engine.train.rank_batches import RankReport
 from vtdl_cli.engine.train.training import Training
+from vtdl_cli.runtime import file_sha256
 
 EVERYTHING = ("keep_every=1", "log_gradients=true")
 IMPROVING = ("--seed", "6")

@@ -1,6 +1,5 @@
 """Features that other programs computed, as a file that can be probed beside ours."""
 
-import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ from vtdl_cli.engine.lists.groups import recorded_regex
 from vtdl_cli.engine.request import ListSource
 from vtdl_cli.errors import UsageError
 from vtdl_cli.locks import lock_file, releasing_locks
-from vtdl_cli.runtime import Reporter, check_new_file
+from vtdl_cli.runtime import Reporter, check_new_file, file_sha256
 from vtdl_cli.text import counted
 
 IMPORTED = "imported"
@@ -117,14 +116,12 @@ def _blocks(foreign: ForeignFeatures, rows: np.ndarray, videos: VideoList) -> It
 
 
 def _describe_provenance(path: Path, videos: VideoList, network: str) -> dict[str, str]:
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return {
         "backbone": network,
         "layer": IMPORTED,
         "protocol": IMPORTED,
         "imported_from": str(path),
-        "imported_sha256": sha256,
+        "imported_sha256": file_sha256(path),
         "list_sha256": videos.sha256,
         **({"classes": json.dumps(videos.classes)} if videos.classes else {}),
         "root": str(videos.root),

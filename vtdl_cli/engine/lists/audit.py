@@ -1,6 +1,5 @@
 """Statistics of the videos in a set of lists, and warnings about what needs attention."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 
 from vtdl_cli.data.video.probe import VideoFacts
 from vtdl_cli.engine.lists.recordings import RECORDING
+from vtdl_cli.runtime import file_sha256
 from vtdl_cli.text import counted
 
 _MOST_CLASSES_SHOWN = 5  # in one warning
@@ -74,11 +74,11 @@ def _find_duplicates(sides: Sides, root: Path) -> dict[str, list[list[str]]]:
     for side, listed in sides.items():
         for video in listed:
             of_size.setdefault(video.facts.num_bytes, []).append((side, video.name))
-    of_content: dict[bytes, list[tuple[str, str]]] = {}
+    of_content: dict[str, list[tuple[str, str]]] = {}
     for size, files in of_size.items():
         if size and len(files) > 1:  # a file of unique size need not be read
             for side, name in files:
-                of_content.setdefault(_digest(root / name), []).append((side, name))
+                of_content.setdefault(file_sha256(root / name), []).append((side, name))
     groups = [group for group in of_content.values() if len(group) > 1]
     return {
         "duplicates": [[name for _, name in group] for group in groups],
@@ -96,11 +96,6 @@ def _or_group(audit: dict[str, Any]) -> str:
 def _redraw(audit: dict[str, Any]) -> str:
     """The option without which `--group-by` has no effect on lists that folders stand for."""
     return "--split-from draw " if audit["options"].get("split_from") == "folder" else ""
-
-
-def _digest(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
 
 
 def audit_warnings(audit: dict[str, Any], files: dict[str, str]) -> list[str]:

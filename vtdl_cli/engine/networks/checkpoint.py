@@ -5,7 +5,6 @@ They are files of torch's, or to be used elsewhere safetensors, alone or in a fo
 A checkpoint is a dict with `schema`, `stage`, `config`, `classes`, `model` and, to resume from, the training state.
 """
 
-import hashlib
 import shlex
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,7 +22,7 @@ from vtdl_cli.engine.networks.tensor_file import read_tensors, suggest_convert
 from vtdl_cli.errors import CheckpointError
 from vtdl_cli.method.pretext_task import PretextTask
 from vtdl_cli.models.zoo import is_backbone
-from vtdl_cli.runtime import Reporter, Warn, atomic_write, ignore_warning
+from vtdl_cli.runtime import Reporter, Warn, atomic_write, file_sha256, ignore_warning
 from vtdl_cli.setting_keys import rename_keys
 from vtdl_cli.text import counted
 
@@ -129,12 +128,6 @@ def _find_in_hub_folder(folder: Path) -> Path:
             f"{expected[:12]}... as in {CONFIG_FILE}. Download the folder again"
         )
     return path
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a checkpoint file, which identifies the weights."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def load_pretrained_backbone(

@@ -6,11 +6,12 @@ from typing import Any
 from vtdl_cli.config import TrainingSection
 from vtdl_cli.data.lists.label_sets import compare_classes, label_set
 from vtdl_cli.data.video.decoding import same_frames
-from vtdl_cli.engine.networks.checkpoint import Checkpoint, file_sha256, find_weights
+from vtdl_cli.engine.networks.checkpoint import Checkpoint, find_weights
 from vtdl_cli.engine.train.optimization import build_schedule
 from vtdl_cli.engine.train.run_folder import EpochMetrics
 from vtdl_cli.engine.train.state import TrainingState
 from vtdl_cli.errors import CheckpointError
+from vtdl_cli.runtime import file_sha256
 from vtdl_cli.setting_keys import flatten
 from vtdl_cli.settings import build_config
 from vtdl_cli.text import counted

@@ -8,7 +8,6 @@ from vtdl_cli.engine.networks.checkpoint import (
     CHECKPOINTS,
     Checkpoint,
     encoder_prefix,
-    file_sha256,
     find_weights,
     load_checkpoint,
 )
@@ -19,7 +18,7 @@ from vtdl_cli.engine.weights.third_party import ThirdParty, check_finite_tensors
 from vtdl_cli.engine.weights.torchvision_weights import Release, fetch
 from vtdl_cli.errors import CheckpointError, UsageError
 from vtdl_cli.locks import releasing_locks
-from vtdl_cli.runtime import Reporter
+from vtdl_cli.runtime import Reporter, file_sha256
 
 KEY_ENCODER_PREFIX = "encoders.key."  # of its names in a run of ours
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vtdl_cli.engine.networks.checkpoint import CHECKPOINTS, file_sha256
+from vtdl_cli.engine.networks.checkpoint import CHECKPOINTS
 from vtdl_cli.engine.networks.hub_folder import CARD_FILE, CONFIG_FILE, HUB_FILES, MODEL_FILE, read_hub_config
 from vtdl_cli.engine.weights.converted import Converted, Wanted
 from vtdl_cli.engine.weights.description import describe_network
@@ -13,7 +13,7 @@ from vtdl_cli.engine.weights.measured import find_measured
 from vtdl_cli.engine.weights.model_card import format_card
 from vtdl_cli.engine.weights.safetensors_form import write_checked
 from vtdl_cli.errors import UsageError
-from vtdl_cli.runtime import Reporter, atomic_write, check_writable, write_json, write_text
+from vtdl_cli.runtime import Reporter, atomic_write, check_writable, file_sha256, write_json, write_text
 
 UNKNOWN_LICENSE = "unknown"
 LICENSE = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*")  # identifiers of SPDX and of hubs

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from vtdl_cli.config import Config
 from vtdl_cli.data.lists.class_names import read_classes
 from vtdl_cli.engine.networks.build import build_embedding_head, build_network
-from vtdl_cli.engine.networks.checkpoint import BACKBONE, Stage, file_sha256, with_schema
+from vtdl_cli.engine.networks.checkpoint import BACKBONE, Stage, with_schema
 from vtdl_cli.engine.weights.converted import Converted
 from vtdl_cli.engine.weights.matching import Match, NameTensors, find_fitting_network, match_tensors
 from vtdl_cli.engine.weights.third_party import (
@@ -23,7 +23,7 @@ from vtdl_cli.engine.weights.third_party import (
 )
 from vtdl_cli.errors import CheckpointError, ListError, UsageError
 from vtdl_cli.models.encoder import Encoder
-from vtdl_cli.runtime import seed_torch
+from vtdl_cli.runtime import file_sha256, seed_torch
 from vtdl_cli.text import counted
 
 

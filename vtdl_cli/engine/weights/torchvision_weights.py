@@ -15,10 +15,9 @@ from torch import Tensor
 
 from vtdl_cli.data.clips.augmentation import MEAN, STD
 from vtdl_cli.engine.networks import TORCHVISION
-from vtdl_cli.engine.networks.checkpoint import file_sha256
 from vtdl_cli.engine.weights.third_party import ThirdParty, read_third_party
 from vtdl_cli.errors import CheckpointError, UsageError, VtdlError
-from vtdl_cli.runtime import Reporter
+from vtdl_cli.runtime import Reporter, file_sha256
 
 PRESETS = {"r3d_18": "kinetics400/r3d", "r2plus1d_18": "kinetics400/r2p1d"}
 """torchvision's networks that are ours as well -> the preset of their input size. Not: mc3_18, mvit, s3d, swin3d."""
