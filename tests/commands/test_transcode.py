@@ -32,7 +32,7 @@ from vtdl_cli.data.video import transcoding
 from vtdl_cli.data.video.decoding import open_video
 from vtdl_cli.data.video.resizing import resize_shown
 from vtdl_cli.data.video.timeline import Interval
-from vtdl_cli.data.video.whole_video import write_mp4
+from vtdl_cli.data.video.whole_video import encode_video
 from vtdl_cli.engine.lists import transcode
 
 COMMANDS = ("extract-frames", "compress")
@@ -340,5 +340,5 @@ def test_compress__is_the_same_every_time(tmp_path: Path) -> None:
     found = {path.read_bytes() for workers in ("0", "2") for path in (tmp_path / workers).glob("*.mp4")}
     options = {"crf": "20", "g": "8", "keyint_min": "8", "sc_threshold": "0", "bf": "0", "preset": "fast"}
     pictures = transcoding._resized_frames(tmp_path / "videos/0.mp4", 256)
-    write_mp4(tmp_path / "plain.mp4", pictures, 25, "libx264", {**options, "x264-params": "asm=0"})
+    encode_video(tmp_path / "plain.mp4", pictures, 25, "libx264", {**options, "x264-params": "asm=0"})
     assert found == {(tmp_path / "plain.mp4").read_bytes()}

@@ -8,7 +8,7 @@ import pytest
 from tests.data.video.test_decoding import FAULTS, GOOD_CLIPS, find
 from tests.toy import NUM_FRAMES, Toy, colour_video
 from vtdl_cli.data.video.decoding import open_sequential, open_video
-from vtdl_cli.data.video.whole_video import choose_encoder, whole_video, write_mp4
+from vtdl_cli.data.video.whole_video import choose_encoder, encode_video, whole_video
 from vtdl_cli.errors import UnreadableVideo
 
 
@@ -57,13 +57,13 @@ def test_open_sequential__several_threads_find_the_same_damage(data_dir: Path, t
 
 
 @pytest.mark.parametrize("codecs", [{"libx264", "mpeg4"}, {"mpeg4"}], ids=["libx264", "mpeg4"])
-def test_write_mp4__holds_every_frame_at_its_rate(
+def test_encode_video__holds_every_frame_at_its_rate(
     codecs: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Oracle: the frames themselves, less an odd row and column; lossy, so on average."""
     monkeypatch.setattr(av, "codecs_available", codecs)
     frames, rate = colour_video(0, seed=1)[:, :35, :49], Fraction(30000, 1001)
-    assert write_mp4(tmp_path / "a.part", iter(frames), rate, *choose_encoder()) == NUM_FRAMES
+    assert encode_video(tmp_path / "a.part", iter(frames), rate, *choose_encoder()) == NUM_FRAMES
     with av.open(str(tmp_path / "a.part")) as container:
         stream = container.streams.video[0]
         assert (stream.average_rate, stream.codec_context.pix_fmt) == (rate, "yuv420p")

@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.random import Generator
 
+from vtdl_cli.data.video.whole_video import encode_video
+
 CLASSES = ("left_fast", "left_medium", "left_slow", "right_fast", "right_medium", "right_slow", "still", "sway")
 SIDE = 40  # pixels, of the frame
 NUM_FRAMES = 32
@@ -80,13 +82,4 @@ def write_videos(folder: Path, num_per_class: int, seed: int, advance: Callable[
 
 def write_video(path: Path, frames: np.ndarray) -> None:
     """Encode frames (T, H, W, 3) as nearly lossless MPEG-4."""
-    import av
-
-    with av.open(str(path), "w", format="mp4") as container:
-        stream = container.add_stream("mpeg4", rate=FRAME_RATE)
-        stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], "yuv420p"
-        stream.codec_context.thread_count = 1  # starting more for every video takes five times as long as encoding it
-        stream.codec_context.qmin = stream.codec_context.qmax = 2
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
+    encode_video(path, frames, FRAME_RATE, "mpeg4", {"qmin": "2", "qmax": "2"})

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from vtdl_cli.data.video.decoding import open_video
+from vtdl_cli.data.video.whole_video import encode_video
 from vtdl_cli.errors import VtdlError
 
 NUM_FRAMES, HEIGHT, WIDTH = 16, 64, 96
@@ -53,25 +53,13 @@ def write_samples(folder: Path) -> dict[str, Path]:
 
     os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder prints its settings to stderr otherwise
     files = {name: folder / f"{number}.{sample.suffix}" for number, (name, sample) in enumerate(SAMPLES.items())}
+    frames = [np.full((HEIGHT, WIDTH, 3), grey, np.uint8) for grey in GREYS]
     written = {}
     for name, file in files.items():
         with suppress(av.FFmpegError):
-            _write_sample(file, SAMPLES[name])
+            encode_video(file, frames, 25, SAMPLES[name].encoder, SAMPLES[name].options, container=None)
             written[name] = file
     return written
-
-
-def _write_sample(file: Path, sample: Sample) -> None:
-    import av
-
-    with av.open(str(file), "w") as container:
-        stream: Any = container.add_stream(sample.encoder, rate=25, options=sample.options)
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        stream.codec_context.thread_count = 1
-        for grey in GREYS:
-            frame = np.full((HEIGHT, WIDTH, 3), grey, np.uint8)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
 
 
 def read_sample(item: tuple[str, Path], order: Sequence[int] = ORDER) -> str:

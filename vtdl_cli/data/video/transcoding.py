@@ -14,7 +14,7 @@ from vtdl_cli.data.video.reader import unreadable_on_error
 from vtdl_cli.data.video.resizing import resized
 from vtdl_cli.data.video.scan import scan_video
 from vtdl_cli.data.video.timeline import Interval
-from vtdl_cli.data.video.whole_video import DEFAULT_FRAME_RATE, REPEATABLE, encoding_rate, whole_video, write_mp4
+from vtdl_cli.data.video.whole_video import DEFAULT_FRAME_RATE, REPEATABLE, encode_video, encoding_rate, whole_video
 from vtdl_cli.runtime import atomic_write, write_error
 
 
@@ -90,7 +90,7 @@ class Mp4Writer:
         options = {"crf": str(self.crf), "g": str(self.gop), "keyint_min": str(self.gop), "sc_threshold": "0"}
         options |= {"bf": "0", "preset": "fast", **REPEATABLE}
         with atomic_write(target) as temporary:
-            return write_mp4(temporary, _resized_frames(source, self.short_side, interval), rate, "libx264", options)
+            return encode_video(temporary, _resized_frames(source, self.short_side, interval), rate, "libx264", options)
 
     def count(self, target: Path) -> int:
         """Count the frames of a video that was written before."""

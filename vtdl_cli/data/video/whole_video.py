@@ -83,17 +83,23 @@ def encoding_rate(scan: VideoScan) -> Fraction:
     return Fraction(scan.frame_rate).limit_denominator(MAX_DENOMINATOR) or DEFAULT_FRAME_RATE
 
 
-def write_mp4(
-    path: Path, frames: Iterable[np.ndarray], rate: int | Fraction, codec: str, options: dict[str, str]
+def encode_video(
+    path: Path,
+    frames: Iterable[np.ndarray],
+    rate: int | Fraction,
+    codec: str,
+    options: dict[str, str],
+    container: str | None = "mp4",
 ) -> int:
     """Encode frames (H, W, 3) of one size as yuv420p; an odd last row or column is cropped, as it needs even sizes.
 
     Args:
-        path: the output file, with any suffix.
+        path: the output file.
         frames: the frames.
         rate: frames a second.
         codec: FFmpeg's name of the encoder.
         options: of the encoder.
+        container: FFmpeg's name of the format, whatever the file's suffix; None: the suffix chooses it.
 
     Returns:
         The number of frames.
@@ -101,13 +107,13 @@ def write_mp4(
     import av
 
     count = 0
-    with av.open(str(path), "w", format="mp4") as container:
-        stream: Any = container.add_stream(codec, rate=rate, options=options)
-        stream.codec_context.thread_count = 1  # videos are written in parallel processes, which share the cores
+    with av.open(str(path), "w", format=container) as file:
+        stream: Any = file.add_stream(codec, rate=rate, options=options)
+        stream.codec_context.thread_count = 1  # parallel processes share the cores; starting more takes long
         for count, frame in enumerate(frames, start=1):
             even = frame[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2]
             if count == 1:
                 stream.height, stream.width, stream.pix_fmt = *even.shape[:2], "yuv420p"
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")))
-        container.mux(stream.encode())
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")))
+        file.mux(stream.encode())
     return count

@@ -17,7 +17,7 @@ from vtdl_cli.analysis.label import draw_label, lay_label
 from vtdl_cli.analysis.timeline import draw_timeline, nearest_edges
 from vtdl_cli.data.video.decoding import open_sequential
 from vtdl_cli.data.video.timeline import Interval, sampled_frames
-from vtdl_cli.data.video.whole_video import choose_encoder, encoding_rate, whole_video, write_mp4
+from vtdl_cli.data.video.whole_video import choose_encoder, encode_video, encoding_rate, whole_video
 from vtdl_cli.engine.evaluate.predictions import Prediction
 from vtdl_cli.errors import UsageError
 from vtdl_cli.runtime import Reporter, atomic_write, check_new_file, nearest_existing_folder, write_error
@@ -134,7 +134,7 @@ def _write_labelled_video(path: Path, described: Described) -> Iterator[AddRow]:
     numbers = sampled_frames(video, scan, interval, None)
     frames = _labelled(video, interval, known, numbers, described)
     with atomic_write(path) as temporary:
-        write_mp4(temporary, frames, encoding_rate(scan), *choose_encoder())
+        encode_video(temporary, frames, encoding_rate(scan), *choose_encoder())
 
 
 def _labelled(

@@ -20,7 +20,7 @@ from vtdl_cli.analysis.heat_maps import PERCENTILES, Scale, maps_of_frames, scal
 from vtdl_cli.analysis.overlay import draw_overlays, lay_over
 from vtdl_cli.data.clips.views import seen_area
 from vtdl_cli.data.video.timeline import Interval, name_sample
-from vtdl_cli.data.video.whole_video import choose_encoder, write_mp4
+from vtdl_cli.data.video.whole_video import choose_encoder, encode_video
 from vtdl_cli.engine.networks.machine import build_machine
 from vtdl_cli.engine.networks.trained import Source, load_network
 from vtdl_cli.engine.report.heat import ClippedVideo, HeatMapper, classify_video, clip_video, map_video
@@ -102,7 +102,7 @@ def visualize(
     overlays = _overlay_frames(clipped, heat, scale, shown, reporter)
     with ExitStack() as stack:
         if movie:
-            write_mp4(stack.enter_context(atomic_write(movie)), overlays, clipped.frame_rate, *choose_encoder())
+            encode_video(stack.enter_context(atomic_write(movie)), overlays, clipped.frame_rate, *choose_encoder())
         else:
             deque(overlays, maxlen=0)
         figure = stack.enter_context(atomic_write(strip))
