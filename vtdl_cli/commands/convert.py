@@ -149,6 +149,7 @@ def convert(
     if preset is None and weights.release:
         preset, assignments = weights.release.preset, [*weights.release.settings, *(assignments or ())]
     config = load_config(preset, assignments or (), reporter.warn) if preset else None
+    from vtdl_cli.engine.networks.checkpoint import find_preset
     from vtdl_cli.engine.weights.convert import convert
     from vtdl_cli.engine.weights.converted import Wanted
     from vtdl_cli.engine.weights.import_weights import Import
@@ -164,7 +165,7 @@ def convert(
         which = "tensors of the backbone that were missing, or of another shape, are randomly initialised"
         reporter.warn(f"{which}: {count_names(fresh)}")
     if not as_json and "stage" in result:
-        for line in _next_steps(result, preset or _own_preset(weights), assignments):
+        for line in _next_steps(result, preset or find_preset(weights.name) or "small/r3d", assignments):
             reporter.line(f"next: {line}")
 
 
@@ -178,16 +179,6 @@ def _print(result: Mapping[str, Any], as_json: bool) -> None:
 
 def _shorten(names: Sequence[str]) -> str:
     return count_names(names, shown=NAMES_IN_TABLE)
-
-
-def _own_preset(weights: Weights) -> str:
-    """Return the preset of weights that need no `--preset`: that of a release, or of a run."""
-    from vtdl_cli.engine.weights.torchvision_weights import PRESETS
-
-    if weights.release:
-        return PRESETS[weights.release.network]
-    config = Path(weights.name) / "config.yaml"
-    return str(config) if config.is_file() else "small/r3d"
 
 
 def _next_steps(result: dict[str, Any], preset: str, assignments: list[str] | None) -> Iterator[str]:
