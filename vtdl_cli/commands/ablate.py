@@ -88,17 +88,14 @@ def ablate(
     scratch, of finetuning. With --jobs, that is its time beside other jobs.
     """
     from vtdl_cli.commands.screen import make_reporter, print_result
-    from vtdl_cli.settings import load_config
 
     reporter = make_reporter(quiet)
     how = o.execution(seed, device, workers, resume=resume, overwrite=overwrite, dry_run=dry_run)
-    config = load_config(preset, assignments or (), reporter.warn)
+    config = o.checked_config(preset, assignments, reporter)
     from vtdl_cli.engine.ablation.ablate import ablate
     from vtdl_cli.engine.ablation.measures import Measures
     from vtdl_cli.engine.ablation.rows import PUBLISHED, read_rows
-    from vtdl_cli.engine.networks.methods import check_config
 
-    check_config(config, assignments or ())
     train, test = (o.list_source(each, root, strip_prefix, list_columns) for each in (train_list, val_list))
     result = ablate(
         config,

@@ -74,15 +74,12 @@ def pretrain(
     the loop reaches. FLOP are those of convolutions and matrix products.
     """
     from vtdl_cli.commands.screen import make_reporter
-    from vtdl_cli.settings import load_config
 
     how = o.execution(seed, device, workers, overwrite=overwrite)
     reporter = make_reporter(quiet)
-    config = load_config(preset, assignments or (), reporter.warn)
+    config = o.checked_config(preset, assignments, reporter)
     from vtdl_cli.engine.bench.pretrain import bench_pretrain
-    from vtdl_cli.engine.networks.methods import check_config
 
-    check_config(config, assignments or ())
     videos = o.list_source(train_list, root, strip_prefix, list_columns)
     _show(
         lambda: bench_pretrain(config, videos, how, reporter, steps=steps, repeats=repeats),

@@ -54,15 +54,12 @@ def demo(
     The whole chain in minutes: pretrain without labels, finetune, evaluate, extract. No data, GPU or network is needed.
     """
     from vtdl_cli.commands.screen import make_reporter, print_result
-    from vtdl_cli.settings import load_config
 
     how = o.execution(seed, device, workers, resume=resume, overwrite=overwrite, dry_run=dry_run)
     reporter = make_reporter(quiet)
-    config = load_config(preset, assignments or (), reporter.warn)
+    config = o.checked_config(preset, assignments, reporter)
     from vtdl_cli.engine.demo.demo import demo
-    from vtdl_cli.engine.networks.methods import check_config
 
-    check_config(config, assignments or ())
     result = demo(config, out, how, reporter, videos_per_class=videos, ablation=ablation, jobs=jobs)
     if as_json or dry_run:
         print_result(result, as_json, "plan")

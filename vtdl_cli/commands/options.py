@@ -10,7 +10,9 @@ import typer
 from vtdl_cli.commands.completion import complete_preset, complete_setting
 
 if TYPE_CHECKING:
+    from vtdl_cli.config import Config
     from vtdl_cli.engine.request import Execution, ListSource, Protocol
+    from vtdl_cli.runtime import Reporter
 
 LISTS, RUNNING, OUTPUT = "Lists", "Running", "Output"
 EXAMPLE_LISTS = "--train-list lists/train_split_1.txt --val-list lists/val_split_1.txt"
@@ -145,6 +147,17 @@ def retype(preset: str, assignments: list[str] | None) -> str:
     """Return `--preset` and `--set` for a command that finetunes or extracts, quoted for a shell."""
     kept = [text for text in assignments or () if text.split(".")[0].strip() not in PRETRAINING_SECTIONS]
     return shlex.join(["--preset", preset, *(word for text in kept for word in ("--set", text))])
+
+
+def checked_config(preset: str, assignments: list[str] | None, reporter: "Reporter") -> "Config":
+    """Load a preset and its `--set` assignments, and check them before anything else is imported or built."""
+    from vtdl_cli.settings import load_config
+
+    config = load_config(preset, assignments or (), reporter.warn)
+    from vtdl_cli.engine.networks.methods import check_config  # imports torch: mistakes in the settings are found first
+
+    check_config(config, assignments or ())
+    return config
 
 
 def list_source(

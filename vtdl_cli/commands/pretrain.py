@@ -54,17 +54,14 @@ def pretrain(
     The method is that of the preset: VTDL unless it names another.
     """
     from vtdl_cli.commands.screen import make_reporter, print_columns, print_result
-    from vtdl_cli.settings import load_config
 
     how = o.execution(
         seed, device, workers, resume=resume, overwrite=overwrite, dry_run=dry_run, deterministic=deterministic
     )
     reporter = make_reporter(quiet)
-    config = load_config(preset, assignments or (), reporter.warn)
-    from vtdl_cli.engine.networks.methods import check_config
+    config = o.checked_config(preset, assignments, reporter)
     from vtdl_cli.engine.train.pretrain import pretrain
 
-    check_config(config, assignments or ())
     videos = o.list_source(train_list, root, strip_prefix, list_columns)
     result = pretrain(config, videos, out, how, reporter, weights=weights)
     print_result(result, as_json, "plan" if dry_run else "pretrained")

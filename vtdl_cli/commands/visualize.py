@@ -111,15 +111,12 @@ def triplet(
     Methods that take one clip of a video show only that one. Numbers in the figure are frame numbers.
     """
     from vtdl_cli.commands.screen import make_reporter, print_result
-    from vtdl_cli.settings import load_config
 
     how = o.execution(seed, "cpu", 0, overwrite=overwrite)
     reporter = make_reporter(False)
-    config = load_config(preset, assignments or (), reporter.warn)
-    from vtdl_cli.engine.networks.methods import check_config
+    config = o.checked_config(preset, assignments, reporter)
     from vtdl_cli.engine.report.triplet import visualize_triplet
 
-    check_config(config, assignments or ())
     source = o.list_source(videos_list, root, strip_prefix, list_columns)
     result = visualize_triplet(config, source, out, how, reporter, index=index)
     numbers = {name: ", ".join(map(str, frames)) for name, frames in result["frames"].items()}
