@@ -1,5 +1,6 @@
 """`vtdl lists convert`: lists of other projects to ours and back, through the command line."""
 
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -54,6 +55,34 @@ def test_convert__train_and_val_folders_with_one_csv(toy: Toy, tmp_path: Path) -
     refuse(*line, code=2, says=("train_split_1.txt' exists already", "--overwrite"))
     again = vtdl(*line, "--overwrite")
     assert f"next: vtdl pretrain --preset small/r3d --train-list {out / 'train_split_1.txt'}" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("sides", "lists"),
+    [
+        ("train,test", {"pretrain": ["train"], "finetune": ["train"], "evaluate": ["test"]}),
+        ("train,val,test", {"pretrain": ["train"], "finetune": ["train", "val"], "evaluate": ["test"]}),
+        ("test", {}),
+        ("val", {}),
+    ],
+)
+def test_convert__proposes_no_training_on_held_out_videos(
+    toy: Toy, tmp_path: Path, sides: str, lists: dict[str, list[str]]
+) -> None:
+    """Nor validation on test videos, which would choose the epoch by them."""
+    table = tmp_path / "labels.csv"
+    paths = [line.split()[0] for line in toy.train_list.read_text().splitlines()]
+    rows = [f"{path},{side}" for path, side in zip(paths, itertools.cycle(sides.split(",")), strict=False)]
+    labelled = [f"{row},{number % 2}" for number, row in enumerate(rows)]
+    table.write_text("\n".join(["path,split,label", *labelled]) + "\n")
+    result = succeed(
+        "lists", "convert", str(table), "--root", str(toy.root), "--out", str(tmp_path / "out"), "--workers", "0"
+    )
+    steps = [line.split() for line in result.stderr.splitlines() if line.startswith("next: ")]
+    found = {
+        step[2]: [Path(word).name.split("_")[0] for word in step if word.endswith("_split_1.txt")] for step in steps
+    }
+    assert found == lists
 
 
 def test_parts__are_checked_together_and_used_apart(toy: Toy, pretrained: Path, tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 """`vtdl lists check|convert`."""
 
-import shlex
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -121,16 +119,11 @@ def convert_list(
     reporter = make_reporter(quiet)
     result = convert_list(source, out, reporter, options)
     print_result(result, as_json, "converted")
-    if not as_json:
-        for line in _next_steps(result, root or path.parent):
-            reporter.line(f"next: {line}")
+    if as_json:
+        return
+    from vtdl_cli.data.lists.layouts import side_of
 
-
-def _next_steps(result: dict[str, Any], root: Path) -> Iterator[str]:
-    """Yield the commands that use the lists, one after the other, with the smallest preset."""
-    typed, rooted = o.retype(SMALLEST_PRESET, None), shlex.join(["--root", str(root)])
-    train, *others = map(shlex.quote, result["lists"])
-    yield f"vtdl pretrain {typed} --train-list {train} {rooted} --out runs/pretrained"
-    if others and not result["unlabelled"]:
-        both = f"--train-list {train} --val-list {others[0]}"
-        yield f"vtdl finetune {typed} --weights runs/pretrained {both} {rooted} --out runs/finetuned"
+    lists = {side_of(file.stem) or "train": file for file in map(Path, result["lists"])}
+    typed = o.retype(SMALLEST_PRESET, None)
+    for line in o.commands_for_lists(lists, root or path.parent, typed, has_classes=not result["unlabelled"]):
+        reporter.line(f"next: {line}")

@@ -1,7 +1,7 @@
 """Options that several commands share, and their translation into requests to the engine."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -147,6 +147,27 @@ def retype(preset: str, assignments: list[str] | None) -> str:
     """Return `--preset` and `--set` for a command that finetunes or extracts, quoted for a shell."""
     kept = [text for text in assignments or () if text.split(".")[0].strip() not in PRETRAINING_SECTIONS]
     return shlex.join(["--preset", preset, *(word for text in kept for word in ("--set", text))])
+
+
+def commands_for_lists(lists: Mapping[str, Path], root: Path, typed: str, *, has_classes: bool) -> Iterator[str]:
+    """Yield the commands that use lists, one after the other.
+
+    Args:
+        lists: by part of the split: `train`, `val`, `test`.
+        root: of their paths.
+        typed: preset and settings, see `retype`.
+        has_classes: whether their videos have labels.
+    """
+    if "train" not in lists:
+        return
+    named = {side: shlex.quote(str(path)) for side, path in lists.items()}
+    rooted = f"--root {shlex.quote(str(root))}"
+    yield f"vtdl pretrain {typed} --train-list {named['train']} {rooted} --out runs/pretrained"
+    if has_classes:
+        given = " ".join(f"--{side}-list {named[side]}" for side in ("train", "val") if side in named)
+        yield f"vtdl finetune {typed} --weights runs/pretrained {given} {rooted} --out runs/finetuned"
+    if has_classes and "test" in named:
+        yield f"vtdl evaluate --weights runs/finetuned --list {named['test']} {rooted} --out runs/finetuned/results"
 
 
 def checked_config(preset: str, assignments: list[str] | None, reporter: "Reporter") -> "Config":

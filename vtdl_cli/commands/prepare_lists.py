@@ -1,8 +1,6 @@
 """`vtdl prepare-lists folder|ucf101|hmdb51|kinetics`."""
 
 import csv
-import shlex
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -226,24 +224,11 @@ def _show(audit: dict[str, Any], as_json: bool, options: "PrepareOptions", root:
     from vtdl_cli.commands.screen import print_result
 
     print_result(audit if as_json else summarise(audit), as_json, f"lists: {options.out}")
-    if not as_json:
-        for line in _next_steps(audit, options.out, root, split):
-            options.reporter.line(f"next: {line}")
-
-
-def _next_steps(audit: dict[str, Any], out: Path, root: Path, split: int) -> Iterator[str]:
-    """Yield the commands that use the lists, one after the other, with the smallest preset."""
+    if as_json:
+        return
     from vtdl_cli.engine.lists.outputs import list_files
 
-    lists = {
-        side: shlex.quote(str(out / name)) for side, name in list_files(split).items() if audit["splits"].get(side)
-    }
-    rooted = f"--root {shlex.quote(str(root))}"
+    lists = {side: options.out / name for side, name in list_files(split).items() if audit["splits"].get(side)}
     typed = o.retype(SMALLEST_PRESET, DECODER_SETTINGS.get(audit["options"]["decoder"]))
-    if "train" in lists:
-        yield f"vtdl pretrain {typed} --train-list {lists['train']} {rooted} --out runs/pretrained"
-    if "train" in lists and audit["classes"]:
-        given = " ".join(f"--{side}-list {lists[side]}" for side in ("train", "val") if side in lists)
-        yield f"vtdl finetune {typed} --weights runs/pretrained {given} {rooted} --out runs/finetuned"
-    if {"train", "test"} <= lists.keys() and audit["classes"]:
-        yield f"vtdl evaluate --weights runs/finetuned --list {lists['test']} {rooted} --out runs/finetuned/results"
+    for line in o.commands_for_lists(lists, root, typed, has_classes=bool(audit["classes"])):
+        options.reporter.line(f"next: {line}")
