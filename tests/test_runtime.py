@@ -120,6 +120,18 @@ def test_stop_request__records_the_first_signal(number: signal.Signals) -> None:
     assert signal.getsignal(number) is before
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs POSIX signals")
+def test_stop_request__nohup_stays_in_force() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopRequest() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert stop.name == ""
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_stop_request__second_ctrl_c_does_not_wait() -> None:
     with StopRequest() as stop:
         os.kill(os.getpid(), signal.SIGINT)

@@ -75,16 +75,17 @@ FULL_DISK_BYTES = 2**20  # with less free space than this, a failed write is put
 
 
 class StopRequest:
-    """Turns SIGINT, SIGTERM and, where there is one, SIGUSR1 into a request that a loop checks between two steps.
+    """Turns STOP_SIGNALS into a request that a loop checks between two steps.
 
-    A second Ctrl-C interrupts at once. Use as a context manager; `name` is the name of the signal, once received.
+    A second Ctrl-C interrupts at once. SIGHUP stays ignored where `nohup` has it ignored. Use as a context manager; `name` is the name of the signal, once received.
     """
 
     def __init__(self) -> None:
         self.name = ""
 
     def __enter__(self) -> Self:
-        self._previous = {number: signal.signal(number, self._note) for number in STOP_SIGNALS}
+        answered = [each for each in STOP_SIGNALS if each.name != "SIGHUP" or signal.getsignal(each) != signal.SIG_IGN]
+        self._previous = {number: signal.signal(number, self._note) for number in answered}
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -17,10 +17,10 @@ def signals_present(*names: str) -> tuple[signal.Signals, ...]:
     return tuple(signal.Signals[name] for name in names if name in signal.Signals.__members__)
 
 
-STOP_SIGNALS = signals_present("SIGINT", "SIGTERM", "SIGUSR1")
-"""Signals that ask a run to save and stop. Slurm sends SIGUSR1; Windows has none."""
+STOP_SIGNALS = signals_present("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
+"""Signals that ask a run to save and stop. A terminal that closes sends SIGHUP, Slurm SIGUSR1; Windows has neither."""
 
-IGNORED_BY_WORKERS = signals_present("SIGINT", "SIGUSR1")
+IGNORED_BY_WORKERS = signals_present("SIGINT", "SIGHUP", "SIGUSR1")
 """Those of them that reach a whole process group, of which the parent alone answers."""
 
 CHILD_ENDED = next(iter(signals_present("SIGCHLD")), None)

@@ -92,7 +92,7 @@ def test_bench_pretrain__refuses(toy: Toy, tmp_path: Path) -> None:
 
 def test_bench_pretrain__gives_no_advice_on_training(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its weights are thrown away: it does not matter if nothing is learned."""
-    monkeypatch.setattr("vtdl_cli.engine.train.pretrain.signs_of_collapse", Mock(return_value={"loss": "raise"}))
+    monkeypatch.setattr("vtdl_cli.engine.train.pretrain.signs_of_failure", Mock(return_value={"loss": "raise"}))
     assert "raise" not in succeed(*bench(toy, "--steps", "3")).stderr
 
 

@@ -221,6 +221,16 @@ def test_finetune__warns_of_recordings_in_both_lists(toy: Toy, tmp_path: Path) -
     assert "recordings" not in succeed(*line).stderr
 
 
+def test_finetune__warns_of_videos_in_both_lists(toy: Toy, finetuned: Path, tmp_path: Path) -> None:
+    """Whoever evaluates on what was trained on is warned as well."""
+    said = succeed(*toy.finetune(tmp_path / "run", "--val-list", str(toy.train_list), "--dry-run")).stderr
+    assert f"warning: 12 videos are in both lists, '{toy.train_list}' and '{toy.train_list}'; the first is" in said
+    line = toy.evaluate(finetuned, tmp_path / "results", "--dry-run")
+    assert "were trained on list" not in succeed(*line).stderr
+    said = succeed(*line, "--list", str(toy.train_list)).stderr
+    assert f"were trained on list '{toy.train_list}': this accuracy says nothing of other videos" in said
+
+
 @pytest.mark.parametrize("setting", ["pretrain.epochs=3", "method.tca.alpha=0.1"])
 def test_finetune__refuses_a_setting_of_pretraining(toy: Toy, tmp_path: Path, setting: str) -> None:
     """It would be kept in the checkpoint as if it had been trained with."""

@@ -1,4 +1,4 @@
-"""Signs of collapse, and the sizes of gradients."""
+"""Signs that nothing is learned, and the sizes of gradients."""
 
 import math
 from pathlib import Path
@@ -9,7 +9,7 @@ from torch import nn
 
 from tests.toy import Toy, rows, succeed
 from vtdl_cli.engine.networks.methods import build_method
-from vtdl_cli.engine.train.health import gradient_metrics, signs_of_collapse
+from vtdl_cli.engine.train.health import gradient_metrics, signs_of_failure
 from vtdl_cli.settings import load_config
 
 HEALTHY = {"epoch": 5.0, "spread": 0.8, "loss": 1.0, "chance_loss": math.log(258)}
@@ -23,15 +23,17 @@ HEALTHY = {"epoch": 5.0, "spread": 0.8, "loss": 1.0, "chance_loss": math.log(258
         ({"loss": math.log(258)}, {"loss"}),
         ({"loss": math.log(258), "epoch": 2.0}, set()),  # too early
         ({"loss": 9.0, "spread": 0.0}, {"loss", "spread"}),
+        ({"masked_negative_share": 0.4}, set()),
+        ({"masked_negative_share": 0.9}, {"masked_negative_share"}),
     ],
 )
 def test_signs__by_hand(metrics: dict[str, float], signs: set[str]) -> None:
     """Oracle: by hand: chance of 256 keys, the positive and the intra-video negative is ln 258."""
-    assert signs_of_collapse(HEALTHY | metrics).keys() == signs
+    assert signs_of_failure(HEALTHY | metrics).keys() == signs
 
 
 def test_signs__name_the_chance_loss() -> None:
-    (text,) = signs_of_collapse(HEALTHY | {"loss": 5.9}).values()
+    (text,) = signs_of_failure(HEALTHY | {"loss": 5.9}).values()
     assert "the loss is 5.90, at or above chance, which is 5.55. Raise" in text
 
 
@@ -40,7 +42,7 @@ def test_signs__absent_metric_is_none(name: str) -> None:
     """Of one clip there is no spread, of other losses and in earlier versions no chance; of no step there is no loss."""
     metrics = HEALTHY | {"loss": 5.0, name: 99.0}
     del metrics[name]
-    assert signs_of_collapse(metrics) == {}
+    assert signs_of_failure(metrics) == {}
 
 
 @pytest.mark.parametrize(

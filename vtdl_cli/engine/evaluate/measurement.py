@@ -136,6 +136,11 @@ def prepare_measurement(
     videos = source.read(dry_run=reporter if execution.dry_run else None)
     report_list(videos, reporter)
     warnings = check_labels(videos, trained.label_set, trained.num_classes)
+    if videos.sha256 == trained.list_sha256:
+        warnings.append(
+            f"weights '{trained.path}' were trained on list '{videos.source}': this accuracy says nothing of other "
+            "videos. Evaluate on a list of those"
+        )
     machine = build_machine(execution.device, trained.config.finetune.precision, execution.workers, reporter)
     names = [videos.name(index) for index in range(len(videos))]
     groups = choose_groups(names, group_by, recorded_regex(source.path), reporter)

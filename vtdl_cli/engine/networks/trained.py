@@ -43,6 +43,7 @@ class Source:
         num_classes: of the training list.
         selection: how the epoch was selected in its run; None: it was not.
         stage: in which the weights were trained last; that of random weights says nothing.
+        list_sha256: of the training list; empty for random weights and those of others.
     """
 
     path: str
@@ -52,6 +53,7 @@ class Source:
     num_classes: int
     selection: Selection | None = None
     stage: Stage = "pretrain"
+    list_sha256: str = ""
 
     @property
     def precision(self) -> str:
@@ -190,4 +192,5 @@ def _describe(checkpoint: Checkpoint, path: Path, sha256: str, assignments: Iter
         checkpoint["num_classes"],
         read_selection(checkpoint, path),
         checkpoint["stage"],
+        checkpoint["list_sha256"],
     )

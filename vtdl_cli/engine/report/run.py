@@ -10,7 +10,7 @@ from vtdl_cli.config import Config, TrainingSection
 from vtdl_cli.engine.networks.checkpoint import Checkpoint, Stage, find_weights, load_with_sha256
 from vtdl_cli.engine.networks.methods import METHODS
 from vtdl_cli.engine.networks.selection import read_selection
-from vtdl_cli.engine.train.health import signs_of_collapse
+from vtdl_cli.engine.train.health import signs_of_failure
 from vtdl_cli.engine.train.optimization import warmup_epochs
 from vtdl_cli.engine.train.run_folder import CONFIG, METRICS, EpochMetrics, read_log, stage_of
 from vtdl_cli.errors import CheckpointError, ConfigError, UsageError, VtdlError
@@ -72,7 +72,7 @@ def read_run(path: Path) -> Run:
     _read_checkpoint(run)
     _read_epochs(run)
     if run.epochs and run.stage == "pretrain":
-        for sign in signs_of_collapse(run.epochs[-1]).values():
+        for sign in signs_of_failure(run.epochs[-1]).values():
             run.remark("training", f"Warning: {sign}.")
     return run
 

@@ -10,7 +10,7 @@ from vtdl_cli import ranks
 from vtdl_cli.config import Config, Finetune
 from vtdl_cli.data.clips.datasets import Batch
 from vtdl_cli.data.lists.label_sets import counting_warning
-from vtdl_cli.data.lists.same_videos import find_shared_files
+from vtdl_cli.data.lists.same_videos import find_shared, find_shared_files, fingerprints
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.engine.lists.labels import check_labels, report_list
 from vtdl_cli.engine.lists.recordings import RECORDING, find_recordings_on_several
@@ -143,18 +143,24 @@ def _describe_result(training: Training, validation: Validation | None) -> dict[
 
 
 def _warn_of_lists(options: Finetune, videos: VideoList, val_videos: VideoList | None, reporter: Reporter) -> None:
-    """Report how lists were read; compare the validation list with the training list: labels, recordings in both."""
+    """Report how lists were read; compare the validation list with the training list: labels, videos in both."""
     for listed in filter(None, (videos, val_videos)):
         report_list(listed, reporter)
     checked = check_labels(val_videos, videos.label_set, videos.num_classes) if val_videos else []
-    recordings = _describe_shared_recordings(videos, val_videos) if val_videos else ""
+    shared = _describe_shared(videos, val_videos) if val_videos else ""
     balance = describe_balance(options, videos)
-    for warning in filter(None, (counting_warning(videos.label_set), *checked, recordings, *balance)):
+    for warning in filter(None, (counting_warning(videos.label_set), *checked, shared, *balance)):
         reporter.warn(warning)
 
 
-def _describe_shared_recordings(videos: VideoList, val_videos: VideoList) -> str:
-    """Return a warning if clips of one recording seem to be in both lists, else an empty text."""
+def _describe_shared(videos: VideoList, val_videos: VideoList) -> str:
+    """Return a warning if both lists hold the same videos, or seem to hold clips of one recording; else ''."""
+    if (same := find_shared(*map(fingerprints, (videos, val_videos)))).any():
+        return (
+            f"{counted(int(same.sum()), 'video is', 'videos are')} in both lists, '{videos.source}' and "
+            f"'{val_videos.source}'; the first is '{videos.sample_name(int(same.argmax()))}'. Validation is optimistic: "
+            "use lists without common videos"
+        )
     lists = {"train": videos, "val": val_videos}
     names = {side: map(listed.name, range(len(listed))) for side, listed in lists.items()}
     if untrimmed := find_shared_files(videos, val_videos):

@@ -10,18 +10,25 @@ from vtdl_cli.engine.train.run_folder import EpochMetrics
 COLLAPSED_SPREAD = 0.1  # 1 fills the sphere; runs that were not at chance stayed above 0.25 here
 PATIENCE_EPOCHS = 3  # the loss may stay at chance for some epochs before embeddings separate
 NEAR_CHANCE = 0.99
+MOST_MASKED = 0.5  # of the intra-video negatives; where more are left out, the method is little more than MoCo
 
 Sizes = dict[str, float | None]
 
 
-def signs_of_collapse(row: EpochMetrics) -> dict[str, str]:
+def signs_of_failure(row: EpochMetrics) -> dict[str, str]:
     """Describe what is wrong with an epoch of pretraining, by the metric that shows it.
 
     Args:
         row: metrics of the epoch; `spread` is absent for batches of one clip, `chance_loss` for losses that have none,
-            all of them where every batch was skipped, and an absent metric is no sign.
+            `masked_negative_share` for methods without intra-video negatives, all of them where every batch was
+            skipped, and an absent metric is no sign.
     """
     signs = {}
+    if (masked := row.get("masked_negative_share", 0.0)) > MOST_MASKED:
+        signs["masked_negative_share"] = (
+            f"{100 * masked:.0f}% of the intra-video negatives are left out: their videos are too short to show another "
+            "moment. Lower pretrain.clip_len_frames or pretrain.stride_frames"
+        )
     if row.get("spread", 1.0) < COLLAPSED_SPREAD:
         signs["spread"] = (
             f"embeddings have collapsed: their spread is {row['spread']:.3f}; 1 fills the sphere, 0 is one point. "

@@ -21,7 +21,7 @@ from vtdl_cli.engine.networks.machine import Machine, build_machine
 from vtdl_cli.engine.networks.methods import build_method, check_config
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.engine.train.forecast import keys_per_video, triplets, warnings
-from vtdl_cli.engine.train.health import signs_of_collapse
+from vtdl_cli.engine.train.health import signs_of_failure
 from vtdl_cli.engine.train.optimization import ParameterGroup
 from vtdl_cli.engine.train.plan import describe_plan, report_schedule
 from vtdl_cli.engine.train.rank_batches import check_batch
@@ -169,7 +169,7 @@ def pretrain_epochs(training: Training, method: PretextTask, videos: VideoList, 
         train_epoch(training, ddp_model, forward, method.after_step)
         is_due = every and (epoch + 1) % every == 0
         row = training.close_epoch(measure_knn(training, method, videos) if is_due else {})
-        signs = signs_of_collapse(row) if judge else {}
+        signs = signs_of_failure(row) if judge else {}
         for name in signs.keys() - warned:
             training.reporter.warn(signs[name])
         warned |= signs.keys()
