@@ -77,7 +77,8 @@ FULL_DISK_BYTES = 2**20  # with less free space than this, a failed write is put
 class StopRequest:
     """Turns STOP_SIGNALS into a request that a loop checks between two steps.
 
-    A second Ctrl-C interrupts at once. SIGHUP stays ignored where `nohup` has it ignored. Use as a context manager; `name` is the name of the signal, once received.
+    A second Ctrl-C interrupts at once. SIGHUP stays ignored where `nohup` has it ignored. Use as a context manager;
+    `name` is the name of the signal, once received.
     """
 
     def __init__(self) -> None:

@@ -227,3 +227,11 @@ def test_full_disk__names_the_file(toy: Toy, tmp_path: Path, command: str, file:
     with small_files(500):
         says = f"file '{out / file}' could not be written (File too large). Allow larger files (ulimit -f unlimited)"
         refuse(*line, "--workers", "0", code=1, says=(says,))
+
+
+def test_clips__too_small_for_the_backbone(toy: Toy, tmp_path: Path) -> None:
+    """Before anything is opened, in a dry run as well."""
+    line = toy.pretrain(tmp_path / "run", "--set", "model.name=c3d", "--set", "model.depth=null", "--dry-run")
+    small = ("--set", "pretrain.clip_len_frames=7", "--set", "finetune.clip_len_frames=8")
+    says = ("pretrain.clip_len_frames 7 is too small for model.name 'c3d': make it 8 or more",)
+    refuse(*line, *small, code=2, says=says)

@@ -102,3 +102,22 @@ def test_build_classifier__by_backbone() -> None:
 def test_create_backbone__that_does_not_exist(name: str, depth: int | None, says: str) -> None:
     with pytest.raises(UsageError, match=re.escape(says)):
         create_backbone(name, depth=depth, width=64)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_backbones__take_clips_from_the_least_size_on(name: str) -> None:
+    """Oracle: the networks themselves, without numbers."""
+    registered = BACKBONES[name]
+    least = (registered.min_frames, registered.min_pixels)
+    with torch.device("meta"):
+        backbone = create_backbone(name, depth=next(iter(registered.depths), None), width=8).eval()
+
+        def takes(frames: int, pixels: int) -> bool:
+            try:
+                return bool(backbone(torch.empty(1, 3, frames, pixels, pixels)).numel())
+            except RuntimeError:
+                return False
+
+        assert takes(*least)
+        assert not takes(least[0] - 1, least[1])
+        assert not takes(least[0], least[1] - 1)

@@ -25,18 +25,22 @@ class RegisteredBackbone(NamedTuple):
         build: builds it, from `width` and `in_channels`, and `depth` if it has several.
         depths: numbers of layers to choose from; empty: it has a single depth.
         classifier: builds what classifies its feature map, from D, the number of classes, and dropout.
+        min_frames, min_pixels: of a clip; of less, a pooling or convolution leaves nothing.
     """
 
     build: Callable[..., Backbone]
     depths: tuple[int, ...] = ()
     classifier: Callable[[int, int, float], nn.Module] = LinearClassifier
+    min_frames: int = 1
+    min_pixels: int = 1
 
 
 BACKBONES = {
-    "c3d": RegisteredBackbone(c3d),
+    "c3d": RegisteredBackbone(c3d, min_frames=8, min_pixels=16),
     "r3d": RegisteredBackbone(r3d, tuple(DEPTHS)),
     "r2p1d": RegisteredBackbone(r2p1d, tuple(DEPTHS)),
-    "i3d": RegisteredBackbone(i3d, classifier=TemporalConvClassifier),  # its authors' (method/README)
+    # the classifier of its authors (method/README)
+    "i3d": RegisteredBackbone(i3d, classifier=TemporalConvClassifier, min_frames=2, min_pixels=2),
     "r3d-author": RegisteredBackbone(r3d_author, AUTHOR_DEPTHS, PointwiseClassifier),
     "r2p1d-author": RegisteredBackbone(r2p1d_author, AUTHOR_DEPTHS),
 }

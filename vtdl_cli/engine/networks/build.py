@@ -1,14 +1,29 @@
 """Build networks from the configuration; clips.py, methods.py, contrast.py and train/optimization.py build the rest."""
 
+from collections.abc import Iterator
+
 from vtdl_cli.config import Config
 from vtdl_cli.engine.networks.machine import Network
 from vtdl_cli.models.convolution import initialise
 from vtdl_cli.models.encoder import Backbone, Encoder
 from vtdl_cli.models.heads import EmbeddingHead, LinearClassifier
-from vtdl_cli.models.zoo import create_backbone, create_classifier
+from vtdl_cli.models.zoo import BACKBONES, create_backbone, create_classifier
+
+STAGES = ("pretrain", "finetune", "extract")
+"""Sections of the configuration with a length of clips."""
 
 CHANNELS = {"rgb": 3, "flow": 2}
 """`data.modality` -> channels of a frame."""
+
+
+def clip_mistakes(config: Config) -> Iterator[str]:
+    """Yield a line for each setting by which clips are too small for the backbone."""
+    name, backbone = config.model.name, BACKBONES[config.model.name]
+    lengths = {f"{stage}.clip_len_frames": getattr(config, stage).clip_len_frames for stage in STAGES}
+    least = {**dict.fromkeys(lengths, backbone.min_frames), "data.crop_size": backbone.min_pixels}
+    for key, size in (lengths | {"data.crop_size": config.data.crop_size}).items():
+        if size < least[key]:
+            yield f"{key} {size} is too small for model.name '{name}': make it {least[key]} or more"
 
 
 def build_backbone(config: Config) -> Backbone:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple, get_args
 
 from vtdl_cli.config import Config
-from vtdl_cli.engine.networks.build import build_embedder, build_linear
+from vtdl_cli.engine.networks.build import build_embedder, build_linear, clip_mistakes
 from vtdl_cli.engine.networks.contrast import build_instance_discrimination, build_vtdl, triplet_mistakes, vtdl_mistakes
 from vtdl_cli.errors import ConfigError, ListError, UsageError, VtdlError
 from vtdl_cli.method.clip_order import ClipOrder
@@ -177,7 +177,8 @@ def check_config(config: Config, assignments: Iterable[str] = ()) -> None:
     """
     check_backbone(config.model.name, config.model.depth)
     method = find_method(config.method.name)
-    mistakes = [*without_effect(assignments, _idle_settings(config, method.task)), *_too_short(config, method.task)]
+    idle = without_effect(assignments, _idle_settings(config, method.task))
+    mistakes = [*idle, *clip_mistakes(config), *_too_short(config, method.task)]
     if method.task.sampler == "triplet":
         mistakes += triplet_mistakes(config)
     if mistakes := [*mistakes, *method.mistakes(config)]:

@@ -158,8 +158,8 @@ def _describe_shared(videos: VideoList, val_videos: VideoList) -> str:
     if (same := find_shared(*map(fingerprints, (videos, val_videos)))).any():
         return (
             f"{counted(int(same.sum()), 'video is', 'videos are')} in both lists, '{videos.source}' and "
-            f"'{val_videos.source}'; the first is '{videos.sample_name(int(same.argmax()))}'. Validation is optimistic: "
-            "use lists without common videos"
+            f"'{val_videos.source}'; the first is '{videos.sample_name(int(same.argmax()))}'. Validation is "
+            "optimistic: use lists without common videos"
         )
     lists = {"train": videos, "val": val_videos}
     names = {side: map(listed.name, range(len(listed))) for side, listed in lists.items()}

@@ -26,8 +26,8 @@ def signs_of_failure(row: EpochMetrics) -> dict[str, str]:
     signs = {}
     if (masked := row.get("masked_negative_share", 0.0)) > MOST_MASKED:
         signs["masked_negative_share"] = (
-            f"{100 * masked:.0f}% of the intra-video negatives are left out: their videos are too short to show another "
-            "moment. Lower pretrain.clip_len_frames or pretrain.stride_frames"
+            f"{100 * masked:.0f}% of the intra-video negatives are left out: their videos are too short to show "
+            "another moment. Lower pretrain.clip_len_frames or pretrain.stride_frames"
         )
     if row.get("spread", 1.0) < COLLAPSED_SPREAD:
         signs["spread"] = (
