@@ -262,6 +262,13 @@ def test_warmup__longer_than_the_run_is_shortened_and_reported(toy: Toy, tmp_pat
     assert rows(tmp_path / "run")[-1]["lr"] == 1e-3
 
 
+@pytest.mark.parametrize(("milestones", "is_told"), [("[1]", False), ("[2,4]", True)])
+def test_milestones__beyond_the_run_are_reported(toy: Toy, tmp_path: Path, milestones: str, is_told: bool) -> None:
+    schedule = f"schedule={{name: step, milestones: {milestones}}}"
+    said = succeed(*toy.pretrain(tmp_path / "run", *settings("pretrain", schedule, "epochs=2"), "--dry-run")).stderr
+    assert ("pretrain.schedule.milestones 2, 4 are not below pretrain.epochs 2: the lr never falls" in said) == is_told
+
+
 def test_resume__of_a_run_from_before_a_setting_existed(toy: Toy, tmp_path: Path) -> None:
     """Oracle: the run that always had it; the setting's default is what the earlier version did."""
     line = toy.finetune(tmp_path / "run", "--quiet")

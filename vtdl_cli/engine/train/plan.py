@@ -8,13 +8,19 @@ from vtdl_cli.text import counted
 
 
 def report_schedule(training: Training) -> None:
-    """Report what becomes of a warm-up that is too long, and which batch the lr is for."""
+    """Report what becomes of a warm-up or milestones beyond the end of the run, and which batch the lr is for."""
     options, stage, reporter = training.options, training.state.identity["stage"], training.reporter
     asked, epochs = options.schedule.warmup_epochs, warmup_epochs(options)
     if epochs != asked:
         reporter.warn(
             f"{stage}.schedule.warmup_epochs {asked:g} is not below {stage}.epochs {options.epochs}: the lr rises "
             f"over {counted(epochs, 'epoch')} instead. To choose: --set {stage}.schedule.warmup_epochs={epochs:g}"
+        )
+    milestones = options.schedule.milestones if options.schedule.name == "step" else []
+    if milestones and min(milestones) >= options.epochs:
+        reporter.warn(
+            f"{stage}.schedule.milestones {', '.join(map(str, milestones))} are not below {stage}.epochs "
+            f"{options.epochs}: the lr never falls. Set lower ones, or --set {stage}.schedule.name=cosine"
         )
     if options.accumulate_steps > 1:
         reporter.line(
