@@ -180,7 +180,7 @@ def test_help__groups_commands_by_what_people_want() -> None:
     """Each command in a panel, on one line of a usual window, which is what its own help begins with."""
     shown = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "100"}).stdout
     panels = re.findall(r"╭─ (.+?) ─", shown)
-    assert panels == ["Options", "Start", "Data", "Training", "Measuring", "Looking", "Moving weights", "Machine"]
+    assert panels == ["Options", "Start", "Data", "Training", "Evaluation", "Inspection", "Weights", "Machine"]
     lines = dict(re.findall(r"^│ ([a-z][a-z-]+)  +(.+?) +│$", shown, flags=re.MULTILINE))
     firsts = {name: command.help.split("\n\n")[0].replace("\n", " ") for name, command in the_parser().commands.items()}
     assert lines == firsts

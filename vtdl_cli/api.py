@@ -61,7 +61,7 @@ class Model:
             Class name -> probability, the mean over the clips, the most probable first.
 
         Raises:
-            VtdlError: the network has no classifier, the video cannot be read, or the array is none of frames.
+            VtdlError: the network has no classifier, the video cannot be read, or the array does not hold frames.
         """
         config, path = self._source.config, self._source.path
         if self.classes is None:

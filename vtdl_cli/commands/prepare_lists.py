@@ -47,8 +47,8 @@ def folder(
     root: Annotated[
         Path,
         typer.Option(
-            help="Folder of videos or frame folders, at any depth. Read are <class>/VIDEO, train/<class>/VIDEO beside "
-            "val/ or test/, and videos without classes; which of them is reported."
+            help="Folder of videos or frame folders, at any depth. Recognised are <class>/VIDEO, "
+            "train/<class>/VIDEO beside val/ or test/, and videos without classes; the one found is reported."
         ),
     ],
     out: ListsOutOption,
@@ -66,7 +66,7 @@ def folder(
         typer.Option(
             metavar="auto|folder|draw",
             help="Which list a video is in. folder: by folders such as train, val and test; draw: at random; auto: "
-            "folder, if there are train and another.",
+            "folder, if there is a train folder and another.",
         ),
     ] = "auto",
     val_fraction: Annotated[

@@ -49,7 +49,7 @@ class Context:
         """
         for name, value in self.options.items():
             if name not in defaults:
-                raise ValueError(f"'{name}' is none of its options. Choose from {', '.join(defaults)}")
+                raise ValueError(f"'{name}' is not one of its options. Choose from {', '.join(defaults)}")
             if isinstance(defaults[name], str) and not isinstance(value, str):
                 raise ValueError(f"{name} '{value}' is not a word")
             if isinstance(defaults[name], float) and not (type(value) in (int, float) and 0 <= value < math.inf):

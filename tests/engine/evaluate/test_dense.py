@@ -346,7 +346,7 @@ def test_actionformer__refuses_what_it_cannot_read(toy: Toy, pretrained: Path, d
 
 @pytest.mark.parametrize("text", ["0", "0s", "-1", "8f", "s", "1e3", "nan", "0.5"])
 def test_parse_hop__refuses_what_is_neither_frames_nor_seconds(text: str) -> None:
-    with pytest.raises(UsageError, match="is no distance above 0. Use frames, such as --hop 8, or seconds"):
+    with pytest.raises(UsageError, match="is neither a whole number of frames above 0, such as 8, nor seconds"):
         parse_hop(text)
 
 

@@ -322,7 +322,7 @@ def test_find_method__by_the_short_name_of_an_installed_package(
         (
             "stcr",
             "transform=all",
-            "'transform' is none of its options. Choose from transforms, mixup_alpha, classifica",
+            "'transform' is not one of its options. Choose from transforms, mixup_alpha, classifica",
         ),
         ("stcr", "transforms=some", "transforms 'some' is not one of rotations, spatial, all"),
         ("stcr", "transforms=3", "transforms '3' is not a word"),

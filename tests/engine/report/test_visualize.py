@@ -212,7 +212,10 @@ def test_visualize__unreadable_video_is_one_line(data_dir: Path, pretrained: Pat
         (("--class", "red"), "class 'red' has no effect on map 'energy'"),
         (("--layer", "layer9"), "layer 'layer9' is not one of this backbone. Choose from stem, layer1"),
         (("--out", "heat.avi"), "output 'heat.avi' does not end in .mp4"),
-        (("--interval", "0.6", "0.2"), "--interval '0.6 0.2' is none: give its start, from 0, and then its end"),
+        (
+            ("--interval", "0.6", "0.2"),
+            "--interval '0.6 0.2' is not an interval: give its start, from 0, and then its end",
+        ),
         (("--weights", "none"), "weights 'none' are untrained"),
         (("--weights", "nowhere"), "weights 'nowhere' do not exist"),
     ],

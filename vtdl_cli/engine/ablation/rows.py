@@ -95,7 +95,7 @@ def read_rows(words: str) -> list[Row]:
     """Read rows from `--rows`: names of ROWS or GROUPS and YAML files, separated by commas.
 
     Raises:
-        UsageError: a word is none of these, a row occurs twice, or a file is not one of rows.
+        UsageError: a word is not one of these, a row occurs twice, or a file is not one of rows.
     """
     named = [item for word in words.split(",") if word.strip() for item in _find_rows(word.strip()).items()]
     if not named:

@@ -18,8 +18,8 @@ def check_device(examination: Examination) -> Finding:
         return Finding("fail", str(error))
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
-        number = torch.cuda.device_count()
-        return Finding("ok", f"{number} GPU, {properties.name}, {properties.total_memory / 2**30:.0f} GiB")
+        number = counted(torch.cuda.device_count(), "GPU")
+        return Finding("ok", f"{number}, {properties.name}, {properties.total_memory / 2**30:.0f} GiB")
     if examination.device == "auto" and shutil.which("nvidia-smi"):
         return Finding(
             "warning",

@@ -41,7 +41,9 @@ def parse_hop(text: str) -> Hop:
     found = HOP.fullmatch(text.strip())
     distance = float(found[1] or found[2]) if found else 0
     if found is None or not 0 < distance < float("inf"):
-        raise UsageError(f"--hop '{text}' is no distance above 0. Use frames, such as --hop 8, or seconds: --hop 0.5s")
+        raise UsageError(
+            f"--hop '{text}' is neither a whole number of frames above 0, such as 8, nor seconds, such as 0.5s"
+        )
     return Hop(distance, "frames" if found[1] else "seconds")
 
 

@@ -188,7 +188,7 @@ def kind_of(path: Path) -> FileKind:
     """Return what a file's suffix stands for.
 
     Raises:
-        UsageError: it is none of FILE_KINDS.
+        UsageError: it is not one of FILE_KINDS.
     """
     if (suffix := path.suffix.lower()) not in FILE_KINDS:
         raise UsageError(f"output '{path}' does not end in {', '.join(FILE_KINDS)}. Change --out")

@@ -49,7 +49,7 @@ def forward_video(
 
     Raises:
         UnreadableVideo: the video cannot be read.
-        UsageError: the array is none of frames.
+        UsageError: the array does not hold frames.
     """
     windows = torch.from_numpy(cut_clips(video, config, sampler)).to(machine.device)
     clips = to_clips(windows, config.data.crop_size, {}).contiguous(memory_format=MEMORY_FORMAT)
@@ -96,7 +96,7 @@ class ClipTransform:
         """Return the clip, float32 (C, T, R, R), of frames uint8 (T, H, W, C).
 
         Raises:
-            UsageError: the array is none of frames.
+            UsageError: the array does not hold frames.
         """
         reader = SizedReader(ArrayReader(np.asarray(frames), self.channels), self.short_side)
         clip = np.arange(reader.num_frames)

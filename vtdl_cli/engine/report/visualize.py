@@ -162,7 +162,8 @@ def _find_class(category: str | None, kind: str, source: Source) -> int | None:
 def _read_interval(bounds: tuple[float, float] | None) -> Interval | None:
     if bounds is not None and not 0 <= bounds[0] < bounds[1]:
         raise UsageError(
-            f"--interval '{bounds[0]:g} {bounds[1]:g}' is none: give its start, from 0, and then its end, in seconds"
+            f"--interval '{bounds[0]:g} {bounds[1]:g}' is not an interval: give its start, from 0, and then its end, "
+            "in seconds"
         )
     return None if bounds is None else Interval(*bounds)
 
