@@ -34,6 +34,7 @@ from vtdl_cli.engine.features.export import (
 from vtdl_cli.engine.lists.groups import recorded_regex
 from vtdl_cli.engine.lists.labels import report_list
 from vtdl_cli.engine.networks.bad_videos import BadVideos
+from vtdl_cli.engine.networks.build import clip_mistakes
 from vtdl_cli.engine.networks.clips import build_test_clips, build_window_rule, decoder_of
 from vtdl_cli.engine.networks.inference import forward_videos
 from vtdl_cli.engine.networks.machine import Machine, build_machine
@@ -204,6 +205,7 @@ def load_layer(
 
     Raises:
         UsageError: random weights have no preset, or the layer does not exist or has no time positions.
+        ConfigError: clips are too small for the network.
         CheckpointError: the weights cannot be read, or have no such layer.
     """
     if spec.layer == EMBEDDING:
@@ -214,6 +216,8 @@ def load_layer(
         backbone, source = random_backbone(config)
     else:
         raise UsageError("weights 'none' need the network of a preset. Add --preset, see: vtdl presets list")
+    if spec.layer == LAST and (mistakes := [*clip_mistakes(source.config, "extract")]):
+        raise ConfigError(*mistakes)
     until_layer = backbone if spec.layer == LAST else backbone.up_to(spec.layer)
     return PooledFeatures(until_layer, keep_time=spec.keep == "time"), source
 

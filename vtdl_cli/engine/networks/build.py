@@ -9,17 +9,14 @@ from vtdl_cli.models.encoder import Backbone, Encoder
 from vtdl_cli.models.heads import EmbeddingHead, LinearClassifier
 from vtdl_cli.models.zoo import BACKBONES, create_backbone, create_classifier
 
-STAGES = ("pretrain", "finetune", "extract")
-"""Sections of the configuration with a length of clips."""
-
 CHANNELS = {"rgb": 3, "flow": 2}
 """`data.modality` -> channels of a frame."""
 
 
-def clip_mistakes(config: Config) -> Iterator[str]:
-    """Yield a line for each setting by which clips are too small for the backbone."""
+def clip_mistakes(config: Config, *stages: str) -> Iterator[str]:
+    """Yield a line for each setting of these sections by which clips are too small for the whole backbone."""
     name, backbone = config.model.name, BACKBONES[config.model.name]
-    lengths = {f"{stage}.clip_len_frames": getattr(config, stage).clip_len_frames for stage in STAGES}
+    lengths = {f"{stage}.clip_len_frames": getattr(config, stage).clip_len_frames for stage in stages}
     least = {**dict.fromkeys(lengths, backbone.min_frames), "data.crop_size": backbone.min_pixels}
     for key, size in (lengths | {"data.crop_size": config.data.crop_size}).items():
         if size < least[key]:

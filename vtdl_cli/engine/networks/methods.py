@@ -178,7 +178,7 @@ def check_config(config: Config, assignments: Iterable[str] = ()) -> None:
     check_backbone(config.model.name, config.model.depth)
     method = find_method(config.method.name)
     idle = without_effect(assignments, _idle_settings(config, method.task))
-    mistakes = [*idle, *clip_mistakes(config), *_too_short(config, method.task)]
+    mistakes = [*idle, *clip_mistakes(config, "pretrain", "finetune"), *_too_short(config, method.task)]
     if method.task.sampler == "triplet":
         mistakes += triplet_mistakes(config)
     if mistakes := [*mistakes, *method.mistakes(config)]:

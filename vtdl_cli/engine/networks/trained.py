@@ -9,7 +9,7 @@ import numpy as np
 
 from vtdl_cli.config import Config
 from vtdl_cli.data.lists.label_sets import LabelSet, label_set
-from vtdl_cli.engine.networks.build import build_backbone, build_embedder, build_network, clip_mistakes
+from vtdl_cli.engine.networks.build import build_backbone, build_embedder, build_network
 from vtdl_cli.engine.networks.checkpoint import (
     Checkpoint,
     Stage,
@@ -25,7 +25,7 @@ from vtdl_cli.engine.networks.checkpoint import (
 )
 from vtdl_cli.engine.networks.methods import METHODS
 from vtdl_cli.engine.networks.selection import Selection, read_selection
-from vtdl_cli.errors import CheckpointError, ConfigError
+from vtdl_cli.errors import CheckpointError
 from vtdl_cli.models.encoder import Backbone, Encoder
 from vtdl_cli.runtime import Warn, ignore_warning, unused_path
 from vtdl_cli.settings import build_config
@@ -183,8 +183,6 @@ def _open(weights: str, assignments: Iterable[str], warn: Warn) -> tuple[Checkpo
 
 def _describe(checkpoint: Checkpoint, path: Path, sha256: str, assignments: Iterable[str], warn: Warn) -> Source:
     config = build_config(checkpoint["config"], assignments, source=str(path), warn=warn)
-    if mistakes := [*clip_mistakes(config)]:
-        raise ConfigError(*mistakes)
     warn_of_frame_rate(checkpoint, path, config.data.frame_rate, warn)
     return Source(
         str(path),
