@@ -121,9 +121,9 @@ def convert_list(
     print_result(result, as_json, "converted")
     if as_json:
         return
-    from vtdl_cli.data.lists.layouts import side_of
+    from vtdl_cli.engine.lists.outputs import side_of_list
 
-    lists = {side_of(file.stem) or "train": file for file in map(Path, result["lists"])}
+    lists = {side_of_list(file): file for file in map(Path, result["lists"])}
     typed = o.retype(SMALLEST_PRESET, None)
     for line in o.commands_for_lists(lists, root or path.parent, typed, has_classes=not result["unlabelled"]):
         reporter.line(f"next: {line}")

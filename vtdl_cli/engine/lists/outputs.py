@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from vtdl_cli.data.lists.class_names import CLASSES_FILE, write_classes
-from vtdl_cli.data.lists.splits import SIDES
+from vtdl_cli.data.lists.layouts import side_of
+from vtdl_cli.data.lists.splits import SIDES, TRAIN
 from vtdl_cli.data.lists.video_list import write_list
 from vtdl_cli.engine.lists.audit import Sides
 from vtdl_cli.errors import UsageError
@@ -23,6 +24,11 @@ def list_files(split: int) -> dict[str, str]:
 
 
 LIST_FILES = list_files(1)
+
+
+def side_of_list(file: Path) -> str:
+    """Return the side that the name of a list stands for; train if for none."""
+    return side_of(file.stem) or TRAIN
 
 
 def find_list(side: str, listed: Path) -> Path | None:
