@@ -43,7 +43,9 @@ def predict(
     hop: Annotated[
         float | None,
         typer.Option(
-            metavar="SECONDS", help="With --timeline: from a window to the next. Default: windows adjoin one another."
+            metavar="SECONDS",
+            help="With --timeline: from a window to the next. Default: windows adjoin one another. What is left at a "
+            "video's end is shorter than a hop, and in no window.",
         ),
     ] = None,
     assignments: o.SetOption = None,
