@@ -175,7 +175,7 @@ def _training(result: dict[str, Any], published: Mapping[str, float]) -> "Table"
 def _cost(runs: Sequence[Mapping[str, float]], training: str) -> str:
     """Return the epochs and the time of a training; empty where there was none."""
     epochs, seconds = (_mean(runs, f"{training}_{name}", ".0f") for name in ("epochs", "seconds"))
-    return f"{epochs} epochs, {seconds} s" if epochs else ""
+    return f"{epochs} {'epoch' if epochs == '1' else 'epochs'}, {seconds} s" if epochs else ""
 
 
 def _mean(runs: Sequence[Mapping[str, float]], name: str, form: str) -> str:

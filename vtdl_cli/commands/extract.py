@@ -73,8 +73,8 @@ def extract(
             metavar="FRAMES|SECONDS",
             help="Slide windows over each whole video, so far from one to the next: 8 frames, or 0.5s. Keep each "
             "window's features. What is left at a video's end is shorter than a hop, and in no window. A window has "
-            "extract.clip_len_frames frames, extract.stride_frames apart. Videos are read one after another, each by as "
-            "many threads as there are --workers.",
+            "extract.clip_len_frames frames, extract.stride_frames apart. Videos are read one after another, each by "
+            "as many threads as there are --workers.",
             rich_help_panel=FEATURES,
         ),
     ] = None,
