@@ -268,6 +268,11 @@ def test_extract__embedding_is_refused_where_there_is_none(toy: Toy, finetuned: 
     assert not out.exists()
 
 
+def test_extract__json_has_the_names_of_classes(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
+    plan = json.loads(succeed(*toy.extract(pretrained, tmp_path / "f.h5"), "--dry-run", "--json").stdout)
+    assert plan["classes"] == ["blue", "green", "red"]
+
+
 def test_extract__conflicting_options_are_refused(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
     for more, says in (
         (("--layer", "layer9"), "layer 'layer9' is not one of this backbone. Choose from stem, layer1"),

@@ -139,7 +139,8 @@ def extract(
         check_export(path, name, overwrite=execution.overwrite or parts.finished)
         if not execution.dry_run:
             lock_export(path, name, reporter)
-    plan = {"out": str(out), "videos": len(videos), **parts.provenance}
+    plan: dict[str, Any] = {"out": str(out), "videos": len(videos), **parts.provenance}
+    plan |= {"classes": videos.classes} if "classes" in plan else {}  # the file has them as text
     report_list(videos, reporter)
     if execution.dry_run:
         return {**plan, "machine": machine.describe()}
