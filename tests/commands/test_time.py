@@ -151,7 +151,7 @@ def test_check__tells_intervals_apart_and_finds_those_outside(untrimmed: Path, t
 def test_transcode__writes_each_interval_as_a_video(untrimmed: Path, tmp_path: Path, command: str, suffix: str) -> None:
     out = tmp_path / "out"
     succeed(command, str(untrimmed / "seconds.csv"), "--out", str(out), "--workers", "0")
-    videos = read_list(out / "seconds.csv")
+    videos = read_list(out / "seconds.txt")
     assert [videos.name(index) for index in range(3)] == [f"long_{part}{suffix}" for part in ("0-1", "1-2", "2-3")]
     assert (videos.labels.tolist(), videos.frames.tolist(), videos.intervals) == ([0, 1, 2], [RATE] * 3, None)
     images = [] if suffix else [np.asarray(Image.open(file)) for file in sorted(videos.path(1).iterdir())]

@@ -179,6 +179,69 @@ def test_names__that_differ_in_their_suffixes_alone_keep_them(toy: Toy, tmp_path
     succeed(command, str(tmp_path / "list.txt"), "--out", str(out), "--workers", "0", "--resume")
 
 
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (
+            ["good.mp4", "trailing .mp4"],
+            "'trailing .mp4' would be 'trailing ', which no list can hold: its name begins or",
+        ),
+        (["a/good.mp4", "a.mp4"], "'a.mp4' would be 'a', the folder of other videos. Rename it"),
+        (["b.mp4", "b/a/good.mp4"], "'b.mp4' would be 'b', the folder of other videos. Rename it"),
+    ],
+)
+def test_names__whose_folders_cannot_be_are_refused_first(
+    toy: Toy, tmp_path: Path, names: list[str], says: str
+) -> None:
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(toy.root / "red/red_0.mp4", tmp_path / name)
+    (tmp_path / "list.txt").write_text("".join(f"{name}\n" for name in names))
+    given = ["--list-columns", "path", "--out", str(tmp_path / "out"), "--workers", "0"]
+    refuse("extract-frames", str(tmp_path / "list.txt"), *given, code=1, says=(says,))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_names__that_consist_of_a_suffix_keep_it(toy: Toy, tmp_path: Path, command: str) -> None:
+    """Else one would be written as the whole folder."""
+    for name in (".mp4", "red_0.mp4"):
+        shutil.copy(toy.root / "red/red_0.mp4", tmp_path / name)
+    (tmp_path / "list.txt").write_text(".mp4 0 24\nred_0.mp4 0 24\n")
+    succeed(command, str(tmp_path / "list.txt"), "--out", str(tmp_path / "out"), "--workers", "0")
+    end = ".mp4" if command == "compress" else ""
+    assert (tmp_path / "out/list.txt").read_text() == f".mp4{end} 0 24\nred_0{end} 0 24\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("name", ["table.csv", "names.json", "lines.lst", "bare"])
+def test_list__of_any_format_gives_one_of_lines(toy: Toy, tmp_path: Path, command: str, name: str) -> None:
+    """Oracle: the same list as a table, as JSON and as lines; a comma in a name would be a column of CSV."""
+    (tmp_path / "a, b").mkdir()
+    shutil.copy(toy.root / "red/red_0.mp4", tmp_path / "a, b/c,d.mp4")
+    told = {
+        "table.csv": 'path,label\n"a, b/c,d.mp4",red\n',
+        "names.json": json.dumps([{"vid_name": "a, b/c,d.mp4", "label": 0}]),
+    }
+    (tmp_path / name).write_text(told.get(name, "a, b/c,d.mp4 0 24\n"))
+    out = tmp_path / "out"
+    given = [command, str(tmp_path / name), "--root", str(tmp_path), "--out", str(out), "--workers", "0", "--json"]
+    written = Path(json.loads(succeed(*given).stdout)["list"])
+    target = "a, b/c,d" + (".mp4" if command == "compress" else "")
+    assert (written, written.read_text()) == (out / f"{Path(name).stem}.txt", f"{target} 0 {NUM_FRAMES}\n")
+    assert read_list(written).name(0) == target
+    assert json.loads(succeed(*given, "--resume").stdout)["written"] == 0
+
+
+def test_list__of_another_kind_with_the_same_name_is_another(toy: Toy, tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("path\nred/red_0.mp4\n")
+    (tmp_path / "list.txt").write_text("red/red_1.mp4\n")
+    given = ["--root", str(toy.root), "--out", str(tmp_path / "out"), "--workers", "0", "--resume"]
+    succeed("compress", str(tmp_path / "list.csv"), *given)
+    says = (f"was begun with another list 'list.txt' than '{tmp_path / 'list.txt'}' is now",)
+    refuse("compress", str(tmp_path / "list.txt"), *given, code=2, says=says)
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_originals__are_never_written_over(toy: Toy, tmp_path: Path, command: str) -> None:
     (tmp_path / "videos").mkdir()

@@ -26,13 +26,13 @@ def is_named_as_video(name: str) -> bool:
 
 
 def stem(path: str) -> str:
-    """Return the file name without its video suffixes; other dots are part of the name.
+    """Return the file name without its video suffixes; other dots, and one at its start, are part of the name.
 
     Downloaders write names such as `<id>.mp4.webm`.
     """
     name = path.rpartition("/")[2]
     before, dot, suffix = name.rpartition(".")
-    return stem(before) if f"{dot}{suffix}".lower() in VIDEO_SUFFIXES else name
+    return stem(before) if before and f"{dot}{suffix}".lower() in VIDEO_SUFFIXES else name
 
 
 def sorted_entries(folder: str | Path) -> list[os.DirEntry[str]]:

@@ -1,9 +1,11 @@
 """Where each video of a list is written to, in an output folder."""
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from vtdl_cli.data.lists.video_list import VideoList
+from vtdl_cli.data.lists.writable import unlistable
 from vtdl_cli.data.video.disk import stem
 from vtdl_cli.data.video.timeline import Interval, name_sample
 from vtdl_cli.errors import ListError
@@ -18,7 +20,8 @@ def choose_targets(videos: VideoList, out: Path, suffix: str) -> list[Path]:
     a.mp4.mp4. No other target ends in two suffixes.
 
     Raises:
-        ListError: a path leads out of its folder, or two videos would have one target.
+        ListError: a path leads out of its folder, two videos would have one target, a target would be the folder of
+            another, or no list can hold its name.
     """
     samples = [(_path_inside(videos, index), videos.interval(index)) for index in range(len(videos))]
     sharing = Counter((path.parent, stem(path.name)) for path in {path for path, _ in samples})
@@ -34,7 +37,21 @@ def choose_targets(videos: VideoList, out: Path, suffix: str) -> list[Path]:
             raise ListError(
                 f"list '{videos.source}': '{names[0]}' and '{names[1]}' would both be '{target}'. Rename one"
             )
+    folders = _folders_of(sample_of)
+    for target, (path, interval) in sample_of.items():
+        name = target.relative_to(out).as_posix()
+        would_be = f"list '{videos.source}': '{name_sample(str(path), interval)}' would be '{name}'"
+        if reason := unlistable(name):
+            raise ListError(f"{would_be}, which no list can hold: {reason}. Rename it")
+        if target in folders:
+            raise ListError(f"{would_be}, the folder of other videos. Rename it")
     return [targets[sample] for sample in samples]
+
+
+def _folders_of(targets: Iterable[Path]) -> set[Path]:
+    """Return the folders that hold targets, at any depth."""
+    holding = {target.parent for target in targets}
+    return holding.union(*(folder.parents for folder in holding))
 
 
 def _path_inside(videos: VideoList, index: int) -> PurePosixPath:

@@ -56,7 +56,7 @@ def transcode(
     lock_folder(out, reporter)
     finished = _prepare_folder(videos, targets, out, listing, writer, execution)
     report_list(videos, reporter)
-    had_form = record_form(out, writer, videos)  # before the first video: a resumed run checks it
+    had_form = record_form(listing, writer, videos)  # before the first video: a resumed run checks it
     frames, skipped = _write_videos(videos, targets, finished, writer, execution, reporter)
     if not frames and not finished:
         if not had_form:
@@ -83,8 +83,11 @@ def transcode(
 
 
 def _list_name(source: Path) -> str:
-    """Return the name of the new list: that of the old one, or of the video or folder that was given in its place."""
-    return f"{source.resolve().name}.txt" if may_be_video(source) else source.name
+    """Return the name of the new list, one of lines, which have a place for all that the new videos have.
+
+    It is that of the old list, or of the video or folder that was given in its place.
+    """
+    return f"{source.resolve().name if may_be_video(source) else source.stem}.txt"
 
 
 def _write_videos(
@@ -142,7 +145,7 @@ def _prepare_folder(
     existing = {target for target in targets if target.exists()}
     if (existing or listing.exists()) and not (execution.resume or execution.overwrite):
         raise UsageError(f"output folder '{out}' is in use. Use --resume, --overwrite, or another --out")
-    check_form(out, writer, videos, resume=execution.resume)
+    check_form(listing, writer, videos, resume=execution.resume)
     check_same_classes(out, videos)
     if not execution.overwrite:
         return existing

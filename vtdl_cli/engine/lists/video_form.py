@@ -16,28 +16,29 @@ FORMS: dict[type[VideoWriter], str] = {Mp4Writer: "compressed", FrameFolderWrite
 FORM_FILE = "form.json"  # in the output folder: the format of its videos, and the lists they were written for
 
 
-def check_form(out: Path, writer: VideoWriter, videos: VideoList, *, resume: bool) -> None:
+def check_form(listing: Path, writer: VideoWriter, videos: VideoList, *, resume: bool) -> None:
     """Refuse to mix two formats in one folder, or to resume with another list of the same name.
 
     Raises:
         UsageError: the format or the list differs.
     """
+    out = listing.parent
     before, lists = _read_form(out)
     if before and before != _describe_form(writer):
         settings = ", ".join(f"{name} {value}" for name, value in before.items())
         raise UsageError(f"output folder '{out}' holds videos of {settings}. Use the same, or choose another --out")
-    name = videos.source.name
-    if resume and lists.get(name, videos.sha256) != videos.sha256:
+    if resume and lists.get(listing.name, videos.sha256) != videos.sha256:
         raise UsageError(
-            f"output folder '{out}' was begun with another list '{name}' than '{videos.source}' is now. "
+            f"output folder '{out}' was begun with another list '{listing.name}' than '{videos.source}' is now. "
             "Use --overwrite, or another --out"
         )
 
 
-def record_form(out: Path, writer: VideoWriter, videos: VideoList) -> bool:
+def record_form(listing: Path, writer: VideoWriter, videos: VideoList) -> bool:
     """Record the format and the list in the folder; return whether a format was recorded before."""
+    out = listing.parent
     before, lists = _read_form(out)
-    form = {**_describe_form(writer), "lists": {**lists, videos.source.name: videos.sha256}}
+    form = {**_describe_form(writer), "lists": {**lists, listing.name: videos.sha256}}
     write_json(out / FORM_FILE, form)
     return bool(before)
 
