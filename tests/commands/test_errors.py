@@ -221,10 +221,10 @@ def test_full_disk__of_predictions_names_the_file(toy: Toy, finetuned: Path, tmp
     ],
 )
 def test_full_disk__names_the_file(toy: Toy, tmp_path: Path, command: str, file: str) -> None:
-    """Oracle: the system, which lets files grow to 500 bytes here, more than a folder's lock and form take."""
+    """Oracle: the system, which lets files grow to 1000 bytes here, more than a folder's lock and form take."""
     out = tmp_path / "out"
     line = command.format(list=toy.train_list, root=toy.root, out=out).split()
-    with small_files(500):
+    with small_files(1000):
         says = f"file '{out / file}' could not be written (File too large). Allow larger files (ulimit -f unlimited)"
         refuse(*line, "--workers", "0", code=1, says=(says,))
 

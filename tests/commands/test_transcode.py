@@ -257,13 +257,13 @@ def test_originals__are_never_written_over(toy: Toy, tmp_path: Path, command: st
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_overwrite__stopped_leaves_nothing_of_the_old_form(
+def test_overwrite__stopped_leaves_nothing_of_the_old_run(
     toy: Toy, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Oracle: the sizes of all videos, after a first one was written anew, the run stopped, and resumed."""
+    """Oracle: the times of all videos, after a first one was written anew, the run stopped, and resumed."""
     given = line(toy, command, tmp_path)
     succeed(*given)
-    (tmp_path / "form.json").unlink()  # as before a run with another form
+    before = {name: (tmp_path / name).stat().st_mtime_ns for name in files_in(tmp_path) if "_" in name}
     write = transcode._write
     left = [1]
 
@@ -275,12 +275,194 @@ def test_overwrite__stopped_leaves_nothing_of_the_old_form(
 
     with monkeypatch.context() as patch:
         patch.setattr(transcode, "_write", write_once)
-        assert vtdl(*given, "--short-side", "28", "--overwrite").exit_code == 1
-    succeed(*given, "--short-side", "28", "--resume")
-    videos = read_list(tmp_path / "train.txt")
-    for index in range(len(videos)):
-        with open_video(videos.path(index), "pyav") as reader:
-            assert min(reader.read([0]).shape[1:3]) == 28
+        assert vtdl(*given, "--overwrite").exit_code == 1
+    succeed(*given, "--resume")
+    after = {name: (tmp_path / name).stat().st_mtime_ns for name in before}
+    assert [name for name in before if after[name] <= before[name]] == []
+
+
+@pytest.mark.parametrize("more", [(), ("--resume",), ("--overwrite",)])
+@pytest.mark.parametrize(
+    ("command", "file"),
+    [
+        ("extract-frames", "blue/blue_0/notes.txt"),
+        ("extract-frames", "blue/blue_0/img_00001.jpg"),
+        ("compress", "blue/blue_0.mp4"),
+        ("compress", "train.txt"),
+    ],
+)
+def test_files_of_the_user__are_no_earlier_run(
+    toy: Toy, tmp_path: Path, command: str, file: str, more: tuple[str, ...]
+) -> None:
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).write_text("mine")
+    found = tmp_path / (TARGET[command] if command == "extract-frames" else file)
+    says = f"output folder '{tmp_path}' holds '{found}', which no earlier run has written. Move it, or choose another"
+    refuse(*line(toy, command, tmp_path, *more), code=2, says=(says,))
+    assert contents(tmp_path) == {file: b"mine"}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_files_of_the_user__among_those_of_an_earlier_run(toy: Toy, tmp_path: Path, command: str) -> None:
+    """A video of another list, that list, and notes in a folder of images."""
+    succeed(*line(toy, command, tmp_path))
+    listed = toy.val_list.read_text().split()[0]
+    target = tmp_path / listed.removesuffix("" if command == "compress" else ".mp4")
+    mine = target if command == "compress" else target / "notes.txt"
+    for file, found in ((mine, target), (tmp_path / "val.txt", tmp_path / "val.txt")):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("mine")
+        before = contents(tmp_path)
+        for more in ("--resume", "--overwrite"):
+            given = [command, str(toy.val_list), "--root", str(toy.root), "--out", str(tmp_path), more]
+            refuse(*given, code=2, says=(f"holds '{found}', which no earlier run has written. Move it",))
+        assert contents(tmp_path) == before
+        file.unlink()
+        if file.parent == target:
+            target.rmdir()
+
+
+def test_files_of_the_user__in_place_of_an_unreadable_video(toy: Toy, tmp_path: Path) -> None:
+    shutil.copy(toy.root / "red/red_0.mp4", tmp_path / "good.mp4")
+    (tmp_path / "bad.mp4").write_bytes(b"no video")
+    (tmp_path / "list.txt").write_text("good.mp4 0 24\nbad.mp4 0 24\n")
+    given = ["compress", str(tmp_path / "list.txt"), "--out", str(tmp_path / "out"), "--workers", "0"]
+    succeed(*given)
+    (tmp_path / "out/bad.mp4").write_text("mine")
+    for more in ("--resume", "--overwrite"):
+        says = f"holds '{tmp_path / 'out/bad.mp4'}', which no earlier run has written. Move it"
+        refuse(*given, more, code=2, says=(says,))
+    assert (tmp_path / "out/bad.mp4").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "img_00001.png", "img_1.jpg", "more/img_00001.jpg"])
+def test_files_of_the_user__in_a_folder_of_images_are_not_replaced(toy: Toy, tmp_path: Path, name: str) -> None:
+    succeed(*line(toy, "extract-frames", tmp_path))
+    mine = tmp_path / "blue/blue_0" / name
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_text("mine")
+    before = contents(tmp_path)
+    found = tmp_path / "blue/blue_0" / name.split("/")[0]
+    says = f"holds '{found}', which no earlier run has written. Move it, or choose another --out"
+    refuse(*line(toy, "extract-frames", tmp_path, "--overwrite"), code=2, says=(says,))
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_links_of_the_user__are_not_replaced(toy: Toy, tmp_path: Path, command: str) -> None:
+    out, target = tmp_path / "out", tmp_path / "out" / TARGET[command]
+    succeed(*line(toy, command, out))
+    target.rename(tmp_path / "moved")
+    target.symlink_to(tmp_path / "moved")
+    says = f"holds '{target}', which no earlier run has written. Move it, or choose another --out"
+    refuse(*line(toy, command, out, "--overwrite"), code=2, says=(says,))
+    assert target.is_symlink()
+    assert json.loads(succeed(*line(toy, command, out, "--resume", "--json")).stdout)["written"] == 0
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_overwrite__killed_while_it_removes_leaves_no_part(
+    toy: Toy, tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Oracle: the run that was not killed; the first image of a folder is gone, the others are still there."""
+    given = line(toy, command, tmp_path)
+    succeed(*given)
+    before = contents(tmp_path)
+
+    def remove_one(folder: Path, *_: object, **__: object) -> None:
+        if folder.exists():
+            next(folder.iterdir()).unlink()
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", remove_one)
+        assert vtdl(*given, "--overwrite").exit_code == (1 if command == "extract-frames" else 0)
+    succeed(*given, "--resume")
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_changed_video__is_written_anew(toy: Toy, tmp_path: Path, command: str) -> None:
+    """Oracle: the files of the other video. By its size, by its time alone; once more it is finished."""
+    root, out = tmp_path / "videos", tmp_path / "out"
+    shutil.copytree(toy.root, root)
+    given = [command, str(toy.train_list), "--root", str(root), "--out", str(out), "--workers", "0", "--json"]
+    succeed(*given)
+    kept = {name: (out / name).stat().st_mtime_ns for name in files_in(out) if "_" in name and "blue_0" not in name}
+    video = root / "blue/blue_0.mp4"
+    shutil.copy(toy.root / "red/red_0.mp4", video)
+    says = f"1 video has changed since it was written, and is written anew: '{video}'"
+    result = succeed(*given, "--resume")
+    assert (json.loads(result.stdout)["written"], says in result.stderr) == (1, True)
+    assert_same_video(out / TARGET[command], out / TARGET[command].replace("blue", "red"))
+    assert {name: (out / name).stat().st_mtime_ns for name in kept} == kept
+    assert json.loads(succeed(*given, "--resume").stdout)["written"] == 0
+    for name in ("blue/blue_0.mp4", "red/red_0.mp4"):
+        os.utime(root / name, ns=(0, 10**18))
+    result = succeed(*given, "--resume")
+    assert json.loads(result.stdout)["written"] == 2
+    assert (
+        f"2 videos have changed since they were written, and are written anew; the first is '{video}'" in result.stderr
+    )
+
+
+def assert_same_video(one: Path, other: Path) -> None:
+    if one.is_dir():
+        assert contents(one) == contents(other)
+    else:
+        assert one.read_bytes() == other.read_bytes()
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_changed_video__killed_is_resumed_to_the_new_one(toy: Toy, tmp_path: Path, command: str) -> None:
+    """Oracle: a run that knew the new videos alone."""
+    root = tmp_path / "videos"
+    shutil.copytree(toy.root, root)
+    given = [command, str(toy.train_list), "--root", str(root), "--workers", "0"]
+    succeed(*given, "--out", str(tmp_path / "out"))
+    for number in (0, 1, 2):
+        shutil.copy(toy.root / f"red/red_{number}.mp4", root / f"blue/blue_{number}.mp4")
+    kill_in_video(2, *given, "--out", str(tmp_path / "out"), "--resume")
+    succeed(*given, "--out", str(tmp_path / "out"), "--resume")
+    succeed(*given, "--out", str(tmp_path / "whole"))
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_changed_image__of_a_folder_is_seen(tmp_path: Path, command: str) -> None:
+    (tmp_path / "videos/clip").mkdir(parents=True)
+    for number in range(3):
+        Image.new("RGB", (40, 20)).save(tmp_path / f"videos/clip/img_{number:05d}.png")
+    (tmp_path / "list.txt").write_text("clip 0 3\n")
+    given = [command, str(tmp_path / "list.txt"), "--root", str(tmp_path / "videos"), "--out", str(tmp_path / "out")]
+    succeed(*given, "--workers", "0")
+    Image.new("RGB", (40, 20), "red").save(tmp_path / "videos/clip/img_00001.png")
+    assert json.loads(succeed(*given, "--workers", "0", "--resume", "--json").stdout)["written"] == 1
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_removed_video__stays_finished(toy: Toy, tmp_path: Path, command: str) -> None:
+    """Oracle: the sizes that the first run told; a list may be resumed to have more videos, after the old are gone."""
+    root, out = tmp_path / "videos", tmp_path / "out"
+    shutil.copytree(toy.root, root)
+    given = [command, str(toy.train_list), "--root", str(root), "--out", str(out), "--workers", "0", "--json"]
+    first = json.loads(succeed(*given).stdout)
+    (root / "blue/blue_0.mp4").unlink()
+    again = json.loads(succeed(*given, "--resume").stdout)
+    assert (again["written"], again["videos"], again["skipped"]) == (0, NUM_TRAIN, [])
+    assert (again["megabytes_before"], again["saved_percent"]) == (first["megabytes_before"], first["saved_percent"])
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_folder__of_an_earlier_version_is_resumed(toy: Toy, tmp_path: Path, command: str) -> None:
+    """Which recorded no videos: what is there counts as written by it."""
+    given = line(toy, command, tmp_path)
+    succeed(*given)
+    form = json.loads((tmp_path / "form.json").read_text())
+    (tmp_path / "form.json").write_text(json.dumps({name: form[name] for name in form if name != "videos"}))
+    assert json.loads(succeed(*given, "--resume", "--json").stdout)["written"] == 0
+    assert json.loads((tmp_path / "form.json").read_text()) == form
+    assert json.loads(succeed(*given, "--overwrite", "--json").stdout)["written"] == NUM_TRAIN
 
 
 def test_form__of_a_run_that_wrote_nothing_is_not_kept(tmp_path: Path) -> None:
@@ -380,7 +562,7 @@ def test_killed_in_the_first_video__resumes_as_it_began(toy: Toy, tmp_path: Path
     succeed(*line(toy, command, tmp_path / "out", "--resume"))
 
 
-@pytest.mark.parametrize("content", ["", "[1]", '{"form": 3, "lists": 4}', "{"])
+@pytest.mark.parametrize("content", ["", "[1]", '{"form": 3, "lists": 4}', '{"videos": {"a.mp4": 3}}', "{"])
 def test_form__damaged_is_one_line(toy: Toy, tmp_path: Path, content: str) -> None:
     (tmp_path / "form.json").write_text(content)
     refuse(*line(toy, "compress", tmp_path, "--resume"), code=2, says=("form.json' is damaged",))

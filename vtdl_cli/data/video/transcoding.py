@@ -1,6 +1,8 @@
 """Transcode videos for faster loading: to frame folders, or to small files with many keyframes."""
 
 import io
+import os
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from vtdl_cli.data.video.disk import sorted_entries
 from vtdl_cli.data.video.frame_folder import FrameFolderReader
 from vtdl_cli.data.video.reader import unreadable_on_error
 from vtdl_cli.data.video.resizing import resized
@@ -40,8 +43,8 @@ class FrameFolderWriter:
         """
         from PIL import Image
 
-        part = target.with_name(f".{target.name}.part")
-        shutil.rmtree(part, ignore_errors=True)
+        self.remove(target)  # of a worker that died before it could say that it was finished
+        part = _part_of(target)
         part.mkdir(parents=True)
         try:
             count = 0
@@ -52,8 +55,6 @@ class FrameFolderWriter:
                     (part / f"img_{count:05d}.jpg").write_bytes(image.getvalue())
                 except OSError as error:
                     raise write_error(target, error) from error
-            if target.exists():
-                shutil.rmtree(target)
             part.rename(target)
         finally:
             shutil.rmtree(part, ignore_errors=True)
@@ -62,6 +63,21 @@ class FrameFolderWriter:
     def count(self, target: Path) -> int:
         """Count the frames of a video that was written before."""
         return FrameFolderReader(target).num_frames
+
+    def find_foreign(self, target: Path) -> Path | None:
+        """Return what is there and was not written in this format: a file in the folder, or what is no folder."""
+        if target.is_symlink() or not target.is_dir():
+            return target
+        others = (entry for entry in sorted_entries(target) if not _is_image(entry))
+        return next((target / entry.name for entry in others), None)
+
+    def remove(self, target: Path) -> None:
+        """Remove a video, if it is there: under another name, as a part of one would be taken for the whole."""
+        part = _part_of(target)
+        shutil.rmtree(part, ignore_errors=True)
+        if target.exists():
+            target.rename(part)
+            shutil.rmtree(part)
 
 
 @dataclass(frozen=True)
@@ -95,6 +111,24 @@ class Mp4Writer:
     def count(self, target: Path) -> int:
         """Count the frames of a video that was written before."""
         return scan_video(target).num_frames
+
+    def find_foreign(self, target: Path) -> Path | None:
+        """Return what is there, unless it is a file, as those that are written are."""
+        return None if target.is_file() and not target.is_symlink() else target
+
+    def remove(self, target: Path) -> None:
+        """Remove a video."""
+        target.unlink()
+
+
+def _part_of(target: Path) -> Path:
+    """Return where a folder is until it is whole; a fixed name: the next run removes what a killed run left."""
+    return target.with_name(f".{target.name}.part")
+
+
+def _is_image(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry of a folder has the name of an image that is written, and is a file."""
+    return re.fullmatch(r"img_\d{5,}\.jpg", entry.name) is not None and entry.is_file(follow_symlinks=False)
 
 
 def _resized_frames(source: Path, short_side: int, interval: Interval | None = None) -> Iterator[np.ndarray]:

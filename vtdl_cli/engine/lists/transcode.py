@@ -1,8 +1,9 @@
 """Write the videos of a list in another format, with a list of the new files."""
 
-import shutil
 import time
+from collections.abc import Iterable, Mapping
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,21 @@ from vtdl_cli.engine.lists.convert import check_same_classes
 from vtdl_cli.engine.lists.labels import report_list
 from vtdl_cli.engine.lists.process_pool import closing_pool, map_unordered
 from vtdl_cli.engine.lists.targets import choose_targets
-from vtdl_cli.engine.lists.video_form import FORM_FILE, VideoWriter, check_form, record_form
+from vtdl_cli.engine.lists.video_form import (
+    FORM_FILE,
+    Form,
+    Stamp,
+    VideoWriter,
+    check_form,
+    read_form,
+    record_form,
+    stamp_sources,
+)
 from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.errors import Interrupted, ListError, UnreadableVideo, UsageError
 from vtdl_cli.locks import lock_folder, releasing_locks
 from vtdl_cli.runtime import Reporter, StopRequest, atomic_write, check_writable, default_workers
+from vtdl_cli.text import counted
 
 __all__ = ["FrameFolderWriter", "Mp4Writer", "VideoWriter", "transcode"]
 
@@ -32,7 +43,8 @@ def transcode(
 ) -> dict[str, Any]:
     """Write every video of a list or folder to `out`, under its path in it, and a list of the new files.
 
-    An interval of a video becomes a video of its own, so that the new list has none.
+    An interval of a video becomes a video of its own, so that the new list has none. A resumed run writes anew what has
+    changed since.
 
     Args:
         source: the list, folder of videos, or video.
@@ -45,7 +57,8 @@ def transcode(
         The number of videos and of those written now; which were skipped and why; sizes before and after.
 
     Raises:
-        UsageError: the output folder holds the sources, videos of another format, or an earlier run.
+        UsageError: the output folder holds the sources, videos of another format, an earlier run, or files of the
+            user in place of videos.
         ListError: a path leads out of its folder, or no video can be read.
         Interrupted: by a signal; the videos written so far are kept.
     """
@@ -54,20 +67,25 @@ def transcode(
     targets = choose_targets(videos, out, writer.suffix)
     listing = out / _list_name(source.path)
     lock_folder(out, reporter)
-    finished = _prepare_folder(videos, targets, out, listing, writer, execution)
+    form, stamps = read_form(out), stamp_sources(videos, targets)
+    finished = _prepare_folder(videos, targets, stamps, listing, form, writer, execution, reporter)
     report_list(videos, reporter)
-    had_form = record_form(listing, writer, videos)  # before the first video: a resumed run checks it
+    stamps = form.stamps | stamps
+    record_form(form, listing, writer, videos, stamps)  # before the first video: a resumed run checks it
     frames, skipped = _write_videos(videos, targets, finished, writer, execution, reporter)
-    if not frames and not finished:
-        if not had_form:
-            (out / FORM_FILE).unlink()
-        raise ListError(f"no video of list '{videos.source}' can be read; the first: {skipped[0]['reason']}")
     num_written = len(frames)
     frames |= {target: writer.count(target) for target in finished}
+    if unwritten := set(targets) - frames.keys():  # what the user puts in their places is not ours
+        stamps = {target: stamp for target, stamp in stamps.items() if target not in unwritten}
+        record_form(form, listing, writer, videos, stamps)
+    if not frames:
+        if not form.settings:
+            (out / FORM_FILE).unlink()
+        raise ListError(f"no video of list '{videos.source}' can be read; the first: {skipped[0]['reason']}")
     done = [index for index, target in enumerate(targets) if target in frames]
-    _write_listing(videos, targets, done, frames, out, listing)
-    sources, written = {videos.path(index) for index in done}, {targets[index] for index in done}
-    before, after = (sum(map(_size, paths)) for paths in (sources, written))
+    _write_listing(videos, targets, done, frames, listing)
+    sizes = {videos.path(index): stamps[targets[index]][0] for index in done if targets[index] in stamps}
+    before, after = sum(sizes.values()), sum(map(_size, frames))
     return {
         "out": str(out),
         "list": str(listing),
@@ -137,27 +155,68 @@ def _write(writer: VideoWriter, job: Job) -> int | str:
 
 
 def _prepare_folder(
-    videos: VideoList, targets: list[Path], out: Path, listing: Path, writer: VideoWriter, execution: Execution
+    videos: VideoList,
+    targets: list[Path],
+    stamps: dict[Path, Stamp],
+    listing: Path,
+    form: Form,
+    writer: VideoWriter,
+    execution: Execution,
+    reporter: Reporter,
 ) -> set[Path]:
     """Check the output folder, and remove videos that are to be replaced; return the targets that are finished."""
+    out = listing.parent
     check_writable(out)
-    _refuse_sources(videos, out, listing)
-    existing = {target for target in targets if target.exists()}
+    _refuse_sources(videos, listing)
+    existing = {target: videos.path(index) for index, target in enumerate(targets) if target.exists()}
+    changed = {
+        target: source
+        for target, source in existing.items()
+        if target in stamps and form.stamps.get(target, stamps[target]) != stamps[target]
+    }
+    replaced = existing if execution.overwrite else changed
+    _refuse_foreign([*existing, *([listing] if listing.exists() else [])], replaced, out, form, writer)
     if (existing or listing.exists()) and not (execution.resume or execution.overwrite):
         raise UsageError(f"output folder '{out}' is in use. Use --resume, --overwrite, or another --out")
-    check_form(listing, writer, videos, resume=execution.resume)
+    check_form(form, listing, writer, videos, resume=execution.resume)
     check_same_classes(out, videos)
-    if not execution.overwrite:
-        return existing
-    for target in existing:  # all before the first is written: what exists after an interruption is new
-        shutil.rmtree(target) if target.is_dir() else target.unlink()
-    return set()
+    if changed and execution.resume:
+        _warn_of_changes(changed, reporter)
+    for target in replaced:  # all before the first is written: what exists after an interruption is new
+        writer.remove(target)
+    return existing.keys() - replaced.keys()
+
+
+def _refuse_foreign(
+    existing: Iterable[Path], replaced: Iterable[Path], out: Path, form: Form, writer: VideoWriter
+) -> None:
+    """Refuse to take files of the user for those of an earlier run, or to remove them.
+
+    Raises:
+        UsageError: there are some.
+    """
+    unknown = (path for path in existing if not form.wrote(path))
+    inside = (path for target in replaced if (path := writer.find_foreign(target)))
+    if foreign := next(chain(unknown, inside), None):
+        raise UsageError(
+            f"output folder '{out}' holds '{foreign}', which no earlier run has written. Move it, or choose another "
+            "--out"
+        )
+
+
+def _warn_of_changes(changed: Mapping[Path, Path], reporter: Reporter) -> None:
+    """Warn of new videos, with their sources, that are written anew."""
+    sources = list(dict.fromkeys(changed.values()))
+    since = counted(len(sources), "video has changed since it was", "videos have changed since they were")
+    anew = "is written anew:" if len(sources) == 1 else "are written anew; the first is"
+    reporter.warn(f"{since} written, and {anew} '{sources[0]}'")
 
 
 def _write_listing(
-    videos: VideoList, targets: list[Path], done: list[int], frames: dict[Path, int], out: Path, listing: Path
+    videos: VideoList, targets: list[Path], done: list[int], frames: dict[Path, int], listing: Path
 ) -> None:
     """Write the list of the new files, with its class names."""
+    out = listing.parent
     rows = (
         (targets[index].relative_to(out).as_posix(), int(videos.labels[index]), frames[targets[index]])
         for index in done
@@ -169,12 +228,13 @@ def _write_listing(
             write_classes(temporary, videos.classes)
 
 
-def _refuse_sources(videos: VideoList, out: Path, listing: Path) -> None:
+def _refuse_sources(videos: VideoList, listing: Path) -> None:
     """Refuse to write to a folder that holds the source videos or their list, or lies among them.
 
     Raises:
         UsageError: the output folder holds one of them, or lies in the folder given in place of a list.
     """
+    out = listing.parent
     place = out.resolve()
     if videos.source.is_dir() and videos.source.resolve() in place.parents:
         raise UsageError(
