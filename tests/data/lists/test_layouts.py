@@ -1,6 +1,6 @@
 import pytest
 
-from vtdl_cli.data.lists.layouts import Layout, count_folders, describe, recognise, side_of
+from vtdl_cli.data.lists.layouts import Layout, count_folders, describe, recognise, side_of, side_of_cell
 from vtdl_cli.errors import UsageError
 
 CLASSES = ["run/a.mp4", "walk/b.mp4"]
@@ -74,6 +74,16 @@ def test_recognise__refuses_lists_from_other_folders() -> None:
 )
 def test_side_of__names_with_one_word(folder: str, side: str | None) -> None:
     assert side_of(folder) == side
+
+
+@pytest.mark.parametrize(
+    ("cell", "side"),
+    [("dev", "val"), ("Development", "val"), ("Test", "test"), ("trainval", None), ("fold 1", None), ("", None)],
+)
+def test_side_of_cell__dev_is_validation(cell: str, side: str | None) -> None:
+    """As the name of a folder it is not: /dev/shm holds devices and memory."""
+    assert side_of_cell(cell) == side
+    assert side_of("dev") is None
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.toy import read_list
-from vtdl_cli.data.lists.video_list import VideoList
+from vtdl_cli.data.lists.video_list import VideoList, parse_list
 from vtdl_cli.errors import ListError
 
 
@@ -64,12 +64,20 @@ def test_read_list__intervals(tmp_path: Path) -> None:
         ("path,label\n", "names columns, but has no video"),
         ('path,label\n"a.mp4"x,walk\n', "list.csv:2' is not a row of a table"),
         ("path,label,class\na,walk,0\nb,run,0\n", "list.csv:3' has class 0 'run', but"),
+        ("path,split\na,train\nb,test\nc,\n", "list.csv:4' has split '', which is not train, val or test. Correct"),
+        ("path,set\na,fold 1\nb,Test\n", "list.csv:2' has set 'fold 1', which is not train, val or test. Correct"),
     ],
 )
 def test_read_list__refuses_table(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(ListError) as caught:
         read_list(make_table(tmp_path, text))
     assert says in str(caught.value)
+
+
+def test_parse_list__parts_of_a_split(tmp_path: Path) -> None:
+    table = make_table(tmp_path, "path,split\na.mp4,train\nb.mp4,dev\nc.mp4,TEST\n")
+    assert parse_list(table).sides == ["train", "val", "test"]
+    assert parse_list(make_table(tmp_path, "path,split\na.mp4,fold 1\nb.mp4,\n")).sides is None
 
 
 def test_read_list__table_with_classes_beside(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vtdl_cli.data.lists.entries import Entry, check_interval, name_clip, rows_of_entries
-from vtdl_cli.data.lists.layouts import side_of
+from vtdl_cli.data.lists.layouts import side_of_cell
 from vtdl_cli.data.lists.list_file import ListFile
 from vtdl_cli.data.lists.rows import UNKNOWN_CLASS, ListRows
 from vtdl_cli.errors import ListError
@@ -177,7 +177,7 @@ def _segment(file: ListFile, number: int, annotation: Any) -> tuple[float, float
 def _side(file: ListFile, number: int, video: dict[str, Any]) -> str:
     if "subset" not in video:
         return ""
-    if side := side_of(str(video["subset"])):
+    if side := side_of_cell(str(video["subset"])):
         return side
     rule = "which is not train, val or test"
     raise ListError(f"{file.line(number)} has subset '{video['subset']}', {rule}. Correct the file")

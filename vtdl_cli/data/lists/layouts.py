@@ -35,6 +35,7 @@ SIDE_WORDS = {
     **dict.fromkeys(("test", "testing"), TEST),
 }
 """Words in the names of folders, such as `train`, `videos_val` and `test_256`, and their sides."""
+_DEVELOPMENT = ("dev", "development")  # validation in a list; as a folder it may be /dev/shm
 _MOST_SHAPES_SHOWN = 3  # in one line
 
 Folders = tuple[str, ...]
@@ -118,6 +119,11 @@ def side_of(folder: str) -> str | None:
     """Return the side that a folder's name stands for; None if it names none, or several."""
     sides = {SIDE_WORDS[word] for word in re.findall("[a-z]+", folder.casefold()) if word in SIDE_WORDS}
     return sides.pop() if len(sides) == 1 else None
+
+
+def side_of_cell(cell: str) -> str | None:
+    """Return the side that a word in a list stands for, where `dev` is validation; None if it names none, or several."""
+    return VAL if cell.casefold() in _DEVELOPMENT else side_of(cell)
 
 
 def describe(layout: Layout, counts: Mapping[Folders, int], classes: int, frame_folders: int) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vtdl_cli.data.lists.class_names import read_classes
 from vtdl_cli.data.lists.entries import name_clip
-from vtdl_cli.data.lists.layouts import side_of
+from vtdl_cli.data.lists.layouts import side_of_cell
 from vtdl_cli.data.lists.list_file import ListFile, convert_command, path_exists
 from vtdl_cli.data.lists.rows import UNKNOWN_CLASS, ListRows
 from vtdl_cli.data.lists.tables import (
@@ -169,22 +169,19 @@ def describe(used: dict[str, str | None], kind: str = "table") -> str:
 
 
 def _read_sides(table: Table) -> list[str] | None:
-    """Return the part of the split of each video; None if a column that was not chosen holds other words.
+    """Return the part of the split of each video; None if a column that was not chosen holds no word for a part.
 
     Raises:
-        ListError: the chosen column holds another word.
+        ListError: some cells name a part, or the column was chosen, and a cell names none.
     """
     name = table.find("split")
-    try:
-        return table.parse(name, _parse_side, "train, val or test") if name else None
-    except ListError:
-        if "split" in table.file.chosen:
-            raise
+    if name is None or ("split" not in table.file.chosen and not any(map(side_of_cell, table.cells(name)))):
         return None
+    return table.parse(name, _parse_side, "train, val or test")
 
 
 def _parse_side(text: str) -> str:
-    if (side := side_of(text)) is None:
+    if (side := side_of_cell(text)) is None:
         raise ValueError(text)
     return side
 
