@@ -28,6 +28,10 @@ def rows_of(videos: VideoList) -> list[tuple[str, int]]:
         ('\ufeffpath,label\n"a, b.mp4","say ""hi"""\n', [("a, b.mp4", 0)], ['say "hi"']),
         ("path,label\na.mp4,\nb.mp4,\n", [("a.mp4", -1), ("b.mp4", -1)], None),
         ("path\na.mp4\nb.mp4\n", [("a.mp4", -1), ("b.mp4", -1)], None),
+        ("path,label\na.mp4,walk\nb.mp4,-1\nc.mp4,\n", [("a.mp4", 0), ("b.mp4", -1), ("c.mp4", -1)], ["walk"]),
+        ("path,label\na.mp4,walk\nb.mp4,NaN\nc.mp4,-1.0\n", [("a.mp4", 0), ("b.mp4", -1), ("c.mp4", -1)], ["walk"]),
+        ("path,label\na.mp4,1.0\nb.mp4,\nc.mp4,nan\n", [("a.mp4", 1), ("b.mp4", -1), ("c.mp4", -1)], None),
+        ("path,label,class\na,walk,0\nb,run,1\nc,,\n", [("a", 0), ("b", 1), ("c", -1)], ["walk", "run"]),
         (
             "label,class,path\nrun,1,a.mp4\nwalk,0,b.mp4\n,-1,c.mp4",
             [("a.mp4", 1), ("b.mp4", 0), ("c.mp4", -1)],
@@ -54,7 +58,6 @@ def test_read_list__intervals(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("path,label\na.mp4,walk\nb.mp4,walk,x\n", "list.csv:3' has 3 cells, but the first line has 2"),
-        ("path,label\na.mp4,walk\nb.mp4,\n", "list.csv:3' has no label, as have 1 of the 2 videos"),
         ("path,start,end\na.mp4,0,x\n", "list.csv:2' has end 'x', which is not a time"),
         ("path,start,end\na.mp4,-1,3\n", "list.csv:2' has start '-1', which is not a time"),
         ("path,start,end\na.mp4,inf,nan\n", "list.csv:2' has start 'inf', which is not a time"),

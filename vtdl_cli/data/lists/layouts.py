@@ -122,7 +122,7 @@ def side_of(folder: str) -> str | None:
 
 
 def side_of_cell(cell: str) -> str | None:
-    """Return the side that a word in a list stands for, where `dev` is validation; None if it names none, or several."""
+    """Return the side that a word in a list stands for, `dev` being val; None if it names none, or several."""
     return VAL if cell.casefold() in _DEVELOPMENT else side_of(cell)
 
 

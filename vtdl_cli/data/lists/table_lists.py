@@ -31,7 +31,9 @@ KINETICS = ("youtube_id", "time_start", "time_end")
 PAIR_LABELS = ("jester-v1-labels.csv", "something-something-v1-labels.csv")
 """Files beside a list of pairs that give the order of the classes, one a line."""
 
-_INTEGER = re.compile(r"(-?\d{1,18})(\.0*)?")  # 3.0 is what spreadsheets and pandas make of 3
+_UNKNOWN = str(UNKNOWN_CLASS)
+_NO_LABEL = ("", _UNKNOWN, "nan", f"{_UNKNOWN}.0")  # the latter two are what pandas makes of the former
+_INTEGER = re.compile(r"(-?[0-9]{1,18})(\.0*)?")  # 3.0 is what spreadsheets and pandas make of 3
 
 
 def is_table(file: ListFile) -> bool:
@@ -190,23 +192,19 @@ def read_labels(table: Table) -> tuple[NDArray[np.int64] | list[str], list[str] 
     """Return labels, class names in order if the table gives the numbers too, and the name of the column.
 
     Raises:
-        ListError: some videos have no label, or names and numbers do not fit together.
+        ListError: names and numbers do not fit together.
     """
     label, number = table.find("label"), table.find("class")
     if label is None:
         return np.full(len(table.rows), UNKNOWN_CLASS), None, None
-    cells = table.cells(label)
+    names = ["" if cell.lower() in _NO_LABEL else cell for cell in table.cells(label)]
     if number not in (None, label) and "label" not in table.file.chosen:
-        numbers = _parse_integers(table.cells(str(number)))
+        cells = table.cells(str(number))
+        numbers = _parse_integers([cell if name else cell or _UNKNOWN for name, cell in zip(names, cells, strict=True)])
         if numbers is not None:
-            return numbers, _name_numbers(table, cells, numbers.tolist()), label
-    if (numbers := _parse_integers(cells)) is not None:
-        return numbers, None, label
-    empty = [number for cell, number in zip(cells, table.numbers, strict=True) if not cell]
-    if empty and len(empty) < len(cells):
-        rule = f"has no {label}, as have {len(empty)} of the {len(cells)} videos"
-        raise ListError(f"{table.file.line(empty[0])} {rule}. Give each video a label, or none of them")
-    return cells, None, label
+            return numbers, _name_numbers(table, names, numbers.tolist()), label
+    numbers = _parse_integers([name or _UNKNOWN for name in names])
+    return (names if numbers is None else numbers), None, label
 
 
 def _parse_integers(cells: Sequence[str]) -> NDArray[np.int64] | None:
