@@ -24,6 +24,7 @@ def rows_of(videos: VideoList) -> list[tuple[str, int]]:
         ("path,label\na.mp4,walk\nb.mp4,run\n", [("a.mp4", 1), ("b.mp4", 0)], ["run", "walk"]),
         ("path,label\na.mp4,2\nb.mp4,0\n", [("a.mp4", 2), ("b.mp4", 0)], None),
         ("id;Klasse;label\r\na b.mp4;x;1\r\n\r\n# no row\r\nc;y;-1\r\n", [("a b.mp4", 1), ("c", -1)], None),
+        ("path,label\na.mp4,١\n", [("a.mp4", 0)], ["١"]),  # a digit, but none that we read
         ("Video\tAction\nü.mp4\t\"kick, then 'fall'\"\n", [("ü.mp4", 0)], ["kick, then 'fall'"]),
         ('\ufeffpath,label\n"a, b.mp4","say ""hi"""\n', [("a, b.mp4", 0)], ['say "hi"']),
         ("path,label\na.mp4,\nb.mp4,\n", [("a.mp4", -1), ("b.mp4", -1)], None),

@@ -284,6 +284,14 @@ def test_write_list__a_name_that_starts_like_a_comment_or_a_file_reads_back(tmp_
     assert read_list(tmp_path / "list.txt").path(0) == tmp_path / name
 
 
+@pytest.mark.parametrize("name", ["clip, part 1.avi", "video;1.avi", "id\t2.avi"])
+def test_write_list__a_name_that_starts_like_a_column_reads_back(tmp_path: Path, name: str) -> None:
+    write_list(tmp_path / "list.txt", [(name, 0, 12), ("other.avi", -1, 7)])
+    (tmp_path / "list.txt").write_text(f"# a comment\n\n{(tmp_path / 'list.txt').read_text()}")
+    videos = read_list(tmp_path / "list.txt")
+    assert (videos.columns, videos.name(0), videos.line(0), len(videos)) == (CLASS_FRAMES, name, 3, 2)
+
+
 @pytest.mark.parametrize("name", ["a\nb.avi", "a ", " a", "", "a\rb", "\udce9.avi"])
 def test_write__refuses_names_that_would_not_read_back(tmp_path: Path, name: str) -> None:
     assert unlistable(name)

@@ -17,6 +17,7 @@ from vtdl_cli.errors import ListError
 LIST_COLUMNS = ("path class frames", "path frames class", "path class", "path")
 
 _INTEGER = re.compile(rb"-?[0-9]{1,18}")  # 18 digits fit an int64
+_CANONICAL = re.compile(rb"\S.*(\s+-?[0-9]{1,18}){2}")
 _NO_INTEGER = np.iinfo(np.int64).min
 _EVIDENCE_LINES = 10  # paths that detection looks for on the disk, for each way to read them
 
@@ -77,6 +78,12 @@ def split_lines(file: ListFile) -> ListLines:
         lines.texts[:] = [text.replace(b"\\", b"/") for text in lines.texts]
     file.check_prefix(lines.texts)
     return lines
+
+
+def is_canonical(file: ListFile) -> bool:
+    """Whether every line ends in two integers, as in the lists that we write."""
+    lines = (line.strip() for line in file.body.splitlines())
+    return all(_CANONICAL.fullmatch(line) for line in lines if line and not line.startswith(b"#"))
 
 
 def _collect(file: ListFile, numbered: list[tuple[int, bytes]]) -> ListLines:

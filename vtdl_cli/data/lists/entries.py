@@ -1,6 +1,7 @@
 """Entries of annotation files, each a video or an interval of one, as rows of a list."""
 
 import math
+import re
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from vtdl_cli.data.lists.list_file import ListFile
 from vtdl_cli.data.lists.rows import UNKNOWN_CLASS, ListRows
 from vtdl_cli.errors import ListError
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _NO_INTERVAL = (float("nan"), float("nan"))
 
 
@@ -24,14 +26,24 @@ class Entry(NamedTuple):
     other_name: str = ""
 
 
-def rows_of_entries(columns: str, entries: list[Entry], classes: list[str] | None = None) -> ListRows:
+def rows_of_entries(file: ListFile, columns: str, entries: list[Entry], classes: list[str] | None = None) -> ListRows:
     """Return entries as rows of a list.
 
     Args:
+        file: the list.
         columns: how they were read, for messages.
         entries: all with a class number, or all with a class name.
         classes: class names in the order of their numbers, if known.
+
+    Raises:
+        ListError: a name or class is no Unicode text, as the escapes of JSON allow.
     """
+    for entry in entries:
+        for text in (entry.name, str(entry.label)):
+            if _SURROGATE.search(text):
+                raise ListError(
+                    f"{file.line(entry.number)} has the text {text!a}, which is no Unicode. Correct the file"
+                )
     intervals = np.array([entry.interval for entry in entries], np.float64).reshape(-1, 2)
     labels = [entry.label for entry in entries]
     sides = [entry.side for entry in entries]

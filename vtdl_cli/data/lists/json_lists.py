@@ -32,7 +32,7 @@ def read_something(file: ListFile) -> ListRows:
     ]
     labels = file.beside(*SOMETHING_LABELS)
     names = _read_order(labels) if labels else None
-    return rows_of_entries("something-something v2: path from 'id', label from 'template'", entries, names)
+    return rows_of_entries(file, "something-something v2: path from 'id', label from 'template'", entries, names)
 
 
 def is_diving48(file: ListFile) -> bool:
@@ -49,7 +49,7 @@ def read_diving48(file: ListFile) -> ListRows:
     entries = _numbered(file, "vid_name", "end_frame")
     vocabulary = file.beside(*DIVING_LABELS)
     names = [" ".join(map(str, words)) for words in _load(vocabulary, list)] if vocabulary else None
-    return rows_of_entries("diving48: path from 'vid_name', class from 'label'", entries, names)
+    return rows_of_entries(file, "diving48: path from 'vid_name', class from 'label'", entries, names)
 
 
 def is_mmaction(file: ListFile) -> bool:
@@ -65,7 +65,7 @@ def read_mmaction(file: ListFile) -> ListRows:
     """
     key = "filename" if "filename" in file.json[0] else "frame_dir"
     entries = _numbered(file, key, "total_frames")
-    return rows_of_entries(f"mmaction2: path from '{key}', class from 'label'", entries)
+    return rows_of_entries(file, f"mmaction2: path from '{key}', class from 'label'", entries)
 
 
 def is_activitynet(file: ListFile) -> bool:
@@ -97,7 +97,7 @@ def read_activitynet(file: ListFile) -> ListRows:
         for annotation in annotations:
             label, segment = str(_get(file, number, annotation, "label")), _segment(file, number, annotation)
             entries.append(Entry(number, name, label, 0, segment, side, f"v_{name}"))
-    return rows_of_entries("activitynet: path from the id, label and interval from 'annotations'", entries)
+    return rows_of_entries(file, "activitynet: path from the id, label and interval from 'annotations'", entries)
 
 
 def refuse_json(file: ListFile) -> ListRows:

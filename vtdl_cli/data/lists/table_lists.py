@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vtdl_cli.data.lists.class_names import read_classes
+from vtdl_cli.data.lists.columns import is_canonical
 from vtdl_cli.data.lists.entries import name_clip
 from vtdl_cli.data.lists.layouts import side_of_cell
 from vtdl_cli.data.lists.list_file import ListFile, convert_command, path_exists
@@ -45,7 +46,7 @@ def is_table(file: ListFile) -> bool:
     """
     header, delimiter = split_header(file)
     is_named = file.source.suffix.lower() in TABLE_SUFFIXES
-    if len(header) < 2 and not is_named:
+    if not header or (not is_named and (len(header) < 2 or is_canonical(file))):
         return False
     if file.chosen or Table(file, header, [], []).find("path") is not None:
         return True

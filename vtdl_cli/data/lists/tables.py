@@ -26,7 +26,7 @@ KNOWN_NAMES = {
 }
 """What a column holds -> names by which it is found, the first that occurs; case, spaces and hyphens are ignored."""
 
-_CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:\.\d*)?)")
+_CLOCK = re.compile(r"(?:([0-9]+):)?([0-9]{1,2}):([0-9]{1,2}(?:\.[0-9]*)?)")
 _HEADER_BYTES = 1 << 16  # more than the first lines of any table
 _Value = TypeVar("_Value")
 

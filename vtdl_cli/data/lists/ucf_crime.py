@@ -41,4 +41,4 @@ def read_ucf_crime(file: ListFile) -> ListRows:
             entries.append(Entry(number, name, label, 0, check_interval(file, number, *interval)))
         if not pairs:
             entries.append(Entry(number, name, label))
-    return rows_of_entries("ucf-crime: path, class, intervals in frames of 1/30 s", entries)
+    return rows_of_entries(file, "ucf-crime: path, class, intervals in frames of 1/30 s", entries)
