@@ -112,6 +112,9 @@ def write(folder: Path, files: dict[str, Any], present: list[str] | None = None)
         ({"train.csv": "a b.mp4 1\nc.mp4 0\n"}, [], [("a b.mp4", 1, None), ("c.mp4", 0, None)], None),  # SlowFast
         ({"list.csv": "path,label\na.mp4,1.0\nb.mp4,-1\n"}, [], [("a.mp4", 1, None), ("b.mp4", -1, None)], None),
         ({"list.csv": "path,start\na.mp4,1.0\n"}, [], [("a.mp4", -1, None)], None),
+        ({"train.csv": "a/b.avi,0,84\nc,1,42\n"}, [], [("a/b.avi", 0, None), ("c", 1, None)], None),
+        ({"train.csv": '"a, b.avi",84,2\nc.avi,42,-1\n'}, [], [("a, b.avi", 2, None), ("c.avi", -1, None)], None),
+        ({"train.tsv": "v_1\t1\t84\nv_2\t0\t42\n"}, [], [("v_1", 1, None), ("v_2", 0, None)], None),
         ({"train.csv": "a b.mp4,1\nc/d.mp4,0\n"}, [], [("a b.mp4", 1, None), ("c/d.mp4", 0, None)], None),  # VideoMAE
         (
             {"kinetics.csv": KINETICS},
@@ -210,6 +213,26 @@ def test_parse_list__kinetics_validation(data_dir: Path) -> None:
         ),
         ("x.json", [{"id": "a", "template": "\udfff"}], {}, "entry 1, has the text '\\udfff', which is no Unicode"),
         ("x.csv", "a.mp4,b\nc,d,e\n", {}, "x.csv:2' has 3 cells"),
+        ("x.csv", "a.mp4,0,walk\n", {}, "x.csv' does not name its columns: its first line reads 'a.mp4,0,walk'"),
+        (
+            "x.csv",
+            "a.mp4,0,9,1\n",
+            {},
+            "Name them in a line above it, as in 'path,label,frames' or 'path,frames,label'",
+        ),
+        ("x.tsv", "a.mp4\t0\twalk\n", {}, "as in 'path\tlabel\tframes' or 'path\tframes\tlabel'"),
+        (
+            "x.csv",
+            "a.mp4,1,84\nb.mp4,2,42\n",
+            {},
+            "reads 'a.mp4,1,84', and neither of its numbers has a 0 or -1. Name them",
+        ),
+        (
+            "x.csv",
+            "a.mp4,1,0\nb.mp4,-1,42\n",
+            {},
+            "and both of its numbers have a 0 or -1. Name them in a line above it",
+        ),
         ("x.csv", "a, b.mp4 0\nc.mp4 1\n", {}, "no column of paths: its first line reads 'a,b.mp4 0'"),
         ("x.json", MMACTION, {"label": "label"}, "--label-column 'label' chooses a column by name, but"),
         ("x.csv", "path,start\na,1\n", {"start": "start"}, "--start-column 'start' needs the other column"),

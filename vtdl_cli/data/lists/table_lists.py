@@ -27,6 +27,7 @@ from vtdl_cli.data.video.disk import VIDEO_SUFFIXES
 from vtdl_cli.errors import ListError, UsageError
 
 PAIR = ("path", "label")
+TRIPLES = (("path", "label", "frames"), ("path", "frames", "label"))
 KINETICS = ("youtube_id", "time_start", "time_end")
 
 PAIR_LABELS = ("jester-v1-labels.csv", "something-something-v1-labels.csv")
@@ -60,15 +61,17 @@ def is_table(file: ListFile) -> bool:
 
 
 def is_pairs(file: ListFile) -> bool:
-    """Whether the first line of a CSV file is `path,label` or, as in Jester, `id;label`, and names no columns."""
+    """Whether the first line of a CSV file names no columns: it is `path,label`, `id;label` as in Jester, or longer."""
     header, delimiter = split_header(file)
-    if file.chosen or file.source.suffix.lower() not in TABLE_SUFFIXES or len(header) != len(PAIR):
+    if file.chosen or file.source.suffix.lower() not in TABLE_SUFFIXES or len(header) < len(PAIR):
         return False
     if Table(file, header, [], []).find("path") is not None:
         return False
-    name, label = header
-    is_path = Path(name).suffix.lower() in VIDEO_SUFFIXES or path_exists(file.root / name)
-    return delimiter == ";" or is_path or _INTEGER.fullmatch(label) is not None
+    name, *others = header
+    is_row = Path(name).suffix.lower() in VIDEO_SUFFIXES or _parse_integers(others) is not None
+    if len(header) == len(PAIR):
+        return delimiter == ";" or is_row or path_exists(file.root / name)
+    return is_row and not (delimiter == "\t" and is_canonical(file))  # tabs may also separate the columns of lines
 
 
 def is_kinetics(file: ListFile) -> bool:
@@ -77,14 +80,36 @@ def is_kinetics(file: ListFile) -> bool:
 
 
 def read_pairs(file: ListFile) -> ListRows:
-    """Read lines `path,label` without names of columns.
+    """Read lines `path,label` without names of columns, or with a frame count, too.
 
     Raises:
-        ListError: a line has more or fewer cells.
+        ListError: a line has more or fewer cells, or what the columns hold cannot be determined.
     """
     order = file.beside(*PAIR_LABELS)
-    rows = read_columns(split_table(file, PAIR))
+    rows = read_columns(split_table(file, _find_order(file)))
     return replace(rows, classes=read_classes(order)) if order and not isinstance(rows.labels, np.ndarray) else rows
+
+
+def _find_order(file: ListFile) -> tuple[str, ...]:
+    """Return what columns without names hold: of two columns of integers, the one with a 0 or -1 is the class.
+
+    Raises:
+        ListError: they are others, or both or neither have a 0 or -1.
+    """
+    header, delimiter = split_header(file)
+    if len(header) == len(PAIR):
+        return PAIR
+    table = split_table(file, [str(number) for number in range(len(header))])
+    columns = [_parse_integers(table.cells(name)) for name in table.header[1:]]
+    low = [bool((column < 1).any()) for column in columns if column is not None]  # frame counts are not below 1
+    are_numbers = len(low) == len(columns) == len(TRIPLES)
+    if are_numbers and sum(low) == 1:
+        return TRIPLES[low.index(True)]
+    what = f"list '{file.source}' does not name its columns: its first line reads '{delimiter.join(header)}'"
+    if are_numbers:
+        what += f", and {'both of its numbers have' if any(low) else 'neither of its numbers has'} a 0 or -1"
+    orders = " or ".join(f"'{delimiter.join(order)}'" for order in TRIPLES)
+    raise ListError(f"{what}. Name them in a line above it, as in {orders}")
 
 
 def read_table(file: ListFile) -> ListRows:
