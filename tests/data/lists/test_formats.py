@@ -111,7 +111,12 @@ def write(folder: Path, files: dict[str, Any], present: list[str] | None = None)
         ),
         ({"train.csv": "a b.mp4 1\nc.mp4 0\n"}, [], [("a b.mp4", 1, None), ("c.mp4", 0, None)], None),  # SlowFast
         ({"list.csv": "path,label\na.mp4,1.0\nb.mp4,-1\n"}, [], [("a.mp4", 1, None), ("b.mp4", -1, None)], None),
-        ({"list.csv": "path,start\na.mp4,1.0\n"}, [], [("a.mp4", -1, None)], None),
+        (
+            {"list.csv": "path,start,end,start_frame,end_frame\na.mp4,1.5,2,45,60\n"},
+            [],
+            [("a.mp4", -1, (1.5, 2.0))],
+            None,
+        ),
         ({"train.csv": "a/b.avi,0,84\nc,1,42\n"}, [], [("a/b.avi", 0, None), ("c", 1, None)], None),
         ({"train.csv": '"a, b.avi",84,2\nc.avi,42,-1\n'}, [], [("a, b.avi", 2, None), ("c.avi", -1, None)], None),
         ({"train.tsv": "v_1\t1\t84\nv_2\t0\t42\n"}, [], [("v_1", 1, None), ("v_2", 0, None)], None),

@@ -64,6 +64,13 @@ def test_read_list__intervals(tmp_path: Path) -> None:
         ("path,start,end\na.mp4,inf,nan\n", "list.csv:2' has start 'inf', which is not a time"),
         ("path,start,end\na.mp4,0,1\na.mp4,3,3\n", "list.csv:3' has start '3' and end '3': an interval starts before"),
         ("path,start,end\na.mp4,0,\n", "list.csv:2' has start '0' and end ''"),
+        ("path,t_start\na.mp4,0\n", "list.csv' has a column 't_start' of intervals, but none of ends. Add 'end', or"),
+        ("path,stop\na.mp4,0\n", "a column 'stop' of intervals, but none of starts. Add 'start', or remove it"),
+        (
+            "path,Start Frame,end_frame\na,0,9\n",
+            "list.csv' has a column 'Start Frame', but intervals are read in seconds",
+        ),
+        ("path,label,last_frame\na,x,9\n", "seconds. Write 'start' and 'end', or remove it to use whole videos"),
         ("path,frames\na.mp4,many\n", "list.csv:2' has frames 'many'"),
         ("path,label\n", "names columns, but has no video"),
         ('path,label\n"a.mp4"x,walk\n', "list.csv:2' is not a row of a table"),

@@ -257,13 +257,15 @@ def _name_numbers(table: Table, names: Sequence[str], numbers: Sequence[int]) ->
 
 
 def _read_intervals(table: Table) -> NDArray[np.float64] | None:
-    """Return starts and ends in seconds, float64 [N, 2], NaN for whole videos; None if the table has none."""
+    """Return starts and ends in seconds, float64 [N, 2], NaN for whole videos; None if the table has none.
+
+    Raises:
+        ListError: only one of them has a column, they are in frames, or a value is invalid; names the line.
+        UsageError: only one of them has a column, which the user chose.
+    """
     start, end = table.find("start"), table.find("end")
     if start is None or end is None:
-        for content in {"start", "end"} & table.file.chosen.keys():
-            other = "end" if content == "start" else "start"
-            rule = f"needs the other column of intervals, too. Add --{other}-column"
-            raise UsageError(f"--{content}-column '{table.file.chosen[content]}' {rule}")
+        _refuse_half_intervals(table, start, end)
         return None
     rule = "a time: seconds from 0, or hours:minutes:seconds"
     pairs = np.array([table.parse(name, parse_seconds, rule) for name in (start, end)]).T
@@ -272,3 +274,18 @@ def _read_intervals(table: Table) -> NDArray[np.float64] | None:
         where = f"{table.file.line(table.numbers[index])} has {start} '{first}' and {end} '{last}'"
         raise ListError(f"{where}: an interval starts before it ends. Correct the line, or leave both empty")
     return None if np.isnan(pairs).all() else pairs
+
+
+def _refuse_half_intervals(table: Table, start: str | None, end: str | None) -> None:
+    """Refuse a table whose intervals cannot be read, rather than use whole videos in their place."""
+    has = f"list '{table.file.source}' has a column"
+    for content, name, other in (("start", start, "end"), ("end", end, "start")):
+        if content in table.file.chosen:
+            rule = f"needs the other column of intervals, too. Add --{other}-column"
+            raise UsageError(f"--{content}-column '{name}' {rule}")
+        if name:
+            rule = f"of intervals, but none of {other}s. Add '{other}', or remove it to use whole videos"
+            raise ListError(f"{has} '{name}' {rule}")
+    for name in filter(None, map(table.find, ("start frame", "end frame"))):
+        rule = "but intervals are read in seconds. Write 'start' and 'end', or remove it to use whole videos"
+        raise ListError(f"{has} '{name}', {rule}")

@@ -23,6 +23,8 @@ KNOWN_NAMES = {
     "group": "group group_id subject subject_id person participant participant_id actor",
     "start": "start start_time time_start t_start start_seconds start_sec start_timestamp",
     "end": "end end_time time_end t_end end_seconds end_sec end_timestamp stop stop_time stop_timestamp",
+    "start frame": "start_frame frame_start first_frame",
+    "end frame": "end_frame frame_end stop_frame last_frame",
 }
 """What a column holds -> names by which it is found, the first that occurs; case, spaces and hyphens are ignored."""
 
