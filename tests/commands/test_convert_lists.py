@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from tests.toy import Toy, read_list, refuse, succeed, vtdl
+from tests.toy import CLASSES, Toy, files_in, read_list, refuse, succeed, vtdl
 from vtdl_cli.data.lists.video_list import VideoList
 
 NAMES = ["walk, slowly", "crème brûlée", 'it\'s "it"']
@@ -131,10 +131,49 @@ def test_convert__csv_round_trip(toy: Toy, tmp_path: Path) -> None:
     assert content(once)[0] == ("red/a,1.mp4", 2, 0, (0.1, 2.30000001))
     assert (tmp_path / "once/list.csv").read_text().splitlines()[0] == "path,label,class,frames,start,end"
     assert (once.classes, once.interval(1)) == (['crème "brûlée"', "run", "walk, slowly"], None)
-    (tmp_path / "once/classes.txt").unlink()  # the table alone gives the same classes
-    assert content(read_list(tmp_path / "once/list.csv")) == content(twice)
+    assert [path.name for path in (tmp_path / "once").iterdir()] == ["list.csv"]  # the table alone gives the classes
     succeed("lists", "convert", str(toy.train_list), "--out", str(tmp_path / "toy/list.csv"))
     assert content(read_list(tmp_path / "toy/list.csv")) == content(read_list(toy.train_list))
+
+
+def test_convert__names_beside_a_file_only_what_it_lacks(toy: Toy, tmp_path: Path) -> None:
+    """A classes.txt names the classes of every list in its folder, so one that is written is reported."""
+    few = toy.val_list.with_name("few.txt")
+    few.write_text("".join(toy.val_list.read_text().splitlines(keepends=True)[:2]))  # all of them blue
+    for listed, suffix, needed in (
+        (toy.val_list, "csv", False),
+        (toy.val_list, "txt", True),
+        (few, "csv", True),
+        (tmp_path / "from val/csv" / "out.csv", "txt", True),
+    ):
+        out = tmp_path / f"from {listed.stem}" / suffix / f"out.{suffix}"
+        line = ("lists", "convert", str(listed), "--root", str(toy.root), "--out", str(out))
+        report = json.loads(succeed(*line, "--workers", "0", "--json").stdout)
+        assert report["classes_file"] == (str(out.with_name("classes.txt")) if needed else None)
+        assert files_in(out.parent) == {out.name, *(["classes.txt"] if needed else [])}
+        assert read_list(out).classes == list(CLASSES)
+    folder = tmp_path / "lists"
+    report = json.loads(succeed(*line[:-1], str(folder), "--workers", "0", "--json").stdout)
+    assert report["classes_file"] == str(folder / "classes.txt")
+
+
+@pytest.mark.parametrize(("other", "classes"), [("1", "0 and 1"), ("walk", "0 ('run') and 1 ('walk')")])
+def test_rows__that_contradict_each_other_are_named(toy: Toy, tmp_path: Path, other: str, classes: str) -> None:
+    """Oracle, by hand: of two videos that are listed twice, one has two classes."""
+    table, first = tmp_path / "list.csv", "0" if other == "1" else "run"
+    names = ("red/red_0.mp4", "red/red_1.mp4", "red/red_0.mp4", "red/red_1.mp4")
+    rows = [f"{name},{label}" for name, label in zip(names, (first, first, other, first), strict=True)]
+    table.write_text("\n".join(["path,label", *rows]) + "\n")
+    line = ("convert", str(table), "--out", str(tmp_path / "out.csv"), "--root", str(toy.root))
+    said = succeed("lists", *line).stderr
+    assert "warning: 2 rows repeat the video and interval of another row; the first is line 4, 'red/red_0.mp4'" in said
+    what = "1 video is listed with several classes; the first is"
+    found = f"'red/red_0.mp4', with class {classes} in lines 2 and 4"
+    assert f"warning: {what} {found}. Correct the list" in said
+    result = vtdl("lists", "check", str(table), "--root", str(toy.root), "--json")
+    assert json.loads(result.stdout)["contradictory"] == ["red/red_0.mp4"]
+    assert f"list '{table}': {what} {found}. Correct the list" in result.stderr
+    assert "2 videos are listed more than once; the first is 'red/red_0.mp4'" in result.stderr
 
 
 def test_convert__splits_by_column_and_keeps_intervals(toy: Toy, tmp_path: Path) -> None:
@@ -149,7 +188,7 @@ def test_convert__splits_by_column_and_keeps_intervals(toy: Toy, tmp_path: Path)
     result = succeed(
         "lists", "convert", str(table), "--root", str(toy.root), "--out", str(out), "--group-column", "Person"
     )
-    assert "1 of the 14 videos were not found below" in result.stderr
+    assert "1 of the 14 videos was not found below" in result.stderr
     assert (
         "1 row repeats the video and interval of another row; the first is line 14, 'red/red_0.mp4#t=0,0.5'"
         in result.stderr

@@ -211,3 +211,33 @@ def test_convert__frames_that_cannot_be_counted(toy: Toy, tmp_path: Path) -> Non
     says = ("has no frame counts for 12 videos, and 12 of these cannot be opened; the first is 'blue/blue_0.mp4'",)
     refuse(*line, code=1, says=says)
     assert not (tmp_path / "out.txt").exists()
+
+
+def test_convert__leaves_out_the_missing_videos_of_a_list_of_lines(toy: Toy, tmp_path: Path) -> None:
+    """As those of a table. Oracle: the list that it was made from; a video that exists and is damaged is refused."""
+    foreign = rewrite(toy, tmp_path / "foreign.txt", "{path} {label}")
+    foreign.write_text("gone/1.mp4 0\n" + foreign.read_text() + "gone/2.mp4 1\n")
+    line = ["lists", "convert", str(foreign), "--root", str(toy.root), "--workers", "0", "--json", "--overwrite"]
+    line += ["--out", str(tmp_path / "out.txt")]
+    result = succeed(*line)
+    report = json.loads(result.stdout)
+    assert (report["videos"], report["missing"], report["counted"]) == (NUM_TRAIN, 2, NUM_TRAIN)
+    what = f"2 of the 14 videos were not found below '{toy.root}' and are left out; the first is 'gone/1.mp4'"
+    assert f"warning: {what}" in result.stderr
+    assert (tmp_path / "out.txt").read_text() == toy.train_list.read_text()
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    foreign.write_text(f"{tmp_path / 'broken.mp4'} 0\n{foreign.read_text()}")
+    refuse(*line, "--quiet", code=1, says=("has no frame counts for 13 videos, and 1 of these cannot be opened",))
+
+
+def test_convert__official_list_of_ucf101(data_dir: Path, tmp_path: Path) -> None:
+    """Oracle: the clips of the test data that are in the list."""
+    [listed] = data_dir.glob("splits/**/trainlist01.txt")
+    lines = [line.split() for line in listed.read_text().splitlines()]
+    root = data_dir / "UCF-101"
+    there = [f"{path} {int(number) - 1}" for path, number in lines if (root / path).exists()]
+    line = ["lists", "convert", str(listed), "--root", str(root), "--from-one", "--workers", "0", "--json"]
+    report = json.loads(succeed(*line, "--out", str(tmp_path / "lists")).stdout)
+    assert (report["videos"], report["missing"]) == (len(there), len(lines) - len(there))
+    written = (tmp_path / "lists" / "trainlist01.txt").read_text().splitlines()
+    assert [text.rpartition(" ")[0] for text in written] == there

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from vtdl_cli.config import Config
+from vtdl_cli.data.lists.class_names import CLASSES_FILE
 from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
 from vtdl_cli.data.lists.splits import draw_per_class
 from vtdl_cli.engine.ablation.measures import Measures
@@ -212,7 +213,8 @@ class Cell:
         for draw in range(self.measures.finetune_draws):
             drawn = draw_per_class(train.labels, self.measures.per_class, self.first_draw + draw)
             chosen = {self._file_of_draw(draw): np.flatnonzero(drawn & (train.labels != UNKNOWN_CLASS))}
-            write_lists(train, chosen, None, self.reporter, decoder="auto", workers=0)
+            names = self.draws_folder / CLASSES_FILE
+            write_lists(train, chosen, names, None, self.reporter, decoder="auto", workers=0)
 
     def _file_of_draw(self, draw: int) -> Path:
         return self.draws_folder / f"draw-{self.first_draw + draw}.csv"  # CSV has a place for intervals

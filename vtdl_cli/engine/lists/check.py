@@ -16,6 +16,7 @@ from vtdl_cli.data.video.folder_scan import scan_folder
 from vtdl_cli.data.video.probe import VideoFacts
 from vtdl_cli.data.video.timeline import Interval, why_outside
 from vtdl_cli.engine.lists.audit import describe_rates, min_median_max
+from vtdl_cli.engine.lists.parts import describe_contradictions, find_contradictions
 from vtdl_cli.engine.lists.survey import survey
 from vtdl_cli.engine.request import ListSource
 from vtdl_cli.errors import UsageError, VtdlError
@@ -50,6 +51,7 @@ def check_list(
     names = [videos.name(index) for index in range(len(videos))]
     present = np.array([videos.exists(index) for index in range(len(videos))])
     missing = np.flatnonzero(~present)
+    contradictions = find_contradictions(videos, range(len(videos)))
     report: dict[str, Any] = {
         "list": str(source.path),
         "columns": videos.columns,
@@ -61,6 +63,7 @@ def check_list(
         "present": int(present.sum()),
         "missing": [names[index] for index in missing],
         "repeated": [name for name, times in Counter(map(videos.sample_name, range(len(videos)))).items() if times > 1],
+        "contradictory": [videos.sample_name(rows[0]) for rows in contradictions],
         "intervals": 0 if videos.intervals is None else int((~np.isnan(videos.intervals[:, 0])).sum()),
         "proposal": _try_to_propose(source, present, decoder) if len(missing) else None,
     }
@@ -70,7 +73,8 @@ def check_list(
         report |= _open(videos, np.flatnonzero(present).tolist(), names, decoder, workers, reporter)
         if warning := describe_rates(report["frame_rates"]):
             reporter.warn(warning)
-    return {**report, "problems": _problems(report)}
+    contradictory = [describe_contradictions(videos, contradictions)] if contradictions else []
+    return {**report, "problems": _problems(report) + contradictory}
 
 
 def _describe_classes(videos: VideoList) -> dict[str, Any]:
@@ -128,7 +132,8 @@ def _why_misplaced(interval: Interval | None, facts: VideoFacts) -> str:
 def _problems(report: dict[str, Any]) -> list[str]:
     problems = []
     if missing := report["missing"]:
-        what = f"{len(missing)} of {report['videos']} videos are missing, starting with '{missing[0]}'"
+        is_missing = "is missing:" if len(missing) == 1 else "are missing, starting with"
+        what = f"{len(missing)} of {counted(report['videos'], 'video')} {is_missing} '{missing[0]}'"
         not_found = f"no video with such a name is below '{report['root']}'. Name their folder, as in --root videos"
         problems.append(f"{what}: {report['proposal'] or not_found}")
     if repeated := report["repeated"]:

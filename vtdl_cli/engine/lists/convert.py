@@ -9,14 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vtdl_cli.data.lists.class_names import CLASSES_FILE, read_classes
-from vtdl_cli.data.lists.columns import LIST_COLUMNS
 from vtdl_cli.data.lists.label_sets import compare_classes, counting_warning, label_set
 from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
 from vtdl_cli.data.lists.video_list import ParsedList, VideoList
 from vtdl_cli.data.video.decoding import AUTO
 from vtdl_cli.data.video.disk import may_be_video
-from vtdl_cli.engine.lists.convert_outputs import choose_files, is_table_file, write_lists
-from vtdl_cli.engine.lists.parts import assign_parts, find_duplicates, find_shared_groups
+from vtdl_cli.engine.lists.convert_outputs import (
+    choose_classes_file,
+    choose_files,
+    is_table_file,
+    write_lists,
+)
+from vtdl_cli.engine.lists.parts import (
+    assign_parts,
+    describe_contradictions,
+    find_contradictions,
+    find_duplicates,
+    find_shared_groups,
+)
 from vtdl_cli.engine.request import ListSource
 from vtdl_cli.errors import UsageError
 from vtdl_cli.locks import lock_file, lock_folder, releasing_locks
@@ -47,9 +57,9 @@ class ConvertOptions:
 
 @releasing_locks
 def convert_list(source: ListSource, out: Path, reporter: Reporter, options: ConvertOptions) -> dict[str, Any]:
-    """Rewrite a list in our format, without its prefix, with a classes.txt beside it if its classes have names.
+    """Rewrite a list in our format, without its prefix, with a classes.txt beside it for names that it cannot hold.
 
-    Videos that are not on the disk are left out and counted, unless the list is one of lines of text, or none is there.
+    Videos that are not on the disk are left out and counted, unless none is there.
 
     Args:
         source: the list.
@@ -62,7 +72,7 @@ def convert_list(source: ListSource, out: Path, reporter: Reporter, options: Con
         A summary of what was read and written.
 
     Raises:
-        ListError: the list cannot be read, or a video whose frames must be counted is missing or unreadable.
+        ListError: the list cannot be read, or a video whose frames must be counted is unreadable.
         UsageError: an output exists, the classes.txt in its folder belongs to another list, or the list holds what
             `out` has no place for.
     """
@@ -87,9 +97,13 @@ def convert_list(source: ListSource, out: Path, reporter: Reporter, options: Con
     duplicates = _warn_of_rows(parsed, sides, kept, reporter)
     if warning := counting_warning(videos.label_set):
         reporter.warn(warning)
+    classes_file = (
+        out / CLASSES_FILE if is_folder and videos.classes else choose_classes_file(out.parent, videos, files)
+    )
     counted = write_lists(
         videos,
         files,
+        classes_file,
         None if is_folder else sides,
         reporter,
         decoder=options.decoder,
@@ -106,6 +120,7 @@ def convert_list(source: ListSource, out: Path, reporter: Reporter, options: Con
         "counted": counted,
         "out": str(out),
         "lists": {str(file): len(chosen) for file, chosen in files.items()},
+        "classes_file": str(classes_file) if classes_file else None,
     }
 
 
@@ -151,13 +166,15 @@ def check_same_classes(folder: Path, videos: VideoList) -> None:
 
 def _keep_present(videos: VideoList, reporter: Reporter) -> NDArray[np.intp]:
     """Return the indices of the videos that are written."""
-    exist = np.array([videos.columns in LIST_COLUMNS or videos.exists(index) for index in range(len(videos))])
+    exist = np.array([videos.exists(index) for index in range(len(videos))])
     if not exist.any():
         reporter.warn(f"none of the {len(videos)} videos was found below '{videos.root}': all are listed. Check --root")
         return np.arange(len(videos))
     if not exist.all():
         first = videos.name(int(exist.argmin()))
-        what = f"{(~exist).sum()} of the {len(videos)} videos were not found below '{videos.root}' and are left out"
+        missing = int((~exist).sum())
+        was, are = ("was", "is") if missing == 1 else ("were", "are")
+        what = f"{missing} of the {len(videos)} videos {was} not found below '{videos.root}' and {are} left out"
         reporter.warn(f"{what}; the first is '{first}'")
     return np.flatnonzero(exist)
 
@@ -174,7 +191,7 @@ def _check_place(out: Path, videos: VideoList, sides: Sequence[str] | None, kept
 
 
 def _warn_of_rows(parsed: ParsedList, sides: Sequence[str] | None, kept: NDArray[np.intp], reporter: Reporter) -> int:
-    """Warn of rows that are repeated, and of groups in several parts; return the number of repeated rows."""
+    """Warn of rows that repeat or contradict others, and of groups in several parts; return how many are repeated."""
     videos = parsed.videos
     repeated = find_duplicates(videos, kept)
     if repeated:
@@ -183,6 +200,8 @@ def _warn_of_rows(parsed: ParsedList, sides: Sequence[str] | None, kept: NDArray
             f"{counted(len(repeated), 'row repeats', 'rows repeat')} the video and interval of another row; "
             f"the first is {first}"
         )
+    if contradictions := find_contradictions(videos, kept):
+        reporter.warn(describe_contradictions(videos, contradictions))
     if parsed.groups and sides and (shared := find_shared_groups(parsed.groups, sides, kept)):
         reporter.warn(
             f"{counted(len(shared), 'group has', 'groups have')} videos in several parts of the split; the "

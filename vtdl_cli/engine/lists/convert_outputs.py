@@ -41,20 +41,38 @@ def choose_files(
     return {file: chosen for file, chosen in files.items() if len(chosen)}
 
 
+def choose_classes_file(folder: Path, videos: VideoList, files: Files) -> Path | None:
+    """Return the classes.txt to write to a folder; None if there are no names, or each list holds all of them.
+
+    A table holds the names of the classes that its videos have; the file would name those of other lists beside it.
+    """
+    if not videos.classes or all(
+        is_table_file(file) and _has_all_classes(videos, chosen) for file, chosen in files.items()
+    ):
+        return None
+    return folder / CLASSES_FILE
+
+
+def _has_all_classes(videos: VideoList, chosen: NDArray[np.intp]) -> bool:
+    return set(range(videos.num_classes)) <= set(videos.labels[chosen].tolist())
+
+
 def write_lists(
     videos: VideoList,
     files: Files,
+    classes_file: Path | None,
     sides: Sequence[str] | None,
     reporter: Reporter,
     *,
     decoder: str,
     workers: int | None,
 ) -> int:
-    """Write lists, and the classes.txt beside them.
+    """Write lists, and the names of their classes.
 
     Args:
         videos: the N videos.
         files: the lists.
+        classes_file: where to write the names of the classes, if they have some; None: nowhere.
         sides: the part of the split of each video, for a column of CSV.
         reporter: for progress.
         decoder: what opens videos to count their frames, for lists of lines.
@@ -81,8 +99,8 @@ def write_lists(
                     (videos.name(index), int(videos.labels[index]), int(frames[index])) for index in chosen.tolist()
                 )
                 write_list(temporary, rows)
-        if videos.classes:
-            write_classes(stack.enter_context(atomic_write(next(iter(files)).with_name(CLASSES_FILE))), videos.classes)
+        if classes_file and videos.classes:
+            write_classes(stack.enter_context(atomic_write(classes_file)), videos.classes)
     return len(counted)
 
 

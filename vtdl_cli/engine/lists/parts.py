@@ -2,16 +2,18 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vtdl_cli.data.lists.layouts import side_of
+from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
 from vtdl_cli.data.lists.splits import SIDES, TEST, TRAIN, VAL, Share, check_shares, split_videos
 from vtdl_cli.data.lists.video_list import ParsedList, VideoList
 from vtdl_cli.errors import UsageError
+from vtdl_cli.text import counted
 
 
 class Parts(NamedTuple):
@@ -105,3 +107,22 @@ def find_duplicates(videos: VideoList, kept: NDArray[np.intp]) -> list[int]:
             repeated.append(index)
         seen.add(name)
     return repeated
+
+
+def find_contradictions(videos: VideoList, kept: Iterable[int]) -> list[list[int]]:
+    """Return the indices of the rows of each video, or interval, that is listed with several classes."""
+    rows_of: dict[str, list[int]] = {}
+    for index in kept:
+        if videos.labels[index] != UNKNOWN_CLASS:
+            rows_of.setdefault(videos.sample_name(index), []).append(index)
+    return [rows for rows in rows_of.values() if len(set(videos.labels[rows].tolist())) > 1]
+
+
+def describe_contradictions(videos: VideoList, contradictions: Sequence[Sequence[int]]) -> str:
+    """Return the line that counts contradictions, at least one, and names two rows of the first."""
+    first, *others = contradictions[0]
+    second = next(index for index in others if videos.labels[index] != videos.labels[first])
+    classes = " and ".join(videos.label_set.describe(int(videos.labels[index])) for index in (first, second))
+    what = counted(len(contradictions), "video is listed", "videos are listed")
+    where = f"class {classes} in lines {videos.line(first)} and {videos.line(second)}"
+    return f"{what} with several classes; the first is '{videos.sample_name(first)}', with {where}. Correct the list"
