@@ -8,7 +8,7 @@ import pytest
 
 from tests.odd_videos import GOP, write_cut, write_numbered
 from tests.odd_videos import NUM_FRAMES as NUM_NUMBERED
-from tests.toy import CLASSES, NUM_FRAMES, NUM_TRAIN, Toy, refuse, succeed, vtdl
+from tests.toy import CLASSES, NUM_FRAMES, NUM_TRAIN, Toy, read_list, refuse, succeed, vtdl
 
 
 def rewrite(toy: Toy, target: Path, form: str) -> Path:
@@ -190,7 +190,37 @@ def test_check__points_out_a_list_that_counts_from_one(toy: Toy, tmp_path: Path)
     says = f"list '{listed}' has no video of class 0, but some of each class from 1 to 3: if it counts classes from 1"
     assert f"warning: {says}" in result.stderr
     (tmp_path / "classes.txt").write_text("".join(f"{name}\n" for name in CLASSES))
-    refuse(*line, code=1, says=(f"If the list counts classes from 1: vtdl lists convert {listed} --from-one --out",))
+    rewrite_it = f"vtdl lists convert {listed} --root {toy.root} --from-one --out from_zero"
+    refuse(*line, code=1, says=(f"If the list counts classes from 1: {rewrite_it}",))
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize(
+    ("form", "options"),
+    [
+        ("old/{path} {frames} {label}", ["--list-columns", "path frames class", "--strip-prefix", "old"]),
+        ("old/{path},{label},{start},{end}", ["--strip-prefix", "old"]),
+    ],
+)
+def test_check__what_counts_from_zero_runs_as_printed(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: bool, form: str, options: list[str]
+) -> None:
+    """With the options of the list, and for intervals too. Oracle: the classes of the list that it was made from."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "of others"
+    folder.mkdir()
+    rows = [line.rsplit(None, 2) for line in toy.train_list.read_text().splitlines()]
+    lines = [form.format(path=path, label=int(c) + 1, frames=n, start=0, end=0.5) for path, c, n in rows]
+    is_table = "," in form
+    listed = folder / f"list.{'csv' if is_table else 'txt'}"
+    listed.write_text("\n".join([*(["path,label,start,end"] if is_table else []), *lines]) + "\n")
+    if named:
+        (folder / "classes.txt").write_text("".join(f"{name}\n" for name in CLASSES))
+    said = vtdl("lists", "check", str(listed), "--root", str(toy.root), *options).stderr
+    succeed(*shlex.split(said[said.index("vtdl lists convert") :])[1:], "--workers", "0")
+    written = read_list(tmp_path / "from_zero" / listed.name, root=toy.root)
+    assert written.labels.tolist() == [int(label) for _, label, _ in rows]
+    assert written.classes == (list(CLASSES) if named else None)
 
 
 @pytest.mark.parametrize("named", [False, True])

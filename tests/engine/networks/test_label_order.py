@@ -133,20 +133,28 @@ def from_one(toy: Toy, tmp_path: Path) -> list[Path]:
     return [rewrite(source, tmp_path / "one", None) for source in (toy.train_list, toy.val_list)]
 
 
+def rewriting(toy: Toy, listed: Path) -> str:
+    return (
+        f"vtdl lists convert {listed} --root {toy.root} --list-columns 'path class frames' --from-one --out from_zero"
+    )
+
+
 def test_from_one__both_lists_are_warned_of(toy: Toy, from_one: list[Path], tmp_path: Path) -> None:
     train, val = map(str, from_one)
     line = toy.finetune(tmp_path / "run", "--train-list", train, "--val-list", val, *COLUMNS, "--dry-run", "--json")
     result = succeed(*line)
     for name in (train, val):
         assert f"warning: list '{name}' has no video of class 0, but some of each class from 1 to 3" in result.stderr
+        assert f"In that case rewrite it: {rewriting(toy, Path(name))}" in result.stderr
     assert json.loads(result.stdout)["classes"] == 4
 
 
 def test_from_one__against_a_list_from_zero_is_refused(toy: Toy, from_one: list[Path], tmp_path: Path) -> None:
     plain = [rewrite(source, tmp_path / "plain", AS_THEY_ARE, named=False) for source in (toy.train_list, toy.val_list)]
     pairs = (
-        (from_one[0], plain[1], "go from 1 to 3"),
-        (plain[0], from_one[1], "counts classes from 1: vtdl lists convert"),
+        (from_one[0], plain[1], f"go from 1 to 3, those of list '{plain[1]}' from 0 to 2: one counts from 1"),
+        (from_one[0], plain[1], f"Rewrite its list: {rewriting(toy, from_one[0])}"),
+        (plain[0], from_one[1], f"counts classes from 1: {rewriting(toy, from_one[1])}"),
     )
     for train, val, says in pairs:
         given = ("--train-list", str(train), "--val-list", str(val), *COLUMNS, "--quiet")
@@ -159,6 +167,7 @@ def test_from_one__evaluation(toy: Toy, finetuned: Path, from_one: list[Path], t
     """A class outside the head is refused with the reason; without the highest class it can only be warned of."""
     line = toy.evaluate(finetuned, tmp_path / "out", *COLUMNS, test_list=from_one[1])
     refuse(*line, code=1, says=("class '3', outside the classifier's 3 classes, 0 to 2. If the list counts",))
+    refuse(*line, code=1, says=(f"counts classes from 1: {rewriting(toy, from_one[1])}",))
     few = tmp_path / "few.txt"
     few.write_text("".join(text for text in from_one[1].read_text().splitlines(keepends=True) if " 3 " not in text))
     result = succeed(*toy.evaluate(finetuned, tmp_path / "out", *COLUMNS, "--dry-run", test_list=few))

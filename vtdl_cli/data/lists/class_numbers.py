@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vtdl_cli.data.lists.class_names import CLASSES_FILE
-from vtdl_cli.data.lists.list_file import ListFile
+from vtdl_cli.data.lists.list_file import ListFile, counting_from_zero
 from vtdl_cli.data.lists.rows import UNKNOWN_CLASS, ListRows
 from vtdl_cli.errors import ListError
 
@@ -70,6 +70,6 @@ def _check_range(rows: ListRows, labels: NDArray[np.int64], file: ListFile, clas
             raise ListError(f"{has}, but classes go from 0 to {number - 1}. Correct it, or use --list-columns")
         rule = f"but the {CLASSES_FILE} beside it names {number}, 0 to {number - 1}"
         if labels.min() == 1 and labels.max() == number:  # as in the split files of UCF101
-            convert = f"vtdl lists convert {file.source} --from-one --out from_zero.txt"
-            raise ListError(f"{has}, {rule}. If the list counts classes from 1: {convert}")
+            rewrite = counting_from_zero(file.command_that_converts)
+            raise ListError(f"{has}, {rule}. If the list counts classes from 1: {rewrite}")
         raise ListError(f"{has}, {rule}. Correct either file, or use --list-columns")

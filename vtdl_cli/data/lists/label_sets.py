@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vtdl_cli.data.lists.list_file import counting_from_zero
 from vtdl_cli.errors import UsageError
 
 
@@ -21,11 +22,14 @@ class LabelSet:
         owner: names the list, file or network in messages: `list 'lists/val.txt'`.
         names: class names, in the order of their numbers from 0; None if only numbers are known.
         occurring: int64 [K], the class numbers that occur, ascending; empty if no video has a class.
+        command_that_converts: the beginning of the command that converts the list that the labels are from, to be
+            typed.
     """
 
     owner: str
     names: list[str] | None
     occurring: NDArray[np.int64]
+    command_that_converts: str
 
     def describe(self, label: int) -> str:
         """Return a class's number, with its name if it has one, for messages."""
@@ -41,17 +45,25 @@ class LabelSet:
         return not self.names and number > 1 and np.array_equal(self.occurring, np.arange(1, number + 1))
 
 
-def label_set(owner: str, names: Sequence[str] | None, labels: ArrayLike) -> LabelSet:
+ANY_LIST = "vtdl lists convert list.txt --root videos"
+"""The beginning of the command that converts a list whose name is not known."""
+
+
+def label_set(
+    owner: str, names: Sequence[str] | None, labels: ArrayLike, command_that_converts: str = ANY_LIST
+) -> LabelSet:
     """Return the classes of `owner`.
 
     Args:
         owner: names the list, file or network in messages.
         names: class names, in the order of their numbers; names that merely repeat the numbers count as none.
         labels: the labels of its videos, or all classes of a network; negative labels are ignored.
+        command_that_converts: the beginning of the command that converts the list that the labels are from.
     """
     are_numbers = names is not None and list(names) == [str(number) for number in range(len(names))]
     occurring = np.unique(np.asarray(labels, np.int64))
-    return LabelSet(owner, None if names is None or are_numbers else list(names), occurring[occurring >= 0])
+    known = None if names is None or are_numbers else list(names)
+    return LabelSet(owner, known, occurring[occurring >= 0], command_that_converts)
 
 
 def compare_classes(ours: LabelSet, theirs: LabelSet, remedy: str) -> str:
@@ -89,11 +101,10 @@ def counting_warning(labels: LabelSet) -> str:
     """Return a warning for labels that seem to count from 1, as in the split files of UCF101; otherwise empty."""
     if not labels.seems_to_count_from_one:
         return ""
-    highest = labels.occurring[-1]
+    highest, rewrite = labels.occurring[-1], counting_from_zero(labels.command_that_converts)
     return (
         f"{labels.owner} has no video of class 0, but some of each class from 1 to {highest}: if it counts classes "
-        "from 1, every label is off by one. In that case rewrite it: "
-        "vtdl lists convert list.txt --from-one --out from_zero.txt"
+        f"from 1, every label is off by one. In that case rewrite it: {rewrite}"
     )
 
 
@@ -120,7 +131,7 @@ def _compare_numbers(ours: LabelSet, theirs: LabelSet, remedy: str) -> None:
             raise UsageError(
                 f"classes of {one.owner} go from 1 to {one.occurring[-1]}, those of {other.owner} from 0 to "
                 f"{other.occurring[-1]}: one counts from 1, and every label would be off by one. "
-                "Rewrite its list: vtdl lists convert list.txt --from-one --out from_zero.txt"
+                f"Rewrite its list: {counting_from_zero(one.command_that_converts)}"
             )
         if other.names and one.occurring[-1] >= len(other.names):
             raise UsageError(

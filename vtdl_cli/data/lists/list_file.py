@@ -23,6 +23,7 @@ class ListFile:
         root: the folder that relative paths start from.
         strip_prefix: a folder to drop from the start of paths; may be empty.
         chosen: what a column holds -> its name, for columns of a table that the user chose.
+        columns: the order of the columns of a text list that the user chose; None: it is detected.
     """
 
     source: Path
@@ -30,6 +31,7 @@ class ListFile:
     root: Path
     strip_prefix: str = ""
     chosen: Mapping[str, str] = field(default_factory=dict)
+    columns: str | None = None
 
     @property
     def body(self) -> bytes:
@@ -61,6 +63,14 @@ class ListFile:
     def prefix(self) -> bytes:
         """What to strip from paths: ends in a slash, or is empty."""
         return self.strip_prefix.replace("\\", "/").rstrip("/").encode() + b"/" if self.strip_prefix else b""
+
+    @property
+    def command_that_converts(self) -> str:
+        """The beginning of the command that converts the list, with the options that it was read with, to be typed."""
+        options = {"--strip-prefix": self.strip_prefix, "--list-columns": self.columns}
+        options |= {f"--{content}-column": name for content, name in self.chosen.items()}
+        words = [word for option, value in options.items() if value for word in (option, value)]
+        return f"{convert_command(self.source, self.root)} {shlex.join(words)}".rstrip()
 
     def line(self, number: int) -> str:
         """Name a row in an error message."""
@@ -121,6 +131,11 @@ def convert_command(source: Path, root: Path) -> str:
     """Return the beginning of the command that converts a list, to be typed."""
     rooted = [] if root == source.parent else ["--root", str(root)]
     return shlex.join(["vtdl", "lists", "convert", str(source), *rooted])
+
+
+def counting_from_zero(command: str) -> str:
+    """Return what to type for a list that counts classes from 1, from the beginning of the command that converts it."""
+    return f"{command} --from-one --out from_zero"
 
 
 def shortened(text: str, length: int = 80) -> str:

@@ -18,7 +18,7 @@ from vtdl_cli.data.lists.class_numbers import number_classes
 from vtdl_cli.data.lists.columns import LIST_COLUMNS
 from vtdl_cli.data.lists.formats import read_rows
 from vtdl_cli.data.lists.label_sets import LabelSet, label_set
-from vtdl_cli.data.lists.list_file import ListFile, convert_command, path_exists, read_text
+from vtdl_cli.data.lists.list_file import ListFile, path_exists, read_text
 from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
 from vtdl_cli.data.lists.writable import check_listable, unlistable
 from vtdl_cli.data.video.timeline import Interval, interval_at, name_sample
@@ -39,6 +39,8 @@ class VideoList:
         intervals: float64 [N, 2], start and end in seconds of the part of the video that a line stands for, NaN where
             it is the whole video; None: all lines are whole videos.
         sha256: of the file's bytes, for provenance.
+        command_that_converts: the beginning of the command that converts the list, to be typed; empty for videos found
+            on the disk.
     """
 
     source: Path
@@ -49,6 +51,7 @@ class VideoList:
     classes: list[str] | None
     intervals: NDArray[np.float64] | None
     sha256: str
+    command_that_converts: str
     _names: bytes
     _bounds: NDArray[np.int64]  # [N + 1]: name i is _names[_bounds[i] : _bounds[i + 1]]
     _numbers: NDArray[np.int64]  # [N] line numbers in the file, from 1
@@ -89,7 +92,7 @@ class VideoList:
     @property
     def label_set(self) -> LabelSet:
         """The classes that the labels stand for."""
-        return label_set(f"list '{self.source}'", self.classes, self.labels)
+        return label_set(f"list '{self.source}'", self.classes, self.labels, self.command_that_converts)
 
 
 class ParsedList(NamedTuple):
@@ -115,7 +118,7 @@ class ParsedList(NamedTuple):
         if len(sides) > 1:
             raise ListError(
                 f"list '{self.videos.source}' holds the videos of {', '.join(sides)} together. Write a list of each: "
-                f"{convert_command(self.videos.source, self.videos.root)} --out lists"
+                f"{self.videos.command_that_converts} --out lists"
             )
         return self.videos
 
@@ -148,7 +151,7 @@ def parse_list(
         raise UsageError(f"--list-columns '{columns}' is not a known order of columns. Use one of {allowed}")
     source = Path(path)
     folder = source.parent if root is None else Path(root)
-    file = ListFile(source, read_text(source, "list"), folder, strip_prefix, chosen or {})
+    file = ListFile(source, read_text(source, "list"), folder, strip_prefix, chosen or {}, columns)
     beside = file.beside(CLASSES_FILE)
     rows = read_rows(file, columns)
     labels, classes = number_classes(rows, file, read_classes(beside) if beside else None, first_class)
@@ -161,6 +164,7 @@ def parse_list(
         classes,
         rows.intervals,
         hashlib.sha256(file.content).hexdigest(),
+        file.command_that_converts,
         b"".join(rows.names),
         np.cumsum([0, *map(len, rows.names)], dtype=np.int64),
         rows.numbers,
@@ -188,7 +192,18 @@ def list_of_videos(source: Path, names: Sequence[str], *, root: Path | None = No
     numbers = np.arange(1, len(names) + 1)
     labels, frames = np.full_like(numbers, UNKNOWN_CLASS), np.zeros_like(numbers)
     return VideoList(
-        source, root or Path(), LIST_COLUMNS[3], labels, frames, None, None, digest, b"".join(encoded), bounds, numbers
+        source,
+        root or Path(),
+        LIST_COLUMNS[3],
+        labels,
+        frames,
+        None,
+        None,
+        digest,
+        "",
+        b"".join(encoded),
+        bounds,
+        numbers,
     )
 
 

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from vtdl_cli.data.lists.columns import LIST_COLUMNS
 from vtdl_cli.data.lists.label_sets import LabelSet, compare_classes, counting_warning
+from vtdl_cli.data.lists.list_file import counting_from_zero
 from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.errors import ListError
@@ -80,7 +81,7 @@ def _check_range(videos: VideoList, num_classes: int) -> None:
     first = int(outside.argmax())
     hint = "Prepare both lists together, or check --list-columns"
     if videos.labels.min() == 1 and videos.labels.max() == num_classes:  # as in the split files of UCF101
-        hint = f"If the list counts classes from 1: vtdl lists convert {videos.source} --from-one --out from_zero.txt"
+        hint = f"If the list counts classes from 1: {counting_from_zero(videos.command_that_converts)}"
     raise ListError(
         f"list '{videos.source}:{videos.line(first)}' has class '{videos.labels[first]}', outside the classifier's "
         f"{num_classes} classes, 0 to {num_classes - 1}. {hint}"
