@@ -1,6 +1,7 @@
 """`vtdl prepare-lists folder` on the layouts that people have, on the command line."""
 
 import json
+import shlex
 from pathlib import Path
 from unicodedata import normalize
 
@@ -92,6 +93,76 @@ def test_layout__subjects_can_be_groups(toy: Toy, tmp_path: Path) -> None:
     refuse(*line, "--group-from", "path", "--group-by", "^([^/]+)", code=2, says=(says,))
     groups = choose_groups(names, None, recorded_regex(lists / "val_split_1.txt"), SilentReporter())
     assert groups.keys(names) == [name.split("/")[1] for name in names]
+
+
+@pytest.mark.parametrize(
+    ("names", "remedy", "classes", "number"),
+    [
+        ([f"{place}/{n}.mp4" for place in ("train/a", "train/b", "val/a", "val/c", "extra/a") for n in (1, 2)],
+         "To list them too: --split-from draw --labels parent", 3, 10),
+        ([f"{place}/{n}.mp4" for place in ("train", "val", "extra") for n in (1, 2)],
+         "To list them too: --split-from draw --labels none", 0, 6),
+        (["z.mp4", *[f"{place}/{n}.mp4" for place in ("a", "b") for n in (1, 2)]],
+         "Move them there, or list all without classes: --labels none", 0, 5),
+        (["train/z.mp4", *[f"{place}/{n}.mp4" for place in ("train/a", "train/b", "val/a") for n in (1, 2)]],
+         "Move them there, or list all without classes: --labels none", 0, 7),
+        (["more/z.mp4", *[f"{place}/{n}.mp4" for place in ("train/a", "train/b", "val/a") for n in (1, 2)]],
+         "Move them there, or list all without classes: --split-from draw --labels none", 0, 7),
+        (["extra/a/z.mp4", *[f"{place}/{n}.mp4" for place in ("train/a", "val/a", "train/d", "train/b/c") for n in (1, 2)]],
+         "Move them there, or list all without classes: --split-from draw --labels none", 0, 9),
+    ],
+)  # fmt: skip
+def test_layout__what_lists_the_videos_left_out_runs_as_printed(
+    toy: Toy, tmp_path: Path, names: list[str], remedy: str, classes: int, number: int
+) -> None:
+    """Oracle, by hand: all videos, and their classes unless the line says that these are lost."""
+    line = link(toy, tmp_path / "root", *names)
+    (said,) = [text for text in succeed(*line).stderr.splitlines() if "will not be listed" in text]
+    assert said.endswith(f". {remedy}")
+    options = remedy.split(": ")[1].split()
+    audit = json.loads(succeed(*line, "--overwrite", *options, "--json").stdout)
+    assert (audit["total"], len(audit["classes"])) == (number, classes)
+
+
+def test_layout__recordings_on_both_sides_are_drawn_with_their_classes(toy: Toy, tmp_path: Path) -> None:
+    """The options run as printed; where no options keep the classes, none are printed."""
+    clips = [(name, number) for name in "ab" for number in range(4)]
+    names = [f"{side}/{name}/{name}{n}_c{c}.mp4" for side, c in (("train", 1), ("val", 2)) for name, n in clips]
+    line = link(toy, tmp_path / "one" / "root", *names)
+    (said,) = [text for text in succeed(*line).stderr.splitlines() if "recordings seem to have clips" in text]
+    remedy = said.partition("If so, keep each in one list: ")[2]
+    assert remedy.startswith("--split-from draw --labels parent --group-by ")
+    audit = json.loads(succeed(*line, "--overwrite", *shlex.split(remedy), "--json").stdout)
+    assert (audit["splits"], len(audit["classes"])) == ({"train": 12, "val": 4}, 2)
+    assert "recordings seem" not in "".join(audit["warnings"])
+    deep = [f"{Path(name).parent}/day/{Path(name).name}" for name in names]
+    said = succeed(*link(toy, tmp_path / "two" / "root", *deep), "--labels", "folder").stderr
+    assert said.count("If so, move each into the folder of one list\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("names", "remedy"),
+    [
+        (["ann_1", "ann_2", "bob_1", "bob_2"], ", or keep copies in one list: --group-by '^([^_]+)_'"),
+        (["ann1", "ann2", "bob1", "bob2"], ""),  # without such keys
+        (["ann_1", "bob_1", "eve_1", "kim_1"], ""),  # the copies have two keys
+    ],
+)
+def test_copies__are_grouped_only_by_names_that_tell_them(
+    toy: Toy, tmp_path: Path, names: list[str], remedy: str
+) -> None:
+    """Oracle, by hand: the first two are one file, of which a draw of half gives each list one; it runs as printed."""
+    root = tmp_path / "root"
+    root.mkdir()
+    for number, name in enumerate(names):
+        (root / f"{name}.mp4").symlink_to(toy.root / f"red/red_{max(number, 1)}.mp4")
+    line = ["prepare-lists", "folder", "--root", str(root), "--workers", "0", "--out", str(tmp_path / "lists")]
+    line += ["--val-fraction", "0.5", "--overwrite"]
+    warnings = (succeed(*line, "--seed", str(seed)).stderr for seed in range(20))
+    (said, *_) = [text for warning in warnings for text in warning.splitlines() if "under two names" in text]
+    assert said.endswith(f". Delete all but one of each{remedy}")
+    if remedy:
+        succeed(*line, *shlex.split(remedy.partition(": ")[2]))
 
 
 @pytest.mark.parametrize(

@@ -235,7 +235,7 @@ def test_audit__same_content_in_two_of_three_lists(root: Path) -> None:
     assert audit["on_both_sides"] == [["walk/d_1.avi", "run/c_1.avi"]]
     assert audit["warnings"] == [
         "1 video is in more than one of train, val, test under two names; the first is 'walk/d_1.avi', also "
-        "'run/c_1.avi'. Delete all but one of each, or keep copies in one list: --group-by '^([^_]+)_'"
+        "'run/c_1.avi'. Delete all but one of each"
     ]
 
 
@@ -578,7 +578,9 @@ def test_prepare_folder__warnings_about_lists_from_folders_say_how_to_draw_them(
     audit = prepare(root.parent / "sides", group_by="^([a-z])_", labels="folder")
     assert audit["groups_on_both_sides"] == ["a"]
     says = "1 recording has clips in both train and test; the first is 'a'. This is how the split was published; for one of"
-    assert any(text.startswith(says) and text.endswith(": --split-from draw") for text in audit["warnings"])
+    assert any(
+        text.startswith(says) and text.endswith(": --split-from draw --labels parent") for text in audit["warnings"]
+    )
 
 
 def test_prepare_folder__warns_of_a_path_that_is_not_utf8(root: Path) -> None:

@@ -6,14 +6,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
+from vtdl_cli.data.lists.splits import group_keys
 from vtdl_cli.data.video.probe import VideoFacts
 from vtdl_cli.engine.lists.recordings import RECORDING
+from vtdl_cli.errors import UsageError
 from vtdl_cli.runtime import file_sha256
 from vtdl_cli.text import counted
 
 _MOST_CLASSES_SHOWN = 5  # in one warning
 MOST_RATE_RATIO = 1.5  # of the highest frame rate to the lowest, without a warning
+PERSON = "^([^_]+)_"
+"""A regex for --group-by: its first group is the beginning of a file name, as in anna_walk.avi."""
 OWN_SPLIT = f"vtdl prepare-lists folder --root videos --out lists --group-by '{RECORDING}'"
 
 
@@ -86,24 +91,34 @@ def _find_duplicates(sides: Sides, root: Path) -> dict[str, list[list[str]]]:
     }
 
 
-def _or_group(audit: dict[str, Any]) -> str:
-    """The other remedy for copies, in lists that are split here and not by a publisher."""
-    return (
-        f", or keep copies in one list: {_redraw(audit)}--group-by '^([^_]+)_'" if audit["dataset"] == "folder" else ""
-    )
+def find_key_of_copies(names: Sequence[str], labels: NDArray[np.int64], copies: Sequence[Sequence[str]]) -> str | None:
+    """Return the regex for --group-by that keeps copies in one list; None if the names have no such key.
+
+    Args:
+        names: paths of the N videos to divide.
+        labels: int64 [N].
+        copies: the paths of each group of copies.
+    """
+    try:
+        keys = dict(zip(names, group_keys(names, PERSON), strict=True))
+    except UsageError:
+        return None
+    groups = set(zip(labels.tolist(), keys.values(), strict=True))
+    is_refused = len(groups) == len(set(labels.tolist())) > 1  # by `divide`: each class is one group
+    return None if is_refused or any(len({keys[name] for name in group}) > 1 for group in copies) else PERSON
 
 
-def _redraw(audit: dict[str, Any]) -> str:
-    """The option without which `--group-by` has no effect on lists that folders stand for."""
-    return "--split-from draw " if audit["options"].get("split_from") == "folder" else ""
-
-
-def audit_warnings(audit: dict[str, Any], files: dict[str, str]) -> list[str]:
+def audit_warnings(
+    audit: dict[str, Any], files: dict[str, str], redraw: str | None, key_of_copies: str | None
+) -> list[str]:
     """Return a line for everything in the audit that needs attention.
 
     Args:
         audit: the audit, but for its warnings.
         files: the file name of each side's list.
+        redraw: the options without which `--group-by` has no effect on lists that folders stand for; empty if they are
+            drawn or published, None if there are none.
+        key_of_copies: see `find_key_of_copies`.
     """
     warnings, sides = [], audit["splits"]
     in_both = f"in both {' and '.join(sides)}" if len(sides) < 3 else f"in more than one of {', '.join(sides)}"
@@ -120,17 +135,23 @@ def audit_warnings(audit: dict[str, Any], files: dict[str, str]) -> list[str]:
             f"{counted(len(both), 'video is', 'videos are')} {in_both} under two names; the first is "
             f"'{both[0][0]}', also '{both[0][1]}'"
         )
-        warnings.append(f"{what}. Delete all but one of each{_or_group(audit)}")
+        group = ""
+        if audit["dataset"] == "folder" and redraw is not None and key_of_copies:
+            group = f", or keep copies in one list: {_group_by(key_of_copies, redraw)}"
+        warnings.append(f"{what}. Delete all but one of each{group}")
     if both := audit["groups_on_both_sides"]:
         what = f"{counted(len(both), 'recording has', 'recordings have')} clips {in_both}; the first is '{both[0]}'"
-        own_split = _redraw(audit).strip() or OWN_SPLIT
-        warnings.append(f"{what}. This is how the split was published; for one of your own: {own_split}")
+        own_split = "" if redraw is None else f"; for one of your own: {redraw or OWN_SPLIT}"
+        warnings.append(f"{what}. This is how the split was published{own_split}")
     if both := audit["recordings_on_both_sides"]:
         what = (
             f"{counted(len(both), 'recording seems', 'recordings seem')} to have clips {in_both}, by "
             f"their file names; the first is '{both[0]}'"
         )
-        warnings.append(f"{what}. If so, keep each in one list: {_redraw(audit)}--group-by '{RECORDING}'")
+        remedy = "move each into the folder of one list"
+        if redraw is not None:
+            remedy = f"keep each in one list: {_group_by(RECORDING, redraw)}"
+        warnings.append(f"{what}. If so, {remedy}")
     for side, number in sides.items():
         absent = [name for name, counts in audit["classes"].items() if not counts[side]]
         if not number:
@@ -147,6 +168,10 @@ def audit_warnings(audit: dict[str, Any], files: dict[str, str]) -> list[str]:
             f"the first is {few[0]}"
         )
     return warnings
+
+
+def _group_by(regex: str, redraw: str) -> str:
+    return f"{redraw} --group-by '{regex}'".lstrip()
 
 
 def escape_non_utf8(name: str) -> str:

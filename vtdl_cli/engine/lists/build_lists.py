@@ -16,6 +16,7 @@ from vtdl_cli.engine.lists.audit import (
     audit_warnings,
     describe_videos,
     escape_non_utf8,
+    find_key_of_copies,
 )
 from vtdl_cli.engine.lists.outputs import list_files, write_outputs
 from vtdl_cli.engine.lists.recordings import find_recordings_on_several
@@ -84,6 +85,7 @@ class Candidates:
         ignored: paths that hold no video.
         findings: further entries of the audit.
         warnings: warnings about these.
+        redraw: options that draw lists in place of those that folders stand for, see `classes.FoundVideos`.
     """
 
     dataset: str
@@ -99,6 +101,7 @@ class Candidates:
     ignored: list[str] = field(default_factory=list)
     findings: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    redraw: str | None = ""
 
 
 def build_lists(candidates: Candidates, options: PrepareOptions) -> dict[str, Any]:
@@ -146,7 +149,8 @@ def _build(candidates: Candidates, options: PrepareOptions, cache: SurveyCache) 
         **candidates.findings,
     }
     files = list_files(candidates.split)
-    audit["warnings"] = candidates.warnings + audit_warnings(audit, files)
+    regex = find_key_of_copies(candidates.names, candidates.labels, audit["on_both_sides"])
+    audit["warnings"] = candidates.warnings + audit_warnings(audit, files, candidates.redraw, regex)
     write_outputs(options.out, files, candidates.classes, sides, audit)
     return audit
 

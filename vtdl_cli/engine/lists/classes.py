@@ -1,6 +1,7 @@
 """Find the videos below a folder, and give them the lists and classes that their folders stand for."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 from unicodedata import normalize
@@ -9,9 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vtdl_cli.data.lists.layouts import (
+    DRAW,
     LABELS,
     NONE,
+    PARENT,
     SPLIT_SOURCES,
+    Folders,
     Layout,
     count_folders,
     describe,
@@ -38,6 +42,8 @@ class FoundVideos(NamedTuple):
         ignored: files and folders that hold no video.
         description: the line that reports how the folder was read.
         warnings: lines about what needs attention.
+        redraw: the options that draw lists of them in place of those that folders stand for, with the same classes;
+            empty if lists are drawn anyway, None if no options do.
     """
 
     layout: Layout
@@ -48,6 +54,7 @@ class FoundVideos(NamedTuple):
     ignored: list[str]
     description: str
     warnings: list[str]
+    redraw: str | None
 
 
 def find_labelled_videos(root: Path, labels: str, split_from: str, *, flow: bool = False) -> FoundVideos:
@@ -76,6 +83,7 @@ def find_labelled_videos(root: Path, labels: str, split_from: str, *, flow: bool
         raise UsageError(f"--root '{root}' has no class folder with a video in it: {describe_shapes(counts)}. {hint}")
     classes = sorted(set(class_of.values()))
     numbers = {folder: classes.index(name) for folder, name in class_of.items()} | {"": UNKNOWN_CLASS}
+    redraw = _options_to_redraw(counts, layout)
     rows, left_out = [], []
     for name in found.videos:
         if place := places[name.rpartition("/")[0]]:
@@ -92,7 +100,8 @@ def find_labelled_videos(root: Path, labels: str, split_from: str, *, flow: bool
         np.array([side for _, _, side in rows], "<U8"),
         found.ignored,
         describe(layout, counts, len(classes), len(set(found.frame_folders).intersection(names))),
-        [*_warn_of_left_out(left_out, layout), *_warn_of_forms(class_of)],
+        [*_warn_of_left_out(left_out, layout, counts, redraw), *_warn_of_forms(class_of)],
+        redraw,
     )
 
 
@@ -118,14 +127,34 @@ def _warn_of_forms(class_of: dict[str, str]) -> list[str]:
     return [f"{what}; the first is '{class_of[twice[0]]}'"]
 
 
-def _warn_of_left_out(names: list[str], layout: Layout) -> list[str]:
+def _options_to_redraw(counts: Mapping[Folders, int], layout: Layout) -> str | None:
+    """Return `FoundVideos.redraw`."""
+    if not layout.sides:
+        return ""
+    labels = NONE if layout.labels == NONE else PARENT
+    drawn = recognise(counts, labels, DRAW)
+    for folders in counts:
+        place, redrawn = layout.place(folders), drawn.place(folders)
+        if place and (redrawn is None or redrawn.name != place.name):
+            return None
+        if labels == PARENT and redrawn and len(folders) == len(layout.prefix) + 1:  # a folder beside those of lists
+            return None
+    return f"--split-from {DRAW} --labels {labels}"
+
+
+def _warn_of_left_out(names: list[str], layout: Layout, counts: Mapping[Folders, int], redraw: str | None) -> list[str]:
     if not names:
         return []
-    where, remedy = ("class folder", "--labels none")
-    if layout.sides:
-        where, remedy = ("folder of a list" if layout.labels == NONE else "class folder of a list", "--split-from draw")
+    where = (
+        "folder of a list" if layout.labels == NONE else "class folder of a list" if layout.sides else "class folder"
+    )
     what = (
         f"{counted(len(names), 'video lies', 'videos lie')} in no {where}, and will not be listed; the "
         f"first is '{escape_non_utf8(names[0])}'"
     )
-    return [f"{what}. To list them too: {remedy}"]
+    left_out = [folders for folders in counts if not layout.place(folders)]
+    if redraw and (layout.labels == NONE or len(layout.prefix) < min(map(len, left_out))):
+        return [f"{what}. To list them too: {redraw}"]
+    keeps_lists = all(replace(layout, labels=NONE).place(folders) for folders in left_out)
+    options = f"--labels {NONE}" if keeps_lists else f"--split-from {DRAW} --labels {NONE}"
+    return [f"{what}. Move them there, or list all without classes: {options}"]

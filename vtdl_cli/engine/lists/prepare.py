@@ -82,6 +82,7 @@ def prepare_folder(
         sides=division.sides,
         ignored=found.ignored,
         warnings=found.warnings,
+        redraw=found.redraw,
     )
     options.reporter.line(found.description)
     return build_lists(candidates, options)
