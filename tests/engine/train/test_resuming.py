@@ -347,18 +347,6 @@ def test_resume__from_an_older_checkpoint_warns_of_lines_it_removes(toy: Toy, tm
     assert_same_run(run, whole)
 
 
-def test_overwrite__killed_on_the_way_cannot_be_resumed(
-    toy: Toy, tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The old last.pt goes first: nobody resumes from what is left of the old run."""
-    run = tmp_path / "run"
-    shutil.copytree(whole, run)
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "unlink", die_at(2, Path.unlink))
-        assert in_another_process(*toy.finetune(run, "--overwrite")) == signal.SIGKILL
-    refuse(*toy.finetune(run, "--resume"), code=2, says=("but no checkpoints/last.pt to resume from",))
-
-
 def test_pretrain__resume_of_a_finished_run_whose_log_is_gone(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
     """The checkpoint is whole; there is no last epoch to report."""
     shutil.copytree(pretrained, tmp_path / "run")
@@ -366,3 +354,71 @@ def test_pretrain__resume_of_a_finished_run_whose_log_is_gone(toy: Toy, pretrain
     more = ("--set", "pretrain.knn_every=2", "--set", "pretrain.keep_every=2")
     result = succeed(*toy.pretrain(tmp_path / "run", *more, "--resume", "--json"))
     assert json.loads(result.stdout)["metrics"] == {}
+
+
+# ---- stopped while it replaces an earlier run
+
+
+OTHER_LENGTH = settings("pretrain", "epochs=1")
+
+
+@pytest.fixture
+def replaced(toy: Toy, pretrained: Path, tmp_path: Path) -> Path:
+    """A finished run that another, of one epoch, was to replace and, killed in its first step, has not yet."""
+    run = tmp_path / "run"
+    shutil.copytree(pretrained, run)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(step, "device_clips", die_at(1, device_clips))
+        assert in_another_process(*toy.pretrain(run, "--overwrite", *OTHER_LENGTH)) == signal.SIGKILL
+    return run
+
+
+def test_overwrite__killed_before_the_first_save_begins_anew(
+    toy: Toy, pretrained: Path, tmp_path: Path, replaced: Path
+) -> None:
+    """Oracle: the run that had nothing to replace. Until the first save, the earlier one can be used."""
+    weights = [run / "checkpoints/last.pt" for run in (replaced, pretrained)]
+    assert file_sha256(weights[0]) == file_sha256(weights[1])
+    succeed(*toy.extract(replaced, tmp_path / "features.h5"))
+    stderr = succeed(*toy.pretrain(replaced, "--resume", *OTHER_LENGTH)).stderr
+    words = "has no checkpoint of the run that is to replace the one in it yet: starting from the beginning"
+    assert f"run folder '{replaced}' {words}" in stderr
+    succeed(*toy.pretrain(tmp_path / "whole", *OTHER_LENGTH))
+    assert files_in(replaced) == files_in(tmp_path / "whole")
+    ours, theirs = (load(run / "checkpoints/last.pt") for run in (replaced, tmp_path / "whole"))
+    assert differences(ours, theirs) == []
+    assert "is finished at epoch 1.00 of 1" in succeed(*toy.pretrain(replaced, "--resume", *OTHER_LENGTH)).stderr
+
+
+def test_overwrite__killed_before_the_first_save_loses_nothing(toy: Toy, pretrained: Path, replaced: Path) -> None:
+    """Whoever resumes with other settings, which may be the earlier run's, is told of both runs."""
+    words = "was to be overwritten by a run of another configuration"
+    refuse(*toy.pretrain(replaced, "--resume"), code=2, says=(f"run folder '{replaced}' {words}",))
+    refuse(*toy.pretrain(replaced), code=2, says=(f"run folder '{replaced}' is not empty",))
+    (replaced / ".replacing.yaml").unlink()
+    more = ("--set", "pretrain.knn_every=2", "--set", "pretrain.keep_every=2")
+    assert "is finished at epoch 2.00 of 2" in succeed(*toy.pretrain(replaced, "--resume", *more)).stderr
+    assert files_in(replaced) == files_in(pretrained)
+
+
+def test_overwrite__killed_before_the_first_save_may_be_typed_again(toy: Toy, replaced: Path) -> None:
+    succeed(*toy.pretrain(replaced, "--overwrite", *settings("pretrain", "epochs=3")))
+    assert "epoch 3.00 of 3" in succeed(*toy.pretrain(replaced, "--resume", *settings("pretrain", "epochs=3"))).stderr
+
+
+def test_overwrite__killed_as_it_removes_the_earlier_run(
+    toy: Toy, tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The old last.pt goes first: nobody resumes from what is left of the old run, and the new one begins anew."""
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", die_at(3, Path.unlink))  # the first is of the new run's configuration
+        assert in_another_process(*toy.finetune(run, "--overwrite")) == signal.SIGKILL
+    assert files_in(whole) - files_in(run) == {"checkpoints/last.pt"}
+    says = ("but no checkpoints/last.pt to resume from",)
+    refuse(*toy.finetune(run, "--resume", *settings("finetune", "epochs=3")), code=2, says=says)
+    assert "starting from the beginning" in succeed(*toy.finetune(run, "--resume")).stderr
+    assert files_in(run) == files_in(whole) - {
+        "gradients.jsonl", "checkpoints/epoch_0001.pt", "checkpoints/epoch_0002.pt"
+    }  # fmt: skip

@@ -139,7 +139,10 @@ class Checkpointing:
         """
         if not self.run.resumes:
             self.run.refuse_to_replace(self.config.to_yaml())
-            self.reporter.line(f"run folder '{self.run.path}' has no checkpoint yet: starting from the beginning")
+            whose = " of the run that is to replace the one in it" if self.run.is_replaced else ""
+            self.reporter.line(
+                f"run folder '{self.run.path}' has no checkpoint{whose} yet: starting from the beginning"
+            )
             return
         content = load_checkpoint(self.run.last, self.reporter.warn)
         check_checkpoint(content, self.run.last, State)

@@ -36,6 +36,7 @@ CURVES_SHARE = 0.005  # of a run's time, at most: of many epochs, or on a busy m
 
 CONFIG, METRICS, GRADIENTS = "config.yaml", "metrics.jsonl", "gradients.jsonl"
 PENDING = ".epochs.json"  # the lines of epochs for the logs, until last.pt is written and they are logged
+REPLACING = ".replacing.yaml"  # the configuration of a run that is to replace the one here, until it is first saved
 
 EpochMetrics = dict[str, float]
 """One line of metrics.jsonl."""
@@ -101,6 +102,10 @@ def stage_of(rows: Iterable[Mapping[str, Any]]) -> Stage:
     return "finetune" if any("train_top1" in row for row in rows) else "pretrain"
 
 
+def _has_text(path: Path, text: str) -> bool:
+    return path.exists() and path.read_text(encoding="utf-8", errors="replace") == text
+
+
 class RunFolder:
     """The output of one training.
 
@@ -114,7 +119,7 @@ class RunFolder:
         UsageError: the folder is not empty and neither is set, or it cannot be written; a tracker is not installed.
 
     Attributes:
-        resumes: whether the run continues from a last.pt.
+        resumes: whether the run continues from a last.pt that is its own.
     """
 
     def __init__(self, path: Path, *, resume: bool, overwrite: bool, trackers: Sequence[str] | None = ()) -> None:
@@ -122,7 +127,7 @@ class RunFolder:
         self.checkpoints = path / "checkpoints"
         self.last, self.best = self.checkpoints / "last.pt", self.checkpoints / "best.pt"
         self.resume, self.overwrite = resume, overwrite and not resume
-        self.resumes = resume and self.last.exists()
+        self.resumes = self._can_resume
         self._curves_drawn, self._curves_wait = time.monotonic(), CURVES_EVERY_SECONDS
         self._trackers = Trackers(path, trackers)
         self._opened = False
@@ -132,6 +137,15 @@ class RunFolder:
     def tracking_seconds(self) -> float:
         """What the trackers have taken so far."""
         return self._trackers.seconds
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether a run has begun to replace the one in the folder, and was not saved yet."""
+        return (self.path / REPLACING).exists()
+
+    @property
+    def _can_resume(self) -> bool:
+        return self.resume and self.last.exists() and not self.is_replaced
 
     def claim(self, reporter: Reporter) -> None:
         """Lock the folder, before the run in it is read.
@@ -143,16 +157,32 @@ class RunFolder:
         self._trackers.warn = reporter.warn
         lock_folder(self.path, reporter)
         refuse_used_folder(self.path, "run folder", resume=self.resume, overwrite=self.overwrite)
-        self.resumes = self.resume and self.last.exists()
+        self.resumes = self._can_resume
+
+    @ranks.on_rank_0
+    def announce(self, config_yaml: str) -> None:
+        """Note that a run of this configuration is to replace what is in the folder: nobody resumes that by mistake."""
+        if is_in_use(self.path):
+            write_text(self.path / REPLACING, config_yaml)
 
     def refuse_to_replace(self, config_yaml: str) -> None:
         """Refuse to start from the beginning, for lack of a last.pt, if that would replace files of another run.
 
+        A run that has begun to replace them may do so.
+
         Raises:
             UsageError: the folder holds such files, or another configuration than this one.
         """
-        config, written = self.path / CONFIG, self._written()
-        if config.exists() and config.read_text(encoding="utf-8", errors="replace") != config_yaml:
+        replacing, config, written = self.path / REPLACING, self.path / CONFIG, self._written()
+        if _has_text(replacing, config_yaml):
+            return
+        if replacing.exists() and self.last.exists():
+            raise UsageError(
+                f"run folder '{self.path}' was to be overwritten by a run of another configuration, which was stopped "
+                "before it was first saved. Use that configuration, --overwrite to start over, or remove "
+                f"'{replacing}' to resume the earlier run"
+            )
+        if config.exists() and not _has_text(config, config_yaml):
             written.append(config)
         if left := [str(path.relative_to(self.path)) for path in written]:
             more = f" and {len(left) - 1} more" if len(left) > 1 else ""
@@ -174,7 +204,7 @@ class RunFolder:
         if self._opened:
             return
         self._opened = True
-        if self.overwrite:
+        if self.overwrite or self.is_replaced:
             self._remove_old_run()
         if not self.resumes:
             (self.path / PENDING).unlink(missing_ok=True)  # of a run that was killed before it logged them
@@ -186,6 +216,7 @@ class RunFolder:
             path.unlink()
         with suppress(OSError):  # it holds what others have put there, or there is none
             self.checkpoints.rmdir()
+        (self.path / REPLACING).unlink(missing_ok=True)
 
     @ranks.on_rank_0
     def write_pending(self, epochs: Sequence[tuple[EpochMetrics, Gradients]]) -> None:

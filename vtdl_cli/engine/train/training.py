@@ -146,6 +146,8 @@ class Training:
         self.run.claim(self.reporter)
         if self.run.resume:
             self.checkpointing.resume()
+        elif self.run.overwrite:
+            self.run.announce(self.config.to_yaml())
         if not self.state.is_finished:
             videos, crop_size = self.order.local_batch_size, self.config.data.crop_size
             chosen = {"videos": videos, "crop_size": crop_size, "deterministic": self.state.identity["deterministic"]}
