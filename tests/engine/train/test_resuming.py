@@ -254,13 +254,15 @@ def test_resume__without_last_pt_replaces_nothing(toy: Toy, tmp_path: Path, whol
     run = tmp_path / "run"
     (run / name).parent.mkdir(parents=True)
     shutil.copy(whole / name, run / name)
+    shutil.copy(whole / "config.yaml", run)
     (run / "notes.txt").write_text("mine")
     before = (run / name).read_bytes()
     says = (
         f"run folder '{run}' holds {name}, but no checkpoints/last.pt to resume from. Use --overwrite to start over",
     )
-    refuse(*toy.finetune(run, "--resume", "--seed", "1"), code=2, says=says)
-    assert files_in(run) == {name, "notes.txt"}
+    same = settings("finetune", *EVERYTHING)
+    refuse(*toy.finetune(run, *same, "--resume", "--seed", "1"), code=2, says=says)
+    assert files_in(run) == {name, "config.yaml", "notes.txt"}
     assert (run / name).read_bytes() == before
     succeed(*toy.finetune(run, "--overwrite", *settings("finetune", "epochs=1")))
 

@@ -22,9 +22,10 @@ from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.engine.train.class_balance import Loss, build_loss, describe_balance
 from vtdl_cli.engine.train.freezing import check_freezing, freeze
 from vtdl_cli.engine.train.optimization import group_parameters
+from vtdl_cli.engine.train.overwriting import check_overwriting
 from vtdl_cli.engine.train.plan import describe_plan, report_schedule
 from vtdl_cli.engine.train.rank_batches import check_batch
-from vtdl_cli.engine.train.run_folder import RunFolder, refuse_own_source
+from vtdl_cli.engine.train.run_folder import RunFolder
 from vtdl_cli.engine.train.step import train_epoch
 from vtdl_cli.engine.train.training import Training
 from vtdl_cli.engine.train.validation import (
@@ -77,7 +78,8 @@ def finetune(
     check_freezing(options, trained=weights is not None or weights_follow, linear_probe=linear_probe)
     _warn_of_lists(options, videos, val_videos, reporter)
     check_batch("finetune", options.batch_size)
-    refuse_own_source(out, weights, overwrite=execution.overwrite)
+    if execution.overwrite:
+        check_overwriting(out, "finetune", weights)
     run = RunFolder(out, resume=execution.resume, overwrite=execution.overwrite, trackers=options.trackers)
     machine = build_machine(execution.device, options.precision, execution.workers, reporter)
     seed_torch(execution.seed)

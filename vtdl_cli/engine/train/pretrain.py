@@ -23,9 +23,10 @@ from vtdl_cli.engine.request import Execution, ListSource
 from vtdl_cli.engine.train.forecast import keys_per_video, triplets, warnings
 from vtdl_cli.engine.train.health import signs_of_failure
 from vtdl_cli.engine.train.optimization import ParameterGroup
+from vtdl_cli.engine.train.overwriting import check_overwriting
 from vtdl_cli.engine.train.plan import describe_plan, report_schedule
 from vtdl_cli.engine.train.rank_batches import check_batch
-from vtdl_cli.engine.train.run_folder import RunFolder, refuse_own_source
+from vtdl_cli.engine.train.run_folder import RunFolder
 from vtdl_cli.engine.train.step import train_epoch
 from vtdl_cli.engine.train.training import Training
 from vtdl_cli.errors import ListError
@@ -68,7 +69,8 @@ def pretrain(
         may_lack_all=True,
     )
     check_size(config, videos)
-    refuse_own_source(out, weights, overwrite=execution.overwrite)
+    if execution.overwrite:
+        check_overwriting(out, "pretrain", weights)
     run = RunFolder(out, resume=execution.resume, overwrite=execution.overwrite, trackers=config.pretrain.trackers)
     training, method = prepare_pretraining(config, videos, run, execution, reporter, weights)
     report_schedule(training)

@@ -22,7 +22,7 @@ import yaml
 
 from vtdl_cli import ranks
 from vtdl_cli.analysis.curves import draw_curves
-from vtdl_cli.engine.networks.checkpoint import Stage, find_weights
+from vtdl_cli.engine.networks.checkpoint import CHECKPOINTS, Stage
 from vtdl_cli.engine.train.meter import rename_metrics
 from vtdl_cli.engine.train.trackers import IDS, Trackers
 from vtdl_cli.errors import UsageError, VtdlError
@@ -68,14 +68,29 @@ def is_in_use(path: Path) -> bool:
     return path.is_dir() and any(entry.name != FOLDER_LOCK for entry in path.iterdir())
 
 
-def refuse_own_source(out: Path, weights: str | None, *, overwrite: bool) -> None:
-    """Refuse to overwrite a run with one that begins from its weights; None: it begins from random ones.
+def has_text(path: Path, text: str) -> bool:
+    """Whether a file exists and holds this text."""
+    return path.exists() and path.read_text(encoding="utf-8", errors="replace") == text
 
-    Raises:
-        UsageError: they lie in `out`.
-    """
-    if overwrite and weights is not None and find_weights(weights).resolve().is_relative_to(out.resolve()):
-        raise UsageError(f"weights '{weights}' lie in --out '{out}', which --overwrite replaces. Choose another --out")
+
+def written_files(folder: Path) -> list[Path]:
+    """Return the files of a run except its configuration; last.pt first."""
+    logs = [folder / name for name in (METRICS, "metrics.csv", GRADIENTS, "curves.png", IDS)]
+    there = [path for path in (*written_checkpoints(folder), *logs) if path.is_file()]
+    return [*there, *sorted(folder.glob("events.out.tfevents.*"))]
+
+
+def written_checkpoints(folder: Path) -> list[Path]:
+    """Return the checkpoints of a run, last.pt first."""
+    checkpoints = folder / CHECKPOINTS
+    names = [checkpoints / "last.pt", checkpoints / "best.pt", *sorted(checkpoints.glob("epoch_*.pt"))]
+    return [path for path in names if path.is_file()]
+
+
+def name_files(paths: Sequence[Path], folder: Path) -> str:
+    """Name the first of some files in a folder, and how many more there are."""
+    more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+    return f"{paths[0].relative_to(folder)}{more}"
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
@@ -102,10 +117,6 @@ def stage_of(rows: Iterable[Mapping[str, Any]]) -> Stage:
     return "finetune" if any("train_top1" in row for row in rows) else "pretrain"
 
 
-def _has_text(path: Path, text: str) -> bool:
-    return path.exists() and path.read_text(encoding="utf-8", errors="replace") == text
-
-
 class RunFolder:
     """The output of one training.
 
@@ -124,7 +135,7 @@ class RunFolder:
 
     def __init__(self, path: Path, *, resume: bool, overwrite: bool, trackers: Sequence[str] | None = ()) -> None:
         self.path = path
-        self.checkpoints = path / "checkpoints"
+        self.checkpoints = path / CHECKPOINTS
         self.last, self.best = self.checkpoints / "last.pt", self.checkpoints / "best.pt"
         self.resume, self.overwrite = resume, overwrite and not resume
         self.resumes = self._can_resume
@@ -173,8 +184,8 @@ class RunFolder:
         Raises:
             UsageError: the folder holds such files, or another configuration than this one.
         """
-        replacing, config, written = self.path / REPLACING, self.path / CONFIG, self._written()
-        if _has_text(replacing, config_yaml):
+        replacing, config, written = self.path / REPLACING, self.path / CONFIG, written_files(self.path)
+        if has_text(replacing, config_yaml):
             return
         if replacing.exists() and self.last.exists():
             raise UsageError(
@@ -182,21 +193,13 @@ class RunFolder:
                 "before it was first saved. Use that configuration, --overwrite to start over, or remove "
                 f"'{replacing}' to resume the earlier run"
             )
-        if config.exists() and not _has_text(config, config_yaml):
+        if config.exists() and not has_text(config, config_yaml):
             written.append(config)
-        if left := [str(path.relative_to(self.path)) for path in written]:
-            more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+        if written:
             raise UsageError(
-                f"run folder '{self.path}' holds {left[0]}{more}, but no checkpoints/last.pt to resume from. "
-                "Use --overwrite to start over, or another --out"
+                f"run folder '{self.path}' holds {name_files(written, self.path)}, but no checkpoints/last.pt to "
+                "resume from. Use --overwrite to start over, or another --out"
             )
-
-    def _written(self) -> list[Path]:
-        """Files of an earlier run except its configuration; last.pt first."""
-        logs = [self.path / name for name in (METRICS, "metrics.csv", GRADIENTS, "curves.png", IDS)]
-        checkpoints = [self.last, self.best, *sorted(self.checkpoints.glob("epoch_*.pt"))]
-        there = [path for path in (*checkpoints, *logs) if path.is_file()]
-        return list(dict.fromkeys([*there, *sorted(self.path.glob("events.out.tfevents.*"))]))
 
     @ranks.on_rank_0
     def open(self, config_yaml: Callable[[], str]) -> None:
@@ -212,7 +215,7 @@ class RunFolder:
 
     def _remove_old_run(self) -> None:
         """Delete the files of a run and no others; last.pt first, so that nobody can resume from half a run."""
-        for path in [*self._written(), *self.checkpoints.glob(".*.part")]:
+        for path in [*written_files(self.path), *self.checkpoints.glob(".*.part")]:
             path.unlink()
         with suppress(OSError):  # it holds what others have put there, or there is none
             self.checkpoints.rmdir()
