@@ -14,7 +14,20 @@ from typing import Any
 
 import pytest
 
-from tests.toy import Toy, differences, files_in, load, rows, start, step_of, stop_when, succeed, vtdl, without_times
+from tests.toy import (
+    Toy,
+    differences,
+    files_in,
+    load,
+    rows,
+    small_files,
+    start,
+    step_of,
+    stop_when,
+    succeed,
+    vtdl,
+    without_times,
+)
 from vtdl_cli.engine.train import checkpointing, run_folder, trackers
 from vtdl_cli.engine.train.checkpointing import Checkpointing
 from vtdl_cli.engine.train.run_folder import RunFolder
@@ -241,3 +254,16 @@ def test_overwrite__logs_no_epoch_of_the_run_before(toy: Toy, tmp_path: Path) ->
     (run / run_folder.PENDING).write_text('[[{"epoch": 1, "step": 1, "loss": 9.0}, {}]]')
     succeed(*toy.pretrain(run, "--set", "pretrain.epochs=1", *every_step("pretrain"), "--overwrite"))
     assert [row["step"] for row in rows(run)] == [STEPS_PER_EPOCH]
+
+
+@pytest.mark.parametrize("most_bytes", [500, 10_000])
+@pytest.mark.parametrize("stage", ["pretrain", "finetune"])
+def test_save__a_first_one_that_fails_leaves_nothing(toy: Toy, tmp_path: Path, stage: str, most_bytes: int) -> None:
+    """config.yaml is the first file, and last.pt the largest: the same command, typed again, begins anew."""
+    line = getattr(toy, stage)(tmp_path / "run", "--set", f"{stage}.epochs=1")
+    with small_files(most_bytes):
+        result = vtdl(*line)
+    name = "config.yaml" if most_bytes == 500 else "checkpoints/last.pt"
+    assert f"error: file '{tmp_path / 'run' / name}' could not be written" in result.stderr
+    assert (result.exit_code, list(tmp_path.iterdir())) == (1, [])
+    succeed(*line)

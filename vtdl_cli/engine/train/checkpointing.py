@@ -60,18 +60,22 @@ class Checkpointing:
     def save(self) -> None:
         """Write last.pt, log the epochs since the last save, and copy last.pt where that is due.
 
-        The first save creates the run folder, so that a start that fails leaves none.
+        The first save creates the run folder, so that a start that fails leaves none; nor does a first save that fails.
 
         Raises:
-            VtdlError: the loss of a step was not finite; last.pt stays as it was.
+            VtdlError: the loss of a step was not finite, or a file cannot be written; last.pt stays as it was.
         """
         began = time.monotonic() - self.run.tracking_seconds  # which an epoch takes however often the run is saved
         self.check_finite_metrics(self.state.meter.means())
-        self.run.open(self.config.to_yaml)
-        self.run.write_pending(self._epochs)
         content = self.state.to_checkpoint()
-        if ranks.is_rank_0():
-            save_checkpoint(self.run.last, content)
+        try:
+            self.run.open(self.config.to_yaml)
+            self.run.write_pending(self._epochs)
+            if ranks.is_rank_0():
+                save_checkpoint(self.run.last, content)
+        except VtdlError:
+            self.run.abandon()
+            raise
         self._epochs, self._saved_step = [], self.state.step
         self._publish()
         self.restart_clock()

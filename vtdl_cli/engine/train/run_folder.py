@@ -221,6 +221,14 @@ class RunFolder:
             self.checkpoints.rmdir()
         (self.path / REPLACING).unlink(missing_ok=True)
 
+    def abandon(self) -> None:
+        """Remove what a first save has left that failed, so that the same command can be typed again."""
+        if not self.last.exists():
+            for name in (CONFIG, PENDING):
+                (self.path / name).unlink(missing_ok=True)
+            with suppress(OSError):  # it holds what others have put there, or there is none
+                self.checkpoints.rmdir()
+
     @ranks.on_rank_0
     def write_pending(self, epochs: Sequence[tuple[EpochMetrics, Gradients]]) -> None:
         """Keep each epoch's line of metrics.jsonl, and of gradients.jsonl unless it is empty, for `log_pending`."""
