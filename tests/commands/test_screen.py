@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import pytest
 from rich.console import Console
@@ -9,9 +10,9 @@ from rich.console import Console
 from vtdl_cli.commands.screen import PLAIN_EVERY, ConsoleReporter, print_result
 
 
-def make_console(*, terminal: bool, quiet: bool = False) -> tuple[ConsoleReporter, io.StringIO]:
+def make_console(*, terminal: bool, quiet: bool = False, width: int = 120) -> tuple[ConsoleReporter, io.StringIO]:
     text = io.StringIO()
-    console = Console(file=text, force_terminal=terminal, width=120, soft_wrap=True, color_system=None)
+    console = Console(file=text, force_terminal=terminal, width=width, soft_wrap=True, color_system=None)
     return ConsoleReporter(console, quiet), text
 
 
@@ -72,6 +73,26 @@ def test_bar__shows_fields_and_a_bar_below_it() -> None:
     with reporter.progress(2, "again") as bar:
         bar.advance(2)
     assert "again" in text.getvalue()
+
+
+FIELDS = {"loss": "3.960", "positive": "0.026", "lr": "0.0005", "clips/s": "25.3", "data time": "23%"}
+
+
+@pytest.mark.parametrize("width", [70, 80, 100, 120])
+@pytest.mark.parametrize("title", ["pretrain", "finetune (may stop early)"])
+def test_bar__narrow_terminals_cut_the_fields_and_never_count_and_time(width: int, title: str) -> None:
+    """Each bar is one line, no wider than the terminal; the bar itself is drawn where there is room for it."""
+    reporter, text = make_console(terminal=True, width=width)
+    with reporter.progress(12345, title, start=4000) as outer:
+        outer.advance(1, **FIELDS)
+        with reporter.progress(3000, "kNN"):
+            reporter.line("drawn")
+    shown = re.sub(r"\x1b\[[\d?]*[A-Za-z]", "", text.getvalue()).split("drawn\n")[1]
+    first, second = (line.rstrip() for line in re.split(r"[\r\n]+", shown)[:2])
+    bar = " +[━╸]+" if width >= 100 else ""
+    assert re.fullmatch(rf"{re.escape(title)}{bar} +4001/12345 -:--:-- left  loss 3\.960 .*…", first)
+    assert re.fullmatch(r"kNN[ ━╸]+0/3000 +-:--:-- left", second)
+    assert len(first) <= width
 
 
 def test_print_result__json_is_parsed_back(capsys: pytest.CaptureFixture[str]) -> None:

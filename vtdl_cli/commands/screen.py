@@ -9,13 +9,14 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
-from rich.table import Table
+from rich.table import Column, Table
 
 from vtdl_cli import ranks
 from vtdl_cli.runtime import Progress, Reporter, SilentReporter
 from vtdl_cli.text import printable, result_rows
 
 PLAIN_EVERY = 50  # steps between two lines in a pipe
+BAR_FROM_WIDTH = 100  # characters; narrower terminals show the numbers without a bar
 JSON_ONLY = ("preset", "triplets", "times", "draws", "neighbours", "gallery_weights_sha256", "query_weights_sha256")
 """Keys of results that tables leave out: a file of settings, tables of their own, every value behind a mean, hashes."""
 
@@ -75,14 +76,16 @@ class ConsoleReporter:
 
 
 def _bars(console: Console) -> RichProgress:
+    """Return bars whose fields come last and are cut where they do not fit: all else keeps its width."""
     return RichProgress(
         TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=24),
+        *([BarColumn(bar_width=24)] if console.width >= BAR_FROM_WIDTH else []),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[shown]}", markup=False),
         TimeRemainingColumn(),
-        TextColumn("left"),
+        TextColumn("left "),
+        TextColumn("{task.fields[shown]}", markup=False, table_column=Column(ratio=1, no_wrap=True)),
         console=console,
+        expand=True,
     )
 
 
