@@ -176,6 +176,14 @@ def test_help__keeps_its_lines_in_a_narrow_window(command: list[str]) -> None:
     assert [line for lines in broken for line in lines if len(line) > 78] == []
 
 
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help__shows_no_value_of_flags(command: list[str]) -> None:
+    """`--json` takes none; every value has a metavar or a type of its own."""
+    shown = CliRunner().invoke(app, [*command, "--help"], env={"COLUMNS": "200"}).stdout
+    assert re.search(r"--help +-h +Show this message and exit", shown)
+    assert "bool" not in shown
+
+
 def test_help__groups_commands_by_what_people_want() -> None:
     """Each command in a panel, on one line of a usual window, which is what its own help begins with."""
     shown = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "100"}).stdout

@@ -57,6 +57,7 @@ class ErrorBoundary(TyperGroup):
         ctx.meta[WORDS] = list(args)
         with reporting_errors(ctx.meta["debug"]):
             _check_encoding(args)
+            _hide_types_of_flags(self, ctx)
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
@@ -65,6 +66,15 @@ class ErrorBoundary(TyperGroup):
             result = super().invoke(ctx)
             ranks.destroy_process_group()
             return result
+
+
+def _hide_types_of_flags(command: Any, ctx: Any) -> None:
+    """Leave `<bool>` out of the help: a flag takes no value."""
+    for parameter in command.get_params(ctx):
+        if getattr(parameter, "is_flag", False):
+            parameter.metavar = ""
+    for inner in getattr(command, "commands", {}).values():
+        _hide_types_of_flags(inner, ctx)
 
 
 def _check_encoding(words: Sequence[str]) -> None:
