@@ -159,6 +159,16 @@ def test_select_device__refuses_an_absent_gpu(name: str) -> None:
         select_device(name)
 
 
+@pytest.mark.parametrize("name", ["cuda:2", "cuda:99999", "cuda:01"])
+def test_select_device__refuses_a_gpu_beyond_the_last(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Pretended: a machine with two GPUs."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert select_device("cuda:1") == torch.device("cuda", 1)
+    with pytest.raises(UsageError, match=f"device '{name}' is not available: torch sees cuda:0, cuda:1. Choose"):
+        select_device(name)
+
+
 def test_select_autocast__by_option_and_by_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     assert select_autocast("bf16", CPU) is torch.bfloat16
     assert select_autocast("fp32", CPU) is None

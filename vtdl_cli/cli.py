@@ -62,10 +62,21 @@ class ErrorBoundary(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
-        with reporting_errors(ctx.meta["debug"]):
+        with reporting_errors(ctx.meta["debug"], _command_path(self, ctx.meta[WORDS])):
             result = super().invoke(ctx)
             ranks.destroy_process_group()
             return result
+
+
+def _command_path(command: Any, words: Sequence[str]) -> str:
+    """Return the command that the words begin with: `vtdl lists check`."""
+    path = ["vtdl"]
+    for word in words:
+        command = getattr(command, "commands", {}).get(word)
+        if command is None:
+            break
+        path.append(word)
+    return " ".join(path)
 
 
 def _hide_types_of_flags(command: Any, ctx: Any) -> None:
@@ -87,26 +98,26 @@ def _check_encoding(words: Sequence[str]) -> None:
 
 
 @contextmanager
-def reporting_errors(debug: bool) -> Iterator[None]:
-    """Turn an exception into error lines and an exit code; with `debug`, print its traceback first."""
+def reporting_errors(debug: bool, command: str = "vtdl") -> Iterator[None]:
+    """Turn an exception of a command into error lines and an exit code; with `debug`, print its traceback first."""
     try:
         yield
     except (Exception, KeyboardInterrupt) as error:
         if isinstance(error, (typer.Exit, typer.Abort, BrokenPipeError)):  # Typer ends a closed pipe quietly
             raise
         with _ignoring_ctrl_c():
-            code = _print_failure(error, debug)
+            code = _print_failure(error, debug, command)
         sys.exit(code)
 
 
-def _print_failure(error: BaseException, debug: bool) -> int:
+def _print_failure(error: BaseException, debug: bool, command: str) -> int:
     """Print what failed, and return the exit code."""
     from vtdl_cli.commands.screen import print_line  # not at the top: Rich is slow to import
 
     if debug:
         for line in traceback.format_exc().splitlines():
             print_line(line)
-    lines, code = describe(error)
+    lines, code = describe(error, command)
     for line in lines:
         print_line(f"error: {line}")
     return code
@@ -122,26 +133,26 @@ def _ignoring_ctrl_c() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def describe(error: BaseException) -> tuple[Sequence[str], int]:
-    """Return the error lines for an exception, and the exit code."""
+def describe(error: BaseException, command: str = "vtdl") -> tuple[Sequence[str], int]:
+    """Return the error lines for an exception of a command, and the exit code."""
     if isinstance(error, PartFailed) and error.__cause__ is not None:
         lines, code = describe(error.__cause__)
         return [f"{error.part}: {line}" for line in lines], code
     if isinstance(error, VtdlError):
         return error.lines, error.exit_code
-    line, code = _describe_other(error)
+    line, code = _describe_other(error, command)
     return [line] if line else [], code
 
 
-def _describe_other(error: BaseException) -> tuple[str, int]:
+def _describe_other(error: BaseException, command: str) -> tuple[str, int]:
     if isinstance(error, TyperException):
         message = error.format_message().rstrip(".")  # empty if a group without a command printed its help
         if not message:
             return "", error.exit_code
         if remedy := describe_unknown_option(error):
             return remedy, error.exit_code
-        context = getattr(error, "ctx", None)  # of the command whose options are wrong
-        command = context.command_path if context else "vtdl"
+        context = getattr(error, "ctx", None)  # of the command whose options are wrong; Typer's parser gives none
+        command = context.command_path if context else command
         return f"{message}{'' if message.endswith('?') else '.'} See: {command} --help", error.exit_code
     if _is_interrupted(error):
         return "interrupted without saving", 1

@@ -217,7 +217,7 @@ def select_device(name: str) -> torch.device:
     """Resolve a device name; `auto` is the first CUDA device, else the CPU. `mps`, Apple's GPU, has not been tried.
 
     Raises:
-        UsageError: `cuda` or `mps` was requested, and torch finds no such GPU.
+        UsageError: `cuda`, `cuda:1` or `mps` was requested, and torch finds no such GPU.
     """
     import torch
 
@@ -227,6 +227,9 @@ def select_device(name: str) -> torch.device:
         raise UsageError(
             f"device '{name}' is not available: torch {torch.__version__} sees no such GPU. Use --device cpu"
         )
+    numbered = [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    if name.startswith("cuda:") and name not in numbered:
+        raise UsageError(f"device '{name}' is not available: torch sees {', '.join(numbered)}. Choose from them")
     return torch.device("cuda" if name == "auto" and available else "cpu" if name == "auto" else name)
 
 

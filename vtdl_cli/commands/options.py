@@ -1,5 +1,6 @@
 """Options that several commands share, and their translation into requests to the engine."""
 
+import re
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -92,7 +93,7 @@ DeviceOption = Annotated[
     str,
     typer.Option(
         metavar="auto|cpu|cuda|mps",
-        help="Device to compute on; mps, Apple's GPU, has not been tried.",
+        help="Device to compute on; cuda:1 is the second GPU. mps, Apple's GPU, has not been tried.",
         rich_help_panel=RUNNING,
     ),
 ]
@@ -244,6 +245,6 @@ def execution(
 
     if resume and overwrite:
         raise UsageError("--resume and --overwrite exclude each other. Choose one")
-    if device not in ("auto", "cpu", "cuda", "mps") and not device.startswith("cuda:"):
-        raise UsageError(f"--device '{device}' is not auto, cpu, cuda or mps")
+    if not re.fullmatch("auto|cpu|cuda(:[0-9]+)?|mps", device):
+        raise UsageError(f"--device '{device}' is not auto, cpu, cuda, cuda:NUMBER or mps")
     return Execution(seed, device, workers, resume, overwrite, dry_run, deterministic)

@@ -36,7 +36,7 @@ def probe(
     from vtdl_cli.errors import UsageError
 
     numbers = [text for text in per_class.split(",") if text]
-    if not all(text.isdigit() and int(text) for text in numbers):
+    if not all(text.isdecimal() and int(text) for text in numbers):
         raise UsageError(f"--per-class '{per_class}' is not a list of numbers from 1. Example: --per-class 1,5,10")
     from vtdl_cli.engine.features.probe import probe
 
