@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "api": {"engine", "models", "data", "config", *FLOOR},
     "engine": {"engine", *CONFIGURATION, *LEAVES, *FLOOR},
     **{leaf: {leaf, *FLOOR} for leaf in LEAVES},
-    "settings": {"setting_keys", "yaml_values", "config", "runtime", "errors"},
+    "settings": {"setting_keys", "yaml_values", "config", "runtime", "text", "errors"},
     "setting_keys": {"config", "runtime"},
     "yaml_values": {"text"},
     "config": set(),

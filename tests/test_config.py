@@ -113,6 +113,15 @@ def test_load_config__file_that_is_no_text(tmp_path: Path) -> None:
 def test_load_config__missing_keys_are_named(tmp_path: Path) -> None:
     lines = mistakes(preset=write_preset(tmp_path, "model: {name: c3d}\nmethod: {queue: {}}\n"))
     assert [line.split("'")[1] for line in lines] == ["method.queue.size", "pretrain", "finetune", "extract"]
+    assert lines[0].endswith("Add it, or --set method.queue.size=...")
+    assert lines[1].endswith("Add it, as in vtdl presets show demo")
+
+
+def test_load_config__reads_numbers_as_people_mean_them(tmp_path: Path) -> None:
+    """To YAML 1.1, 2e-3 is a text and 010 is 8."""
+    text = find_preset("demo").read_text().replace("epochs: 12", "epochs: 010").replace("lr: 2.0e-3", "lr: 2e-3")
+    config = load_config(write_preset(tmp_path, text))
+    assert (config.pretrain.epochs, config.pretrain.optimizer.lr) == (10, 0.002)
 
 
 # ---- --set
@@ -124,6 +133,10 @@ def test_load_config__missing_keys_are_named(tmp_path: Path) -> None:
         ("pretrain.epochs=7", "pretrain.epochs", 7),
         ("pretrain.optimizer.lr=1e-3", "pretrain.optimizer.lr", 0.001),
         ("pretrain.optimizer.lr=3E-4", "pretrain.optimizer.lr", 0.0003),
+        ("pretrain.epochs=010", "pretrain.epochs", 10),
+        ("pretrain.epochs=1_000", "pretrain.epochs", 1000),
+        ("pretrain.optimizer.lr=.5", "pretrain.optimizer.lr", 0.5),
+        ("method.options.at=1:30", "method.options.at", "1:30"),
         ("pretrain.optimizer.lr=1", "pretrain.optimizer.lr", 1.0),
         ("evaluate.starts=[5, 9]", "evaluate.starts", [5, 9]),
         ("method.queue.mask_own_video=false", "method.queue.mask_own_video", False),
@@ -155,6 +168,12 @@ def test_set__leaves_the_given_values_alone() -> None:
     [
         ("nonsense", "--set 'nonsense' is not of the form section.key=value"),
         ("epochs=3", "is not of the form section.key=value"),
+        ("pretrain.epochs", "--set 'pretrain.epochs' has no value. Type --set pretrain.epochs=VALUE"),
+        ("method=vtdl", "is not of the form section.key=value. Did you mean 'method.name'?"),
+        ("x" * 200, f"--set '{'x' * 40}…{'x' * 39}' is not of the form"),
+        ("pretrain.epochs=" + "x" * 200, f"pretrain.epochs '{'x' * 40}…{'x' * 39}' in --set is not valid"),
+        ("pretrain.epochs=1:30", "pretrain.epochs '1:30' in --set is not valid: input should be a valid integer"),
+        ("method.tca.version=true", "method.tca.version 'True' in --set is not valid: input should be a number"),
         ("pretrain.=3", "is not of the form section.key=value"),
         ("model.name.x=3", "--set 'model.name.x=3' goes into 'name', which is a value"),
         ("pretrain.epochs=[", "has a value that is not YAML"),
@@ -184,7 +203,7 @@ def test_set__leaves_the_given_values_alone() -> None:
         ("pretrain.epochs=true", "pretrain.epochs 'True'"),
         ("pretrain.augment=1", "pretrain.augment '1' in --set is not valid: input should be a valid boolean"),
         ("pretrain.optimizer.lr=nan", "pretrain.optimizer.lr 'nan'"),
-        ("method.temperature=inf", "method.temperature 'inf' in --set is not valid: input should be a finite number"),
+        ("method.temperature=.inf", "method.temperature 'inf' in --set is not valid: input should be a finite number"),
         ("method.tca.alpha=1", "method.tca.alpha '1' in --set is not valid: input should be less than 1"),
         ("data.decoder=ffmpeg", "input should be 'auto', 'decord', 'pyav' or 'torchcodec'"),
         ("data.crop_size=1000", "crop_size 1000 is larger than short_side 27: increase short_side, too"),
@@ -216,6 +235,7 @@ def test_set__all_mistakes_at_once() -> None:
             "gap_frames has no effect where negative is",
         ),
         (["method.sampling.redraws=1"], "redraws has no effect where negative is 'shrink_gap'"),
+        (["data.modality=flow", "data.frame_rate=5"], "frame_rate 5 cannot be sampled where modality is 'flow'"),
         (["evaluate.starts=[0, 10]", "evaluate.clips=5"], "clips 5 and 2 starts exclude each other"),
         (
             ["finetune.cuda_graphs=true", "finetune.sync_batch_norm=true"],
@@ -257,6 +277,7 @@ NOT_AUGMENTED = ("pretrain.augment=false", "finetune.augment=false")
         (NOT_AUGMENTED, "data.jitter={hue: 0.1}", "neither stage augments"),
         (NOT_AUGMENTED, "data.rotation_degrees=5", "neither stage augments"),
         (["data.modality=flow"], "data.jitter.hue=0.1", "data.modality is 'flow'"),
+        (["data.modality=flow"], "data.decoder=decord", "data.modality is 'flow'"),
         ([], "pretrain.schedule.milestones=[3]", "pretrain.schedule.name is 'cosine'"),
         ([], "pretrain.schedule.factor=0.3", "pretrain.schedule.name is 'cosine'"),
         (["finetune.schedule.name=constant"], "finetune.schedule.factor=0.3", "finetune.schedule.name is 'constant'"),

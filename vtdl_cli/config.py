@@ -6,7 +6,7 @@ The defaults are the published ones; a preset states what it changes. `settings.
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, model_validator
 
 MOST = 1_000_000  # upper limit of counts: more is a typo, which would exhaust memory or never finish
 PositiveInt = Annotated[int, Field(ge=1, le=MOST)]
@@ -50,7 +50,12 @@ class Data(Section):
     max_bad_fraction: Fraction = 0.05  # of unreadable videos; a run stops above it, if there are 3 or more
 
     @model_validator(mode="after")
-    def _crop_fits(self) -> Self:
+    def _options_fit(self) -> Self:
+        if self.modality == "flow" and self.frame_rate is not None:
+            raise ValueError(
+                f"frame_rate {self.frame_rate:g} cannot be sampled where modality is 'flow', whose images have no "
+                "times: leave it out"
+            )
         if self.crop_size > self.short_side:
             raise ValueError(
                 f"crop_size {self.crop_size} is larger than short_side {self.short_side}: increase short_side, too"
@@ -68,10 +73,19 @@ class Model(Section):
     weight_init: Literal["kaiming", "xavier"] = "kaiming"  # of convolutions: torchvision's, or the authors'
 
 
+def _refuse_bool(value: Any) -> Any:
+    """Python counts True as 1."""
+    if isinstance(value, bool):
+        raise ValueError("input should be a number")
+    return value
+
+
 class Tca(Section):
     """Temporal-consistent augmentation (method/README; `method/tca.py`); alpha 0 switches it off."""
 
-    version: Literal[1, 2, 3] = 2  # whose still frame is mixed in: 2 its own, 1 the next clip's, 3 a random clip's
+    version: Annotated[Literal[1, 2, 3], BeforeValidator(_refuse_bool)] = (
+        2  # whose still frame is mixed in: 2 its own, 1 the next clip's, 3 a random clip's
+    )
     side: Literal["query", "key", "both"] = "query"  # the anchor, the positive, or each with draws of its own
     alpha: BelowOne = 0.1  # the still frame's weight is drawn from 0 to alpha
     per: Literal["batch", "sample"] = "batch"  # one weight for the whole batch, or one for each clip

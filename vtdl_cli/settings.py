@@ -4,7 +4,6 @@ A preset is one YAML file that holds every stage.
 """
 
 import copy
-import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,11 @@ from vtdl_cli.setting_keys import (
     suggest_key,
     suggest_nearest,
 )
+from vtdl_cli.text import shorten
 from vtdl_cli.yaml_values import read_yaml
+
+MESSAGE_CHARACTERS = 80
+"""Of a value, or of what was typed, in a message."""
 
 
 def preset_dir() -> Path:
@@ -110,18 +113,26 @@ def _assign(values: dict[str, Any], text: str) -> str:
     """Put one assignment into `values`; return an error line, or an empty text."""
     key, equals, value = text.partition("=")
     *sections, name = key.strip().split(".")
+    typed = shorten(text, MESSAGE_CHARACTERS)
+    if sections and not equals and key.strip() in all_keys():
+        return f"--set '{typed}' has no value. Type --set {key.strip()}=VALUE"
     if not equals or not sections or not name:
-        hint = suggest(keys_named(name)) or " For example: --set pretrain.epochs=10"
-        return f"--set '{text}' is not of the form section.key=value.{hint}"
+        hint = suggest(_keys_meant(name)) or " For example: --set pretrain.epochs=10"
+        return f"--set '{typed}' is not of the form section.key=value.{hint}"
     for section in sections:
         values = values.setdefault(section, {})
         if not isinstance(values, dict):
-            return f"--set '{text}' goes into '{section}', which is a value and not a section"
+            return f"--set '{typed}' goes into '{section}', which is a value and not a section"
     try:
-        values[name] = _read_value(value)
+        values[name] = read_yaml(value)
     except ValueError:  # also of a date that does not exist
-        return f"--set '{_shortened(text)}' has a value that is not YAML, or nested too deeply"
+        return f"--set '{typed}' has a value that is not YAML, or nested too deeply"
     return ""
+
+
+def _keys_meant(name: str) -> list[str]:
+    """Return the keys that a word without a section may mean; of a section with a name, `method=vtdl`, that name."""
+    return [key for key in all_keys() if key == f"{name}.name"] or keys_named(name)
 
 
 def without_effect(assignments: Iterable[str], idle: Mapping[str, str]) -> list[str]:
@@ -137,7 +148,7 @@ def without_effect(assignments: Iterable[str], idle: Mapping[str, str]) -> list[
     for text in assignments:
         key = present_key(text.partition("=")[0])
         if reason := next((reason for each, reason in idle.items() if f"{key}.".startswith(f"{each}.")), ""):
-            mistakes.append(f"--set '{text}' has no effect where {reason}. Leave it out")
+            mistakes.append(f"--set '{shorten(text, MESSAGE_CHARACTERS)}' has no effect where {reason}. Leave it out")
     return mistakes
 
 
@@ -147,7 +158,8 @@ def _idle_keys(config: Config) -> Iterator[tuple[str, str]]:
         for key in ("version", "side", "per"):
             yield f"method.tca.{key}", "method.tca.alpha is 0"
     if config.data.modality == "flow":
-        yield "data.jitter", "data.modality is 'flow'"
+        for key in ("decoder", "jitter"):
+            yield f"data.{key}", "data.modality is 'flow'"
     if not (config.pretrain.augment or config.finetune.augment):
         for key in ("jitter", "rotation_degrees"):
             yield f"data.{key}", "neither stage augments"
@@ -161,17 +173,6 @@ def _idle_keys(config: Config) -> Iterator[tuple[str, str]]:
             yield f"{stage}.optimizer.momentum", f"{stage}.optimizer.name is '{training.optimizer.name}'"
 
 
-def _read_value(text: str) -> Any:
-    """Read a YAML value; YAML 1.1 takes `1e-3` for a string, users mean a number."""
-    value = read_yaml(text)
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
-
-
 def _explain(detail: dict[str, Any], source: str, assigned: Sequence[str]) -> str:
     """Return one line for one of pydantic's errors; `assigned`: the keys that --set has changed."""
     location = [str(part) for part in detail["loc"]]
@@ -181,18 +182,14 @@ def _explain(detail: dict[str, Any], source: str, assigned: Sequence[str]) -> st
         f"{key}.".startswith(f"{each}.") or (is_unknown and each.startswith(f"{key}.")) for each in assigned
     )
     where = "--set" if is_assigned else f"'{source}'"
+    keys = [name for name in all_keys() if name.rpartition(".")[0] == key]  # of a section
     if detail["type"] == "extra_forbidden":
         return f"key '{key}' of {where} is unknown.{suggest_key(key)} See: vtdl presets show demo"
     if detail["type"] == "missing":
-        return f"key '{key}' is missing from '{source}'. Add it, or --set {key}=..."
+        how = "as in vtdl presets show demo" if keys else f"or --set {key}=..."
+        return f"key '{key}' is missing from '{source}'. Add it, {how}"
     if detail["type"] == "model_type":
-        keys = [name for name in all_keys() if name.rpartition(".")[0] == key]
         return f"key '{key}' of {where} is a section, and no value. Set what is in it: {', '.join(keys)}"
     rule = detail["msg"].removeprefix("Value error, ")
-    value = "" if isinstance(detail["input"], dict) else f" '{_shortened(str(detail['input']))}'"
+    value = "" if isinstance(detail["input"], dict) else f" '{shorten(str(detail['input']), MESSAGE_CHARACTERS)}'"
     return f"{key or 'configuration'}{value} in {where} is not valid: {rule[:1].lower()}{rule[1:]}"
-
-
-def _shortened(text: str) -> str:
-    """Return text on one line, at most 80 characters long."""
-    return textwrap.shorten(text, 80, placeholder="...")

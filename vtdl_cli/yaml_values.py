@@ -1,5 +1,6 @@
 """Plain values from YAML, such as a preset, or what is typed after `--set`."""
 
+import re
 from typing import Any
 
 import yaml
@@ -8,6 +9,25 @@ from vtdl_cli.text import has_lone_surrogate
 
 MOST_LEVELS, MOST_VALUES = 20, 10_000
 """Of nested settings; ours have four levels and about 100 values."""
+
+INT, FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads numbers as people mean them: to YAML 1.1, 010 is 8, 1:30 is 90, and 1e-3 is a text."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, form) for tag, form in forms if tag not in (INT, FLOAT)]
+    for first, forms in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(INT, re.compile(r"[-+]?\d+(_\d+)*$", re.ASCII), list("-+0123456789"))
+_Loader.add_implicit_resolver(
+    FLOAT,
+    re.compile(r"[-+]?((\d+\.?\d*|\.\d+)(e[-+]?\d+)?|\.inf|\.nan)$", re.ASCII | re.IGNORECASE),
+    list("-+.0123456789"),
+)
+_Loader.add_constructor(INT, lambda _, node: int(node.value))
 
 
 def check_extent(values: Any) -> Any:
@@ -40,7 +60,7 @@ def read_yaml(text: str) -> Any:
         ValueError: it is not YAML, or too deeply nested; the message names the place.
     """
     try:
-        return check_extent(yaml.safe_load(text))
+        return check_extent(yaml.load(text, _Loader))
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from error
     except RecursionError:
