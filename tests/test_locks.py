@@ -59,6 +59,17 @@ def test_lock__leaves_nothing_but_what_was_written(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.rglob("*")] == ["a", "x"]
 
 
+def test_lock__folder_that_takes_no_files_is_not_being_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As /proc, where even root may create nothing."""
+
+    def refuse_to_create(*_: object) -> int:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+
+    monkeypatch.setattr("vtdl_cli.locks.os.open", refuse_to_create)
+    with pytest.raises(UsageError, match=f"f.h5' cannot be written: '{tmp_path}' takes no files. Choose another --out"):
+        hold(tmp_path / "f.h5", is_file=True)
+
+
 def test_lock__is_refused_while_another_holds_it_and_free_once_that_is_killed(tmp_path: Path) -> None:
     """Though a process that it forked off lives on, and its file is still there."""
     out = tmp_path / "out"

@@ -135,11 +135,15 @@ def _acquire(out: Path, path: Path) -> int:
         raise _refusal(out, path.read_bytes())
     if fcntl is None:
         raise _NoLocks("this system has no POSIX locks")
-    for _ in range(ATTEMPTS):
+    for attempt in range(ATTEMPTS):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         except FileNotFoundError:  # another command that was refused has just removed the folder
+            if attempt == ATTEMPTS - 1:
+                raise UsageError(
+                    f"output '{out}' cannot be written: '{path.parent}' takes no files. Choose another --out"
+                ) from None
             continue
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

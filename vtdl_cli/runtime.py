@@ -171,17 +171,17 @@ def unused_path(path: str) -> str:
     return next(each for each in chain([path], numbered) if not os.path.lexists(each))
 
 
-def check_writable(folder: Path) -> None:
-    """Check at the start that an output folder can be written, rather than fail hours later.
+def check_writable(folder: Path, option: str = "--out") -> None:
+    """Check at the start that an output folder, which `option` names, can be written, rather than fail hours later.
 
     Raises:
         UsageError: `folder` cannot be created, or is not writable.
     """
     nearest = nearest_existing_folder(folder)
     if not nearest.is_dir():
-        raise UsageError(f"output folder '{folder}' cannot be created: '{nearest}' is a file. Choose another --out")
+        raise UsageError(f"output folder '{folder}' cannot be created: '{nearest}' is a file. Choose another {option}")
     if not os.access(nearest, os.W_OK | os.X_OK):
-        raise UsageError(f"output folder '{folder}' is not writable. Choose another --out")
+        raise UsageError(f"output folder '{folder}' is not writable. Choose another {option}")
 
 
 def check_new_file(path: Path, option: str, *, overwrite: bool, sources: Iterable[Path] = (), ending: str = "") -> None:
@@ -205,7 +205,7 @@ def check_new_file(path: Path, option: str, *, overwrite: bool, sources: Iterabl
         raise UsageError(f"output '{path}' does not end in {ending}, the kind of file that is written. Change {option}")
     if path.exists() and not overwrite:
         raise UsageError(f"output '{path}' exists. Use --overwrite, or another {option}")
-    check_writable(path.parent)
+    check_writable(path.parent, option)
 
 
 def default_workers() -> int:

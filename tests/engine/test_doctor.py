@@ -1,9 +1,11 @@
 """`vtdl doctor`: each check, on machines that lack one thing."""
 
+import errno
 import json
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from unittest.mock import Mock, patch
 
@@ -49,10 +51,20 @@ def test_doctor__failure_is_exit_1_with_the_next_step(tmp_path: Path, monkeypatc
     result = vtdl("doctor", "--folder", str(file / "below"))
     assert result.exit_code == 1
     first, second = result.stdout.splitlines()
-    assert first.startswith("fail     disk: ")
-    assert first.endswith("Choose another --folder")
-    assert second.startswith("fail     locks: ")
+    assert first == (
+        f"fail     disk: output folder '{file / 'below'}' cannot be created: '{file}' is a file. Choose another --folder"
+    )
+    assert second == "fail     locks: for the same reason as disk"
     assert "error: 2 of 2 checks failed (disk, locks): a run would fail." in result.stderr
+    assert result.stderr.endswith(f"then: vtdl doctor --folder {file / 'below'}\n")
+
+
+def test_disk__folder_that_takes_no_files(here: Examination, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As /proc, where all folders are open to root, who may not create anything there."""
+    error = FileNotFoundError(errno.ENOENT, "No such file or directory", "/proc/x")
+    monkeypatch.setattr(tempfile, "TemporaryFile", Mock(side_effect=error))
+    says = f"output folder '{here.folder}' cannot be written: no such file or directory. Choose another --folder"
+    assert found("disk", here) == found("locks", here) == Finding("fail", says)
 
 
 def test_run_check__exceptions_are_failures_except_an_interruption(here: Examination) -> None:

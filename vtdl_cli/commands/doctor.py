@@ -1,6 +1,7 @@
 """`vtdl doctor`."""
 
 import json
+import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -44,7 +45,14 @@ def doctor(
         sys.stdout.write(json.dumps({"runs": not failed, "checks": checks}, indent=2) + "\n")
     if failed:
         what = f"{len(failed)} of {len(findings)} checks failed ({', '.join(failed)})"
-        raise VtdlError(f"{what}: a run would fail. Do what their lines say, then: vtdl doctor")
+        raise VtdlError(f"{what}: a run would fail. Do what their lines say, then: {_retype(folder, device)}")
+
+
+def _retype(folder: Path, device: str) -> str:
+    """Return the command with the options that were given, quoted for a shell."""
+    given = [] if folder == Path() else ["--folder", str(folder)]
+    given += [] if device == "auto" else ["--device", device]
+    return shlex.join(["vtdl", "doctor", *given])
 
 
 def _print(name: str, finding: "Finding") -> None:

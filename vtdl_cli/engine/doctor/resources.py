@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from pathlib import Path
 
 from vtdl_cli.engine.doctor.examination import CollectingReporter, Examination, Finding
 from vtdl_cli.errors import UsageError
@@ -41,12 +42,7 @@ def check_open_files(_: Examination) -> Finding:
 def check_disk(examination: Examination) -> Finding:
     """The output folder can be written and has room for checkpoints."""
     folder = examination.folder
-    try:
-        check_writable(folder)
-        with tempfile.TemporaryFile(dir=nearest_existing_folder(folder)) as file:
-            file.write(b"x")
-    except (UsageError, OSError) as error:
-        return Finding("fail", f"'{folder}' cannot be written: {error}", "Choose another --folder")
+    _write_a_byte(folder)
     free = shutil.disk_usage(nearest_existing_folder(folder)).free
     found = f"'{folder}' has {free / 2**30:.3g} GiB free"
     if free < CHECKPOINT_BYTES:
@@ -56,9 +52,21 @@ def check_disk(examination: Examination) -> Finding:
     return Finding("ok", found)
 
 
+def _write_a_byte(folder: Path) -> None:
+    """Raise a UsageError if the folder cannot be written."""
+    check_writable(folder, "--folder")
+    try:
+        with tempfile.TemporaryFile(dir=nearest_existing_folder(folder)) as file:
+            file.write(b"x")
+    except OSError as error:
+        reason = str(error.strerror).lower()
+        raise UsageError(f"output folder '{folder}' cannot be written: {reason}. Choose another --folder") from error
+
+
 @releasing_locks
 def check_locks(examination: Examination) -> Finding:
     """The file system of the output folder has locks."""
+    _write_a_byte(examination.folder)
     warnings = CollectingReporter()
     lock_file(examination.folder / "vtdl-doctor", warnings)
     if warnings.texts:
