@@ -71,9 +71,9 @@ def test_extract__interval_gives_the_features_of_its_frames(
 
 
 def test_features__keep_intervals_when_merged_and_exported(
-    toy: Toy, pretrained: Path, seconds_file: Path, tmp_path: Path
+    toy: Toy, pretrained: Path, untrimmed: Path, seconds_file: Path, tmp_path: Path
 ) -> None:
-    whole, merged = tmp_path / "whole.h5", tmp_path / "merged.h5"
+    whole, merged, long = tmp_path / "whole.h5", tmp_path / "merged.h5", str(untrimmed / LONG)  # of two roots
     succeed(*toy.extract(pretrained, whole))
     succeed("features", "merge", str(whole), str(seconds_file), "--out", str(merged))
     starts = columns(merged)["interval_starts"]
@@ -84,7 +84,7 @@ def test_features__keep_intervals_when_merged_and_exported(
     with (tmp_path / "table.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [(row["path"], row["start"], row["end"]) for row in rows[-4:]] == [
-        (rows[-4]["path"], "", ""), (LONG, "0", "1"), (LONG, "1", "2"), (LONG, "2", "3")
+        (rows[-4]["path"], "", ""), (long, "0", "1"), (long, "1", "2"), (long, "2", "3")
     ]  # fmt: skip
     refuse("features", "merge", str(merged), str(seconds_file), "--out", str(tmp_path / "twice.h5"), code=2,
            says=(f"features of video '{LONG}#t=0,1' are in",))  # fmt: skip

@@ -250,7 +250,7 @@ def _describe_provenance(source: Source, videos: VideoList, spec: FeatureSpec, c
         "weights_sha256": source.sha256,
         "list_sha256": videos.sha256,
         **({"classes": json.dumps(videos.classes)} if videos.classes else {}),
-        "root": str(videos.root),
+        "root": str(videos.root.absolute()),
         "modality": config.data.modality,
         "preset": config.model_copy(update={"data": data}).to_yaml(),
     }

@@ -32,6 +32,7 @@ from vtdl_cli.data.lists.label_sets import LabelSet, compare_classes, label_set
 from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
 from vtdl_cli.data.video.decoding import same_frames
 from vtdl_cli.data.video.timeline import name_samples
+from vtdl_cli.engine.features.places import find_root, place_videos
 from vtdl_cli.errors import UsageError
 from vtdl_cli.locks import lock_file, releasing_locks
 from vtdl_cli.runtime import Reporter, Warn, check_new_file, ignore_warning
@@ -142,6 +143,7 @@ def _plain(attribute: Any) -> Any:
 def merge_features(paths: Sequence[Path], out: Path, reporter: Reporter, *, overwrite: bool = False) -> dict[str, Any]:
     """Concatenate files of one network and different videos, in the order given.
 
+    Where files have several roots, the paths of their videos become whole: equal ones may be of different videos.
     An attribute that differs, such as the list's, becomes a JSON list of its values. Classes keep their names where all
     files with labels have names.
 
@@ -159,13 +161,14 @@ def merge_features(paths: Sequence[Path], out: Path, reporter: Reporter, *, over
     files = [inspect_features(path, reporter.warn) for path in paths]
     for file in files[1:]:
         _check_same_network(files[0], file)
-    _check_distinct_videos(paths)
+    if whole_paths := _check_distinct_videos(files):
+        reporter.line("videos lie below several roots: the merged file has their whole paths")
     names = _common_names(files, reporter)
     shape = (sum(file.shape[0] for file in files), *files[0].shape[1:])
     optional = set().union(*(file.optional for file in files))
     number = sum(len(file.labels) for file in files) if OFFSETS in optional else None
-    attributes = _join_attributes(files) | names
-    write_features(out, shape, _read_all(paths), attributes, optional=optional, num_videos=number)
+    rows, attributes = _read_all(paths, whole_paths=whole_paths), _join_attributes(files) | names
+    write_features(out, shape, rows, attributes, optional=optional, num_videos=number)
     skipped = [video for file in files for video in file.skipped]
     return {"out": str(out), "files": len(files), "shape": list(shape), "skipped": skipped}
 
@@ -207,33 +210,61 @@ def _have_same_frames(ours: str, theirs: str) -> bool:
     return all(same_frames(*pair) for pair in itertools.product(values_of(ours), values_of(theirs)))
 
 
-def _check_distinct_videos(paths: Sequence[Path]) -> None:
+def _check_distinct_videos(files: Sequence[FeatureFile]) -> bool:
+    """Check that no video is in two files, and return whether they lie below several roots.
+
+    Raises:
+        UsageError: one is.
+    """
+    columns = [_read_names(file) for file in files]
+    named = [(file.attributes, each["paths"]) for file, each in zip(files, columns, strict=True)]
+    listed = [paths for _, paths in named]
+    places = place_videos(named) or listed
     seen: dict[str, Path] = {}
-    for path in paths:
-        with open_features(path) as file:
-            columns = {name: file.read(name) for name in file.columns if name in ("paths", *INTERVAL_COLUMNS)}
-            for video in name_samples(columns["paths"], intervals_in(columns)):
-                if video in seen:
-                    raise UsageError(
-                        f"features of video '{video}' are in '{seen[video]}' and again in '{path}'. "
-                        "Leave one of the files out, or extract lists that share no video"
-                    )
-                seen[video] = path
+    for file, each, placed in zip(files, columns, places, strict=True):
+        intervals = intervals_in(each)
+        for video, place in zip(name_samples(each["paths"], intervals), name_samples(placed, intervals), strict=True):
+            if place in seen:
+                raise UsageError(
+                    f"features of video '{video}' are in '{seen[place]}' and again in '{file.path}'. "
+                    "Leave one of the files out, or extract lists that share no video"
+                )
+            seen[place] = file.path
+    return places != listed
 
 
-def _read_all(paths: Sequence[Path]) -> Iterator[FeatureRows]:
-    """Yield the rows of all files; of ragged ones the columns of videos and those of vectors apart."""
+def _read_names(file: FeatureFile) -> dict[str, Any]:
+    """Read what identifies the videos of a file."""
+    with open_features(file.path) as opened:
+        return {name: opened.read(name) for name in opened.columns if name in ("paths", *INTERVAL_COLUMNS)}
+
+
+def _read_all(paths: Sequence[Path], *, whole_paths: bool) -> Iterator[FeatureRows]:
+    """Yield the rows of all files; of ragged ones the columns of videos and those of vectors apart.
+
+    Args:
+        paths: of the files.
+        whole_paths: put the root before the path of each video.
+    """
     last = 0
     for path in paths:
         with open_features(path) as file:
+            root = find_root(file.attributes, file.read("paths")) if whole_paths else None
             if not is_ragged(file):
-                yield from read_blocks(file)
+                yield from (_place(rows, root) for rows in read_blocks(file))
                 continue
             videos = read_videos(file)
             edges = videos[OFFSETS] + last
-            yield {**videos, OFFSETS: edges[1:] if last else edges}
+            yield {**_place(videos, root), OFFSETS: edges[1:] if last else edges}
             yield from read_vectors(file)
             last = edges[-1]
+
+
+def _place(rows: FeatureRows, root: Path | None) -> FeatureRows:
+    """Put a root, if any, before the paths."""
+    if root is None:
+        return rows
+    return {**rows, "paths": [(root / path).absolute().as_posix() for path in rows["paths"]]}
 
 
 def _join_attributes(files: Sequence[FeatureFile]) -> dict[str, str]:

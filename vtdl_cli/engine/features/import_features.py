@@ -52,6 +52,8 @@ def import_features(
     rows = match_rows(foreign, videos, reporter)
     shape = (len(rows), *foreign.values.shape[1:])
     attributes = _describe_provenance(path, videos, network) | {"group_by": recorded_regex(videos_list.path)}
+    if videos_list.root is not None:  # else it says nothing: the videos need not be on this disk
+        attributes["root"] = str(videos.root.absolute())
     optional = () if videos.intervals is None else tuple(INTERVAL_COLUMNS)
     write_features(out, shape, _blocks(foreign, rows, videos), attributes, optional=optional)
     matched_by = "order" if foreign.names is None else "path"
@@ -124,6 +126,5 @@ def _describe_provenance(path: Path, videos: VideoList, network: str) -> dict[st
         "imported_sha256": file_sha256(path),
         "list_sha256": videos.sha256,
         **({"classes": json.dumps(videos.classes)} if videos.classes else {}),
-        "root": str(videos.root),
         "skipped": "[]",
     }

@@ -1,5 +1,6 @@
 """Two feature files to compare: a reference (training videos, gallery), and the videos to test or to search for."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,8 @@ import numpy as np
 from vtdl_cli.data.hdf5.features import Features, network_of, read_features, values_of
 from vtdl_cli.data.lists.label_sets import compare_classes
 from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
+from vtdl_cli.data.video.timeline import name_samples
+from vtdl_cli.engine.features.places import place_videos
 from vtdl_cli.errors import UsageError
 from vtdl_cli.runtime import Reporter
 from vtdl_cli.text import counted
@@ -94,23 +97,37 @@ def read_grouping(features: Features) -> str:
 def find_itself(reference: Features, query: Features) -> np.ndarray:
     """Return the row of each query in the reference, int64 (Q,), -1 where it is not there.
 
-    Equal paths with other features are videos below another root.
+    It is there if a video lies in the same place. Equal paths below two roots are one video if their features agree, as
+    those of a copy do. Where a file does not name its root, equal paths are one video unless their features differ.
     """
-    rows = {name: row for row, name in enumerate(reference.names)}
-    comparable = reference.attributes.get("protocol") == query.attributes.get("protocol")
-    found = np.array([rows.get(name, -1) for name in query.names], np.int64)
-    for number in np.flatnonzero(found >= 0) if comparable else ():
-        ours, theirs = reference.values[found[number]], query.values[number]
-        if not np.allclose(ours, theirs, rtol=1e-2, atol=1e-3):
-            found[number] = -1
-    return found
+    found = _find_rows(reference.names, query.names)
+    places = place_videos([(side.attributes, side.paths) for side in (reference, query)])
+    if reference.attributes.get("protocol") == query.attributes.get("protocol"):
+        for number in np.flatnonzero(found >= 0):
+            ours, theirs = reference.values[found[number]], query.values[number]
+            if not np.allclose(ours, theirs, rtol=1e-2, atol=1e-3):
+                found[number] = -1
+    elif places is not None:
+        found[:] = -1
+    if places is None:
+        return found
+    in_place = _find_rows(name_samples(places[0], reference.intervals), name_samples(places[1], query.intervals))
+    return np.where(in_place >= 0, in_place, found)
+
+
+def _find_rows(reference: Sequence[str], query: Sequence[str]) -> np.ndarray:
+    rows = {name: row for row, name in enumerate(reference)}
+    return np.array([rows.get(name, -1) for name in query], np.int64)
 
 
 def describe_shared_files(reference: Features, query: Features) -> str:
     """Return a warning if both files have intervals of one video, else an empty text."""
     if reference.intervals is None and query.intervals is None:
         return ""
-    if not (shared := sorted(set(reference.paths) & set(query.paths))):
+    places = place_videos([(side.attributes, side.paths) for side in (reference, query)])
+    ours, theirs = (reference.paths, query.paths) if places is None else places
+    known = set(ours)
+    if not (shared := sorted({path for path, place in zip(query.paths, theirs, strict=True) if place in known})):
         return ""
     return (
         f"{counted(len(shared), 'video has', 'videos have')} intervals in both '{query.path}' and "
