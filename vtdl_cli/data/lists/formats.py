@@ -60,4 +60,4 @@ def read_rows(file: ListFile, columns: str | None) -> ListRows:
     rows = FORMATS[kind].read(file)
     names = unify_slashes(rows.names, file.root)
     file.check_prefix(names)
-    return find_stored(replace(rows, names=[name.removeprefix(file.prefix) for name in names]), file.root)
+    return find_stored(replace(rows, names=[name.removeprefix(file.prefix) for name in names]), file)
