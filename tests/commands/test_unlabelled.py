@@ -1,6 +1,7 @@
 """Videos without labels: folders, single videos and bare paths in place of lists, and lists of class -1."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -75,6 +76,38 @@ def test_pretrain__warns_of_folders_for_validation_and_test(toy: Toy, tmp_path: 
     (folder / "videos/train").rename(folder / "videos/others")
     (said,) = warnings_of()
     assert said.endswith(f"To leave these out: vtdl prepare-lists folder --root '{folder}' --out lists")
+
+
+@pytest.mark.parametrize("command", ["pretrain", "extract", "predict", "compress", "check"])
+def test_folder__names_that_no_list_can_hold_are_left_out(
+    toy: Toy, archive: Path, finetuned: Path, tmp_path: Path, command: str
+) -> None:
+    """Counted and named, as by prepare-lists. Oracle: the videos of the archive."""
+    for name in ("line\nbreak.mp4", os.fsdecode(b"day 1/caf\xe9.mp4")):
+        shutil.copy(toy.root / "red/red_0.mp4", archive / name)
+    folder, out = str(archive), tmp_path / "out"
+    line = {
+        "pretrain": of_folder(toy.pretrain(out, "--train-list", folder, "--dry-run", "--json")),
+        "extract": of_folder(toy.extract(finetuned, tmp_path / "f.h5", "--list", folder)),
+        "predict": ["predict", "--weights", str(finetuned), folder, "--device", "cpu", "--workers", "0", "--json"],
+        "compress": ["compress", folder, "--out", str(out), "--workers", "0", "--json"],
+        "check": ["lists", "check", folder, "--json"],
+    }[command]
+    result = succeed(*line)
+    what = f"folder '{archive}': 2 videos are left out, for a name that no list can hold; the first is"
+    first = "'day 1/caf\\udce9.mp4': its name is not UTF-8. Rename them"
+    assert [text for text in result.stderr.splitlines() if "left out" in text] == [f"warning: {what} {first}"]
+    if command == "extract":
+        assert paths_in(tmp_path / "f.h5") == NAMES
+    else:
+        assert json.loads(result.stdout)["videos"] == len(NAMES)
+
+
+def test_folder__of_names_that_no_list_can_hold_alone(toy: Toy, tmp_path: Path) -> None:
+    (tmp_path / "videos").mkdir()
+    shutil.copy(toy.root / "red/red_0.mp4", tmp_path / "videos" / "line\nbreak.mp4")
+    says = ("video 'line\\nbreak.mp4' cannot be read as a list: its name contains a line break. Rename it",)
+    refuse("lists", "check", str(tmp_path / "videos"), code=1, says=says)
 
 
 def test_prepare_lists__all_unlabelled_videos_are_for_training(archive: Path, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vtdl_cli.data.lists.video_list import (
@@ -14,6 +14,7 @@ from vtdl_cli.data.lists.video_list import (
     list_of_videos,
     parse_list,
 )
+from vtdl_cli.data.lists.writable import unlistable
 from vtdl_cli.data.video.disk import may_be_video
 from vtdl_cli.data.video.folder_scan import find_videos, is_video_folder
 from vtdl_cli.errors import ListError, UsageError
@@ -146,7 +147,10 @@ class ListSource:
                 "meaning. Leave them out"
             )
         if self.path.is_dir() and not is_video_folder(self.path, flow=flow):
-            return list_of_videos(self.path, find_videos(self.path, flow=flow).videos, root=self.path)
+            names = find_videos(self.path, flow=flow).videos
+            listed = [name for name in names if not unlistable(name)]
+            videos = list_of_videos(self.path, listed or names, root=self.path)
+            return replace(videos, left_out=list(filter(unlistable, names)))
         return list_of_videos(self.path, [str(self.path)])
 
     @property

@@ -41,6 +41,7 @@ class VideoList:
         sha256: of the file's bytes, for provenance.
         command_that_converts: the beginning of the command that converts the list, to be typed; empty for videos found
             on the disk.
+        left_out: names of videos of a folder that no list can hold; see `data.lists.writable.unlistable`.
     """
 
     source: Path
@@ -55,6 +56,7 @@ class VideoList:
     _names: bytes
     _bounds: NDArray[np.int64]  # [N + 1]: name i is _names[_bounds[i] : _bounds[i + 1]]
     _numbers: NDArray[np.int64]  # [N] line numbers in the file, from 1
+    left_out: Sequence[str] = ()
 
     def __len__(self) -> int:
         return len(self.labels)

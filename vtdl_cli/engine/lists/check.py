@@ -16,6 +16,7 @@ from vtdl_cli.data.video.folder_scan import scan_folder
 from vtdl_cli.data.video.probe import VideoFacts
 from vtdl_cli.data.video.timeline import Interval, why_outside
 from vtdl_cli.engine.lists.audit import describe_rates, min_median_max
+from vtdl_cli.engine.lists.labels import describe_left_out
 from vtdl_cli.engine.lists.parts import describe_contradictions, find_contradictions
 from vtdl_cli.engine.lists.survey import survey
 from vtdl_cli.engine.request import ListSource
@@ -67,6 +68,8 @@ def check_list(
         "intervals": 0 if videos.intervals is None else int((~np.isnan(videos.intervals[:, 0])).sum()),
         "proposal": _try_to_propose(source, present, decoder) if len(missing) else None,
     }
+    if warning := describe_left_out(videos):
+        reporter.warn(warning)
     if warning := counting_warning(videos.label_set):
         reporter.warn(warning)
     if open_videos and present.any():

@@ -8,8 +8,10 @@ from vtdl_cli.data.lists.label_sets import LabelSet, compare_classes, counting_w
 from vtdl_cli.data.lists.list_file import counting_from_zero
 from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
 from vtdl_cli.data.lists.video_list import VideoList
+from vtdl_cli.data.lists.writable import unlistable
 from vtdl_cli.errors import ListError
 from vtdl_cli.runtime import Reporter
+from vtdl_cli.text import counted
 
 KNN_VIDEOS = 20_000
 """The most videos of a list that the kNN metric of pretraining is computed of: an accuracy of so many is known to 0.7
@@ -47,9 +49,21 @@ def report_list(videos: VideoList, reporter: Reporter, *, knn: bool = False) -> 
 
 
 def report_columns(videos: VideoList, reporter: Reporter) -> None:
-    """Report how a list was read, if it is a table."""
+    """Report how a list was read, if it is a table, and warn of videos of a folder that are left out."""
+    if warning := describe_left_out(videos):
+        reporter.warn(warning)
     if videos.columns not in LIST_COLUMNS:
         reporter.line(f"'{videos.source}' is read as {videos.columns}")
+
+
+def describe_left_out(videos: VideoList) -> str:
+    """Return a warning of videos of a folder whose names no list can hold; empty if there are none."""
+    if not videos.left_out:
+        return ""
+    number, first = len(videos.left_out), videos.left_out[0]
+    what = f"folder '{videos.source}': {counted(number, 'video is', 'videos are')} left out"
+    why = "for a name that no list can hold"
+    return f"{what}, {why}; the first is {first!a}: {unlistable(first)}. Rename {'it' if number == 1 else 'them'}"
 
 
 def check_labels(videos: VideoList, trained: LabelSet, num_classes: int) -> list[str]:
