@@ -18,6 +18,7 @@ from tests.odd_videos import number_frame
 from tests.toy import write_video
 from vtdl_cli.data.video.decoding import DECODERS, open_video
 from vtdl_cli.data.video.probe import probe_video
+from vtdl_cli.data.video.reader import unreadable
 from vtdl_cli.data.video.scan import scan_video
 from vtdl_cli.errors import UnreadableVideo, UsageError
 
@@ -344,3 +345,10 @@ def test_open_video__too_many_open_files_are_no_fault_of_the_video(tmp_path: Pat
             pass
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_unreadable__says_so_of_a_file_that_may_not_be_read(tmp_path: Path) -> None:
+    error = PermissionError(13, "Permission denied")
+    assert unreadable(tmp_path / "a.mp4", "corrupt, or not a video", error).reason == (
+        "it may not be read. Check its permissions"
+    )

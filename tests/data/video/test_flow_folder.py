@@ -99,7 +99,7 @@ def test_flow_folder__refusals(tmp_path: Path) -> None:
     assert refusal(later) == "image flow_x_00001.png has no counterpart: it would be paired with flow_y_00002.png"
     gap = make_flow(tmp_path / "gap", "folders x and y")
     (gap / "y/00003.png").unlink()
-    assert refusal(gap) == "images 3 to 3 are missing"
+    assert refusal(gap) == "image 3 is missing"
     coloured = make_flow(tmp_path / "coloured", "folders x and y")
     colours = np.random.default_rng(0).integers(255, size=(HEIGHT, WIDTH, 3)).astype(np.uint8)
     Image.fromarray(colours).save(coloured / "x/00002.png")

@@ -34,6 +34,12 @@ def test_scan_folder__names_what_it_ignores_by_its_outermost_folder(tmp_path: Pa
     assert found.ignored == [*expected, "walk/.b.mp4", "walk/.frames/", "walk/a.txt", "walk/thumbs/"]
 
 
+@pytest.mark.parametrize("name", ["00001.MTS", "a.m2ts", "a.ogv"])
+def test_scan_folder__finds_what_cameras_and_wikis_write(tmp_path: Path, name: str) -> None:
+    touch(tmp_path, name)
+    assert scan_folder(tmp_path).files == [name]
+
+
 @pytest.mark.parametrize(
     ("names", "are_frames"),
     [

@@ -106,7 +106,13 @@ def test_finetune__lists_of_other_classes(toy: Toy, tmp_path: Path) -> None:
 
 def test_finetune__resume_with_another_val_list_is_refused(toy: Toy, pretrained: Path, finetuned: Path) -> None:
     line = toy.finetune(finetuned, "--resume", "--quiet", "--weights", str(pretrained), "--set", "finetune.epochs=9")
-    refuse(*line, "--val-list", str(toy.train_list), code=1, says=("cannot resume: val_list_sha256 was",))
+    refuse(
+        *line,
+        "--val-list",
+        str(toy.train_list),
+        code=1,
+        says=("cannot resume: the validation list is another: its sha256 was",),
+    )
     line = toy.finetune(finetuned, "--resume", "--set", "finetune.epochs=9")
     refuse(*line, code=1, says=(f"cannot resume: weights was '{pretrained}', now it is 'None'",))
 
@@ -200,7 +206,7 @@ def test_finetune__without_a_validation_list(toy: Toy, tmp_path: Path) -> None:
     answer = json.loads(succeed(*line, "--resume", "--set", "finetune.epochs=3", "--json", "--quiet").stdout)
     assert (answer["val_videos"], answer["best"], answer["last"]) == (0, {}, {})
     more = ("--val-list", str(toy.val_list), "--resume")
-    refuse(*line, *more, code=1, says=("cannot resume: val_list_sha256 was 'None'",))
+    refuse(*line, *more, code=1, says=("cannot resume: the validation list is another: its sha256 was 'None'",))
     succeed("report", str(tmp_path / "run"), "--out", str(tmp_path / "report.html"))
 
 

@@ -367,7 +367,7 @@ def test_resume__the_decoder_that_auto_is_is_no_other_run(toy: Toy, pretrained: 
 
 def test_resume__of_another_list_is_refused(toy: Toy, pretrained: Path) -> None:
     line = toy.pretrain(pretrained, "--resume", "--train-list", str(toy.val_list), "--set", "pretrain.batch_size=4")
-    refuse(*line, code=1, says=("cannot resume: list_sha256 was",))
+    refuse(*line, code=1, says=("cannot resume: the training list is another: its sha256 was",))
 
 
 def test_resume__damaged_checkpoint_is_one_line(toy: Toy, tmp_path: Path) -> None:

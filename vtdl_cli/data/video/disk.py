@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-_KINDS = ("avi", "mp4", "mkv", "webm", "mov", "m4v", "mpg", "mpeg", "flv", "wmv", "3gp", "ts")
+_KINDS = ("avi", "mp4", "mkv", "webm", "mov", "m4v", "mpg", "mpeg", "flv", "wmv", "3gp", "ts", "mts", "m2ts", "ogv")
 VIDEO_SUFFIXES = frozenset(f".{kind}" for kind in _KINDS)
 
 

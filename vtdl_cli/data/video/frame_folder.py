@@ -110,7 +110,9 @@ def _refuse_gaps(path: Path, numbers: list[int]) -> None:
         if following == number:
             raise UnreadableVideo(str(path), f"two images have the number {number}")
         if following != number + 1:
-            raise UnreadableVideo(str(path), f"images {number + 1} to {following - 1} are missing")
+            first, last = number + 1, following - 1
+            gap = f"image {first} is missing" if first == last else f"images {first} to {last} are missing"
+            raise UnreadableVideo(str(path), gap)
 
 
 def read_image(folder: Path, file: Path) -> np.ndarray:

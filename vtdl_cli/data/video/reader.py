@@ -136,6 +136,8 @@ def unreadable_on_error(path: Path, reason: str | Callable[[], str]) -> Iterator
 
 def unreadable(path: Path, reason: str, error: Exception) -> UnreadableVideo:
     """Build the error for an exception of a decoding library, whose message repeats the path or is a stack trace."""
+    if isinstance(error, PermissionError):
+        return UnreadableVideo(str(path), "it may not be read. Check its permissions")
     detail = getattr(error, "strerror", None)
     return UnreadableVideo(str(path), f"{reason} ({detail})" if detail else reason)
 

@@ -24,6 +24,11 @@ MAY_CHANGE = {
 depends on the epochs: of a cosine, or of a warm-up that is longer than the run. What is compiled rounds differently;
 so do gradients of recorded passes under autocast, which adds those of unrecorded ones up in half precision."""
 
+NAMES = {
+    "list_sha256": "the training list is another: its sha256",
+    "val_list_sha256": "the validation list is another: its sha256",
+}
+"""What a change of a list's hash means, in the words of a message."""
 REMEDY = "Resume with what it was started with, or choose another --out"
 
 
@@ -52,7 +57,8 @@ def check_same_run(content: Checkpoint, identity: Checkpoint, run: str) -> None:
         may_change.add("data.decoder")
     if changed := [key for key in changed if key not in may_change]:
         lines = [
-            f"run '{run}' cannot resume: {key} was '{before.get(key)}', now it is '{now.get(key)}'" for key in changed
+            f"run '{run}' cannot resume: {NAMES.get(key, key)} was '{before.get(key)}', now it is '{now.get(key)}'"
+            for key in changed
         ]
         lines[-1] += f". {REMEDY}"
         raise CheckpointError(*lines)
