@@ -243,6 +243,36 @@ def test_resume__with_another_number_of_threads_says_so(toy: Toy, tmp_path: Path
     assert "CPU thread" not in succeed(*toy.pretrain(tmp_path / "run", "--resume")).stderr  # it is finished
 
 
+# ---- dry runs
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_dry_run__checks_what_it_would_resume_from(
+    toy: Toy, pretrained: Path, whole: Path, tmp_path: Path, stage: str
+) -> None:
+    there = {"pretrain": pretrained, "finetune": whole}[stage]
+    run = tmp_path / "run"
+    shutil.copytree(there, run)
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    more = settings(stage, *(EVERYTHING if stage == "finetune" else ("knn_every=2", "keep_every=2")))
+    line = [*getattr(toy, stage)(run, *more, "--resume", "--dry-run"), *(IMPROVING if stage == "finetune" else ())]
+    assert f"run '{run}' resumes at epoch 2.00 of 3" in succeed(*line, *settings(stage, "epochs=3")).stderr
+    says = (f"run '{run}' cannot resume: {stage}.batch_size was",)
+    refuse(*line, "--quiet", *settings(stage, "batch_size=3"), code=1, says=says)
+    assert before == {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+
+def test_dry_run__of_nothing_to_resume(toy: Toy, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    says = f"run folder '{run}' has no checkpoint yet: starting from the beginning"
+    assert says in succeed(*toy.pretrain(run, "--resume", "--dry-run")).stderr
+    assert list(tmp_path.iterdir()) == []
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "checkpoints/best.pt").touch()
+    says = f"run folder '{run}' holds checkpoints/best.pt, but no checkpoints/last.pt"
+    refuse(*toy.pretrain(run, "--resume", "--dry-run", "--quiet"), code=2, says=(says,))
+
+
 # ---- without last.pt
 
 

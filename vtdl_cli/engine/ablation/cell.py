@@ -155,7 +155,7 @@ class Cell:
         Raises:
             UsageError, ListError: something does not fit.
         """
-        dry = replace(self.execution, dry_run=True)
+        dry = replace(self.execution, dry_run=True, resume=False, overwrite=True)  # parts check what is there already
         if self.measures.finetunes:
             run, config = self.run_of(FINETUNING), self.configure(FINETUNING)
             finetune(

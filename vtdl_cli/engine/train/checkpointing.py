@@ -18,6 +18,7 @@ from vtdl_cli.engine.train.run_folder import EpochMetrics, Gradients, RunFolder
 from vtdl_cli.engine.train.state import TrainingState
 from vtdl_cli.errors import VtdlError
 from vtdl_cli.runtime import Reporter
+from vtdl_cli.text import counted
 
 SAVING_SHARE = 0.01
 """Of a run's time, that saving at the ends of epochs may take.
@@ -138,6 +139,20 @@ class Checkpointing:
         """Resume from last.pt, if it exists.
 
         Raises:
+            CheckpointError, UsageError: as `load`.
+        """
+        self.load()
+        if self.run.resumes:
+            if later := sum(row["step"] > self.state.step for row in self.run.rows()):
+                epochs = counted(later, "epoch was", "epochs were")
+                self.reporter.warn(f"{epochs} logged after the last checkpoint, and removed from the log")
+            self.run.rewind(self.state.step)
+            self._publish()
+
+    def load(self) -> None:
+        """Load last.pt, if it exists, and report where the run resumes; nothing is written.
+
+        Raises:
             CheckpointError: it belongs to another configuration, list or seed.
             UsageError: it does not exist, and starting from the beginning would replace other files of a run.
         """
@@ -154,7 +169,5 @@ class Checkpointing:
         self.state.load(content, self.run.last)
         self._saved_step = self.state.step
         self.reporter.line(describe_position(self.state, str(self.run.path)))
-        for change in changes_since(content, self.state.identity, self.state.options, self.run.rows()):
+        for change in changes_since(content, self.state.identity, self.state.options):
             self.reporter.warn(change)
-        self.run.rewind(self.state.step)
-        self._publish()

@@ -112,6 +112,7 @@ def finetune(
     report_schedule(training)
     plan = describe_plan(training) | _describe_options(options, val_videos, weights, linear_probe=linear_probe)
     if execution.dry_run:
+        training.check_start()
         return plan
     training.start()
     validation = Validation.of(config, val_videos) if val_videos else None

@@ -78,6 +78,7 @@ def pretrain(
     plan |= keys_per_video(config, videos)
     _warn_of_list(config, videos, reporter, is_folder=train_list.path.is_dir())
     if execution.dry_run:
+        training.check_start()
         return plan | triplets(config, videos, execution.seed, train_list)
     training.start()
     pretrain_epochs(training, method, videos)

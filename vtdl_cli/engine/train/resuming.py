@@ -1,6 +1,6 @@
 """Whether a run may resume with what is asked for now, and what has changed since it was saved."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from vtdl_cli.config import TrainingSection
@@ -8,7 +8,6 @@ from vtdl_cli.data.lists.label_sets import compare_classes, label_set
 from vtdl_cli.data.video.decoding import same_frames
 from vtdl_cli.engine.networks.checkpoint import Checkpoint, find_weights
 from vtdl_cli.engine.train.optimization import build_schedule
-from vtdl_cli.engine.train.run_folder import EpochMetrics
 from vtdl_cli.engine.train.state import TrainingState
 from vtdl_cli.errors import CheckpointError
 from vtdl_cli.runtime import file_sha256
@@ -103,22 +102,17 @@ def describe_position(state: TrainingState, run: str) -> str:
     return f"run '{run}' is finished {where}, {how}: nothing to do. To train on: --set finetune.patience=0"
 
 
-def changes_since(
-    content: Checkpoint, identity: Checkpoint, options: TrainingSection, rows: Sequence[EpochMetrics]
-) -> Iterator[str]:
+def changes_since(content: Checkpoint, identity: Checkpoint, options: TrainingSection) -> Iterator[str]:
     """Yield warnings of what has changed since a checkpoint was written.
 
     Args:
         content: of the checkpoint.
         identity: of the run, as it is now.
         options: the section of its stage, as it is now.
-        rows: the epochs in the log.
     """
     weights, sha256 = (content["origin"].get(name) for name in ("weights", "weights_sha256"))
     if weights and sha256 and _sha256(weights) not in (sha256, None):
         yield f"weights '{weights}' have changed since the run began from them: it keeps its own"
-    if later := sum(row["step"] > content["step"] for row in rows):
-        yield f"{counted(later, 'epoch was', 'epochs were')} logged after the last checkpoint, and removed from the log"
     saved, now = content.get("threads"), identity["threads"]
     if saved and now and saved != now and content["epoch"] < options.epochs:
         threads = counted(saved, "CPU thread")

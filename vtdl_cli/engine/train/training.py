@@ -141,6 +141,11 @@ class Training:
 
     # ---- epochs and steps
 
+    def check_start(self) -> None:
+        """Check and report what `start` would resume from, for a dry run: nothing is locked or written."""
+        if self.run.resume:
+            self.checkpointing.load()
+
     def start(self) -> None:
         """Claim the run folder, load the state that a resumed run was saved in, and make the steps fast."""
         self.run.claim(self.reporter)
