@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +17,8 @@ import typer
 from rich.text import Text
 from typer.testing import CliRunner
 
-from tests.toy import refuse, succeed, vtdl
+from tests.processes import ENVIRONMENT
+from tests.toy import Toy, refuse, succeed, vtdl
 from vtdl_cli import __version__
 from vtdl_cli.cli import ErrorBoundary, app, describe
 from vtdl_cli.errors import ConfigError, Interrupted, ListError, PartFailed
@@ -275,6 +277,7 @@ def failing_app(error: BaseException) -> typer.Typer:
             1,
             "error: too many files are open. Allow more (ulimit -n 4096), or use fewer --workers\n",
         ),
+        (OSError(28, "No space left"), 1, "error: stdout or a file cannot be used: no space left\n"),
         (FileNotFoundError(2, "No such file", "a.txt"), 1, "error: file 'a.txt' cannot be used: no such file\n"),
     ],
 )
@@ -382,6 +385,35 @@ def test_boundary__closed_pipe_is_quiet() -> None:
     line = f"{sys.executable} -m vtdl_cli presets show demo | true"
     result = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=True)
     assert result.stderr == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a disk that is always full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("command", ["presets list --json", "lists check FILE --json"])
+def test_main__full_stdout_is_one_line(command: str, unbuffered: str, tmp_path: Path) -> None:
+    """Whether Python writes at once or at the end, when it would exit with 120."""
+    (tmp_path / "list.txt").write_text("a.mp4 0\n")
+    (tmp_path / "a.mp4").touch()
+    words = command.replace("FILE", str(tmp_path / "list.txt"))
+    line = f"{sys.executable} -m vtdl_cli {words} > /dev/full"
+    environment = ENVIRONMENT | {"PYTHONUNBUFFERED": unbuffered}
+    done = subprocess.run(["bash", "-c", line], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "error: stdout or a file cannot be used: no space left on device\n")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-"])
+def test_main__closed_stream_is_nobody_who_reads(closed: str) -> None:
+    line = f"{sys.executable} -m vtdl_cli presets show demo --json {closed}"
+    done = subprocess.run(["bash", "-c", line], env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_main__json_of_a_run_whose_stdout_is_closed(toy: Toy, tmp_path: Path) -> None:
+    """All is computed, and ends as it would have."""
+    words = toy.pretrain(tmp_path / "run", "--set", "pretrain.epochs=1", "--json", "--quiet")
+    line = f"{shlex.join([sys.executable, '-m', 'vtdl_cli', *words])} >&-"
+    done = subprocess.run(["bash", "-c", line], env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 SAY_ALL = """

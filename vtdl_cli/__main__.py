@@ -52,10 +52,10 @@ def _end_at_once_on_ctrl_c(code: object) -> None:
 
 @contextmanager
 def hushed() -> Iterator[None]:
-    """Let only rank 0 print results, and only local rank 0 of each machine print errors."""
+    """Let only rank 0 print results, and only local rank 0 of each machine print errors; none is a closed stream."""
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
-        out = sys.stdout if ranks.is_rank_0() else nowhere
-        err = sys.stderr if ranks.local_rank() == 0 or "--debug" in sys.argv else nowhere
+        out = sys.stdout if sys.stdout and ranks.is_rank_0() else nowhere
+        err = sys.stderr if sys.stderr and (ranks.local_rank() == 0 or "--debug" in sys.argv) else nowhere
         with redirect_stdout(out), redirect_stderr(err):
             yield
 

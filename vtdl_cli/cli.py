@@ -1,11 +1,13 @@
 """The command line: all commands, and the one place where errors become lines and exit codes."""
 
 import errno
+import os
 import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -65,6 +67,7 @@ class ErrorBoundary(TyperGroup):
         with reporting_errors(ctx.meta["debug"], _command_path(self, ctx.meta[WORDS])):
             result = super().invoke(ctx)
             ranks.destroy_process_group()
+            sys.stdout.flush()  # here a full disk is one line
             return result
 
 
@@ -107,6 +110,7 @@ def reporting_errors(debug: bool, command: str = "vtdl") -> Iterator[None]:
             raise
         with _ignoring_ctrl_c():
             code = _print_failure(error, debug, command)
+            _drop_unprinted()
         sys.exit(code)
 
 
@@ -121,6 +125,15 @@ def _print_failure(error: BaseException, debug: bool, command: str) -> int:
     for line in lines:
         print_line(f"error: {line}")
     return code
+
+
+def _drop_unprinted() -> None:
+    """Drop what stdout, on a full disk, does not take: Python would try again at the end, and exit with 120."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 @contextmanager
@@ -162,7 +175,7 @@ def _describe_other(error: BaseException, command: str) -> tuple[str, int]:
         reason = " ".join(str(error).split()) or "allocation failed"
         return f"the memory is full ({reason}). {LESS_MEMORY}", 1
     if isinstance(error, OSError) and error.strerror:
-        what = f"file '{error.filename}'" if error.filename else "a file"
+        what = f"file '{error.filename}'" if error.filename else "stdout or a file"
         return f"{what} cannot be used: {error.strerror.lower()}", 1
     if type(error).__name__ == "OutOfMemoryError":  # of torch, which is not imported just for its name
         return f"the GPU's memory is full. Lower the batch ({BATCH_SETTINGS})", 1
