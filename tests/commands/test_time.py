@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -105,8 +106,11 @@ def test_retrieve__other_intervals_of_one_video_are_told_apart_and_reported(
     with table.open(encoding="utf-8") as file:
         queries = [row["path"] for row in csv.DictReader(file)]
     assert queries == [f"{LONG}#t=0.5,1", f"{LONG}#t=1.5,2", f"{LONG}#t=2.5,3"]
-    refuse("retrieve", "--gallery", str(seconds_file), "--query", str(seconds_file), code=2,
+    copy = shutil.copy(seconds_file, tmp_path / "copy.h5")
+    refuse("retrieve", "--gallery", str(seconds_file), "--query", str(copy), code=2,
            says=(f"share 3 videos with '{seconds_file}', the first is '{LONG}#t=0,1'",))  # fmt: skip
+    result = succeed("retrieve", "--gallery", str(copy), "--query", str(copy))
+    assert f"features '{copy}' have several intervals of 1 video, of '{LONG}' 3: intervals of one" in result.stderr
 
 
 def test_training__on_intervals_up_to_scores_that_are_fused(toy: Toy, untrimmed: Path, tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ def retrieve(
         Path, typer.Option(help="Features to search in, of the training videos or of all: HDF5 of vtdl extract.")
     ],
     query: Annotated[
-        Path, typer.Option(help="Features to search for, of the test videos or of all, by the same network.")
+        Path,
+        typer.Option(help="Features to search for, of the test videos, by the same network; or the gallery again."),
     ],
     figure: Annotated[
         Path | None, typer.Option(help="PNG to write: some queries with their 5 nearest videos. Default: none.")
@@ -38,8 +39,8 @@ def retrieve(
     per_query: Annotated[
         Path | None,
         typer.Option(
-            help="CSV to write: each query's nearest video, and rank of the first correct one; without classes, its 5 "
-            "nearest videos. Default: none."
+            help="CSV to write: each query's 5 nearest videos; with classes also theirs, and the rank of the first "
+            "correct one. Default: none."
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=o.MOST_SEED, help="Seed of the choice of queries in the figure.")] = 0,
@@ -51,6 +52,7 @@ def retrieve(
     """Search for similar videos, and measure how often the class agrees.
 
     R@k is the share of queries with a video of their class among the k nearest.
+    Where the gallery is the query file itself, each query is left out of it.
 
     Without classes, the nearest videos take its place: on the screen those of
     the first queries, with --json or --per-query those of all.

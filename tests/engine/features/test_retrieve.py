@@ -97,6 +97,45 @@ def test_retrieve__without_classes_finds_the_others(tmp_path: Path) -> None:
     assert "4 of 4 queries" in printed
 
 
+def test_retrieve__one_file_with_classes_leaves_each_query_out(tmp_path: Path) -> None:
+    """Oracle: angles by hand. Of 0, 10, 30, 100 degrees, the nearest are 10, 0, 10, 30; the only video of class 2 has
+    none of its class. Another name of the file is the same file."""
+    turns = np.deg2rad([0, 10, 30, 100])
+    file = write_by_hand(tmp_path / "a.h5", [[np.cos(turn), np.sin(turn)] for turn in turns], [0, 0, 1, 1])
+    (tmp_path / "link.h5").symlink_to(file)
+    line = ["retrieve", "--gallery", file, "--query", str(tmp_path / "link.h5")]
+    result = succeed(*line, "--json", "--per-query", str(tmp_path / "q.csv"))
+    found = json.loads(result.stdout)
+    assert (found["R@1"], found["protocol"]) == (75, "cosine, , each query left out of the gallery")
+    assert f"warning: R@5, R@10, R@20, R@50 left out: gallery '{file}' has 3 videos beside the query" in result.stderr
+    rows = list(csv.DictReader((tmp_path / "q.csv").read_text().splitlines()))
+    assert [(row["nearest"], row["nearest_2"], row["first_right"]) for row in rows] == [
+        ("a/1", "a/2", "1"), ("a/0", "a/2", "1"), ("a/1", "a/0", "3"), ("a/2", "a/1", "1"),
+    ]  # fmt: skip
+    assert [row["nearest_class_2"] for row in rows] == ["1", "1", "0", "0"]
+    assert {row["nearest_4"] for row in rows} == {""}
+    assert list(rows[0])[:9] == [
+        "path", "class", "first_right", "nearest", "nearest_class", "cosine", "nearest_2", "nearest_class_2", "cosine_2"
+    ]  # fmt: skip
+    alone = write_by_hand(tmp_path / "b.h5", [[1, 0], [0, 1], [1, 1]], [0, 0, 1])
+    stderr = succeed("retrieve", "--gallery", alone, "--query", alone).stderr
+    assert "1 query is of a class of which the gallery has no other video, and counted as incorrect" in stderr
+
+
+def test_retrieve__one_file_with_classes_equals_a_loop(tmp_path: Path) -> None:
+    """Oracle: scikit-learn's neighbours, of which the first is the query itself; the unlabelled are left out."""
+    file = write(tmp_path / "a.h5", 120, 0, signal=1.5)
+    with h5py.File(file, "a") as opened:
+        opened["labels"][:10] = -1
+        values, labels = opened["features"][10:], opened["labels"][10:]
+    found = json.loads(succeed("retrieve", "--gallery", str(file), "--query", str(file), "--json").stdout)
+    others = NearestNeighbors(metric="cosine").fit(values).kneighbors(values, 51, return_distance=False)[:, 1:]
+    for k in (1, 5, 10, 20, 50):
+        hits = (labels[others[:, :k]] == labels[:, None]).any(1)
+        assert found[f"R@{k}"] == pytest.approx(100 * hits.mean())
+    assert 25 < found["R@1"] < found["R@5"]
+
+
 def test_retrieve__only_a_query_in_the_gallery_is_left_out_of_its_neighbours(tmp_path: Path) -> None:
     """By hand: two of three queries have the path of a gallery video, one of them with other features."""
     gallery = write_by_hand(tmp_path / "a.h5", [[1, 0], [0, 1]], [-1, -1])
@@ -227,6 +266,7 @@ def test_retrieve__bad_input(toy: Toy, tmp_path: Path) -> None:
     line = pair(tmp_path)
     used = tmp_path / "used.png"
     used.touch()
+    copy = shutil.copy(line[2], tmp_path / "copy.h5")
     root = ("--root", str(toy.root))
     unknown = write_by_hand(tmp_path / "unknown.h5", [[1, 2], [2, 1]], [-1, -1])
     both = ("--gallery", unknown, "--query", unknown)
@@ -235,7 +275,7 @@ def test_retrieve__bad_input(toy: Toy, tmp_path: Path) -> None:
     (tmp_path / "classes.txt").write_text("one\ntwo\n")
     for more, says, code in (
         (("--gallery", str(tmp_path / "absent.h5")), "absent.h5' do not exist. First: vtdl extract", 2),
-        (("--query", line[2]), "share 120 videos", 2),
+        (("--query", str(copy)), "share 120 videos", 2),
         (("--query", unknown), "differ from", 2),
         (("--gallery", alone, "--query", alone), "hold one video, the query itself: there is no other. Extract", 2),
         ((*both, "--classes", "a.txt"), "--classes 'a.txt' is for R@k, which needs classes: features", 2),

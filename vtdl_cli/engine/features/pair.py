@@ -1,5 +1,6 @@
 """Two feature files to compare: a reference (training videos, gallery), and the videos to test or to search for."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -118,6 +119,17 @@ def find_itself(reference: Features, query: Features) -> np.ndarray:
 def _find_rows(reference: Sequence[str], query: Sequence[str]) -> np.ndarray:
     rows = {name: row for row, name in enumerate(reference)}
     return np.array([rows.get(name, -1) for name in query], np.int64)
+
+
+def warn_of_intervals(features: Features, reporter: Reporter) -> None:
+    """Warn if a file that is compared with itself has several intervals of one video."""
+    if len(number_of := Counter(features.paths)) < len(features.paths):
+        path, count = number_of.most_common(1)[0]
+        shared = sum(number > 1 for number in number_of.values())
+        reporter.warn(
+            f"features '{features.path}' have several intervals of {counted(shared, 'video')}, of '{path}' {count}: "
+            "intervals of one recording look alike, so metrics are optimistic. Search in features of other videos"
+        )
 
 
 def describe_shared_files(reference: Features, query: Features) -> str:

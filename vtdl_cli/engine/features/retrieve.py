@@ -1,13 +1,14 @@
 """Retrieval: which videos are nearest to a video, and are they of its class?
 
 The usual protocol: test videos are queries, training videos the gallery, compared by the cosine of features averaged
-over ten clips; a query is correct at k where any of its k nearest neighbours is of its class. Without classes, queries
-may be in the gallery themselves, and the neighbours are all there is to report.
+over ten clips; a query is correct at k where any of its k nearest neighbours is of its class. One file may be both, and
+each query is left out of its own gallery. Without classes, the neighbours are all there is to report.
 """
 
 import csv
 import io
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,14 @@ from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
 from vtdl_cli.data.video.decoding import AUTO, read_middle_frame
 from vtdl_cli.data.video.timeline import interval_at
 from vtdl_cli.engine.features.class_names import name_classes
-from vtdl_cli.engine.features.pair import check_same_network, find_itself, match_pair, read_grouping
+from vtdl_cli.engine.features.pair import (
+    check_same_network,
+    find_itself,
+    keep_labelled,
+    match_pair,
+    read_grouping,
+    warn_of_intervals,
+)
 from vtdl_cli.engine.features.video_names import short_names
 from vtdl_cli.engine.lists.groups import Groups, choose_groups
 from vtdl_cli.errors import UnreadableVideo, UsageError, VtdlError
@@ -69,7 +77,7 @@ class Search:
         gallery: G videos.
         queries: Q videos.
         ranked: int64 (Q, k), rows of the gallery, nearest first; a query that is in the gallery is not its own
-            neighbour, and ends in NO_NEIGHBOUR where k is the size of the gallery.
+            neighbour, and ends in NO_NEIGHBOUR where others have more.
         names: of the classes.
     """
 
@@ -77,6 +85,16 @@ class Search:
     queries: Features
     ranked: np.ndarray
     names: dict[int, str]
+
+    @property
+    def leaves_one_out(self) -> bool:
+        """Whether gallery and queries are one file."""
+        return self.gallery is self.queries
+
+    @property
+    def size(self) -> int:
+        """The number of gallery videos that a query is compared with."""
+        return len(self.gallery.labels) - self.leaves_one_out
 
     def correct(self) -> np.ndarray:
         """Return which neighbours are of the query's class, bool (Q, k)."""
@@ -112,7 +130,7 @@ def retrieve(
 
     Args:
         gallery: HDF5 of `vtdl extract`, of the training videos; clips of one video are averaged.
-        query: the same, of the test videos.
+        query: the same, of the test videos; or the same file, of which each video is searched for among the others.
         reporter: warns, and shows progress.
         classes: classes.txt with the names of the classes; none: those in the files, else the videos' folders.
         group_by: regex whose first group names the recording that a query is cut from; none: that of its list.
@@ -130,11 +148,16 @@ def retrieve(
         VtdlError: a video of the figure cannot be read; nothing has been written.
     """
     began = time.monotonic()
-    gallery_features, query_features = read_features(gallery, reporter.warn), read_features(query, reporter.warn)
+    gallery_features = read_features(gallery, reporter.warn)
+    leaves_one_out = gallery.resolve() == query.resolve()
+    query_features = gallery_features if leaves_one_out else read_features(query, reporter.warn)
     without_classes = [each for each in (gallery_features, query_features) if (each.labels == UNKNOWN_CLASS).all()]
     if without_classes:
         _check_without_classes(without_classes[0], {"--classes": classes, "--group-by": group_by})
         check_same_network(gallery_features, query_features)
+    elif leaves_one_out:
+        gallery_features = query_features = keep_labelled(gallery_features, reporter)
+        warn_of_intervals(gallery_features, reporter)
     else:
         gallery_features, query_features = match_pair(gallery_features, query_features, reporter)
     if figure is not None:
@@ -164,7 +187,7 @@ def retrieve(
         draw_neighbours(search, figure, measured.get("R@1"), reporter)
         outputs["picture"] = str(figure.path)
     if per_query is not None:
-        write_text(per_query, format_neighbours(search) if without_classes else format_queries(search))
+        write_text(per_query, format_queries(search, has_classes=not without_classes))
         outputs["per_query"] = str(per_query)
     return {
         "gallery": str(gallery),
@@ -202,7 +225,7 @@ def rank_others(gallery: Features, queries: Features) -> np.ndarray:
         raise UsageError(
             f"features '{gallery.path}' hold one video, the query itself: there is no other. Extract a longer list"
         )
-    depth = min(max(RECALL_AT), size)
+    depth = min(max(RECALL_AT), size - bool((itself >= 0).all()))
     ranked = nearest(queries.values, gallery.values, k=min(depth + has_any, size))
     is_itself = ranked == itself[:, None]
     order = np.argsort(is_itself, axis=1, kind="stable")[:, :depth]  # the others first, in their order
@@ -235,47 +258,46 @@ def _describe_weights(side: str, features: Features) -> dict[str, str]:
 
 def _describe_protocol(search: Search) -> str:
     ours, theirs = (str(side.attributes.get("protocol", "")) for side in (search.gallery, search.queries))
+    if search.leaves_one_out:
+        return f"cosine, {ours}, each query left out of the gallery"
     return f"cosine, {ours}" if ours == theirs else f"cosine, {theirs} queries against {ours}"
 
 
 def _warn_of_limits(search: Search, reporter: Reporter) -> None:
     """Warn of metrics that are left out, and of queries that cannot be correct."""
-    size = len(search.gallery.labels)
+    size, gallery = search.size, search.gallery
     if absent := [f"R@{k}" for k in RECALL_AT if k > size]:
-        reporter.warn(f"{', '.join(absent)} left out: gallery '{search.gallery.path}' has {counted(size, 'video')}")
-    if hopeless := int(np.isin(search.queries.labels, search.gallery.labels, invert=True).sum()):
+        more = " beside the query" if search.leaves_one_out else ""
+        reporter.warn(f"{', '.join(absent)} left out: gallery '{gallery.path}' has {counted(size, 'video')}{more}")
+    numbers = Counter(gallery.labels.tolist())
+    if hopeless := sum(numbers[label] == search.leaves_one_out for label in search.queries.labels.tolist()):
+        lacks = "of which the gallery has no other video" if search.leaves_one_out else "that the gallery lacks"
         reporter.warn(
-            f"{counted(hopeless, 'query is of a class', 'queries are of classes')} that the gallery lacks, "
-            "and counted as incorrect"
+            f"{counted(hopeless, 'query is of a class', 'queries are of classes')} {lacks}, and counted as incorrect"
         )
 
 
-def format_queries(search: Search) -> str:
-    """Format a CSV: each query, the rank of its first correct neighbour (empty without any), and the nearest one."""
+def format_queries(search: Search, *, has_classes: bool) -> str:
+    """Format a CSV: each query and its nearest videos with their cosines, empty where the gallery has too few.
+
+    With classes also these of all, and the rank of the first correct neighbour, empty without any.
+    """
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(("path", "class", "first_right", "nearest", "nearest_class", "cosine"))
-    queries, gallery = search.queries.names, search.gallery.names
-    for row, correct in enumerate(search.correct()):
-        best = search.ranked[row, 0]
-        first = int(correct.argmax()) + 1 if correct.any() else ""
-        own, other = (
-            search.names[int(side.labels[at])] for side, at in ((search.queries, row), (search.gallery, best))
-        )
-        cosine = f"{search.similarity(row, 1)[0]:.4f}"
-        writer.writerow((queries[row], own, first, gallery[best], other, cosine))
-    return table.getvalue()
-
-
-def format_neighbours(search: Search) -> str:
-    """Format a CSV: each query and its nearest videos with their cosines, empty where the gallery has too few."""
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    later = [f"{name}_{number}" for number in range(2, NEIGHBOURS_SHOWN + 1) for name in ("nearest", "cosine")]
-    writer.writerow(("path", "nearest", "cosine", *later))
-    for each in list_neighbours(search):
-        cells = [cell for video in each["nearest"] for cell in (video["path"], f"{video['cosine']:.4f}")]
-        writer.writerow((each["query"], *cells, *[""] * (2 * NEIGHBOURS_SHOWN - len(cells))))
+    first = ("nearest", "nearest_class", "cosine") if has_classes else ("nearest", "cosine")
+    later = [f"{name}_{number}" for number in range(2, NEIGHBOURS_SHOWN + 1) for name in first]
+    writer.writerow(("path", *(("class", "first_right") if has_classes else ()), *first, *later))
+    correct = search.correct()
+    for row, each in enumerate(list_neighbours(search)):
+        of_query: list[str | int] = [each["query"]]
+        if has_classes:
+            right = correct[row]
+            of_query += [search.names[int(search.queries.labels[row])], int(right.argmax()) + 1 if right.any() else ""]
+        cells = list[str]()
+        for at, video in zip(search.nearest(row), each["nearest"], strict=True):
+            own = [search.names[int(search.gallery.labels[at])]] if has_classes else []
+            cells += [video["path"], *own, f"{video['cosine']:.4f}"]
+        writer.writerow((*of_query, *cells, *[""] * (len(first) * NEIGHBOURS_SHOWN - len(cells))))
     return table.getvalue()
 
 
@@ -289,7 +311,8 @@ def draw_neighbours(search: Search, figure: FigureRequest, recall: float | None,
         reporter: shows progress.
     """
     num_queries = len(search.queries.labels)
-    title = f"Nearest of {counted(len(search.gallery.labels), 'gallery video')} by cosine"
+    among = counted(search.size, "other video" if search.leaves_one_out else "gallery video")
+    title = f"Nearest of {among} by cosine"
     if recall is None:
         chosen = np.random.default_rng(figure.seed).permutation(num_queries)[: figure.rows].tolist()
         if len(chosen) < num_queries:
