@@ -250,8 +250,13 @@ def test_dense_features__are_merged(pretrained: Path, dense: Path, toy: Toy, tmp
     succeed("features", "merge", str(dense), str(tmp_path / "other.h5"), "--out", str(tmp_path / "merged.h5"))
     merged, first, second = (read(path) for path in (tmp_path / "merged.h5", dense, tmp_path / "other.h5"))
     assert merged["offsets"].tolist() == [*first["offsets"], *(second["offsets"][1:] + 22)]
-    for name in set(first) - {"offsets", "attributes"}:
+    for name in set(first) - {"offsets", "attributes", "paths"}:
         assert np.array_equal(merged[name], np.concatenate([first[name], second[name]])), name
+    roots = [dense.parent] * len(first["paths"]) + [toy.root] * len(second["paths"])
+    assert merged["paths"].tolist() == [
+        str(root / path.decode()).encode()
+        for root, path in zip(roots, [*first["paths"], *second["paths"]], strict=True)
+    ]
     facts = json.loads(succeed("features", "info", str(tmp_path / "merged.h5"), "--json").stdout)
     facts = facts[str(tmp_path / "merged.h5")]
     assert (facts["videos"], facts["shape"], facts["times"]) == (10, [22 + 6 * 4, DIM], True)

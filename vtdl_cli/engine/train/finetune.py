@@ -114,9 +114,9 @@ def finetune(
     if execution.dry_run:
         training.check_start()
         return plan
-    training.start()
     validation = Validation.of(config, val_videos) if val_videos else None
-    finetune_epochs(training, network, build_loss(options, videos, machine.device), validation, frozen)
+    with training.started():
+        finetune_epochs(training, network, build_loss(options, videos, machine.device), validation, frozen)
     return plan | (_describe_result(training, validation) if ranks.is_rank_0() else {})
 
 
@@ -158,12 +158,6 @@ def _warn_of_lists(options: Finetune, videos: VideoList, val_videos: VideoList |
 
 def _describe_shared(videos: VideoList, val_videos: VideoList) -> str:
     """Return a warning if both lists hold the same videos, or seem to hold clips of one recording; else ''."""
-    if (same := find_shared(*map(fingerprints, (videos, val_videos)))).any():
-        return (
-            f"{counted(int(same.sum()), 'video is', 'videos are')} in both lists, '{videos.source}' and "
-            f"'{val_videos.source}'; the first is '{videos.sample_name(int(same.argmax()))}'. Validation is "
-            "optimistic: use lists without common videos"
-        )
     lists = {"train": videos, "val": val_videos}
     names = {side: map(listed.name, range(len(listed))) for side, listed in lists.items()}
     if untrimmed := find_shared_files(videos, val_videos):
@@ -171,6 +165,12 @@ def _describe_shared(videos: VideoList, val_videos: VideoList) -> str:
             f"{counted(len(untrimmed), 'video has', 'videos have')} intervals in both lists, "
             f"'{videos.source}' and '{val_videos.source}'; the "
             f"first is '{untrimmed[0]}'. Validation is optimistic: keep all intervals of a video in one list"
+        )
+    if (same := find_shared(*map(fingerprints, (videos, val_videos)))).any():
+        return (
+            f"{counted(int(same.sum()), 'video is', 'videos are')} in both lists, '{videos.source}' and "
+            f"'{val_videos.source}'; the first is '{videos.sample_name(int(same.argmax()))}'. Validation is "
+            "optimistic: use lists without common videos"
         )
     if not (shared := find_recordings_on_several(names, videos.num_classes)):
         return ""

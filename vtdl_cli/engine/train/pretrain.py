@@ -80,8 +80,8 @@ def pretrain(
     if execution.dry_run:
         training.check_start()
         return plan | triplets(config, videos, execution.seed, train_list)
-    training.start()
-    pretrain_epochs(training, method, videos)
+    with training.started():
+        pretrain_epochs(training, method, videos)
     return plan | (_describe_result(training) if ranks.is_rank_0() else {})
 
 

@@ -141,7 +141,7 @@ class RunFolder:
         self.resumes = self._can_resume
         self._curves_drawn, self._curves_wait = time.monotonic(), CURVES_EVERY_SECONDS
         self._trackers = Trackers(path, trackers)
-        self._opened = False
+        self._opened = self._announced = False
         refuse_used_folder(path, "run folder", resume=resume, overwrite=overwrite)
 
     @property
@@ -175,6 +175,13 @@ class RunFolder:
         """Note that a run of this configuration is to replace what is in the folder: nobody resumes that by mistake."""
         if is_in_use(self.path):
             write_text(self.path / REPLACING, config_yaml)
+            self._announced = True
+
+    @ranks.on_rank_0
+    def withdraw(self) -> None:
+        """Take that back where the run failed before it was first saved: the one in the folder stays."""
+        if self._announced and not self._opened:
+            (self.path / REPLACING).unlink(missing_ok=True)
 
     def refuse_to_replace(self, config_yaml: str) -> None:
         """Refuse to start from the beginning, for lack of a last.pt, if that would replace files of another run.

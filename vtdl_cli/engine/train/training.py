@@ -11,6 +11,7 @@ All ranks run it in step, each with its part of every batch.
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -145,6 +146,17 @@ class Training:
         """Check and report what `start` would resume from, for a dry run: nothing is locked or written."""
         if self.run.resume:
             self.checkpointing.load()
+
+    @contextmanager
+    def started(self) -> Iterator[None]:
+        """Start; if what follows fails before the first save, other than by a signal, nothing has happened."""
+        try:
+            self.start()
+            yield
+        except Exception as error:
+            if not isinstance(error, Interrupted):
+                self.run.withdraw()
+            raise
 
     def start(self) -> None:
         """Claim the run folder, load the state that a resumed run was saved in, and make the steps fast."""
