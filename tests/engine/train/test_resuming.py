@@ -22,6 +22,7 @@ from vtdl_cli.data.clips.datasets import Batch
 from vtdl_cli.engine.networks.machine import device_clips
 from vtdl_cli.engine.train import checkpointing, step
 from vtdl_cli.engine.train.rank_batches import RankReport
+from vtdl_cli.engine.train.run_folder import PENDING
 from vtdl_cli.engine.train.training import Training
 from vtdl_cli.runtime import file_sha256
 
@@ -345,29 +346,55 @@ def test_resume__of_a_run_that_kept_no_checksum(toy: Toy, pretrained: Path, tmp_
     assert "warning" not in succeed(*line, "--resume").stderr
 
 
-@pytest.mark.parametrize(
-    ("names", "code", "says"),
-    [
-        ("red\ngreen\nblue\n", 2, "class 0 is 'red' here and 'blue' there"),
-        ("blue\ngreen\nred\nwhite\n", 1, "cannot resume: num_classes was '3', now it is '4'"),
-        (None, 1, "cannot resume: classes of its training list have no names"),
-    ],
-)
-@pytest.mark.parametrize("stage", STAGES)
-def test_resume__of_other_classes_is_refused(
-    toy: Toy, tmp_path: Path, stage: str, names: str | None, code: int, says: str
-) -> None:
-    """The lists are the same, byte for byte; their classes.txt is not."""
+NAMES = [
+    ("red\ngreen\nblue\n", 2, "class 0 is 'red' here and 'blue' there"),
+    ("blue\ngreen\nred\nwhite\n", 1, "cannot resume: num_classes was '3', now it is '4'"),
+    (None, 1, "by number only. Put back the classes.txt beside the list"),
+]
+"""Of the classes, in the order of their numbers, and what is said of them."""
+
+
+@pytest.mark.parametrize(("names", "code", "says"), NAMES)
+def test_resume__of_other_classes_is_refused(toy: Toy, tmp_path: Path, names: str | None, code: int, says: str) -> None:
+    """The lists are the same, byte for byte; their classes.txt is not. Pretraining does not learn from classes."""
     lists = tmp_path / "lists"
     shutil.copytree(toy.train_list.parent, lists)
-    given = ["--train-list", str(lists / "train.txt"), "--list-columns", "path class frames"]
-    given += ["--val-list", str(lists / "val.txt")] if stage == "finetune" else []
-    line = [*getattr(toy, stage)(tmp_path / "run", *settings(stage, "epochs=1")), *given, "--quiet"]
-    succeed(*line)
+    given = ["--train-list", str(lists / "train.txt"), "--list-columns", "path class frames", "--quiet"]
+    finetuning = toy.finetune(tmp_path / "finetuned", *settings("finetune", "epochs=1"), *given)
+    finetuning += ["--val-list", str(lists / "val.txt")]
+    pretraining = toy.pretrain(tmp_path / "pretrained", *settings("pretrain", "epochs=1"), *given)
+    succeed(*finetuning)
+    succeed(*pretraining)
     (lists / "classes.txt").unlink()
     if names is not None:
         (lists / "classes.txt").write_text(names)
-    refuse(*line, "--resume", code=code, says=(says,))
+    refuse(*finetuning, "--resume", code=code, says=(says,))
+    succeed(*pretraining, "--resume", *settings("pretrain", "epochs=2"))
+
+
+def test_resume__with_names_of_classes_that_had_none(toy: Toy, tmp_path: Path) -> None:
+    lists = tmp_path / "lists"
+    shutil.copytree(toy.train_list.parent, lists)
+    names = (lists / "classes.txt").rename(tmp_path / "classes.txt")
+    line = toy.finetune(tmp_path / "run", "--train-list", str(lists / "train.txt"), *settings("finetune", "epochs=1"))
+    line += ["--val-list", str(lists / "val.txt"), "--list-columns", "path class frames", "--quiet"]
+    succeed(*line)
+    names.rename(lists / "classes.txt")
+    says = ("by number only. Remove the classes.txt, which was not there before, beside the list",)
+    refuse(*line, "--resume", code=1, says=says)
+
+
+@pytest.mark.parametrize("content", ["[[{", "{}", "[1]", "[[{}, {}]]"])
+def test_resume__names_pending_epochs_that_are_damaged(
+    toy: Toy, pretrained: Path, tmp_path: Path, content: str
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(pretrained, run)
+    (run / PENDING).write_text(content)
+    line = toy.pretrain(run, *settings("pretrain", "epochs=3", "knn_every=0"), "--resume", "--quiet")
+    refuse(*line, code=1, says=(f"file '{run / PENDING}' is damaged: it does not hold epochs. Remove it",))
+    (run / PENDING).unlink()
+    succeed(*line)
 
 
 def test_resume__from_an_older_checkpoint_warns_of_lines_it_removes(toy: Toy, tmp_path: Path, whole: Path) -> None:

@@ -83,6 +83,17 @@ def test_pretrain__a_failing_tracker_is_one_warning(
     assert len(rows(tmp_path / "run")) == 2
 
 
+@pytest.mark.parametrize("content", ["{", "[1]"])
+def test_pretrain__damaged_ids_are_named(toy: Toy, tmp_path: Path, recorder: type[Recorder], content: str) -> None:
+    ids = tmp_path / "run/trackers.json"
+    succeed(*toy.pretrain(tmp_path / "run", *ONE_EPOCH))
+    ids.write_text(content)
+    result = succeed(*toy.pretrain(tmp_path / "run", *ONE_EPOCH, "--set", "pretrain.epochs=2", "--resume"))
+    words = "failed, and the run continues without it"
+    assert f"warning: tracker 'wandb' {words}: file '{ids}' is damaged. Remove it to begin a new run" in result.stderr
+    assert len(recorder.opened) == 1
+
+
 def test_pretrain__absent_trackers_are_refused_by_name(
     toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,15 +32,17 @@ REMEDY = "Resume with what it was started with, or choose another --out"
 
 
 def check_same_run(content: Checkpoint, identity: Checkpoint, run: str) -> None:
-    """Refuse to resume with another list, classes, seed, configuration or initial weights.
+    """Refuse to resume with another list, seed, configuration or initial weights, or in finetuning other classes.
 
     Raises:
         CheckpointError: naming everything that differs.
         UsageError: the classes have other names.
     """
+    learns_classes = identity["stage"] == "finetune"
+    facts = ("stage", "list_sha256", "seed", *(["num_classes"] if learns_classes else []))
     before, now = (
         flatten(
-            {name: of[name] for name in ("stage", "list_sha256", "num_classes", "seed")}
+            {name: of[name] for name in facts}
             | of["origin"]
             | {part: config[part] for part in ("data", "model", "method", identity["stage"])}
         )
@@ -61,12 +63,18 @@ def check_same_run(content: Checkpoint, identity: Checkpoint, run: str) -> None:
         ]
         lines[-1] += f". {REMEDY}"
         raise CheckpointError(*lines)
+    if learns_classes:
+        _compare_classes(content, identity, run)
+
+
+def _compare_classes(content: Checkpoint, identity: Checkpoint, run: str) -> None:
     begun, resumed = (
         label_set(owner, of.get("classes"), range(of.get("num_classes", 0)))
         for owner, of in ((f"run '{run}'", content), ("its training list", identity))
     )
     if only_numbers := compare_classes(begun, resumed, REMEDY):
-        raise CheckpointError(f"run '{run}' cannot resume: {only_numbers}. {REMEDY}")
+        remedy = "Put back the classes.txt" if begun.names else "Remove the classes.txt, which was not there before,"
+        raise CheckpointError(f"run '{run}' cannot resume: {only_numbers}. {remedy} beside the list")
 
 
 def _complete(config: dict[str, Any]) -> dict[str, Any]:

@@ -102,14 +102,28 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     rows = []
     text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
     for number, line in enumerate(text.splitlines(), start=1):
-        try:
-            row = json.loads(line)
-        except ValueError:
-            row = None
-        if not isinstance(row, dict) or not {"epoch", "step"} <= row.keys():
+        row = _parse(line)
+        if not _is_epoch(row):
             raise VtdlError(f"log '{path}' is damaged: line {number} is not an epoch. Remove that line")
         rows.append(rename_metrics(row))
     return rows
+
+
+def _parse(text: str) -> Any:
+    """Parse JSON; None where it is damaged."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def _is_epoch(row: Any) -> bool:
+    return isinstance(row, dict) and {"epoch", "step"} <= row.keys()
+
+
+def _is_pending(epoch: Any) -> bool:
+    """Whether it is what `write_pending` writes of an epoch: a line of one log, and a line or nothing of another."""
+    return isinstance(epoch, list) and len(epoch) == 2 and _is_epoch(epoch[0]) and isinstance(epoch[1], dict)
 
 
 def stage_of(rows: Iterable[Mapping[str, Any]]) -> Stage:
@@ -254,7 +268,7 @@ class RunFolder:
         logged = {row["step"] for row in before}
         pending = [
             (rename_metrics(row), gradients)
-            for row, gradients in json.loads((self.path / PENDING).read_text(encoding="utf-8"))
+            for row, gradients in self._read_pending()
             if row["step"] <= step and row["step"] not in logged
         ]
         for row, _ in pending:
@@ -266,6 +280,13 @@ class RunFolder:
         if pending:
             self._write([*before, *(row for row, _ in pending)])
         (self.path / PENDING).unlink()
+
+    def _read_pending(self) -> list[tuple[EpochMetrics, Gradients]]:
+        path = self.path / PENDING
+        epochs = _parse(path.read_text(encoding="utf-8", errors="replace"))
+        if not isinstance(epochs, list) or not all(_is_pending(each) for each in epochs):
+            raise VtdlError(f"file '{path}' is damaged: it does not hold epochs. Remove it: the log will lack them")
+        return [(row, gradients) for row, gradients in epochs]
 
     @ranks.on_rank_0
     def copy_last(self, copy: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vtdl_cli.engine.train.tracker_libraries import TRACKERS, Row, TrackedRun, Tracker
-from vtdl_cli.errors import UsageError
+from vtdl_cli.errors import UsageError, VtdlError
 from vtdl_cli.runtime import Warn, ignore_warning, write_json
 
 IDS = "trackers.json"
@@ -73,7 +73,12 @@ class Trackers:
 
     def _read_ids(self) -> dict[str, str]:
         path = self.folder / IDS
-        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+        if not path.exists():
+            return {}
+        try:
+            return dict(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise VtdlError(f"file '{path}' is damaged. Remove it to begin a new run there") from error
 
     def _attempt(self, name: str, action: Callable[[], None]) -> None:
         """Call a tracker; if that fails, warn and use it no more. stdout is kept for results."""
