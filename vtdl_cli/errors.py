@@ -8,7 +8,7 @@ VtdlError                 1   the run failed
 ├── UnreadableVideo       1   a video cannot be decoded; commands that read many skip and count it
 ├── CheckpointError       1   weights cannot be read, or do not fit
 ├── PartFailed                a part of an ablation failed; its exit code is that of its cause
-└── Interrupted          75   a signal stopped the run after it saved its state
+└── Interrupted          75   a signal stopped the run after it saved its state, if it had come to any
 
 A message reads `<what> '<value>' <which rule it breaks>. <what to type next>`, without a leading "error:": the
 command line adds that to each line. Lines are passed separately, because a name in a message may contain a line break.
@@ -92,6 +92,6 @@ class PartFailed(VtdlError):
 
 
 class Interrupted(VtdlError):
-    """A signal stopped the run after it saved its state."""
+    """A signal stopped the run after it saved its state; before its first step there is none to save, or to lose."""
 
     exit_code = 75

@@ -57,7 +57,7 @@ TABLE: list[tuple[str, Change, int, str]] = [
     ("unknown option", add("--bach-size", "3"), 2, "No such option: --bach-size"),
     ("output below a file", add("--out", "/dev/null/run"), 2, "'/dev/null' is a file. Choose another --out"),
     ("no such device", add("--device", "tpu"), 2, "--device 'tpu' is not auto, cpu, cuda, cuda:NUMBER or mps"),
-    ("list too short", with_list("blue/blue_0.mp4 0\n"), 1, "less than one batch of 4. --set pretrain.batch_size=1"),
+    ("list too short", with_list("blue/blue_0.mp4 0\n"), 2, "less than one batch of 4. --set pretrain.batch_size=1"),
 ]
 
 

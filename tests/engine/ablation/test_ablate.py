@@ -234,7 +234,7 @@ def test_measured_epochs__of_an_earlier_version(tmp_path: Path) -> None:
         (("--per-class", "5"), 2, "--per-class '5' exceeds the 4 videos of class"),
         (
             ("--set", "pretrain.batch_size=50", "--set", "method.queue.size=50"),
-            1,
+            2,
             "has 12 videos, less than one batch of 50",
         ),
         (("--finetune-draws", "3"), 2, "--finetune-draws '3' exceeds --draws 2"),

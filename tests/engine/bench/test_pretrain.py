@@ -84,7 +84,7 @@ def test_bench_pretrain__leaves_nothing_and_prints_a_table(
 
 
 def test_bench_pretrain__refuses(toy: Toy, tmp_path: Path) -> None:
-    refuse(*bench(toy, "--set", "pretrain.batch_size=13"), code=1, says=("less than one batch of 13",))
+    refuse(*bench(toy, "--set", "pretrain.batch_size=13"), code=2, says=("less than one batch of 13",))
     refuse(*bench(toy, "--figure", str(tmp_path)), code=2, says=("is a folder. Name a file in it: --figure",))
     refuse(*bench(toy, "--figure", str(tmp_path / "d.jpg")), code=2, says=("d.jpg' does not end in .png",))
     assert list(tmp_path.iterdir()) == []

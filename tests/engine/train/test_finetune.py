@@ -81,7 +81,7 @@ def test_linear_probe__backbone_stays_bit_identical(toy: Toy, pretrained: Path, 
 
 
 def test_linear_probe__without_weights_is_refused(toy: Toy, tmp_path: Path) -> None:
-    refuse(*toy.finetune(tmp_path / "run", "--linear-probe"), code=1, says=("Give --weights runs/pretrained",))
+    refuse(*toy.finetune(tmp_path / "run", "--linear-probe"), code=2, says=("Give --weights runs/pretrained",))
     assert list(tmp_path.iterdir()) == []
 
 

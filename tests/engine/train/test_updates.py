@@ -173,7 +173,7 @@ def test_max_grad_norm__is_torchs(toy: Toy, pretrained: Path, tmp_path: Path, mo
         (["freeze_stages=5", "--weights"], 2, "freeze_stages '5' exceeds the 4 stages after this backbone's stem"),
         (
             ["freeze_stages=1"],
-            1,
+            2,
             "freeze_stages '1' would freeze randomly initialised weights. Give --weights runs/pretrained",
         ),
         (["freeze_stages=1", "--weights", "--linear-probe"], 2, "freeze_stages '1' has no effect with --linear-probe"),
@@ -203,7 +203,7 @@ def test_finetune__refuses_what_does_not_go_together(
 
 def test_demo__refuses_frozen_stages_before_it_trains(tmp_path: Path) -> None:
     says = ("finetune.freeze_stages '1' would freeze randomly initialised weights",)
-    refuse("demo", "--out", str(tmp_path / "demo"), *settings("finetune", "freeze_stages=1"), code=1, says=says)
+    refuse("demo", "--out", str(tmp_path / "demo"), *settings("finetune", "freeze_stages=1"), code=2, says=says)
     assert not (tmp_path / "demo").exists()
 
 
@@ -212,7 +212,7 @@ def test_ablate__freezes_stages_of_rows_that_pretrain(toy: Toy, tmp_path: Path) 
     rest = ("--root", str(toy.root), "--out", str(tmp_path / "out"), "--finetune", "--seeds", "1", "--dry-run")
     succeed(*line, *rest, "--rows", "moco,tca", *settings("finetune", "freeze_stages=1"))
     refuse(
-        *line, *rest, "--rows", "scratch,moco", *settings("finetune", "freeze_stages=1"), code=1,
+        *line, *rest, "--rows", "scratch,moco", *settings("finetune", "freeze_stages=1"), code=2,
         says=("freeze_stages '1' would freeze randomly initialised weights",),
     )  # fmt: skip
     says = ("freeze_stages '9' exceeds the 4 stages",)

@@ -3,7 +3,7 @@
 from torch import nn
 
 from vtdl_cli.config import Finetune
-from vtdl_cli.errors import CheckpointError, UsageError
+from vtdl_cli.errors import UsageError
 from vtdl_cli.models.encoder import Backbone
 from vtdl_cli.runtime import Reporter
 
@@ -12,13 +12,12 @@ def check_freezing(options: Finetune, *, trained: bool, linear_probe: bool) -> N
     """Check that what is frozen was trained before, and that no option goes without effect.
 
     Raises:
-        CheckpointError: it is randomly initialised.
-        UsageError: a linear probe freezes more than `freeze_stages` anyway.
+        UsageError: it is randomly initialised, or a linear probe freezes more than `freeze_stages` anyway.
     """
     if linear_probe and not trained:
-        raise CheckpointError("a linear probe needs a trained backbone. Give --weights runs/pretrained")
+        raise UsageError("a linear probe needs a trained backbone. Give --weights runs/pretrained")
     if options.freeze_stages and not trained:
-        raise CheckpointError(
+        raise UsageError(
             f"finetune.freeze_stages '{options.freeze_stages}' would freeze randomly initialised weights. "
             "Give --weights runs/pretrained, or --set finetune.freeze_stages=0"
         )

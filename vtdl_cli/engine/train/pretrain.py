@@ -29,7 +29,7 @@ from vtdl_cli.engine.train.rank_batches import check_batch
 from vtdl_cli.engine.train.run_folder import RunFolder
 from vtdl_cli.engine.train.step import train_epoch
 from vtdl_cli.engine.train.training import Training
-from vtdl_cli.errors import ListError
+from vtdl_cli.errors import UsageError
 from vtdl_cli.locks import releasing_locks
 from vtdl_cli.method.pretext_task import PretextTask, Sampler, Step
 from vtdl_cli.metrics import cluster, knn_accuracy
@@ -86,9 +86,9 @@ def pretrain(
 
 
 def check_size(config: Config, videos: VideoList) -> None:
-    """Raise ListError where the list is too short for a batch, UsageError where a batch is too small for the ranks."""
+    """Raise UsageError where the list is too short for a batch, or a batch is too small for the ranks."""
     if len(videos) < config.pretrain.batch_size:
-        raise ListError(
+        raise UsageError(
             f"list '{videos.source}' has {counted(len(videos), 'video')}, less than one batch of "
             f"{config.pretrain.batch_size}. "
             f"--set pretrain.batch_size={len(videos)}"
