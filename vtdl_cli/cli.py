@@ -219,8 +219,8 @@ app = typer.Typer(
     add_completion=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 75 stopped by a signal after saving what there was: resume with "
-    "--resume.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong usage, 75 stopped by a signal after saving what there was: resume "
+    "with --resume.",
 )
 
 
