@@ -31,9 +31,11 @@ def pretrain(
     ],
     out: Annotated[Path, typer.Option(help="Run folder to write: checkpoints, metrics, curves.")],
     weights: Annotated[
-        str | None,
-        typer.Option(metavar="RUN|FILE", help="Run folder or checkpoint whose backbone to start from. Default: none."),
-    ] = None,
+        str,
+        typer.Option(
+            metavar="RUN|FILE|none", help="Run folder, checkpoint or hub folder whose backbone to start from."
+        ),
+    ] = "none",
     assignments: o.SetOption = None,
     root: o.RootOption = None,
     strip_prefix: o.StripOption = "",
@@ -63,7 +65,7 @@ def pretrain(
     from vtdl_cli.engine.train.pretrain import pretrain
 
     videos = o.list_source(train_list, root, strip_prefix, list_columns)
-    result = pretrain(config, videos, out, how, reporter, weights=weights)
+    result = pretrain(config, videos, out, how, reporter, weights=None if weights == "none" else weights)
     print_result(result, as_json, "plan" if dry_run else "pretrained")
     if "triplets" in result and not as_json:
         print_columns(result["triplets"], "triplets by method.sampling.negative, in % except for the stride")

@@ -84,6 +84,11 @@ def test_readme__adds_a_method_from_outside(toy: Toy, tmp_path: Path, monkeypatc
             code=2,
             says=("method.options of 'backwards:Backwards' are not valid: share '3' is not between 0 and 1",),
         )
+        refuse(
+            *toy.pretrain(tmp_path / "no", *options, "--set", "method.options.shre=0.4"),
+            code=2,
+            says=("'shre' is not one of its options. Choose from share",),
+        )
     assert not (tmp_path / "no").exists()
     whole, resumed = (load(tmp_path / name / "checkpoints/last.pt")["model"] for name in ("whole", "run"))
     assert differences(whole, resumed) == []

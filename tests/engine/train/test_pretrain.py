@@ -244,6 +244,12 @@ def test_pretrain__loss_that_is_not_finite_stops_it(toy: Toy, tmp_path: Path) ->
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
+def test_pretrain__weights_none_are_random_ones(toy: Toy, tmp_path: Path) -> None:
+    """As in `finetune`."""
+    plan = json.loads(succeed(*toy.pretrain(tmp_path / "run", "--weights", "none", "--dry-run", "--json")).stdout)
+    assert plan["weights"] == "none"
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full, a disk that is always full")
 @pytest.mark.parametrize("name", ["checkpoints/last.pt", "metrics.jsonl", "curves.png"])
 def test_pretrain__full_disk_names_the_file_and_keeps_the_old_one(toy: Toy, tmp_path: Path, name: str) -> None:
