@@ -94,6 +94,17 @@ def test_merge__refuses_the_suffix_of_another_format(tmp_path: Path, suffix: str
     assert not (tmp_path / f"all{suffix}").exists()
 
 
+@pytest.mark.parametrize("name", ["all.txt", "all", "all/", "r3d_0.5"])
+def test_merge__refuses_a_name_that_does_not_say_hdf5(tmp_path: Path, name: str) -> None:
+    paths = [write(tmp_path / f"{each}.h5", number) for number, each in enumerate("ab")]
+    out = f"{tmp_path}/{name}"
+    shown = out.rstrip("/")
+    says = (f"--out '{shown}' does not end in .h5 or .hdf5, and the file will be HDF5. Use --out {shown}.h5",)
+    refuse("features", "merge", *map(str, paths), "--out", out, code=2, says=says)
+    assert not Path(out).exists()
+    succeed("features", "merge", *map(str, paths), "--out", f"{out.rstrip('/')}.HDF5")
+
+
 def test_merge__is_both_files_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Oracle: NumPy's concatenation; two rows of 64 bytes make a block, so that blocks end within files."""
     monkeypatch.setattr(vtdl_cli.data.hdf5.features, "FEATURE_BLOCK_BYTES", 150)
@@ -299,7 +310,7 @@ def test_export__bad_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     file = write(tmp_path / "f.h5", 0)
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     for out, says in (
-        ("f.txt", "does not end in .npy, .csv, .parquet"),
+        ("f.txt", "does not end in .npy, .npz, .csv, .parquet. Choose one of these"),
         ("f.parquet", "needs pyarrow. Type pip install pyarrow, or choose .csv"),
     ):
         refuse(*export(file, tmp_path / out), code=2, says=(says,))

@@ -72,6 +72,16 @@ def test_probe__result(tmp_path: Path) -> None:
     assert "linear_top5" not in result  # of four classes
 
 
+def test_probe__all_videos_of_each_class_are_drawn_once(tmp_path: Path) -> None:
+    """Oracle: the accuracies of all training videos."""
+    result = succeed(*pair(tmp_path), "--per-class", "5,30", "--repeats", "3", "--json")
+    assert "--per-class 30 is of all training videos: measured once, as draws are equal" in result.stderr
+    found = json.loads(result.stdout)
+    for name, each in found["per_class"]["30"].items():
+        assert each == {"mean": found[name], "std": 0, "draws": [found[name]]}
+    assert len(found["per_class"]["5"]["linear_top1"]["draws"]) == 3
+
+
 def test_probe__spread_of_the_training_features(tmp_path: Path) -> None:
     """Oracle: NumPy's singular values of the training file, of all eight directions and, one left out, of none."""
     arguments = pair(tmp_path)

@@ -95,9 +95,14 @@ def _channels(shape: Shape) -> list[str]:
     return [f"f{channel}" for channel in range(shape[-1])]
 
 
-ARRAY, PARQUET = ".npy", ".parquet"
-WRITERS: dict[str, TableWriter] = {ARRAY: write_npy, ".csv": write_csv, PARQUET: write_parquet}
-"""By the suffix of the file."""
+ARRAY, ARRAYS, CSV, PARQUET = ".npy", ".npz", ".csv", ".parquet"
+EXPORTS = (ARRAY, ARRAYS, CSV, PARQUET)
+"""Suffixes of files that features are exported to."""
+
+WRITERS: dict[str, TableWriter] = {ARRAY: write_npy, CSV: write_csv, PARQUET: write_parquet}
+"""By the suffix of the file; ARRAYS hold all columns, see `feature_arrays`."""
+
+HDF5 = (".h5", ".hdf5")
 
 
 def writer_for(path: Path) -> TableWriter:
@@ -107,21 +112,26 @@ def writer_for(path: Path) -> TableWriter:
         UsageError: there is none, or its library is not installed.
     """
     if path.suffix not in WRITERS:
-        raise UsageError(f"--out '{path}' does not end in {', '.join(WRITERS)}. Choose one of these suffixes")
+        raise UsageError(f"--out '{path}' does not end in {', '.join(EXPORTS)}. Choose one of these suffixes")
     if path.suffix == PARQUET and importlib.util.find_spec("pyarrow") is None:
         raise UsageError(f"--out '{path}' needs pyarrow. Type pip install pyarrow, or choose .csv")
     return WRITERS[path.suffix]
 
 
 def check_is_hdf5(path: Path) -> None:
-    """Refuse the name of another format for a file that will be HDF5.
+    """Refuse a name that does not say that the file will be HDF5.
 
     Raises:
-        UsageError: its suffix is that of an export.
+        UsageError: its suffix is that of an export, or another.
     """
-    if path.suffix in (*WRITERS, ".npz"):
+    if path.suffix in EXPORTS:
         hdf5 = shlex.quote(str(path.with_suffix(".h5")))
         raise UsageError(
             f"--out '{path}' ends in {path.suffix}, but the file will be HDF5. Use --out {hdf5}, then: "
             f"vtdl features export {hdf5} --out {shlex.quote(str(path))}"
+        )
+    if path.suffix.lower() not in HDF5 and not path.is_dir():  # which has a message of its own
+        raise UsageError(
+            f"--out '{path}' does not end in {' or '.join(HDF5)}, and the file will be HDF5. "
+            f"Use --out {shlex.quote(f'{path}.h5')}"
         )

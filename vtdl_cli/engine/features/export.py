@@ -7,14 +7,14 @@ from typing import Any
 
 from vtdl_cli.data.hdf5.actionformer import CONFIG_FILE, write_actionformer
 from vtdl_cli.data.hdf5.feature_arrays import write_npz
-from vtdl_cli.data.hdf5.feature_tables import ARRAY, writer_for
+from vtdl_cli.data.hdf5.feature_tables import ARRAY, ARRAYS, writer_for
 from vtdl_cli.data.hdf5.features import is_ragged, open_features, read_blocks
 from vtdl_cli.data.hdf5.layout import class_names_in
 from vtdl_cli.errors import UsageError
 from vtdl_cli.locks import lock_file, lock_whole_folder, releasing_locks
 from vtdl_cli.runtime import Reporter, Warn, atomic_write, check_new_file, check_writable, ignore_warning, write_error
 
-ACTIONFORMER, NPZ = "actionformer", ".npz"
+ACTIONFORMER = "actionformer"
 FORMATS = ("npy", "npz", ACTIONFORMER)
 """Formats that hold features of any shape; tables are for one vector a row."""
 
@@ -104,7 +104,7 @@ def _check_format(out: Path, name: str | None, *, average: bool) -> None:
         raise UsageError(f"--format '{name}' is unknown. Use {ACTIONFORMER}, or none: --out's suffix chooses")
     if name and average:
         raise UsageError(f"--average leaves one vector a video, and --format {name} is for many. Leave out one")
-    if name is None and out.suffix != NPZ:
+    if name is None and out.suffix != ARRAYS:
         writer_for(out)
 
 
@@ -119,7 +119,7 @@ def write_export(
     if name == ACTIONFORMER:
         return _write_folder(source, out, warn)
     with open_features(source, warn) as file, atomic_write(out) as temporary:
-        if out.suffix == NPZ:
+        if out.suffix == ARRAYS:
             return write_npz(temporary, file, average=average)
         number, *between, dim = file.shape("features")
         number = file.shape("labels")[0] if average else number
@@ -130,7 +130,7 @@ def write_export(
                 f"Add --average, or choose {ARRAY}"
             )
         if is_ragged(file) and out.suffix == ARRAY and not average:
-            warn(f"array '{out}' does not hold which video a vector is of. {NPZ} does")
+            warn(f"array '{out}' does not hold which video a vector is of. {ARRAYS} does")
         writer_for(out)(temporary, shape, read_blocks(file, average=average), class_names_in(file.attributes))
         return shape
 

@@ -81,10 +81,14 @@ def match_rows(foreign: ForeignFeatures, videos: VideoList, reporter: Reporter) 
         raise UsageError(f"features '{foreign.path}' have several rows of '{twice}'. Leave one for each video")
     found = [_find(index, videos, places) for index in range(len(videos))]
     if missing := [index for index, row in enumerate(found) if row is None]:
-        raise UsageError(
+        lacking = (
             f"features '{foreign.path}' have no row for {len(missing)} of {len(videos)} videos of list "
-            f"'{videos.source}', the first is '{videos.sample_name(missing[0])}'; their own first row is of "
-            f"'{foreign.names[0]}'. Write paths as in the list, or below --root"
+            f"'{videos.source}', the first is '{videos.sample_name(missing[0])}'"
+        )
+        if len(missing) < len(videos):
+            raise UsageError(f"{lacking}. Add their rows, or take these videos out of the list")
+        raise UsageError(
+            f"{lacking}; their own first row is of '{foreign.names[0]}'. Write paths as in the list, or below --root"
         )
     if others := len(foreign.names) - len(set(found)):
         reporter.warn(

@@ -52,7 +52,7 @@ def probe(
         test: the same, of other videos and by the same network.
         reporter: warns, and shows progress.
         per_class: numbers of training videos of each class, for few-shot accuracies.
-        repeats: random draws for each number.
+        repeats: random draws for each number; one where it is that of all videos in every class.
         seed: of the draws.
         group_by: regex whose first group names the recording that a test video is cut from; none: that of its list.
 
@@ -85,10 +85,14 @@ def probe(
         size = counted(len(train_features.labels), "video")
         reporter.warn(f"{', '.join(absent)} left out: the training features have {size}")
     if per_class:
-        seeds = range(seed, seed + repeats)
-        with reporter.progress(len(per_class) * repeats, "few-shot") as bar:
-            few_shot = (_measure_draws(train_features, test_features, number, seeds, bar) for number in per_class)
-            result["per_class"] = {str(number): metrics for number, metrics in zip(per_class, few_shot, strict=True)}
+        draws = {number: 1 if number == counts.max() else repeats for number in per_class}  # all videos: one draw
+        if draws[max(per_class)] < repeats:
+            reporter.line(f"--per-class {max(per_class)} is of all training videos: measured once, as draws are equal")
+        with reporter.progress(sum(draws.values()), "few-shot") as bar:
+            result["per_class"] = {
+                str(number): _measure_draws(train_features, test_features, number, range(seed, seed + times), bar)
+                for number, times in draws.items()
+            }
     return {**result, "seconds": round(time.monotonic() - began, 2)}
 
 
