@@ -37,6 +37,7 @@ from tests.toy import (
 )
 from vtdl_cli.data.clips.datasets import Batch
 from vtdl_cli.data.hdf5.feature_parts import FeatureParts
+from vtdl_cli.engine.evaluate.extract import _is_same
 from vtdl_cli.engine.evaluate.extracted_rows import keep_rows, video_rows
 from vtdl_cli.engine.networks.bad_videos import BadVideos
 from vtdl_cli.engine.networks.build import build_backbone
@@ -412,6 +413,13 @@ def test_extract__resume_of_a_finished_file(toy: Toy, pretrained: Path, extracte
     assert extracted.read_bytes() == before
     line = toy.extract(pretrained, extracted, "--resume", "--clips", "3")
     refuse(*line, code=2, says=("was begun with another protocol. Use --overwrite",))
+
+
+def test_extract__root_of_an_earlier_version_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was recorded as it was typed."""
+    monkeypatch.chdir(tmp_path)
+    assert _is_same("root", "videos", str(tmp_path / "videos"))
+    assert not _is_same("root", "others", str(tmp_path / "videos"))
 
 
 @pytest.mark.parametrize("per", [(), ("--per-clip",), ("--per-frame",)])

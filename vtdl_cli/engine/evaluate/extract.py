@@ -257,7 +257,10 @@ def _describe_provenance(source: Source, videos: VideoList, spec: FeatureSpec, c
 
 
 def _is_same(key: str, before: Any, now: str) -> bool:
-    """Whether two values of the provenance mean the same: a preset may have the keys of an earlier version."""
+    """Whether two values of the provenance mean the same: a preset may have the keys of an earlier version, which also
+    recorded the root as it was typed."""
+    if key == "root":
+        return str(Path(str(before)).absolute()) == now
     if key != "preset":
         return bool(before == now)
     try:
