@@ -94,15 +94,14 @@ def test_merge__refuses_the_suffix_of_another_format(tmp_path: Path, suffix: str
     assert not (tmp_path / f"all{suffix}").exists()
 
 
-@pytest.mark.parametrize("name", ["all.txt", "all", "all/", "r3d_0.5"])
-def test_merge__refuses_a_name_that_does_not_say_hdf5(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["all.txt", "r3d_0.5"])
+def test_merge__refuses_a_name_that_says_something_else_than_hdf5(tmp_path: Path, name: str) -> None:
     paths = [write(tmp_path / f"{each}.h5", number) for number, each in enumerate("ab")]
     out = f"{tmp_path}/{name}"
-    shown = out.rstrip("/")
-    says = (f"--out '{shown}' does not end in .h5 or .hdf5, and the file will be HDF5. Use --out {shown}.h5",)
+    says = (f"--out '{out}' does not end in .h5 or .hdf5, and the file will be HDF5. Use --out {out}.h5",)
     refuse("features", "merge", *map(str, paths), "--out", out, code=2, says=says)
     assert not Path(out).exists()
-    succeed("features", "merge", *map(str, paths), "--out", f"{out.rstrip('/')}.HDF5")
+    succeed("features", "merge", *map(str, paths), "--out", f"{out}.HDF5")
 
 
 def test_merge__is_both_files_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,7 +102,7 @@ EXPORTS = (ARRAY, ARRAYS, CSV, PARQUET)
 WRITERS: dict[str, TableWriter] = {ARRAY: write_npy, CSV: write_csv, PARQUET: write_parquet}
 """By the suffix of the file; ARRAYS hold all columns, see `feature_arrays`."""
 
-HDF5 = (".h5", ".hdf5")
+HDF5 = (".h5", ".hdf5", "")
 
 
 def writer_for(path: Path) -> TableWriter:
@@ -119,10 +119,10 @@ def writer_for(path: Path) -> TableWriter:
 
 
 def check_is_hdf5(path: Path) -> None:
-    """Refuse a name that does not say that the file will be HDF5.
+    """Refuse a name that says that the file will be something else than HDF5.
 
     Raises:
-        UsageError: its suffix is that of an export, or another.
+        UsageError: its suffix is that of an export, or another than HDF5's.
     """
     if path.suffix in EXPORTS:
         hdf5 = shlex.quote(str(path.with_suffix(".h5")))
@@ -132,6 +132,6 @@ def check_is_hdf5(path: Path) -> None:
         )
     if path.suffix.lower() not in HDF5 and not path.is_dir():  # which has a message of its own
         raise UsageError(
-            f"--out '{path}' does not end in {' or '.join(HDF5)}, and the file will be HDF5. "
+            f"--out '{path}' does not end in {' or '.join(HDF5[:2])}, and the file will be HDF5. "
             f"Use --out {shlex.quote(f'{path}.h5')}"
         )
