@@ -408,6 +408,7 @@ def test_main__closed_stream_is_nobody_who_reads(closed: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_main__json_of_a_run_whose_stdout_is_closed(toy: Toy, tmp_path: Path) -> None:
     """All is computed, and ends as it would have."""
     words = toy.pretrain(tmp_path / "run", "--set", "pretrain.epochs=1", "--json", "--quiet")

@@ -128,6 +128,7 @@ def test_finetune__in_two_processes_leaves_out_a_batch_of_one(toy: Toy, pretrain
     assert (run / "checkpoints/best.pt").exists()
 
 
+@pytest.mark.slow
 def test_finetune__in_two_processes_stops_early_in_both(toy: Toy, pretrained: Path, tmp_path: Path) -> None:
     """Oracle: by hand: a probe whose lr is next to nothing is as good after epoch 1 as ever, and patience is two more."""
     still = ("optimizer={name: sgd, lr: 1.0e-12, weight_decay: 0}", "epochs=9", "patience=2", "sampling=balanced")

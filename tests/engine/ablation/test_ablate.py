@@ -165,6 +165,7 @@ def test_ablate__equal_time_row_and_lists_of_each_seed(
     assert not list((out / "cells").glob("pace-*"))
 
 
+@pytest.mark.slow
 def test_ablate__scratch_for_equal_time_finetunes_longer_and_is_probed_once(
     toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,6 +67,7 @@ def test_ablate__two_jobs_stopped_killed_and_resumed(
     assert differences(weights(out), weights(done[0])) == []
 
 
+@pytest.mark.slow
 def test_ablate__a_row_that_fails_beside_others_is_named(toy: Toy, tmp_path: Path) -> None:
     file, out = tmp_path / "rows.yaml", tmp_path / "out"
     file.write_text("wild: [pretrain.optimizer.lr=1.0e+30]\n")
