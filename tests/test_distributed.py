@@ -240,7 +240,8 @@ def of_every_length(toy: Toy, pretrained: Path, finetuned: Path, tmp_path_factor
     return folder
 
 
-@pytest.mark.parametrize("number", [2, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [2, 3])
 def test_rows__of_any_number_of_videos_and_processes_are_those_of_one(
     toy: Toy, pretrained: Path, finetuned: Path, of_every_length: Path, number: int
 ) -> None:

@@ -124,6 +124,7 @@ def test_signals__save_exit_75_and_resume(pretraining: Command, uninterrupted: P
     assert_same_end(run, uninterrupted)
 
 
+@pytest.mark.slow
 def test_finetune__stopped_run_ends_the_same(finetuning: Command, tmp_path: Path) -> None:
     """Dropout draws from the random state that the checkpoint holds."""
     run, reference = tmp_path / "run", tmp_path / "reference"
