@@ -61,7 +61,7 @@ def read_hdf5(path: Path) -> dict[str, Any]:
     """Everything in a file, in plain types."""
     found: dict[str, Any] = {}
     with h5py.File(path) as file:
-        found["attributes"] = {name: str(value) for name, value in file.attrs.items()}
+        found["attributes"] = {name: str(value) for name, value in file.attrs.items() if name != "root"}  # each its own
 
         def visit(name: str, thing: Any) -> None:
             if isinstance(thing, h5py.Dataset):
