@@ -29,6 +29,12 @@ def find_shared(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> NDArray[n
     return np.isin(ours[:, 0], theirs[:, 0]) | np.isin(ours[:, 1], theirs[:, 1])
 
 
+def name_shared(ours: VideoList, theirs: VideoList) -> list[str]:
+    """Return the videos or intervals of the first list that the second has, too, by their names in it, in its order."""
+    shared = find_shared(fingerprints(ours), fingerprints(theirs))
+    return [ours.sample_name(int(index)) for index in np.flatnonzero(shared)]
+
+
 def find_shared_files(ours: VideoList, theirs: VideoList) -> list[str]:
     """Return the videos, as listed, that both lists have and at least one of them in intervals, sorted."""
     if ours.intervals is None and theirs.intervals is None:

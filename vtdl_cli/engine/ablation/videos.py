@@ -7,7 +7,7 @@ import numpy as np
 
 from vtdl_cli.data.lists.label_sets import compare_classes
 from vtdl_cli.data.lists.rows import UNKNOWN_CLASS
-from vtdl_cli.data.lists.same_videos import find_shared, fingerprints
+from vtdl_cli.data.lists.same_videos import name_shared
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.engine.ablation.measures import Measures
 from vtdl_cli.engine.request import ListSource
@@ -51,11 +51,10 @@ def check_videos(videos: Videos, measures: Measures) -> None:
     """
     train, test = videos.train, videos.test
     compare_classes(train.label_set, test.label_set, "Prepare both lists together")
-    if (shared := find_shared(*map(fingerprints, (train, test)))).any():
-        first = train.sample_name(int(shared.argmax()))
+    if shared := name_shared(train, test):
         raise ListError(
-            f"list '{test.source}' shares {counted(int(shared.sum()), 'video')} with '{train.source}', the "
-            f"first is '{first}'. "
+            f"list '{test.source}' shares {counted(len(shared), 'video')} with '{train.source}', the "
+            f"first is '{shared[0]}'. "
             "Use lists without common videos"
         )
     classes, counts = np.unique(train.labels[train.labels != UNKNOWN_CLASS], return_counts=True)

@@ -16,11 +16,11 @@ CHANNELS = {"rgb": 3, "flow": 2}
 def clip_mistakes(config: Config, *stages: str) -> Iterator[str]:
     """Yield a line for each setting of these sections by which clips are too small for the whole backbone."""
     name, backbone = config.model.name, BACKBONES[config.model.name]
-    lengths = {f"{stage}.clip_len_frames": getattr(config, stage).clip_len_frames for stage in stages}
-    least = {**dict.fromkeys(lengths, backbone.min_frames), "data.crop_size": backbone.min_pixels}
-    for key, size in (lengths | {"data.crop_size": config.data.crop_size}).items():
-        if size < least[key]:
-            yield f"{key} {size} is too small for model.name '{name}': make it {least[key]} or more"
+    frames = [(f"{stage}.clip_len_frames", getattr(config, stage).clip_len_frames) for stage in stages]
+    sizes = [(*each, backbone.min_frames) for each in frames]
+    for key, size, least in [*sizes, ("data.crop_size", config.data.crop_size, backbone.min_pixels)]:
+        if size < least:
+            yield f"{key} {size} is too small for model.name '{name}': make it {least} or more"
 
 
 def build_backbone(config: Config) -> Backbone:

@@ -10,7 +10,7 @@ from vtdl_cli import ranks
 from vtdl_cli.config import Config, Finetune
 from vtdl_cli.data.clips.datasets import Batch
 from vtdl_cli.data.lists.label_sets import counting_warning
-from vtdl_cli.data.lists.same_videos import find_shared, find_shared_files, fingerprints
+from vtdl_cli.data.lists.same_videos import find_shared_files, name_shared
 from vtdl_cli.data.lists.video_list import VideoList
 from vtdl_cli.engine.lists.labels import check_labels, report_list
 from vtdl_cli.engine.lists.recordings import RECORDING, find_recordings_on_several
@@ -166,10 +166,10 @@ def _describe_shared(videos: VideoList, val_videos: VideoList) -> str:
             f"'{videos.source}' and '{val_videos.source}'; the "
             f"first is '{untrimmed[0]}'. Validation is optimistic: keep all intervals of a video in one list"
         )
-    if (same := find_shared(*map(fingerprints, (videos, val_videos)))).any():
+    if same := name_shared(videos, val_videos):
         return (
-            f"{counted(int(same.sum()), 'video is', 'videos are')} in both lists, '{videos.source}' and "
-            f"'{val_videos.source}'; the first is '{videos.sample_name(int(same.argmax()))}'. Validation is "
+            f"{counted(len(same), 'video is', 'videos are')} in both lists, '{videos.source}' and "
+            f"'{val_videos.source}'; the first is '{same[0]}'. Validation is "
             "optimistic: use lists without common videos"
         )
     if not (shared := find_recordings_on_several(names, videos.num_classes)):
